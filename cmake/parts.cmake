@@ -1,0 +1,87 @@
+# How ModelForge is put together: parts (one per folder, compiled apart so that the compiler itself enforces who may
+# include whom), the one library made of them, and the public headers.
+
+include(GNUInstallDirs)
+
+set(MODELFORGE_HEADERS ${PROJECT_BINARY_DIR}/include) # holds <modelforge/...>, forwarding to the source tree
+
+# Makes <modelforge/PATH> of every public header: a file that includes the real one. The source root itself is never
+# on a host's include path, where its messages/ or config/ could meet the host's own.
+function(modelforge_public_headers)
+  foreach(path IN LISTS ARGN)
+    set(real ${PROJECT_SOURCE_DIR}/${path})
+    file(CONFIGURE OUTPUT ${MODELFORGE_HEADERS}/modelforge/${path} CONTENT "#include \"${real}\"\n" @ONLY)
+    set_property(GLOBAL APPEND PROPERTY MODELFORGE_PUBLIC_HEADERS ${path})
+  endforeach()
+endfunction()
+
+# Flags for our own code only.
+function(modelforge_compile_options target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow=local -Wnon-virtual-dtor)
+  if(MODELFORGE_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES ccache AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -fpch-preprocess) # lets ccache see through precompiled headers
+  endif()
+endfunction()
+
+# modelforge_part(NAME SOURCES file ... [LINKS target ...] [PRECOMPILE header ...])
+function(modelforge_part name)
+  cmake_parse_arguments(part "" "" "SOURCES;LINKS;PRECOMPILE" ${ARGN})
+  set(target modelforge_${name})
+  add_library(${target} OBJECT ${part_SOURCES})
+  modelforge_compile_options(${target})
+  target_include_directories(${target} PUBLIC ${MODELFORGE_HEADERS} ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${target} PUBLIC ${part_LINKS})
+  foreach(link IN LISTS part_LINKS) # others' headers are not ours to warn about
+    if(TARGET ${link})
+      get_target_property(directories ${link} INTERFACE_INCLUDE_DIRECTORIES)
+      if(directories)
+        target_include_directories(${target} SYSTEM PUBLIC ${directories})
+      endif()
+    endif()
+  endforeach()
+  if(part_PRECOMPILE)
+    target_precompile_headers(${target} PRIVATE ${part_PRECOMPILE})
+  endif()
+endfunction()
+
+# The library that hosts link: all parts in one archive.
+function(modelforge_library)
+  add_library(modelforge)
+  add_library(modelforge::modelforge ALIAS modelforge)
+  foreach(name IN LISTS ARGN)
+    target_sources(modelforge PRIVATE $<TARGET_OBJECTS:modelforge_${name}>)
+  endforeach()
+  set_target_properties(modelforge PROPERTIES LINKER_LANGUAGE CXX)
+  target_compile_features(modelforge PUBLIC cxx_std_20)
+  target_include_directories(modelforge PUBLIC
+    $<BUILD_INTERFACE:${MODELFORGE_HEADERS}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_link_libraries(modelforge PUBLIC CAF::core
+    PRIVATE CURL::libcurl nlohmann_json::nlohmann_json toml11::toml11 Threads::Threads)
+endfunction()
+
+modelforge_public_headers(
+  actors/batch_coordinator.hpp
+  actors/provider.hpp
+  actors/system.hpp
+  config/load.hpp
+  config/secret.hpp
+  config/settings.hpp
+  messages/attempt.hpp
+  messages/batch.hpp
+  messages/chat_request.hpp
+  messages/completion.hpp
+  messages/content.hpp
+  messages/enums.hpp
+  messages/errc.hpp
+  messages/error.hpp
+  messages/interfaces.hpp
+  messages/node_hello.hpp
+  messages/request_id.hpp
+  messages/status.hpp
+  messages/type_ids.hpp
+)

@@ -1,0 +1,213 @@
+#pragma once
+
+#include <modelforge/messages/enums.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+/// What a configuration file says, with every default in place. The TOML keys are the field names, letter for letter;
+/// durations are seconds in TOML (integer or float). `config/example.toml` is the same list with explanations.
+
+namespace modelforge {
+
+using duration = std::chrono::nanoseconds;
+
+enum class provider_kind : uint8_t { openai, anthropic, gemini, ollama, azure, openai_compatible };
+
+template <>
+inline constexpr auto enum_names<provider_kind> = std::to_array<std::string_view>(
+  {"openai", "anthropic", "gemini", "ollama", "azure", "openai_compatible"});
+
+/// What a retry does that finds the retry budget empty. `automatic`: wait for batch items, fail for interactive ones.
+enum class empty_budget : uint8_t { automatic, wait, fail };
+
+template <>
+inline constexpr auto enum_names<empty_budget> = std::to_array<std::string_view>({"automatic", "wait", "fail"});
+
+/// What a restarted provider actor takes as used of its window.
+enum class window_start : uint8_t { restore, full, empty };
+
+template <>
+inline constexpr auto enum_names<window_start> = std::to_array<std::string_view>({"restore", "full", "empty"});
+
+/// What happens to a request while the breaker is open.
+enum class when_open : uint8_t { fail, wait };
+
+template <>
+inline constexpr auto enum_names<when_open> = std::to_array<std::string_view>({"fail", "wait"});
+
+enum class log_level : uint8_t { error, warning, info, debug };
+
+template <>
+inline constexpr auto enum_names<log_level> = std::to_array<std::string_view>({"error", "warning", "info", "debug"});
+
+enum class log_format : uint8_t { text, json };
+
+template <>
+inline constexpr auto enum_names<log_format> = std::to_array<std::string_view>({"text", "json"});
+
+/// Where a credential comes from; exactly one of the two is set. Never the credential itself.
+struct key_source {
+  std::string name;         ///< For status and errors; "key1", "key2", ... when the file gives none.
+  std::string api_key_env;  ///< Name of an environment variable.
+  std::string api_key_file; ///< Path of a file that holds the key and nothing else (white space is trimmed).
+
+  friend bool operator==(const key_source&, const key_source&) = default;
+};
+
+/// One extra header; its value is either literal or comes from the environment.
+struct header_setting {
+  std::string name;
+  std::string value; ///< Literal value; empty when `env` is set.
+  std::string env;   ///< Name of an environment variable.
+
+  friend bool operator==(const header_setting&, const header_setting&) = default;
+};
+
+/// Bounds of one attempt. 0 switches one off.
+struct timeout_settings {
+  duration connect = std::chrono::seconds{5};       ///< Resolve, connect and TLS together.
+  duration first_token = std::chrono::seconds{120}; ///< Streams only: a unary answer's first byte comes at its end.
+  duration idle = std::chrono::seconds{60};         ///< Streams, between data events.
+  duration total = std::chrono::seconds{600};       ///< The whole attempt.
+
+  friend bool operator==(const timeout_settings&, const timeout_settings&) = default;
+};
+
+struct retry_settings {
+  uint32_t max_attempts = 3;                           ///< All attempts of a request, the first included.
+  double backoff_factor = 2.0;
+  duration base_wait = std::chrono::milliseconds{500}; ///< Upper bound of the first pause (full jitter).
+  duration max_wait = std::chrono::seconds{60};        ///< Caps our own pauses, never a server's.
+  duration max_server_wait = std::chrono::seconds{120}; ///< Longest server-named wait that interactive requests accept.
+  bool respect_retry_after = true;
+  bool retry_uncertain = true; ///< Whether a request that may have run is sent again.
+  empty_budget on_empty_budget = empty_budget::automatic;
+
+  friend bool operator==(const retry_settings&, const retry_settings&) = default;
+};
+
+/// A provider's published limits. What is not set is not limited (or learned from headers).
+struct rate_limit_settings {
+  std::optional<uint64_t> requests_per_minute;
+  std::optional<uint64_t> tokens_per_minute;
+  std::optional<uint64_t> input_tokens_per_minute;
+  std::optional<uint64_t> output_tokens_per_minute;
+  uint64_t burst = 10;                                    ///< Requests that may leave at once after a quiet time.
+  duration window = std::chrono::seconds{60};             ///< The limit is enforced per this time, scaled to it.
+  duration window_guard = std::chrono::milliseconds{50};  ///< Allowance for differing network delays.
+  window_start on_start = window_start::restore;
+
+  friend bool operator==(const rate_limit_settings&, const rate_limit_settings&) = default;
+};
+
+struct circuit_breaker_settings {
+  bool enabled = true;
+  uint32_t consecutive_failures = 5;               ///< Opens after so many in a row.
+  double failure_share = 0.5;                      ///< Opens when this share of a window failed. 0 switches it off.
+  uint32_t min_samples = 20;                       ///< Fewest results in the window before a share counts.
+  duration sample_window = std::chrono::seconds{30};
+  duration slow_after = std::chrono::seconds{0};   ///< An answer slower than this counts as failed. 0: never.
+  duration open_for = std::chrono::seconds{10};    ///< Until the first probe.
+  uint32_t probes = 1;                             ///< Requests let through at a time while half open.
+  when_open when = when_open::fail;                ///< TOML: `when_open`.
+
+  friend bool operator==(const circuit_breaker_settings&, const circuit_breaker_settings&) = default;
+};
+
+struct optimization_settings {
+  bool enable_batch_api = false;
+  bool enable_seed = true;
+  int64_t seed = 42;
+  bool json_mode_auto = true;
+  bool cache_prompt_structure = true;
+  uint32_t min_cache_length = 1024; ///< Characters a static prefix needs before it is marked for caching.
+
+  friend bool operator==(const optimization_settings&, const optimization_settings&) = default;
+};
+
+/// Settings for the models whose names match `pattern` (`*` and `?`); the first match in the file counts.
+struct model_settings {
+  std::string pattern;
+  rate_limit_settings rate_limit;
+
+  friend bool operator==(const model_settings&, const model_settings&) = default;
+};
+
+struct provider_settings {
+  std::string name; ///< The table's name in TOML.
+  provider_kind kind = provider_kind::openai;
+  std::string base_url;          ///< Without a trailing slash. Empty in TOML: the kind's public address.
+  std::vector<key_source> keys;  ///< From `api_key_env`, `api_key_file` or `[[keys]]`; empty: no credential is sent.
+  std::string default_model;     ///< For requests that name none; empty: such requests are refused.
+  uint32_t max_concurrent = 16;  ///< Requests in flight.
+  uint32_t interactive_slots = 1; ///< Of these, so many are kept free of batch items.
+  bool adaptive = false;         ///< Whether the number in flight follows the latency.
+  std::vector<header_setting> headers;
+  duration deadline = std::chrono::seconds{300}; ///< Of interactive requests that bring none. 0: none.
+  std::vector<std::string> nodes; ///< Names of the nodes that may own it, in order; empty: this one.
+  timeout_settings timeouts;
+  retry_settings retry;
+  rate_limit_settings rate_limit;
+  std::vector<model_settings> models;
+  circuit_breaker_settings circuit_breaker;
+  optimization_settings optimizations;
+
+  friend bool operator==(const provider_settings&, const provider_settings&) = default;
+};
+
+struct runtime_settings {
+  bool enable_optimizations = false;
+  uint32_t threads = 0;                           ///< Of the actor scheduler. 0: one per core, at least two.
+  uint32_t max_queued = 10'000;                   ///< Requests waiting at one provider.
+  uint64_t max_queued_bytes = 256u << 20;         ///< Their messages together, at one provider.
+  uint64_t max_response_bytes = 64u << 20;        ///< Of one answer.
+  duration grace_period = std::chrono::seconds{10}; ///< How long a shutdown waits for what is running.
+
+  friend bool operator==(const runtime_settings&, const runtime_settings&) = default;
+};
+
+struct node_tls_settings {
+  std::string certificate; ///< PEM file.
+  std::string key;         ///< PEM file.
+  std::string ca;          ///< PEM file: who may connect.
+
+  friend bool operator==(const node_tls_settings&, const node_tls_settings&) = default;
+};
+
+struct node_settings {
+  std::string name;
+  std::string cluster = "modelforge";
+  std::string listen;             ///< HOST:PORT; empty: this node does not listen.
+  std::vector<std::string> peers; ///< HOST:PORT each.
+  duration heartbeat = std::chrono::seconds{1};
+  duration timeout = std::chrono::seconds{4};
+  uint64_t max_message_bytes = 1u << 20;
+  node_tls_settings tls;
+
+  friend bool operator==(const node_settings&, const node_settings&) = default;
+};
+
+struct log_settings {
+  log_level level = log_level::warning;
+  log_format format = log_format::text;
+  std::string sink = "stderr"; ///< "stderr", "none" or a file's path.
+
+  friend bool operator==(const log_settings&, const log_settings&) = default;
+};
+
+/// A whole configuration.
+struct settings {
+  std::vector<provider_settings> providers; ///< In the file's order.
+  runtime_settings runtime;
+  node_settings node;
+  log_settings log;
+
+  friend bool operator==(const settings&, const settings&) = default;
+};
+
+} // namespace modelforge

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <modelforge/messages/errc.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace modelforge {
+
+/// What an attempt waited for before it was dispatched; where several held it, the last one.
+enum class wait_reason : uint8_t {
+  nothing,
+  slot,         ///< `max_concurrent` requests were in flight.
+  rate_limit,   ///< Our own pacing.
+  server_wait,  ///< A wait that the server named.
+  backoff,      ///< Our own pause after a failure.
+  retry_budget, ///< Too many retries lately.
+  breaker,      ///< The circuit was open.
+};
+
+template <>
+inline constexpr auto enum_names<wait_reason> = std::to_array<std::string_view>(
+  {"nothing", "slot", "rate_limit", "server_wait", "backoff", "retry_budget", "breaker"});
+
+/// One HTTP exchange made for a request.
+struct attempt_record {
+  uint32_t number = 1;     ///< From 1; the same number went to the server in a header.
+  std::string lane;        ///< The credential and limit group it used.
+  wait_reason waited_for = wait_reason::nothing;
+  std::chrono::nanoseconds waited{0};   ///< From acceptance, or the end of the attempt before, to dispatch.
+  std::chrono::nanoseconds started{0};  ///< Its dispatch, counted from the request's acceptance.
+  std::chrono::nanoseconds duration{0}; ///< From dispatch to its end.
+  uint16_t http_status = 0;             ///< 0: no answer came.
+  errc result = errc::none;             ///< How the attempt was classified; `none` is success.
+
+  friend bool operator==(const attempt_record&, const attempt_record&) = default;
+};
+
+template <class Inspector>
+bool inspect(Inspector& f, attempt_record& x) {
+  return f.object(x).fields(f.field("number", x.number), f.field("lane", x.lane), f.field("waited_for", x.waited_for),
+                            f.field("waited", x.waited), f.field("started", x.started),
+                            f.field("duration", x.duration), f.field("http_status", x.http_status),
+                            f.field("result", x.result));
+}
+
+} // namespace modelforge

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <modelforge/messages/attempt.hpp>
+#include <modelforge/messages/content.hpp>
+#include <modelforge/messages/request_id.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace modelforge {
+
+/// Why the model stopped.
+enum class finish_reason : uint8_t {
+  unknown,        ///< The provider named none, or one that we do not know; see `raw_finish_reason`.
+  stop,           ///< It had said all, or met a stop text.
+  length,         ///< The token limit cut it.
+  tool_calls,     ///< It waits for the results of tools.
+  content_filter, ///< The provider's filter cut it.
+  refusal,        ///< The model declined.
+  paused,         ///< The provider paused a long turn; send the conversation again to go on.
+  error,          ///< The provider failed in the middle.
+};
+
+template <>
+inline constexpr auto enum_names<finish_reason> = std::to_array<std::string_view>(
+  {"unknown", "stop", "length", "tool_calls", "content_filter", "refusal", "paused", "error"});
+
+/// Tokens as the provider counted them, in one vocabulary: `input` includes what the cache gave, `output` includes
+/// reasoning, so nothing is counted twice.
+struct token_usage {
+  uint64_t input = 0;
+  uint64_t output = 0;
+  uint64_t cached_read = 0;   ///< Part of `input` that came from the provider's prompt cache.
+  uint64_t cache_written = 0; ///< Part of `input` that was written to it.
+  uint64_t reasoning = 0;     ///< Part of `output` that was thinking.
+
+  friend bool operator==(const token_usage&, const token_usage&) = default;
+};
+
+/// Where a request's time went.
+struct timings {
+  std::chrono::nanoseconds queued{0};     ///< From acceptance to the dispatch of the first attempt.
+  std::chrono::nanoseconds first_byte{0}; ///< From the last attempt's dispatch to the first byte of its answer.
+  std::chrono::nanoseconds total{0};      ///< From acceptance to this answer.
+
+  friend bool operator==(const timings&, const timings&) = default;
+};
+
+/// A provider's whole answer to a `chat_request`.
+struct completion {
+  request_id id;                        ///< Of the request.
+  std::string text;                     ///< UTF-8; empty for pure tool calls.
+  std::vector<tool_call> tool_calls;
+  std::string reasoning;                ///< What the provider tells of the model's thinking.
+  std::string refusal;                  ///< The model's words when it declined.
+  modelforge::finish_reason finish_reason = finish_reason::unknown;
+  std::string raw_finish_reason;        ///< The provider's own word.
+  std::optional<token_usage> usage;     ///< Empty when the provider told none.
+  std::string provider;                 ///< The configured name.
+  std::string model;                    ///< As the provider named it; may be more exact than what was asked.
+  std::string provider_request_id;      ///< From the answer's headers, else its body.
+  std::vector<attempt_record> attempts; ///< At least one; the last one succeeded.
+  modelforge::timings timings;
+  std::vector<std::string> warnings;    ///< What was changed or ignored on the way, for people.
+
+  friend bool operator==(const completion&, const completion&) = default;
+};
+
+template <class Inspector>
+bool inspect(Inspector& f, token_usage& x) {
+  return f.object(x).fields(f.field("input", x.input), f.field("output", x.output),
+                            f.field("cached_read", x.cached_read), f.field("cache_written", x.cache_written),
+                            f.field("reasoning", x.reasoning));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, timings& x) {
+  return f.object(x).fields(f.field("queued", x.queued), f.field("first_byte", x.first_byte),
+                            f.field("total", x.total));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, completion& x) {
+  return f.object(x).fields(
+    f.field("id", x.id), f.field("text", x.text), f.field("tool_calls", x.tool_calls),
+    f.field("reasoning", x.reasoning), f.field("refusal", x.refusal), f.field("finish_reason", x.finish_reason),
+    f.field("raw_finish_reason", x.raw_finish_reason), f.field("usage", x.usage), f.field("provider", x.provider),
+    f.field("model", x.model), f.field("provider_request_id", x.provider_request_id),
+    f.field("attempts", x.attempts), f.field("timings", x.timings), f.field("warnings", x.warnings));
+}
+
+} // namespace modelforge

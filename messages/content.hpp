@@ -1,0 +1,110 @@
+#pragma once
+
+#include <modelforge/messages/enums.hpp>
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace modelforge {
+
+/// Who says a message.
+enum class role : uint8_t { system, developer, user, assistant, tool };
+
+template <>
+inline constexpr auto enum_names<role> = std::to_array<std::string_view>(
+  {"system", "developer", "user", "assistant", "tool"});
+
+/// Plain text, UTF-8.
+struct text_part {
+  std::string text;
+
+  friend bool operator==(const text_part&, const text_part&) = default;
+};
+
+/// An image, either by `url` or by its bytes in `data`.
+struct image_part {
+  std::string url;        ///< http(s) address; empty when `data` is given.
+  std::string media_type; ///< E.g. "image/png"; needed with `data`.
+  std::string data;       ///< Base64 without line breaks.
+  std::string detail;     ///< "low", "high", "auto"; empty: the provider decides.
+
+  friend bool operator==(const image_part&, const image_part&) = default;
+};
+
+/// A call of a tool that the model asks for.
+struct tool_call {
+  std::string id;        ///< Unique within the conversation; the result names it.
+  std::string name;
+  std::string arguments; ///< A JSON object, as text.
+
+  friend bool operator==(const tool_call&, const tool_call&) = default;
+};
+
+/// What a tool answered; goes back with role `tool`.
+struct tool_result {
+  std::string call_id;
+  std::string content;   ///< Text; often JSON.
+  bool is_error = false;
+
+  friend bool operator==(const tool_result&, const tool_result&) = default;
+};
+
+/// What the model thought, kept apart from what it said; some providers want it back unchanged.
+struct reasoning_part {
+  std::string text;
+  std::string signature; ///< The provider's seal or encrypted form; opaque.
+
+  friend bool operator==(const reasoning_part&, const reasoning_part&) = default;
+};
+
+using content_part = std::variant<text_part, image_part, tool_call, tool_result, reasoning_part>;
+
+/// One turn of a conversation.
+struct chat_message {
+  modelforge::role role = role::user;
+  std::vector<content_part> content;
+  std::string name; ///< Optional name of the participant.
+
+  friend bool operator==(const chat_message&, const chat_message&) = default;
+};
+
+/// Returns a message that is one piece of text.
+inline chat_message text_message(role who, std::string text) {
+  return {who, {text_part{std::move(text)}}, {}};
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, text_part& x) {
+  return f.object(x).fields(f.field("text", x.text));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, image_part& x) {
+  return f.object(x).fields(f.field("url", x.url), f.field("media_type", x.media_type), f.field("data", x.data),
+                            f.field("detail", x.detail));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, tool_call& x) {
+  return f.object(x).fields(f.field("id", x.id), f.field("name", x.name), f.field("arguments", x.arguments));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, tool_result& x) {
+  return f.object(x).fields(f.field("call_id", x.call_id), f.field("content", x.content),
+                            f.field("is_error", x.is_error));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, reasoning_part& x) {
+  return f.object(x).fields(f.field("text", x.text), f.field("signature", x.signature));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, chat_message& x) {
+  return f.object(x).fields(f.field("role", x.role), f.field("content", x.content), f.field("name", x.name));
+}
+
+} // namespace modelforge

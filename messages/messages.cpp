@@ -1,0 +1,60 @@
+#include <modelforge/messages/error.hpp>
+#include <modelforge/messages/request_id.hpp>
+
+#include <charconv>
+
+namespace modelforge {
+
+request_id make_request_id(std::mt19937_64& random) {
+  request_id x;
+  while (!x)
+    x = {random(), random()};
+  return x;
+}
+
+std::string to_string(const request_id& x) {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string text(32, '0');
+  for (int i = 0; i < 16; ++i) {
+    text[15 - i] = digits[(x.high >> (4 * i)) & 15];
+    text[31 - i] = digits[(x.low >> (4 * i)) & 15];
+  }
+  return text;
+}
+
+bool from_string(std::string_view text, request_id& x) {
+  if (text.size() != 32)
+    return false;
+  auto read = [](std::string_view half, uint64_t& value) {
+    auto [end, error] = std::from_chars(half.data(), half.data() + half.size(), value, 16);
+    return error == std::errc{} && end == half.data() + half.size();
+  };
+  request_id result;
+  if (!read(text.substr(0, 16), result.high) || !read(text.substr(16), result.low))
+    return false;
+  x = result;
+  return true;
+}
+
+std::string to_string(const failure& x) {
+  std::string text = x.provider.empty() ? std::string{} : x.provider + ": ";
+  text += x.message.empty() ? to_string(x.code) : x.message;
+  if (!x.provider_message.empty())
+    text += ": " + x.provider_message;
+  text += " [" + to_string(x.code);
+  if (x.http_status != 0)
+    text += ", HTTP " + std::to_string(x.http_status);
+  if (!x.provider_request_id.empty())
+    text += ", request " + x.provider_request_id;
+  if (x.attempts.size() > 1)
+    text += ", " + std::to_string(x.attempts.size()) + " attempts";
+  text += "]";
+  if (x.retry_after)
+    text += "\n  retry after: "
+            + std::to_string(std::chrono::ceil<std::chrono::seconds>(*x.retry_after).count()) + " s";
+  if (!x.suggestion.empty())
+    text += "\n  " + x.suggestion;
+  return text;
+}
+
+} // namespace modelforge
