@@ -1,5 +1,7 @@
 #pragma once
 
+#include "http/message.hpp"
+
 #include <modelforge/messages/errc.hpp>
 
 #include <chrono>
@@ -20,13 +22,6 @@
 
 namespace modelforge::http {
 
-struct header {
-  std::string name;
-  std::string value;
-
-  friend bool operator==(const header&, const header&) = default;
-};
-
 /// One request. `timeouts` of 0 are off.
 struct request {
   std::string method = "POST";
@@ -40,15 +35,6 @@ struct request {
   uint64_t max_response_bytes = 64u << 20;        ///< Of the decoded body.
   bool http2 = true;       ///< Allow HTTP/2 on https. Streams say false: libcurl buffers 32 MiB per paused h2 stream.
   bool compression = true; ///< Offer encodings and decode them. Streams say false.
-};
-
-/// Status line and headers of the final answer (1xx answers are skipped).
-struct response_head {
-  uint16_t status = 0;
-  std::vector<header> headers; ///< In order, names in lower case, values trimmed.
-
-  /// Returns the first header of that (lower-case) name, or an empty view.
-  std::string_view get(std::string_view name) const;
 };
 
 /// How far a transfer had come when it failed.

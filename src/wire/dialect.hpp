@@ -1,0 +1,51 @@
+#pragma once
+
+#include "http/message.hpp"
+
+#include <modelforge/messages/chat_request.hpp>
+#include <modelforge/messages/completion.hpp>
+#include <modelforge/messages/error.hpp>
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace modelforge::wire {
+
+/// A request in a provider's own words. The caller adds the base URL, the credential and configured headers.
+struct encoded_request {
+  std::string path; ///< Appended to the provider's base URL, e.g. "/chat/completions".
+  std::vector<http::header> headers;
+  std::string body;
+  std::vector<std::string> warnings; ///< What the provider will ignore; goes into the completion.
+};
+
+/// One provider's language. Stateless: one object per kind serves all threads.
+class dialect {
+public:
+  virtual ~dialect() = default;
+
+  /// The kind's name in TOML, e.g. "openai".
+  virtual std::string_view name() const = 0;
+
+  /// The public address, without a trailing slash, used where the settings give no `base_url`.
+  virtual std::string_view default_base_url() const = 0;
+
+  /// The header that carries a credential.
+  virtual http::header authorize(std::string_view key) const = 0;
+
+  /// Writes a request whose `model` is set. A failure names the field that cannot be sent (`invalid_request` for text
+  /// that is not UTF-8 or JSON that does not parse, `unsupported` for what the provider has not got).
+  virtual std::variant<encoded_request, failure> encode(const chat_request& x) const = 0;
+
+  /// Reads a whole answer, whatever its status. Fills what the answer tells: text, tool calls, usage, model, ids; for
+  /// a failure code, status, the provider's words, retry_after and a suggestion. Attempts, timings and the provider's
+  /// configured name are the caller's to fill.
+  virtual std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const = 0;
+};
+
+/// Returns the dialect for a kind as named in TOML, or null if none speaks it yet.
+const dialect* find_dialect(std::string_view kind);
+
+} // namespace modelforge::wire
