@@ -20,12 +20,22 @@ function(modelforge_compile_options target)
   target_compile_features(${target} PUBLIC cxx_std_20)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow=local -Wnon-virtual-dtor)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    target_compile_options(${target} PRIVATE -Wno-restrict) # false alarms on string concatenation (GCC bug 105651)
+  endif()
   if(MODELFORGE_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
   if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES ccache AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(${target} PRIVATE -fpch-preprocess) # lets ccache see through precompiled headers
   endif()
+endfunction()
+
+# Makes the source file OUTPUT (in the build folder) from OUTPUT.in, in which @VARIABLE@ stands for the content of TEXT.
+function(modelforge_embed variable text output)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${text})
+  file(READ ${text} ${variable})
+  configure_file(${output}.in ${PROJECT_BINARY_DIR}/${output} @ONLY)
 endfunction()
 
 # modelforge_part(NAME SOURCES file ... [LINKS target ...] [PRECOMPILE header ...])

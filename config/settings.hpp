@@ -19,8 +19,8 @@ using duration = std::chrono::nanoseconds;
 enum class provider_kind : uint8_t { openai, anthropic, gemini, ollama, azure, openai_compatible };
 
 template <>
-inline constexpr auto enum_names<provider_kind> = std::to_array<std::string_view>(
-  {"openai", "anthropic", "gemini", "ollama", "azure", "openai_compatible"});
+inline constexpr auto enum_names<provider_kind> =
+  std::to_array<std::string_view>({"openai", "anthropic", "gemini", "ollama", "azure", "openai_compatible"});
 
 /// What a retry does that finds the retry budget empty. `automatic`: wait for batch items, fail for interactive ones.
 enum class empty_budget : uint8_t { automatic, wait, fail };
@@ -79,10 +79,10 @@ struct timeout_settings {
 };
 
 struct retry_settings {
-  uint32_t max_attempts = 3;                           ///< All attempts of a request, the first included.
+  uint32_t max_attempts = 3; ///< All attempts of a request, the first included.
   double backoff_factor = 2.0;
-  duration base_wait = std::chrono::milliseconds{500}; ///< Upper bound of the first pause (full jitter).
-  duration max_wait = std::chrono::seconds{60};        ///< Caps our own pauses, never a server's.
+  duration base_wait = std::chrono::milliseconds{500};  ///< Upper bound of the first pause (full jitter).
+  duration max_wait = std::chrono::seconds{60};         ///< Caps our own pauses, never a server's.
   duration max_server_wait = std::chrono::seconds{120}; ///< Longest server-named wait that interactive requests accept.
   bool respect_retry_after = true;
   bool retry_uncertain = true; ///< Whether a request that may have run is sent again.
@@ -97,9 +97,9 @@ struct rate_limit_settings {
   std::optional<uint64_t> tokens_per_minute;
   std::optional<uint64_t> input_tokens_per_minute;
   std::optional<uint64_t> output_tokens_per_minute;
-  uint64_t burst = 10;                                    ///< Requests that may leave at once after a quiet time.
-  duration window = std::chrono::seconds{60};             ///< The limit is enforced per this time, scaled to it.
-  duration window_guard = std::chrono::milliseconds{50};  ///< Allowance for differing network delays.
+  uint64_t burst = 10;                                   ///< Requests that may leave at once after a quiet time.
+  duration window = std::chrono::seconds{60};            ///< The limit is enforced per this time, scaled to it.
+  duration window_guard = std::chrono::milliseconds{50}; ///< Allowance for differing network delays.
   window_start on_start = window_start::restore;
 
   friend bool operator==(const rate_limit_settings&, const rate_limit_settings&) = default;
@@ -107,14 +107,14 @@ struct rate_limit_settings {
 
 struct circuit_breaker_settings {
   bool enabled = true;
-  uint32_t consecutive_failures = 5;               ///< Opens after so many in a row.
-  double failure_share = 0.5;                      ///< Opens when this share of a window failed. 0 switches it off.
-  uint32_t min_samples = 20;                       ///< Fewest results in the window before a share counts.
+  uint32_t consecutive_failures = 5; ///< Opens after so many in a row.
+  double failure_share = 0.5;        ///< Opens when this share of a window failed. 0 switches it off.
+  uint32_t min_samples = 20;         ///< Fewest results in the window before a share counts.
   duration sample_window = std::chrono::seconds{30};
-  duration slow_after = std::chrono::seconds{0};   ///< An answer slower than this counts as failed. 0: never.
-  duration open_for = std::chrono::seconds{10};    ///< Until the first probe.
-  uint32_t probes = 1;                             ///< Requests let through at a time while half open.
-  when_open when = when_open::fail;                ///< TOML: `when_open`.
+  duration slow_after = std::chrono::seconds{0}; ///< An answer slower than this counts as failed. 0: never.
+  duration open_for = std::chrono::seconds{10};  ///< Until the first probe.
+  uint32_t probes = 1;                           ///< Requests let through at a time while half open.
+  when_open when = when_open::fail;              ///< TOML: `when_open`.
 
   friend bool operator==(const circuit_breaker_settings&, const circuit_breaker_settings&) = default;
 };
@@ -141,15 +141,15 @@ struct model_settings {
 struct provider_settings {
   std::string name; ///< The table's name in TOML.
   provider_kind kind = provider_kind::openai;
-  std::string base_url;          ///< Without a trailing slash. Empty in TOML: the kind's public address.
-  std::vector<key_source> keys;  ///< From `api_key_env`, `api_key_file` or `[[keys]]`; empty: no credential is sent.
-  std::string default_model;     ///< For requests that name none; empty: such requests are refused.
-  uint32_t max_concurrent = 16;  ///< Requests in flight.
+  std::string base_url;           ///< Without a trailing slash. Empty in TOML: the kind's public address.
+  std::vector<key_source> keys;   ///< From `api_key_env`, `api_key_file` or `[[keys]]`; empty: no credential is sent.
+  std::string default_model;      ///< For requests that name none; empty: such requests are refused.
+  uint32_t max_concurrent = 16;   ///< Requests in flight.
   uint32_t interactive_slots = 1; ///< Of these, so many are kept free of batch items.
-  bool adaptive = false;         ///< Whether the number in flight follows the latency.
+  bool adaptive = false;          ///< Whether the number in flight follows the latency.
   std::vector<header_setting> headers;
   duration deadline = std::chrono::seconds{300}; ///< Of interactive requests that bring none. 0: none.
-  std::vector<std::string> nodes; ///< Names of the nodes that may own it, in order; empty: this one.
+  std::vector<std::string> nodes;                ///< Names of the nodes that may own it, in order; empty: this one.
   timeout_settings timeouts;
   retry_settings retry;
   rate_limit_settings rate_limit;
@@ -162,10 +162,10 @@ struct provider_settings {
 
 struct runtime_settings {
   bool enable_optimizations = false;
-  uint32_t threads = 0;                           ///< Of the actor scheduler. 0: one per core, at least two.
-  uint32_t max_queued = 10'000;                   ///< Requests waiting at one provider.
-  uint64_t max_queued_bytes = 256u << 20;         ///< Their messages together, at one provider.
-  uint64_t max_response_bytes = 64u << 20;        ///< Of one answer.
+  uint32_t threads = 0;                             ///< Of the actor scheduler. 0: one per core, at least two.
+  uint32_t max_queued = 10'000;                     ///< Requests waiting at one provider.
+  uint64_t max_queued_bytes = 256u << 20;           ///< Their messages together, at one provider.
+  uint64_t max_response_bytes = 64u << 20;          ///< Of one answer.
   duration grace_period = std::chrono::seconds{10}; ///< How long a shutdown waits for what is running.
 
   friend bool operator==(const runtime_settings&, const runtime_settings&) = default;

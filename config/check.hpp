@@ -1,0 +1,44 @@
+#pragma once
+
+#include <modelforge/config/load.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/schema.hpp"
+
+/// What a key's own type and range cannot say: how settings fit together, and what must not stand in them.
+
+namespace modelforge {
+
+/// A fault before it has a place in a file.
+struct finding {
+  severity level = severity::error;
+  std::vector<std::string>
+    paths; ///< Of the keys involved, e.g. "providers.main.retry.max_wait"; the first is to blame.
+  std::string message;
+  std::string hint;
+};
+
+/// Judges settings as a whole. Values are taken to be within their ranges.
+std::vector<finding> cross_check(const settings& x, const environment& env);
+
+/// Brings settings to the form that the rest of the program relies on: no slash ends a base_url, every key has a name.
+void normalize(settings& x);
+
+/// Judges a number against its key's range.
+std::optional<finding> check_range(const std::string& path, const schema::key_rule& key, const schema::slot& value,
+                                   double number);
+
+/// Whether a text is a credential by its looks. Made for names of variables, which real keys may be mistaken for.
+bool looks_like_key(std::string_view text);
+
+/// Whether only a credential would be the value under such a name ("api_key", "Authorization", "cookie").
+bool names_credential(std::string_view name);
+
+/// Fills `source_line` and `caret` from `line`, with credentials and the texts in `hidden` masked.
+void show_line(diagnostic& x, std::string_view line, const std::vector<std::string>& hidden);
+
+} // namespace modelforge

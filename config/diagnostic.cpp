@@ -1,0 +1,102 @@
+#include "config/check.hpp"
+
+#include <algorithm>
+
+namespace modelforge {
+
+namespace {
+
+constexpr std::size_t shown_bytes = 160; // of a long line
+
+bool continues_character(char c) {
+  return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
+}
+
+std::size_t characters(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), std::not_fn(continues_character)));
+}
+
+bool is_name_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
+/// The name that ends before `pos`, an assignment's "=".
+std::string_view name_before(std::string_view line, std::size_t pos) {
+  auto is_gap = [](char c) { return c == ' ' || c == '\t' || c == '"' || c == '\''; };
+  while (pos > 0 && is_gap(line[pos - 1]))
+    --pos;
+  auto end = pos;
+  while (pos > 0 && is_name_char(line[pos - 1]))
+    --pos;
+  return line.substr(pos, end - pos);
+}
+
+/// Masks what is assigned to names of credentials, however broken the line is.
+std::string mask_assignments(std::string_view line) {
+  std::string result;
+  for (std::size_t pos = 0; pos < line.size(); ++pos) {
+    result += line[pos];
+    if (line[pos] != '=' || !names_credential(name_before(line, pos)))
+      continue;
+    auto start = line.find_first_not_of(" \t", pos + 1);
+    if (start == std::string_view::npos || line[start] == '{')
+      continue;
+    auto quote = line[start] == '"' || line[start] == '\'';
+    // The last quote of the line, not the next: that one may be escaped, or open a text of several lines.
+    auto end = quote ? line.rfind(line[start]) : line.find_first_of(" \t,}#", start);
+    if (end == start || end == std::string_view::npos)
+      end = line.size();
+    result += line.substr(pos + 1, start + quote - pos - 1);
+    result += "***";
+    pos = end - 1;
+  }
+  return result;
+}
+
+std::string masked(std::string_view line, const std::vector<std::string>& hidden) {
+  std::string text{line};
+  for (const auto& word : hidden)
+    for (auto pos = text.find(word); !word.empty() && pos != std::string::npos; pos = text.find(word, pos + 3))
+      text.replace(pos, word.size(), "***");
+  text = redact(mask_assignments(text));
+  for (auto& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      c = c == '\t' ? ' ' : '?';
+  return text;
+}
+
+} // namespace
+
+void show_line(diagnostic& x, std::string_view line, const std::vector<std::string>& hidden) {
+  x.source_line = masked(line, hidden);
+  auto before = masked(line.substr(0, x.column > 0 ? x.column - 1 : 0), hidden);
+  auto caret = std::min(before.size(), x.source_line.size());
+  if (!std::equal(before.begin(), before.begin() + static_cast<std::ptrdiff_t>(caret), x.source_line.begin()))
+    caret = static_cast<std::size_t>(
+      std::mismatch(before.begin(), before.end(), x.source_line.begin(), x.source_line.end()).first - before.begin());
+  if (x.source_line.size() > shown_bytes) {
+    auto begin = caret > shown_bytes / 2 ? caret - shown_bytes / 2 : 0;
+    while (begin > 0 && continues_character(x.source_line[begin]))
+      --begin;
+    auto end = std::min(begin + shown_bytes, x.source_line.size());
+    while (end < x.source_line.size() && continues_character(x.source_line[end]))
+      ++end;
+    x.source_line = x.source_line.substr(begin, end - begin);
+    caret -= begin;
+  }
+  x.caret = static_cast<uint32_t>(characters(std::string_view{x.source_line}.substr(0, caret)) + 1);
+}
+
+std::string to_string(const diagnostic& x) {
+  auto result = x.file;
+  if (x.line > 0)
+    result += ':' + std::to_string(x.line) + ':' + std::to_string(x.column);
+  result += ": " + to_string(x.level) + ": " + x.message + '\n';
+  if (!x.source_line.empty())
+    result += "  " + x.source_line + "\n  " + std::string(std::max<uint32_t>(x.caret, 1) - 1, ' ') + "^\n";
+  if (!x.hint.empty())
+    result += "  " + x.hint + '\n';
+  return result;
+}
+
+} // namespace modelforge

@@ -1,0 +1,132 @@
+#include "config/check.hpp"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+namespace modelforge {
+
+namespace {
+
+/// A provider that a variable with a key in it is enough to set up.
+struct known_provider {
+  const char* name;
+  provider_kind kind;
+  std::array<const char*, 2> keys; ///< The first that is set counts.
+  const char* url_variable;        ///< Where the address may stand; null: nowhere.
+  const char* url;                 ///< If no variable gives one; "": the kind's public address.
+};
+
+constexpr auto known_providers = std::to_array<known_provider>({
+  {"openai", provider_kind::openai, {"OPENAI_API_KEY"}, "OPENAI_BASE_URL", ""},
+  {"anthropic", provider_kind::anthropic, {"ANTHROPIC_API_KEY"}, "ANTHROPIC_BASE_URL", ""},
+  {"gemini", provider_kind::gemini, {"GOOGLE_API_KEY", "GEMINI_API_KEY"}, nullptr, ""},
+  {"azure", provider_kind::azure, {"AZURE_OPENAI_API_KEY"}, "AZURE_OPENAI_ENDPOINT", ""},
+  {"groq", provider_kind::openai_compatible, {"GROQ_API_KEY"}, nullptr, "https://api.groq.com/openai/v1"},
+  {"mistral", provider_kind::openai_compatible, {"MISTRAL_API_KEY"}, nullptr, "https://api.mistral.ai/v1"},
+  {"deepseek", provider_kind::openai_compatible, {"DEEPSEEK_API_KEY"}, nullptr, "https://api.deepseek.com"},
+  {"openrouter", provider_kind::openai_compatible, {"OPENROUTER_API_KEY"}, nullptr, "https://openrouter.ai/api/v1"},
+});
+
+/// A variable's value; one that is empty or blank counts as not set.
+std::string value_of(const environment& env, const char* name) {
+  auto value = name ? env(name).value_or("") : "";
+  return value.find_first_not_of(" \t\r\n") == std::string::npos ? "" : value;
+}
+
+std::optional<provider_settings> make_provider(const known_provider& known, const environment& env) {
+  auto key = std::find_if(known.keys.begin(), known.keys.end(), [&](auto* name) { return value_of(env, name) != ""; });
+  if (key == known.keys.end())
+    return std::nullopt;
+  provider_settings result;
+  result.name = known.name;
+  result.kind = known.kind;
+  result.keys.push_back({"", *key, ""});
+  result.base_url = value_of(env, known.url_variable);
+  if (result.base_url.empty())
+    result.base_url = known.url;
+  if (known.kind == provider_kind::azure) {
+    if (result.base_url.empty())
+      return std::nullopt;
+    while (result.base_url.ends_with('/'))
+      result.base_url.pop_back();
+    if (result.base_url.find("/openai") == std::string::npos)
+      result.base_url += "/openai/v1";
+  }
+  return result;
+}
+
+/// Where Ollama's own client would connect for this OLLAMA_HOST: a host, HOST:PORT or a URL. An address that stands for
+/// "all interfaces" is good for listening only and becomes the loopback one.
+std::string ollama_url(std::string text) {
+  auto scheme = text.substr(0, text.find("://") == std::string::npos ? 0 : text.find("://") + 3);
+  auto rest = text.substr(scheme.size());
+  auto path = rest.find('/') == std::string::npos ? "" : rest.substr(rest.find('/'));
+  auto host = rest.substr(0, rest.find('/'));
+  auto is_ipv6 = std::count(host.begin(), host.end(), ':') > 1;
+  auto colon = is_ipv6 && !host.starts_with('[') ? std::string::npos : host.find(':', is_ipv6 ? host.find(']') : 0);
+  auto port = colon == std::string::npos ? (scheme.empty() ? ":11434" : "") : host.substr(colon);
+  host = host.substr(0, colon);
+  if (host.empty() || host == "0.0.0.0")
+    host = "127.0.0.1";
+  else if (host == "[::]" || host == "::")
+    host = "[::1]";
+  else if (host.find(':') != std::string::npos && !host.starts_with('['))
+    host = '[' + host + ']';
+  return (scheme.empty() ? "http://" : scheme) + host + port + path;
+}
+
+load_result from_environment(const environment& env) {
+  load_result result;
+  result.value = settings_from_environment(env);
+  if (!result.value)
+    return result;
+  for (const auto& x : result.value->providers) {
+    result.origin += result.origin.empty() ? "the environment (" : ", ";
+    result.origin += x.keys.empty() ? "OLLAMA_HOST" : x.keys.front().api_key_env;
+  }
+  result.origin += ')';
+  result.diagnostics = check(*result.value, "environment", env);
+  auto is_error = [](const diagnostic& x) { return x.level == severity::error; };
+  if (std::any_of(result.diagnostics.begin(), result.diagnostics.end(), is_error))
+    result.value.reset();
+  return result;
+}
+
+} // namespace
+
+std::optional<settings> settings_from_environment(const environment& env) {
+  settings result;
+  for (const auto& known : known_providers)
+    if (auto provider = make_provider(known, env))
+      result.providers.push_back(std::move(*provider));
+  if (auto host = value_of(env, "OLLAMA_HOST"); !host.empty()) {
+    auto& provider = result.providers.emplace_back();
+    provider.name = "ollama";
+    provider.kind = provider_kind::ollama;
+    provider.base_url = ollama_url(std::move(host));
+  }
+  if (result.providers.empty())
+    return std::nullopt;
+  normalize(result);
+  return result;
+}
+
+load_result discover(const std::string& explicit_path, const environment& env) {
+  if (!explicit_path.empty())
+    return load_file(explicit_path, env);
+  std::vector<std::string> candidates{"./modelforge.toml"};
+  auto home = value_of(env, "HOME");
+  if (auto config = value_of(env, "XDG_CONFIG_HOME"); !config.empty())
+    candidates.push_back(config + "/modelforge/modelforge.toml");
+  else if (!home.empty())
+    candidates.push_back(home + "/.config/modelforge/modelforge.toml");
+  for (const auto& path : candidates) {
+    std::error_code ignored; // what may not even be looked for is not there
+    if (std::filesystem::exists(path, ignored))
+      return load_file(path, env);
+  }
+  return from_environment(env);
+}
+
+} // namespace modelforge
