@@ -1,0 +1,49 @@
+#pragma once
+
+#include "tools/simulator/simulator.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+/// What lies between the HTTP server and the dialects: a request as a dialect sees it, and its answer.
+namespace modelforge::simulator {
+
+/// One whole request. Views live until the dialect has returned its reply.
+struct exchange {
+  const options& settings;
+  uint64_t number;                ///< From 1, in order of arrival.
+  int64_t created;                ///< Seconds since 1970.
+  std::string_view method;        ///< Upper case.
+  std::string_view path;          ///< Without the query.
+  std::string_view authorization; ///< The header's value.
+  std::string_view body;
+};
+
+/// The rest of a streamed answer, written out token by token, so that a waiting stream stays small.
+class token_stream {
+public:
+  virtual ~token_stream() = default;
+
+  /// Appends what the next token puts on the wire: its event, together with whatever opens or ends the stream.
+  /// Returns whether more is to come.
+  virtual bool next(std::string& out) = 0;
+};
+
+/// An answer. The server adds the framing headers, and waits as the settings say.
+struct reply {
+  int status = 200;
+  std::string_view content_type = "application/json";
+  std::string headers;                  ///< Further ones, each "name: value\r\n".
+  std::string_view timing_header = {};  ///< Name of a header for the milliseconds until the first byte, if any.
+  std::string body;                     ///< Unless `stream` is set.
+  std::unique_ptr<token_stream> stream; ///< Sent with chunked framing.
+  bool is_paced = false;                ///< Generated text: takes latency and time per token. Errors come at once.
+  uint64_t jitter_seed = 0;             ///< Decides this prompt's part of `latency_jitter`.
+  uint32_t steps = 0;                   ///< Tokens of the longest choice: what `tokens_per_second` counts.
+  uint32_t prompt_tokens = 0;           ///< As in `usage`.
+  uint32_t completion_tokens = 0;       ///< As in `usage`: over all choices.
+};
+
+} // namespace modelforge::simulator

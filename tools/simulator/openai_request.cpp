@@ -1,0 +1,519 @@
+#include "tools/simulator/openai_request.hpp"
+
+#include "tools/simulator/random.hpp"
+#include "tools/simulator/text.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+
+namespace modelforge::simulator::openai {
+
+namespace {
+
+using form = chat_request::form;
+
+std::string in_quotes(std::string_view text) {
+  return "'" + std::string(text) + "'";
+}
+
+/// Names a JSON type with its article, as OpenAI's messages do.
+std::string type_of(const json& x) {
+  switch (x.type()) {
+    case json::value_t::object:
+      return "an object";
+    case json::value_t::array:
+      return "an array";
+    case json::value_t::string:
+      return "a string";
+    case json::value_t::boolean:
+      return "a boolean";
+    case json::value_t::number_float:
+      return "a decimal";
+    case json::value_t::null:
+      return "null";
+    default:
+      return "an integer";
+  }
+}
+
+std::string index_path(std::string_view name, std::size_t i) {
+  return std::string(name) + "[" + std::to_string(i) + "]";
+}
+
+/// Returns whether `text` holds "json" in any case.
+bool mentions_json(std::string_view text) {
+  constexpr std::string_view word = "json";
+  return std::search(text.begin(), text.end(), word.begin(), word.end(), [](char a, char b) { return (a | 0x20) == b; })
+         != text.end();
+}
+
+/// Reads one request, field by field; after the first fault nothing more is looked at.
+class request_reader {
+public:
+  request_reader(const json& body, const options& settings) : body_(body), settings_(settings) {}
+
+  std::variant<chat_request, api_error> read() {
+    for (auto step : {&request_reader::read_model, &request_reader::read_messages, &request_reader::read_sampling,
+                      &request_reader::read_limits, &request_reader::read_streaming, &request_reader::read_tools,
+                      &request_reader::read_format, &request_reader::check_length}) {
+      (this->*step)();
+      if (error_)
+        return std::move(*error_);
+    }
+    return std::move(result_);
+  }
+
+private:
+  // -- faults -------------------------------------------------------------------
+
+  void fail(std::string message, std::string param, std::string code, int status = 400) {
+    if (!error_)
+      error_ = api_error{status, std::move(message), std::move(param), std::move(code)};
+  }
+
+  void fail_missing(std::string param) {
+    fail("Missing required parameter: " + in_quotes(param) + ".", param, "missing_required_parameter");
+  }
+
+  void fail_type(std::string param, std::string_view expected, const json& found) {
+    fail("Invalid type for " + in_quotes(param) + ": expected " + std::string(expected) + ", but got " + type_of(found)
+           + " instead.",
+         param, "invalid_type");
+  }
+
+  void fail_value(std::string param, std::string_view found, std::string_view supported) {
+    fail("Invalid value: " + in_quotes(found) + ". Supported values are: " + std::string(supported) + ".", param,
+         "invalid_value");
+  }
+
+  // -- access -------------------------------------------------------------------
+
+  /// Returns the member `name` of `x`, or nullptr when it is not there or null.
+  static const json* member(const json& x, const char* name) {
+    auto found = x.find(name);
+    return found == x.end() || found->is_null() ? nullptr : &*found;
+  }
+
+  /// Returns the string `name` of `x`, or nullptr after a fault.
+  const std::string* required_string(const json& x, const char* name, const std::string& path) {
+    auto value = member(x, name);
+    if (!value)
+      fail_missing(path + name);
+    else if (!value->is_string())
+      fail_type(path + name, "a string", *value);
+    else
+      return &value->get_ref<const std::string&>();
+    return nullptr;
+  }
+
+  bool read_bool(const json& x, const char* name, const std::string& path, bool otherwise) {
+    auto value = member(x, name);
+    if (!value)
+      return otherwise;
+    if (!value->is_boolean()) {
+      fail_type(path + name, "a boolean", *value);
+      return otherwise;
+    }
+    return value->get<bool>();
+  }
+
+  void check_decimal(const char* name, double least, double most) {
+    auto value = member(body_, name);
+    if (!value)
+      return;
+    if (!value->is_number())
+      return fail_type(name, "a decimal", *value);
+    auto x = value->get<double>();
+    if (x >= least && x <= most)
+      return;
+    auto limit = json(x < least ? least : most).dump();
+    fail("Invalid " + in_quotes(name) + ": decimal " + (x < least ? "below minimum" : "above maximum")
+           + " value. Expected a value " + (x < least ? ">= " : "<= ") + limit + ", but got " + value->dump()
+           + " instead.",
+         name, x < least ? "decimal_below_min_value" : "decimal_above_max_value");
+  }
+
+  std::optional<uint32_t> read_integer(const char* name, int64_t least, int64_t most) {
+    auto value = member(body_, name);
+    if (!value)
+      return std::nullopt;
+    if (!value->is_number_integer()) {
+      fail_type(name, "an integer", *value);
+      return std::nullopt;
+    }
+    auto is_huge = value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX;
+    auto x = is_huge ? INT64_MAX : value->get<int64_t>();
+    if (x >= least && x <= most)
+      return static_cast<uint32_t>(x);
+    fail("Invalid " + in_quotes(name) + ": integer " + (x < least ? "below minimum" : "above maximum")
+           + " value. Expected a value " + (x < least ? ">= " : "<= ") + std::to_string(x < least ? least : most)
+           + ", but got " + value->dump() + " instead.",
+         name, x < least ? "integer_below_min_value" : "integer_above_max_value");
+    return std::nullopt;
+  }
+
+  /// Takes `text` into the answer's seed and the prompt's tokens.
+  void absorb(std::string_view text) {
+    result_.seed = hash(text, result_.seed);
+    result_.prompt_tokens += count_tokens(text);
+  }
+
+  // -- fields -------------------------------------------------------------------
+
+  void read_model() {
+    auto value = member(body_, "model");
+    if (!value || (value->is_string() && value->get_ref<const std::string&>().empty()))
+      return fail("you must provide a model parameter", "model", "missing_required_parameter");
+    auto model = required_string(body_, "model", "");
+    if (!model)
+      return;
+    if (model->starts_with("missing"))
+      return fail("The model `" + *model + "` does not exist or you do not have access to it.", "", "model_not_found",
+                  404);
+    result_.model = *model;
+    result_.seed = hash(*model, settings_.seed);
+    if (auto seed = member(body_, "seed")) {
+      if (!seed->is_number_integer())
+        return fail_type("seed", "an integer", *seed);
+      result_.seed = hash(seed->dump(), result_.seed);
+    }
+  }
+
+  void read_messages() {
+    auto messages = member(body_, "messages");
+    if (!messages)
+      return fail_missing("messages");
+    if (!messages->is_array())
+      return fail_type("messages", "an array of objects", *messages);
+    if (messages->empty())
+      return fail("Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array "
+                  "instead.",
+                  "messages", "empty_array");
+    result_.prompt_tokens = 3; // primes the reply
+    for (std::size_t i = 0; i < messages->size() && !error_; ++i)
+      read_message((*messages)[i], index_path("messages", i));
+    if (!open_calls_.empty())
+      fail_open_calls();
+  }
+
+  void fail_open_calls() {
+    std::string ids;
+    for (const auto& x : open_calls_)
+      ids += (ids.empty() ? "" : ", ") + x;
+    fail("An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
+         "The following tool_call_ids did not have response messages: "
+           + ids,
+         calls_path_, "");
+  }
+
+  void read_message(const json& x, const std::string& path) {
+    static constexpr std::string_view roles[] = {"system", "assistant", "user", "function", "tool", "developer"};
+    if (!x.is_object())
+      return fail_type(path, "an object", x);
+    auto role = required_string(x, "role", path + ".");
+    if (!role)
+      return;
+    if (std::find(std::begin(roles), std::end(roles), *role) == std::end(roles))
+      return fail_value(path + ".role", *role, "'system', 'assistant', 'user', 'function', 'tool', and 'developer'");
+    if (*role == "tool")
+      answer_call(x, path);
+    else if (!open_calls_.empty())
+      return fail_open_calls();
+    last_role_ = *role;
+    result_.prompt_tokens += 4; // what frames a message
+    result_.seed = hash(*role, result_.seed);
+    auto calls = *role == "assistant" ? member(x, "tool_calls") : nullptr;
+    if (calls)
+      read_calls(*calls, path + ".tool_calls");
+    read_content(x, path, *role, calls || (*role == "assistant" && member(x, "refusal")));
+  }
+
+  void answer_call(const json& x, const std::string& path) {
+    auto id = required_string(x, "tool_call_id", path + ".");
+    if (!id)
+      return;
+    auto open = std::find(open_calls_.begin(), open_calls_.end(), *id);
+    if (open == open_calls_.end())
+      return fail("Invalid parameter: messages with role 'tool' must be a response to a preceeding message with "
+                  "'tool_calls'.",
+                  path + ".role", "");
+    open_calls_.erase(open);
+  }
+
+  void read_calls(const json& calls, const std::string& path) {
+    if (!calls.is_array())
+      return fail_type(path, "an array of objects", calls);
+    calls_path_ = path;
+    for (std::size_t i = 0; i < calls.size() && !error_; ++i) {
+      auto at = index_path(path, i) + ".";
+      if (!calls[i].is_object())
+        return fail_type(index_path(path, i), "an object", calls[i]);
+      if (auto id = required_string(calls[i], "id", at))
+        open_calls_.push_back(*id);
+      absorb(calls[i].dump());
+    }
+  }
+
+  void read_content(const json& x, const std::string& path, std::string_view role, bool is_optional) {
+    auto content = member(x, "content");
+    if (!content)
+      return is_optional ? void() : fail_missing(path + ".content");
+    std::string text;
+    if (content->is_string())
+      text = content->get_ref<const std::string&>();
+    else if (content->is_array())
+      for (std::size_t i = 0; i < content->size() && !error_; ++i)
+        read_part((*content)[i], index_path(path + ".content", i), text);
+    else
+      return fail("Invalid type for " + in_quotes(path + ".content")
+                    + ": expected one of a string or array of objects, but got " + type_of(*content) + " instead.",
+                  path + ".content", "invalid_type");
+    absorb(text);
+    mentions_json_ = mentions_json_ || mentions_json(text);
+    if (role == "user")
+      result_.prompt = std::move(text);
+  }
+
+  void read_part(const json& x, const std::string& path, std::string& text) {
+    if (!x.is_object())
+      return fail_type(path, "an object", x);
+    auto type = required_string(x, "type", path + ".");
+    if (!type)
+      return;
+    if (*type == "text" || *type == "refusal") {
+      if (auto piece = required_string(x, type->c_str(), path + "."))
+        text += (text.empty() ? "" : "\n") + *piece;
+    } else if (*type == "image_url" || *type == "input_audio" || *type == "file") {
+      if (!member(x, type->c_str()))
+        return fail_missing(path + "." + *type);
+      result_.seed = hash(x.dump(), result_.seed);
+      result_.prompt_tokens += 85; // a low-detail image's price
+    } else {
+      fail_value(path + ".type", *type, "'text', 'image_url', 'input_audio', 'refusal', and 'file'");
+    }
+  }
+
+  void read_sampling() {
+    check_decimal("temperature", 0, 2);
+    check_decimal("top_p", 0, 1);
+    check_decimal("frequency_penalty", -2, 2);
+    check_decimal("presence_penalty", -2, 2);
+    result_.choices = read_integer("n", 1, 128).value_or(1);
+    auto stop = member(body_, "stop");
+    if (!stop)
+      return;
+    if (stop->is_string())
+      result_.stop.push_back(stop->get<std::string>());
+    else if (!stop->is_array())
+      return fail_type("stop", "a string or an array of strings", *stop);
+    else if (stop->size() > 4)
+      return fail("Invalid 'stop': array too long. Expected an array with maximum length 4, but got an array with "
+                  "length "
+                    + std::to_string(stop->size()) + " instead.",
+                  "stop", "array_above_max_length");
+    else
+      for (const auto& x : *stop)
+        x.is_string() ? result_.stop.push_back(x.get<std::string>()) : fail_type("stop", "strings", x);
+    std::erase(result_.stop, "");
+  }
+
+  void read_limits() {
+    auto old_name = read_integer("max_tokens", 1, UINT32_MAX);
+    auto new_name = read_integer("max_completion_tokens", 1, UINT32_MAX);
+    if (old_name && new_name)
+      return fail("Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.", "max_tokens",
+                  "invalid_parameter_combination");
+    result_.max_tokens = new_name ? new_name : old_name;
+  }
+
+  void read_streaming() {
+    result_.is_stream = read_bool(body_, "stream", "", false);
+    auto details = member(body_, "stream_options");
+    if (!details)
+      return;
+    if (!result_.is_stream)
+      return fail("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options", "");
+    if (!details->is_object())
+      return fail_type("stream_options", "an object", *details);
+    result_.include_usage = read_bool(*details, "include_usage", "stream_options.", false);
+    result_.obfuscation = read_bool(*details, "include_obfuscation", "stream_options.", true);
+  }
+
+  void read_tools() {
+    auto tools = member(body_, "tools");
+    auto choice = member(body_, "tool_choice");
+    if (!tools)
+      return choice ? fail("Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.",
+                           "tool_choice", "")
+                    : void();
+    if (!tools->is_array())
+      return fail_type("tools", "an array of objects", *tools);
+    for (std::size_t i = 0; i < tools->size() && !error_; ++i)
+      read_tool((*tools)[i], index_path("tools", i));
+    if (!error_ && !functions_.empty())
+      choose_tool(choice);
+  }
+
+  void read_tool(const json& x, const std::string& path) {
+    if (!x.is_object())
+      return fail_type(path, "an object", x);
+    auto type = required_string(x, "type", path + ".");
+    if (!type || *type != "function")
+      return; // a custom tool: taken, never called
+    auto function = member(x, "function");
+    if (!function)
+      return fail_missing(path + ".function");
+    if (!function->is_object())
+      return fail_type(path + ".function", "an object", *function);
+    if (!required_string(*function, "name", path + ".function."))
+      return;
+    if (auto parameters = member(*function, "parameters"); parameters && !parameters->is_object())
+      return fail_type(path + ".function.parameters", "an object", *parameters);
+    result_.prompt_tokens += static_cast<uint32_t>(function->dump().size() / 3);
+    functions_.push_back(function);
+  }
+
+  void choose_tool(const json* choice) {
+    std::string_view word = "auto";
+    if (choice && choice->is_string())
+      word = choice->get_ref<const std::string&>();
+    else if (choice && choice->is_object())
+      return call_named(*choice);
+    else if (choice)
+      return fail_type("tool_choice", "a string or an object", *choice);
+    if (word == "required")
+      return call(*functions_[random_source(result_.seed).below(functions_.size())]);
+    if (word != "auto" && word != "none")
+      return fail_value("tool_choice", word, "'none', 'auto', and 'required'");
+    if (word == "none" || last_role_ != "user")
+      return;
+    for (auto x : functions_)
+      if (is_about(x->at("name").get_ref<const std::string&>()))
+        return call(*x);
+  }
+
+  void call_named(const json& choice) {
+    auto function = member(choice, "function");
+    if (!function || !function->is_object())
+      return fail_missing("tool_choice.function");
+    auto name = required_string(*function, "name", "tool_choice.function.");
+    if (!name)
+      return;
+    for (auto x : functions_)
+      if (x->at("name") == *name) {
+        result_.is_tool_named = true;
+        return call(*x);
+      }
+    fail("Invalid value for 'tool_choice': no function named " + in_quotes(*name)
+           + " was specified in the 'tools' "
+             "parameter.",
+         "tool_choice", "");
+  }
+
+  /// Returns whether the prompt holds a word of four letters or more of the function's name.
+  bool is_about(std::string_view name) const {
+    while (!name.empty()) {
+      auto word = name.substr(0, name.find_first_of("_-."));
+      name.remove_prefix(std::min(word.size() + 1, name.size()));
+      auto same = [](char a, char b) { return (a | 0x20) == (b | 0x20); };
+      if (word.size() >= 4
+          && std::search(result_.prompt.begin(), result_.prompt.end(), word.begin(), word.end(), same)
+               != result_.prompt.end())
+        return true;
+    }
+    return false;
+  }
+
+  void call(const json& function) {
+    result_.wanted = form::tool_call;
+    result_.tool = function.at("name").get<std::string>();
+    auto parameters = member(function, "parameters");
+    result_.schema = parameters ? *parameters : json{{"type", "object"}};
+  }
+
+  void read_format() {
+    auto format = member(body_, "response_format");
+    if (!format)
+      return;
+    if (!format->is_object())
+      return fail_type("response_format", "an object", *format);
+    auto type = required_string(*format, "type", "response_format.");
+    if (!type)
+      return;
+    if (*type == "json_schema")
+      return read_schema(*format);
+    if (*type != "text" && *type != "json_object")
+      return fail_value("response_format.type", *type, "'json_object', 'json_schema', and 'text'");
+    if (*type == "text")
+      return;
+    if (!mentions_json_)
+      return fail("'messages' must contain the word 'json' in some form, to use 'response_format' of type "
+                  "'json_object'.",
+                  "messages", "");
+    if (result_.wanted == form::text)
+      result_.wanted = form::json_object;
+  }
+
+  void read_schema(const json& format) {
+    auto details = member(format, "json_schema");
+    if (!details)
+      return fail_missing("response_format.json_schema");
+    if (!details->is_object())
+      return fail_type("response_format.json_schema", "an object", *details);
+    if (!required_string(*details, "name", "response_format.json_schema."))
+      return;
+    auto schema = member(*details, "schema");
+    if (!schema)
+      return fail_missing("response_format.json_schema.schema");
+    if (!schema->is_object())
+      return fail_type("response_format.json_schema.schema", "an object", *schema);
+    result_.prompt_tokens += static_cast<uint32_t>(schema->dump().size() / 3);
+    if (result_.wanted != form::text)
+      return;
+    result_.wanted = form::json_schema;
+    result_.schema = *schema;
+  }
+
+  void check_length() {
+    if (result_.prompt_tokens > settings_.context_tokens)
+      fail("This model's maximum context length is " + std::to_string(settings_.context_tokens)
+             + " tokens. However, your messages resulted in " + std::to_string(result_.prompt_tokens)
+             + " tokens. Please reduce the length of the messages.",
+           "messages", "context_length_exceeded");
+  }
+
+  const json& body_;
+  const options& settings_;
+  chat_request result_;
+  std::optional<api_error> error_;
+  std::vector<const json*> functions_;
+  std::vector<std::string> open_calls_; ///< Ids that still want their tool message.
+  std::string calls_path_;
+  std::string last_role_;
+  bool mentions_json_ = false;
+};
+
+/// Returns what nlohmann_json says about broken JSON, without its own error number.
+std::string parse_fault(std::string_view body) {
+  try {
+    auto parsed = json::parse(body);
+  } catch (const json::exception& e) {
+    std::string_view text = e.what();
+    auto end = text.find("] ");
+    return std::string(end == text.npos ? text : text.substr(end + 2));
+  }
+  return "unknown fault";
+}
+
+} // namespace
+
+std::variant<chat_request, api_error> read_chat_request(std::string_view body, const options& settings) {
+  auto parsed = json::parse(body, nullptr, false);
+  if (parsed.is_discarded())
+    return api_error{400, "We could not parse the JSON body of your request: " + parse_fault(body)};
+  if (!parsed.is_object())
+    return api_error{400, "The JSON body of your request must be an object, but is " + type_of(parsed) + "."};
+  return request_reader(parsed, settings).read();
+}
+
+} // namespace modelforge::simulator::openai

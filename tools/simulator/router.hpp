@@ -1,0 +1,21 @@
+#pragma once
+
+#include "tools/simulator/exchange.hpp"
+
+namespace modelforge::simulator {
+
+class stats_book;
+
+/// Returns the answer to `x` by the table of endpoints; an unknown path or a wrong method is answered in OpenAI's form.
+/// The simulator's own endpoints (`is_control`) read and clear `book`.
+reply route(const exchange& x, stats_book& book);
+
+/// Returns an error for a request that is not even worth routing: bad HTTP, too large.
+reply refuse(const exchange& x, int status, std::string message);
+
+/// Returns whether `path` is one of the simulator's own endpoints, which no statistics count.
+inline bool is_control(std::string_view path) {
+  return path.starts_with("/__simulator/");
+}
+
+} // namespace modelforge::simulator
