@@ -20,13 +20,14 @@ enum class wait_reason : uint8_t {
 };
 
 template <>
-inline constexpr auto enum_names<wait_reason> = std::to_array<std::string_view>(
-  {"nothing", "slot", "rate_limit", "server_wait", "backoff", "retry_budget", "breaker"});
+inline constexpr auto enum_names<wait_reason> = std::to_array<std::string_view>({"nothing", "slot", "rate_limit",
+                                                                                 "server_wait", "backoff",
+                                                                                 "retry_budget", "breaker"});
 
 /// One HTTP exchange made for a request.
 struct attempt_record {
-  uint32_t number = 1;     ///< From 1; the same number went to the server in a header.
-  std::string lane;        ///< The credential and limit group it used.
+  uint32_t number = 1; ///< From 1; the same number went to the server in a header.
+  std::string lane;    ///< The credential and limit group it used.
   wait_reason waited_for = wait_reason::nothing;
   std::chrono::nanoseconds waited{0};   ///< From acceptance, or the end of the attempt before, to dispatch.
   std::chrono::nanoseconds started{0};  ///< Its dispatch, counted from the request's acceptance.
@@ -40,9 +41,8 @@ struct attempt_record {
 template <class Inspector>
 bool inspect(Inspector& f, attempt_record& x) {
   return f.object(x).fields(f.field("number", x.number), f.field("lane", x.lane), f.field("waited_for", x.waited_for),
-                            f.field("waited", x.waited), f.field("started", x.started),
-                            f.field("duration", x.duration), f.field("http_status", x.http_status),
-                            f.field("result", x.result));
+                            f.field("waited", x.waited), f.field("started", x.started), f.field("duration", x.duration),
+                            f.field("http_status", x.http_status), f.field("result", x.result));
 }
 
 } // namespace modelforge

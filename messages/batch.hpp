@@ -30,10 +30,10 @@ struct batch_progress {
 struct batch_report {
   uint64_t answered = 0;
   uint64_t failed = 0;
-  uint64_t attempts = 0;     ///< HTTP exchanges made for all items.
+  uint64_t attempts = 0; ///< HTTP exchanges made for all items.
   uint64_t input_tokens = 0;
   uint64_t output_tokens = 0;
-  bool cancelled = false;    ///< Ended before the input did.
+  bool cancelled = false; ///< Ended before the input did.
   std::chrono::nanoseconds elapsed{0};
   std::optional<failure> stopped_by; ///< Why it could not go on, e.g. a full disk.
 

@@ -20,15 +20,15 @@ inline constexpr auto enum_names<priority> = std::to_array<std::string_view>({"i
 
 /// How the model picks its words. What is not set is left to the provider.
 struct sampling {
-  std::optional<uint32_t> max_tokens;      ///< Upper bound for the answer, reasoning included where it counts.
-  std::optional<double> temperature;       ///< 0 to 2 (some providers: to 1).
-  std::optional<double> top_p;             ///< 0 to 1.
+  std::optional<uint32_t> max_tokens; ///< Upper bound for the answer, reasoning included where it counts.
+  std::optional<double> temperature;  ///< 0 to 2 (some providers: to 1).
+  std::optional<double> top_p;        ///< 0 to 1.
   std::optional<uint32_t> top_k;
   std::optional<double> frequency_penalty; ///< -2 to 2.
   std::optional<double> presence_penalty;  ///< -2 to 2.
   std::optional<int64_t> seed;
-  std::vector<std::string> stop;           ///< Texts that end the answer; most providers take up to four.
-  std::string reasoning_effort;            ///< "none", "low", "medium", "high", ...; empty: the provider's default.
+  std::vector<std::string> stop;            ///< Texts that end the answer; most providers take up to four.
+  std::string reasoning_effort;             ///< "none", "low", "medium", "high", ...; empty: the provider's default.
   std::optional<uint32_t> reasoning_budget; ///< Tokens for thinking, where a provider counts them apart.
 
   friend bool operator==(const sampling&, const sampling&) = default;
@@ -38,8 +38,8 @@ struct sampling {
 enum class response_kind : uint8_t { text, json_object, json_schema };
 
 template <>
-inline constexpr auto enum_names<response_kind> = std::to_array<std::string_view>(
-  {"text", "json_object", "json_schema"});
+inline constexpr auto enum_names<response_kind> = std::to_array<std::string_view>({"text", "json_object",
+                                                                                   "json_schema"});
 
 struct response_format {
   response_kind kind = response_kind::text;
@@ -63,8 +63,8 @@ struct tool_definition {
 enum class tool_mode : uint8_t { automatic, none, required, named };
 
 template <>
-inline constexpr auto enum_names<tool_mode> = std::to_array<std::string_view>(
-  {"automatic", "none", "required", "named"});
+inline constexpr auto enum_names<tool_mode> = std::to_array<std::string_view>({"automatic", "none", "required",
+                                                                               "named"});
 
 struct tool_choice {
   tool_mode mode = tool_mode::automatic;
@@ -76,21 +76,21 @@ struct tool_choice {
 
 /// A conversation for a model to continue: what is asked of a provider actor.
 struct chat_request {
-  request_id id;                        ///< Empty: the provider actor gives one.
-  std::string model;                    ///< Empty: the provider's `default_model`.
+  request_id id;     ///< Empty: the provider actor gives one.
+  std::string model; ///< Empty: the provider's `default_model`.
   std::vector<chat_message> messages;
   modelforge::sampling sampling;
   modelforge::response_format response_format;
   std::vector<tool_definition> tools;
   modelforge::tool_choice tool_choice;
   modelforge::priority priority = priority::interactive;
-  std::string tenant;                   ///< Tenants share a provider fairly; empty is one of them.
+  std::string tenant;                        ///< Tenants share a provider fairly; empty is one of them.
   std::map<std::string, std::string> labels; ///< For logs and metrics of the host; never sent to the provider.
-  std::string trace;                    ///< W3C `traceparent`, passed on to the provider; empty: none.
+  std::string trace;                         ///< W3C `traceparent`, passed on to the provider; empty: none.
   /// Time left until the caller gives up, over queue, waits and all attempts. Empty: the provider's `deadline` for
   /// interactive requests, none for batch items.
   std::optional<std::chrono::nanoseconds> deadline;
-  std::string extra;                    ///< A JSON object, as text: its fields are added to the provider's request.
+  std::string extra; ///< A JSON object, as text: its fields are added to the provider's request.
 
   friend bool operator==(const chat_request&, const chat_request&) = default;
 };
@@ -123,11 +123,11 @@ bool inspect(Inspector& f, tool_choice& x) {
 
 template <class Inspector>
 bool inspect(Inspector& f, chat_request& x) {
-  return f.object(x).fields(
-    f.field("id", x.id), f.field("model", x.model), f.field("messages", x.messages), f.field("sampling", x.sampling),
-    f.field("response_format", x.response_format), f.field("tools", x.tools), f.field("tool_choice", x.tool_choice),
-    f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
-    f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra));
+  return f.object(x).fields(f.field("id", x.id), f.field("model", x.model), f.field("messages", x.messages),
+                            f.field("sampling", x.sampling), f.field("response_format", x.response_format),
+                            f.field("tools", x.tools), f.field("tool_choice", x.tool_choice),
+                            f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
+                            f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra));
 }
 
 } // namespace modelforge

@@ -25,8 +25,9 @@ enum class finish_reason : uint8_t {
 };
 
 template <>
-inline constexpr auto enum_names<finish_reason> = std::to_array<std::string_view>(
-  {"unknown", "stop", "length", "tool_calls", "content_filter", "refusal", "paused", "error"});
+inline constexpr auto enum_names<finish_reason> = std::to_array<std::string_view>({"unknown", "stop", "length",
+                                                                                   "tool_calls", "content_filter",
+                                                                                   "refusal", "paused", "error"});
 
 /// Tokens as the provider counted them, in one vocabulary: `input` includes what the cache gave, `output` includes
 /// reasoning, so nothing is counted twice.
@@ -51,11 +52,11 @@ struct timings {
 
 /// A provider's whole answer to a `chat_request`.
 struct completion {
-  request_id id;                        ///< Of the request.
-  std::string text;                     ///< UTF-8; empty for pure tool calls.
+  request_id id;    ///< Of the request.
+  std::string text; ///< UTF-8; empty for pure tool calls.
   std::vector<tool_call> tool_calls;
-  std::string reasoning;                ///< What the provider tells of the model's thinking.
-  std::string refusal;                  ///< The model's words when it declined.
+  std::string reasoning; ///< What the provider tells of the model's thinking.
+  std::string refusal;   ///< The model's words when it declined.
   modelforge::finish_reason finish_reason = finish_reason::unknown;
   std::string raw_finish_reason;        ///< The provider's own word.
   std::optional<token_usage> usage;     ///< Empty when the provider told none.
@@ -64,7 +65,7 @@ struct completion {
   std::string provider_request_id;      ///< From the answer's headers, else its body.
   std::vector<attempt_record> attempts; ///< At least one; the last one succeeded.
   modelforge::timings timings;
-  std::vector<std::string> warnings;    ///< What was changed or ignored on the way, for people.
+  std::vector<std::string> warnings; ///< What was changed or ignored on the way, for people.
 
   friend bool operator==(const completion&, const completion&) = default;
 };
@@ -88,8 +89,8 @@ bool inspect(Inspector& f, completion& x) {
     f.field("id", x.id), f.field("text", x.text), f.field("tool_calls", x.tool_calls),
     f.field("reasoning", x.reasoning), f.field("refusal", x.refusal), f.field("finish_reason", x.finish_reason),
     f.field("raw_finish_reason", x.raw_finish_reason), f.field("usage", x.usage), f.field("provider", x.provider),
-    f.field("model", x.model), f.field("provider_request_id", x.provider_request_id),
-    f.field("attempts", x.attempts), f.field("timings", x.timings), f.field("warnings", x.warnings));
+    f.field("model", x.model), f.field("provider_request_id", x.provider_request_id), f.field("attempts", x.attempts),
+    f.field("timings", x.timings), f.field("warnings", x.warnings));
 }
 
 } // namespace modelforge

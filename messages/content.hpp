@@ -13,8 +13,8 @@ namespace modelforge {
 enum class role : uint8_t { system, developer, user, assistant, tool };
 
 template <>
-inline constexpr auto enum_names<role> = std::to_array<std::string_view>(
-  {"system", "developer", "user", "assistant", "tool"});
+inline constexpr auto enum_names<role> = std::to_array<std::string_view>({"system", "developer", "user", "assistant",
+                                                                          "tool"});
 
 /// Plain text, UTF-8.
 struct text_part {
@@ -35,7 +35,7 @@ struct image_part {
 
 /// A call of a tool that the model asks for.
 struct tool_call {
-  std::string id;        ///< Unique within the conversation; the result names it.
+  std::string id; ///< Unique within the conversation; the result names it.
   std::string name;
   std::string arguments; ///< A JSON object, as text.
 
@@ -45,7 +45,7 @@ struct tool_call {
 /// What a tool answered; goes back with role `tool`.
 struct tool_result {
   std::string call_id;
-  std::string content;   ///< Text; often JSON.
+  std::string content; ///< Text; often JSON.
   bool is_error = false;
 
   friend bool operator==(const tool_result&, const tool_result&) = default;

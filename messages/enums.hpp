@@ -17,7 +17,7 @@ inline constexpr std::array<std::string_view, 0> enum_names{};
 
 /// An enum of ours that has names: values are 0, 1, 2, ... without gaps.
 template <class E>
-concept named_enum = std::is_enum_v<E> && (enum_names<E>.size() > 0);
+concept named_enum = std::is_enum_v<E> &&(enum_names<E>.size() > 0);
 
 /// Returns the value's name, or "unknown" for a value that has none.
 template <named_enum E>

@@ -16,17 +16,17 @@ namespace modelforge {
 /// Travels inside a `caf::error` whose code is `code`; `failure_of()` takes it out again. Holds no secrets.
 struct failure {
   errc code = errc::internal;
-  std::string message;                  ///< What happened, one sentence for people.
-  std::string provider;                 ///< The configured name, e.g. "openai".
-  std::string model;                    ///< The model that was asked; empty when none was chosen yet.
-  std::string lane;                     ///< The credential and limit group that was used; empty before dispatch.
-  uint16_t http_status = 0;             ///< The last answer's status; 0 when there was none.
-  std::string provider_code;            ///< The provider's own code or type, e.g. "invalid_api_key".
-  std::string provider_message;         ///< The provider's own words, cut at 1,000 bytes.
-  std::string provider_request_id;      ///< What the provider's support asks for.
+  std::string message;             ///< What happened, one sentence for people.
+  std::string provider;            ///< The configured name, e.g. "openai".
+  std::string model;               ///< The model that was asked; empty when none was chosen yet.
+  std::string lane;                ///< The credential and limit group that was used; empty before dispatch.
+  uint16_t http_status = 0;        ///< The last answer's status; 0 when there was none.
+  std::string provider_code;       ///< The provider's own code or type, e.g. "invalid_api_key".
+  std::string provider_message;    ///< The provider's own words, cut at 1,000 bytes.
+  std::string provider_request_id; ///< What the provider's support asks for.
   std::optional<std::chrono::nanoseconds> retry_after; ///< A wait the server or our own queue named.
-  std::string suggestion;               ///< What to do about it; empty where we know nothing better.
-  std::vector<attempt_record> attempts; ///< In order; empty when nothing was sent.
+  std::string suggestion;                              ///< What to do about it; empty where we know nothing better.
+  std::vector<attempt_record> attempts;                ///< In order; empty when nothing was sent.
 
   friend bool operator==(const failure&, const failure&) = default;
 };
@@ -34,11 +34,10 @@ struct failure {
 template <class Inspector>
 bool inspect(Inspector& f, failure& x) {
   return f.object(x).fields(
-    f.field("code", x.code), f.field("message", x.message), f.field("provider", x.provider),
-    f.field("model", x.model), f.field("lane", x.lane), f.field("http_status", x.http_status),
-    f.field("provider_code", x.provider_code), f.field("provider_message", x.provider_message),
-    f.field("provider_request_id", x.provider_request_id), f.field("retry_after", x.retry_after),
-    f.field("suggestion", x.suggestion), f.field("attempts", x.attempts));
+    f.field("code", x.code), f.field("message", x.message), f.field("provider", x.provider), f.field("model", x.model),
+    f.field("lane", x.lane), f.field("http_status", x.http_status), f.field("provider_code", x.provider_code),
+    f.field("provider_message", x.provider_message), f.field("provider_request_id", x.provider_request_id),
+    f.field("retry_after", x.retry_after), f.field("suggestion", x.suggestion), f.field("attempts", x.attempts));
 }
 
 /// Renders a failure for people: one line, the suggestion on a second one.

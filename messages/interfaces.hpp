@@ -37,3 +37,10 @@ using batch_coordinator_actor = caf::typed_actor<
   caf::result<void>(observe_atom, batch_observer_actor)>;
 
 } // namespace modelforge
+
+// Handles that travel inside messages; the order is the wire format, as in type_ids.hpp.
+CAF_BEGIN_TYPE_ID_BLOCK(modelforge_handles, ::modelforge::first_type_id + 500)
+
+CAF_ADD_TYPE_ID(modelforge_handles, (modelforge::batch_observer_actor))
+
+CAF_END_TYPE_ID_BLOCK(modelforge_handles)

@@ -50,8 +50,8 @@ std::string to_string(const failure& x) {
     text += ", " + std::to_string(x.attempts.size()) + " attempts";
   text += "]";
   if (x.retry_after)
-    text += "\n  retry after: "
-            + std::to_string(std::chrono::ceil<std::chrono::seconds>(*x.retry_after).count()) + " s";
+    text +=
+      "\n  retry after: " + std::to_string(std::chrono::ceil<std::chrono::seconds>(*x.retry_after).count()) + " s";
   if (!x.suggestion.empty())
     text += "\n  " + x.suggestion;
   return text;

@@ -8,15 +8,15 @@ namespace modelforge {
 /// What a provider actor is doing now, and what it has done since it started.
 struct provider_status {
   std::string name;
-  std::string kind;          ///< As in TOML, e.g. "openai".
+  std::string kind; ///< As in TOML, e.g. "openai".
   std::string base_url;
   uint32_t max_concurrent = 0;
   uint64_t queued = 0;
   uint64_t queued_bytes = 0;
   uint64_t in_flight = 0;
-  uint64_t answered = 0;     ///< Requests that ended in a completion.
-  uint64_t failed = 0;       ///< Requests that ended in an error, refused ones included.
-  uint64_t attempts = 0;     ///< HTTP exchanges begun.
+  uint64_t answered = 0; ///< Requests that ended in a completion.
+  uint64_t failed = 0;   ///< Requests that ended in an error, refused ones included.
+  uint64_t attempts = 0; ///< HTTP exchanges begun.
   bool draining = false;
 
   friend bool operator==(const provider_status&, const provider_status&) = default;

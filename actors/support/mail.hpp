@@ -1,0 +1,48 @@
+#pragma once
+
+#include <caf/action.hpp>
+#include <caf/actor.hpp>
+#include <caf/actor_cast.hpp>
+#include <caf/config.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
+
+#include <utility>
+
+// The only file that knows which CAF it is built against.
+
+namespace modelforge {
+
+/// Sends without expecting an answer.
+template <class Self, class Handle, class... Ts>
+void tell(Self* self, const Handle& to, Ts&&... xs) {
+#if CAF_VERSION >= 10000
+  self->mail(std::forward<Ts>(xs)...).send(to);
+#else
+  self->send(to, std::forward<Ts>(xs)...);
+#endif
+}
+
+/// Sends and returns the handle for `.then(on_value, on_error)`. Who answers keeps time: our actors' requests carry
+/// their deadline, so that no timer is needed here (CAF's cost too much by the thousand).
+template <class Self, class Handle, class... Ts>
+auto ask(Self* self, const Handle& to, Ts&&... xs) {
+#if CAF_VERSION >= 10000
+  return self->mail(std::forward<Ts>(xs)...).request(to, caf::infinite);
+#else
+  return self->request(to, caf::infinite, std::forward<Ts>(xs)...);
+#endif
+}
+
+/// Runs `f` inside a local actor, from any thread. Keeps the actor alive until then; a dead one drops it.
+template <class Handle, class F>
+void post(const Handle& to, F f) {
+  auto target = caf::actor_cast<caf::actor>(to);
+#if CAF_VERSION >= 10000
+  caf::anon_mail(caf::make_action(std::move(f))).send(target);
+#else
+  caf::anon_send(target, caf::make_action(std::move(f)));
+#endif
+}
+
+} // namespace modelforge

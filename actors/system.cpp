@@ -1,0 +1,52 @@
+#include <modelforge/actors/system.hpp>
+
+#include "http/transport.hpp"
+
+#include <caf/actor_system_config.hpp>
+#include <caf/init_global_meta_objects.hpp>
+#include <caf/sec.hpp>
+
+#include <algorithm>
+#include <thread>
+
+namespace modelforge {
+
+void init_types() {
+  // CAF itself tolerates a block that is registered twice; the lock is for hosts that start two threads with it.
+  static const bool once = [] {
+    caf::core::init_global_meta_objects();
+    caf::init_global_meta_objects<caf::id_block::modelforge>();
+    caf::init_global_meta_objects<caf::id_block::modelforge_handles>();
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
+void apply(const runtime_settings& from, caf::actor_system_config& to) {
+  auto threads = from.threads != 0 ? from.threads : std::max(2u, std::thread::hardware_concurrency());
+  to.set("caf.scheduler.policy", "sharing");
+  to.set("caf.scheduler.max-threads", threads);
+}
+
+std::shared_ptr<http::client> make_transport() {
+  return std::make_shared<http::transport>();
+}
+
+failure failure_of(const caf::error& x) {
+  if (x.category() == caf::type_id_v<errc> && x.context().match_elements<failure>())
+    return x.context().get_as<failure>(0);
+  failure result;
+  if (x.category() == caf::type_id_v<errc>) {
+    result.code = static_cast<errc>(x.code());
+    result.message = to_string(result.code);
+  } else if (x == caf::sec::request_timeout) {
+    result.code = errc::deadline_exceeded;
+    result.message = "no answer within the time the caller allowed";
+  } else {
+    result.code = errc::cancelled;
+    result.message = "the actor that had the request has ended (" + to_string(x) + ")";
+  }
+  return result;
+}
+
+} // namespace modelforge
