@@ -1,0 +1,390 @@
+#include "tests/http/misbehaving_server.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// The program as its user meets it: what it prints, on which stream, with which exit code, and how fast.
+
+using namespace modelforge;
+using namespace std::chrono_literals;
+using test::misbehaving_server;
+using test::peer;
+
+namespace {
+
+constexpr auto program = MODELFORGE_PROGRAM;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
+constexpr auto good_answer = R"({"model":"m-1","choices":[{"index":0,"message":{"role":"assistant","content":"fine"},)"
+                             R"("finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}})";
+
+/// A port on which nobody listens, taken for as long as the object lives.
+class closed_port {
+public:
+  closed_port() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    bind(socket_, reinterpret_cast<sockaddr*>(&address), size);
+    getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+  }
+
+  ~closed_port() { close(socket_); }
+
+  closed_port(const closed_port&) = delete;
+  closed_port& operator=(const closed_port&) = delete;
+
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+
+private:
+  int socket_;
+  uint16_t port_ = 0;
+};
+
+struct cli_test {
+  test::temporary_folder folder;
+
+  test::process_options command(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), program);
+    test::process_options x;
+    x.arguments = std::move(arguments);
+    x.environment = {"HOME=" + folder.path(""), "PATH=/usr/bin:/bin"};
+    x.folder = folder.path("");
+    return x;
+  }
+
+  test::process_result run(std::vector<std::string> arguments) { return test::run_process(command(std::move(arguments))); }
+
+  /// Writes a configuration for a server and returns its path.
+  std::string configure(const std::string& url, const std::string& more = {}) {
+    return folder.write("test.toml", "[providers.test]\nkind = \"openai_compatible\"\nbase_url = \"" + url
+                                       + "/v1\"\ndefault_model = \"m\"\n" + more);
+  }
+
+  test::process_result chat_with(const std::string& url, const std::string& more = {}) {
+    return run({"chat", "-c", configure(url, more), "hello"});
+  }
+};
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+misbehaving_server::behaviour always(std::string raw) {
+  return [raw = std::move(raw)](peer& x) {
+    while (x.read_request())
+      if (!x.send(raw))
+        return;
+  };
+}
+
+std::string http_answer(int status, const std::string& body, const std::string& type = "application/json") {
+  return "HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Type: " + type
+         + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+} // namespace
+
+TEST_CASE_METHOD(cli_test, "chat prints the answer on standard output and nothing else there", "[cli]") {
+  misbehaving_server server{always(http_answer(200, good_answer))};
+  auto x = chat_with(server.url(""));
+  CHECK(x.exit_code == 0);
+  CHECK(x.out == "fine\n");
+  CHECK(x.err.empty());
+}
+
+TEST_CASE_METHOD(cli_test, "each way in which a server can fail is told clearly, in time", "[cli]") {
+  struct failing {
+    const char* what;
+    misbehaving_server::behaviour behaviour;
+    std::vector<std::string> expected; ///< Parts of the message.
+  };
+  auto openai_error = [](const char* code, const char* message) {
+    return std::string{R"({"error":{"message":")"} + message + R"(","type":"x","code":")" + code + "\"}}";
+  };
+  std::string garbage(50u << 20, 'x');
+  std::vector<failing> table{
+    {"reset in mid-body",
+     [](peer& x) {
+       x.read_request();
+       x.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"id\":");
+       x.reset_on_close();
+     },
+     {"connection_lost"}},
+    {"empty body", always(http_answer(200, "")), {"invalid_response", "empty"}},
+    {"HTML instead of JSON",
+     always(http_answer(200, "<!DOCTYPE html><html><body>Welcome</body></html>", "text/html")),
+     {"invalid_response", "HTML", "base_url"}},
+    {"50 MB of garbage", [&](peer& x) {
+       x.read_request();
+       x.send(http_answer(200, garbage));
+     },
+     {"invalid_response"}},
+    {"accepts and says nothing", [](peer& x) { x.wait_for_close(); }, {"attempt_timeout", "total"}},
+    {"401", always(http_answer(401, openai_error("invalid_api_key", "No such key"))),
+     {"authentication", "HTTP 401", "No such key"}},
+    {"404", always(http_answer(404, openai_error("model_not_found", "No such model"))),
+     {"not_found", "HTTP 404", "No such model"}},
+    {"500", always(http_answer(500, openai_error("oops", "It broke"))), {"server_error", "HTTP 500", "It broke"}},
+    {"a 200 with an error in it", always(http_answer(200, openai_error("oops", "It broke"))), {"It broke"}},
+    {"something that is no HTTP", always("220 mail.test ESMTP ready\r\n"), {"invalid_response"}},
+  };
+  for (auto& x : table) {
+    INFO(x.what);
+    misbehaving_server server{x.behaviour};
+    auto result = chat_with(server.url(""), "timeouts = { total = 2.0 }\n");
+    INFO(result.err);
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK(result.err.starts_with("modelforge: error: test: "));
+    for (auto& part : x.expected)
+      CHECK(contains(result.err, part));
+    CHECK(result.elapsed < (sanitized ? 20s : 5s));
+  }
+}
+
+TEST_CASE_METHOD(cli_test, "a server that cannot be reached is told clearly, in time", "[cli]") {
+  closed_port closed;
+  misbehaving_server plain{always(http_answer(200, good_answer))};
+  auto https = plain.url("").replace(0, 4, "https");
+  struct unreachable {
+    std::string url;
+    const char* code;
+    const char* part;
+  };
+  for (auto& [url, code, part] : std::vector<unreachable>{{closed.url(), "connect_failed", "127.0.0.1"},
+                                                         {"http://nothing.invalid", "resolve_failed", "nothing.invalid"},
+                                                         {https, "tls_failed", "http://"}}) {
+    INFO(url);
+    auto x = chat_with(url);
+    INFO(x.err);
+    CHECK(x.exit_code == 1);
+    CHECK(contains(x.err, code));
+    CHECK(contains(x.err, part));
+    CHECK(x.elapsed < 10s);
+  }
+}
+
+TEST_CASE_METHOD(cli_test, "--timeout ends a request in time, and waiting costs no CPU", "[cli]") {
+  misbehaving_server server{[](peer& x) { x.wait_for_close(); }};
+  auto x = run({"chat", "-c", configure(server.url("")), "--timeout", "1.5", "hello"});
+  CHECK(x.exit_code == 1);
+  CHECK(contains(x.err, "deadline_exceeded"));
+  CHECK(x.elapsed > 1.4s);
+  CHECK(x.elapsed < (sanitized ? 6s : 3s));
+  if (!sanitized)
+    CHECK(x.cpu < 0.1s); // start-up included
+}
+
+TEST_CASE_METHOD(cli_test, "configurations that cannot be used end with exit code 2 and the place", "[cli]") {
+  struct faulty {
+    std::string path;
+    std::vector<std::string> expected;
+  };
+  auto ten = folder.write("ten.toml", "[providers.a]\nkind = \"opnai\"\nmax_concurent = 3\nmax_concurrent = 0\n"
+                                      "base_url = \"ftp://x\"\napi_key = \"sk-proj-abcdefghijklmnopqrstuv\"\n"
+                                      "deadline = -1\n[providers.a.retry]\nmax_attempts = \"three\"\n"
+                                      "backoff_factor = 0.1\n[runtime]\nthreads = 1.5\nunknown = 1\n[nod]\n");
+  std::filesystem::create_directory(folder.path("folder.toml"));
+  for (auto& [path, expected] : std::vector<faulty>{
+         {folder.path("missing.toml"), {"missing.toml", "error"}},
+         {folder.path("folder.toml"), {"folder.toml", "error"}},
+         {folder.write("binary.toml", "[providers.a]\nkind = \"\xff\xfe\"\n"), {"binary.toml:2", "UTF-8"}},
+         {ten,
+          {"ten.toml:2:", "ten.toml:3:", "did you mean", "max_concurrent", "ten.toml:4:", "ten.toml:5:", "ten.toml:6:",
+           "api_key_env", "ten.toml:7:", "ten.toml:9:", "ten.toml:10:", "ten.toml:12:", "ten.toml:13:",
+           "ten.toml:14:"}}}) {
+    for (auto& command : std::vector<std::vector<std::string>>{{"config", "check", "-c", path}, {"chat", "-c", path, "hi"}}) {
+      auto x = run(command);
+      INFO(x.err);
+      CHECK(x.exit_code == 2);
+      CHECK(x.out.empty());
+      for (auto& part : expected)
+        CHECK(contains(x.err, part));
+      CHECK_FALSE(contains(x.err, "abcdefghijklmnopqrstuv"));
+    }
+  }
+}
+
+TEST_CASE_METHOD(cli_test, "without any configuration one line says what to do", "[cli]") {
+  auto x = run({"chat", "hello"});
+  CHECK(x.exit_code == 2);
+  CHECK(std::count(x.err.begin(), x.err.end(), '\n') == 1);
+  for (auto part : {"OPENAI_API_KEY", "modelforge.toml", "--simulate"})
+    CHECK(contains(x.err, part));
+}
+
+TEST_CASE_METHOD(cli_test, "wrong arguments end with exit code 2 and point to the help", "[cli]") {
+  for (auto& arguments : std::vector<std::vector<std::string>>{{}, {"chta"}, {"chat", "--no-such"}, {"batch", "in.txt"},
+                                                              {"chat", "--timeout", "-1", "x"},
+                                                              {"simulate", "--listen", "nowhere"},
+                                                              {"batch", "in.txt", "-o", "x", "--max-concurrent", "0"}}) {
+    auto x = run(arguments);
+    INFO(x.err);
+    CHECK(x.exit_code == 2);
+    CHECK(contains(x.err, "--help"));
+  }
+  auto unknown = run({"chat", "-c", configure("http://127.0.0.1:1"), "-p", "other", "x"});
+  CHECK(unknown.exit_code == 2);
+  CHECK(contains(unknown.err, "configured: test"));
+}
+
+TEST_CASE_METHOD(cli_test, "prompt files that cannot be used end with exit code 2 and their name", "[cli]") {
+  auto output = folder.path("out.jsonl");
+  for (auto& path : {folder.path("missing.jsonl"), folder.write("empty.jsonl", ""), folder.path("")}) {
+    auto x = run({"batch", "--simulate", path, "-o", output});
+    INFO(x.err);
+    CHECK(x.exit_code == 2);
+    CHECK(contains(x.err, path));
+    CHECK_FALSE(std::filesystem::exists(output));
+  }
+}
+
+TEST_CASE_METHOD(cli_test, "a broken line in a prompt file fails alone", "[cli]") {
+  auto input = folder.write("in.jsonl", "{\"id\":\"a\",\"prompt\":\"one\"}\n{\"id\":\"b\",\"prompt\":\n"
+                                        "{\"id\":\"c\",\"prompt\":\"three\"}\n");
+  auto x = run({"batch", "--simulate", input, "-o", folder.path("out.jsonl")});
+  CHECK(x.exit_code == 1);
+  CHECK(contains(x.err, "3 requests: 2 answered, 1 failed"));
+  auto out = folder.read("out.jsonl");
+  CHECK(std::count(out.begin(), out.end(), '\n') == 3);
+  CHECK(contains(out, "in.jsonl:2"));
+}
+
+TEST_CASE_METHOD(cli_test, "an output that cannot be written ends the batch with the reason", "[cli]") {
+  std::string prompts;
+  for (int i = 0; i < 2000; ++i)
+    prompts += "prompt " + std::to_string(i) + "\n";
+  misbehaving_server server{always(http_answer(200, good_answer))};
+  auto input = folder.write("in.txt", prompts);
+  auto config = configure(server.url(""));
+  SECTION("a full disk") {
+    auto x = run({"batch", "-c", config, input, "-o", "/dev/full"});
+    INFO(x.err);
+    CHECK(x.exit_code == 1);
+    CHECK(contains(x.err, "No space left"));
+    CHECK(contains(x.err, "/dev/full"));
+  }
+  SECTION("standard output closed from the start") {
+    auto options = command({"batch", "-c", config, input, "-o", "-"});
+    options.close_stdout = true;
+    auto x = test::run_process(options);
+    INFO(x.err);
+    CHECK(x.exit_code == 1);
+    CHECK(contains(x.err, "standard output"));
+  }
+  SECTION("a folder that is not there") {
+    auto x = run({"batch", "-c", config, input, "-o", folder.path("no/out.jsonl")});
+    CHECK(x.exit_code == 2);
+    CHECK(contains(x.err, "no/out.jsonl"));
+  }
+}
+
+TEST_CASE_METHOD(cli_test, "chat tells when standard output is closed", "[cli]") {
+  misbehaving_server server{always(http_answer(200, good_answer))};
+  auto options = command({"chat", "-c", configure(server.url("")), "hello"});
+  options.close_stdout = true;
+  auto x = test::run_process(options);
+  CHECK(x.exit_code == 1);
+  CHECK(contains(x.err, "standard output"));
+}
+
+TEST_CASE_METHOD(cli_test, "results go to standard output alone when asked for, progress to standard error", "[cli]") {
+  auto options = command({"batch", "--simulate", "-", "-o", "-"});
+  options.input = "first prompt\nsecond prompt\n";
+  auto x = test::run_process(options);
+  CHECK(x.exit_code == 0);
+  CHECK(std::count(x.out.begin(), x.out.end(), '\n') == 2);
+  CHECK(x.out.starts_with("{\"id\":"));
+  CHECK(contains(x.err, "2 answered"));
+}
+
+TEST_CASE_METHOD(cli_test, "Ctrl-C keeps what is done and ends with 130", "[cli]") {
+  // Answers ten requests, then holds the rest.
+  std::atomic<int> seen{0};
+  misbehaving_server server{[&](peer& x) {
+    while (x.read_request() && ++seen <= 10)
+      x.send(http_answer(200, good_answer));
+    x.wait_for_close();
+  }};
+  std::string prompts;
+  for (int i = 0; i < 50; ++i)
+    prompts += "prompt " + std::to_string(i) + "\n";
+  auto options = command({"batch", "-c", configure(server.url("")), "--max-concurrent", "2",
+                          folder.write("in.txt", prompts), "-o", folder.path("out.jsonl")});
+  options.interrupt_after_line = 1; // the first line of progress
+  auto x = test::run_process(options);
+  INFO(x.err);
+  CHECK(x.exit_code == 130);
+  auto out = folder.read("out.jsonl");
+  CHECK(std::count(out.begin(), out.end(), '\n') >= 10);
+  CHECK(contains(out, "\"fine\""));
+  CHECK(contains(x.err, "10 answered"));
+  CHECK(x.elapsed < 15s);
+}
+
+TEST_CASE_METHOD(cli_test, "the quick commands are quick", "[cli]") {
+  auto config = configure("http://127.0.0.1:1");
+  for (auto& arguments : std::vector<std::vector<std::string>>{{"--version"}, {"--help"}, {"config", "check", "-c", config}}) {
+    std::vector<std::chrono::duration<double>> times;
+    for (int i = 0; i < 9; ++i) {
+      auto x = run(arguments);
+      REQUIRE(x.exit_code == 0);
+      times.push_back(x.elapsed);
+    }
+    std::sort(times.begin(), times.end());
+    if (!sanitized)
+      CHECK(times[2] < 20ms); // of nine: this machine may be busy
+  }
+}
+
+TEST_CASE_METHOD(cli_test, "an idle process uses no measurable CPU", "[cli]") {
+  test::background_process simulator{{program, "simulate", "--listen", "127.0.0.1:0"}};
+  auto line = simulator.read_line();
+  REQUIRE(line.starts_with("listening http://127.0.0.1:"));
+  auto before = simulator.cpu();
+  // What is measured is a second of doing nothing: a chat that waits 1 s for a silent server fills it.
+  misbehaving_server silent{[](peer& x) { x.wait_for_close(); }};
+  auto x = run({"chat", "-c", configure(silent.url("")), "--timeout", "1", "hello"});
+  CHECK(x.exit_code == 1);
+  CHECK(simulator.cpu() - before <= 10ms); // one tick of the kernel's clock
+  CHECK(simulator.end(SIGTERM) == 0);
+}
+
+TEST_CASE_METHOD(cli_test, "config example is a configuration, and config show prints one", "[cli]") {
+  auto example = run({"config", "example"});
+  REQUIRE(example.exit_code == 0);
+  auto path = folder.write("example.toml", example.out);
+  CHECK(run({"config", "check", path}).exit_code == 0);
+  auto shown = run({"config", "show", path});
+  REQUIRE(shown.exit_code == 0);
+  auto again = run({"config", "show", folder.write("shown.toml", shown.out)});
+  CHECK(again.out == shown.out);
+}
+
+TEST_CASE_METHOD(cli_test, "providers lists what is configured and what keeps it from working", "[cli]") {
+  auto path = folder.write("p.toml", "[providers.one]\nkind = \"openai\"\napi_key_env = \"NO_SUCH_KEY\"\n"
+                                     "[providers.two]\nkind = \"openai_compatible\"\n"
+                                     "base_url = \"http://127.0.0.1:1\"\n");
+  auto x = run({"providers", "-c", path});
+  CHECK(x.exit_code == 0);
+  CHECK(contains(x.out, "NO_SUCH_KEY"));
+  CHECK(contains(x.out, "ready"));
+  auto json = run({"providers", "-c", path, "--json"});
+  CHECK(contains(json.out, "\"name\": \"two\""));
+}

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <modelforge/config/settings.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+/// What `modelforge` can do. Each function is one command; what it returns is the exit code.
+
+namespace modelforge::cli {
+
+inline constexpr int exit_ok = 0;
+inline constexpr int exit_failed = 1;      ///< A request failed.
+inline constexpr int exit_usage = 2;       ///< Wrong arguments, files or configuration: nothing was sent.
+inline constexpr int exit_interrupted = 130;
+
+/// Which provider to ask.
+struct target_options {
+  std::string config;   ///< Path; empty: look for one.
+  std::string provider; ///< Name; empty: the first one.
+  std::string model;    ///< Empty: the provider's default.
+  bool simulate = false;
+};
+
+struct chat_options {
+  target_options target;
+  std::string prompt; ///< "-" or empty: standard input.
+  std::string system;
+  bool json = false;
+  std::optional<double> timeout; ///< Seconds.
+};
+
+struct batch_command_options {
+  target_options target;
+  std::string input;
+  std::string output;
+  std::optional<uint32_t> max_concurrent;
+  std::optional<double> timeout; ///< Seconds, of each item.
+  bool quiet = false;
+};
+
+struct providers_options {
+  std::string config;
+  bool json = false;
+};
+
+int chat(const chat_options& x);
+int batch(const batch_command_options& x);
+int providers(const providers_options& x);
+int config_check(const std::string& path);
+int config_show(const std::string& path);
+int config_example();
+
+/// Finds the settings, or prints what is wrong with them (or that there are none) and returns nothing.
+std::optional<settings> load_settings(const std::string& path);
+
+} // namespace modelforge::cli

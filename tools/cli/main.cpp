@@ -1,0 +1,208 @@
+#include "tools/cli/commands.hpp"
+#include "tools/cli/output.hpp"
+#include "tools/simulator/simulator.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+
+namespace modelforge::cli {
+
+namespace {
+
+constexpr auto examples = R"(Examples:
+  modelforge chat --simulate "Why is the sky blue?"        try it without a key
+  OPENAI_API_KEY=... modelforge chat -m gpt-4o-mini "Hi"   ask OpenAI
+  modelforge config example > modelforge.toml              start a configuration
+  modelforge config check                                  see what is wrong with it
+  modelforge batch prompts.jsonl -o answers.jsonl          answer a file of prompts
+  modelforge simulate --listen 127.0.0.1:8080              a provider to test against
+
+Without -c, settings come from ./modelforge.toml, else ~/.config/modelforge/modelforge.toml, else from keys in the
+environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, ...).
+Exit codes: 0 all answered, 1 a request failed, 2 wrong arguments, files or configuration, 130 interrupted.)";
+
+constexpr auto batch_examples = R"(Examples:
+  modelforge batch prompts.txt -o answers.jsonl --simulate
+  modelforge batch requests.jsonl -o answers.jsonl -p openai --max-concurrent 32
+
+INPUT holds one prompt a line, in one of three forms:
+  plain text            What is a monad?
+  short JSON            {"id": "q1", "prompt": "What is a monad?", "system": "Be brief."}
+  OpenAI batch lines    {"custom_id": "q1", "method": "POST", "url": "/v1/chat/completions", "body": {...}}
+OUTPUT gets OpenAI batch result lines in the order of the input; a line that fails has an "error" and stops nothing.)";
+
+constexpr auto simulate_examples = R"(Examples:
+  modelforge simulate --listen 127.0.0.1:8080 --latency 200 --tokens-per-second 50
+  curl http://127.0.0.1:8080/v1/models
+  curl http://127.0.0.1:8080/__simulator/stats
+
+The first line on standard output is "listening http://HOST:PORT"; port 0 lets the system choose one. Point any OpenAI
+client at http://HOST:PORT/v1. Answers depend on the seed and the prompt alone.)";
+
+void add_target(CLI::App& app, target_options& x) {
+  app.add_option("-c,--config", x.config, "Configuration file")->type_name("FILE");
+  app.add_option("-p,--provider", x.provider, "Provider to ask; default: the first one configured")->type_name("NAME");
+  app.add_option("-m,--model", x.model, "Model; default: the provider's default_model")->type_name("NAME");
+  app.add_flag("--simulate", x.simulate, "Answer from a simulated provider; needs no key and no configuration");
+}
+
+/// "HOST:PORT" into its parts.
+std::string parse_listen(const std::string& text, simulator::options& x) {
+  auto colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0)
+    return "expected HOST:PORT, for example 127.0.0.1:8080";
+  char* end = nullptr;
+  auto port = std::strtoul(text.c_str() + colon + 1, &end, 10);
+  if (end == text.c_str() + colon + 1 || *end != '\0' || port > 65535)
+    return "the port must be a number from 0 to 65535";
+  x.host = text.substr(0, colon);
+  if (x.host.size() > 2 && x.host.front() == '[' && x.host.back() == ']')
+    x.host = x.host.substr(1, x.host.size() - 2);
+  x.port = static_cast<uint16_t>(port);
+  return {};
+}
+
+struct command_line {
+  CLI::App app{"ModelForge calls large-language-model providers: paced, retried, streamed and batched by actors.",
+               "modelforge"};
+  chat_options chat;
+  batch_command_options batch;
+  providers_options providers;
+  simulator::options simulator;
+  std::string config_path;
+  uint32_t latency = 0;
+  CLI::App* chat_command = nullptr;
+  CLI::App* batch_command = nullptr;
+  CLI::App* simulate_command = nullptr;
+  CLI::App* providers_command = nullptr;
+  CLI::App* check_command = nullptr;
+  CLI::App* show_command = nullptr;
+  CLI::App* example_command = nullptr;
+
+  command_line() {
+    app.set_version_flag("--version", "modelforge " MODELFORGE_VERSION);
+    app.footer(examples);
+    app.require_subcommand(1);
+    app.get_formatter()->column_width(34);
+    add_chat();
+    add_batch();
+    add_simulate();
+    add_config();
+    providers_command = app.add_subcommand("providers", "List the configured providers and whether they are ready");
+    providers_command->add_option("-c,--config", providers.config, "Configuration file")->type_name("FILE");
+    providers_command->add_flag("--json", providers.json, "Print JSON");
+  }
+
+  void add_chat() {
+    chat_command = app.add_subcommand("chat", "Ask one question");
+    add_target(*chat_command, chat.target);
+    chat_command->add_option("--system", chat.system, "System prompt")->type_name("TEXT");
+    chat_command->add_flag("--json", chat.json, "Print the whole answer as an OpenAI chat.completion object");
+    chat_command->add_option("--timeout", chat.timeout, "Give up after so many seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.001, 1e6));
+    chat_command->add_option("PROMPT", chat.prompt, "What to ask; - or nothing: read standard input");
+    chat_command->footer("Examples:\n  modelforge chat \"Name three rivers.\"\n"
+                         "  git diff | modelforge chat --system \"Review this change.\" -");
+  }
+
+  void add_batch() {
+    batch_command = app.add_subcommand("batch", "Answer a file of prompts");
+    add_target(*batch_command, batch.target);
+    batch_command->add_option("--max-concurrent", batch.max_concurrent, "Requests in flight; default 5")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 10'000u));
+    batch_command->add_option("--timeout", batch.timeout, "Give up an item after so many seconds; default: never")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.001, 1e6));
+    batch_command->add_flag("-q,--quiet", batch.quiet, "Show no progress");
+    batch_command->add_option("INPUT", batch.input, "Prompts; - is standard input")->required();
+    batch_command->add_option("-o,--output", batch.output, "Results; - is standard output")
+      ->type_name("FILE")
+      ->required();
+    batch_command->footer(batch_examples);
+  }
+
+  void add_simulate() {
+    simulate_command = app.add_subcommand("simulate", "Serve a simulated provider, to test programs against");
+    auto& x = simulator;
+    simulate_command
+      ->add_option_function<std::string>(
+        "--listen",
+        [&x](const std::string& text) {
+          if (auto problem = parse_listen(text, x); !problem.empty())
+            throw CLI::ValidationError("--listen", problem);
+        },
+        "Where to listen; default 127.0.0.1:0, a port chosen by the system")
+      ->type_name("HOST:PORT");
+    simulate_command->add_option("--seed", x.seed, "Other seed, other answers")->type_name("N")->capture_default_str();
+    simulate_command->add_option("--latency", latency, "Time to the first token, in milliseconds")
+      ->type_name("MS")
+      ->check(CLI::Range(0u, 600'000u))
+      ->capture_default_str();
+    simulate_command->add_option("--latency-jitter", x.latency_jitter, "Share by which latencies differ, 0 to 1")
+      ->type_name("SHARE")
+      ->check(CLI::Range(0.0, 1.0));
+    simulate_command->add_option("--tokens-per-second", x.tokens_per_second, "Speed of each answer; default: at once")
+      ->type_name("N")
+      ->check(CLI::Range(0.0, 1e9));
+    simulate_command->add_option("--api-key", x.api_key, "Refuse requests with any other key")->type_name("KEY");
+    simulate_command->footer(simulate_examples);
+  }
+
+  void add_config() {
+    auto* config = app.add_subcommand("config", "Check, show or start a configuration");
+    config->require_subcommand(1);
+    check_command = config->add_subcommand("check", "Report every fault of the configuration");
+    show_command = config->add_subcommand("show", "Print the effective settings, defaults included, as TOML");
+    example_command = config->add_subcommand("example", "Print an example with every key explained");
+    for (auto* command : {check_command, show_command}) {
+      command->add_option("-c,--config", config_path, "Configuration file")->type_name("FILE");
+      command->add_option("FILE", config_path, "The same, without -c");
+    }
+  }
+
+  int run() {
+    if (*chat_command)
+      return cli::chat(chat);
+    if (*batch_command)
+      return cli::batch(batch);
+    if (*simulate_command) {
+      simulator.latency = std::chrono::milliseconds{latency};
+      return simulator::run(simulator);
+    }
+    if (*providers_command)
+      return cli::providers(providers);
+    if (*check_command)
+      return config_check(config_path);
+    return *show_command ? config_show(config_path) : config_example();
+  }
+};
+
+} // namespace
+
+} // namespace modelforge::cli
+
+int main(int argc, char** argv) {
+  using namespace modelforge::cli;
+  secure_standard_streams();
+  command_line line;
+  try {
+    line.app.parse(argc, argv);
+  } catch (const CLI::ParseError& x) {
+    if (x.get_exit_code() == 0) // --help, --version
+      return line.app.exit(x) == 0 && std::fflush(stdout) == 0 ? exit_ok : exit_failed;
+    complain(x.what());
+    std::fputs("Try `modelforge --help`, or `modelforge COMMAND --help`.\n", stderr);
+    return exit_usage;
+  }
+  try {
+    return line.run();
+  } catch (const std::exception& x) {
+    complain(x.what());
+    return exit_usage;
+  }
+}

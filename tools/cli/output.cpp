@@ -1,0 +1,48 @@
+#include "tools/cli/output.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace modelforge::cli {
+
+namespace {
+
+bool write_all(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    auto n = ::write(descriptor, text.data(), text.size());
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return false;
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+} // namespace
+
+bool print(std::string_view text) {
+  if (write_all(STDOUT_FILENO, text))
+    return true;
+  complain(std::string{"standard output cannot be written: "} + std::strerror(errno));
+  return false;
+}
+
+void complain(std::string_view text) {
+  std::string line = "modelforge: error: ";
+  line += text;
+  line += '\n';
+  write_all(STDERR_FILENO, line);
+}
+
+void secure_standard_streams() {
+  for (int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(descriptor, F_GETFD) < 0) // closed: the lowest free number is this one, and writing to it will fail
+      static_cast<void>(::open("/dev/null", O_RDONLY));
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+} // namespace modelforge::cli

@@ -1,0 +1,96 @@
+#include "tools/cli/progress.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace modelforge::cli {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto bar_interval = 100ms;
+constexpr auto line_interval = 2s;
+constexpr std::size_t bar_cells = 24;
+
+std::size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::string number(double x) {
+  char text[32];
+  std::snprintf(text, sizeof(text), x < 100 ? "%.1f" : "%.0f", x);
+  return text;
+}
+
+} // namespace
+
+std::string clock_text(std::chrono::nanoseconds x) {
+  auto total = std::chrono::ceil<std::chrono::seconds>(x).count();
+  char text[32];
+  if (total < 3600)
+    std::snprintf(text, sizeof(text), "%d:%02d", static_cast<int>(total / 60), static_cast<int>(total % 60));
+  else
+    std::snprintf(text, sizeof(text), "%lld:%02d:%02d", static_cast<long long>(total / 3600),
+                  static_cast<int>(total / 60 % 60), static_cast<int>(total % 60));
+  return text;
+}
+
+std::string progress_text(const batch_progress& x, std::optional<uint64_t> expected) {
+  auto total = x.total ? x.total : expected;
+  auto ended = x.answered + x.failed;
+  auto seconds = std::chrono::duration<double>(x.elapsed).count();
+  auto rate = seconds > 0 ? static_cast<double>(ended) / seconds : 0;
+  auto text = "answered " + std::to_string(x.answered);
+  if (total)
+    text += "/" + std::to_string(*total);
+  text += ", failed " + std::to_string(x.failed) + ", in flight " + std::to_string(x.in_flight);
+  if (ended > 0)
+    text += ", " + number(rate) + "/s";
+  if (total && rate > 0 && *total > ended) {
+    auto left = std::chrono::duration<double>(static_cast<double>(*total - ended) / rate);
+    text += ", " + clock_text(std::chrono::duration_cast<std::chrono::nanoseconds>(left)) + " left";
+  }
+  return text;
+}
+
+std::string progress_bar(const batch_progress& x, std::optional<uint64_t> expected, std::size_t width) {
+  auto total = x.total ? x.total : expected;
+  auto text = progress_text(x, expected);
+  if (total && *total > 0) {
+    auto filled = std::min<std::size_t>(bar_cells, (x.answered + x.failed) * bar_cells / *total);
+    text = "[" + std::string(filled, '#') + std::string(bar_cells - filled, '.') + "] " + text;
+  }
+  if (text.size() > width)
+    text.resize(width);
+  return text;
+}
+
+progress_display::progress_display(std::optional<uint64_t> expected, bool quiet)
+  : expected_(expected), quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
+
+void progress_display::show(const batch_progress& x, time_point now) {
+  if (quiet_ || (shown_ != time_point{} && now - shown_ < (terminal_ ? bar_interval : line_interval)))
+    return;
+  auto first = shown_ == time_point{};
+  shown_ = now;
+  if (!terminal_) {
+    if (!first) // a batch that is over within seconds needs no line but the summary
+      std::fprintf(stderr, "%s\n", progress_text(x, expected_).c_str());
+    return;
+  }
+  drawn_ = true;
+  std::fprintf(stderr, "\r%s\x1b[K", progress_bar(x, expected_, terminal_width() - 1).c_str());
+  std::fflush(stderr);
+}
+
+void progress_display::clear() {
+  if (drawn_)
+    std::fputs("\r\x1b[K", stderr);
+  drawn_ = false;
+}
+
+} // namespace modelforge::cli

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <modelforge/messages/batch.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+
+namespace modelforge::cli {
+
+/// Renders one line about a batch, without line end: "answered 12/60, failed 1, in flight 5, 8.4/s, 0:06 left".
+/// `expected` is the number of items where it is known beforehand.
+std::string progress_text(const batch_progress& x, std::optional<uint64_t> expected);
+
+/// Renders the same for a terminal of `width` columns, with a bar before it; never longer than `width`.
+std::string progress_bar(const batch_progress& x, std::optional<uint64_t> expected, std::size_t width);
+
+/// Renders minutes and seconds: "0:06", "12:34", "1:02:03".
+std::string clock_text(std::chrono::nanoseconds x);
+
+/// Shows a batch's progress on standard error: a bar that is drawn again on a terminal, else a plain line every few
+/// seconds.
+class progress_display {
+public:
+  using time_point = std::chrono::steady_clock::time_point;
+
+  progress_display(std::optional<uint64_t> expected, bool quiet);
+
+  /// Shows the newest figures, if it is time to.
+  void show(const batch_progress& x, time_point now);
+
+  /// Removes the bar from the terminal.
+  void clear();
+
+private:
+  std::optional<uint64_t> expected_;
+  bool quiet_;
+  bool terminal_;
+  bool drawn_ = false;
+  time_point shown_{};
+};
+
+} // namespace modelforge::cli

@@ -1,0 +1,71 @@
+#pragma once
+
+#include "tools/cli/commands.hpp"
+
+#include <modelforge/actors/provider.hpp>
+#include <modelforge/actors/system.hpp>
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace modelforge::simulator {
+
+class server;
+
+} // namespace modelforge::simulator
+
+namespace modelforge::cli {
+
+/// Waits in the main thread for what the actors do and for the user's Ctrl-C.
+///
+/// Make it before any other thread: they inherit its signal mask, and SIGINT and SIGTERM reach `wait` alone.
+class waiter {
+public:
+  waiter();
+  ~waiter();
+  waiter(const waiter&) = delete;
+  waiter& operator=(const waiter&) = delete;
+
+  /// Wakes `wait` up, from any thread.
+  void wake();
+
+  enum class event : uint8_t { woken, interrupted, timeout };
+
+  /// Returns at the next `wake`, signal, or after `most`. A second signal ends the process with exit code 130.
+  event wait(std::chrono::milliseconds most);
+
+private:
+  int wake_ = -1;
+  int signals_ = -1;
+  bool interrupted_ = false;
+};
+
+/// One running provider: its settings, actor system and transport; with `--simulate` its simulator as well.
+class session {
+public:
+  /// Starts what `x` asks for. On failure prints why and returns null. `adapt` may change the provider's settings.
+  static std::unique_ptr<session> start(const target_options& x,
+                                        const std::function<void(provider_settings&)>& adapt = {});
+
+  ~session();
+
+  caf::actor_system& system() { return *system_; }
+  const provider_actor& provider() const { return provider_; }
+  const provider_settings& settings() const { return settings_; }
+
+private:
+  session();
+
+  provider_settings settings_;
+  std::unique_ptr<simulator::server> simulator_;
+  caf::actor_system_config config_;
+  std::unique_ptr<caf::actor_system> system_;
+  provider_actor provider_;
+};
+
+} // namespace modelforge::cli
