@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Keeps the arrows between the folders true: who may include whom (docs/architecture.md has the table).
+# Usage: includes.sh SOURCE_FOLDER
+set -u
+cd "$1" || exit 2
+failed=0
+
+# forbid WHY PATTERN PATH ...: no line of these files may match.
+forbid() {
+  local why=$1 pattern=$2; shift 2
+  local hits
+  hits=$(grep -rnE --include='*.hpp' --include='*.cpp' "$pattern" "$@" 2>/dev/null)
+  if [ -n "$hits" ]; then
+    printf 'FAILED: %s\n%s\n' "$why" "$hits"
+    failed=1
+  fi
+}
+
+include='^ *# *include *[<"]'
+messages=$(ls messages/*.hpp messages/*.cpp | grep -vE 'type_ids|interfaces')
+forbid "messages need no CAF, but for type_ids.hpp and interfaces.hpp" "${include}caf/" $messages
+forbid "messages include nothing of ours but messages" \
+  "${include}(modelforge/(actors|config)|actors/|config/|http/|wire/|batch/|limits/|tools/)" messages
+forbid "src knows neither CAF nor actors nor settings" "${include}(caf/|modelforge/(actors|config)|actors/|config/|tools/)" src
+forbid "config knows neither CAF nor actors nor src" \
+  "${include}(caf/|modelforge/actors|actors/|http/|wire/|batch/|limits/|tools/)" config
+forbid "actors know neither libcurl nor JSON nor TOML nor tools" "${include}(curl/|nlohmann/|toml|tools/)" actors
+forbid "libcurl belongs to src/http" "${include}curl/" messages config actors tools src/wire src/batch src/limits
+forbid "JSON belongs to src/wire, src/batch and tools" "${include}nlohmann/" messages config actors src/http src/limits
+forbid "Boost belongs to the simulator" "${include}boost/" messages config actors src tools/cli
+
+toml=$(grep -rlE --include='*.hpp' --include='*.cpp' "${include}toml" messages config actors src tools | sort)
+if [ "$toml" != config/load.cpp ]; then
+  printf 'FAILED: toml11 belongs to config/load.cpp alone:\n%s\n' "$toml"
+  failed=1
+fi
+
+# A public header must be complete for hosts: it may include public headers, the standard library and CAF.
+while read -r header; do
+  hits=$(grep -nE '^ *# *include *("|<(curl|nlohmann|toml|boost))' "$header")
+  if [ -n "$hits" ]; then
+    printf 'FAILED: the public header %s includes a private one:\n%s\n' "$header" "$hits"
+    failed=1
+  fi
+done < <(sed -n '/^modelforge_public_headers(/,/^)/p' cmake/parts.cmake | grep -oE '[a-z_/]+\.hpp')
+
+[ $failed = 0 ] && echo "the arrows hold"
+exit $failed
