@@ -7,7 +7,6 @@
 
 #include <modelforge/config/secret.hpp>
 
-#include <caf/disposable.hpp>
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
@@ -74,7 +73,6 @@ public:
 
   /// Nobody is left to take the answers of what still runs: stop it. (No message is sent from here.)
   ~provider_state() {
-    wake_up_.dispose();
     for (auto& [id, x] : live_)
       if (x.transfer != 0)
         parts_.transport->cancel(x.transfer);
@@ -271,26 +269,22 @@ private:
 
   // -- time ---------------------------------------------------------------------
 
-  /// Keeps one timer at or before the next deadline; it is set again only for an earlier one, or when it has fired.
+  /// Has the actor woken at or before the next deadline. A wake-up once set stays: there is another one only for an
+  /// earlier deadline, so that a request costs no timer of its own.
   void arm() {
     auto next = admission_.earliest_deadline();
-    if (draining_ && !drains_.empty() && (!next || drain_end_ < *next))
+    if (!drains_.empty() && (!next || drain_end_ < *next))
       next = drain_end_;
-    if (!next) {
-      wake_up_.dispose();
-      wake_up_ = {};
+    if (!next || (wake_up_ && *wake_up_ <= *next))
       return;
-    }
-    if (wake_up_.valid() && wake_time_ <= *next)
-      return;
-    wake_up_.dispose();
-    wake_time_ = *next;
-    wake_up_ = self_->run_scheduled(wake_time_, [this] { on_time(); });
+    wake_up_ = next;
+    run_at(self_, *next, [this] { on_time(); });
   }
 
   void on_time() {
-    wake_up_ = {};
     auto now = self_->clock().now();
+    if (wake_up_ && *wake_up_ <= now)
+      wake_up_.reset();
     for (auto id : admission_.expired(now)) {
       auto& x = live_.at(id);
       auto waited = std::chrono::duration<double>(now - x.accepted).count();
@@ -345,8 +339,7 @@ private:
   admission admission_;
   std::mt19937_64 random_;
   live_map live_;
-  caf::disposable wake_up_;
-  time_point wake_time_{};
+  std::optional<time_point> wake_up_; ///< The earliest wake-up that is set.
   bool draining_ = false;
   time_point drain_end_{};
   std::vector<caf::typed_response_promise<void>> drains_;

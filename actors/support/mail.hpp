@@ -3,6 +3,7 @@
 #include <caf/action.hpp>
 #include <caf/actor.hpp>
 #include <caf/actor_cast.hpp>
+#include <caf/actor_clock.hpp>
 #include <caf/config.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
@@ -43,6 +44,17 @@ void post(const Handle& to, F f) {
 #else
   caf::anon_send(target, caf::make_action(std::move(f)));
 #endif
+}
+
+/// Runs `f` inside `self` at `when`, if the actor is still there. Unlike CAF's own delayed calls this does not keep the
+/// actor alive until then.
+template <class Self, class F>
+void run_at(Self* self, caf::actor_clock::time_point when, F f) {
+  auto weak = caf::actor_cast<caf::weak_actor_ptr>(self);
+  self->clock().schedule(when, caf::make_action([weak, f = std::move(f)] {
+    if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(weak))
+      post(strong, f);
+  }));
 }
 
 } // namespace modelforge

@@ -1,0 +1,292 @@
+#include "batch/reader.hpp"
+
+#include "batch/file.hpp"
+#include "wire/json.hpp"
+#include "wire/openai_format.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+namespace modelforge::batch {
+
+namespace {
+
+constexpr std::size_t max_line = 16u << 20;
+constexpr std::size_t block = 64u << 10;
+
+/// A set of 64-bit hashes, 16 bytes each on average. Two different ids meet by chance once in 2^64 pairs.
+class hash_set {
+public:
+  /// Returns false if it was there.
+  bool insert(uint64_t x) {
+    x += x == 0; // 0 marks a free place
+    if (2 * (size_ + 1) > places_.size())
+      grow();
+    auto& place = find(x);
+    if (place == x)
+      return false;
+    place = x;
+    ++size_;
+    return true;
+  }
+
+private:
+  uint64_t& find(uint64_t x) {
+    auto mask = places_.size() - 1;
+    auto i = x & mask;
+    while (places_[i] != 0 && places_[i] != x)
+      i = (i + 1) & mask;
+    return places_[i];
+  }
+
+  void grow() {
+    auto old = std::exchange(places_, std::vector<uint64_t>(std::max<std::size_t>(64, 2 * places_.size())));
+    for (auto x : old)
+      if (x != 0)
+        find(x) = x;
+  }
+
+  std::vector<uint64_t> places_;
+  std::size_t size_ = 0;
+};
+
+/// Cuts a file into lines, a block at a time.
+class line_reader {
+public:
+  explicit line_reader(file input) : input_(std::move(input)), buffer_(block, '\0') {}
+
+  enum class result : uint8_t { line, too_long, end, failed };
+
+  /// Reads the next line into `line`, without its end (LF or CRLF). Of one that is too long only the beginning is
+  /// held; the rest is skipped. `failed` leaves the reason in errno.
+  result next(std::string& line) {
+    line.clear();
+    bool too_long = false;
+    for (;;) {
+      if (begin_ == end_ && !fill())
+        return failed_ ? result::failed : begun_ ? finish(line, too_long) : result::end;
+      begun_ = true;
+      auto* start = buffer_.data() + begin_;
+      auto* stop = static_cast<const char*>(std::memchr(start, '\n', end_ - begin_));
+      auto length = stop != nullptr ? static_cast<std::size_t>(stop - start) : end_ - begin_;
+      too_long = too_long || line.size() + length > max_line;
+      if (!too_long)
+        line.append(start, length);
+      begin_ += length + (stop != nullptr);
+      if (stop != nullptr)
+        return finish(line, too_long);
+    }
+  }
+
+private:
+  result finish(std::string& line, bool too_long) {
+    begun_ = false;
+    if (line.ends_with('\r'))
+      line.pop_back();
+    return too_long ? result::too_long : result::line;
+  }
+
+  bool fill() {
+    for (;;) {
+      auto n = ::read(input_.get(), buffer_.data(), buffer_.size());
+      if (n >= 0) {
+        begin_ = 0;
+        end_ = static_cast<std::size_t>(n);
+        return n > 0;
+      }
+      if (!try_again(input_.get(), POLLIN)) {
+        failed_ = true;
+        return false;
+      }
+    }
+  }
+
+  file input_;
+  std::string buffer_;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+  bool begun_ = false; ///< Whether some of the line has been read.
+  bool failed_ = false;
+};
+
+failure line_failure(errc code, std::string message) {
+  failure x;
+  x.code = code;
+  x.message = std::move(message);
+  return x;
+}
+
+/// A line's id: a text or a whole number. Empty: there is none.
+std::optional<std::string> read_id(const wire::json& x) {
+  if (x.is_string())
+    return std::string{wire::string_in(x)};
+  if (x.is_number_integer())
+    return wire::to_text(x);
+  return {};
+}
+
+using request_or_failure = std::variant<chat_request, failure>;
+
+failure refuse(std::string message) {
+  return line_failure(errc::invalid_request, std::move(message));
+}
+
+request_or_failure read_batch_line(const wire::json& x) {
+  if (auto& method = wire::member(x, "method"); !method.is_null() && wire::string_in(method) != "POST")
+    return refuse("method is not POST");
+  if (auto& url = wire::member(x, "url"); !url.is_null() && wire::string_in(url) != "/v1/chat/completions")
+    return refuse("url is not /v1/chat/completions");
+  return wire::read_openai_request(wire::to_text(wire::member(x, "body")));
+}
+
+request_or_failure read_short_line(const wire::json& x) {
+  constexpr auto known =
+    std::to_array<std::string_view>({"id", "custom_id", "prompt", "system", "model", "max_tokens", "temperature"});
+  for (auto& [name, value] : x.get_ref<const wire::json::object_t&>())
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      return refuse("the field " + name + " is not known; with `body` in place of `prompt` all of OpenAI's are");
+  for (auto* name : {"prompt", "system", "model"})
+    if (auto& text = wire::member(x, name); !text.is_null() && !text.is_string())
+      return refuse(std::string{name} + " is no string");
+  if (wire::member(x, "prompt").is_null())
+    return refuse("prompt is null");
+  chat_request request;
+  request.model = wire::string_in(wire::member(x, "model"));
+  if (auto& system = wire::member(x, "system"); system.is_string())
+    request.messages.push_back(text_message(role::system, std::string{wire::string_in(system)}));
+  request.messages.push_back(text_message(role::user, std::string{wire::string_in(wire::member(x, "prompt"))}));
+  if (auto& limit = wire::member(x, "max_tokens"); !limit.is_null()) {
+    auto count = wire::count_in(limit);
+    if (!count || !std::in_range<uint32_t>(*count))
+      return refuse("max_tokens is no whole number from 0 to 4294967295");
+    request.sampling.max_tokens = static_cast<uint32_t>(*count);
+  }
+  if (auto& temperature = wire::member(x, "temperature"); !temperature.is_null()) {
+    if (!temperature.is_number())
+      return refuse("temperature is no number");
+    request.sampling.temperature = temperature.get<double>();
+  }
+  return request;
+}
+
+class line_source : public source {
+public:
+  line_source(file input, std::string path) : lines_(std::move(input)), path_(std::move(path)) {}
+
+  /// Reads up to the first line that is not blank, which tells the form.
+  std::optional<failure> start() {
+    if (auto problem = advance())
+      return problem;
+    if (state_ == line_reader::result::end)
+      return line_failure(errc::io_failed, path_ + " is empty: it holds no line that is not blank");
+    json_lines_ = line_[line_.find_first_not_of(" \t")] == '{';
+    return {};
+  }
+
+  std::variant<std::optional<item>, failure> next() override {
+    if (!waiting_)
+      if (auto problem = advance())
+        return std::move(*problem);
+    if (state_ == line_reader::result::end)
+      return std::optional<item>{};
+    waiting_ = false;
+    item x;
+    x.index = index_++;
+    x.line = number_;
+    x.request = read(x);
+    if (x.custom_id.empty())
+      x.custom_id = "line-" + std::to_string(number_);
+    if (!ids_.insert(std::hash<std::string>{}(x.custom_id)) && x.request.index() == 0)
+      x.request = refuse("the custom_id " + x.custom_id + " has been used by an earlier line");
+    if (auto* problem = std::get_if<failure>(&x.request))
+      problem->message = path_ + ":" + std::to_string(number_) + ": " + problem->message;
+    return std::optional<item>{std::move(x)};
+  }
+
+private:
+  using result = line_reader::result;
+
+  /// Reads the next line that is not blank.
+  std::optional<failure> advance() {
+    do {
+      state_ = lines_.next(line_);
+      if (state_ == result::failed)
+        return io_failure("cannot read", path_);
+      if (number_++ == 0 && line_.starts_with("\xEF\xBB\xBF"))
+        line_.erase(0, 3);
+    } while (state_ == result::line && line_.find_first_not_of(" \t\r") == line_.npos);
+    waiting_ = true;
+    return {};
+  }
+
+  /// Reads the line's request, and its id into `x`.
+  request_or_failure read(item& x) {
+    if (state_ == result::too_long)
+      return line_failure(errc::too_large, "the line is longer than 16 MiB");
+    if (!wire::valid_utf8(line_))
+      return refuse("the line is not UTF-8");
+    if (json_lines_)
+      return read_json(x);
+    chat_request request;
+    request.messages.push_back(text_message(role::user, std::move(line_)));
+    return request;
+  }
+
+  request_or_failure read_json(item& x) {
+    auto parsed = wire::parse_json(line_);
+    if (auto* why = std::get_if<std::string>(&parsed))
+      return refuse("the line is no JSON: " + *why);
+    auto& root = std::get<wire::json>(parsed);
+    if (!root.is_object())
+      return refuse("the line is no JSON object");
+    auto whole = root.contains("body");
+    auto& custom_id = wire::member(root, "custom_id");
+    auto& id = custom_id.is_null() && !whole ? wire::member(root, "id") : custom_id;
+    if (auto text = read_id(id))
+      x.custom_id = std::move(*text);
+    else if (!id.is_null())
+      return refuse("the id is neither a string nor a whole number");
+    if (whole)
+      return read_batch_line(root);
+    if (root.contains("prompt"))
+      return read_short_line(root);
+    return refuse("the line has neither body nor prompt");
+  }
+
+  line_reader lines_;
+  std::string path_;
+  std::string line_;
+  result state_ = result::end;
+  bool waiting_ = false; ///< Whether `line_` has been read ahead.
+  bool json_lines_ = false;
+  uint64_t number_ = 0;
+  uint64_t index_ = 0;
+  hash_set ids_;
+};
+
+} // namespace
+
+std::variant<std::unique_ptr<source>, failure> open_source(const std::string& path) {
+  auto standard = path == "-";
+  auto name = standard ? std::string{"standard input"} : path;
+  file input{standard ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (input.get() < 0)
+    return io_failure("cannot open", name);
+  struct stat is {};
+  if (::fstat(input.get(), &is) == 0 && S_ISDIR(is.st_mode)) {
+    errno = EISDIR;
+    return io_failure("cannot read", name);
+  }
+  auto lines = std::make_unique<line_source>(std::move(input), std::move(name));
+  if (auto problem = lines->start())
+    return std::move(*problem);
+  return lines;
+}
+
+} // namespace modelforge::batch

@@ -15,7 +15,7 @@ namespace modelforge::batch {
 struct item {
   uint64_t index = 0;    ///< From 0, without gaps: blank lines are no items.
   uint64_t line = 0;     ///< In the file, from 1.
-  std::string custom_id; ///< As given; "line-N" where the line has none.
+  std::string custom_id; ///< As given; "line-N" where the line has none, or none that can be read.
   std::variant<chat_request, failure> request; ///< A failure: this line cannot be read; the rest can.
 };
 
@@ -28,13 +28,16 @@ public:
   virtual std::variant<std::optional<item>, failure> next() = 0;
 };
 
-/// Opens an input file; "-" is standard input. Reads it line by line as items are asked for: memory does not depend
-/// on the file's size. Forms, told apart by the first line that is not blank: JSON lines when it starts with `{`,
-/// each either an OpenAI batch line (`custom_id`, `body`) or a short one (`id`, `prompt`, optionally `system`,
-/// `model`, `max_tokens`, `temperature`); otherwise plain text, one prompt a line.
+/// Opens an input file; "-" is standard input. Reads it line by line as items are asked for: memory grows with the
+/// number of lines by a hash of each custom_id (16 bytes on average), not with the file's size. Forms, told apart by
+/// the first line that is not blank (reading it may block, where the input is a pipe): JSON lines when it starts with
+/// `{`, each either an OpenAI batch line (`custom_id`, `body`; `method` and `url`, where given, must be POST and
+/// /v1/chat/completions) or a short one (`id`, `prompt`, optionally `system`, `model`, `max_tokens`, `temperature`);
+/// otherwise plain text, one prompt a line. Ids may be texts or whole numbers.
 ///
-/// A line that is no valid JSON, lacks a field, is longer than 16 MiB, is not UTF-8, or repeats a `custom_id` becomes
-/// an item with a failure that names FILE:LINE. A missing, unreadable or empty file, or a folder, is a failure at once.
+/// A line that is no valid JSON, lacks a field, has an unknown one, is longer than 16 MiB, is not UTF-8, or repeats a
+/// `custom_id` becomes an item with a failure that names FILE:LINE. A missing, unreadable or empty file, or a folder,
+/// is a failure at once.
 std::variant<std::unique_ptr<source>, failure> open_source(const std::string& path);
 
 } // namespace modelforge::batch

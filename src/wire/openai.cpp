@@ -1,0 +1,491 @@
+#include "wire/openai.hpp"
+
+#include "wire/json.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace modelforge::wire {
+
+namespace {
+
+/// What sets one speaker of the format apart from another.
+struct flavour {
+  std::string_view name;
+  std::string_view base_url;
+  std::string_view max_tokens; ///< Name of the field.
+  bool top_k;                  ///< Whether it is known.
+};
+
+template <class T>
+std::size_t count_of(const chat_message& x) {
+  return static_cast<std::size_t>(
+    std::count_if(x.content.begin(), x.content.end(), [](auto& part) { return std::holds_alternative<T>(part); }));
+}
+
+/// About how long the body will be.
+std::size_t guess_size(const chat_request& x) {
+  struct visitor {
+    std::size_t operator()(const text_part& p) const { return p.text.size(); }
+    std::size_t operator()(const image_part& p) const { return p.data.size() + p.url.size(); }
+    std::size_t operator()(const tool_call& p) const { return p.arguments.size() + 100; }
+    std::size_t operator()(const tool_result& p) const { return p.content.size() + 50; }
+    std::size_t operator()(const reasoning_part&) const { return 0; }
+  };
+  auto size = 512 + x.extra.size() + x.response_format.schema.size();
+  for (auto& message : x.messages)
+    for (auto& part : message.content)
+      size += 64 + std::visit(visitor{}, part);
+  for (auto& tool : x.tools)
+    size += 128 + tool.description.size() + tool.parameters.size();
+  return size + size / 16; // escapes
+}
+
+/// Writes one request. The first thing that cannot be sent is kept; what is written after it is no use.
+class encoder {
+public:
+  encoder(const flavour& is, const chat_request& x) : is_(is), x_(x), out_(result_.body) {}
+
+  std::variant<encoded_request, failure> run() {
+    result_.path = "/chat/completions";
+    result_.headers.push_back({"content-type", "application/json"});
+    result_.body.reserve(guess_size(x_));
+    read_extra();
+    write_trace();
+    out_.open('{');
+    write_model();
+    write_messages();
+    write_sampling();
+    write_response_format();
+    write_tools();
+    write_extra();
+    out_.close('}');
+    if (dropped_reasoning_ > 0)
+      result_.warnings.push_back(std::string{is_.name} + " takes no reasoning back: "
+                                 + std::to_string(dropped_reasoning_) + " parts were left out");
+    if (problem_)
+      return std::move(*problem_);
+    return std::move(result_);
+  }
+
+private:
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);
+
+  // -- failures ----------------------------------------------------------------------
+
+  /// Where we are, as the beginning of a field's name.
+  std::string place() const {
+    std::string text;
+    if (list_ != nullptr)
+      text = std::string{list_} + "[" + std::to_string(item_) + "].";
+    if (part_ != none)
+      text += "content[" + std::to_string(part_) + "].";
+    return text;
+  }
+
+  void fail(std::string_view field, std::string_view why, errc code = errc::invalid_request,
+            std::string suggestion = {}) {
+    if (problem_)
+      return;
+    auto name = place() + std::string{field};
+    if (name.ends_with('.'))
+      name.pop_back();
+    problem_.emplace();
+    problem_->code = code;
+    problem_->message = name + " " + std::string{why};
+    problem_->model = x_.model;
+    problem_->suggestion = std::move(suggestion);
+  }
+
+  void unsupported(std::string_view field, std::string suggestion) {
+    fail(field, "is nothing that " + std::string{is_.name} + " has", errc::unsupported, std::move(suggestion));
+  }
+
+  // -- values ------------------------------------------------------------------------
+
+  /// Begins a field of the request itself; false where `extra` has that field.
+  bool begin(std::string_view name) {
+    if (std::any_of(extra_.begin(), extra_.end(), [&](auto& x) { return x.first == name; })) {
+      result_.warnings.push_back("extra replaces the request's own " + std::string{name});
+      return false;
+    }
+    out_.key(name);
+    return true;
+  }
+
+  void text(std::string_view value, std::string_view field) {
+    if (!out_.string(value))
+      fail(field, "is not UTF-8");
+  }
+
+  void number(std::string_view name, const auto& value, std::string_view field) {
+    if (!value)
+      return;
+    if constexpr (std::is_same_v<decltype(*value), const double&>)
+      if (!std::isfinite(*value))
+        return fail(field, "is no finite number");
+    if (begin(name))
+      out_.number(*value);
+  }
+
+  /// Embeds JSON that came as text.
+  void embed(std::string_view value, std::string_view field) {
+    auto parsed = parse_json(value);
+    if (auto* why = std::get_if<std::string>(&parsed))
+      return fail(field, "is no JSON: " + *why);
+    if (!std::get<json>(parsed).is_object())
+      return fail(field, "is no JSON object");
+    out_.raw(value);
+  }
+
+  // -- parts of the request ----------------------------------------------------------
+
+  void read_extra() {
+    if (x_.extra.empty())
+      return;
+    auto parsed = parse_json(x_.extra);
+    if (auto* why = std::get_if<std::string>(&parsed))
+      return fail("extra", "is no JSON: " + *why);
+    auto* members = std::get<json>(parsed).get_ptr<json::object_t*>();
+    if (members == nullptr)
+      return fail("extra", "is no JSON object");
+    if (members->size() > 1000) // each field of the request is looked for among them
+      return fail("extra", "has more than 1,000 fields");
+    for (auto& [name, value] : *members) {
+      if (name == "stream")
+        fail("extra.stream", "cannot be given here: whether an answer is streamed is decided by how it is asked for");
+      std::erase_if(extra_, [&](auto& x) { return x.first == name; }); // the last of equal names counts
+      extra_.emplace_back(name, to_text(value));
+    }
+  }
+
+  void write_extra() {
+    std::string name;
+    for (auto& [key, value] : extra_) {
+      name.clear();
+      json_writer{name}.repaired(key);
+      out_.key(std::string_view{name}.substr(1, name.size() - 2));
+      out_.raw(value);
+    }
+  }
+
+  void write_trace() {
+    if (x_.trace.empty())
+      return;
+    if (!std::all_of(x_.trace.begin(), x_.trace.end(), [](char c) { return c >= ' ' && c <= '~'; }))
+      return fail("trace", "holds a character that no header may hold");
+    result_.headers.push_back({"traceparent", x_.trace});
+  }
+
+  void write_model() {
+    if (x_.model.empty())
+      return fail("model", "is empty", errc::invalid_request, "name a model, or set default_model");
+    if (begin("model"))
+      text(x_.model, "model");
+  }
+
+  void write_messages() {
+    if (!begin("messages"))
+      return;
+    if (x_.messages.empty())
+      return fail("messages", "is empty");
+    out_.open('[');
+    list_ = "messages";
+    for (item_ = 0; item_ < x_.messages.size() && !problem_; ++item_)
+      write_message(x_.messages[item_]);
+    list_ = nullptr;
+    out_.close(']');
+  }
+
+  void write_message(const chat_message& x) {
+    if (x.content.empty())
+      return fail("content", "is empty");
+    if (x.role == role::tool)
+      return write_tool_results(x);
+    check_parts(x);
+    auto calls = count_of<tool_call>(x);
+    auto texts = count_of<text_part>(x);
+    auto images = count_of<image_part>(x);
+    if (calls + texts + images == 0)
+      return fail("content", "has nothing but reasoning");
+    out_.open('{');
+    out_.key("role");
+    out_.raw('"' + to_string(x.role) + '"');
+    out_.key("content");
+    if (texts + images == 0)
+      out_.raw("null");
+    else
+      write_content(x, texts == 1 && images == 0);
+    if (!x.name.empty()) {
+      out_.key("name");
+      text(x.name, "name");
+    }
+    if (calls > 0)
+      write_calls(x);
+    out_.close('}');
+  }
+
+  /// Refuses what a role cannot say, and counts what is left out.
+  void check_parts(const chat_message& x) {
+    for (part_ = 0; part_ < x.content.size(); ++part_) {
+      auto& part = x.content[part_];
+      if (std::holds_alternative<tool_result>(part))
+        fail("", "is a tool's result, which needs the role tool");
+      if (std::holds_alternative<tool_call>(part) && x.role != role::assistant)
+        fail("", "is a tool call, which needs the role assistant");
+      if (std::holds_alternative<image_part>(part) && x.role != role::user)
+        fail("", "is an image, which needs the role user", errc::unsupported);
+      if (std::holds_alternative<reasoning_part>(part))
+        ++dropped_reasoning_;
+    }
+    part_ = none;
+  }
+
+  void write_content(const chat_message& x, bool single) {
+    if (!single)
+      out_.open('[');
+    for (part_ = 0; part_ < x.content.size(); ++part_)
+      if (auto* piece = std::get_if<text_part>(&x.content[part_]))
+        single ? text(piece->text, "text") : write_text(*piece);
+      else if (auto* image = std::get_if<image_part>(&x.content[part_]))
+        write_image(*image);
+    part_ = none;
+    if (!single)
+      out_.close(']');
+  }
+
+  void write_text(const text_part& x) {
+    out_.open('{');
+    out_.key("type");
+    out_.raw(R"("text")");
+    out_.key("text");
+    text(x.text, "text");
+    out_.close('}');
+  }
+
+  void write_image(const image_part& x) {
+    if (x.url.empty() == x.data.empty())
+      return fail("", "is an image that needs either url or data");
+    if (!x.data.empty() && x.media_type.empty())
+      return fail("media_type", "is empty; data needs it");
+    out_.open('{');
+    out_.key("type");
+    out_.raw(R"("image_url")");
+    out_.key("image_url");
+    out_.open('{');
+    out_.key("url");
+    if (x.data.empty())
+      text(x.url, "url");
+    else if (!out_.string({"data:", x.media_type, ";base64,", x.data}))
+      fail("data", "or media_type is not UTF-8");
+    if (!x.detail.empty()) {
+      out_.key("detail");
+      text(x.detail, "detail");
+    }
+    out_.close('}');
+    out_.close('}');
+  }
+
+  void write_calls(const chat_message& x) {
+    out_.key("tool_calls");
+    out_.open('[');
+    for (part_ = 0; part_ < x.content.size(); ++part_)
+      if (auto* call = std::get_if<tool_call>(&x.content[part_]))
+        write_call(*call);
+    part_ = none;
+    out_.close(']');
+  }
+
+  void write_call(const tool_call& x) {
+    if (x.id.empty())
+      fail("id", "is empty");
+    if (x.name.empty())
+      fail("name", "is empty");
+    out_.open('{');
+    out_.key("id");
+    text(x.id, "id");
+    out_.key("type");
+    out_.raw(R"("function")");
+    out_.key("function");
+    out_.open('{');
+    out_.key("name");
+    text(x.name, "name");
+    out_.key("arguments");
+    text(x.arguments.empty() ? "{}" : x.arguments, "arguments");
+    out_.close('}');
+    out_.close('}');
+  }
+
+  /// One message for each result: the format knows no other way.
+  void write_tool_results(const chat_message& x) {
+    for (part_ = 0; part_ < x.content.size(); ++part_) {
+      auto* result = std::get_if<tool_result>(&x.content[part_]);
+      if (result == nullptr)
+        return fail("", "is no tool's result, and the role tool has nothing else");
+      if (result->call_id.empty())
+        return fail("call_id", "is empty");
+      if (result->is_error)
+        result_.warnings.push_back(place() + "is_error: there is no such field here; only the content tells it");
+      out_.open('{');
+      out_.key("role");
+      out_.raw(R"("tool")");
+      out_.key("tool_call_id");
+      text(result->call_id, "call_id");
+      out_.key("content");
+      text(result->content, "content");
+      out_.close('}');
+    }
+    part_ = none;
+  }
+
+  void write_sampling() {
+    auto& s = x_.sampling;
+    number(is_.max_tokens, s.max_tokens, "sampling.max_tokens");
+    number("temperature", s.temperature, "sampling.temperature");
+    number("top_p", s.top_p, "sampling.top_p");
+    if (s.top_k && !is_.top_k)
+      unsupported("sampling.top_k", "use top_p");
+    number("top_k", s.top_k, "sampling.top_k");
+    number("frequency_penalty", s.frequency_penalty, "sampling.frequency_penalty");
+    number("presence_penalty", s.presence_penalty, "sampling.presence_penalty");
+    number("seed", s.seed, "sampling.seed");
+    if (s.reasoning_budget)
+      unsupported("sampling.reasoning_budget", "use reasoning_effort, or give the server's own field in extra");
+    if (!s.stop.empty() && begin("stop")) {
+      out_.open('[');
+      for (auto& stop : s.stop)
+        text(stop, "sampling.stop");
+      out_.close(']');
+    }
+    if (!s.reasoning_effort.empty() && begin("reasoning_effort"))
+      text(s.reasoning_effort, "sampling.reasoning_effort");
+  }
+
+  void write_response_format() {
+    auto& format = x_.response_format;
+    if (format.kind == response_kind::text || !begin("response_format"))
+      return;
+    out_.open('{');
+    out_.key("type");
+    out_.raw('"' + to_string(format.kind) + '"');
+    if (format.kind == response_kind::json_schema) {
+      out_.key("json_schema");
+      out_.open('{');
+      out_.key("name");
+      text(format.name.empty() ? "answer" : format.name, "response_format.name"); // the format demands one
+      out_.key("schema");
+      embed(format.schema, "response_format.schema");
+      out_.key("strict");
+      out_.boolean(format.strict);
+      out_.close('}');
+    }
+    out_.close('}');
+  }
+
+  void write_tools() {
+    if (!x_.tools.empty() && begin("tools")) {
+      out_.open('[');
+      list_ = "tools";
+      for (item_ = 0; item_ < x_.tools.size(); ++item_)
+        write_tool(x_.tools[item_]);
+      list_ = nullptr;
+      out_.close(']');
+    }
+    auto& choice = x_.tool_choice;
+    if (choice.mode != tool_mode::automatic && begin("tool_choice")) {
+      if (choice.mode == tool_mode::named)
+        write_named_choice();
+      else
+        out_.raw('"' + to_string(choice.mode) + '"');
+    }
+    if (choice.parallel && begin("parallel_tool_calls"))
+      out_.boolean(*choice.parallel);
+  }
+
+  void write_tool(const tool_definition& x) {
+    if (x.name.empty())
+      fail("name", "is empty");
+    out_.open('{');
+    out_.key("type");
+    out_.raw(R"("function")");
+    out_.key("function");
+    out_.open('{');
+    out_.key("name");
+    text(x.name, "name");
+    if (!x.description.empty()) {
+      out_.key("description");
+      text(x.description, "description");
+    }
+    if (!x.parameters.empty()) {
+      out_.key("parameters");
+      embed(x.parameters, "parameters");
+    }
+    if (x.strict) {
+      out_.key("strict");
+      out_.boolean(true);
+    }
+    out_.close('}');
+    out_.close('}');
+  }
+
+  void write_named_choice() {
+    if (x_.tool_choice.name.empty())
+      fail("tool_choice.name", "is empty");
+    out_.open('{');
+    out_.key("type");
+    out_.raw(R"("function")");
+    out_.key("function");
+    out_.open('{');
+    out_.key("name");
+    text(x_.tool_choice.name, "tool_choice.name");
+    out_.close('}');
+    out_.close('}');
+  }
+
+  const flavour& is_;
+  const chat_request& x_;
+  encoded_request result_;
+  json_writer out_;
+  std::optional<failure> problem_;
+  std::vector<std::pair<std::string, std::string>> extra_; ///< Names and values, as JSON text.
+  std::size_t dropped_reasoning_ = 0;
+  const char* list_ = nullptr; ///< The list that is being written, for the names of fields,
+  std::size_t item_ = 0;       ///< the item in it,
+  std::size_t part_ = none;    ///< and the part of the item's content.
+};
+
+class openai_dialect : public dialect {
+public:
+  explicit openai_dialect(flavour is) : is_(is) {}
+
+  std::string_view name() const override { return is_.name; }
+  std::string_view default_base_url() const override { return is_.base_url; }
+
+  http::header authorize(std::string_view key) const override {
+    return {"authorization", "Bearer " + std::string{key}};
+  }
+
+  std::variant<encoded_request, failure> encode(const chat_request& x) const override { return encoder{is_, x}.run(); }
+
+  std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
+    return read_openai_answer(head, body);
+  }
+
+private:
+  flavour is_;
+};
+
+} // namespace
+
+const dialect& openai() {
+  static const openai_dialect x{{"openai", "https://api.openai.com/v1", "max_completion_tokens", false}};
+  return x;
+}
+
+const dialect& openai_compatible() {
+  static const openai_dialect x{{"openai_compatible", "", "max_tokens", true}};
+  return x;
+}
+
+} // namespace modelforge::wire

@@ -13,15 +13,21 @@
 
 namespace modelforge::wire {
 
-/// Reads the body of a POST /v1/chat/completions into the neutral form. Fields that the neutral form has no place for
-/// go into `extra`. A failure (`invalid_request`) names the field and what is wrong with it.
+/// Reads the body of a POST /v1/chat/completions into the neutral form. Fields of the request that the neutral form
+/// has no place for go into `extra`; such fields inside of messages and tools are refused, unless they are null. A
+/// refusal in a message becomes text. `stream` must be false or missing. A failure (`invalid_request`) names the field
+/// and what is wrong with it: "messages[1].content[0].image_url.url is no string".
 std::variant<chat_request, failure> read_openai_request(std::string_view json);
 
-/// Writes a completion as a `chat.completion` object, on one line.
+/// Writes a completion as a `chat.completion` object, on one line. `created` is the present time.
 std::string write_openai_completion(const completion& x);
 
 /// Writes a failure as `{"code": ..., "message": ...}`, the shape of errors in OpenAI's batch result lines. `code` is
 /// the provider's own code where there is one, else our errc's name.
 std::string write_openai_error(const failure& x);
+
+/// Writes a failure as the body of an HTTP answer: `{"error": {"message", "type", "param", "code"}}`. `type` is our
+/// errc's name.
+std::string write_openai_error_body(const failure& x);
 
 } // namespace modelforge::wire

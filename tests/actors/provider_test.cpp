@@ -281,3 +281,14 @@ TEST_CASE_METHOD(provider_test, "a provider that cannot work is not spawned", "[
   }
   CHECK(problem().code == errc::configuration);
 }
+
+TEST_CASE_METHOD(provider_test, "a provider that nobody holds ends, though its requests had deadlines", "[actors]") {
+  auto provider = std::get<provider_actor>(spawn_provider(system(), settings, runtime, http));
+  auto answer = ask_chat(provider, question(1));
+  say(0, "one");
+  REQUIRE(answer->value);
+  auto weak = caf::actor_cast<caf::weak_actor_ptr>(provider);
+  provider = nullptr;
+  run();
+  CHECK_FALSE(caf::actor_cast<caf::strong_actor_ptr>(weak));
+}

@@ -1,0 +1,262 @@
+#include "batch/reader.hpp"
+
+#include "tests/batch/temporary_folder.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <thread>
+#include <vector>
+
+using namespace modelforge;
+using namespace modelforge::batch;
+using test::temporary_folder;
+
+namespace {
+
+std::vector<item> read_all(const std::string& path) {
+  auto opened = open_source(path);
+  if (auto* problem = std::get_if<failure>(&opened))
+    FAIL(problem->message);
+  std::vector<item> items;
+  for (;;) {
+    auto next = std::get<0>(opened)->next();
+    if (auto* problem = std::get_if<failure>(&next))
+      FAIL(problem->message);
+    auto& x = std::get<std::optional<item>>(next);
+    if (!x)
+      return items;
+    items.push_back(std::move(*x));
+  }
+}
+
+std::vector<item> read_text(const std::string& content) {
+  temporary_folder folder;
+  return read_all(folder.write("in", content));
+}
+
+const failure* problem_of(const item& x) {
+  return std::get_if<failure>(&x.request);
+}
+
+/// The text of an item's last message, or what is wrong with it.
+std::string prompt_of(const item& x) {
+  if (auto* problem = problem_of(x))
+    return problem->message;
+  return std::get<text_part>(std::get<chat_request>(x.request).messages.back().content.at(0)).text;
+}
+
+std::string batch_line(const std::string& id, const std::string& prompt) {
+  return R"({"custom_id":")" + id + R"(","method":"POST","url":"/v1/chat/completions","body":{"messages":[)"
+         + R"({"role":"user","content":")" + prompt + R"("}]}})" + "\n";
+}
+
+} // namespace
+
+TEST_CASE("reader takes plain text line by line, whatever ends the lines", "[batch][reader]") {
+  for (auto* content : {"a b\n\n  \nc\n", "a b\r\n\r\n\t\r\nc",
+                        "\xEF\xBB\xBF"
+                        "a b\n\n\nc",
+                        "a b\n\n\nc\n\n\n"}) {
+    auto items = read_text(content);
+    REQUIRE(items.size() == 2);
+    CHECK(prompt_of(items[0]) == "a b");
+    CHECK(prompt_of(items[1]) == "c");
+    CHECK(items[0].custom_id == "line-1");
+    CHECK(items[1].custom_id == "line-4");
+    CHECK(items[1].line == 4);
+    CHECK(items[0].index == 0);
+    CHECK(items[1].index == 1);
+  }
+}
+
+TEST_CASE("reader tells the form by the first line that is not blank", "[batch][reader]") {
+  CHECK(prompt_of(read_text("\n  {\"prompt\":\"a\"}\n")[0]) == "a");
+  CHECK(prompt_of(read_text("\xEF\xBB\xBF{\"prompt\":\"a\"}")[0]) == "a");
+  auto text = read_text("what is {\n{\"prompt\":\"a\"}\n");
+  CHECK(prompt_of(text[1]) == "{\"prompt\":\"a\"}");
+}
+
+TEST_CASE("reader takes short lines", "[batch][reader]") {
+  auto items =
+    read_text(R"({"id":7,"prompt":"Hi","system":"Be brief.","model":"demo","max_tokens":5,"temperature":0.5})"
+              "\n"
+              R"({"prompt":"Ho","id":"x","system":null})"
+              "\n"
+              R"({"prompt":""})");
+  REQUIRE(items.size() == 3);
+  chat_request expected;
+  expected.model = "demo";
+  expected.messages = {text_message(role::system, "Be brief."), text_message(role::user, "Hi")};
+  expected.sampling.max_tokens = 5;
+  expected.sampling.temperature = 0.5;
+  CHECK(std::get<chat_request>(items[0].request) == expected);
+  CHECK(items[0].custom_id == "7");
+  CHECK(items[1].custom_id == "x");
+  CHECK(items[2].custom_id == "line-3");
+  CHECK(std::get<chat_request>(items[1].request).messages.size() == 1);
+}
+
+TEST_CASE("reader takes OpenAI batch lines", "[batch][reader]") {
+  auto items = read_text(R"({"custom_id":"row-1","method":"POST","url":"/v1/chat/completions","body":{"model":"demo",)"
+                         R"("messages":[{"role":"user","content":"Hi"}],"max_completion_tokens":50,"user":"u"}})"
+                         "\n"
+                         R"({"custom_id":2,"body":{"messages":[{"role":"user","content":"Ho"}]}})");
+  REQUIRE(items.size() == 2);
+  chat_request expected;
+  expected.model = "demo";
+  expected.messages = {text_message(role::user, "Hi")};
+  expected.sampling.max_tokens = 50;
+  expected.extra = R"({"user":"u"})";
+  CHECK(std::get<chat_request>(items[0].request) == expected);
+  CHECK(items[0].custom_id == "row-1");
+  CHECK(items[1].custom_id == "2");
+}
+
+TEST_CASE("a line that cannot be read is one item's failure that names the place", "[batch][reader]") {
+  struct {
+    std::string line;
+    std::string why;
+    std::string custom_id = "line-2";
+  } table[] = {
+    {"plain", "the line is no JSON: "},
+    {R"({"prompt":"a")", "the line is no JSON: "},
+    {"[1]", "the line is no JSON object"},
+    {"{\"prompt\":\"a\xFF\"}", "the line is not UTF-8"},
+    {"{}", "the line has neither body nor prompt"},
+    {R"({"id":"x"})", "the line has neither body nor prompt", "x"},
+    {R"({"id":[1],"prompt":"a"})", "the id is neither"},
+    {R"({"id":1.5,"prompt":"a"})", "the id is neither"},
+    {R"({"id":"x","prompt":7})", "prompt is no string", "x"},
+    {R"({"id":"x","prompt":null})", "prompt is null", "x"},
+    {R"({"id":"x","prompt":"a","temprature":1})", "the field temprature is not known", "x"},
+    {R"({"prompt":"a","max_tokens":-1})", "max_tokens is no whole number"},
+    {R"({"prompt":"a","max_tokens":4294967296})", "max_tokens is no whole number"},
+    {R"({"prompt":"a","temperature":"hot"})", "temperature is no number"},
+    {R"({"custom_id":"x","body":{}})", "messages is missing", "x"},
+    {R"({"custom_id":"x","body":7})", "the request is no JSON object", "x"},
+    {R"({"custom_id":"x","method":"GET","body":{}})", "method is not POST", "x"},
+    {R"({"custom_id":"x","url":"/v1/embeddings","body":{}})", "url is not /v1/chat/completions", "x"},
+    {R"({"custom_id":"first","body":{"messages":[{"role":"user","content":"a"}]}})",
+     "the custom_id first has been used", "first"},
+  };
+  for (auto& [line, why, custom_id] : table) {
+    temporary_folder folder;
+    auto path = folder.write("in.jsonl", batch_line("first", "a") + line + "\n" + batch_line("last", "z"));
+    auto items = read_all(path);
+    REQUIRE(items.size() == 3);
+    CAPTURE(line, prompt_of(items[1]));
+    REQUIRE(problem_of(items[1]) != nullptr);
+    CHECK(problem_of(items[1])->code == errc::invalid_request);
+    CHECK(prompt_of(items[1]).starts_with(path + ":2: " + why));
+    CHECK(items[1].custom_id == custom_id);
+    CHECK(prompt_of(items[2]) == "z");
+  }
+}
+
+TEST_CASE("a line of 16 MiB is read, a longer one is skipped and told", "[batch][reader]") {
+  constexpr std::size_t limit = 16u << 20;
+  auto items = read_text("a\n" + std::string(limit, 'x') + "\n" + std::string(limit + 1, 'y') + "\nb\n"
+                         + std::string(2 * limit, 'z'));
+  REQUIRE(items.size() == 5);
+  CHECK(prompt_of(items[1]).size() == limit);
+  for (std::size_t i : {2, 4}) {
+    REQUIRE(problem_of(items[i]) != nullptr);
+    CHECK(problem_of(items[i])->code == errc::too_large);
+  }
+  CHECK(prompt_of(items[3]) == "b");
+}
+
+TEST_CASE("every repeated id is found among very many", "[batch][reader]") {
+  temporary_folder folder;
+  std::string content;
+  for (int i = 0; i < 30'000; ++i)
+    content += R"({"prompt":"p","id":)" + std::to_string(i % 20'000) + "}\n";
+  auto items = read_all(folder.write("in", content));
+  REQUIRE(items.size() == 30'000);
+  for (std::size_t i = 0; i < items.size(); ++i)
+    REQUIRE((problem_of(items[i]) != nullptr) == (i >= 20'000));
+}
+
+TEST_CASE("a given id cannot take the place of a later line's", "[batch][reader]") {
+  auto items = read_text("{\"id\":\"line-2\",\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n");
+  CHECK(problem_of(items[0]) == nullptr);
+  CHECK(problem_of(items[1]) != nullptr);
+}
+
+TEST_CASE("what cannot be read at all is a failure at once", "[batch][reader]") {
+  temporary_folder folder;
+  struct {
+    std::string path;
+    std::string why;
+  } table[] = {
+    {folder / "missing", "cannot open " + (folder / "missing") + ": No such file"},
+    {folder / "", "cannot read " + (folder / "") + ": Is a directory"},
+    {folder.write("empty", ""), (folder / "empty") + " is empty"},
+    {folder.write("blank", "\n \r\n\t\n"), (folder / "blank") + " is empty"},
+    {folder.write("mark", "\xEF\xBB\xBF\n"), (folder / "mark") + " is empty"},
+  };
+  for (auto& [path, why] : table) {
+    auto opened = open_source(path);
+    CAPTURE(path);
+    REQUIRE(std::holds_alternative<failure>(opened));
+    CHECK(std::get<failure>(opened).code == errc::io_failed);
+    CHECK(std::get<failure>(opened).message.starts_with(why));
+  }
+}
+
+TEST_CASE("reader takes what comes through a pipe in pieces, also one that does not block", "[batch][reader]") {
+  temporary_folder folder;
+  auto path = folder / "pipe";
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  std::thread feeder{[&] {
+    auto fd = ::open(path.c_str(), O_WRONLY);
+    for (char c : std::string{"a\r\n\nb"})
+      (void)!::write(fd, &c, 1);
+    ::close(fd);
+  }};
+  auto items = read_all(path);
+  feeder.join();
+  REQUIRE(items.size() == 2);
+  CHECK(prompt_of(items[1]) == "b");
+
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+  auto kept = ::dup(STDIN_FILENO);
+  ::dup2(ends[0], STDIN_FILENO);
+  std::thread late{[&] {
+    (void)!::write(ends[1], "c", 1);
+    ::close(ends[1]);
+  }};
+  items = read_all("-");
+  late.join();
+  ::dup2(kept, STDIN_FILENO);
+  ::close(kept);
+  ::close(ends[0]);
+  REQUIRE(items.size() == 1);
+  CHECK(prompt_of(items[0]) == "c");
+}
+
+TEST_CASE("reader holds one line, and at most 32 bytes for each that it has read", "[batch][reader]") {
+  auto heap = [] {
+    auto use = ::mallinfo2();
+    return use.uordblks + use.hblkhd;
+  };
+  temporary_folder folder;
+  auto opened = open_source(folder.write("in", [] {
+    std::string content;
+    for (int i = 0; i < 20'000; ++i)
+      content += std::string(1'000, 'x') + "\n";
+    return content;
+  }()));
+  auto& source = *std::get<0>(opened);
+  (void)source.next();
+  auto before = heap();
+  for (int i = 1; i < 20'000; ++i)
+    REQUIRE(prompt_of(*std::get<0>(source.next())).size() == 1'000);
+  CHECK(heap() <= before + 20'000 * 32);
+}

@@ -1,0 +1,248 @@
+#include "batch/writer.hpp"
+
+#include "tests/batch/temporary_folder.hpp"
+#include "wire/json.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <sstream>
+#include <thread>
+
+using namespace modelforge;
+using namespace modelforge::batch;
+using test::temporary_folder;
+using wire::json;
+
+namespace {
+
+using result = std::variant<completion, failure>;
+
+result answered(std::string text) {
+  completion x;
+  x.text = std::move(text);
+  x.finish_reason = finish_reason::stop;
+  x.provider_request_id = "req_1";
+  return x;
+}
+
+result failed(errc code, uint16_t status) {
+  failure x;
+  x.code = code;
+  x.message = "it \"failed\"";
+  x.http_status = status;
+  x.provider_request_id = "req_2";
+  return x;
+}
+
+std::unique_ptr<sink> open(const std::string& path) {
+  auto opened = open_sink(path);
+  if (auto* problem = std::get_if<failure>(&opened))
+    FAIL(problem->message);
+  return std::move(std::get<0>(opened));
+}
+
+std::vector<json> lines_of(const std::string& text) {
+  std::vector<json> lines;
+  std::istringstream in{text};
+  for (std::string line; std::getline(in, line);)
+    lines.push_back(json::parse(line));
+  return lines;
+}
+
+/// Puts another file in the place of standard output while it lives.
+class standard_output {
+public:
+  explicit standard_output(int fd) : kept_(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 100)) {
+    fd < 0 ? ::close(STDOUT_FILENO) : ::dup2(fd, STDOUT_FILENO);
+  }
+  ~standard_output() {
+    ::dup2(kept_, STDOUT_FILENO);
+    ::close(kept_);
+  }
+
+private:
+  int kept_;
+};
+
+} // namespace
+
+TEST_CASE("writer writes OpenAI's result lines", "[batch][writer]") {
+  temporary_folder folder;
+  auto path = folder / "out.jsonl";
+  auto to = open(path);
+  CHECK_FALSE(to->write("row-1", answered("Hé\n")));
+  CHECK_FALSE(to->write("row \"2\"", failed(errc::rate_limited, 429)));
+  CHECK_FALSE(to->write("row-3", failed(errc::deadline_exceeded, 0)));
+  CHECK_FALSE(to->write("row-4", failed(errc::invalid_response, 200))); // must not look like a success
+  CHECK_FALSE(to->finish());
+  auto lines = lines_of(temporary_folder::read(path));
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[0]["id"] == "batch_req_1");
+  CHECK(lines[0]["custom_id"] == "row-1");
+  CHECK(lines[0]["response"]["status_code"] == 200);
+  CHECK(lines[0]["response"]["request_id"] == "req_1");
+  CHECK(lines[0]["response"]["body"]["choices"][0]["message"]["content"] == "Hé\n");
+  CHECK(lines[0]["error"].is_null());
+  CHECK(lines[1] == json::parse(R"({"id":"batch_req_2","custom_id":"row \"2\"","response":{"status_code":429,
+    "request_id":"req_2","body":{"error":{"message":"it \"failed\"","type":"rate_limited","param":null,
+    "code":"rate_limited"}}},"error":null})"));
+  CHECK(lines[2] == json::parse(R"({"id":"batch_req_3","custom_id":"row-3","response":null,
+    "error":{"code":"deadline_exceeded","message":"it \"failed\""}})"));
+  CHECK(lines[3]["response"].is_null());
+  CHECK(lines[3]["error"]["code"] == "invalid_response");
+}
+
+TEST_CASE("a result has its name only when it is whole", "[batch][writer]") {
+  temporary_folder folder;
+  auto path = folder.write("out", "old");
+  ::chmod(path.c_str(), 0600);
+  auto to = open(path);
+  CHECK_FALSE(to->write("a", answered("b")));
+  CHECK_FALSE(to->flush());
+  CHECK(temporary_folder::read(path) == "old");
+  CHECK(lines_of(temporary_folder::read(path + ".part")).size() == 1);
+  CHECK_FALSE(to->finish());
+  CHECK(lines_of(temporary_folder::read(path)).size() == 1);
+  CHECK_FALSE(std::filesystem::exists(path + ".part"));
+  struct stat is {};
+  REQUIRE(::stat(path.c_str(), &is) == 0);
+  CHECK((is.st_mode & 0777) == 0600);
+}
+
+TEST_CASE("without finish the old result stays, and what came is kept beside it", "[batch][writer]") {
+  temporary_folder folder;
+  auto path = folder.write("out", "old");
+  {
+    auto to = open(path);
+    CHECK_FALSE(to->write("a", answered("b")));
+    CHECK_FALSE(to->flush());
+  }
+  CHECK(temporary_folder::read(path) == "old");
+  CHECK(lines_of(temporary_folder::read(path + ".part")).size() == 1);
+}
+
+TEST_CASE("a link to a result stays a link", "[batch][writer]") {
+  temporary_folder folder;
+  auto path = folder.write("real", "old");
+  std::filesystem::create_symlink(path, folder / "link");
+  auto to = open(folder / "link");
+  CHECK_FALSE(to->write("a", answered("b")));
+  CHECK_FALSE(to->finish());
+  CHECK(std::filesystem::is_symlink(folder / "link"));
+  CHECK(lines_of(temporary_folder::read(path)).size() == 1);
+}
+
+TEST_CASE("what cannot be opened for writing is a failure at once", "[batch][writer]") {
+  temporary_folder folder;
+  for (auto& path : {folder / "", folder / "missing/out"}) {
+    auto opened = open_sink(path);
+    REQUIRE(std::holds_alternative<failure>(opened));
+    CHECK(std::get<failure>(opened).code == errc::io_failed);
+    CHECK(std::get<failure>(opened).message.find(path) != std::string::npos);
+  }
+}
+
+TEST_CASE("a full disk is reported, by small writes at the end and by large ones at once", "[batch][writer]") {
+  auto small = open("/dev/full");
+  CHECK_FALSE(small->write("a", answered("b")));
+  auto problem = small->finish();
+  REQUIRE(problem);
+  CHECK(problem->code == errc::io_failed);
+  CHECK(problem->message == "cannot write to /dev/full: No space left on device");
+  auto large = open("/dev/full");
+  CHECK(large->write("a", answered(std::string(100'000, 'x'))));
+  CHECK(large->write("b", answered("y"))); // and stays reported
+  CHECK(large->finish());
+  CHECK(std::filesystem::is_character_file("/dev/full"));
+}
+
+TEST_CASE("a rename that fails is reported", "[batch][writer]") {
+  temporary_folder folder;
+  auto path = folder / "out";
+  auto to = open(path);
+  CHECK_FALSE(to->write("a", answered("b")));
+  std::filesystem::create_directory(path);
+  auto problem = to->finish();
+  REQUIRE(problem);
+  CHECK(problem->message.starts_with("cannot rename " + path + ".part to " + path));
+}
+
+TEST_CASE("a pipe that nobody reads any more is reported, and ends no process", "[batch][writer]") {
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  ::close(ends[0]);
+  std::optional<failure> problem;
+  {
+    standard_output replaced{ends[1]};
+    auto to = open("-");
+    CHECK_FALSE(to->write("a", answered("b")));
+    problem = to->flush();
+  }
+  ::close(ends[1]);
+  REQUIRE(problem);
+  CHECK(problem->message == "cannot write to standard output: Broken pipe");
+  sigset_t pending;
+  sigpending(&pending);
+  CHECK(sigismember(&pending, SIGPIPE) == 0);
+}
+
+TEST_CASE("a standard output that is closed, or only for reading, is a failure at once", "[batch][writer]") {
+  temporary_folder folder;
+  auto read_only = ::open(folder.write("in", "").c_str(), O_RDONLY | O_CLOEXEC);
+  for (int fd : {-1, read_only}) {
+    std::variant<std::unique_ptr<sink>, failure> opened;
+    {
+      standard_output replaced{fd};
+      opened = open_sink("-");
+    }
+    REQUIRE(std::holds_alternative<failure>(opened));
+    CHECK(std::get<failure>(opened).message == "cannot open standard output: Bad file descriptor");
+  }
+  ::close(read_only);
+}
+
+TEST_CASE("a slow pipe that does not block gets every byte", "[batch][writer]") {
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+  ::fcntl(ends[0], F_SETFL, 0);
+  std::string got;
+  std::thread reader{[&] {
+    char block[1000]; // much smaller than the pipe, so that writes are cut short
+    for (ssize_t n; (n = ::read(ends[0], block, sizeof block)) > 0;)
+      got.append(block, static_cast<std::size_t>(n));
+  }};
+  bool fine = true;
+  {
+    standard_output replaced{ends[1]};
+    ::close(ends[1]);
+    auto to = std::get<0>(open_sink("-"));
+    for (int i = 0; i < 100; ++i)
+      fine = fine && !to->write(std::to_string(i), answered(std::string(10'000, 'x')));
+    fine = fine && !to->finish();
+  }
+  reader.join();
+  CHECK(fine);
+  auto lines = lines_of(got);
+  REQUIRE(lines.size() == 100);
+  CHECK(lines[99]["custom_id"] == "99");
+}
+
+TEST_CASE("writer holds back no more than 64 KiB", "[batch][writer]") {
+  temporary_folder folder;
+  auto to = open(folder / "out");
+  std::vector<std::size_t> written;
+  for (int i = 0; i < 1'000; ++i) {
+    REQUIRE_FALSE(to->write("a", answered("b")));
+    written.push_back(std::filesystem::file_size(folder / "out.part"));
+  }
+  CHECK_FALSE(to->finish());
+  auto line = std::filesystem::file_size(folder / "out") / written.size();
+  for (std::size_t i = 0; i < written.size(); ++i)
+    REQUIRE(line * (i + 1) <= written[i] + 66'000);
+}

@@ -1,0 +1,297 @@
+#include "tests/http/misbehaving_server.hpp"
+#include "tests/http/waiting.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+using namespace modelforge;
+using namespace modelforge::test;
+using namespace std::string_view_literals;
+
+namespace {
+
+/// Answers every request with these bytes.
+misbehaving_server::behaviour saying(std::string_view bytes) {
+  return [bytes](peer& x) {
+    while (x.read_request())
+      x.send(bytes);
+  };
+}
+
+} // namespace
+
+TEST_CASE("transport understands the answers that servers give") {
+  struct expectation {
+    std::string what;
+    std::string_view bytes;
+    uint16_t status;
+    std::string_view body;
+    std::vector<http::header> headers;
+  };
+  std::vector<expectation> table{
+    {"plain",
+     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A:  b \r\n\r\nhi"sv,
+     200,
+     "hi",
+     {{"content-length", "2"}, {"x-a", "b"}}},
+    {"empty body", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"sv, 200, "", {{"content-length", "0"}}},
+    {"no content", "HTTP/1.1 204 No Content\r\n\r\n"sv, 204, "", {}},
+    {"chunked",
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"sv,
+     200,
+     "onetwo",
+     {{"transfer-encoding", "chunked"}}},
+    {"trailers",
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Late: y\r\n\r\n"sv,
+     200,
+     "x",
+     {{"transfer-encoding", "chunked"}}},
+    {"interim answers",
+     "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+     "HTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\ny"sv,
+     201,
+     "y",
+     {{"content-length", "1"}}},
+    {"redirect, not followed",
+     "HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n"sv,
+     302,
+     "",
+     {{"location", "/other"}, {"content-length", "0"}}},
+    {"error",
+     "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 4\r\n\r\nslow"sv,
+     429,
+     "slow",
+     {{"retry-after", "1"}, {"content-length", "4"}}},
+    {"gzip",
+     "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 25\r\n\r\n"
+     "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\xcb\x48\xcd\xc9\xc9\x07\x00\x86\xa6\x10\x36\x05\x00\x00\x00"sv,
+     200,
+     "hello",
+     {{"content-encoding", "gzip"}, {"content-length", "25"}}},
+    {"repeated header",
+     "HTTP/1.1 200 OK\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 0\r\n\r\n"sv,
+     200,
+     "",
+     {{"x-a", "1"}, {"x-a", "2"}, {"content-length", "0"}}},
+  };
+  http::transport transport;
+  for (auto& row : table) {
+    INFO(row.what);
+    misbehaving_server server{saying(row.bytes)};
+    for (auto i = 0; i < 2; ++i) { // the second time on the same connection and handle
+      auto got = fetch(transport, post_to(server.url()));
+      CHECK_FALSE(got.end.error);
+      CHECK(got.head.status == row.status);
+      CHECK(got.head.headers == row.headers);
+      CHECK(got.body == row.body);
+      CHECK(got.end.reused_connection == (i == 1));
+    }
+    CHECK(server.connections == 1);
+  }
+}
+
+TEST_CASE("transport takes a body that ends with the connection") {
+  misbehaving_server server{[](peer& x) {
+    x.read_request();
+    x.send("HTTP/1.1 200 OK\r\n\r\nuntil the end");
+  }};
+  http::transport transport;
+  for (auto i = 0; i < 3; ++i) {
+    auto got = fetch(transport, post_to(server.url()));
+    CHECK_FALSE(got.end.error);
+    CHECK(got.body == "until the end");
+  }
+  CHECK(server.connections == 3);
+}
+
+TEST_CASE("transport sends what it was asked to send, and nothing beside") {
+  std::string seen;
+  misbehaving_server server{[&](peer& x) {
+    while (auto request = x.read_request()) {
+      seen = *request;
+      x.answer("", "Connection: keep-alive\r\n");
+    }
+  }};
+  http::transport transport{{.user_agent = "test/1"}};
+  auto host = "Host: 127.0.0.1:" + std::to_string(server.port()) + "\r\nUser-Agent: test/1\r\nAccept: */*\r\n";
+  http::request request{.url = server.url("/v1/chat?a=b"),
+                        .headers = {{"Authorization", "Bearer x"}, {"X-Empty", ""}},
+                        .body = "{}",
+                        .compression = false};
+  auto answered = [&] { return !fetch(transport, request).end.error; };
+  REQUIRE(answered());
+  CHECK(seen
+        == "POST /v1/chat?a=b HTTP/1.1\r\n" + host
+             + "Authorization: Bearer x\r\nX-Empty:\r\nContent-Length: 2\r\n\r\n{}");
+  request.headers.clear();
+  request.method = "DELETE";
+  request.body.clear();
+  REQUIRE(answered());
+  CHECK(seen == "DELETE /v1/chat?a=b HTTP/1.1\r\n" + host + "\r\n");
+  request.method = "PUT";
+  request.body = "x";
+  request.headers = {{"content-type", "text/plain"}};
+  REQUIRE(answered());
+  CHECK(seen == "PUT /v1/chat?a=b HTTP/1.1\r\n" + host + "content-type: text/plain\r\nContent-Length: 1\r\n\r\nx");
+  request.method = "POST";
+  request.body = std::string(3u << 20, 'x'); // no waiting for "100 Continue"
+  REQUIRE(answered());
+  CHECK(seen.ends_with("Content-Length: 3145728\r\n\r\n" + request.body));
+  request.method = "GET";
+  request.body.clear();
+  request.headers.clear();
+  request.compression = true;
+  REQUIRE(answered());
+  CHECK(seen.find("Accept-Encoding: ") != std::string::npos);
+  CHECK(server.connections == 1);
+}
+
+TEST_CASE("transport goes through the proxy that the environment names") {
+  std::string seen;
+  misbehaving_server proxy{[&](peer& x) {
+    while (auto request = x.read_request()) {
+      seen = *request;
+      x.answer("by proxy");
+    }
+  }};
+  setenv("http_proxy", proxy.url("").c_str(), 1);
+  setenv("no_proxy", "127.0.0.1", 1);
+  misbehaving_server server{saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"sv)};
+  http::transport transport;
+  auto got = fetch(transport, post_to("http://nothing.invalid/v1"));
+  auto excepted = fetch(transport, post_to(server.url()));
+  unsetenv("http_proxy");
+  unsetenv("no_proxy");
+  CHECK(got.body == "by proxy");
+  CHECK(seen.starts_with("POST http://nothing.invalid/v1 HTTP/1.1\r\n"));
+  CHECK_FALSE(excepted.end.error);
+  CHECK(server.connections == 1);
+}
+
+TEST_CASE("transport keeps connections and uses them again") {
+  misbehaving_server server{[](peer& x) {
+    while (x.read_request())
+      x.answer("ok");
+  }};
+  http::transport transport;
+  constexpr std::size_t at_once = 16;
+  for (auto round = 0; round < 20; ++round) {
+    std::vector<std::shared_ptr<recorder>> all;
+    for (std::size_t i = 0; i < at_once; ++i)
+      transport.open(post_to(server.url()), all.emplace_back(std::make_shared<recorder>()));
+    for (auto& x : all)
+      REQUIRE_FALSE(x->end().error);
+  }
+  CHECK(server.connections == at_once);
+  CHECK(transport.stats().connections == at_once);
+  CHECK(transport.stats().succeeded == 20 * at_once);
+}
+
+TEST_CASE("transport closes what has been idle for too long") {
+  std::atomic<int> closed{0};
+  misbehaving_server server{[&](peer& x) {
+    while (x.read_request())
+      x.answer("ok");
+    ++closed;
+  }};
+  http::transport transport{{.max_idle_time = 1s}};
+  REQUIRE_FALSE(fetch(transport, post_to(server.url())).end.error);
+  CHECK(eventually([&] { return closed == 1; }));
+  REQUIRE_FALSE(fetch(transport, post_to(server.url())).end.error);
+  CHECK(server.connections == 2);
+}
+
+TEST_CASE("transport keeps no more idle connections than it may") {
+  constexpr std::size_t count = 12;
+  std::atomic<std::size_t> turn{0};
+  std::atomic<std::size_t> closed{0};
+  misbehaving_server server{[&](peer& x) {
+    x.read_request();
+    eventually([&] { return turn > x.number; });
+    x.answer("ok");
+    x.wait_for_close();
+    ++closed;
+  }};
+  http::transport transport{{.max_idle_connections = 4}};
+  for (std::size_t i = 0; i < count; ++i)
+    transport.open(post_to(server.url()), std::make_shared<recorder>());
+  REQUIRE(eventually([&] { return server.connections == count; }));
+  while (turn < count) {
+    ++turn;
+    REQUIRE(eventually([&] { return transport.stats().succeeded == turn; }));
+  }
+  CHECK(eventually([&] { return closed >= count - 5; }));
+  CHECK(closed <= count - 4);
+}
+
+TEST_CASE("callbacks may call the transport, and times tell where a transfer's time went") {
+  misbehaving_server server{[](peer& x) {
+    while (x.read_request())
+      x.answer("ok");
+  }};
+  http::transport transport;
+  std::promise<http::response> last;
+  std::atomic<int> left{50};
+  std::set<http::transfer_id> ids;
+  std::function<void(http::response)> again = [&](http::response x) {
+    if (left-- == 0)
+      return last.set_value(std::move(x));
+    auto id = transport.fetch(post_to(server.url()), again);
+    ids.insert(id);
+    transport.grant(id, 1);
+    transport.cancel(id + 1000);
+  };
+  transport.fetch(post_to(server.url()), again);
+  auto answer = last.get_future();
+  REQUIRE(answer.wait_for(patience) == std::future_status::ready);
+  auto got = answer.get();
+  CHECK(got.body == "ok");
+  CHECK(ids.size() == 50);
+  auto& times = got.end.times;
+  CHECK(times.connected > 0ns);
+  CHECK(times.first_byte >= times.connected);
+  CHECK(times.total >= times.first_byte);
+  CHECK(times.total < patience);
+}
+
+TEST_CASE("a transport may end in a callback of its own, and takes its thread along") {
+  auto threads = [] {
+    auto count = 0;
+    for (auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+      std::ifstream file{task.path() / "comm"};
+      std::string name;
+      count += std::getline(file, name) && name == "modelforge-http";
+    }
+    return count;
+  };
+  misbehaving_server server{[](peer& x) {
+    x.read_request();
+    x.answer("ok");
+    x.wait_for_close(); // nothing is answered after that
+  }};
+  auto owner = std::make_shared<http::transport>();
+  auto& transport = *owner;
+  std::promise<void> answered;
+  auto second = std::make_shared<recorder>();
+  auto first = [&, last = std::move(owner)](http::response) mutable {
+    last->open(post_to(server.url()), second); // cancelled with the transport
+    last.reset();
+    answered.set_value();
+  };
+  transport.fetch(post_to(server.url()), [f = std::make_shared<decltype(first)>(std::move(first))](http::response x) {
+    (*f)(std::move(x));
+  });
+  REQUIRE(answered.get_future().wait_for(patience) == std::future_status::ready);
+  CHECK(second->end().error);
+  CHECK(eventually([&] { return threads() == 0; }));
+}

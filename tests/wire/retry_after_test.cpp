@@ -1,0 +1,53 @@
+#include "wire/retry_after.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+using namespace modelforge;
+using namespace std::chrono_literals;
+
+TEST_CASE("retry-after is read in all its forms", "[wire][retry_after]") {
+  auto now = std::chrono::sys_days{std::chrono::year{2026} / 11 / 22} + 12h;
+  constexpr auto date = "Sun, 22 Nov 2026 12:00:00 GMT";
+  constexpr auto later = "Sun, 22 Nov 2026 12:00:30 GMT";
+  struct {
+    std::vector<http::header> headers;
+    std::optional<std::chrono::nanoseconds> expected;
+  } table[] = {
+    {{}, {}},
+    {{{"retry-after", "56"}}, 56s},
+    {{{"retry-after", "0.25"}}, 250ms},
+    {{{"retry-after", "0"}}, 0s},
+    {{{"retry-after", "-5"}}, 0s},
+    {{{"retry-after-ms", "1250"}, {"retry-after", "2"}}, 1250ms},
+    {{{"retry-after-ms", "soon"}, {"retry-after", "2"}}, 2s},
+    {{{"retry-after-ms", "-1"}}, 0s},
+    {{{"retry-after", later}}, 30s},
+    {{{"retry-after", later}, {"date", "Sun, 22 Nov 2026 12:00:10 GMT"}}, 20s},
+    {{{"retry-after", later}, {"date", "Mon, 22 Nov 2027 12:00:10 GMT"}}, 0s},
+    {{{"retry-after", later}, {"date", "yesterday"}}, 30s},
+    {{{"retry-after", date}}, 0s},
+    {{{"retry-after", "Sat, 21 Nov 2026 12:00:00 GMT"}}, 0s},
+    {{{"retry-after", "31622400"}}, 31622400s},
+    {{{"retry-after", "31622401"}}, {}},
+    {{{"retry-after", "1e300"}}, {}},
+    {{{"retry-after", "inf"}}, {}},
+    {{{"retry-after", "nan"}}, {}},
+    {{{"retry-after", ""}}, {}},
+    {{{"retry-after", "10 seconds"}}, {}},
+    {{{"retry-after", "Sun, 22 Nov 2026 25:00:30 GMT"}}, {}},
+    {{{"retry-after", "Sun, 31 Feb 2026 12:00:30 GMT"}}, {}},
+    {{{"retry-after", "Sun, 22 Foo 2026 12:00:30 GMT"}}, {}},
+    {{{"retry-after", "Sun, 22 Nov -026 12:00:30 GMT"}}, {}},
+    {{{"retry-after", "Fri, 22 Nov 9999 12:00:30 GMT"}}, {}},
+  };
+  for (auto& [headers, expected] : table) {
+    CAPTURE(headers.empty() ? "none" : headers.back().value);
+    CHECK(wire::retry_after({429, headers}, now) == expected);
+  }
+}
+
+TEST_CASE("HTTP dates are read to the second", "[wire][retry_after]") {
+  using namespace std::chrono;
+  CHECK(wire::read_http_date("Sun, 06 Nov 1994 08:49:37 GMT") == sys_seconds{784111777s});
+  CHECK(wire::read_http_date("Thu, 29 Feb 2024 23:59:60 GMT") == sys_seconds{1709251200s});
+}

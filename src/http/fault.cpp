@@ -1,0 +1,152 @@
+#include "http/transfer.hpp"
+
+#include <sys/resource.h>
+
+#include <cctype>
+#include <cstdio>
+#include <system_error>
+
+/// Why transfers fail, in our terms and in words.
+
+namespace modelforge::http {
+
+namespace {
+
+errc classify(CURLcode code, phase at) {
+  auto sent = at >= phase::send;
+  switch (code) {
+    case CURLE_URL_MALFORMAT:
+      return errc::invalid_request;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      return errc::resolve_failed;
+    case CURLE_UNSUPPORTED_PROTOCOL: // once sent: what came back is not HTTP/1 or later
+      return sent ? errc::invalid_response : errc::invalid_request;
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
+      return errc::invalid_response;
+    case CURLE_OUT_OF_MEMORY: // libcurl's answer to a header line of more than 100 KB, too
+      return sent ? errc::invalid_response : errc::internal;
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_USE_SSL_FAILED:
+      return sent ? errc::connection_lost : errc::tls_failed;
+    default:
+      if (sent)
+        return errc::connection_lost;
+      return at == phase::tls ? errc::tls_failed : errc::connect_failed;
+  }
+}
+
+/// What libcurl or the system adds, in brackets; empty if nothing.
+std::string detail(const transfer& x, CURLcode code) {
+  long number = 0;
+  curl_easy_getinfo(x.easy.get(), CURLINFO_OS_ERRNO, &number);
+  std::string text;
+  if (code == CURLE_COULDNT_CONNECT && number != 0)
+    text = std::generic_category().message(static_cast<int>(number));
+  else
+    text = x.error_text[0] != '\0' ? x.error_text : curl_easy_strerror(code);
+  if (text.size() > 1 && std::islower(static_cast<unsigned char>(text[1])))
+    text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  return " (" + text + ")";
+}
+
+/// Names the limit of open files when it is reached: no more can be opened, whatever libcurl made of that.
+std::string files_hint(const transfer& x) {
+  auto* probe = x.now.out_of_files ? nullptr : std::fopen("/dev/null", "re");
+  if (probe != nullptr) {
+    std::fclose(probe);
+    return {};
+  }
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return ": the process has reached its limit of " + std::to_string(limit.rlim_cur) + " open files";
+}
+
+std::string describe(const transfer& x, CURLcode code, errc kind, phase at) {
+  auto& name = x.now.at->name;
+  switch (kind) {
+    case errc::invalid_request:
+      return "the URL is not valid";
+    case errc::resolve_failed:
+      return "could not resolve " + name + files_hint(x);
+    case errc::connect_failed: {
+      auto hint = files_hint(x);
+      return "could not connect to " + name + (hint.empty() ? detail(x, code) : hint);
+    }
+    case errc::tls_failed: {
+      auto why = detail(x, code);
+      if (why.find("wrong version number") != std::string::npos)
+        why += "; the server may speak plain HTTP";
+      return "no secure connection to " + name + why;
+    }
+    case errc::invalid_response:
+      if (code == CURLE_OUT_OF_MEMORY)
+        return "the headers of the answer of " + name + " are too large";
+      return "the answer of " + name + " is not valid HTTP" + detail(x, code);
+    case errc::connection_lost:
+      if (at == phase::send)
+        return "connection to " + name + " lost while the request was sent" + detail(x, code);
+      if (at == phase::wait)
+        return "connection to " + name + " lost before the first byte" + detail(x, code);
+      return "connection to " + name + " lost in the middle of the answer" + detail(x, code);
+    default:
+      return "the HTTP library failed" + detail(x, code);
+  }
+}
+
+std::string seconds(std::chrono::nanoseconds x) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g s", std::chrono::duration<double>(x).count());
+  return text;
+}
+
+} // namespace
+
+transfer_error fault(const transfer& x, errc code, std::string message) {
+  return {.code = code,
+          .phase = x.phase(),
+          .request_written = x.request_written(),
+          .response_begun = x.now.any_byte,
+          .message = std::move(message)};
+}
+
+transfer_error fault(const transfer& x, CURLcode code) {
+  if (x.now.stop == errc::response_too_large)
+    return fault(x, x.now.stop, "the answer exceeds " + std::to_string(x.asked.max_response_bytes) + " bytes");
+  if (x.now.stop != errc::none)
+    return fault(x, x.now.stop, "the headers of the answer of " + x.now.at->name + " are too large");
+  if (x.now.repeated)
+    return fault(x, errc::connection_lost, "connection to " + x.now.at->name + " lost before the first byte");
+  auto at = x.phase();
+  auto kind = classify(code, at);
+  auto result = fault(x, kind, describe(x, code, kind, at));
+  if (kind == errc::tls_failed)
+    result.phase = phase::tls; // the socket, by which `phase` knows, is closed already
+  return result;
+}
+
+transfer_error timeout_fault(const transfer& x, steady::time_point now) {
+  auto& name = x.now.at->name;
+  auto& asked = x.asked;
+  if (asked.total_timeout.count() > 0 && now - x.now.started >= asked.total_timeout)
+    return fault(x, errc::attempt_timeout,
+                 "the request to " + name + " took longer than " + seconds(asked.total_timeout));
+  if (x.phase() == phase::tls)
+    return fault(x, errc::tls_failed,
+                 name + " accepted the connection but made no TLS handshake within " + seconds(asked.connect_timeout));
+  if (!x.now.begun)
+    return fault(x, errc::connect_failed, "no connection to " + name + " within " + seconds(asked.connect_timeout));
+  if (x.now.first_byte == steady::time_point{})
+    return fault(x, errc::attempt_timeout, "no answer from " + name + " within " + seconds(asked.first_byte_timeout));
+  return fault(x, errc::attempt_timeout, "nothing more from " + name + " for " + seconds(asked.idle_timeout));
+}
+
+} // namespace modelforge::http

@@ -1,0 +1,56 @@
+#pragma once
+
+#include "http/client.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace modelforge::http {
+
+using steady = std::chrono::steady_clock;
+
+struct transfer;
+
+/// Connections to one origin in one multi handle.
+struct connection_pool {
+  uint32_t idle = 0;   ///< HTTP/1.1 connections that no transfer uses.
+  uint32_t claims = 0; ///< Transfers begun with one of these in mind that have not taken it yet.
+  uint32_t http2 = 0;  ///< HTTP/2 connections, used or not.
+};
+
+/// What is known of one scheme, host and port. Name resolution is kept per origin because libcurl caches it so.
+struct origin {
+  std::string name;   ///< "host:port", for messages.
+  std::string forget; ///< "-host:port": CURLOPT_RESOLVE's way to drop the cached address.
+  bool secure = false;
+  bool literal = false;               ///< The host is an address; there is nothing to resolve.
+  std::optional<bool> speaks_http2;   ///< Empty until the first answer over TLS.
+  steady::time_point fresh_until{};   ///< Until then the cached address is good.
+  transfer* resolver = nullptr;       ///< The one transfer that may resolve the host now.
+  std::deque<transfer_id> waiting;    ///< For `resolver`, in order; ended ones are skipped.
+  std::vector<connection_pool> pools; ///< By the index of the multi handle.
+  std::size_t users = 0;              ///< Transfers and sockets that point here.
+
+  connection_pool& pool(std::size_t multi) {
+    if (multi >= pools.size())
+      pools.resize(multi + 1);
+    return pools[multi];
+  }
+};
+
+/// Returns the part of a URL that names its origin: all before path, query and fragment.
+std::string_view origin_part(std::string_view url);
+
+/// Reads an `origin_part`. Empty if it is no http or https URL.
+std::optional<origin> parse_origin(std::string_view text);
+
+/// Says what is wrong with a request's method and headers, for people; empty if nothing is. HTTP libraries would pass
+/// line breaks in them on, as further headers.
+std::string refuse_reason(const request& x);
+
+} // namespace modelforge::http

@@ -1,0 +1,246 @@
+#include "http/loop.hpp"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <unistd.h>
+
+#include <cerrno>
+
+/// The part of the loop that libcurl calls: its sockets, timers and bytes.
+
+namespace modelforge::http {
+
+namespace {
+
+/// How long a resolved address is used.
+constexpr std::chrono::seconds address_lifetime{60};
+
+} // namespace
+
+multi& transport::loop::open_multi(multi& x) {
+  if (x.handle)
+    return x;
+  x.handle.reset(curl_multi_init());
+  auto set = [&x](CURLMoption option, auto value) { curl_multi_setopt(x.handle.get(), option, value); };
+  set(CURLMOPT_SOCKETFUNCTION, &loop::on_socket);
+  set(CURLMOPT_SOCKETDATA, &x);
+  set(CURLMOPT_TIMERFUNCTION, &loop::on_timer);
+  set(CURLMOPT_TIMERDATA, &x);
+  count_.multis.fetch_add(1, std::memory_order_relaxed);
+  return x;
+}
+
+void transport::loop::limit_connections(multi& x) {
+  auto most = static_cast<long>(x.active + options_.max_idle_connections);
+  curl_multi_setopt(x.handle.get(), CURLMOPT_MAXCONNECTS, most); // libcurl counts those in use, too
+}
+
+void transport::loop::run_due() {
+  for (auto& x : multis_) {
+    auto now = steady::now();
+    while (x->due <= now) {
+      x->due = steady::time_point::max();
+      x->touched = true;
+      int running = 0;
+      curl_multi_socket_action(x->handle.get(), CURL_SOCKET_TIMEOUT, 0, &running);
+    }
+    if (x->touched)
+      collect(*x);
+  }
+}
+
+void transport::loop::close_unused_multis() {
+  for (auto& x : multis_)
+    if (x->handle && x->active == 0 && steady::now() - x->last_used >= options_.max_idle_time) {
+      x->handle.reset(); // closes what is too old to be used again; libcurl itself would wait for the next transfer
+      x->due = steady::time_point::max();
+      count_.multis.fetch_sub(1, std::memory_order_relaxed);
+    }
+}
+
+void transport::loop::handle_event(int fd, uint32_t events) {
+  if (fd == wake_up_) {
+    uint64_t ignored = 0;
+    [[maybe_unused]] auto got = read(wake_up_, &ignored, sizeof ignored);
+    return;
+  }
+  auto& x = at(fd);
+  if (x.wanted == 0) { // an idle connection that the server closed, or a paused one with data
+    set_idle(x, false);
+    watch(fd, x, 0);
+    return;
+  }
+  constexpr uint32_t trouble = EPOLLERR | EPOLLHUP;
+  int action = 0;
+  if ((x.wanted & EPOLLIN) != 0 && (events & (EPOLLIN | trouble)) != 0)
+    action |= CURL_CSELECT_IN;
+  if ((x.wanted & EPOLLOUT) != 0 && (events & (EPOLLOUT | trouble)) != 0)
+    action |= CURL_CSELECT_OUT;
+  x.in->touched = true;
+  int running = 0;
+  curl_multi_socket_action(x.in->handle.get(), fd, action, &running);
+}
+
+watched& transport::loop::at(int fd) {
+  auto index = static_cast<std::size_t>(fd);
+  if (index >= watched_.size())
+    watched_.resize(index + 1);
+  return watched_[index];
+}
+
+void transport::loop::watch(int fd, watched& x, uint32_t events) {
+  if (x.registered == events)
+    return;
+  epoll_event event{.events = events, .data = {.fd = fd}};
+  auto action = events == 0 ? EPOLL_CTL_DEL : x.registered == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  epoll_ctl(epoll_, action, fd, &event);
+  x.registered = events;
+}
+
+void transport::loop::set_idle(watched& x, bool idle) {
+  if (x.idle == idle)
+    return;
+  x.idle = idle;
+  auto& count = x.at->pool(x.in->index).idle;
+  idle ? ++count : --count;
+}
+
+int transport::loop::on_socket(CURL* easy, curl_socket_t fd, int what, void* in, void*) {
+  auto& self = *static_cast<multi*>(in)->owner;
+  auto& x = self.at(fd);
+  if (what == CURL_POLL_REMOVE) {
+    x.wanted = 0;
+    if (x.at == nullptr) // libcurl closes it without telling; a connection stays registered for its next transfer
+      self.watch(fd, x, 0);
+    return 0;
+  }
+  x.in = static_cast<multi*>(in);
+  x.wanted = ((what & CURL_POLL_IN) != 0 ? static_cast<uint32_t>(EPOLLIN) : 0u)
+             | ((what & CURL_POLL_OUT) != 0 ? static_cast<uint32_t>(EPOLLOUT) : 0u);
+  if (x.wanted != 0)
+    self.watch(fd, x, x.wanted);
+  if (x.at == nullptr)
+    return 0;
+  self.set_idle(x, false);
+  transfer* user = nullptr;
+  if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &user) == CURLE_OK && user != nullptr) {
+    user->now.socket = fd;
+    x.user = user;
+  }
+  return 0;
+}
+
+int transport::loop::on_timer(CURLM*, long milliseconds, void* in) {
+  auto& x = *static_cast<multi*>(in);
+  x.due = milliseconds < 0 ? steady::time_point::max() : steady::now() + std::chrono::milliseconds{milliseconds};
+  return 0;
+}
+
+curl_socket_t transport::loop::on_open(void* user, curlsocktype, curl_sockaddr* address) {
+  auto& x = *static_cast<transfer*>(user);
+  auto& self = *x.now.in->owner;
+  if (x.now.begun) { // libcurl is about to send the request a second time
+    x.now.repeated = true;
+    return CURL_SOCKET_BAD;
+  }
+  x.now.opened_socket = true;
+  self.drop_claim(x);
+  if (x.now.at->resolver == &x) {
+    x.now.at->fresh_until = steady::now() + address_lifetime;
+    self.give_up_resolving(x);
+  }
+  auto fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  if (fd < 0) {
+    x.now.out_of_files = errno == EMFILE || errno == ENFILE;
+    return CURL_SOCKET_BAD;
+  }
+  auto& entry = self.at(fd);
+  entry = {.at = x.now.at, .in = x.now.in, .user = &x};
+  ++entry.at->users;
+  x.now.socket = fd;
+  return fd;
+}
+
+int transport::loop::on_close(void* user, curl_socket_t fd) {
+  auto& self = *static_cast<loop*>(user);
+  auto& x = self.at(fd);
+  if (x.at != nullptr) {
+    self.set_idle(x, false);
+    x.at->pool(x.in->index).http2 -= x.http2;
+    --x.at->users;
+  }
+  x = {};
+  return close(fd);
+}
+
+int transport::loop::on_ready(void* user, char*, char*, int, int) {
+  auto& x = *static_cast<transfer*>(user);
+  auto& self = *x.now.in->owner;
+  if (x.now.begun) {
+    x.now.repeated = true;
+    return CURL_PREREQFUNC_ABORT;
+  }
+  x.now.begun = true;
+  x.now.connected = steady::now();
+  if (!x.follows_sending())
+    x.now.sent = x.now.connected;
+  self.count_.connections.fetch_add(x.now.opened_socket, std::memory_order_relaxed);
+  self.drop_claim(x);
+  self.give_up_resolving(x);
+  self.arm(x);
+  return CURL_PREREQFUNC_OK;
+}
+
+int transport::loop::on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t sent) {
+  auto& x = *static_cast<transfer*>(user);
+  if (x.now.begun && x.now.sent == steady::time_point{} && static_cast<uint64_t>(sent) >= x.asked.body.size()) {
+    x.now.sent = steady::now();
+    x.now.in->owner->arm(x);
+  }
+  return 0;
+}
+
+std::size_t transport::loop::on_header(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& x = *static_cast<transfer*>(user);
+  auto& self = *x.now.in->owner;
+  std::string_view line{data, size * count};
+  auto before = x.now.first_byte;
+  if (x.take_line(line) == verdict::abort)
+    return 0;
+  if (x.now.first_byte != before) {
+    self.note_version(x, line.starts_with("HTTP/2"));
+    self.arm(x);
+  }
+  return line.size();
+}
+
+std::size_t transport::loop::on_body(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& x = *static_cast<transfer*>(user);
+  std::string_view piece{data, size * count};
+  switch (x.take_data(piece)) {
+    case verdict::taken:
+      return piece.size();
+    case verdict::pause:
+      x.now.paused = true;
+      x.now.in->owner->count_.paused.fetch_add(1, std::memory_order_relaxed);
+      return CURL_WRITEFUNC_PAUSE;
+    default:
+      return 0;
+  }
+}
+
+void transport::loop::note_version(transfer& x, bool http2) {
+  if (!x.now.at->secure || !x.asked.http2)
+    return;
+  x.now.at->speaks_http2 = http2;
+  if (!http2 || x.now.socket < 0)
+    return;
+  auto& socket = at(x.now.socket);
+  if (socket.at == x.now.at && !socket.http2) {
+    socket.http2 = true;
+    ++x.now.at->pool(socket.in->index).http2;
+  }
+}
+
+} // namespace modelforge::http

@@ -1,0 +1,116 @@
+#pragma once
+
+#include "http/origin.hpp"
+
+#include <curl/curl.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace modelforge::http {
+
+struct multi;
+
+struct free_easy {
+  void operator()(CURL* x) const { curl_easy_cleanup(x); }
+};
+
+/// Header lines in the form that libcurl reads, in memory that is used again.
+class header_lines {
+public:
+  void clear();
+  void add(std::string_view name, std::string_view value);
+
+  /// Adds a line as libcurl wants it, e.g. "Expect:" to leave that header out.
+  void add_raw(std::string_view line);
+
+  /// Valid until the next change.
+  curl_slist* list();
+
+private:
+  std::string text_; ///< The lines, each with a NUL at its end.
+  std::vector<std::size_t> starts_;
+  std::vector<curl_slist> nodes_;
+};
+
+/// What libcurl is to do with the bytes it brought.
+enum class verdict : uint8_t { taken, pause, abort };
+
+/// One transfer, and the easy handle that does it: both are used again for the next one. Lives on the transport's
+/// thread.
+struct transfer {
+  /// What belongs to one use.
+  struct progress {
+    transfer_id id = 0;
+    std::shared_ptr<receiver> to;
+    steady::time_point started;
+    steady::time_point connected;  ///< Ready to send.
+    steady::time_point sent;       ///< The request's last byte.
+    steady::time_point first_byte; ///< Of the final answer.
+    steady::time_point last_byte;
+    steady::time_point armed; ///< Its place in the timers; the epoch: none.
+    origin* at = nullptr;
+    multi* in = nullptr; ///< Set while libcurl has it.
+    int socket = -1;     ///< The one it uses or used last; several may share it (HTTP/2).
+    uint64_t credit = 0;
+    uint64_t received = 0;             ///< Decoded bytes handed on.
+    std::size_t delivered_of_held = 0; ///< Of the piece that libcurl holds back for us, so many are handed on already.
+    std::size_t head_bytes = 0;
+    response_head head;
+    errc stop = errc::none; ///< Why our own callback ended it.
+    bool waiting = false;   ///< For another transfer to resolve the host.
+    bool claimed = false;   ///< Counted in its pool's `claims`.
+    bool opened_socket = false;
+    bool begun = false;    ///< `connected` is set: the request is being sent.
+    bool repeated = false; ///< libcurl tried to send it a second time.
+    bool out_of_files = false;
+    bool paused = false;
+    bool in_head = false; ///< Between a status line and the empty line behind its headers.
+    bool head_given = false;
+    bool any_byte = false;
+  };
+
+  request asked;
+  progress now;
+  header_lines lines;
+  curl_slist forget{}; ///< A list of one: see `origin::forget`.
+  std::unique_ptr<CURL, free_easy> easy;
+  char error_text[CURL_ERROR_SIZE] = {};
+
+  /// The whole request was handed to the system; in doubt true.
+  bool request_written() const;
+
+  /// Its body may take a while to send, so that `progress::sent` is known only later.
+  bool follows_sending() const;
+
+  /// How far it has come.
+  http::phase phase() const;
+
+  /// When the next of its timeouts falls due; `time_point::max()` if none runs.
+  steady::time_point deadline() const;
+
+  /// Takes a line of the answer's head (status line, header, empty line) or a trailer.
+  verdict take_line(std::string_view line);
+
+  /// Takes a piece of the body, as far as credit goes; the rest is asked for again after a pause.
+  verdict take_data(std::string_view piece);
+
+  /// Sets what differs from one request to the next, except connection reuse.
+  void configure();
+};
+
+/// Builds the error for a transfer as it stands.
+transfer_error fault(const transfer& x, errc code, std::string message);
+
+/// Builds the error for what libcurl reported.
+transfer_error fault(const transfer& x, CURLcode code);
+
+/// Builds the error for a transfer whose `deadline()` has passed.
+transfer_error timeout_fault(const transfer& x, steady::time_point now);
+
+} // namespace modelforge::http

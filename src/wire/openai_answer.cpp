@@ -1,0 +1,180 @@
+#include "wire/json.hpp"
+#include "wire/openai.hpp"
+#include "wire/provider_error.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace modelforge::wire {
+
+namespace {
+
+struct named_reason {
+  std::string_view name;
+  finish_reason reason;
+};
+
+constexpr auto reasons = std::to_array<named_reason>({
+  {"stop", finish_reason::stop},
+  {"length", finish_reason::length},
+  {"tool_calls", finish_reason::tool_calls},
+  {"content_filter", finish_reason::content_filter},
+  {"function_call", finish_reason::tool_calls},           // OpenAI's old form
+  {"model_length", finish_reason::length},                // Mistral
+  {"error", finish_reason::error},                        // Mistral, OpenRouter
+  {"insufficient_system_resource", finish_reason::error}, // DeepSeek
+  {"eos_token", finish_reason::stop},                     // servers built on text-generation-inference
+  {"stop_sequence", finish_reason::stop},
+});
+
+std::string text_of(const json& x) {
+  return std::string{string_in(x)};
+}
+
+/// Reads one call; `arguments` comes as text, from some servers as an object.
+tool_call read_call(const json& x) {
+  auto custom = member(x, "custom").is_object(); // a tool that takes free text
+  auto& function = member(x, custom ? "custom" : "function");
+  auto& arguments = member(function, custom ? "input" : "arguments");
+  tool_call call{text_of(member(x, "id")), text_of(member(function, "name")), text_of(arguments)};
+  if (arguments.is_object())
+    call.arguments = to_text(arguments);
+  if (call.arguments.empty())
+    call.arguments = "{}";
+  return call;
+}
+
+/// Reads Mistral's form of content: an array of typed parts.
+void read_parts(const json& parts, completion& result) {
+  for (auto& part : parts) {
+    auto type = string_in(member(part, "type"));
+    if (type == "thinking") {
+      auto& thoughts = member(part, "thinking");
+      result.reasoning += string_in(thoughts);
+      if (thoughts.is_array())
+        for (auto& thought : thoughts)
+          result.reasoning += string_in(member(thought, "text"));
+    } else if (type == "refusal") {
+      result.refusal += string_in(member(part, "refusal"));
+    } else {
+      result.text += string_in(member(part, "text"));
+    }
+  }
+}
+
+void read_message(const json& message, std::string_view answer_id, completion& result) {
+  if (auto& content = member(message, "content"); content.is_array())
+    read_parts(content, result);
+  else
+    result.text = string_in(content);
+  result.refusal += string_in(member(message, "refusal"));
+  for (auto* name : {"reasoning", "reasoning_content"})
+    if (result.reasoning.empty())
+      result.reasoning = string_in(member(message, name));
+  if (auto& calls = member(message, "tool_calls"); calls.is_array())
+    for (auto& x : calls)
+      if (x.is_object())
+        result.tool_calls.push_back(read_call(x));
+  if (auto& old = member(message, "function_call"); old.is_object() && result.tool_calls.empty())
+    result.tool_calls.push_back(read_call(json::object({{"function", old}})));
+  for (std::size_t i = 0; i < result.tool_calls.size(); ++i)
+    if (auto& id = result.tool_calls[i].id; id.empty()) // the result must be able to name its call
+      id = "call_" + std::string{answer_id} + "_" + std::to_string(i);
+}
+
+/// Tool calls count by their presence, since servers disagree on the word; but calls that were cut stay cut.
+finish_reason judge_reason(const completion& x) {
+  auto known = std::find_if(reasons.begin(), reasons.end(), [&](auto& r) { return r.name == x.raw_finish_reason; });
+  auto reason = known == reasons.end() ? finish_reason::unknown : known->reason;
+  switch (reason) {
+    case finish_reason::unknown:
+    case finish_reason::stop:
+    case finish_reason::tool_calls:
+      if (!x.tool_calls.empty())
+        return finish_reason::tool_calls;
+      if (!x.refusal.empty())
+        return finish_reason::refusal;
+      return reason == finish_reason::tool_calls ? finish_reason::stop : reason;
+    default:
+      return reason;
+  }
+}
+
+std::optional<token_usage> read_usage(const json& x) {
+  auto input = count_in(member(x, "prompt_tokens"));
+  auto output = count_in(member(x, "completion_tokens"));
+  if (!input && !output)
+    return {};
+  auto& details = member(x, "prompt_tokens_details");
+  auto cached = count_in(member(details, "cached_tokens"));
+  if (!cached)
+    cached = count_in(member(x, "prompt_cache_hit_tokens")); // DeepSeek
+  token_usage result;
+  result.input = input.value_or(0);
+  result.output = output.value_or(0);
+  result.cached_read = std::min(cached.value_or(0), result.input);
+  result.cache_written = std::min(count_in(member(details, "cache_write_tokens")).value_or(0), result.input);
+  result.reasoning =
+    std::min(count_in(member(member(x, "completion_tokens_details"), "reasoning_tokens")).value_or(0), result.output);
+  return result;
+}
+
+/// The choice with the lowest index; servers may send them in any order.
+const json& first_choice(const json& choices) {
+  auto index = [](const json& x) { return count_in(member(x, "index")).value_or(0); };
+  return *std::min_element(choices.begin(), choices.end(), [&](auto& x, auto& y) { return index(x) < index(y); });
+}
+
+std::variant<completion, failure> read_completion(const http::response_head& head, const json& root,
+                                                  std::string_view text) {
+  if (find_error(root))
+    return error_answer(head, &root, text);
+  auto& choices = member(root, "choices");
+  if (!choices.is_array() || choices.empty())
+    return invalid_answer(head, root.is_object() ? "JSON without any choices" : "JSON that is no object");
+  auto& choice = first_choice(choices);
+  if (member(choice, "error").is_object()) // OpenRouter, when it fails after the model has begun
+    return error_answer(head, &choice, text);
+  auto& message = member(choice, "message");
+  if (!message.is_object())
+    return invalid_answer(head, "a choice that holds no message");
+  completion result;
+  auto id = string_in(member(root, "id"));
+  read_message(message, id, result);
+  result.raw_finish_reason = clean_words(string_in(member(choice, "finish_reason")), 200);
+  result.finish_reason = judge_reason(result);
+  result.usage = read_usage(member(root, "usage"));
+  result.model = string_in(member(root, "model"));
+  result.provider_request_id = request_id_in(head);
+  if (result.provider_request_id.empty())
+    result.provider_request_id = clean_words(id, 200);
+  if (choices.size() > 1)
+    result.warnings.push_back("the answer held " + std::to_string(choices.size()) + " choices; the first one is given");
+  return result;
+}
+
+} // namespace
+
+std::variant<completion, failure> read_openai_answer(const http::response_head& head, std::string_view body) {
+  auto text = body.substr(std::min(body.find_first_not_of(" \t\r\n"), body.size()));
+  auto success = head.status >= 200 && head.status < 300;
+  auto parsed = parse_json(text);
+  auto repaired = parsed.index() == 1 && (text.starts_with('{') || text.starts_with('[')) && !valid_utf8(text);
+  if (repaired)
+    parsed = parse_json(repair_utf8(text));
+  auto* root = std::get_if<json>(&parsed);
+  if (!success)
+    return error_answer(head, root, text);
+  if (root == nullptr) {
+    auto what = describe_body(text);
+    if (text.starts_with('{') || text.starts_with('['))
+      what = "broken JSON (" + clean_words(std::get<std::string>(parsed), 200) + ")";
+    return invalid_answer(head, std::move(what));
+  }
+  auto result = read_completion(head, *root, text);
+  if (auto* x = std::get_if<completion>(&result); x != nullptr && repaired)
+    x->warnings.emplace_back("the answer held bytes that are not UTF-8; they were replaced");
+  return result;
+}
+
+} // namespace modelforge::wire

@@ -1,0 +1,359 @@
+#include "wire/provider_error.hpp"
+
+#include "wire/retry_after.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+namespace modelforge::wire {
+
+namespace {
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
+
+bool same_letter(char x, char y) {
+  return lower(x) == lower(y);
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return std::search(text.begin(), text.end(), part.begin(), part.end(), same_letter) != text.end();
+}
+
+bool begins(std::string_view text, std::string_view part) {
+  return text.size() >= part.size() && std::equal(part.begin(), part.end(), text.begin(), same_letter);
+}
+
+template <std::size_t N>
+bool one_of(std::string_view text, const std::array<std::string_view, N>& names) {
+  return std::find(names.begin(), names.end(), text) != names.end();
+}
+
+constexpr auto quota_names = std::to_array<std::string_view>(
+  {"insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
+   "project_spend_limit_exceeded", "organization_usage_limit_exceeded"});
+
+constexpr auto filter_names =
+  std::to_array<std::string_view>({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"});
+
+constexpr auto context_names =
+  std::to_array<std::string_view>({"context_length_exceeded", "exceed_context_size_error"});
+
+/// What names mean that come inside a 200, as the status they usually come with.
+struct named_status {
+  std::string_view name;
+  uint16_t status;
+};
+
+constexpr auto named_statuses = std::to_array<named_status>({
+  {"invalid_request_error", 400},
+  {"BadRequestError", 400},
+  {"unsupported_parameter", 400},
+  {"authentication_error", 401},
+  {"invalid_api_key", 401},
+  {"billing_error", 402},
+  {"permission_error", 403},
+  {"not_found_error", 404},
+  {"model_not_found", 404},
+  {"timeout_error", 408},
+  {"rate_limit_error", 429},
+  {"rate_limit_exceeded", 429},
+  {"requests", 429},
+  {"tokens", 429},
+  {"slow_down", 429},
+  {"server_error", 500},
+  {"api_error", 500},
+  {"overloaded_error", 529},
+  {"server_is_overloaded", 503},
+  {"service_unavailable_error", 503},
+  {"unavailable_error", 503},
+});
+
+uint16_t status_of(const provider_error& x) {
+  if (x.status != 0)
+    return x.status;
+  if (one_of(x.type, quota_names) || one_of(x.code, quota_names))
+    return 429;
+  if (one_of(x.type, context_names) || one_of(x.code, context_names) || x.moderated)
+    return 400;
+  for (auto* name : {&x.code, &x.type})
+    for (auto& known : named_statuses)
+      if (*name == known.name)
+        return known.status;
+  return 500;
+}
+
+/// A number or a text, as text.
+std::string word_in(const json& x) {
+  if (x.is_number_integer())
+    return to_text(x);
+  return clean_words(string_in(x), 200);
+}
+
+provider_error read_error(const json& x) {
+  provider_error result;
+  if (x.is_string()) {
+    result.message = string_in(x);
+    return result;
+  }
+  result.code = word_in(member(x, "code"));
+  result.type = word_in(member(x, "type"));
+  result.message = string_in(member(x, "message"));
+  result.param = word_in(member(x, "param"));
+  if (auto number = count_in(member(x, "code")); number && *number >= 400 && *number < 600)
+    result.status = static_cast<uint16_t>(*number);
+  auto& inner = member(x, "innererror");
+  auto& metadata = member(x, "metadata");
+  result.moderated = one_of(result.code, filter_names) || one_of(string_in(member(inner, "code")), filter_names)
+                     || member(metadata, "reasons").is_array() || member(metadata, "flagged_input").is_string();
+  if (result.message.empty())
+    result.message = string_in(member(metadata, "raw"));
+  return result;
+}
+
+/// A list of validation errors, or a text: `{"detail": [{"loc": ["body", "model"], "msg": ...}]}`.
+provider_error read_detail(const json& detail) {
+  provider_error result;
+  result.message = string_in(detail);
+  if (!detail.is_array())
+    return result;
+  for (auto& x : detail) {
+    std::string place;
+    if (auto& steps = member(x, "loc"); steps.is_array())
+      for (auto& step : steps)
+        if (auto word = word_in(step); word != "body" && !word.empty())
+          place += (place.empty() ? "" : ".") + word;
+    if (result.param.empty())
+      result.param = place;
+    result.message += (result.message.empty() ? "" : "; ") + (place.empty() ? "" : place + ": ")
+                      + std::string{string_in(member(x, "msg"))};
+    if (result.message.size() > 1000)
+      break;
+  }
+  return result;
+}
+
+std::string_view host_of(std::string_view url) {
+  auto start = url.find("://");
+  if (start == url.npos)
+    return {};
+  url.remove_prefix(start + 3);
+  url = url.substr(0, url.find_first_of("/?#"));
+  return url.substr(url.find('@') + 1); // npos + 1 is 0
+}
+
+/// The first name in quotes or backticks: "The model `demo` does not exist".
+std::string_view quoted_name(std::string_view text) {
+  auto start = text.find_first_of("`'\"");
+  if (start == text.npos)
+    return {};
+  auto end = text.find(text[start], start + 1);
+  return end == text.npos ? std::string_view{} : text.substr(start + 1, end - start - 1);
+}
+
+std::string explain(errc code, uint16_t status) {
+  auto number = std::to_string(status);
+  switch (code) {
+    case errc::context_length:
+      return "the conversation does not fit the model's context";
+    case errc::content_filtered:
+      return "the provider's content filter blocked the request";
+    case errc::authentication:
+      return "the provider did not accept the key";
+    case errc::permission:
+      return "the key may not do this";
+    case errc::not_found:
+      return status == 410 ? "what was asked for is gone" : "the provider knows no such model or path";
+    case errc::quota_exhausted:
+      return "the account's credit or quota is used up";
+    case errc::rate_limited:
+      return "the provider's rate limit was reached";
+    case errc::overloaded:
+      return "the provider is overloaded";
+    case errc::too_large:
+      return "the request is too large";
+    case errc::invalid_request:
+      return "the provider refused the request";
+    case errc::invalid_response:
+      return "the provider answered with HTTP " + number;
+    default:
+      return status < 400 ? "the provider failed while it answered" : "the provider failed with HTTP " + number;
+  }
+}
+
+std::string suggest(errc code, uint16_t status, const provider_error& x) {
+  switch (code) {
+    case errc::context_length:
+      return "shorten the conversation, or choose a model with a longer context";
+    case errc::content_filtered:
+      return "change the prompt; unchanged it will be blocked again";
+    case errc::authentication:
+      return "check the key that api_key_env or api_key_file names";
+    case errc::permission:
+      return "may this key use this model, from this country and network?";
+    case errc::not_found:
+      if (auto name = clean_words(quoted_name(x.message), 100); contains(x.message, "model") && !name.empty())
+        return "does this provider have the model " + name + "?";
+      return status == 410 ? "this service or model was retired: choose another one"
+                           : "does this provider have that model, and is base_url right? it usually ends in /v1";
+    case errc::quota_exhausted:
+      return "add credit or raise the spend limit at the provider; waiting does not help";
+    case errc::rate_limited:
+      return x.code == "slow_down" ? "raise the load more slowly"
+                                   : "set requests_per_minute and tokens_per_minute to what the provider grants";
+    case errc::overloaded:
+      return "try again later, or use another model or provider";
+    case errc::too_large:
+      return "send less in one request: fewer messages, smaller images, a lower max_tokens";
+    case errc::server_error:
+      return status == 504 ? "the answer may take too long: ask for a shorter one (max_tokens)" : "";
+    default:
+      return x.param.empty() ? "" : "look at the field " + x.param;
+  }
+}
+
+/// Masks what follows the beginnings that providers give their keys.
+void mask_keys(std::string& text) {
+  constexpr auto prefixes =
+    std::to_array<std::string_view>({"sk-", "gsk_", "AIza", "ghp_", "gho_", "github_pat_", "hf_", "xai-"});
+  constexpr std::size_t shortest_key = 16;
+  auto in_word = [](char c) {
+    return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '*';
+  };
+  for (auto prefix : prefixes)
+    for (std::size_t i = 0; (i = text.find(prefix, i)) != text.npos; i += prefix.size()) {
+      auto end = static_cast<std::size_t>(
+        std::find_if_not(text.begin() + static_cast<std::ptrdiff_t>(i), text.end(), in_word) - text.begin());
+      if ((i == 0 || !in_word(text[i - 1])) && end - i >= shortest_key)
+        text.replace(i + prefix.size(), end - i - prefix.size(), "***");
+    }
+}
+
+} // namespace
+
+std::optional<provider_error> find_error(const json& body) {
+  if (body.is_array())
+    return body.empty() ? std::nullopt : find_error(body.front().is_array() ? json{} : body.front());
+  if (auto& error = member(body, "error"); error.is_object() || !string_in(error).empty()) {
+    auto result = read_error(error);
+    if (result.message.empty()) // e.g. {"error": "not_found", "message": "..."}
+      result.message = string_in(member(body, "message"));
+    return result;
+  }
+  if (body.contains("choices"))
+    return {};
+  if (member(body, "message").is_string() || string_in(member(body, "object")) == "error")
+    return read_error(body);
+  if (auto& detail = member(body, "detail"); detail.is_array() || detail.is_string())
+    return read_detail(detail);
+  return {};
+}
+
+errc classify(uint16_t status, const provider_error& x) {
+  if (status < 400 && status / 100 != 3)
+    status = status_of(x);
+  switch (status) {
+    case 400:
+      if (one_of(x.code, context_names) || one_of(x.type, context_names)
+          || contains(x.message, "maximum context length"))
+        return errc::context_length;
+      return x.moderated ? errc::content_filtered : errc::invalid_request;
+    case 401:
+      return errc::authentication;
+    case 402:
+      return errc::quota_exhausted;
+    case 403:
+      return x.moderated ? errc::content_filtered : errc::permission;
+    case 404:
+    case 410:
+      return errc::not_found;
+    case 408:
+    case 409:
+      return errc::server_error;
+    case 413:
+      return errc::too_large;
+    case 429:
+      return one_of(x.type, quota_names) || one_of(x.code, quota_names) ? errc::quota_exhausted : errc::rate_limited;
+    case 498:
+    case 503:
+    case 529:
+      return errc::overloaded;
+    default:
+      return status >= 500 ? errc::server_error : status >= 400 ? errc::invalid_request : errc::invalid_response;
+  }
+}
+
+failure error_answer(const http::response_head& head, const json* body, std::string_view text) {
+  auto found = body != nullptr ? find_error(*body) : std::nullopt;
+  auto error = found.value_or(provider_error{});
+  failure result;
+  result.code = classify(head.status, error);
+  result.http_status = head.status;
+  result.message = explain(result.code, head.status);
+  result.provider_code = !error.code.empty() && error.status == 0 ? error.code
+                         : !error.type.empty()                    ? error.type
+                                                                  : error.code;
+  result.provider_message = clean_words(error.message);
+  result.provider_request_id = request_id_in(head);
+  if (result.provider_request_id.empty() && body != nullptr)
+    result.provider_request_id = word_in(member(*body, "request_id"));
+  result.retry_after = retry_after(head, std::chrono::system_clock::now());
+  result.suggestion = suggest(result.code, head.status, error);
+  if (!found) {
+    auto kind = describe_body(text);
+    result.message += ", with " + kind;
+    if (kind == "an HTML page" && result.code != errc::authentication && head.status < 500)
+      result.suggestion = "is base_url right? it usually ends in /v1";
+  }
+  if (head.status / 100 == 3) {
+    auto host = clean_words(host_of(head.get("location")), 200);
+    result.message = "the provider answered with HTTP " + std::to_string(head.status) + "; redirects are not followed";
+    result.suggestion = host.empty() ? "is base_url right? it usually ends in /v1"
+                                     : "the server points to " + host + ": should base_url name that host?";
+  }
+  return result;
+}
+
+failure invalid_answer(const http::response_head& head, std::string what) {
+  failure result;
+  result.code = errc::invalid_response;
+  result.http_status = head.status;
+  result.message = "the provider answered with " + std::move(what);
+  result.provider_request_id = request_id_in(head);
+  result.suggestion = "is base_url right? it usually ends in /v1";
+  return result;
+}
+
+std::string describe_body(std::string_view text) {
+  auto start = text.find_first_not_of(" \t\r\n");
+  if (start == text.npos)
+    return "an empty body";
+  text.remove_prefix(start);
+  if (begins(text, "<!doctype html") || begins(text, "<html") || begins(text, "<head"))
+    return "an HTML page";
+  if (begins(text, "data:") || begins(text, "event:") || begins(text, ": "))
+    return "an event stream";
+  return "a body that begins " + clean_words(text, 80);
+}
+
+std::string request_id_in(const http::response_head& head) {
+  for (auto* name : {"x-request-id", "request-id", "apim-request-id"})
+    if (auto value = head.get(name); !value.empty())
+      return clean_words(value, 200);
+  return {};
+}
+
+std::string clean_words(std::string_view text, std::size_t bytes) {
+  auto part = text.substr(0, 4 * bytes + 64); // bodies may be long; masking shortens what it meets
+  auto words = repair_utf8(part.size() < text.size() ? cut_utf8(part, part.size() - 4) : part);
+  std::replace_if(
+    words.begin(), words.end(), [](char c) { return c == '\n' || c == '\t' || c == '\r'; }, ' ');
+  std::erase_if(words, [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7F; });
+  mask_keys(words);
+  words.resize(cut_utf8(words, bytes).size());
+  return words;
+}
+
+} // namespace modelforge::wire

@@ -1,0 +1,50 @@
+#pragma once
+
+#include "http/message.hpp"
+#include "wire/json.hpp"
+
+#include <modelforge/messages/error.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+/// What an HTTP answer that is no completion means, for every provider that speaks JSON over HTTP.
+
+namespace modelforge::wire {
+
+/// An error as a body tells it. Each part may be empty.
+struct provider_error {
+  std::string code; ///< A name such as "rate_limit_exceeded", or digits.
+  std::string type; ///< A name such as "invalid_request_error".
+  std::string message;
+  std::string param;      ///< The request's field that is wrong.
+  uint16_t status = 0;    ///< The HTTP status that `code` stands for, where it is such a number.
+  bool moderated = false; ///< A content filter speaks.
+};
+
+/// Finds the error in a body: `error` as object or text, Mistral's flat form, lists of validation errors (`detail`),
+/// a bare `message`, or any of these in an array. Empty if the body tells of none.
+std::optional<provider_error> find_error(const json& body);
+
+/// What an error means. `status` is the answer's; below 400 (an error inside a 200) the error's own words decide.
+errc classify(uint16_t status, const provider_error& x);
+
+/// Makes the failure for an answer with an error: by status, by what the body says, or both. `body` is null when it
+/// is no JSON; `text` is the body as it came.
+failure error_answer(const http::response_head& head, const json* body, std::string_view text);
+
+/// Makes the failure for an answer that should be a completion and is not; `what` says what it is instead.
+failure invalid_answer(const http::response_head& head, std::string what);
+
+/// Says what a body is, for people: "an empty body", "an HTML page", "an event stream", or how it begins.
+std::string describe_body(std::string_view text);
+
+/// Returns the id that the provider's support asks for, from the headers.
+std::string request_id_in(const http::response_head& head);
+
+/// Makes a provider's words fit to show: valid UTF-8 without control characters, keys masked, cut at `bytes`.
+std::string clean_words(std::string_view text, std::size_t bytes = 1000);
+
+} // namespace modelforge::wire

@@ -1,0 +1,173 @@
+#pragma once
+
+#include <modelforge/messages/interfaces.hpp>
+
+#include <caf/binary_deserializer.hpp>
+#include <caf/binary_serializer.hpp>
+#include <caf/byte_buffer.hpp>
+#include <caf/config.hpp>
+#include <caf/init_global_meta_objects.hpp>
+
+#include <chrono>
+#include <string>
+#include <tuple>
+
+/// One value of each message type, with every field set to something else than its default, and the way to bytes.
+
+namespace modelforge::test {
+
+inline const bool caf_is_ready = [] {
+  caf::init_global_meta_objects<caf::id_block::modelforge>();
+  caf::init_global_meta_objects<caf::id_block::modelforge_handles>();
+  caf::core::init_global_meta_objects();
+  return true;
+}();
+
+inline attempt_record sample_attempt() {
+  using namespace std::chrono_literals;
+  return {3, "key2/demo", wait_reason::breaker, 1ns, 2us, 3ms, 503, errc::overloaded};
+}
+
+inline failure sample_failure() {
+  return {
+    errc::overloaded,        "it broke",  "openai",          "demo-mini", "key1", 503, "server_error", "sorry", "req_1",
+    std::chrono::seconds{7}, "try again", {sample_attempt()}};
+}
+
+inline token_usage sample_usage() {
+  return {1320, 58, 1152, 64, 40};
+}
+
+inline timings sample_timings() {
+  using namespace std::chrono_literals;
+  return {5ms, 1s, 2s};
+}
+
+inline sampling sample_sampling() {
+  return {100, 0.5, 0.25, 40, -1.5, 2.0, -7, {"END", "\n"}, "low", 2048};
+}
+
+inline response_format sample_format() {
+  return {response_kind::json_schema, "reply", R"({"type":"object"})", false};
+}
+
+inline tool_definition sample_tool() {
+  return {"look", "Looks at things", R"({"type":"object"})", true};
+}
+
+inline tool_choice sample_choice() {
+  return {tool_mode::named, "look", false};
+}
+
+/// A message with a part of each kind; no provider would take it.
+inline chat_message sample_message() {
+  return {role::tool,
+          {text_part{"Grüße"}, image_part{"https://example.com/a.png", "image/png", "AAAA", "low"},
+           tool_call{"call_1", "look", "{}"}, tool_result{"call_1", "a cat", true}, reasoning_part{"hm", "seal"}},
+          "ada"};
+}
+
+inline chat_request sample_request() {
+  return {{1, 2},
+          "demo-mini",
+          {sample_message(), text_message(role::user, "Hi")},
+          sample_sampling(),
+          sample_format(),
+          {sample_tool()},
+          sample_choice(),
+          priority::batch,
+          "acme",
+          {{"a", "1"}, {"b", "2"}},
+          "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+          std::chrono::seconds{30},
+          R"({"user":"u"})"};
+}
+
+inline completion sample_completion() {
+  return {{1, 2},
+          "Hello",
+          {{"call_1", "look", "{}"}},
+          "hm",
+          "no",
+          finish_reason::error,
+          "brand_new",
+          sample_usage(),
+          "openai",
+          "demo",
+          "req_1",
+          {sample_attempt()},
+          sample_timings(),
+          {"one choice of two"}};
+}
+
+inline batch_progress sample_progress() {
+  return {1, 2, 3, 6, 100, 200, std::chrono::seconds{9}, true};
+}
+
+inline batch_report sample_report() {
+  return {1, 2, 5, 100, 200, true, std::chrono::seconds{9}, sample_failure()};
+}
+
+inline provider_status sample_status() {
+  return {"openai", "openai", "https://api.openai.com/v1", 16, 1, 2, 3, 4, 5, 6, true};
+}
+
+/// Every type in the id block that is no atom, in the block's order.
+inline auto samples() {
+  return std::tuple{node_hello{7, "0.1.0", "modelforge", "a"},
+                    errc::internal,
+                    sample_failure(),
+                    sample_attempt(),
+                    request_id{0x0123456789abcdef, 0xfedcba9876543210},
+                    text_part{"Grüße"},
+                    image_part{"https://example.com/a.png", "image/png", "AAAA", "low"},
+                    tool_call{"call_1", "look", "{}"},
+                    tool_result{"call_1", "a cat", true},
+                    reasoning_part{"hm", "seal"},
+                    sample_message(),
+                    sample_request(),
+                    sample_completion(),
+                    sample_progress(),
+                    sample_report(),
+                    sample_status()};
+}
+
+/// Returns the name that CAF knows a type by, without the namespace.
+inline std::string name_of_type(caf::type_id_t id) {
+  auto text = caf::query_type_name(id); // of a type that differs between CAF's versions
+  std::string name(text.data(), text.size());
+  return name.substr(name.rfind(':') + 1);
+}
+
+/// Calls `visit(name, sample)` for each.
+template <class Function>
+void for_each_sample(Function visit) {
+  auto each = [&]<class T>(const T& x) { visit(name_of_type(caf::type_id_v<T>), x); };
+  std::apply([&](const auto&... x) { (each(x), ...); }, samples());
+}
+
+template <class T>
+caf::byte_buffer to_bytes(const T& x) {
+  caf::byte_buffer bytes;
+#if CAF_VERSION >= 10000
+  caf::binary_serializer out{bytes};
+#else
+  caf::binary_serializer out{nullptr, bytes};
+#endif
+  if (!out.apply(x))
+    bytes.clear();
+  return bytes;
+}
+
+/// Reads a value; false unless the bytes are just one of it.
+template <class T>
+bool from_bytes(const caf::byte_buffer& bytes, T& x) {
+#if CAF_VERSION >= 10000
+  caf::binary_deserializer in{bytes};
+#else
+  caf::binary_deserializer in{nullptr, bytes};
+#endif
+  return in.apply(x) && in.remaining() == 0;
+}
+
+} // namespace modelforge::test
