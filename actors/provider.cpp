@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <mutex>
 #include <random>
 #include <unordered_map>
 
@@ -59,6 +60,34 @@ std::string suggestion_for(const http::transfer_error& x) {
     return {};
   }
 }
+
+/// The end of one attempt, on its way into the actor.
+struct ended_attempt {
+  request_id id;
+  uint64_t attempt = 0;
+  http::response answer;
+};
+
+/// Where the transport's thread leaves what has ended. The actor gets one message for all that comes before it looks:
+/// at full load that is far fewer than one per answer.
+class arrivals {
+public:
+  /// Returns true if the actor has to be told.
+  bool put(ended_attempt x) {
+    std::lock_guard guard{mutex_};
+    waiting_.push_back(std::move(x));
+    return waiting_.size() == 1;
+  }
+
+  std::vector<ended_attempt> take() {
+    std::lock_guard guard{mutex_};
+    return std::exchange(waiting_, {});
+  }
+
+private:
+  std::mutex mutex_;
+  std::vector<ended_attempt> waiting_;
+};
 
 /// Holds one provider's queue and the transfers that are under way.
 class provider_state {
@@ -175,23 +204,28 @@ private:
     out.total_timeout = parts_.settings.timeouts.total;
     out.max_response_bytes = parts_.runtime.max_response_bytes;
     // The callback holds the actor, so that it outlives its transfers; `this` is used inside the actor only.
-    x.transfer =
-      parts_.transport->fetch(std::move(out), [this, id, attempt = x.attempt,
-                                               self = caf::actor_cast<caf::actor>(self_)](http::response answer) {
-        post(self, [this, id, attempt, answer = std::make_shared<http::response>(std::move(answer))] {
-          settle(id, attempt, *answer);
-        });
-      });
+    auto self = caf::actor_cast<caf::actor>(self_);
+    auto done = [this, id, attempt = x.attempt, self, to = arrivals_](http::response answer) {
+      if (to->put({id, attempt, std::move(answer)}))
+        post(self, [this] { take_in(); });
+    };
+    x.transfer = parts_.transport->fetch(std::move(out), std::move(done));
   }
 
   // -- answering ----------------------------------------------------------------
 
-  /// Takes in the end of an attempt. One that was given up before is not known any more.
-  void settle(request_id id, uint64_t attempt, const http::response& answer) {
+  void take_in() {
+    auto now = self_->clock().now();
+    for (auto& x : arrivals_->take())
+      settle(x.id, x.attempt, x.answer, now);
+    serve(now);
+  }
+
+  /// Answers the request whose attempt has ended, unless it was given up before.
+  void settle(request_id id, uint64_t attempt, const http::response& answer, time_point now) {
     auto i = live_.find(id);
     if (i == live_.end() || i->second.attempt != attempt)
       return;
-    auto now = self_->clock().now();
     auto& x = i->second;
     auto outcome = read(answer);
     if (auto* good = std::get_if<completion>(&outcome)) {
@@ -210,7 +244,6 @@ private:
       why.http_status = answer.head.status;
       fail(i, std::move(why), now);
     }
-    serve(now);
   }
 
   std::variant<completion, failure> read(const http::response& answer) const {
@@ -339,6 +372,7 @@ private:
   admission admission_;
   std::mt19937_64 random_;
   live_map live_;
+  std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
   std::optional<time_point> wake_up_; ///< The earliest wake-up that is set.
   bool draining_ = false;
   time_point drain_end_{};
