@@ -42,9 +42,9 @@ public:
   static inline const char* name = "batch-coordinator";
 
   batch_coordinator_state(batch_coordinator_actor::pointer self, std::shared_ptr<batch_parts> parts)
-      : self_(self), parts_(std::move(parts)),
-        gather_(std::max(1u, parts_->options.max_concurrent), 1000 + 4 * std::size_t{parts_->options.max_concurrent}),
-        random_(std::random_device{}()) {}
+    : self_(self), parts_(std::move(parts)),
+      gather_(std::max(1u, parts_->options.max_concurrent), 1000 + 4 * std::size_t{parts_->options.max_concurrent}),
+      random_(std::random_device{}()) {}
 
   batch_coordinator_actor::behavior_type make_behavior() {
     return {

@@ -45,19 +45,19 @@ failure make_failure(errc code, std::string message, std::string suggestion = {}
 /// What a person can do about a transfer that failed.
 std::string suggestion_for(const http::transfer_error& x) {
   switch (x.code) {
-  case errc::resolve_failed:
-    return "is base_url right, and is the network up?";
-  case errc::connect_failed:
-    return "is the server running at base_url, and does a proxy stand between?";
-  case errc::tls_failed:
-    return "does base_url need http:// instead of https://, or a CA bundle (SSL_CERT_FILE)?";
-  case errc::attempt_timeout:
-    return x.phase <= http::phase::tls ? "raise timeouts.connect if the network is that slow"
-                                       : "raise timeouts.total, or ask for a shorter answer (max_tokens)";
-  case errc::response_too_large:
-    return "raise runtime.max_response_bytes if such answers are meant";
-  default:
-    return {};
+    case errc::resolve_failed:
+      return "is base_url right, and is the network up?";
+    case errc::connect_failed:
+      return "is the server running at base_url, and does a proxy stand between?";
+    case errc::tls_failed:
+      return "does base_url need http:// instead of https://, or a CA bundle (SSL_CERT_FILE)?";
+    case errc::attempt_timeout:
+      return x.phase <= http::phase::tls ? "raise timeouts.connect if the network is that slow"
+                                         : "raise timeouts.total, or ask for a shorter answer (max_tokens)";
+    case errc::response_too_large:
+      return "raise runtime.max_response_bytes if such answers are meant";
+    default:
+      return {};
   }
 }
 
@@ -95,10 +95,10 @@ public:
   static inline const char* name = "provider";
 
   provider_state(provider_actor::pointer self, provider_parts parts)
-      : self_(self), parts_(std::move(parts)),
-        admission_({parts_.settings.max_concurrent, parts_.settings.interactive_slots, parts_.runtime.max_queued,
-                    parts_.runtime.max_queued_bytes}),
-        random_(std::random_device{}()) {}
+    : self_(self), parts_(std::move(parts)),
+      admission_({parts_.settings.max_concurrent, parts_.settings.interactive_slots, parts_.runtime.max_queued,
+                  parts_.runtime.max_queued_bytes}),
+      random_(std::random_device{}()) {}
 
   /// Nobody is left to take the answers of what still runs: stop it. (No message is sent from here.)
   ~provider_state() {
@@ -148,16 +148,16 @@ private:
 
     auto& request = std::get<wire::encoded_request>(encoded);
     switch (admission_.offer(x.id, x.priority, request.body.size(), deadline_of(x, now))) {
-    case admission::verdict::duplicate:
-      return refuse(x, make_failure(errc::duplicate_request, "a request with this id is being answered already"));
-    case admission::verdict::full:
-      return refuse(x, make_failure(errc::queue_full, std::to_string(parts_.runtime.max_queued)
-                                                        + " requests are waiting already (runtime.max_queued)"));
-    case admission::verdict::full_bytes:
-      return refuse(
-        x, make_failure(errc::queue_full, "the waiting requests fill their memory (runtime.max_queued_bytes)"));
-    case admission::verdict::queued:
-      break;
+      case admission::verdict::duplicate:
+        return refuse(x, make_failure(errc::duplicate_request, "a request with this id is being answered already"));
+      case admission::verdict::full:
+        return refuse(x, make_failure(errc::queue_full, std::to_string(parts_.runtime.max_queued)
+                                                          + " requests are waiting already (runtime.max_queued)"));
+      case admission::verdict::full_bytes:
+        return refuse(
+          x, make_failure(errc::queue_full, "the waiting requests fill their memory (runtime.max_queued_bytes)"));
+      case admission::verdict::queued:
+        break;
     }
     auto reply = self_->make_response_promise<completion>();
     live_.emplace(x.id, live_request{reply, std::move(x.model), std::move(request), now});

@@ -33,17 +33,18 @@ namespace {
 
 using namespace modelforge;
 
-constexpr auto body = R"({"id":"chatcmpl-1","object":"chat.completion","created":1790000000,"model":"demo-mini",)"
-                      R"("choices":[{"index":0,"message":{"role":"assistant","content":"The sky looks blue because the )"
-                      R"(molecules of the air scatter short waves of sunlight far more than long ones, so that blue )"
-                      R"(light reaches the eye from every direction, while red and yellow light mostly passes straight )"
-                      R"(through. At sunset the light's way through the air is so long that most of the blue has been )"
-                      R"(scattered out of it, and what is left looks orange and red.","refusal":null},)"
-                      R"("logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":14,"completion_tokens":82,)"
-                      R"("total_tokens":96,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},)"
-                      R"("completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,)"
-                      R"("accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default",)"
-                      R"("system_fingerprint":"fp_demo"})";
+constexpr auto body =
+  R"({"id":"chatcmpl-1","object":"chat.completion","created":1790000000,"model":"demo-mini",)"
+  R"("choices":[{"index":0,"message":{"role":"assistant","content":"The sky looks blue because the )"
+  R"(molecules of the air scatter short waves of sunlight far more than long ones, so that blue )"
+  R"(light reaches the eye from every direction, while red and yellow light mostly passes straight )"
+  R"(through. At sunset the light's way through the air is so long that most of the blue has been )"
+  R"(scattered out of it, and what is left looks orange and red.","refusal":null},)"
+  R"("logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":14,"completion_tokens":82,)"
+  R"("total_tokens":96,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},)"
+  R"("completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,)"
+  R"("accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default",)"
+  R"("system_fingerprint":"fp_demo"})";
 
 /// What a run took.
 struct cost {

@@ -7,8 +7,8 @@
 
 namespace modelforge::bench {
 
-/// An nginx of our own on 127.0.0.1 that answers every request with one body: a provider nobody here wrote, good for tens
-/// of thousands of answers a second. Throws std::runtime_error when nginx is not installed or does not start.
+/// An nginx of our own on 127.0.0.1 that answers every request with one body: a provider nobody here wrote, good for
+/// tens of thousands of answers a second. Throws std::runtime_error when nginx is not installed or does not start.
 class nginx {
 public:
   explicit nginx(const std::string& body);

@@ -42,6 +42,7 @@ int main() {
   auto provider = std::get<provider_actor>(std::move(spawned));
 
   // One question, one answer: a completion, or an error that says what happened and what to do.
+  // (CAF 1.x prefers the spelling self->mail(request).request(provider, caf::infinite).)
   chat_request request;
   request.messages.push_back(text_message(role::user, "Why is the sky blue?"));
   int status = 1;

@@ -7,6 +7,9 @@
 #include <caf/config.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
+#if CAF_MAJOR_VERSION >= 1
+#include <caf/anon_mail.hpp>
+#endif
 
 #include <utility>
 
@@ -17,7 +20,7 @@ namespace modelforge {
 /// Sends without expecting an answer.
 template <class Self, class Handle, class... Ts>
 void tell(Self* self, const Handle& to, Ts&&... xs) {
-#if CAF_VERSION >= 10000
+#if CAF_MAJOR_VERSION >= 1
   self->mail(std::forward<Ts>(xs)...).send(to);
 #else
   self->send(to, std::forward<Ts>(xs)...);
@@ -28,22 +31,27 @@ void tell(Self* self, const Handle& to, Ts&&... xs) {
 /// their deadline, so that no timer is needed here (CAF's cost too much by the thousand).
 template <class Self, class Handle, class... Ts>
 auto ask(Self* self, const Handle& to, Ts&&... xs) {
-#if CAF_VERSION >= 10000
+#if CAF_MAJOR_VERSION >= 1
   return self->mail(std::forward<Ts>(xs)...).request(to, caf::infinite);
 #else
   return self->request(to, caf::infinite, std::forward<Ts>(xs)...);
 #endif
 }
 
+/// Sends from outside of any actor.
+template <class Handle, class... Ts>
+void tell_from_outside(const Handle& to, Ts&&... xs) {
+#if CAF_MAJOR_VERSION >= 1
+  caf::anon_mail(std::forward<Ts>(xs)...).send(to);
+#else
+  caf::anon_send(to, std::forward<Ts>(xs)...);
+#endif
+}
+
 /// Runs `f` inside a local actor, from any thread. Keeps the actor alive until then; a dead one drops it.
 template <class Handle, class F>
 void post(const Handle& to, F f) {
-  auto target = caf::actor_cast<caf::actor>(to);
-#if CAF_VERSION >= 10000
-  caf::anon_mail(caf::make_action(std::move(f))).send(target);
-#else
-  caf::anon_send(target, caf::make_action(std::move(f)));
-#endif
+  tell_from_outside(caf::actor_cast<caf::actor>(to), caf::make_action(std::move(f)));
 }
 
 /// Runs `f` inside `self` at `when`, if the actor is still there. Unlike CAF's own delayed calls this does not keep the
@@ -52,9 +60,9 @@ template <class Self, class F>
 void run_at(Self* self, caf::actor_clock::time_point when, F f) {
   auto weak = caf::actor_cast<caf::weak_actor_ptr>(self);
   self->clock().schedule(when, caf::make_action([weak, f = std::move(f)] {
-    if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(weak))
-      post(strong, f);
-  }));
+                           if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(weak))
+                             post(strong, f);
+                         }));
 }
 
 } // namespace modelforge

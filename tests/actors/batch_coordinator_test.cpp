@@ -1,12 +1,12 @@
 #include <modelforge/actors/batch_coordinator.hpp>
 #include <modelforge/actors/system.hpp>
 
+#include "actors/support/mail.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/event_based_actor.hpp>
-#include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -63,13 +63,8 @@ completion echo(const chat_request& x) {
 }
 
 /// A provider that echoes prompts; "fail" in a prompt makes it fail.
-provider_actor::behavior_type dummy(provider_actor::stateful_pointer<dummy_state> self, manners how,
-                                    provider_log* log) {
-#if CAF_VERSION >= 10000
-  auto& state = self->state();
-#else
-  auto& state = self->state;
-#endif
+provider_actor::behavior_type dummy(provider_actor::pointer self, manners how, provider_log* log) {
+  auto state = std::make_shared<dummy_state>();
   auto settle = [=](caf::typed_response_promise<completion>& reply, const chat_request& x) {
     --log->in_flight;
     if (text_of(x).find("fail") != std::string::npos)
@@ -78,8 +73,8 @@ provider_actor::behavior_type dummy(provider_actor::stateful_pointer<dummy_state
       reply.deliver(echo(x));
   };
   return {
-    [=, &state](const chat_request& x) -> caf::result<completion> {
-      if (how == manners::refuses_every_other && ++state.offers % 2 == 0)
+    [=](const chat_request& x) -> caf::result<completion> {
+      if (how == manners::refuses_every_other && ++state->offers % 2 == 0)
         return error(errc::queue_full);
       log->peak = std::max<int>(log->peak, ++log->in_flight);
       auto reply = self->make_response_promise<completion>();
@@ -87,25 +82,25 @@ provider_actor::behavior_type dummy(provider_actor::stateful_pointer<dummy_state
       if (count == 3)
         log->third_arrived.set_value();
       if (how == manners::never_answers) {
-        state.waiting.emplace(x.id, reply);
+        state->waiting.emplace(x.id, reply);
       } else if (how == manners::answers_in_random_order) {
-        state.held.emplace_back(reply, x);
-        if (state.held.size() == 4 || state.random() % 4 == 0 || count == log->expected) {
-          std::shuffle(state.held.begin(), state.held.end(), state.random);
-          for (auto& [promise, request] : state.held)
+        state->held.emplace_back(reply, x);
+        if (state->held.size() == 4 || state->random() % 4 == 0 || count == log->expected) {
+          std::shuffle(state->held.begin(), state->held.end(), state->random);
+          for (auto& [promise, request] : state->held)
             settle(promise, request);
-          state.held.clear();
+          state->held.clear();
         }
       } else {
         settle(reply, x);
       }
       return reply;
     },
-    [=, &state](cancel_atom, request_id id) {
+    [=](cancel_atom, request_id id) {
       ++log->cancels;
-      if (auto i = state.waiting.find(id); i != state.waiting.end()) {
+      if (auto i = state->waiting.find(id); i != state->waiting.end()) {
         i->second.deliver(error(errc::cancelled));
-        state.waiting.erase(i);
+        state->waiting.erase(i);
       }
     },
     [](status_atom) { return provider_status{}; },
@@ -134,7 +129,7 @@ struct batch_test {
     std::promise<std::variant<batch_report, failure>> promise;
     auto future = promise.get_future();
     system.spawn([&](caf::event_based_actor* self) {
-      self->request(coordinator, caf::infinite, run_atom_v)
+      ask(self, coordinator, run_atom_v)
         .then([&](const batch_report& x) { promise.set_value(x); },
               [&](const caf::error& x) { promise.set_value(failure_of(x)); });
     });
@@ -166,7 +161,8 @@ struct batch_test {
 
 } // namespace
 
-TEST_CASE_METHOD(batch_test, "batch writes one line per item, in order, whatever order the answers come in", "[actors]") {
+TEST_CASE_METHOD(batch_test, "batch writes one line per item, in order, whatever order the answers come in",
+                 "[actors]") {
   auto outcome = run(manners::answers_in_random_order, prompts(203));
   auto& report = std::get<batch_report>(outcome);
   CHECK(report.answered == 183);
@@ -200,7 +196,7 @@ TEST_CASE_METHOD(batch_test, "a cancelled batch keeps what is done and cancels w
   options.max_concurrent = 3;
   auto outcome = run(manners::never_answers, options, {}, [&](batch_coordinator_actor coordinator) {
     REQUIRE(log.third_arrived.get_future().wait_for(10s) == std::future_status::ready);
-    caf::anon_send(coordinator, cancel_atom_v);
+    tell_from_outside(coordinator, cancel_atom_v);
   });
   auto& report = std::get<batch_report>(outcome);
   CHECK(report.cancelled);
@@ -222,8 +218,12 @@ TEST_CASE_METHOD(batch_test, "a result that cannot be written stops the batch wi
 }
 
 TEST_CASE_METHOD(batch_test, "a line that cannot be read fails alone", "[actors]") {
-  batch_options options{folder.write("in.jsonl", "{\"id\":\"a\",\"prompt\":\"x\"}\n{\"id\":\n{\"id\":\"c\",\"prompt\":\"z\"}\n"),
-                        folder.path("out.jsonl"), "m", 5, {}};
+  batch_options options{
+    folder.write("in.jsonl", "{\"id\":\"a\",\"prompt\":\"x\"}\n{\"id\":\n{\"id\":\"c\",\"prompt\":\"z\"}\n"),
+    folder.path("out.jsonl"),
+    "m",
+    5,
+    {}};
   auto outcome = run(manners::answers_at_once, options);
   CHECK(std::get<batch_report>(outcome).answered == 2);
   auto out = lines();
@@ -234,8 +234,12 @@ TEST_CASE_METHOD(batch_test, "a line that cannot be read fails alone", "[actors]
 TEST_CASE_METHOD(batch_test, "a batch that cannot start names the file", "[actors]") {
   auto provider = system.spawn(dummy, manners::answers_at_once, &log);
   auto options = prompts(1);
-  SECTION("input missing") { options.input = folder.path("nothing-here.txt"); }
-  SECTION("output in a folder that is not there") { options.output = folder.path("no/such/out.jsonl"); }
+  SECTION("input missing") {
+    options.input = folder.path("nothing-here.txt");
+  }
+  SECTION("output in a folder that is not there") {
+    options.output = folder.path("no/such/out.jsonl");
+  }
   auto spawned = spawn_batch(system, provider, options);
   REQUIRE(std::holds_alternative<failure>(spawned));
   CHECK(std::get<failure>(spawned).code == errc::io_failed);
@@ -252,9 +256,8 @@ TEST_CASE_METHOD(batch_test, "observers see the last figures, and that they are 
     }};
   });
   auto options = prompts(40);
-  run(manners::answers_in_random_order, options, [&](batch_coordinator_actor coordinator) {
-    caf::anon_send(coordinator, observe_atom_v, observer);
-  });
+  run(manners::answers_in_random_order, options,
+      [&](batch_coordinator_actor coordinator) { tell_from_outside(coordinator, observe_atom_v, observer); });
   auto future = last.get_future();
   REQUIRE(future.wait_for(10s) == std::future_status::ready);
   auto x = future.get();

@@ -68,7 +68,9 @@ struct cli_test {
     return x;
   }
 
-  test::process_result run(std::vector<std::string> arguments) { return test::run_process(command(std::move(arguments))); }
+  test::process_result run(std::vector<std::string> arguments) {
+    return test::run_process(command(std::move(arguments)));
+  }
 
   /// Writes a configuration for a server and returns its path.
   std::string configure(const std::string& url, const std::string& more = {}) {
@@ -130,15 +132,18 @@ TEST_CASE_METHOD(cli_test, "each way in which a server can fail is told clearly,
     {"HTML instead of JSON",
      always(http_answer(200, "<!DOCTYPE html><html><body>Welcome</body></html>", "text/html")),
      {"invalid_response", "HTML", "base_url"}},
-    {"50 MB of garbage", [&](peer& x) {
+    {"50 MB of garbage",
+     [&](peer& x) {
        x.read_request();
        x.send(http_answer(200, garbage));
      },
      {"invalid_response"}},
     {"accepts and says nothing", [](peer& x) { x.wait_for_close(); }, {"attempt_timeout", "total"}},
-    {"401", always(http_answer(401, openai_error("invalid_api_key", "No such key"))),
+    {"401",
+     always(http_answer(401, openai_error("invalid_api_key", "No such key"))),
      {"authentication", "HTTP 401", "No such key"}},
-    {"404", always(http_answer(404, openai_error("model_not_found", "No such model"))),
+    {"404",
+     always(http_answer(404, openai_error("model_not_found", "No such model"))),
      {"not_found", "HTTP 404", "No such model"}},
     {"500", always(http_answer(500, openai_error("oops", "It broke"))), {"server_error", "HTTP 500", "It broke"}},
     {"a 200 with an error in it", always(http_answer(200, openai_error("oops", "It broke"))), {"It broke"}},
@@ -167,9 +172,10 @@ TEST_CASE_METHOD(cli_test, "a server that cannot be reached is told clearly, in 
     const char* code;
     const char* part;
   };
-  for (auto& [url, code, part] : std::vector<unreachable>{{closed.url(), "connect_failed", "127.0.0.1"},
-                                                         {"http://nothing.invalid", "resolve_failed", "nothing.invalid"},
-                                                         {https, "tls_failed", "http:"}}) {
+  for (auto& [url, code, part] :
+       std::vector<unreachable>{{closed.url(), "connect_failed", "127.0.0.1"},
+                                {"http://nothing.invalid", "resolve_failed", "nothing.invalid"},
+                                {https, "tls_failed", "http:"}}) {
     INFO(url);
     auto x = chat_with(url);
     INFO(x.err);
@@ -206,10 +212,11 @@ TEST_CASE_METHOD(cli_test, "configurations that cannot be used end with exit cod
          {folder.path("folder.toml"), {"folder.toml", "error"}},
          {folder.write("binary.toml", "[providers.a]\nkind = \"\xff\xfe\"\n"), {"binary.toml:2", "UTF-8"}},
          {ten,
-          {"ten.toml:2:", "ten.toml:3:", "did you mean", "max_concurrent", "ten.toml:4:", "ten.toml:5:", "ten.toml:6:",
-           "api_key_env", "ten.toml:7:", "ten.toml:9:", "ten.toml:10:", "ten.toml:12:", "ten.toml:13:",
-           "ten.toml:14:"}}}) {
-    for (auto& command : std::vector<std::vector<std::string>>{{"config", "check", "-c", path}, {"chat", "-c", path, "hi"}}) {
+          {"ten.toml:2:", "ten.toml:3:", "did you mean", "max_concurrent",
+           "ten.toml:4:", "ten.toml:5:", "ten.toml:6:", "api_key_env",
+           "ten.toml:7:", "ten.toml:9:", "ten.toml:10:", "ten.toml:12:", "ten.toml:13:", "ten.toml:14:"}}}) {
+    for (auto& command :
+         std::vector<std::vector<std::string>>{{"config", "check", "-c", path}, {"chat", "-c", path, "hi"}}) {
       auto x = run(command);
       INFO(x.err);
       CHECK(x.exit_code == 2);
@@ -230,10 +237,14 @@ TEST_CASE_METHOD(cli_test, "without any configuration one line says what to do",
 }
 
 TEST_CASE_METHOD(cli_test, "wrong arguments end with exit code 2 and point to the help", "[cli]") {
-  for (auto& arguments : std::vector<std::vector<std::string>>{{}, {"chta"}, {"chat", "--no-such"}, {"batch", "in.txt"},
-                                                              {"chat", "--timeout", "-1", "x"},
-                                                              {"simulate", "--listen", "nowhere"},
-                                                              {"batch", "in.txt", "-o", "x", "--max-concurrent", "0"}}) {
+  for (auto& arguments :
+       std::vector<std::vector<std::string>>{{},
+                                             {"chta"},
+                                             {"chat", "--no-such"},
+                                             {"batch", "in.txt"},
+                                             {"chat", "--timeout", "-1", "x"},
+                                             {"simulate", "--listen", "nowhere"},
+                                             {"batch", "in.txt", "-o", "x", "--max-concurrent", "0"}}) {
     auto x = run(arguments);
     INFO(x.err);
     CHECK(x.exit_code == 2);
@@ -340,7 +351,8 @@ TEST_CASE_METHOD(cli_test, "Ctrl-C keeps what is done and ends with 130", "[cli]
 
 TEST_CASE_METHOD(cli_test, "the quick commands are quick", "[cli]") {
   auto config = configure("http://127.0.0.1:1");
-  for (auto& arguments : std::vector<std::vector<std::string>>{{"--version"}, {"--help"}, {"config", "check", "-c", config}}) {
+  for (auto& arguments :
+       std::vector<std::vector<std::string>>{{"--version"}, {"--help"}, {"config", "check", "-c", config}}) {
     std::vector<std::chrono::duration<double>> times;
     for (int i = 0; i < 9; ++i) {
       auto x = run(arguments);

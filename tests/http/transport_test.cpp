@@ -288,9 +288,8 @@ TEST_CASE("a transport may end in a callback of its own, and takes its thread al
     last.reset();
     answered.set_value();
   };
-  transport.fetch(post_to(server.url()), [f = std::make_shared<decltype(first)>(std::move(first))](http::response x) {
-    (*f)(std::move(x));
-  });
+  transport.fetch(post_to(server.url()),
+                  [f = std::make_shared<decltype(first)>(std::move(first))](http::response x) { (*f)(std::move(x)); });
   REQUIRE(answered.get_future().wait_for(patience) == std::future_status::ready);
   CHECK(second->end().error);
   CHECK(eventually([&] { return threads() == 0; }));

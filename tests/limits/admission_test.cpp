@@ -82,9 +82,9 @@ TEST_CASE("admission agrees with a naive model under random traffic", "[limits]"
       switch (pick(3)) {
         case 0: {
           entry e{++last, pick(2) == 0, 1 + pick(100), false};
-          auto expected = queued >= limits.max_queued       ? admission::verdict::full
-                          : bytes + e.bytes > 500 ? admission::verdict::full_bytes
-                                                            : admission::verdict::queued;
+          auto expected = queued >= limits.max_queued ? admission::verdict::full
+                          : bytes + e.bytes > 500     ? admission::verdict::full_bytes
+                                                      : admission::verdict::queued;
           REQUIRE(x.offer(id(e.id), e.batch ? priority::batch : priority::interactive, e.bytes, {}) == expected);
           if (expected == admission::verdict::queued)
             model.push_back(e);
@@ -94,8 +94,8 @@ TEST_CASE("admission agrees with a naive model under random traffic", "[limits]"
           auto batch_in_flight = count([](auto& e) { return e.dispatched && e.batch; });
           auto free = in_flight < limits.slots;
           auto free_for_batch = free && batch_in_flight + limits.interactive_slots < limits.slots;
-          auto next = std::find_if(model.begin(), model.end(),
-                                   [&](auto& e) { return !e.dispatched && !e.batch && free; });
+          auto next =
+            std::find_if(model.begin(), model.end(), [&](auto& e) { return !e.dispatched && !e.batch && free; });
           if (next == model.end())
             next = std::find_if(model.begin(), model.end(),
                                 [&](auto& e) { return !e.dispatched && e.batch && free_for_batch; });

@@ -149,7 +149,7 @@ void for_each_sample(Function visit) {
 template <class T>
 caf::byte_buffer to_bytes(const T& x) {
   caf::byte_buffer bytes;
-#if CAF_VERSION >= 10000
+#if CAF_MAJOR_VERSION >= 1
   caf::binary_serializer out{bytes};
 #else
   caf::binary_serializer out{nullptr, bytes};
@@ -162,7 +162,7 @@ caf::byte_buffer to_bytes(const T& x) {
 /// Reads a value; false unless the bytes are just one of it.
 template <class T>
 bool from_bytes(const caf::byte_buffer& bytes, T& x) {
-#if CAF_VERSION >= 10000
+#if CAF_MAJOR_VERSION >= 1
   caf::binary_deserializer in{bytes};
 #else
   caf::binary_deserializer in{nullptr, bytes};

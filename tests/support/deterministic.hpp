@@ -57,8 +57,7 @@ public:
         self->request(to, caf::infinite, xs...);
       else
         self->request(to, caf::infinite, xs...)
-          .then([=](const T& x) { result->value = x; },
-                [=](const caf::error& x) { result->error = failure_of(x); });
+          .then([=](const T& x) { result->value = x; }, [=](const caf::error& x) { result->error = failure_of(x); });
     });
     run();
     return result;

@@ -17,13 +17,13 @@ struct process_result {
 };
 
 struct process_options {
-  std::vector<std::string> arguments; ///< The first one is the program's path.
+  std::vector<std::string> arguments;   ///< The first one is the program's path.
   std::vector<std::string> environment; ///< "NAME=value"; nothing else is inherited.
   std::string folder = "/";
   std::string input;
-  bool close_stdout = false;           ///< Starts it without a standard output.
-  std::chrono::seconds most{60};       ///< After this it is killed.
-  int interrupt_after_line = 0;        ///< Sends SIGINT when standard error has so many lines; 0: never.
+  bool close_stdout = false;     ///< Starts it without a standard output.
+  std::chrono::seconds most{60}; ///< After this it is killed.
+  int interrupt_after_line = 0;  ///< Sends SIGINT when standard error has so many lines; 0: never.
 };
 
 /// Runs a program to its end, reading both its outputs meanwhile.

@@ -112,7 +112,7 @@ int batch(const batch_command_options& x) {
   }
   auto coordinator = std::get<batch_coordinator_actor>(std::move(spawned));
   auto viewer = session->system().spawn(observer, &progress);
-  caf::anon_send(coordinator, observe_atom_v, viewer);
+  tell_from_outside(coordinator, observe_atom_v, viewer);
   session->system().spawn([&](caf::event_based_actor* self) {
     auto finish = [&](std::variant<batch_report, failure> outcome) {
       std::lock_guard guard{progress.mutex};
@@ -130,7 +130,7 @@ int batch(const batch_command_options& x) {
     if (event == waiter::event::interrupted) {
       display.clear();
       std::fputs("modelforge: interrupted; writing what is done (again to cut)\n", stderr);
-      caf::anon_send(coordinator, cancel_atom_v);
+      tell_from_outside(coordinator, cancel_atom_v);
     } else if (event == waiter::event::timeout) {
       display.show(progress.read(), std::chrono::steady_clock::now());
     } else {

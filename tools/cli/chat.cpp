@@ -99,7 +99,7 @@ int chat(const chat_options& x) {
   for (;;) {
     switch (waiter.wait(std::chrono::hours{1})) {
       case waiter::event::interrupted:
-        caf::anon_send(session->provider(), cancel_atom_v, id);
+        tell_from_outside(session->provider(), cancel_atom_v, id);
         waiter.wait(std::chrono::seconds{5});
         complain("interrupted");
         return exit_interrupted;

@@ -11,8 +11,8 @@
 namespace modelforge::cli {
 
 inline constexpr int exit_ok = 0;
-inline constexpr int exit_failed = 1;      ///< A request failed.
-inline constexpr int exit_usage = 2;       ///< Wrong arguments, files or configuration: nothing was sent.
+inline constexpr int exit_failed = 1; ///< A request failed.
+inline constexpr int exit_usage = 2;  ///< Wrong arguments, files or configuration: nothing was sent.
 inline constexpr int exit_interrupted = 130;
 
 /// Which provider to ask.
