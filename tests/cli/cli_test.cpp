@@ -186,7 +186,7 @@ TEST_CASE_METHOD(cli_test, "a server that cannot be reached is told clearly, in 
   }
 }
 
-TEST_CASE_METHOD(cli_test, "--timeout ends a request in time, and waiting costs no CPU", "[cli]") {
+TEST_CASE_METHOD(cli_test, "a timeout given to chat is kept, and waiting costs no CPU", "[cli]") {
   misbehaving_server server{[](peer& x) { x.wait_for_close(); }};
   auto x = run({"chat", "-c", configure(server.url("")), "--timeout", "1.5", "hello"});
   CHECK(x.exit_code == 1);

@@ -177,7 +177,7 @@ TEST_CASE("transport bounds TLS handshakes by the connect timeout") {
   request.connect_timeout = 200ms;
   auto got = fetch(transport, request);
   REQUIRE(got.end.error);
-  CHECK(got.end.error->code == errc::connect_failed);
+  CHECK(got.end.error->code == errc::tls_failed);
   CHECK(got.end.error->phase == http::phase::tls);
   CHECK_FALSE(got.end.error->request_written);
 }
