@@ -147,7 +147,8 @@ int batch(const batch_command_options& x) {
   auto& report = std::get<batch_report>(outcome);
   if (report.stopped_by)
     complain(to_string(*report.stopped_by));
-  summarize(report, x.output);
+  if (!x.quiet)
+    summarize(report, x.output);
   return exit_code(report);
 }
 

@@ -118,7 +118,7 @@ struct command_line {
     batch_command->add_option("--timeout", batch.timeout, "Give up an item after so many seconds; default: never")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 1e6));
-    batch_command->add_flag("-q,--quiet", batch.quiet, "Show no progress");
+    batch_command->add_flag("-q,--quiet", batch.quiet, "Show neither progress nor summary");
     batch_command->add_option("INPUT", batch.input, "Prompts; - is standard input")->required();
     batch_command->add_option("-o,--output", batch.output, "Results; - is standard output")
       ->type_name("FILE")
