@@ -80,6 +80,12 @@ bool is_loopback(std::string_view host) {
          || (host.starts_with("127.") && all(host, [](char c) { return is_digit(c) || c == '.'; }));
 }
 
+/// What a URL begins with, "://" included, in small letters: the case of a scheme means nothing (RFC 3986, 3.1).
+std::string scheme_of(std::string_view text) {
+  auto end = text.find("://");
+  return end == std::string_view::npos ? std::string{} : lower(text.substr(0, end + 3));
+}
+
 struct url {
   bool encrypted = false;
   host_port where;
@@ -88,10 +94,11 @@ struct url {
 /// Why a text is no base_url, or the parts that matter.
 std::variant<url, std::string> parse_base_url(std::string_view text) {
   url result;
-  result.encrypted = text.starts_with("https://");
-  if (!result.encrypted && !text.starts_with("http://"))
+  auto scheme = scheme_of(text);
+  if (scheme != "https://" && scheme != "http://")
     return "does not start with http:// or https://";
-  auto rest = text.substr(result.encrypted ? 8 : 7);
+  result.encrypted = scheme == "https://";
+  auto rest = text.substr(scheme.size());
   auto authority = rest.substr(0, rest.find_first_of("/?#"));
   if (authority.find('@') != std::string_view::npos)
     return "holds a user name or password";
@@ -457,6 +464,8 @@ std::vector<finding> cross_check(const settings& x, const environment& env) {
 
 void normalize(settings& x) {
   for (auto& provider : x.providers) {
+    auto scheme = scheme_of(provider.base_url);
+    provider.base_url.replace(0, scheme.size(), scheme);
     while (provider.base_url.ends_with('/') && !provider.base_url.ends_with("://"))
       provider.base_url.pop_back();
     for (std::size_t i = 0; i < provider.keys.size(); ++i)
@@ -489,8 +498,8 @@ std::vector<diagnostic> check(const settings& x, const std::string& origin, cons
     diagnostic out;
     out.level = fault.level;
     out.file = origin;
-    out.message = fault.paths.front() + ": " + fault.message;
-    out.hint = std::move(fault.hint);
+    out.message = printable(fault.paths.front() + ": " + fault.message);
+    out.hint = printable(fault.hint);
     result.push_back(std::move(out));
   }
   return result;

@@ -25,7 +25,8 @@ struct finding {
 /// Judges settings as a whole. Values are taken to be within their ranges.
 std::vector<finding> cross_check(const settings& x, const environment& env);
 
-/// Brings settings to the form that the rest of the program relies on: no slash ends a base_url, every key has a name.
+/// Brings settings to the form that the rest of the program relies on: a base_url begins with a scheme in
+/// small letters and ends in no slash, every key has a name.
 void normalize(settings& x);
 
 /// Judges a number against its key's range.
@@ -37,6 +38,10 @@ bool looks_like_key(std::string_view text);
 
 /// Whether only a credential would be the value under such a name ("api_key", "Authorization", "cookie").
 bool names_credential(std::string_view name);
+
+/// Writes control characters as TOML does (\u001B), so that a name or value from a file cannot steer the terminal that
+/// shows it. Takes UTF-8.
+std::string printable(std::string_view text);
 
 /// Fills `source_line` and `caret` from `line`, with credentials and the texts in `hidden` masked.
 void show_line(diagnostic& x, std::string_view line, const std::vector<std::string>& hidden);

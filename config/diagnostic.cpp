@@ -1,6 +1,8 @@
 #include "config/check.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 
 namespace modelforge {
 
@@ -18,6 +20,15 @@ std::size_t characters(std::string_view text) {
 
 bool is_name_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
+/// Bytes of the control character that `text` begins with, or 0. In UTF-8 those from U+0080 to U+009F take two, the
+/// second of which is the number itself.
+std::size_t control_size(std::string_view text) {
+  auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0xffu; };
+  if (byte(0) < 0x20 || byte(0) == 0x7f)
+    return 1;
+  return byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) < 0xa0 ? 2 : 0;
 }
 
 /// The name that ends before `pos`, an assignment's "=".
@@ -59,13 +70,32 @@ std::string masked(std::string_view line, const std::vector<std::string>& hidden
     for (auto pos = text.find(word); !word.empty() && pos != std::string::npos; pos = text.find(word, pos + 3))
       text.replace(pos, word.size(), "***");
   text = redact(mask_assignments(text));
-  for (auto& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      c = c == '\t' ? ' ' : '?';
-  return text;
+  std::string result;
+  for (std::size_t pos = 0; pos < text.size();) {
+    auto size = control_size(std::string_view{text}.substr(pos));
+    result += size == 0 ? text[pos] : text[pos] == '\t' ? ' ' : '?';
+    pos += std::max<std::size_t>(size, 1);
+  }
+  return result;
 }
 
 } // namespace
+
+std::string printable(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    auto size = control_size(text);
+    if (size == 0) {
+      result += text.front();
+    } else {
+      std::array<char, 8> escape{};
+      std::snprintf(escape.data(), escape.size(), "\\u%04X", static_cast<unsigned char>(text[size - 1]));
+      result += escape.data();
+    }
+    text.remove_prefix(std::max<std::size_t>(size, 1));
+  }
+  return result;
+}
 
 void show_line(diagnostic& x, std::string_view line, const std::vector<std::string>& hidden) {
   x.source_line = masked(line, hidden);

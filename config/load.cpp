@@ -125,6 +125,7 @@ public:
     if (root) {
       load_table(*root, schema::root(), &settings_, "");
       normalize(settings_);
+      fit_defaults();
       for (const auto& fault : cross_check(settings_, env_))
         add(fault);
     }
@@ -132,23 +133,30 @@ public:
   }
 
 private:
+  /// A default that another key rules out gives way: nobody wrote it.
+  void fit_defaults() {
+    for (auto& x : settings_.providers)
+      if (places_.count("providers." + schema::quoted_key(x.name) + ".interactive_slots") == 0)
+        x.interactive_slots = std::min(x.interactive_slots, x.max_concurrent - 1);
+  }
+
   // -- reporting ----------------------------------------------------------------
 
-  void add(place where, std::string message, std::string hint = "", severity level = severity::error) {
+  void add(place where, std::string_view message, std::string_view hint = "", severity level = severity::error) {
     diagnostic out;
     out.level = level;
     out.file = name_;
     out.line = where.line;
     out.column = where.column;
-    out.message = std::move(message);
-    out.hint = std::move(hint);
+    out.message = printable(message); // names and values in them are the file's
+    out.hint = printable(hint);
     result_.diagnostics.push_back(std::move(out));
   }
 
   /// Reports at a key's value. Later findings about that key are taken as consequences and dropped.
-  void fail(const std::string& path, place where, std::string message, std::string hint = "") {
+  void fail(const std::string& path, place where, std::string_view message, std::string_view hint = "") {
     faulty_.push_back(path);
-    add(where, std::move(message), std::move(hint));
+    add(where, message, hint);
   }
 
   void add(const finding& fault) {
@@ -302,7 +310,7 @@ private:
     if (x.locations().size() > 1)
       hint = "the first one is in line " + std::to_string(x.locations()[1].first.first_line_number());
     where.column = std::min<uint32_t>(where.column, static_cast<uint32_t>(line(where.line).size()) + 1);
-    add(where, std::move(message), std::move(hint));
+    add(where, message, hint);
   }
 
   // -- from the tree to settings ------------------------------------------------
@@ -395,7 +403,7 @@ private:
     void wrong_type(const schema::slot& to) const {
       auto allowed = "allowed: " + schema::allowed(key, to) + ". " + std::string{key.doc};
       self.find_credentials(x, path);
-      self.fail(path, place_of(x), code(key.name) + " is " + kind_of(x), std::move(allowed));
+      self.fail(path, place_of(x), code(key.name) + " is " + kind_of(x), allowed);
     }
 
     bool in_range(const schema::slot& to, double number) const {

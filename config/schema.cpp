@@ -147,8 +147,8 @@ constexpr auto provider_keys = std::to_array<key_rule>({
   {"default_model", at<&provider_settings::default_model>,
    "For requests that name no model; empty: such requests are refused."},
   {"max_concurrent", at<&provider_settings::max_concurrent>, "Requests under way at a time.", 1, 100'000},
-  {"interactive_slots", at<&provider_settings::interactive_slots>, "How many of them batches must leave free.", 0,
-   99'999},
+  {"interactive_slots", at<&provider_settings::interactive_slots>,
+   "How many of them batches must leave free; left out: 1, or 0 where `max_concurrent` is 1.", 0, 99'999},
   {"adaptive", at<&provider_settings::adaptive>,
    "Whether fewer are sent at a time when answers become slow, and more when they are quick."},
   {"deadline", at<&provider_settings::deadline>,
@@ -389,6 +389,9 @@ std::string_view closest(std::string_view name, std::span<const std::string_view
 }
 
 std::string suggest(const table_rule& table, std::string_view name) {
+  if (name == "env" || name == "file") // as for headers; too far from the right name to be found as a slip
+    if (auto* key = find(table, "api_key_" + std::string{name}))
+      name = key->name;
   if (auto best = closest_key(table, name); !best.empty())
     return "did you mean `" + std::string{best} + "`?";
   for (const auto* other : all_tables)

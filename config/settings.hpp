@@ -145,7 +145,7 @@ struct provider_settings {
   std::vector<key_source> keys;   ///< From `api_key_env`, `api_key_file` or `[[keys]]`; empty: no credential is sent.
   std::string default_model;      ///< For requests that name none; empty: such requests are refused.
   uint32_t max_concurrent = 16;   ///< Requests in flight.
-  uint32_t interactive_slots = 1; ///< Of these, so many are kept free of batch items.
+  uint32_t interactive_slots = 1; ///< Of these, kept free of batch items. Left out in TOML: below the former.
   bool adaptive = false;          ///< Whether the number in flight follows the latency.
   std::vector<header_setting> headers;
   duration deadline = std::chrono::seconds{300}; ///< Of interactive requests that bring none. 0: none.

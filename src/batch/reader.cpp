@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstring>
 #include <functional>
 #include <vector>
@@ -137,6 +138,28 @@ failure refuse(std::string message) {
   return line_failure(errc::invalid_request, std::move(message));
 }
 
+/// A path as a shell takes it for one word.
+std::string shell_word(const std::string& path) {
+  auto plain = [](unsigned char c) { return std::isalnum(c) || c >= 0x80 || std::strchr("_./+,:@%=-", c) != nullptr; };
+  if (!path.empty() && std::all_of(path.begin(), path.end(), plain))
+    return path;
+  std::string word = "'";
+  for (char c : path)
+    word += c == '\'' ? std::string{"'\\''"} : std::string{c};
+  return word + '\'';
+}
+
+/// Whether a line of plain text is one of JSON lines that went astray. Only what begins like one is parsed.
+bool looks_like_request(std::string_view line) {
+  auto start = line.find_first_not_of(" \t\r");
+  if (start == line.npos || line[start] != '{')
+    return false;
+  auto parsed = wire::parse_json(line);
+  auto* root = std::get_if<wire::json>(&parsed);
+  return root != nullptr && root->is_object()
+         && (root->contains("prompt") || root->contains("body") || root->contains("custom_id"));
+}
+
 request_or_failure read_batch_line(const wire::json& x) {
   if (auto& method = wire::member(x, "method"); !method.is_null() && wire::string_in(method) != "POST")
     return refuse("method is not POST");
@@ -177,7 +200,9 @@ request_or_failure read_short_line(const wire::json& x) {
 
 class line_source : public source {
 public:
-  line_source(file input, std::string path) : lines_(std::move(input)), path_(std::move(path)) {}
+  /// `path` is empty for standard input.
+  line_source(file input, const std::string& path)
+    : lines_(std::move(input)), path_(path.empty() ? "standard input" : path), is_file_(!path.empty()) {}
 
   /// Reads up to the first line that is not blank, which tells the form.
   std::optional<failure> start() {
@@ -185,7 +210,14 @@ public:
       return problem;
     if (state_ == line_reader::result::end)
       return line_failure(errc::io_failed, path_ + " is empty: it holds no line that is not blank");
-    json_lines_ = line_[line_.find_first_not_of(" \t")] == '{';
+    auto start = line_.find_first_not_of(" \t\r"); // none: more than 16 MiB of blanks
+    auto first = start != line_.npos ? line_[start] : '\0';
+    if (first == '[') {
+      auto problem = refuse(path_ + " is a JSON array; a batch needs one JSON object a line");
+      problem.suggestion = "turn it into lines with: jq -c '.[]'" + (is_file_ ? ' ' + shell_word(path_) : "");
+      return problem;
+    }
+    json_lines_ = first == '{';
     return {};
   }
 
@@ -233,6 +265,8 @@ private:
       return refuse("the line is not UTF-8");
     if (json_lines_)
       return read_json(x);
+    if (looks_like_request(line_))
+      return refuse("this looks like JSON, but the file began as plain text");
     chat_request request;
     request.messages.push_back(text_message(role::user, std::move(line_)));
     return request;
@@ -260,7 +294,8 @@ private:
   }
 
   line_reader lines_;
-  std::string path_;
+  std::string path_; ///< As people are told it.
+  bool is_file_;
   std::string line_;
   result state_ = result::end;
   bool waiting_ = false; ///< Whether `line_` has been read ahead.
@@ -283,7 +318,7 @@ std::variant<std::unique_ptr<source>, failure> open_source(const std::string& pa
     errno = EISDIR;
     return io_failure("cannot read", name);
   }
-  auto lines = std::make_unique<line_source>(std::move(input), std::move(name));
+  auto lines = std::make_unique<line_source>(std::move(input), standard ? std::string{} : path);
   if (auto problem = lines->start())
     return std::move(*problem);
   return lines;

@@ -33,11 +33,12 @@ public:
 /// the first line that is not blank (reading it may block, where the input is a pipe): JSON lines when it starts with
 /// `{`, each either an OpenAI batch line (`custom_id`, `body`; `method` and `url`, where given, must be POST and
 /// /v1/chat/completions) or a short one (`id`, `prompt`, optionally `system`, `model`, `max_tokens`, `temperature`);
-/// otherwise plain text, one prompt a line. Ids may be texts or whole numbers.
+/// otherwise plain text, one prompt a line. A first line that starts with `[` is taken for a JSON array, which would
+/// have to be held as a whole, and is refused at once (`invalid_request`). Ids may be texts or whole numbers.
 ///
-/// A line that is no valid JSON, lacks a field, has an unknown one, is longer than 16 MiB, is not UTF-8, or repeats a
-/// `custom_id` becomes an item with a failure that names FILE:LINE. A missing, unreadable or empty file, or a folder,
-/// is a failure at once.
+/// A line that is no valid JSON, lacks a field, has an unknown one, is longer than 16 MiB, is not UTF-8, repeats a
+/// `custom_id`, or is a JSON line among plain text becomes an item with a failure that names FILE:LINE. A missing,
+/// unreadable or empty file, or a folder, is a failure at once.
 std::variant<std::unique_ptr<source>, failure> open_source(const std::string& path);
 
 } // namespace modelforge::batch

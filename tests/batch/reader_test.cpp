@@ -77,8 +77,51 @@ TEST_CASE("reader takes plain text line by line, whatever ends the lines", "[bat
 TEST_CASE("reader tells the form by the first line that is not blank", "[batch][reader]") {
   CHECK(prompt_of(read_text("\n  {\"prompt\":\"a\"}\n")[0]) == "a");
   CHECK(prompt_of(read_text("\xEF\xBB\xBF{\"prompt\":\"a\"}")[0]) == "a");
-  auto text = read_text("what is {\n{\"prompt\":\"a\"}\n");
-  CHECK(prompt_of(text[1]) == "{\"prompt\":\"a\"}");
+  CHECK(prompt_of(read_text("what is {\n")[0]) == "what is {");
+}
+
+TEST_CASE("a JSON line among plain text is told, other braces are text", "[batch][reader]") {
+  for (auto* line : {R"({"prompt":"a"})", R"(  {"body":{}})", R"({"custom_id":"x","n":1})"}) {
+    auto items = read_text(std::string{"# prompts\n"} + line + "\nlast\n");
+    CAPTURE(line);
+    REQUIRE(items.size() == 3);
+    REQUIRE(problem_of(items[1]) != nullptr);
+    CHECK(problem_of(items[1])->code == errc::invalid_request);
+    CHECK(prompt_of(items[1]).ends_with(":2: this looks like JSON, but the file began as plain text"));
+    CHECK(items[1].custom_id == "line-2");
+    CHECK(prompt_of(items[2]) == "last");
+  }
+  for (std::string line : {R"({"a":1})", R"({"prompt":)", R"({"prompt"} is a set)", R"([{"prompt":"a"}])", "{}"}) {
+    auto items = read_text("text\n" + line + "\n");
+    CHECK(problem_of(items[1]) == nullptr);
+    CHECK(prompt_of(items[1]) == line);
+  }
+}
+
+TEST_CASE("a JSON array is refused as a whole, with the way to lines", "[batch][reader]") {
+  temporary_folder folder;
+  for (std::string content : {"[\n{\"prompt\":\"a\"}\n]\n", "\n  [{\"prompt\":\"a\"}]", "\xEF\xBB\xBF[]"})
+    for (auto* name : {"in.json", "it's one.json"}) {
+      auto path = folder.write(name, content);
+      auto opened = open_source(path);
+      CAPTURE(content, path);
+      REQUIRE(std::holds_alternative<failure>(opened));
+      auto& problem = std::get<failure>(opened);
+      CHECK(problem.code == errc::invalid_request);
+      CHECK(problem.message == path + " is a JSON array; a batch needs one JSON object a line");
+      auto word = name == std::string{"in.json"} ? path : "'" + (folder / "it'\\''s one.json") + "'";
+      CHECK(problem.suggestion == "turn it into lines with: jq -c '.[]' " + word);
+    }
+  auto long_one = open_source(folder.write("long", "[" + std::string(17u << 20, ' ') + "]"));
+  CHECK(std::holds_alternative<failure>(long_one));
+}
+
+TEST_CASE("a first line of nothing but very many blanks is told like any long one", "[batch][reader]") {
+  auto items = read_text(std::string(17u << 20, ' ') + "\nb\n");
+  REQUIRE(items.size() == 2);
+  REQUIRE(problem_of(items[0]) != nullptr);
+  CHECK(problem_of(items[0])->code == errc::too_large);
+  CHECK(prompt_of(items[1]) == "b");
 }
 
 TEST_CASE("reader takes short lines", "[batch][reader]") {

@@ -35,6 +35,8 @@ TEST_CASE("checks find what does not fit together", "[config]") {
   } cases[] = {
     // Addresses.
     {error, "base_url = \"api.example.org\"", 3, 12, "does not start with http:// or https://"},
+    {error, "base_url = \"FTP://h\"", 3, 12, "does not start with http:// or https://"},
+    {warning, "base_url = \"HTTP://example.org\"", 3, 12, "in clear"},
     {error, "base_url = \"https://\"", 3, 12, "has no valid host and port"},
     {error, "base_url = \"https://h:99999\"", 3, 12, "has no valid host and port"},
     {error, "base_url = \"https://h:x/\"", 3, 12, "has no valid host and port"},
@@ -56,6 +58,7 @@ TEST_CASE("checks find what does not fit together", "[config]") {
     {warning, "headers = { A = { env = \"NOT_THERE\" } }", 3, 17, "NOT_THERE is not set"},
     // Numbers that contradict each other.
     {error, "max_concurrent = 2\ninteractive_slots = 2", 4, 21, "leaves batches nothing"},
+    {error, "max_concurrent = 1\ninteractive_slots = 1", 4, 21, "leaves batches nothing"},
     {error, "retry = { base_wait = 61 }", 3, 23, "`base_wait` (61 s) is longer than `max_wait` (60 s)"},
     {error, "retry = { max_wait = 0.1 }", 3, 22, "`base_wait` (0.5 s) is longer than `max_wait` (0.1 s)"},
     {error, "rate_limit = { window = 0.1, window_guard = 0.1 }", 3, 45, "is not shorter than `window`"},
@@ -119,6 +122,8 @@ TEST_CASE("checks have nothing to say about what is fine", "[config]") {
   const std::string_view texts[] = {
     "[providers.x]\napi_key_env = \"A\"\n",
     "[providers.x]\nkind = \"ollama\"\n",
+    "[providers.x]\nbase_url = \"HTTPS://example.org/v1\"\napi_key_env = \"A\"\n",
+    "[providers.x]\nmax_concurrent = 1\napi_key_env = \"A\"\n",
     "[providers.x]\nkind = \"ollama\"\nbase_url = \"http://gpu.example.org:11434\"\n",
     "[providers.x]\nbase_url = \"http://[::1]:8080/v1\"\napi_key_env = \"A\"\n",
     "[providers.x]\nbase_url = \"http://localhost/v1\"\napi_key_env = \"A\"\n",
@@ -200,6 +205,12 @@ TEST_CASE("settings made by a program are checked by the same rules", "[config]"
   provider.name = "main";
   provider.keys = {{"key1", "A", ""}};
   CHECK(check(x, "code", env).empty());
+  provider.base_url = "HTTPS://Example.org/v1";
+  CHECK(check(x, "code", env).empty());
+  provider.headers = {{"a\x1b[31m", "b", ""}};
+  for (const auto& y : check(x, "code", env))
+    CHECK(y.message == R"(providers.main.headers."a\u001B[31m": a header cannot have this name)");
+  provider.headers.clear();
   provider.retry.max_attempts = 0;
   provider.deadline = -1s;
   provider.circuit_breaker.failure_share = std::numeric_limits<double>::quiet_NaN();

@@ -4,6 +4,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -131,6 +132,9 @@ TEST_CASE("loader says where a fault is and what would be right", "[config]") {
     {"max_attempts = 3\n", 1, 1, "unknown key", "belongs in [providers.NAME.retry]"},
     {"[node]\nlog = 1\n", 2, 1, "unknown key", "belongs at the top of the file"},
     {"[[providers.x.keys]]\napi_key_evn = \"A\"\n", 2, 1, "unknown key", "did you mean `api_key_env`?"},
+    {"[[providers.x.keys]]\nenv = \"KEY\"\n", 2, 1, "unknown key `env`", "did you mean `api_key_env`?"},
+    {"[[providers.x.keys]]\nfile = \"/f\"\n", 2, 1, "unknown key `file`", "did you mean `api_key_file`?"},
+    {"[providers.x]\nenv = \"KEY\"\n", 2, 1, "unknown key `env`", "did you mean `api_key_env`?"},
     {"[providers.\"a b\"]\n", 1, 13, "a provider cannot have this name", "letters, digits"},
     {"[providers.1a]\n", 1, 12, "a provider cannot have this name"},
     {"[providers]\nmax_concurrent = 3\n", 2, 1, "`max_concurrent` is an integer, not a table", "[providers."},
@@ -205,6 +209,62 @@ TEST_CASE("loader says where a fault is and what would be right", "[config]") {
     CHECK_THAT(errors[0].message, ContainsSubstring(std::string{message}));
     CHECK_THAT(errors[0].hint, ContainsSubstring(std::string{hint}));
   }
+}
+
+TEST_CASE("nothing from the file steers the terminal that shows its faults", "[config]") {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+    {R"("\u001b[31mx\nfoo" = 1)", R"(unknown key `\u001B[31mx\u000Afoo`)"},
+    {R"("a\u0000b" = 1)", R"(unknown key `a\u0000b`)"},
+    {R"("a\u007f\u009b" = 1)", R"(unknown key `a\u007F\u009B`)"},
+    {"'a\xc2\x9b' = 1", R"(unknown key `a\u009B`)"},
+    {R"([runtime."\u001b"])", R"(unknown key `\u001B`)"},
+    {R"(providers."\u001b" = 1)", R"(or `\u001B` inside of such a table)"},
+    {R"(providers."\u001b".x = 1)", R"(in [providers."\u001B"])"},
+    {R"(providers.x.headers."\u001b" = 1)", R"(header `\u001B` is an integer)"},
+    {R"(providers.x.headers."\u001b" = "a")", R"(a header cannot have this name)"},
+    {R"(providers.x.models = { "*" = {}, "\u001b" = {} })", "this pattern is never used"},
+    {R"(providers.x.api_key_file = "/no/\u001b")", R"(/no/\u001B)"},
+    {R"(log.level = "\u001b")", R"(has no value `\u001B`)"},
+    {"\"\\u001b\" = 1\n\"\\u001b\" = 2", "value already exists"},
+    {"log.level = 1 # \xc2\x9b", "log.level = 1 # ?\n"},
+    {"\"\xc3\xa9\" = 1", "unknown key `\xc3\xa9`"},
+  };
+  for (const auto& [text, message] : cases) {
+    auto shown = text_of(load(text));
+    CAPTURE(text, shown);
+    CHECK_THAT(shown, ContainsSubstring(std::string{message}));
+    CHECK(
+      std::none_of(shown.begin(), shown.end(), [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; }));
+    CHECK(shown.find("\xc2\x9b") == std::string::npos);
+  }
+}
+
+TEST_CASE("a scheme is taken in any case, and kept in small letters", "[config]") {
+  auto result = load("[providers.x]\nbase_url = \"HTTPS://Example.org/V1/\"\napi_key_env = \"KEY\"\n");
+  INFO(text_of(result));
+  REQUIRE(result.value);
+  CHECK(result.diagnostics.empty());
+  CHECK(result.value->providers[0].base_url == "https://Example.org/V1");
+}
+
+TEST_CASE("interactive_slots gives way to max_concurrent where it is left out", "[config]") {
+  const struct {
+    std::string_view text;
+    uint32_t slots;
+  } cases[] = {{"max_concurrent = 1", 0},
+               {"max_concurrent = 2", 1},
+               {"adaptive = true", 1},
+               {"max_concurrent = 1\ninteractive_slots = 0", 0},
+               {"max_concurrent = 3\ninteractive_slots = 2", 2}};
+  for (std::string name : {"x", "y-1"})
+    for (const auto& [text, slots] : cases) {
+      auto result = load("[providers." + name + "]\napi_key_env = \"KEY\"\n" + std::string{text} + '\n');
+      CAPTURE(text, text_of(result));
+      REQUIRE(result.value);
+      CHECK(result.diagnostics.empty());
+      CHECK(result.value->providers[0].interactive_slots == slots);
+      CHECK(load(to_toml(*result.value)).value == result.value);
+    }
 }
 
 TEST_CASE("loader reports ten faults in one go, in the file's order", "[config]") {
