@@ -1,6 +1,7 @@
 #include <modelforge/actors/batch_coordinator.hpp>
 
 #include "actors/support/mail.hpp"
+#include "batch/feed.hpp"
 #include "batch/gather.hpp"
 #include "batch/reader.hpp"
 #include "batch/writer.hpp"
@@ -14,7 +15,9 @@
 #include <algorithm>
 #include <deque>
 #include <random>
+#include <sys/stat.h>
 #include <unordered_map>
+#include <utility>
 
 namespace modelforge {
 
@@ -26,7 +29,7 @@ using result = std::variant<completion, failure>;
 struct batch_parts {
   provider_actor provider;
   batch_options options;
-  std::unique_ptr<batch::source> source;
+  std::unique_ptr<batch::source> source; ///< Null for an input that may keep its reader waiting: a feed reads it.
   std::unique_ptr<batch::sink> sink;
 };
 
@@ -35,6 +38,12 @@ constexpr auto full_queue_pause = 50ms;
 
 /// Gives observers news at most so often.
 constexpr auto progress_interval = 100ms;
+
+/// Results wait no longer than this in memory.
+constexpr auto flush_interval = 200ms;
+
+/// Items started in one go; then cancel and progress get their turn.
+constexpr int most_at_once = 256;
 
 /// Keeps a window of items in flight at one provider and writes what comes back in the order of the input.
 class batch_coordinator_state {
@@ -73,6 +82,10 @@ private:
     begin_ = self_->clock().now();
     reply_ = self_->make_response_promise<batch_report>();
     auto reply = reply_;
+    if (!parts_->source)
+      feed_ = std::make_unique<batch::feed>(
+        parts_->options.input,
+        [this, weak = caf::actor_cast<caf::weak_actor_ptr>(self_)] { post_if_alive(weak, [this] { fill(); }); });
     fill();
     return reply;
   }
@@ -81,30 +94,42 @@ private:
 
   /// Fills the window from the input, writes what is ready, and ends the batch when nothing is left.
   void fill() {
-    while (!stopped() && !at_end_ && gather_.may_start() && !pausing_)
-      start_next();
+    if (ended_)
+      return;
+    write_ready(); // first: it makes room in the span
+    for (int i = 0; !stopped() && !at_end_ && !pausing_ && gather_.may_start(); ++i) {
+      if (i == most_at_once) {
+        post(self_, [this] { fill(); });
+        break;
+      }
+      if (!start_next())
+        break;
+    }
     write_ready();
     tell_progress(false);
     if (gather_.in_flight() == 0 && (at_end_ || stopped()))
       end();
   }
 
-  void start_next() {
-    auto next = parts_->source->next();
-    if (auto* problem = std::get_if<failure>(&next)) {
+  /// Starts the next item. False: the input has none now.
+  bool start_next() {
+    auto next = feed_ ? feed_->try_next() : std::optional{parts_->source->next()};
+    if (!next)
+      return false;
+    if (auto* problem = std::get_if<failure>(&*next)) {
       stop(std::move(*problem));
-      return;
+      return false;
     }
-    auto& item = std::get<std::optional<batch::item>>(next);
+    auto& item = std::get<std::optional<batch::item>>(*next);
     if (!item) {
       at_end_ = true;
-      return;
+      return false;
     }
     auto index = gather_.start();
     if (auto* problem = std::get_if<failure>(&item->request)) {
       finish(index, std::move(item->custom_id), std::move(*problem));
       write_ready();
-      return;
+      return true;
     }
     auto& request = std::get<chat_request>(item->request);
     request.id = make_request_id(random_);
@@ -116,6 +141,7 @@ private:
     auto id = request.id;
     sent_.emplace(id, sent_item{index, std::move(item->custom_id), std::move(request)});
     send(id);
+    return true;
   }
 
   void send(request_id id) {
@@ -141,6 +167,8 @@ private:
       return;
     }
     report_.attempts += why.attempts.size();
+    if (why.code == errc::draining) // nobody is left to ask: the rest of the input stays unasked, not failed
+      stop(why);
     end_item(id, std::move(why));
   }
 
@@ -154,6 +182,8 @@ private:
 
   void finish(uint64_t index, std::string custom_id, result outcome) {
     ++(std::holds_alternative<completion>(outcome) ? report_.answered : report_.failed);
+    if (auto* why = std::get_if<failure>(&outcome); why && !report_.first_failure && why->code != errc::cancelled)
+      report_.first_failure = *why;
     gather_.finish(index, {std::move(custom_id), std::move(outcome)});
   }
 
@@ -180,12 +210,36 @@ private:
   }
 
   void write_ready() {
-    while (auto x = gather_.take()) {
-      if (report_.stopped_by)
-        continue; // nowhere to write to; keep the window moving until all is in
-      if (auto problem = parts_->sink->write(x->custom_id, x->outcome))
-        stop(std::move(*problem));
-    }
+    while (auto x = gather_.take())
+      if (!unwritable_) {
+        keep(parts_->sink->write(x->custom_id, x->outcome));
+        unflushed_ = true;
+      }
+    if (!unflushed_ || unwritable_ || flush_set_)
+      return;
+    if (self_->clock().now() - flushed_ >= flush_interval)
+      return flush();
+    flush_set_ = true;
+    self_->run_delayed(flush_interval, [this] {
+      flush_set_ = false;
+      flush();
+    });
+  }
+
+  void flush() {
+    if (ended_ || unwritable_)
+      return;
+    flushed_ = self_->clock().now();
+    unflushed_ = false;
+    keep(parts_->sink->flush());
+  }
+
+  /// Stops the batch if a result could not be kept: going on would pay for answers that are lost.
+  void keep(std::optional<failure> problem) {
+    if (!problem)
+      return;
+    unwritable_ = true;
+    stop(std::move(*problem));
   }
 
   // -- ending -------------------------------------------------------------------
@@ -199,11 +253,12 @@ private:
   }
 
   void cancel() {
-    if (!started_ || ended_)
+    if (ended_)
       return;
-    report_.cancelled = !at_end_ || gather_.in_flight() > 0;
+    report_.cancelled = true;
     withdraw();
-    fill();
+    if (started_)
+      fill();
   }
 
   void withdraw() {
@@ -215,9 +270,11 @@ private:
     if (ended_)
       return;
     ended_ = true;
-    auto problem = parts_->sink->finish();
+    feed_.reset();
+    auto problem = parts_->sink->finish(!stopped());
     if (problem && !report_.stopped_by)
       report_.stopped_by = std::move(problem);
+    report_.results = parts_->sink->place();
     report_.elapsed = self_->clock().now() - begin_;
     tell_progress(true);
     reply_.deliver(report_);
@@ -258,7 +315,18 @@ private:
   bool at_end_ = false;
   bool pausing_ = false;
   bool ended_ = false;
+  std::unique_ptr<batch::feed> feed_;
+  caf::actor_clock::time_point flushed_{};
+  bool unflushed_ = false;  ///< Something was written since the last flush.
+  bool flush_set_ = false;  ///< A flush is coming.
+  bool unwritable_ = false; ///< Results cannot be kept any more.
 };
+
+/// Whether a read can be relied on to return at once.
+bool is_regular_file(const std::string& path) {
+  struct stat info;
+  return path != "-" && (stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode));
+}
 
 } // namespace
 
@@ -267,10 +335,14 @@ std::variant<batch_coordinator_actor, failure> spawn_batch(caf::actor_system& sy
   auto parts = std::make_shared<batch_parts>();
   parts->provider = std::move(provider);
   parts->options = options;
-  auto source = batch::open_source(options.input);
-  if (auto* problem = std::get_if<failure>(&source))
+  if (auto problem = batch::refuse_same_file(options.input, options.output))
     return std::move(*problem);
-  parts->source = std::move(std::get<0>(source));
+  if (is_regular_file(options.input)) { // also one that is missing: it is refused at once
+    auto source = batch::open_source(options.input);
+    if (auto* problem = std::get_if<failure>(&source))
+      return std::move(*problem);
+    parts->source = std::move(std::get<0>(source));
+  }
   auto sink = batch::open_sink(options.output);
   if (auto* problem = std::get_if<failure>(&sink))
     return std::move(*problem);

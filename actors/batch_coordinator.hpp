@@ -22,10 +22,12 @@ struct batch_options {
 };
 
 /// Spawns the coordinator of one batch over one provider actor, with input and output open. A failure (`io_failed`)
-/// names the file that could not be opened.
+/// names the file that could not be opened. (Standard input and pipes are opened later, on a thread of their own, since
+/// they may keep their reader waiting; what is wrong with them is told by `batch_report::stopped_by`.)
 ///
 /// It runs on a thread of its own, since it reads and writes files, and ends when the batch has ended. One failing item
-/// stops nothing; a result that cannot be written stops the batch.
+/// stops nothing; a result that cannot be written, and a provider that takes nothing more, stop the batch. What was
+/// answered until then is kept: in OUTPUT, or in OUTPUT.part where OUTPUT holds an earlier result.
 std::variant<batch_coordinator_actor, failure> spawn_batch(caf::actor_system& system, provider_actor provider,
                                                            const batch_options& options);
 

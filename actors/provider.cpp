@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <random>
+#include <set>
 #include <unordered_map>
 
 namespace modelforge {
@@ -42,6 +43,21 @@ failure make_failure(errc code, std::string message, std::string suggestion = {}
   return x;
 }
 
+/// `from` + `length`, where a length without end stays one.
+time_point after(time_point from, std::chrono::nanoseconds length) {
+  return length < time_point::max() - from ? from + length : time_point::max();
+}
+
+/// Calls `f`. What it throws (a bug, or no memory) becomes this one request's failure instead of the actor's end.
+template <class T, class F>
+std::variant<T, failure> guarded(F f) {
+  try {
+    return f();
+  } catch (const std::exception& x) {
+    return make_failure(errc::internal, std::string{"an unexpected exception: "} + x.what(), "please report this");
+  }
+}
+
 /// What a person can do about a transfer that failed.
 std::string suggestion_for(const http::transfer_error& x) {
   switch (x.code) {
@@ -53,7 +69,7 @@ std::string suggestion_for(const http::transfer_error& x) {
       return "does base_url need http:// instead of https://, or a CA bundle (SSL_CERT_FILE)?";
     case errc::attempt_timeout:
       return x.phase <= http::phase::tls ? "raise timeouts.connect if the network is that slow"
-                                         : "raise timeouts.total, or ask for a shorter answer (max_tokens)";
+                                         : "raise timeouts.total (or timeouts.idle), or ask for a shorter answer";
     case errc::response_too_large:
       return "raise runtime.max_response_bytes if such answers are meant";
     default:
@@ -110,7 +126,7 @@ public:
   provider_actor::behavior_type make_behavior() {
     return {
       [this](chat_request& x) { return accept(x); },
-      [this](cancel_atom, request_id id) { give_up(id, errc::cancelled, "cancelled by the caller"); },
+      [this](cancel_atom, request_id id) { cancel(id); },
       [this](status_atom) { return status(); },
       [this](drain_atom, caf::timespan grace) { return drain(grace); },
     };
@@ -142,7 +158,7 @@ private:
                                     "name one, or set default_model for this provider"));
     if (x.deadline && x.deadline->count() <= 0)
       return refuse(x, make_failure(errc::deadline_exceeded, "its deadline had passed when the request arrived"));
-    auto encoded = parts_.dialect->encode(x);
+    auto encoded = guarded<wire::encoded_request>([&] { return parts_.dialect->encode(x); });
     if (auto* problem = std::get_if<failure>(&encoded))
       return refuse(x, std::move(*problem));
 
@@ -150,6 +166,9 @@ private:
     switch (admission_.offer(x.id, x.priority, request.body.size(), deadline_of(x, now))) {
       case admission::verdict::duplicate:
         return refuse(x, make_failure(errc::duplicate_request, "a request with this id is being answered already"));
+      case admission::verdict::too_large:
+        return refuse(x, make_failure(errc::too_large, "the request's " + std::to_string(request.body.size())
+                                                         + " bytes are more than runtime.max_queued_bytes allows"));
       case admission::verdict::full:
         return refuse(x, make_failure(errc::queue_full, std::to_string(parts_.runtime.max_queued)
                                                           + " requests are waiting already (runtime.max_queued)"));
@@ -167,9 +186,9 @@ private:
 
   std::optional<time_point> deadline_of(const chat_request& x, time_point now) const {
     if (x.deadline)
-      return now + *x.deadline;
+      return after(now, *x.deadline);
     if (x.priority == priority::interactive && parts_.settings.deadline.count() > 0)
-      return now + parts_.settings.deadline;
+      return after(now, parts_.settings.deadline);
     return {};
   }
 
@@ -182,8 +201,9 @@ private:
 
   // -- dispatching --------------------------------------------------------------
 
-  /// Sends whatever may be sent now, then sees to the timer.
+  /// Ends what is over, sends whatever may be sent now, then sees to the timer.
   void serve(time_point now) {
+    expire(now);
     while (auto id = admission_.next())
       dispatch(*id, now);
     arm();
@@ -201,6 +221,7 @@ private:
     out.headers.push_back({"x-modelforge-attempt", "1"});
     out.body = std::move(x.encoded.body);
     out.connect_timeout = parts_.settings.timeouts.connect;
+    out.idle_timeout = parts_.settings.timeouts.idle;
     out.total_timeout = parts_.settings.timeouts.total;
     out.max_response_bytes = parts_.runtime.max_response_bytes;
     // The callback holds the actor, so that it outlives its transfers; `this` is used inside the actor only.
@@ -248,7 +269,7 @@ private:
 
   std::variant<completion, failure> read(const http::response& answer) const {
     if (!answer.end.error)
-      return parts_.dialect->decode(answer.head, answer.body);
+      return guarded<completion>([&] { return parts_.dialect->decode(answer.head, answer.body); });
     auto& error = *answer.end.error;
     return make_failure(error.code, error.message, suggestion_for(error));
   }
@@ -288,19 +309,38 @@ private:
       end_drain();
   }
 
-  /// Ends a request that has no answer yet, wherever it stands.
-  void give_up(request_id id, errc code, std::string message) {
+  /// Ends a request that has no answer yet, wherever it stands. Nothing is sent in its place before `serve`.
+  void give_up(request_id id, errc code, std::string message, time_point now) {
     auto i = live_.find(id);
     if (i == live_.end())
       return;
-    auto now = self_->clock().now();
     if (i->second.transfer != 0)
       parts_.transport->cancel(i->second.transfer);
     fail(i, make_failure(code, std::move(message)), now);
+  }
+
+  void cancel(request_id id) {
+    auto now = self_->clock().now();
+    give_up(id, errc::cancelled, "cancelled by the caller", now);
     serve(now);
   }
 
   // -- time ---------------------------------------------------------------------
+
+  /// Ends what has passed its deadline, and all there is when a drain's grace period is over.
+  void expire(time_point now) {
+    for (auto id : admission_.expired(now)) {
+      auto& x = live_.at(id);
+      auto waited = std::chrono::duration<double>(now - x.accepted).count();
+      give_up(id, errc::deadline_exceeded,
+              "no answer within the request's deadline (" + std::to_string(waited).substr(0, 5) + " s, "
+                + (x.attempt == 0 ? "waiting for a free slot" : "waiting for the provider") + ")",
+              now);
+    }
+    if (draining_ && drain_end_ <= now)
+      for (auto id : admission_.all())
+        give_up(id, errc::cancelled, "the provider is shutting down and its grace period is over", now);
+  }
 
   /// Has the actor woken at or before the next deadline. A wake-up once set stays: there is another one only for an
   /// earlier deadline, so that a request costs no timer of its own.
@@ -308,27 +348,16 @@ private:
     auto next = admission_.earliest_deadline();
     if (!drains_.empty() && (!next || drain_end_ < *next))
       next = drain_end_;
-    if (!next || (wake_up_ && *wake_up_ <= *next))
+    if (!next || (!wake_ups_.empty() && *wake_ups_.begin() <= *next))
       return;
-    wake_up_ = next;
+    wake_ups_.insert(*next);
     run_at(self_, *next, [this] { on_time(); });
   }
 
   void on_time() {
     auto now = self_->clock().now();
-    if (wake_up_ && *wake_up_ <= now)
-      wake_up_.reset();
-    for (auto id : admission_.expired(now)) {
-      auto& x = live_.at(id);
-      auto waited = std::chrono::duration<double>(now - x.accepted).count();
-      give_up(id, errc::deadline_exceeded,
-              "no answer within the request's deadline (" + std::to_string(waited).substr(0, 5) + " s, "
-                + (x.attempt == 0 ? "waiting for a free slot" : "waiting for the provider") + ")");
-    }
-    if (draining_ && drain_end_ <= now)
-      for (auto id : admission_.all())
-        give_up(id, errc::cancelled, "the provider is shutting down and its grace period is over");
-    arm();
+    wake_ups_.erase(wake_ups_.begin(), wake_ups_.upper_bound(now));
+    serve(now);
   }
 
   // -- status and shutdown ------------------------------------------------------
@@ -350,7 +379,7 @@ private:
   }
 
   caf::result<void> drain(caf::timespan grace) {
-    auto until = self_->clock().now() + grace;
+    auto until = after(self_->clock().now(), grace);
     drain_end_ = draining_ ? std::min(drain_end_, until) : until;
     draining_ = true;
     if (live_.empty())
@@ -373,7 +402,7 @@ private:
   std::mt19937_64 random_;
   live_map live_;
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
-  std::optional<time_point> wake_up_; ///< The earliest wake-up that is set.
+  std::set<time_point> wake_ups_; ///< Those that are set and have not come.
   bool draining_ = false;
   time_point drain_end_{};
   std::vector<caf::typed_response_promise<void>> drains_;
@@ -401,6 +430,8 @@ std::optional<failure> add_configured_headers(const provider_settings& x, std::v
 
 std::variant<provider_parts, failure> prepare(const provider_settings& x) {
   provider_parts parts;
+  if (x.interactive_slots >= x.max_concurrent) // batch items would wait for ever
+    return make_failure(errc::configuration, "interactive_slots must be less than max_concurrent");
   parts.settings = x;
   parts.dialect = wire::find_dialect(name_of(x.kind));
   if (parts.dialect == nullptr)

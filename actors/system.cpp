@@ -42,9 +42,12 @@ failure failure_of(const caf::error& x) {
   } else if (x == caf::sec::request_timeout) {
     result.code = errc::deadline_exceeded;
     result.message = "no answer within the time the caller allowed";
+  } else if (x == caf::sec::request_receiver_down) {
+    result.code = errc::draining;
+    result.message = "the actor that was asked has ended";
   } else {
-    result.code = errc::cancelled;
-    result.message = "the actor that had the request has ended (" + to_string(x) + ")";
+    result.code = errc::outcome_unknown;
+    result.message = "the actor that had the request ended before it answered (" + to_string(x) + ")";
   }
   return result;
 }

@@ -57,5 +57,8 @@ int main() {
         status = 0;
       },
       [](const caf::error& error) { std::fprintf(stderr, "%s\n", to_string(failure_of(error)).c_str()); });
+
+  // Nothing is in flight here. In general: an exit message stops what still runs, so that the system need not wait.
+  caf::anon_send_exit(provider, caf::exit_reason::user_shutdown);
   return status;
 }

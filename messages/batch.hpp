@@ -35,7 +35,9 @@ struct batch_report {
   uint64_t output_tokens = 0;
   bool cancelled = false; ///< Ended before the input did.
   std::chrono::nanoseconds elapsed{0};
-  std::optional<failure> stopped_by; ///< Why it could not go on, e.g. a full disk.
+  std::optional<failure> stopped_by;    ///< Why it could not go on, e.g. a full disk.
+  std::optional<failure> first_failure; ///< Of the items, in the order of their ends.
+  std::string results;                  ///< Where they are: OUTPUT, OUTPUT.part or "standard output".
 
   friend bool operator==(const batch_report&, const batch_report&) = default;
 };
@@ -53,7 +55,8 @@ bool inspect(Inspector& f, batch_report& x) {
   return f.object(x).fields(f.field("answered", x.answered), f.field("failed", x.failed),
                             f.field("attempts", x.attempts), f.field("input_tokens", x.input_tokens),
                             f.field("output_tokens", x.output_tokens), f.field("cancelled", x.cancelled),
-                            f.field("elapsed", x.elapsed), f.field("stopped_by", x.stopped_by));
+                            f.field("elapsed", x.elapsed), f.field("stopped_by", x.stopped_by),
+                            f.field("first_failure", x.first_failure), f.field("results", x.results));
 }
 
 } // namespace modelforge

@@ -54,15 +54,19 @@ void post(const Handle& to, F f) {
   tell_from_outside(caf::actor_cast<caf::actor>(to), caf::make_action(std::move(f)));
 }
 
+/// Runs `f` inside an actor, from any thread, if the actor is still there.
+template <class F>
+void post_if_alive(const caf::weak_actor_ptr& to, F f) {
+  if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(to))
+    post(strong, std::move(f));
+}
+
 /// Runs `f` inside `self` at `when`, if the actor is still there. Unlike CAF's own delayed calls this does not keep the
 /// actor alive until then.
 template <class Self, class F>
 void run_at(Self* self, caf::actor_clock::time_point when, F f) {
   auto weak = caf::actor_cast<caf::weak_actor_ptr>(self);
-  self->clock().schedule(when, caf::make_action([weak, f = std::move(f)] {
-                           if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(weak))
-                             post(strong, f);
-                         }));
+  self->clock().schedule(when, caf::make_action([weak, f = std::move(f)] { post_if_alive(weak, f); }));
 }
 
 } // namespace modelforge

@@ -212,7 +212,8 @@ public:
       return line_failure(errc::io_failed, path_ + " is empty: it holds no line that is not blank");
     auto start = line_.find_first_not_of(" \t\r"); // none: more than 16 MiB of blanks
     auto first = start != line_.npos ? line_[start] : '\0';
-    if (first == '[') {
+    auto next = start != line_.npos ? line_.find_first_not_of(" \t\r", start + 1) : line_.npos;
+    if (first == '[' && (next == line_.npos || std::string_view{"{[\"]"}.find(line_[next]) != std::string_view::npos)) {
       auto problem = refuse(path_ + " is a JSON array; a batch needs one JSON object a line");
       problem.suggestion = "turn it into lines with: jq -c '.[]'" + (is_file_ ? ' ' + shell_word(path_) : "");
       return problem;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <cstdio>
@@ -63,11 +64,18 @@ bool write_all(int fd, std::string_view bytes) {
   return true;
 }
 
+/// What is written until it gets its final name.
+struct part_file {
+  std::string path;      ///< Empty: the final file itself is written.
+  file lock;             ///< A second descriptor of the same opening: keeps the lock while the first one is closed.
+  bool replaces = false; ///< Whether there was a file under the final name when this was opened.
+};
+
 class line_sink : public sink {
 public:
-  /// `part` is the file that is written, empty where that is the final one already.
-  line_sink(file output, std::string path, std::string part)
-    : output_(std::move(output)), path_(std::move(path)), part_(std::move(part)) {
+  line_sink(file output, std::string path, part_file part)
+    : output_(std::move(output)), path_(std::move(path)), part_(std::move(part)),
+      place_(part_.path.empty() ? path_ : part_.path) {
     buffer_.reserve(2 * buffer_size);
   }
 
@@ -85,17 +93,24 @@ public:
     return problem_;
   }
 
-  std::optional<failure> finish() override {
+  std::optional<failure> finish(bool complete) override {
     if (flush())
       return problem_;
-    if (!part_.empty() && ::fdatasync(output_.get()) != 0)
-      problem_ = io_failure("cannot write to", part_);
+    auto& part = part_.path;
+    auto rename = !part.empty() && (complete || !part_.replaces);
+    if (!part.empty() && ::fdatasync(output_.get()) != 0)
+      problem_ = io_failure("cannot write to", part);
     else if (!output_.close())
       problem_ = io_failure("cannot close", path_);
-    else if (!part_.empty() && std::rename(part_.c_str(), path_.c_str()) != 0)
-      problem_ = io_failure("cannot rename " + part_ + " to", path_);
+    else if (rename && std::rename(part.c_str(), path_.c_str()) != 0)
+      problem_ = io_failure("cannot rename " + part + " to", path_);
+    else if (rename)
+      place_ = path_;
+    part_.lock.close(); // not before the rename: until then the part is this run's
     return problem_;
   }
+
+  std::string place() const override { return place_; }
 
 private:
   void append(const std::string& custom_id, const std::variant<completion, failure>& result) {
@@ -134,17 +149,18 @@ private:
 
   file output_;
   std::string path_;
-  std::string part_;
+  part_file part_;
+  std::string place_;
   std::string buffer_;
   uint64_t count_ = 0;
   std::optional<failure> problem_; ///< The first one: from then on nothing is written.
 };
 
-std::variant<std::unique_ptr<sink>, failure> make_sink(int fd, std::string path, std::string part) {
+std::variant<std::unique_ptr<sink>, failure> make_sink(int fd, std::string path) {
   file output{fd};
   if (fd < 0)
-    return io_failure("cannot open", part.empty() ? path : part);
-  return std::make_unique<line_sink>(std::move(output), std::move(path), std::move(part));
+    return io_failure("cannot open", path);
+  return std::make_unique<line_sink>(std::move(output), std::move(path), part_file{});
 }
 
 std::variant<std::unique_ptr<sink>, failure> open_standard_output() {
@@ -154,7 +170,64 @@ std::variant<std::unique_ptr<sink>, failure> open_standard_output() {
     fd = -1;
     errno = EBADF;
   }
-  return make_sink(fd, "standard output", {});
+  return make_sink(fd, "standard output");
+}
+
+/// The file that a path leads to, so that a link stays a link; the path itself where there is none.
+std::string real_path(const std::string& path) {
+  std::error_code ignored;
+  auto real = std::filesystem::canonical(path, ignored).string();
+  return real.empty() ? path : real;
+}
+
+std::string part_of(const std::string& real) {
+  return real + ".part";
+}
+
+bool same_file(const struct stat& x, const struct stat& y) {
+  return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/// Opens a part for this run alone, with what an earlier run left still in it.
+std::variant<file, failure> open_part(const std::string& part) {
+  for (;;) {
+    file output{::open(part.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666)};
+    if (output.get() < 0)
+      return io_failure("cannot open", part);
+    if (::flock(output.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK)
+        return output; // a file system without locks is no reason to refuse to work
+      failure x;
+      x.code = errc::io_failed;
+      x.message = "another run is writing " + part;
+      x.suggestion = "wait for it, or write to another file";
+      return x;
+    }
+    // Between the two calls another run may have given the file its final name; then it is not ours to write to.
+    struct stat mine {
+    }, named{};
+    if (::fstat(output.get(), &mine) == 0 && ::stat(part.c_str(), &named) == 0 && same_file(mine, named))
+      return output;
+  }
+}
+
+std::variant<std::unique_ptr<sink>, failure> open_regular(const std::string& path) {
+  auto real = real_path(path);
+  part_file part{part_of(real), {}, false};
+  auto opened = open_part(part.path);
+  if (auto* problem = std::get_if<failure>(&opened))
+    return std::move(*problem);
+  auto& output = std::get<file>(opened);
+  if (::ftruncate(output.get(), 0) != 0)
+    return io_failure("cannot write to", part.path);
+  part.lock = file{::fcntl(output.get(), F_DUPFD_CLOEXEC, 3)};
+  if (part.lock.get() < 0)
+    return io_failure("cannot open", part.path);
+  struct stat is {}; // looked at under the lock: a run before may have made it only now
+  part.replaces = ::stat(real.c_str(), &is) == 0;
+  if (part.replaces)
+    (void)!::fchmod(output.get(), is.st_mode & 07777); // what replaces a private file is private; else as created
+  return std::make_unique<line_sink>(std::move(output), std::move(real), std::move(part));
 }
 
 } // namespace
@@ -169,16 +242,28 @@ std::variant<std::unique_ptr<sink>, failure> open_sink(const std::string& path) 
     return io_failure("cannot write to", path);
   }
   if (there && !S_ISREG(is.st_mode))
-    return make_sink(::open(path.c_str(), O_WRONLY | O_CLOEXEC), path, {});
-  std::error_code ignored;
-  auto real = there ? std::filesystem::canonical(path, ignored).string() : path; // a link stays a link
-  if (real.empty())
-    real = path;
-  auto part = real + ".part";
-  auto fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd >= 0 && there)
-    (void)!::fchmod(fd, is.st_mode & 07777); // what replaces a private file is private; where not ours, as created
-  return make_sink(fd, std::move(real), std::move(part));
+    return make_sink(::open(path.c_str(), O_WRONLY | O_CLOEXEC), path);
+  return open_regular(path);
+}
+
+std::optional<failure> refuse_same_file(const std::string& input, const std::string& output) {
+  struct stat from {
+  }, to{};
+  if (input == "-" || output == "-" || ::stat(input.c_str(), &from) != 0 || !S_ISREG(from.st_mode))
+    return {};
+  failure x;
+  x.code = errc::io_failed;
+  x.suggestion = "write the results to another file";
+  if (::stat(output.c_str(), &to) == 0 && same_file(from, to)) {
+    x.message = "the input " + input + " and the output " + output + " are the same file";
+    return x;
+  }
+  auto part = part_of(real_path(output));
+  if (::stat(part.c_str(), &to) == 0 && same_file(from, to)) {
+    x.message = "the input " + input + " is the file " + part + ", in which the results for " + output + " gather";
+    return x;
+  }
+  return {};
 }
 
 } // namespace modelforge::batch

@@ -25,17 +25,28 @@ public:
   /// Hands on what is buffered, e.g. when a reader waits at the other end of a pipe.
   virtual std::optional<failure> flush() { return {}; }
 
-  /// Makes what was written visible under its final name. Called once, after the last `write`.
-  virtual std::optional<failure> finish() = 0;
+  /// Makes what was written visible under its final name; but not where it is incomplete (the batch was cancelled or
+  /// stopped) and there was a file of that name before: a part never replaces a whole. Called once, after the last
+  /// `write`.
+  virtual std::optional<failure> finish(bool complete) = 0;
+
+  /// Where the results are, for people: a path, or "standard output".
+  virtual std::string place() const = 0;
 };
 
 /// Opens an output file; "-" is standard output. Lines are OpenAI batch results:
 /// `{"id", "custom_id", "response": {"status_code", "request_id", "body"}, "error"}`.
 /// A failure that the provider answered with (HTTP 400 and above) has a `response` with that status and `{"error"}` as
 /// its body, and a null `error`, as in OpenAI's error files; any other failure has a null `response` and an `error`
-/// with `code` and `message`. A regular file is written as PATH.part and renamed by `finish`, so PATH is always a whole
-/// result; without `finish` PATH.part stays, for people to look at, until the next run starts it anew. What is no
-/// regular file (a pipe, a device) is written in place. Errors of write, sync, close and rename are all reported.
+/// with `code` and `message`. A regular file is written as PATH.part and renamed by `finish`, so a PATH that was there
+/// is a whole result before and after; where it is not renamed PATH.part stays, for people to look at, until the next
+/// run starts it anew. While one run writes PATH.part others are refused. What is no regular file (a pipe, a device) is
+/// written in place. Errors of write, sync, close and rename are all reported.
 std::variant<std::unique_ptr<sink>, failure> open_sink(const std::string& path);
+
+/// Refuses (`io_failed`) to write results over the very file that is read: `output`, or the PATH.part it is written as,
+/// is `input`, be it under another name. "-" and what is no regular file never count. To be asked before `open_sink`,
+/// which empties PATH.part.
+std::optional<failure> refuse_same_file(const std::string& input, const std::string& output);
 
 } // namespace modelforge::batch

@@ -5,6 +5,8 @@ namespace modelforge {
 admission::verdict admission::offer(request_id id, priority rank, uint64_t bytes, std::optional<time_point> deadline) {
   if (live_.contains(id))
     return verdict::duplicate;
+  if (bytes > limits_.max_queued_bytes)
+    return verdict::too_large;
   if (queued() >= limits_.max_queued)
     return verdict::full;
   if (queued_bytes_ + bytes > limits_.max_queued_bytes)

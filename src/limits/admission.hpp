@@ -27,11 +27,11 @@ public:
     uint64_t max_queued_bytes = 256u << 20;
   };
 
-  enum class verdict : uint8_t { queued, duplicate, full, full_bytes };
+  enum class verdict : uint8_t { queued, duplicate, too_large, full, full_bytes };
 
   explicit admission(const limits& x) : limits_(x) {}
 
-  /// Queues a request of `bytes` bytes. Anything but `queued` leaves no trace.
+  /// Queues a request of `bytes` bytes. Anything but `queued` leaves no trace; `too_large` will never change.
   verdict offer(request_id id, priority rank, uint64_t bytes, std::optional<time_point> deadline);
 
   /// Takes a slot for the request that is next in line; empty when there is none or no slot it may use.

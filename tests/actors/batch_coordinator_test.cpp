@@ -29,11 +29,19 @@ struct provider_log {
   std::atomic<int> peak{0};
   std::atomic<int> requests{0};
   std::atomic<int> cancels{0};
-  int expected = 0; ///< Requests in all: with the last one, everything held is answered.
+  int release_at = 0; ///< With this request the first one, held back until then, is answered, too.
+  int expected = 0;   ///< Requests in all: with the last one, everything held is answered.
   std::promise<void> third_arrived;
 };
 
-enum class manners { answers_at_once, answers_in_random_order, refuses_every_other, never_answers };
+enum class manners {
+  answers_at_once,
+  answers_in_random_order,
+  holds_back_the_first,
+  refuses_every_other,
+  never_answers,
+  drains_after_ten,
+};
 
 struct dummy_state {
   std::vector<std::pair<caf::typed_response_promise<completion>, chat_request>> held;
@@ -81,7 +89,18 @@ provider_actor::behavior_type dummy(provider_actor::pointer self, manners how, p
       auto count = ++log->requests;
       if (count == 3)
         log->third_arrived.set_value();
-      if (how == manners::never_answers) {
+      if (how == manners::drains_after_ten && count > 10) {
+        --log->in_flight;
+        reply.deliver(error(errc::draining));
+        return reply;
+      }
+      if (how == manners::holds_back_the_first && count == 1) {
+        state->held.emplace_back(reply, x);
+      } else if (how == manners::holds_back_the_first && !state->held.empty() && count == log->release_at) {
+        settle(reply, x);
+        settle(state->held[0].first, state->held[0].second);
+        state->held.clear();
+      } else if (how == manners::never_answers) {
         state->waiting.emplace(x.id, reply);
       } else if (how == manners::answers_in_random_order) {
         state->held.emplace_back(reply, x);
@@ -265,4 +284,38 @@ TEST_CASE_METHOD(batch_test, "observers see the last figures, and that they are 
   CHECK(x.failed == 4);
   CHECK(x.total == 40);
   caf::anon_send_exit(observer, caf::exit_reason::user_shutdown);
+}
+
+TEST_CASE_METHOD(batch_test, "a slow first item stops the reading, and the batch goes on when it ends", "[actors]") {
+  log.release_at = 1000 + 4 * 5; // the last request before the span is full
+  auto outcome = run(manners::holds_back_the_first, prompts(3000));
+  auto& report = std::get<batch_report>(outcome);
+  CHECK(report.answered == 2700);
+  CHECK(report.failed == 300);
+  CHECK(lines().size() == 3000);
+}
+
+TEST_CASE_METHOD(batch_test, "a provider that shuts down stops the batch instead of failing its items", "[actors]") {
+  auto outcome = run(manners::drains_after_ten, prompts(2000));
+  auto& report = std::get<batch_report>(outcome);
+  REQUIRE(report.stopped_by);
+  CHECK(report.stopped_by->code == errc::draining);
+  CHECK(report.answered + report.failed < 20);
+  CHECK(lines().size() == report.answered + report.failed);
+}
+
+TEST_CASE_METHOD(batch_test, "a batch that was cancelled before it ran sends nothing", "[actors]") {
+  auto outcome = run(manners::answers_at_once, prompts(20),
+                     [](batch_coordinator_actor coordinator) { tell_from_outside(coordinator, cancel_atom_v); });
+  CHECK(std::get<batch_report>(outcome).cancelled);
+  CHECK(log.requests == 0);
+}
+
+TEST_CASE_METHOD(batch_test, "an earlier result survives a batch that does not end", "[actors]") {
+  auto options = prompts(20);
+  folder.write("out.jsonl", "earlier\n");
+  auto outcome = run(manners::answers_at_once, options,
+                     [](batch_coordinator_actor coordinator) { tell_from_outside(coordinator, cancel_atom_v); });
+  CHECK(folder.read("out.jsonl") == "earlier\n");
+  CHECK(std::get<batch_report>(outcome).results == folder.path("out.jsonl.part"));
 }

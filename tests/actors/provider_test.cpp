@@ -264,6 +264,66 @@ TEST_CASE_METHOD(provider_test, "a provider keeps one timer, however many reques
   CHECK(timers() == 0);
 }
 
+TEST_CASE_METHOD(provider_test, "short deadlines beside a long one leave no timers behind", "[actors]") {
+  auto provider = spawn();
+  ask_chat(provider, question(1));
+  for (uint64_t i = 2; i < 200; ++i) {
+    auto x = question(i);
+    x.deadline = 100ms;
+    auto answer = ask_chat(provider, std::move(x));
+    say(1, "x");
+    REQUIRE(answer->value);
+    advance(150ms);
+  }
+  CHECK(timers() <= 2);
+}
+
+TEST_CASE_METHOD(provider_test, "requests that expire together are not sent one after the other", "[actors]") {
+  settings.max_concurrent = 1;
+  settings.interactive_slots = 0;
+  auto provider = spawn();
+  std::vector<std::shared_ptr<test::outcome<completion>>> answers;
+  for (uint64_t i = 1; i <= 20; ++i) {
+    auto x = question(i);
+    x.deadline = 1s;
+    answers.push_back(ask_chat(provider, std::move(x)));
+  }
+  SECTION("at their deadline") {
+    advance(1s);
+    CHECK(answers.back()->error->code == errc::deadline_exceeded);
+  }
+  SECTION("at the end of a drain's grace period") {
+    tell(provider, drain_atom_v, caf::timespan{500ms});
+    advance(500ms);
+    CHECK(answers.back()->error->code == errc::cancelled);
+  }
+  for (auto& x : answers)
+    CHECK(x->error);
+  CHECK(answers.back()->error->attempts.empty());
+  CHECK(http->sent_bodies.size() == 1);
+}
+
+TEST_CASE_METHOD(provider_test, "a request that can never be queued is refused as too large", "[actors]") {
+  runtime.max_queued_bytes = 1000;
+  auto refused = ask_chat(spawn(), question(1, std::string(2000, 'x')));
+  CHECK(refused->error->code == errc::too_large);
+  CHECK(refused->error->message.find("max_queued_bytes") != std::string::npos);
+}
+
+TEST_CASE_METHOD(provider_test, "times without end are no error", "[actors]") {
+  auto provider = spawn();
+  auto x = question(1);
+  x.deadline = std::chrono::nanoseconds::max();
+  auto answer = ask_chat(provider, std::move(x));
+  auto drained = ask_void(provider, drain_atom_v, caf::timespan::max());
+  advance(1h);
+  CHECK(answer->pending());
+  CHECK(drained->pending());
+  say(0, "late");
+  CHECK(answer->value);
+  CHECK(drained->value);
+}
+
 TEST_CASE_METHOD(provider_test, "a provider that cannot work is not spawned", "[actors]") {
   auto problem = [&] { return std::get<failure>(spawn_provider(system(), settings, runtime, http)); };
   SECTION("for want of its key") {
@@ -273,6 +333,10 @@ TEST_CASE_METHOD(provider_test, "a provider that cannot work is not spawned", "[
   SECTION("for want of a header's value") {
     settings.headers.push_back({"x-team", "", "MODELFORGE_TEST_HEADER_THAT_IS_NOT_SET"});
     CHECK(problem().message.find("MODELFORGE_TEST_HEADER_THAT_IS_NOT_SET") != std::string::npos);
+  }
+  SECTION("because batch items could never be sent") {
+    settings.max_concurrent = settings.interactive_slots = 1;
+    CHECK(problem().message.find("interactive_slots") != std::string::npos);
   }
   SECTION("for want of an address") {
     settings.kind = provider_kind::openai_compatible;

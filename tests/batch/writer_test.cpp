@@ -80,7 +80,7 @@ TEST_CASE("writer writes OpenAI's result lines", "[batch][writer]") {
   CHECK_FALSE(to->write("row \"2\"", failed(errc::rate_limited, 429)));
   CHECK_FALSE(to->write("row-3", failed(errc::deadline_exceeded, 0)));
   CHECK_FALSE(to->write("row-4", failed(errc::invalid_response, 200))); // must not look like a success
-  CHECK_FALSE(to->finish());
+  CHECK_FALSE(to->finish(true));
   auto lines = lines_of(temporary_folder::read(path));
   REQUIRE(lines.size() == 4);
   CHECK(lines[0]["id"] == "batch_req_1");
@@ -107,7 +107,7 @@ TEST_CASE("a result has its name only when it is whole", "[batch][writer]") {
   CHECK_FALSE(to->flush());
   CHECK(temporary_folder::read(path) == "old");
   CHECK(lines_of(temporary_folder::read(path + ".part")).size() == 1);
-  CHECK_FALSE(to->finish());
+  CHECK_FALSE(to->finish(true));
   CHECK(lines_of(temporary_folder::read(path)).size() == 1);
   CHECK_FALSE(std::filesystem::exists(path + ".part"));
   struct stat is {};
@@ -127,13 +127,116 @@ TEST_CASE("without finish the old result stays, and what came is kept beside it"
   CHECK(lines_of(temporary_folder::read(path + ".part")).size() == 1);
 }
 
+TEST_CASE("an incomplete result takes its name only where no other has it", "[batch][writer]") {
+  temporary_folder folder;
+  for (bool there : {false, true}) {
+    auto path = there ? folder.write("out", "old") : folder / "new";
+    auto to = open(path);
+    CHECK(to->place() == path + ".part");
+    CHECK_FALSE(to->write("a", answered("b")));
+    CHECK_FALSE(to->finish(false));
+    CAPTURE(path);
+    CHECK(to->place() == (there ? path + ".part" : path));
+    CHECK(lines_of(temporary_folder::read(to->place())).size() == 1);
+    CHECK(std::filesystem::exists(path + ".part") == there);
+  }
+  CHECK(temporary_folder::read(folder / "out") == "old");
+  auto again = open(folder / "out"); // starts the part anew
+  CHECK_FALSE(again->write("c", answered("d")));
+  CHECK_FALSE(again->finish(true));
+  CHECK(again->place() == folder / "out");
+  CHECK(lines_of(temporary_folder::read(folder / "out")).at(0)["custom_id"] == "c");
+}
+
+TEST_CASE("results that go nowhere else are in place from the start", "[batch][writer]") {
+  auto device = open("/dev/null");
+  CHECK(device->place() == "/dev/null");
+  CHECK_FALSE(device->finish(false));
+  CHECK(open("-")->place() == "standard output");
+}
+
+TEST_CASE("a second run into the same file is refused and spoils nothing", "[batch][writer]") {
+  temporary_folder folder;
+  auto path = folder / "out";
+  auto refused = [&] {
+    auto opened = open_sink(path);
+    auto* problem = std::get_if<failure>(&opened);
+    return problem != nullptr && problem->code == errc::io_failed
+           && problem->message == "another run is writing " + path + ".part";
+  };
+  {
+    auto first = open(path);
+    CHECK_FALSE(first->write("a", answered("b")));
+    CHECK_FALSE(first->flush());
+    CHECK(refused());
+    CHECK(lines_of(temporary_folder::read(path + ".part")).size() == 1);
+    CHECK_FALSE(first->finish(true));
+    CHECK(lines_of(temporary_folder::read(path)).size() == 1);
+    auto next = open(path); // finished is finished, even while the first one lives
+    CHECK(refused());
+  }
+  CHECK_FALSE(refused());
+}
+
+TEST_CASE("of runs that start and finish at the same time each result is whole", "[batch][writer]") {
+  temporary_folder folder;
+  auto path = folder / "out";
+  std::vector<std::thread> runs;
+  for (int i = 0; i < 4; ++i)
+    runs.emplace_back([&] {
+      for (int j = 0; j < 200; ++j)
+        if (auto opened = open_sink(path); auto* to = std::get_if<0>(&opened)) {
+          (void)(*to)->write("a", answered("b"));
+          (void)(*to)->finish(true);
+        }
+    });
+  std::vector<std::size_t> seen;
+  for (int i = 0; i < 200; ++i)
+    if (auto text = temporary_folder::read(path); std::filesystem::exists(path) && !text.empty())
+      seen.push_back(lines_of(text).size());
+  for (auto& run : runs)
+    run.join();
+  CHECK(std::all_of(seen.begin(), seen.end(), [](auto n) { return n == 1; }));
+  CHECK(lines_of(temporary_folder::read(path)).size() == 1);
+}
+
+TEST_CASE("results are never written over the input", "[batch][writer]") {
+  temporary_folder folder;
+  auto in = folder.write("in", "x");
+  auto other = folder.write("other", "y");
+  std::filesystem::create_symlink(in, folder / "link");
+  std::filesystem::create_hard_link(in, folder / "twin");
+  for (auto& out : {in, folder / "./in", folder / "link", folder / "twin"}) {
+    auto problem = refuse_same_file(in, out);
+    CAPTURE(out);
+    REQUIRE(problem);
+    CHECK(problem->code == errc::io_failed);
+    CHECK(problem->message == "the input " + in + " and the output " + out + " are the same file");
+  }
+  auto part = folder.write("other.part", "z");
+  std::filesystem::create_symlink(other, folder / "to-other");
+  for (auto& out : {other, folder / "to-other"}) {
+    auto problem = refuse_same_file(part, out);
+    REQUIRE(problem);
+    CHECK(problem->message
+          == "the input " + part + " is the file " + part + ", in which the results for " + out + " gather");
+  }
+  CHECK_FALSE(refuse_same_file(in, other));
+  CHECK_FALSE(refuse_same_file(in, folder / "new"));
+  CHECK_FALSE(refuse_same_file(folder / "missing", folder / "missing"));
+  CHECK_FALSE(refuse_same_file("-", "-"));
+  CHECK_FALSE(refuse_same_file("-", in));
+  CHECK_FALSE(refuse_same_file(in, "-"));
+  CHECK_FALSE(refuse_same_file("/dev/null", "/dev/null"));
+}
+
 TEST_CASE("a link to a result stays a link", "[batch][writer]") {
   temporary_folder folder;
   auto path = folder.write("real", "old");
   std::filesystem::create_symlink(path, folder / "link");
   auto to = open(folder / "link");
   CHECK_FALSE(to->write("a", answered("b")));
-  CHECK_FALSE(to->finish());
+  CHECK_FALSE(to->finish(true));
   CHECK(std::filesystem::is_symlink(folder / "link"));
   CHECK(lines_of(temporary_folder::read(path)).size() == 1);
 }
@@ -151,14 +254,14 @@ TEST_CASE("what cannot be opened for writing is a failure at once", "[batch][wri
 TEST_CASE("a full disk is reported, by small writes at the end and by large ones at once", "[batch][writer]") {
   auto small = open("/dev/full");
   CHECK_FALSE(small->write("a", answered("b")));
-  auto problem = small->finish();
+  auto problem = small->finish(true);
   REQUIRE(problem);
   CHECK(problem->code == errc::io_failed);
   CHECK(problem->message == "cannot write to /dev/full: No space left on device");
   auto large = open("/dev/full");
   CHECK(large->write("a", answered(std::string(100'000, 'x'))));
   CHECK(large->write("b", answered("y"))); // and stays reported
-  CHECK(large->finish());
+  CHECK(large->finish(true));
   CHECK(std::filesystem::is_character_file("/dev/full"));
 }
 
@@ -168,7 +271,7 @@ TEST_CASE("a rename that fails is reported", "[batch][writer]") {
   auto to = open(path);
   CHECK_FALSE(to->write("a", answered("b")));
   std::filesystem::create_directory(path);
-  auto problem = to->finish();
+  auto problem = to->finish(true);
   REQUIRE(problem);
   CHECK(problem->message.starts_with("cannot rename " + path + ".part to " + path));
 }
@@ -224,7 +327,7 @@ TEST_CASE("a slow pipe that does not block gets every byte", "[batch][writer]") 
     auto to = std::get<0>(open_sink("-"));
     for (int i = 0; i < 100; ++i)
       fine = fine && !to->write(std::to_string(i), answered(std::string(10'000, 'x')));
-    fine = fine && !to->finish();
+    fine = fine && !to->finish(true);
   }
   reader.join();
   CHECK(fine);
@@ -241,7 +344,7 @@ TEST_CASE("writer holds back no more than 64 KiB", "[batch][writer]") {
     REQUIRE_FALSE(to->write("a", answered("b")));
     written.push_back(std::filesystem::file_size(folder / "out.part"));
   }
-  CHECK_FALSE(to->finish());
+  CHECK_FALSE(to->finish(true));
   auto line = std::filesystem::file_size(folder / "out") / written.size();
   for (std::size_t i = 0; i < written.size(); ++i)
     REQUIRE(line * (i + 1) <= written[i] + 66'000);

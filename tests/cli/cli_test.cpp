@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 // The program as its user meets it: what it prints, on which stream, with which exit code, and how fast.
@@ -250,6 +252,7 @@ TEST_CASE_METHOD(cli_test, "wrong arguments end with exit code 2 and point to th
     CHECK(x.exit_code == 2);
     CHECK(contains(x.err, "--help"));
   }
+  CHECK(contains(run({"chta"}).err, "no command \"chta\""));
   auto unknown = run({"chat", "-c", configure("http://127.0.0.1:1"), "-p", "other", "x"});
   CHECK(unknown.exit_code == 2);
   CHECK(contains(unknown.err, "configured: test"));
@@ -349,19 +352,52 @@ TEST_CASE_METHOD(cli_test, "Ctrl-C keeps what is done and ends with 130", "[cli]
   CHECK(x.elapsed < 15s);
 }
 
+TEST_CASE_METHOD(cli_test, "Ctrl-C works while standard input keeps the batch waiting", "[cli]") {
+  auto fifo = folder.path("fifo");
+  REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
+  auto held = open(fifo.c_str(), O_RDWR | O_CLOEXEC); // a writer that never writes more than this
+  REQUIRE(write(held, "one prompt\n", 11) == 11);
+  misbehaving_server server{always(http_answer(200, good_answer))};
+  auto options = command({"batch", "-c", configure(server.url("")), fifo, "-o", folder.path("out.jsonl")});
+  options.interrupt_after_line = 1;
+  auto x = test::run_process(options);
+  close(held);
+  INFO(x.err);
+  CHECK(x.exit_code == 130);
+  CHECK(contains(x.err, "1 answered"));
+  CHECK(contains(folder.read("out.jsonl"), "\"fine\""));
+  CHECK(x.elapsed < 15s);
+}
+
+TEST_CASE_METHOD(cli_test, "a batch never overwrites its own input", "[cli]") {
+  auto path = folder.write("same.txt", "a prompt\n");
+  auto x = run({"batch", "--simulate", path, "-o", path});
+  CHECK(x.exit_code == 2);
+  CHECK(folder.read("same.txt") == "a prompt\n");
+}
+
+TEST_CASE_METHOD(cli_test, "the summary of a batch says why its first item failed", "[cli]") {
+  misbehaving_server server{
+    always(http_answer(401, R"({"error":{"message":"No such key","code":"invalid_api_key"}})"))};
+  auto x =
+    run({"batch", "-c", configure(server.url("")), folder.write("in.txt", "a\nb\n"), "-o", folder.path("out.jsonl")});
+  CHECK(x.exit_code == 1);
+  CHECK(contains(x.err, "2 failed"));
+  CHECK(contains(x.err, "No such key"));
+}
+
 TEST_CASE_METHOD(cli_test, "the quick commands are quick", "[cli]") {
   auto config = configure("http://127.0.0.1:1");
   for (auto& arguments :
        std::vector<std::vector<std::string>>{{"--version"}, {"--help"}, {"config", "check", "-c", config}}) {
-    std::vector<std::chrono::duration<double>> times;
+    auto least = std::chrono::duration<double>::max();
     for (int i = 0; i < 9; ++i) {
       auto x = run(arguments);
       REQUIRE(x.exit_code == 0);
-      times.push_back(x.elapsed);
+      least = std::min(least, x.cpu); // they wait for nothing, and this machine may be busy
     }
-    std::sort(times.begin(), times.end());
     if (!sanitized)
-      CHECK(times[2] < 20ms); // of nine: this machine may be busy
+      CHECK(least < 20ms);
   }
 }
 

@@ -105,7 +105,7 @@ inline batch_progress sample_progress() {
 }
 
 inline batch_report sample_report() {
-  return {1, 2, 5, 100, 200, true, std::chrono::seconds{9}, sample_failure()};
+  return {1, 2, 5, 100, 200, true, std::chrono::seconds{9}, sample_failure(), sample_failure(), "out.jsonl"};
 }
 
 inline provider_status sample_status() {

@@ -15,6 +15,9 @@ namespace {
 
 /// Removes chunked framing; nothing until the last chunk is there. `size` becomes what it took.
 std::optional<std::string> dechunk(std::string_view text, std::size_t& size) {
+  auto newest = text.substr(text.size() - std::min<std::size_t>(text.size(), 1 << 17)); // more than one read brings
+  if (newest.find("0\r\n\r\n") == newest.npos)
+    return std::nullopt; // not complete: do not go through all of it for each piece
   std::string body;
   for (std::size_t at = 0;;) {
     auto line = text.find("\r\n", at);

@@ -68,19 +68,20 @@ std::string grouped(uint64_t x) {
   return text;
 }
 
-void summarize(const batch_report& x, const std::string& output) {
+void summarize(const batch_report& x) {
   auto items = x.answered + x.failed;
   auto seconds = std::max(1e-9, std::chrono::duration<double>(x.elapsed).count());
   std::fprintf(stderr, "%s requests: %s answered, %s failed, in %.1f s (%.1f/s)\n", grouped(items).c_str(),
                grouped(x.answered).c_str(), grouped(x.failed).c_str(), seconds, static_cast<double>(items) / seconds);
+  if (x.first_failure)
+    std::fprintf(stderr, "the first failure: %s\n", to_string(*x.first_failure).c_str());
   std::fprintf(stderr, "tokens: %s in, %s out; HTTP attempts: %s; results: %s\n", grouped(x.input_tokens).c_str(),
-               grouped(x.output_tokens).c_str(), grouped(x.attempts).c_str(),
-               output == "-" ? "standard output" : output.c_str());
+               grouped(x.output_tokens).c_str(), grouped(x.attempts).c_str(), x.results.c_str());
 }
 
 int exit_code(const batch_report& x) {
   if (x.stopped_by)
-    return exit_failed;
+    return x.answered + x.failed == 0 ? exit_usage : exit_failed;
   if (x.cancelled)
     return exit_interrupted;
   return x.failed == 0 ? exit_ok : exit_failed;
@@ -91,7 +92,7 @@ int exit_code(const batch_report& x) {
 int batch(const batch_command_options& x) {
   waiter waiter;
   shared_progress progress; // outlives the actors, which write to it
-  auto session = session::start(x.target, [&](provider_settings& provider) {
+  auto session = session::start(x.target, false, [&](provider_settings& provider) {
     if (x.max_concurrent) // what the command line says counts: so many batch items in flight
       provider.max_concurrent = *x.max_concurrent + provider.interactive_slots;
   });
@@ -148,7 +149,7 @@ int batch(const batch_command_options& x) {
   if (report.stopped_by)
     complain(to_string(*report.stopped_by));
   if (!x.quiet)
-    summarize(report, x.output);
+    summarize(report);
   return exit_code(report);
 }
 

@@ -46,6 +46,12 @@ chat_request make_request(const chat_options& x, std::string prompt) {
   return request;
 }
 
+/// Removes what a terminal would take as commands.
+std::string for_terminal(std::string text) {
+  std::erase_if(text, [](char c) { return (c >= 0 && c < ' ' && c != '\n' && c != '\t') || c == 0x7f; });
+  return text;
+}
+
 /// Prints the answer; what is about the answer goes to standard error.
 int show(const chat_options& x, const completion& answer) {
   for (auto& warning : answer.warnings)
@@ -55,6 +61,8 @@ int show(const chat_options& x, const completion& answer) {
   std::string text = answer.text.empty() ? answer.refusal : answer.text;
   for (auto& call : answer.tool_calls)
     text += (text.empty() ? "" : "\n") + call.name + "(" + call.arguments + ")";
+  if (isatty(STDOUT_FILENO))
+    text = for_terminal(std::move(text));
   if (!print(text + "\n"))
     return exit_failed;
   if (answer.finish_reason == finish_reason::length)
@@ -77,7 +85,7 @@ int chat(const chat_options& x) {
     return exit_usage;
   waiter waiter;
   std::optional<std::variant<completion, failure>> outcome; // set once, before `wake`; outlives the actors
-  auto session = session::start(x.target);
+  auto session = session::start(x.target, true);
   if (!session)
     return exit_usage;
 

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -165,6 +166,11 @@ struct command_line {
     }
   }
 
+  bool knows(const std::string& command) {
+    auto all = app.get_subcommands([](CLI::App*) { return true; });
+    return std::any_of(all.begin(), all.end(), [&](auto* x) { return x->check_name(command); });
+  }
+
   int run() {
     if (*chat_command)
       return cli::chat(chat);
@@ -195,7 +201,14 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& x) {
     if (x.get_exit_code() == 0) // --help, --version
       return line.app.exit(x) == 0 && std::fflush(stdout) == 0 ? exit_ok : exit_failed;
-    complain(x.what());
+    if (argc < 2) {
+      std::fputs(line.app.help().c_str(), stderr);
+      return exit_usage;
+    }
+    if (argv[1][0] != '-' && !line.knows(argv[1]))
+      complain("there is no command \"" + std::string{argv[1]} + "\"");
+    else
+      complain(x.what());
     std::fputs("Try `modelforge --help`, or `modelforge COMMAND --help`.\n", stderr);
     return exit_usage;
   }

@@ -13,7 +13,8 @@ namespace {
 
 constexpr auto bar_interval = 100ms;
 constexpr auto line_interval = 2s;
-constexpr std::size_t bar_cells = 24;
+constexpr std::size_t most_cells = 24; ///< Of the bar; the figures beside it matter more.
+constexpr std::size_t fewest_cells = 5;
 
 std::size_t terminal_width() {
   winsize size{};
@@ -60,9 +61,11 @@ std::string progress_text(const batch_progress& x, std::optional<uint64_t> expec
 std::string progress_bar(const batch_progress& x, std::optional<uint64_t> expected, std::size_t width) {
   auto total = x.total ? x.total : expected;
   auto text = progress_text(x, expected);
-  if (total && *total > 0) {
-    auto filled = std::min<std::size_t>(bar_cells, (x.answered + x.failed) * bar_cells / *total);
-    text = "[" + std::string(filled, '#') + std::string(bar_cells - filled, '.') + "] " + text;
+  constexpr std::size_t frame = 3; // brackets and a blank
+  auto cells = text.size() + frame < width ? std::min(most_cells, width - text.size() - frame) : 0;
+  if (total && *total > 0 && cells >= fewest_cells) {
+    auto filled = std::min<std::size_t>(cells, (x.answered + x.failed) * cells / *total);
+    text = "[" + std::string(filled, '#') + std::string(cells - filled, '.') + "] " + text;
   }
   if (text.size() > width)
     text.resize(width);

@@ -13,7 +13,8 @@ namespace modelforge::cli {
 /// `expected` is the number of items where it is known beforehand.
 std::string progress_text(const batch_progress& x, std::optional<uint64_t> expected);
 
-/// Renders the same for a terminal of `width` columns, with a bar before it; never longer than `width`.
+/// Renders the same for a terminal of `width` columns, with a bar before it as far as there is room; never longer than
+/// `width`.
 std::string progress_bar(const batch_progress& x, std::optional<uint64_t> expected, std::size_t width);
 
 /// Renders minutes and seconds: "0:06", "12:34", "1:02:03".

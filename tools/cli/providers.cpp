@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <vector>
 
 namespace modelforge::cli {
@@ -31,6 +32,9 @@ std::string trouble_of(const provider_settings& x) {
     if (auto* problem = std::get_if<std::string>(&found))
       return *problem;
   }
+  for (auto& header : x.headers)
+    if (!header.env.empty() && std::getenv(header.env.c_str()) == nullptr)
+      return "the environment variable " + header.env + " is not set (header " + header.name + ")";
   return {};
 }
 

@@ -2,12 +2,13 @@
 
 #include "tools/cli/output.hpp"
 #include "tools/simulator/simulator.hpp"
+#include "wire/dialect.hpp"
 
 #include <caf/send.hpp>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -61,8 +62,12 @@ waiter::event waiter::wait(std::chrono::milliseconds most) {
 namespace {
 
 std::optional<provider_settings> choose(const settings& all, const std::string& name) {
-  if (name.empty())
+  if (name.empty()) { // the first one that this version can speak to
+    for (auto& x : all.providers)
+      if (wire::find_dialect(name_of(x.kind)) != nullptr)
+        return x;
     return all.providers.front();
+  }
   std::string known;
   for (auto& x : all.providers) {
     if (x.name == name)
@@ -94,10 +99,13 @@ provider_settings simulated_provider(const std::string& url) {
 
 session::session() = default;
 
-std::unique_ptr<session> session::start(const target_options& x, const std::function<void(provider_settings&)>& adapt) {
+std::unique_ptr<session> session::start(const target_options& x, bool needs_model,
+                                        const std::function<void(provider_settings&)>& adapt) {
   std::unique_ptr<session> result{new session};
   runtime_settings runtime;
   if (x.simulate) {
+    if (!x.config.empty() || !x.provider.empty())
+      std::fputs("modelforge: warning: --simulate asks the simulated provider; -c and -p have no effect\n", stderr);
     try {
       result->simulator_ = std::make_unique<simulator::server>(simulated_pace());
     } catch (const std::exception& error) {
@@ -114,6 +122,10 @@ std::unique_ptr<session> session::start(const target_options& x, const std::func
       return nullptr;
     result->settings_ = std::move(*chosen);
     runtime = all->runtime;
+  }
+  if (needs_model && x.model.empty() && result->settings_.default_model.empty()) {
+    complain("no model: add -m NAME, or set default_model for provider " + result->settings_.name);
+    return nullptr;
   }
   if (adapt)
     adapt(result->settings_);

@@ -48,8 +48,9 @@ private:
 /// One running provider: its settings, actor system and transport; with `--simulate` its simulator as well.
 class session {
 public:
-  /// Starts what `x` asks for. On failure prints why and returns null. `adapt` may change the provider's settings.
-  static std::unique_ptr<session> start(const target_options& x,
+  /// Starts what `x` asks for. On failure prints why and returns null. `needs_model`: every request will be sent to the
+  /// model that `x` or the settings name, so there must be one. `adapt` may change the provider's settings.
+  static std::unique_ptr<session> start(const target_options& x, bool needs_model,
                                         const std::function<void(provider_settings&)>& adapt = {});
 
   ~session();
