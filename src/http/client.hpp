@@ -29,8 +29,8 @@ struct request {
   std::chrono::nanoseconds idle_timeout{0};       ///< Between bytes of the body; does not run while we pause it.
   std::chrono::nanoseconds total_timeout{0};      ///< From `fetch`/`open` to the end, pauses included.
   uint64_t max_response_bytes = 64u << 20;        ///< Of the decoded body.
-  bool http2 = true;       ///< Allow HTTP/2 on https. Streams say false: libcurl buffers 32 MiB per paused h2 stream.
-  bool compression = true; ///< Offer encodings and decode them. Streams say false.
+  bool http2 = true;                              ///< Allow HTTP/2 on https; of `fetch` only.
+  bool compression = true;                        ///< Offer encodings and decode them. Streams say false.
 };
 
 /// How far a transfer had come when it failed.

@@ -218,7 +218,7 @@ int transport::loop::wait_milliseconds() const {
   for (auto& x : multis_) {
     next = std::min(next, x->due);
     if (x->handle && x->active == 0)
-      next = std::min(next, x->last_used + options_.max_idle_time);
+      next = std::min(next, x->retired() ? steady::time_point{} : x->last_used + options_.max_idle_time);
   }
   if (next == steady::time_point::max())
     return -1;
@@ -372,10 +372,11 @@ void transport::loop::begin(transfer& x) {
     x.forget = {at.forget.data(), nullptr};
     curl_easy_setopt(x.easy.get(), CURLOPT_RESOLVE, stale ? &x.forget : nullptr);
   }
-  auto& in = open_multi(choose_multi(x));
+  auto& in = choose_multi(x);
   x.now.in = &in;
   decide_reuse(x);
   ++in.active;
+  in.begun += in.only != nullptr;
   in.touched = true;
   limit_connections(in);
   if (auto code = curl_multi_add_handle(in.handle.get(), x.easy.get()); code != CURLM_OK)
@@ -383,28 +384,32 @@ void transport::loop::begin(transfer& x) {
 }
 
 multi& transport::loop::choose_multi(const transfer& x) {
+  auto& at = *x.now.at;
+  auto shares = x.may_share();
+  auto most = shares ? std::min(at.most_sharing, options_.transfers_per_multi) : options_.transfers_per_multi;
   multi* with_room = nullptr;
   for (auto& m : multis_) {
-    if (m->active >= options_.transfers_per_multi)
+    if (!m->handle || m->active >= most || m->retired() || (m->only != nullptr && m->only != &at))
       continue;
-    auto& pool = x.now.at->pool(m->index);
-    if (pool.idle > pool.claims || (x.asked.http2 && pool.http2 > 0))
+    if (shares) {
+      if (m->only == &at)
+        return *m;
+      continue;
+    }
+    auto& pool = at.pool(m->index);
+    if (pool.idle > pool.claims)
       return *m;
-    if (with_room == nullptr)
+    // not to a handle of sharing ones: a new HTTP/1.1 connection there has libcurl believe that the origin cannot share
+    if (with_room == nullptr && m->only == nullptr)
       with_room = m.get();
   }
-  if (with_room != nullptr)
-    return *with_room;
-  auto made = std::make_unique<multi>();
-  made->owner = this;
-  made->index = multis_.size();
-  return *multis_.emplace_back(std::move(made));
+  return with_room != nullptr ? *with_room : open_multi(shares ? &at : nullptr);
 }
 
 void transport::loop::decide_reuse(transfer& x) {
   auto& at = *x.now.at;
   auto& pool = at.pool(x.now.in->index);
-  auto may_share = at.secure && x.asked.http2 && at.speaks_http2.value_or(true);
+  auto may_share = x.may_share();
   x.now.claimed = !may_share && pool.idle > pool.claims;
   pool.claims += x.now.claimed;
   auto fresh = !may_share && !x.now.claimed && !proxied_; // a proxy's connections serve several origins
@@ -450,7 +455,7 @@ void transport::loop::fail_waiting(origin& at, const transfer_error& why) {
 
 void transport::loop::arm(transfer& x) {
   auto next = x.deadline();
-  if (next == steady::time_point::max())
+  if (next == steady::time_point::max() || x.now.ending)
     return;
   if (x.now.armed != steady::time_point{}) {
     if (x.now.armed <= next)
@@ -509,8 +514,9 @@ void transport::loop::finish(transfer& x, std::optional<transfer_error> error) {
   transfer_end end{.error = std::move(error),
                    .times = {since_start(x.now.connected), since_start(x.now.first_byte), since_start(ended)},
                    .reused_connection = x.now.begun && !x.now.opened_socket};
+  x.now.ending = true; // libcurl may still call back while it lets go of the transfer
   if (x.now.armed != steady::time_point{})
-    timers_.erase({x.now.armed, &x});
+    timers_.erase({std::exchange(x.now.armed, {}), &x});
   if (x.now.waiting)
     count_.waiting.fetch_sub(1, std::memory_order_relaxed);
   if (x.now.paused)

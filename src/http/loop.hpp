@@ -27,14 +27,27 @@ struct free_share {
 };
 
 /// One of libcurl's multi handles. It exists while it has transfers or connections worth keeping.
+///
+/// Those for transfers that may share a connection (HTTP/2) serve one origin each and are kept to about one connection
+/// each: left alone, libcurl opens too many, and a server that has had enough of a connection (GOAWAY) loses the
+/// requests behind its last one. So nothing new goes to a handle whose connection is full, and one that has carried
+/// many requests is retired: it is closed, with its connections, as soon as its last transfer has ended.
 struct multi {
+  /// Sharing transfers before it is retired. Servers close a connection after so many requests (nginx: 1000); what was
+  /// sent meanwhile is lost, as we cannot tell that the server ignored it, so that it is not repeated.
+  static constexpr std::size_t most_begun = 900;
+
   transport::loop* owner = nullptr;
   std::size_t index = 0;
   std::unique_ptr<CURLM, free_multi> handle;
+  origin* only = nullptr;                             ///< Of sharing transfers; empty: of any others.
+  std::size_t begun = 0;                              ///< Sharing transfers since the handle was made.
   std::size_t active = 0;                             ///< Transfers that it has.
   steady::time_point due = steady::time_point::max(); ///< When libcurl wants to be called next.
   steady::time_point last_used{};
   bool touched = false; ///< Transfers may have ended since we last asked.
+
+  bool retired() const { return begun >= most_begun; }
 };
 
 /// What the loop knows of a file descriptor of libcurl's.
@@ -121,6 +134,7 @@ private:
   /// Starts a transfer, or has it wait for its host's address.
   void begin(transfer& x);
   multi& choose_multi(const transfer& x);
+  multi& open_multi(origin* only);
 
   /// Decides whether the transfer looks for a kept connection; libcurl's own search takes long among many.
   void decide_reuse(transfer& x);
@@ -142,9 +156,9 @@ private:
 
   // -- multi handles and sockets ------------------------------------------------------
 
-  multi& open_multi(multi& x);
   void limit_connections(multi& x);
   void run_due();
+  void close_multi(multi& x);
   void close_unused_multis();
   void handle_event(int fd, uint32_t events);
   watched& at(int fd);

@@ -2,6 +2,7 @@
 
 #include "http/client.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -34,7 +35,17 @@ struct origin {
   transfer* resolver = nullptr;       ///< The one transfer that may resolve the host now.
   std::deque<transfer_id> waiting;    ///< For `resolver`, in order; ended ones are skipped.
   std::vector<connection_pool> pools; ///< By the index of the multi handle.
-  std::size_t users = 0;              ///< Transfers and sockets that point here.
+  std::size_t users = 0;              ///< Transfers, sockets and multi handles that point here.
+
+  /// Sharing transfers in one multi handle at a time, so that they need one connection only. Servers allow 100 or 128
+  /// in most cases, and libcurl, too, stops at 100. Lowered where a server turns out to allow less.
+  std::size_t most_sharing = 80;
+
+  /// One handle with so many sharing transfers had to open a second connection: its server allows less.
+  void lower_most_sharing(std::size_t active) {
+    if (active <= most_sharing) // else they are from before, and say nothing about what holds now
+      most_sharing = std::max<std::size_t>(8, std::min(most_sharing / 2, active - 1));
+  }
 
   connection_pool& pool(std::size_t multi) {
     if (multi >= pools.size())

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 /// The part of the loop that libcurl calls: its sockets, timers and bytes.
@@ -18,15 +19,23 @@ constexpr std::chrono::seconds address_lifetime{60};
 
 } // namespace
 
-multi& transport::loop::open_multi(multi& x) {
-  if (x.handle)
-    return x;
+multi& transport::loop::open_multi(origin* only) {
+  auto unused = std::find_if(multis_.begin(), multis_.end(), [](auto& x) { return !x->handle; });
+  if (unused == multis_.end()) {
+    unused = multis_.insert(unused, std::make_unique<multi>());
+    (*unused)->owner = this;
+    (*unused)->index = multis_.size() - 1;
+  }
+  auto& x = **unused;
   x.handle.reset(curl_multi_init());
+  x.only = only;
   auto set = [&x](CURLMoption option, auto value) { curl_multi_setopt(x.handle.get(), option, value); };
   set(CURLMOPT_SOCKETFUNCTION, &loop::on_socket);
   set(CURLMOPT_SOCKETDATA, &x);
   set(CURLMOPT_TIMERFUNCTION, &loop::on_timer);
   set(CURLMOPT_TIMERDATA, &x);
+  if (only != nullptr)
+    ++only->users;
   count_.multis.fetch_add(1, std::memory_order_relaxed);
   return x;
 }
@@ -37,8 +46,8 @@ void transport::loop::limit_connections(multi& x) {
 }
 
 void transport::loop::run_due() {
+  auto now = steady::now();
   for (auto& x : multis_) {
-    auto now = steady::now();
     while (x->due <= now) {
       x->due = steady::time_point::max();
       x->touched = true;
@@ -50,13 +59,24 @@ void transport::loop::run_due() {
   }
 }
 
+void transport::loop::close_multi(multi& x) {
+  x.handle.reset();
+  x.due = steady::time_point::max();
+  x.begun = 0;
+  if (auto* only = std::exchange(x.only, nullptr); only != nullptr)
+    --only->users;
+  count_.multis.fetch_sub(1, std::memory_order_relaxed);
+}
+
 void transport::loop::close_unused_multis() {
-  for (auto& x : multis_)
-    if (x->handle && x->active == 0 && steady::now() - x->last_used >= options_.max_idle_time) {
-      x->handle.reset(); // closes what is too old to be used again; libcurl itself would wait for the next transfer
-      x->due = steady::time_point::max();
-      count_.multis.fetch_sub(1, std::memory_order_relaxed);
-    }
+  auto now = steady::now();
+  for (auto& x : multis_) {
+    if (!x->handle || x->active > 0)
+      continue;
+    // closes what is too old to be used again; libcurl itself would wait for the next transfer
+    if (x->retired() || now - x->last_used >= options_.max_idle_time)
+      close_multi(*x);
+  }
 }
 
 void transport::loop::handle_event(int fd, uint32_t events) {
@@ -66,12 +86,13 @@ void transport::loop::handle_event(int fd, uint32_t events) {
     return;
   }
   auto& x = at(fd);
-  if (x.wanted == 0) { // an idle connection that the server closed, or a paused one with data
-    set_idle(x, false);
-    watch(fd, x, 0);
-    return;
-  }
   constexpr uint32_t trouble = EPOLLERR | EPOLLHUP;
+  if (x.wanted == 0) {
+    if ((events & (EPOLLIN | trouble)) == 0)
+      return watch(fd, x, EPOLLIN); // an idle connection can always be written to
+    set_idle(x, false);             // one that the server closed, or a paused one with data
+    return watch(fd, x, 0);
+  }
   int action = 0;
   if ((x.wanted & EPOLLIN) != 0 && (events & (EPOLLIN | trouble)) != 0)
     action |= CURL_CSELECT_IN;
@@ -146,6 +167,8 @@ curl_socket_t transport::loop::on_open(void* user, curlsocktype, curl_sockaddr* 
   }
   x.now.opened_socket = true;
   self.drop_claim(x);
+  if (auto& in = *x.now.in; in.only != nullptr && in.only->pool(in.index).http2 > 0)
+    in.only->lower_most_sharing(in.active);
   if (x.now.at->resolver == &x) {
     x.now.at->fresh_until = steady::now() + address_lifetime;
     self.give_up_resolving(x);

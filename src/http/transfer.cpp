@@ -15,6 +15,9 @@ constexpr std::size_t max_head_bytes = 256u << 10;
 /// A body up to this size is taken as sent as soon as its sending starts; larger ones are followed.
 constexpr std::size_t sent_at_once = 8u << 10;
 
+/// Room for the headers of most answers.
+constexpr std::size_t usual_headers = 16;
+
 std::string_view trim(std::string_view x) {
   auto begin = x.find_first_not_of(" \t\r\n");
   if (begin == std::string_view::npos)
@@ -22,11 +25,14 @@ std::string_view trim(std::string_view x) {
   return x.substr(begin, x.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
 std::string lower(std::string_view x) {
   std::string result{x};
   for (auto& c : result)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
+    c = lower(c);
   return result;
 }
 
@@ -38,7 +44,10 @@ uint16_t status_of(std::string_view line) {
 }
 
 bool has_header(const request& x, std::string_view name) {
-  return std::any_of(x.headers.begin(), x.headers.end(), [&](auto& h) { return lower(h.name) == name; });
+  return std::any_of(x.headers.begin(), x.headers.end(), [&](auto& h) {
+    return std::equal(h.name.begin(), h.name.end(), name.begin(), name.end(),
+                      [](char a, char b) { return lower(a) == b; });
+  });
 }
 
 } // namespace
@@ -69,6 +78,10 @@ curl_slist* header_lines::list() {
   for (std::size_t i = 0; i < nodes_.size(); ++i)
     nodes_[i] = {text_.data() + starts_[i], i + 1 < nodes_.size() ? &nodes_[i + 1] : nullptr};
   return nodes_.empty() ? nullptr : nodes_.data();
+}
+
+bool transfer::may_share() const {
+  return now.at->secure && asked.http2 && now.at->speaks_http2.value_or(true);
 }
 
 bool transfer::request_written() const {
@@ -134,7 +147,9 @@ verdict transfer::take_line(std::string_view line) {
   now.last_byte = steady::now();
   if (!now.in_head) {
     now.in_head = true;
-    now.head = {.status = status_of(line), .headers = {}};
+    now.head.status = status_of(line);
+    now.head.headers.clear();
+    now.head.headers.reserve(usual_headers);
     if (now.head.status >= 200)
       now.first_byte = now.last_byte;
   } else if (auto text = trim(line); text.empty()) {

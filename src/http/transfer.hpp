@@ -70,6 +70,7 @@ struct transfer {
     bool repeated = false; ///< libcurl tried to send it a second time.
     bool out_of_files = false;
     bool paused = false;
+    bool ending = false;  ///< Its end is being worked out; nothing may be begun for it any more.
     bool in_head = false; ///< Between a status line and the empty line behind its headers.
     bool head_given = false;
     bool any_byte = false;
@@ -81,6 +82,9 @@ struct transfer {
   curl_slist forget{}; ///< A list of one: see `origin::forget`.
   std::unique_ptr<CURL, free_easy> easy;
   char error_text[CURL_ERROR_SIZE] = {};
+
+  /// It may use a connection together with others (HTTP/2), for all that is known.
+  bool may_share() const;
 
   /// The whole request was handed to the system; in doubt true.
   bool request_written() const;

@@ -39,6 +39,7 @@ transfer_id transport::fetch(request x, std::function<void(response)> done) {
 }
 
 transfer_id transport::open(request x, std::shared_ptr<receiver> to) {
+  x.http2 = false;
   return loop_->submit(std::move(x), std::move(to), loop_->initial_credit());
 }
 

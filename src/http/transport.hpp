@@ -56,7 +56,10 @@ public:
   transport& operator=(const transport&) = delete;
 
   transfer_id fetch(request x, std::function<void(response)> done) override;
+
+  /// Always over HTTP/1.1, whatever `x.http2` says: libcurl buffers up to 32 MiB for each paused HTTP/2 stream.
   transfer_id open(request x, std::shared_ptr<receiver> to) override;
+
   void grant(transfer_id id, std::size_t bytes) override;
   void cancel(transfer_id id) override;
 
