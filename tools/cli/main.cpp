@@ -45,7 +45,7 @@ client at http://HOST:PORT/v1. Answers depend on the seed and the prompt alone.)
 
 void add_target(CLI::App& app, target_options& x) {
   app.add_option("-c,--config", x.config, "Configuration file")->type_name("FILE");
-  app.add_option("-p,--provider", x.provider, "Provider to ask; default: the first one configured")->type_name("NAME");
+  app.add_option("-p,--provider", x.provider, "Provider to ask; default: the first usable one")->type_name("NAME");
   app.add_option("-m,--model", x.model, "Model; default: the provider's default_model")->type_name("NAME");
   app.add_flag("--simulate", x.simulate, "Answer from a simulated provider; needs no key and no configuration");
 }
@@ -120,7 +120,7 @@ struct command_line {
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 1e6));
     batch_command->add_flag("-q,--quiet", batch.quiet, "Show neither progress nor summary");
-    batch_command->add_option("INPUT", batch.input, "Prompts; - is standard input")->required();
+    batch_command->add_option("INPUT", batch.input, "Prompts; - is standard input")->type_name("FILE")->required();
     batch_command->add_option("-o,--output", batch.output, "Results; - is standard output")
       ->type_name("FILE")
       ->required();
