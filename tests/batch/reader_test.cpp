@@ -1,6 +1,6 @@
 #include "batch/reader.hpp"
 
-#include "tests/batch/temporary_folder.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -109,7 +109,7 @@ TEST_CASE("a JSON array is refused as a whole, with the way to lines", "[batch][
       auto& problem = std::get<failure>(opened);
       CHECK(problem.code == errc::invalid_request);
       CHECK(problem.message == path + " is a JSON array; a batch needs one JSON object a line");
-      auto word = name == std::string{"in.json"} ? path : "'" + (folder / "it'\\''s one.json") + "'";
+      auto word = name == std::string{"in.json"} ? path : "'" + folder.path("it'\\''s one.json") + "'";
       CHECK(problem.suggestion == "turn it into lines with: jq -c '.[]' " + word);
     }
   auto long_one = open_source(folder.write("long", "[" + std::string(17u << 20, ' ') + "]"));
@@ -237,11 +237,11 @@ TEST_CASE("what cannot be read at all is a failure at once", "[batch][reader]") 
     std::string path;
     std::string why;
   } table[] = {
-    {folder / "missing", "cannot open " + (folder / "missing") + ": No such file"},
-    {folder / "", "cannot read " + (folder / "") + ": Is a directory"},
-    {folder.write("empty", ""), (folder / "empty") + " is empty"},
-    {folder.write("blank", "\n \r\n\t\n"), (folder / "blank") + " is empty"},
-    {folder.write("mark", "\xEF\xBB\xBF\n"), (folder / "mark") + " is empty"},
+    {folder.path("missing"), "cannot open " + folder.path("missing") + ": No such file"},
+    {folder.path(""), "cannot read " + folder.path("") + ": Is a directory"},
+    {folder.write("empty", ""), folder.path("empty") + " is empty"},
+    {folder.write("blank", "\n \r\n\t\n"), folder.path("blank") + " is empty"},
+    {folder.write("mark", "\xEF\xBB\xBF\n"), folder.path("mark") + " is empty"},
   };
   for (auto& [path, why] : table) {
     auto opened = open_source(path);
@@ -254,7 +254,7 @@ TEST_CASE("what cannot be read at all is a failure at once", "[batch][reader]") 
 
 TEST_CASE("reader takes what comes through a pipe in pieces, also one that does not block", "[batch][reader]") {
   temporary_folder folder;
-  auto path = folder / "pipe";
+  auto path = folder.path("pipe");
   REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
   std::thread feeder{[&] {
     auto fd = ::open(path.c_str(), O_WRONLY);

@@ -1,6 +1,6 @@
 #include "batch/writer.hpp"
 
-#include "tests/batch/temporary_folder.hpp"
+#include "tests/support/temporary_folder.hpp"
 #include "wire/json.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -74,14 +74,14 @@ private:
 
 TEST_CASE("writer writes OpenAI's result lines", "[batch][writer]") {
   temporary_folder folder;
-  auto path = folder / "out.jsonl";
+  auto path = folder.path("out.jsonl");
   auto to = open(path);
   CHECK_FALSE(to->write("row-1", answered("Hé\n")));
   CHECK_FALSE(to->write("row \"2\"", failed(errc::rate_limited, 429)));
   CHECK_FALSE(to->write("row-3", failed(errc::deadline_exceeded, 0)));
   CHECK_FALSE(to->write("row-4", failed(errc::invalid_response, 200))); // must not look like a success
   CHECK_FALSE(to->finish(true));
-  auto lines = lines_of(temporary_folder::read(path));
+  auto lines = lines_of(folder.read(path));
   REQUIRE(lines.size() == 4);
   CHECK(lines[0]["id"] == "batch_req_1");
   CHECK(lines[0]["custom_id"] == "row-1");
@@ -105,10 +105,10 @@ TEST_CASE("a result has its name only when it is whole", "[batch][writer]") {
   auto to = open(path);
   CHECK_FALSE(to->write("a", answered("b")));
   CHECK_FALSE(to->flush());
-  CHECK(temporary_folder::read(path) == "old");
-  CHECK(lines_of(temporary_folder::read(path + ".part")).size() == 1);
+  CHECK(folder.read(path) == "old");
+  CHECK(lines_of(folder.read(path + ".part")).size() == 1);
   CHECK_FALSE(to->finish(true));
-  CHECK(lines_of(temporary_folder::read(path)).size() == 1);
+  CHECK(lines_of(folder.read(path)).size() == 1);
   CHECK_FALSE(std::filesystem::exists(path + ".part"));
   struct stat is {};
   REQUIRE(::stat(path.c_str(), &is) == 0);
@@ -123,29 +123,29 @@ TEST_CASE("without finish the old result stays, and what came is kept beside it"
     CHECK_FALSE(to->write("a", answered("b")));
     CHECK_FALSE(to->flush());
   }
-  CHECK(temporary_folder::read(path) == "old");
-  CHECK(lines_of(temporary_folder::read(path + ".part")).size() == 1);
+  CHECK(folder.read(path) == "old");
+  CHECK(lines_of(folder.read(path + ".part")).size() == 1);
 }
 
 TEST_CASE("an incomplete result takes its name only where no other has it", "[batch][writer]") {
   temporary_folder folder;
   for (bool there : {false, true}) {
-    auto path = there ? folder.write("out", "old") : folder / "new";
+    auto path = there ? folder.write("out", "old") : folder.path("new");
     auto to = open(path);
     CHECK(to->place() == path + ".part");
     CHECK_FALSE(to->write("a", answered("b")));
     CHECK_FALSE(to->finish(false));
     CAPTURE(path);
     CHECK(to->place() == (there ? path + ".part" : path));
-    CHECK(lines_of(temporary_folder::read(to->place())).size() == 1);
+    CHECK(lines_of(folder.read(to->place())).size() == 1);
     CHECK(std::filesystem::exists(path + ".part") == there);
   }
-  CHECK(temporary_folder::read(folder / "out") == "old");
-  auto again = open(folder / "out"); // starts the part anew
+  CHECK(folder.read(folder.path("out")) == "old");
+  auto again = open(folder.path("out")); // starts the part anew
   CHECK_FALSE(again->write("c", answered("d")));
   CHECK_FALSE(again->finish(true));
-  CHECK(again->place() == folder / "out");
-  CHECK(lines_of(temporary_folder::read(folder / "out")).at(0)["custom_id"] == "c");
+  CHECK(again->place() == folder.path("out"));
+  CHECK(lines_of(folder.read(folder.path("out"))).at(0)["custom_id"] == "c");
 }
 
 TEST_CASE("results that go nowhere else are in place from the start", "[batch][writer]") {
@@ -157,7 +157,7 @@ TEST_CASE("results that go nowhere else are in place from the start", "[batch][w
 
 TEST_CASE("a second run into the same file is refused and spoils nothing", "[batch][writer]") {
   temporary_folder folder;
-  auto path = folder / "out";
+  auto path = folder.path("out");
   auto refused = [&] {
     auto opened = open_sink(path);
     auto* problem = std::get_if<failure>(&opened);
@@ -169,9 +169,9 @@ TEST_CASE("a second run into the same file is refused and spoils nothing", "[bat
     CHECK_FALSE(first->write("a", answered("b")));
     CHECK_FALSE(first->flush());
     CHECK(refused());
-    CHECK(lines_of(temporary_folder::read(path + ".part")).size() == 1);
+    CHECK(lines_of(folder.read(path + ".part")).size() == 1);
     CHECK_FALSE(first->finish(true));
-    CHECK(lines_of(temporary_folder::read(path)).size() == 1);
+    CHECK(lines_of(folder.read(path)).size() == 1);
     auto next = open(path); // finished is finished, even while the first one lives
     CHECK(refused());
   }
@@ -180,7 +180,7 @@ TEST_CASE("a second run into the same file is refused and spoils nothing", "[bat
 
 TEST_CASE("of runs that start and finish at the same time each result is whole", "[batch][writer]") {
   temporary_folder folder;
-  auto path = folder / "out";
+  auto path = folder.path("out");
   std::vector<std::thread> runs;
   for (int i = 0; i < 4; ++i)
     runs.emplace_back([&] {
@@ -192,21 +192,21 @@ TEST_CASE("of runs that start and finish at the same time each result is whole",
     });
   std::vector<std::size_t> seen;
   for (int i = 0; i < 200; ++i)
-    if (auto text = temporary_folder::read(path); std::filesystem::exists(path) && !text.empty())
+    if (auto text = folder.read(path); std::filesystem::exists(path) && !text.empty())
       seen.push_back(lines_of(text).size());
   for (auto& run : runs)
     run.join();
   CHECK(std::all_of(seen.begin(), seen.end(), [](auto n) { return n == 1; }));
-  CHECK(lines_of(temporary_folder::read(path)).size() == 1);
+  CHECK(lines_of(folder.read(path)).size() == 1);
 }
 
 TEST_CASE("results are never written over the input", "[batch][writer]") {
   temporary_folder folder;
   auto in = folder.write("in", "x");
   auto other = folder.write("other", "y");
-  std::filesystem::create_symlink(in, folder / "link");
-  std::filesystem::create_hard_link(in, folder / "twin");
-  for (auto& out : {in, folder / "./in", folder / "link", folder / "twin"}) {
+  std::filesystem::create_symlink(in, folder.path("link"));
+  std::filesystem::create_hard_link(in, folder.path("twin"));
+  for (auto& out : {in, folder.path("./in"), folder.path("link"), folder.path("twin")}) {
     auto problem = refuse_same_file(in, out);
     CAPTURE(out);
     REQUIRE(problem);
@@ -214,16 +214,16 @@ TEST_CASE("results are never written over the input", "[batch][writer]") {
     CHECK(problem->message == "the input " + in + " and the output " + out + " are the same file");
   }
   auto part = folder.write("other.part", "z");
-  std::filesystem::create_symlink(other, folder / "to-other");
-  for (auto& out : {other, folder / "to-other"}) {
+  std::filesystem::create_symlink(other, folder.path("to-other"));
+  for (auto& out : {other, folder.path("to-other")}) {
     auto problem = refuse_same_file(part, out);
     REQUIRE(problem);
     CHECK(problem->message
           == "the input " + part + " is the file " + part + ", in which the results for " + out + " gather");
   }
   CHECK_FALSE(refuse_same_file(in, other));
-  CHECK_FALSE(refuse_same_file(in, folder / "new"));
-  CHECK_FALSE(refuse_same_file(folder / "missing", folder / "missing"));
+  CHECK_FALSE(refuse_same_file(in, folder.path("new")));
+  CHECK_FALSE(refuse_same_file(folder.path("missing"), folder.path("missing")));
   CHECK_FALSE(refuse_same_file("-", "-"));
   CHECK_FALSE(refuse_same_file("-", in));
   CHECK_FALSE(refuse_same_file(in, "-"));
@@ -233,17 +233,17 @@ TEST_CASE("results are never written over the input", "[batch][writer]") {
 TEST_CASE("a link to a result stays a link", "[batch][writer]") {
   temporary_folder folder;
   auto path = folder.write("real", "old");
-  std::filesystem::create_symlink(path, folder / "link");
-  auto to = open(folder / "link");
+  std::filesystem::create_symlink(path, folder.path("link"));
+  auto to = open(folder.path("link"));
   CHECK_FALSE(to->write("a", answered("b")));
   CHECK_FALSE(to->finish(true));
-  CHECK(std::filesystem::is_symlink(folder / "link"));
-  CHECK(lines_of(temporary_folder::read(path)).size() == 1);
+  CHECK(std::filesystem::is_symlink(folder.path("link")));
+  CHECK(lines_of(folder.read(path)).size() == 1);
 }
 
 TEST_CASE("what cannot be opened for writing is a failure at once", "[batch][writer]") {
   temporary_folder folder;
-  for (auto& path : {folder / "", folder / "missing/out"}) {
+  for (auto& path : {folder.path(""), folder.path("missing/out")}) {
     auto opened = open_sink(path);
     REQUIRE(std::holds_alternative<failure>(opened));
     CHECK(std::get<failure>(opened).code == errc::io_failed);
@@ -267,7 +267,7 @@ TEST_CASE("a full disk is reported, by small writes at the end and by large ones
 
 TEST_CASE("a rename that fails is reported", "[batch][writer]") {
   temporary_folder folder;
-  auto path = folder / "out";
+  auto path = folder.path("out");
   auto to = open(path);
   CHECK_FALSE(to->write("a", answered("b")));
   std::filesystem::create_directory(path);
@@ -338,14 +338,14 @@ TEST_CASE("a slow pipe that does not block gets every byte", "[batch][writer]") 
 
 TEST_CASE("writer holds back no more than 64 KiB", "[batch][writer]") {
   temporary_folder folder;
-  auto to = open(folder / "out");
+  auto to = open(folder.path("out"));
   std::vector<std::size_t> written;
   for (int i = 0; i < 1'000; ++i) {
     REQUIRE_FALSE(to->write("a", answered("b")));
-    written.push_back(std::filesystem::file_size(folder / "out.part"));
+    written.push_back(std::filesystem::file_size(folder.path("out.part")));
   }
   CHECK_FALSE(to->finish(true));
-  auto line = std::filesystem::file_size(folder / "out") / written.size();
+  auto line = std::filesystem::file_size(folder.path("out")) / written.size();
   for (std::size_t i = 0; i < written.size(); ++i)
     REQUIRE(line * (i + 1) <= written[i] + 66'000);
 }

@@ -53,11 +53,8 @@ public:
   std::shared_ptr<outcome<T>> ask(const Handle& to, Ts... xs) {
     auto result = std::make_shared<outcome<T>>();
     system_.spawn([=](caf::event_based_actor* self) {
-      if constexpr (std::is_void_v<T>)
-        self->request(to, caf::infinite, xs...);
-      else
-        self->request(to, caf::infinite, xs...)
-          .then([=](const T& x) { result->value = x; }, [=](const caf::error& x) { result->error = failure_of(x); });
+      self->request(to, caf::infinite, xs...)
+        .then([=](const T& x) { result->value = x; }, [=](const caf::error& x) { result->error = failure_of(x); });
     });
     run();
     return result;

@@ -35,6 +35,7 @@ public:
     return path(name);
   }
 
+  /// Reads a file, given by its name in here or by its whole path.
   std::string read(const std::string& name) const {
     std::ifstream file{path(name), std::ios::binary};
     return {std::istreambuf_iterator<char>{file}, {}};

@@ -104,8 +104,7 @@ int batch(const batch_command_options& x) {
   options.output = x.output;
   options.model = x.target.model;
   options.max_concurrent = x.max_concurrent.value_or(options.max_concurrent);
-  if (x.timeout)
-    options.deadline = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(*x.timeout));
+  options.deadline = to_deadline(x.timeout);
   auto spawned = spawn_batch(session->system(), session->provider(), options);
   if (auto* problem = std::get_if<failure>(&spawned)) {
     complain(to_string(*problem));

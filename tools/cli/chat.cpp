@@ -41,8 +41,7 @@ chat_request make_request(const chat_options& x, std::string prompt) {
   if (!x.system.empty())
     request.messages.push_back(text_message(role::system, x.system));
   request.messages.push_back(text_message(role::user, std::move(prompt)));
-  if (x.timeout)
-    request.deadline = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(*x.timeout));
+  request.deadline = to_deadline(x.timeout);
   return request;
 }
 

@@ -21,6 +21,13 @@ class server;
 
 namespace modelforge::cli {
 
+/// Seconds as the command line gives them, as the messages want them.
+inline std::optional<std::chrono::nanoseconds> to_deadline(std::optional<double> seconds) {
+  if (!seconds)
+    return {};
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(*seconds));
+}
+
 /// Waits in the main thread for what the actors do and for the user's Ctrl-C.
 ///
 /// Make it before any other thread: they inherit its signal mask, and SIGINT and SIGTERM reach `wait` alone.
