@@ -1,9 +1,12 @@
 #include <modelforge/actors/provider.hpp>
 
+#include "actors/provider_metrics.hpp"
+#include "actors/provider_parts.hpp"
+#include "actors/provider_texts.hpp"
+#include "actors/support/callers.hpp"
 #include "actors/support/mail.hpp"
-#include "http/client.hpp"
-#include "limits/admission.hpp"
-#include "wire/dialect.hpp"
+#include "dispatch/journal.hpp"
+#include "limits/token_estimator.hpp"
 
 #include <modelforge/config/secret.hpp>
 
@@ -12,7 +15,7 @@
 #include <caf/typed_response_promise.hpp>
 
 #include <algorithm>
-#include <cstdlib>
+#include <iterator>
 #include <mutex>
 #include <random>
 #include <set>
@@ -22,18 +25,8 @@ namespace modelforge {
 
 namespace {
 
-using time_point = admission::time_point;
-
-/// What a provider actor is made of, checked and ready.
-struct provider_parts {
-  provider_settings settings;
-  runtime_settings runtime;
-  const wire::dialect* dialect = nullptr;
-  std::string base_url;
-  std::string lane;                  ///< Name of the credential in use.
-  std::vector<http::header> headers; ///< Credential and configured ones; secret.
-  std::shared_ptr<http::client> transport;
-};
+using time_point = dispatcher::time_point;
+using attempt_id = dispatcher::attempt_id;
 
 failure make_failure(errc code, std::string message, std::string suggestion = {}) {
   failure x;
@@ -58,69 +51,68 @@ std::variant<T, failure> guarded(F f) {
   }
 }
 
-/// What a person can do about a transfer that failed.
-std::string suggestion_for(const http::transfer_error& x) {
-  switch (x.code) {
-    case errc::resolve_failed:
-      return "is base_url right, and is the network up?";
-    case errc::connect_failed:
-      return "is the server running at base_url, and does a proxy stand between?";
-    case errc::tls_failed:
-      return "does base_url need http:// instead of https://, or a CA bundle (SSL_CERT_FILE)?";
-    case errc::attempt_timeout:
-      return x.phase <= http::phase::tls ? "raise timeouts.connect if the network is that slow"
-                                         : "raise timeouts.total (or timeouts.idle), or ask for a shorter answer";
-    case errc::response_too_large:
-      return "raise runtime.max_response_bytes if such answers are meant";
-    default:
-      return {};
-  }
-}
-
-/// The end of one attempt, on its way into the actor.
+/// What the transport tells of an attempt.
 struct ended_attempt {
-  request_id id;
-  uint64_t attempt = 0;
+  attempt_id attempt = 0;
   http::response answer;
 };
 
-/// Where the transport's thread leaves what has ended. The actor gets one message for all that comes before it looks:
-/// at full load that is far fewer than one per answer.
+struct written_attempt {
+  attempt_id attempt = 0;
+  time_point when;
+};
+
+/// Where the transport's thread leaves what has happened. The actor gets one message for all the answers that come
+/// before it looks: at full load that is far fewer than one per answer. It gets none for what was merely written.
 class arrivals {
 public:
   /// Returns true if the actor has to be told.
   bool put(ended_attempt x) {
     std::lock_guard guard{mutex_};
-    waiting_.push_back(std::move(x));
-    return waiting_.size() == 1;
+    ended_.push_back(std::move(x));
+    return ended_.size() == 1;
   }
 
-  std::vector<ended_attempt> take() {
+  void put(written_attempt x) {
     std::lock_guard guard{mutex_};
-    return std::exchange(waiting_, {});
+    written_.push_back(x);
+  }
+
+  std::vector<ended_attempt> take_ended() {
+    std::lock_guard guard{mutex_};
+    return std::exchange(ended_, {});
+  }
+
+  void take_written(std::vector<written_attempt>& to) {
+    to.clear();
+    std::lock_guard guard{mutex_};
+    to.swap(written_);
   }
 
 private:
   std::mutex mutex_;
-  std::vector<ended_attempt> waiting_;
+  std::vector<ended_attempt> ended_;
+  std::vector<written_attempt> written_;
 };
 
-/// Holds one provider's queue and the transfers that are under way.
+/// Carries out what its dispatcher decides for one provider.
 class provider_state {
 public:
   static inline const char* name = "provider";
 
   provider_state(provider_actor::pointer self, provider_parts parts)
-    : self_(self), parts_(std::move(parts)),
-      admission_({parts_.settings.max_concurrent, parts_.settings.interactive_slots, parts_.runtime.max_queued,
-                  parts_.runtime.max_queued_bytes}),
-      random_(std::random_device{}()) {}
+    : self_(self), parts_(std::move(parts)), dispatcher_(parts_.dispatch, std::random_device{}()),
+      metrics_(self->system().metrics(), parts_.settings.name, to_string(parts_.settings.kind)),
+      callers_(self, [this](const caf::actor_addr& who) { on_death(who); }), random_(std::random_device{}()) {
+    take_over();
+  }
 
   /// Nobody is left to take the answers of what still runs: stop it. (No message is sent from here.)
   ~provider_state() {
     for (auto& [id, x] : live_)
       if (x.transfer != 0)
         parts_.transport->cancel(x.transfer);
+    write_journal(true);
   }
 
   provider_actor::behavior_type make_behavior() {
@@ -135,25 +127,35 @@ public:
 private:
   struct live_request {
     caf::typed_response_promise<completion> reply;
+    caf::actor_addr caller;
     std::string model;
-    wire::encoded_request encoded; ///< Body and headers have left once it is dispatched.
+    wire::encoded_request encoded; ///< Body and headers have left with the last attempt that may be made.
+    limits::charge reserved;
+    uint32_t group = 0;      ///< Of models.
+    uint64_t raw_tokens = 0; ///< Of the prompt, before it was corrected.
     time_point accepted;
-    time_point dispatched{};
-    uint64_t attempt = 0;           ///< Of all this actor's attempts; 0 while queued.
-    http::transfer_id transfer = 0; ///< 0 while queued.
+    time_point idle_since{};        ///< Acceptance, or the end of the attempt before.
+    http::transfer_id transfer = 0; ///< Under way; 0: none.
+    attempt_record current;         ///< Of the attempt under way.
+    std::vector<attempt_record> attempts;
+    std::optional<failure> last; ///< How the latest attempt failed.
   };
+
+  using live_map = std::unordered_map<request_id, live_request>;
+
+  static constexpr auto show_interval = std::chrono::milliseconds{250};
+
+  time_point now() const { return self_->clock().now(); }
 
   // -- accepting ----------------------------------------------------------------
 
   caf::result<completion> accept(chat_request& x) {
-    auto now = self_->clock().now();
+    auto at = now();
     if (!x.id)
       x.id = make_request_id(random_);
     if (x.model.empty())
       x.model = parts_.settings.default_model;
-    if (draining_)
-      return refuse(x, make_failure(errc::draining, "the provider is shutting down and takes nothing new"));
-    if (x.model.empty())
+    if (x.model.empty() && !draining_)
       return refuse(x, make_failure(errc::invalid_request, "the request names no model",
                                     "name one, or set default_model for this provider"));
     if (x.deadline && x.deadline->count() <= 0)
@@ -162,38 +164,52 @@ private:
     if (auto* problem = std::get_if<failure>(&encoded))
       return refuse(x, std::move(*problem));
 
-    auto& request = std::get<wire::encoded_request>(encoded);
-    switch (admission_.offer(x.id, x.priority, request.body.size(), deadline_of(x, now))) {
-      case admission::verdict::duplicate:
-        return refuse(x, make_failure(errc::duplicate_request, "a request with this id is being answered already"));
-      case admission::verdict::too_large:
-        return refuse(x, make_failure(errc::too_large, "the request's " + std::to_string(request.body.size())
-                                                         + " bytes are more than runtime.max_queued_bytes allows"));
-      case admission::verdict::full:
-        return refuse(x, make_failure(errc::queue_full, std::to_string(parts_.runtime.max_queued)
-                                                          + " requests are waiting already (runtime.max_queued)"));
-      case admission::verdict::full_bytes:
-        return refuse(
-          x, make_failure(errc::queue_full, "the waiting requests fill their memory (runtime.max_queued_bytes)"));
-      case admission::verdict::queued:
-        break;
-    }
-    auto reply = self_->make_response_promise<completion>();
-    live_.emplace(x.id, live_request{reply, std::move(x.model), std::move(request), now});
-    serve(now);
+    live_request live;
+    live.encoded = std::move(std::get<wire::encoded_request>(encoded));
+    live.raw_tokens = limits::token_estimator::raw(x);
+    live.group = group_of(parts_.settings, x.model);
+    live.reserved = estimate(x, live);
+    live.model = x.model;
+    live.accepted = live.idle_since = at;
+    take_written();
+    auto no = dispatcher_.accept({.id = x.id,
+                                  .rank = x.priority,
+                                  .tenant = std::move(x.tenant),
+                                  .group = live.group,
+                                  .cost = live.reserved,
+                                  .bytes = live.encoded.body.size(),
+                                  .deadline = deadline_of(x, at)},
+                                 at);
+    if (no)
+      return refuse(x, describe(*no, parts_.dispatch, {}, false, nullptr), true);
+    live.caller = callers_.add(self_->current_sender()); // the promise takes the sender away
+    live.reply = self_->make_response_promise<completion>();
+    auto reply = live.reply;
+    live_.emplace(x.id, std::move(live));
+    serve(at);
     return reply;
   }
 
-  std::optional<time_point> deadline_of(const chat_request& x, time_point now) const {
+  limits::charge estimate(const chat_request& x, const live_request& live) const {
+    auto& accounting = parts_.accounting[live.group];
+    auto input = estimator_.estimate(x.model, live.raw_tokens);
+    auto most = x.sampling.max_tokens;
+    auto output = accounting.tokens == limits::token_accounting::produced ? estimator_.expected_output(x.model, most)
+                                                                          : most.value_or(0);
+    return limits::charge_for(accounting, input, output);
+  }
+
+  std::optional<time_point> deadline_of(const chat_request& x, time_point at) const {
     if (x.deadline)
-      return after(now, *x.deadline);
+      return after(at, *x.deadline);
     if (x.priority == priority::interactive && parts_.settings.deadline.count() > 0)
-      return after(now, parts_.settings.deadline);
+      return after(at, parts_.settings.deadline);
     return {};
   }
 
-  caf::error refuse(const chat_request& x, failure why) {
-    ++failed_;
+  caf::error refuse(const chat_request& x, failure why, bool counted = false) {
+    refused_ += !counted;
+    count();
     why.provider = parts_.settings.name;
     why.model = x.model;
     return caf::make_error(why.code, why);
@@ -201,151 +217,244 @@ private:
 
   // -- dispatching --------------------------------------------------------------
 
-  /// Ends what is over, sends whatever may be sent now, then sees to the timer.
-  void serve(time_point now) {
-    expire(now);
-    while (auto id = admission_.next())
-      dispatch(*id, now);
-    arm();
+  /// Does what there is to do, then sees to the timer.
+  void serve(time_point at) {
+    while (auto step = dispatcher_.next(at))
+      std::visit([&](auto& x) { carry_out(x, at); }, *step);
+    if (draining_ && drain_end_ <= at)
+      end_all(at);
+    arm(at);
+    count();
+    if (at - shown_ >= show_interval)
+      show(at);
   }
 
-  void dispatch(request_id id, time_point now) {
-    auto& x = live_.at(id);
-    x.dispatched = now;
-    x.attempt = ++attempts_;
+  void carry_out(dispatcher::dispatch& x, time_point at) {
+    auto& live = live_.at(x.id);
+    live.current = {};
+    live.current.number = x.number;
+    live.current.lane = lane_name(parts_, x.group, x.key);
+    live.current.waited = at - live.idle_since;
+    live.current.waited_for = live.current.waited.count() > 0 ? x.waited_for : wait_reason::nothing;
+    live.current.started = at - live.accepted;
+    live.transfer = parts_.transport->fetch(make_request(live, x), on_end(x.attempt));
+  }
+
+  http::request make_request(live_request& live, const dispatcher::dispatch& x) {
+    auto last = x.number >= parts_.settings.retry.max_attempts;
     http::request out;
-    out.url = parts_.base_url + x.encoded.path;
-    out.headers = std::move(x.encoded.headers);
-    out.headers.insert(out.headers.end(), parts_.headers.begin(), parts_.headers.end());
-    out.headers.push_back({"x-modelforge-request", to_string(id)});
-    out.headers.push_back({"x-modelforge-attempt", "1"});
-    out.body = std::move(x.encoded.body);
+    out.url = parts_.base_url + live.encoded.path;
+    if (last) {
+      out.headers = std::move(live.encoded.headers);
+      out.body = std::move(live.encoded.body);
+    } else {
+      out.headers = live.encoded.headers;
+      out.body = live.encoded.body;
+    }
+    for (auto* more : {&parts_.keys[x.key].headers, &parts_.headers})
+      out.headers.insert(out.headers.end(), more->begin(), more->end());
+    out.headers.push_back({"x-modelforge-request", to_string(x.id)});
+    out.headers.push_back({"x-modelforge-attempt", std::to_string(x.number)});
     out.connect_timeout = parts_.settings.timeouts.connect;
     out.idle_timeout = parts_.settings.timeouts.idle;
     out.total_timeout = parts_.settings.timeouts.total;
     out.max_response_bytes = parts_.runtime.max_response_bytes;
-    // The callback holds the actor, so that it outlives its transfers; `this` is used inside the actor only.
-    auto self = caf::actor_cast<caf::actor>(self_);
-    auto done = [this, id, attempt = x.attempt, self, to = arrivals_](http::response answer) {
-      if (to->put({id, attempt, std::move(answer)}))
+    out.on_written = [attempt = x.attempt, clock = &self_->clock(), to = arrivals_] {
+      to->put(written_attempt{attempt, clock->now()});
+    };
+    return out;
+  }
+
+  /// The callback holds the actor, so that it outlives its transfers; `this` is used inside the actor only.
+  std::function<void(http::response)> on_end(attempt_id attempt) {
+    return [this, attempt, self = caf::actor_cast<caf::actor>(self_), to = arrivals_](http::response answer) {
+      if (to->put(ended_attempt{attempt, std::move(answer)}))
         post(self, [this] { take_in(); });
     };
-    x.transfer = parts_.transport->fetch(std::move(out), std::move(done));
   }
+
+  void carry_out(dispatcher::give_up& x, time_point at) {
+    auto i = live_.find(x.id);
+    auto& live = i->second;
+    auto in_flight = x.attempt != 0;
+    if (in_flight)
+      abort(live);
+    auto why = describe(x.why, parts_.dispatch, at - live.accepted, in_flight, live.last ? &*live.last : nullptr);
+    if (in_flight)
+      add_attempt(live, at, 0, why.code);
+    fail(i, std::move(why));
+  }
+
+  void carry_out(dispatcher::save&, time_point) { write_journal(false); }
 
   // -- answering ----------------------------------------------------------------
 
-  void take_in() {
-    auto now = self_->clock().now();
-    for (auto& x : arrivals_->take())
-      settle(x.id, x.attempt, x.answer, now);
-    serve(now);
+  void take_written() {
+    arrivals_->take_written(written_);
+    for (auto& x : written_)
+      dispatcher_.written(x.attempt, x.when);
   }
 
-  /// Answers the request whose attempt has ended, unless it was given up before.
-  void settle(request_id id, uint64_t attempt, const http::response& answer, time_point now) {
-    auto i = live_.find(id);
-    if (i == live_.end() || i->second.attempt != attempt)
-      return;
-    auto& x = i->second;
+  void take_in() {
+    auto at = now();
+    take_written();
+    for (auto& x : arrivals_->take_ended())
+      settle(x.attempt, x.answer, at);
+    serve(at);
+  }
+
+  void settle(attempt_id attempt, const http::response& answer, time_point at) {
     auto outcome = read(answer);
-    if (auto* good = std::get_if<completion>(&outcome)) {
-      ++answered_;
-      good->id = id;
-      good->provider = parts_.settings.name;
-      if (good->model.empty())
-        good->model = x.model;
-      good->attempts.push_back(record(x, now, answer.head.status, errc::none));
-      good->timings = {x.dispatched - x.accepted, answer.end.times.first_byte, now - x.accepted};
-      good->warnings.insert(good->warnings.begin(), x.encoded.warnings.begin(), x.encoded.warnings.end());
-      x.reply.deliver(std::move(*good));
-      forget(i);
-    } else {
-      auto& why = std::get<failure>(outcome);
-      why.http_status = answer.head.status;
-      fail(i, std::move(why), now);
+    auto* good = std::get_if<completion>(&outcome);
+    auto* bad = std::get_if<failure>(&outcome);
+    auto hints = parts_.dialect->hints(answer.head, bad);
+    dispatcher::attempt_end end;
+    end.told = hints.limits;
+    auto& error = answer.end.error;
+    end.written = !error || error->request_written || answer.head.status != 0;
+    auto id = dispatcher_.request_of(attempt);
+    auto i = live_.find(id);
+    if (bad != nullptr) {
+      bad->http_status = answer.head.status;
+      end.failed = retry::failed_attempt{.code = bad->code,
+                                         .status = answer.head.status,
+                                         .written = end.written,
+                                         .slow_down = hints.slow_down,
+                                         .should_retry = hints.should_retry,
+                                         .server_wait = bad->retry_after};
+    } else if (i != live_.end()) {
+      learn(i->second, *good, end);
     }
+    auto settled = dispatcher_.end(attempt, end, at);
+    if (i == live_.end())
+      return;
+    auto& live = i->second;
+    live.transfer = 0;
+    live.idle_since = at;
+    add_attempt(live, at, answer.head.status, bad != nullptr ? bad->code : errc::none);
+    if (good != nullptr) {
+      complete(i, std::move(*good), answer, at);
+      return;
+    }
+    explain_end(*bad, settled);
+    if (settled.then == dispatcher::settlement::what::again)
+      live.last = std::move(*bad);
+    else
+      fail(i, std::move(*bad));
   }
 
   std::variant<completion, failure> read(const http::response& answer) const {
     if (!answer.end.error)
       return guarded<completion>([&] { return parts_.dialect->decode(answer.head, answer.body); });
-    auto& error = *answer.end.error;
-    return make_failure(error.code, error.message, suggestion_for(error));
+    return describe(*answer.end.error);
   }
 
-  attempt_record record(const live_request& x, time_point now, uint16_t status, errc result) const {
-    attempt_record y;
-    y.lane = parts_.lane;
-    y.waited = y.started = x.dispatched - x.accepted;
-    y.waited_for = y.waited.count() > 0 ? wait_reason::slot : wait_reason::nothing;
-    y.duration = now - x.dispatched;
-    y.http_status = status;
-    y.result = result;
-    return y;
+  /// Takes from a good answer what it teaches.
+  void learn(const live_request& live, const completion& x, dispatcher::attempt_end& end) {
+    if (!x.usage)
+      return;
+    auto& usage = *x.usage;
+    estimator_.train(live.model, live.raw_tokens, usage.input);
+    estimator_.train_output(live.model, usage.output);
+    auto& accounting = parts_.accounting[live.group];
+    auto counted = accounting.tokens == limits::token_accounting::produced
+                     ? usage.input - std::min(usage.input, usage.cached_read)
+                     : usage.input;
+    end.real = limits::corrected(accounting, live.reserved, counted, usage.output);
+    end.output_tokens = usage.output;
   }
 
-  using live_map = std::unordered_map<request_id, live_request>;
+  void complete(live_map::iterator i, completion x, const http::response& answer, time_point at) {
+    auto& live = i->second;
+    x.id = i->first;
+    x.provider = parts_.settings.name;
+    if (x.model.empty())
+      x.model = live.model;
+    x.timings = {live.attempts.front().started, answer.end.times.first_byte, at - live.accepted};
+    x.attempts = std::move(live.attempts);
+    x.warnings.insert(x.warnings.begin(), live.encoded.warnings.begin(), live.encoded.warnings.end());
+    metrics_.answered(live.model, x);
+    live.reply.deliver(std::move(x));
+    forget(i);
+  }
+
+  void add_attempt(live_request& live, time_point at, uint16_t status, errc result) {
+    live.current.duration = at - live.accepted - live.current.started;
+    live.current.http_status = status;
+    live.current.result = result;
+    live.attempts.push_back(std::move(live.current));
+  }
 
   /// Answers a request with an error and forgets it.
-  void fail(live_map::iterator i, failure why, time_point now) {
-    auto& x = i->second;
-    ++failed_;
+  void fail(live_map::iterator i, failure why) {
+    auto& live = i->second;
     why.provider = parts_.settings.name;
-    why.model = x.model;
+    why.model = live.model;
     why.provider_message = redact(std::move(why.provider_message));
-    if (x.attempt != 0) {
-      why.lane = parts_.lane;
-      why.attempts.push_back(record(x, now, why.http_status, why.code));
-    }
-    x.reply.deliver(caf::make_error(why.code, why));
+    if (!live.attempts.empty())
+      why.lane = live.attempts.back().lane;
+    why.attempts = std::move(live.attempts);
+    metrics_.failed(live.model, why.code, now() - live.accepted);
+    live.reply.deliver(caf::make_error(why.code, why));
     forget(i);
   }
 
   void forget(live_map::iterator i) {
-    admission_.remove(i->first);
+    callers_.remove(i->second.caller);
     live_.erase(i);
     if (live_.empty())
       end_drain();
   }
 
-  /// Ends a request that has no answer yet, wherever it stands. Nothing is sent in its place before `serve`.
-  void give_up(request_id id, errc code, std::string message, time_point now) {
-    auto i = live_.find(id);
-    if (i == live_.end())
-      return;
-    if (i->second.transfer != 0)
-      parts_.transport->cancel(i->second.transfer);
-    fail(i, make_failure(code, std::move(message)), now);
+  void abort(live_request& x) { parts_.transport->cancel(std::exchange(x.transfer, 0)); }
+
+  // -- taking back ----------------------------------------------------------------
+
+  void withdraw(live_map::iterator i, const std::string& why, time_point at) {
+    dispatcher_.withdraw(i->first, at);
+    auto& live = i->second;
+    if (live.transfer != 0) {
+      abort(live);
+      add_attempt(live, at, 0, errc::cancelled);
+    }
+    fail(i, make_failure(errc::cancelled, why));
   }
 
   void cancel(request_id id) {
-    auto now = self_->clock().now();
-    give_up(id, errc::cancelled, "cancelled by the caller", now);
-    serve(now);
+    auto at = now();
+    take_written();
+    if (auto i = live_.find(id); i != live_.end())
+      withdraw(i, "cancelled by the caller", at);
+    serve(at);
+  }
+
+  /// Nobody is there to take the answers: nothing of this caller's goes on.
+  void on_death(const caf::actor_addr& who) {
+    auto at = now();
+    take_written();
+    std::vector<request_id> ids;
+    for (auto& [id, x] : live_)
+      if (x.caller == who)
+        ids.push_back(id);
+    for (auto id : ids)
+      withdraw(live_.find(id), "its caller has ended", at);
+    serve(at);
+  }
+
+  void end_all(time_point at) {
+    std::vector<request_id> ids;
+    for (auto& [id, x] : live_)
+      ids.push_back(id);
+    for (auto id : ids)
+      withdraw(live_.find(id), "the provider is shutting down and its grace period is over", at);
   }
 
   // -- time ---------------------------------------------------------------------
 
-  /// Ends what has passed its deadline, and all there is when a drain's grace period is over.
-  void expire(time_point now) {
-    for (auto id : admission_.expired(now)) {
-      auto& x = live_.at(id);
-      auto waited = std::chrono::duration<double>(now - x.accepted).count();
-      give_up(id, errc::deadline_exceeded,
-              "no answer within the request's deadline (" + std::to_string(waited).substr(0, 5) + " s, "
-                + (x.attempt == 0 ? "waiting for a free slot" : "waiting for the provider") + ")",
-              now);
-    }
-    if (draining_ && drain_end_ <= now)
-      for (auto id : admission_.all())
-        give_up(id, errc::cancelled, "the provider is shutting down and its grace period is over", now);
-  }
-
-  /// Has the actor woken at or before the next deadline. A wake-up once set stays: there is another one only for an
-  /// earlier deadline, so that a request costs no timer of its own.
-  void arm() {
-    auto next = admission_.earliest_deadline();
+  /// Has the actor woken at or before the next time at which there is something to do. A wake-up once set stays: there
+  /// is another one only for an earlier time, so that a request costs no timer of its own.
+  void arm(time_point at) {
+    auto next = dispatcher_.wake_at(at);
     if (!drains_.empty() && (!next || drain_end_ < *next))
       next = drain_end_;
     if (!next || (!wake_ups_.empty() && *wake_ups_.begin() <= *next))
@@ -355,38 +464,130 @@ private:
   }
 
   void on_time() {
-    auto now = self_->clock().now();
-    wake_ups_.erase(wake_ups_.begin(), wake_ups_.upper_bound(now));
-    serve(now);
+    auto at = now();
+    wake_ups_.erase(wake_ups_.begin(), wake_ups_.upper_bound(at));
+    take_written();
+    serve(at);
+  }
+
+  // -- across a restart -----------------------------------------------------------
+
+  void take_over() {
+    if (parts_.settings.rate_limit.on_start == window_start::full)
+      dispatcher_.fill_windows(now());
+    if (!parts_.limits_journal)
+      return;
+    dispatcher_.keep_journal(true);
+    if (auto kept = parts_.limits_journal->read(parts_.base_url);
+        kept && parts_.settings.rate_limit.on_start == window_start::restore)
+      restore(*kept);
+  }
+
+  void restore(const journal::content& kept) {
+    std::vector<dispatcher::journal_lane> lanes;
+    for (auto& x : kept.lanes)
+      for (uint32_t group = 0; group < dispatcher_.groups(); ++group)
+        for (uint32_t key = 0; key < dispatcher_.keys(); ++key)
+          if (lane_name(parts_, group, key) == x.name) {
+            lanes.push_back(x.is);
+            lanes.back().group = group;
+            lanes.back().key = key;
+          }
+    dispatcher_.restore(lanes, journal::wall_clock::now() - kept.written, now());
+  }
+
+  void write_journal(bool last) {
+    if (!parts_.limits_journal)
+      return;
+    auto lanes = dispatcher_.journal(now(), last);
+    journal::content x{journal::wall_clock::now(), {}};
+    for (auto& lane : lanes)
+      x.lanes.push_back({lane_name(parts_, lane.group, lane.key), std::move(lane)});
+    if (auto problem = parts_.limits_journal->write(parts_.base_url, x))
+      parts_.problem = std::move(*problem);
   }
 
   // -- status and shutdown ------------------------------------------------------
 
-  provider_status status() const {
+  void count() { metrics_.count(dispatcher_.counts(), dispatcher_.state(), refused_); }
+
+  provider_status show(time_point at) {
+    auto x = describe_state(at);
+    metrics_.show(x);
+    shown_ = at;
+    return x;
+  }
+
+  provider_status status() {
+    auto at = now();
+    take_written();
+    count();
+    return show(at);
+  }
+
+  provider_status describe_state(time_point at) {
     provider_status x;
     x.name = parts_.settings.name;
     x.kind = to_string(parts_.settings.kind);
     x.base_url = parts_.base_url;
     x.max_concurrent = parts_.settings.max_concurrent;
-    x.queued = admission_.queued();
-    x.queued_bytes = admission_.queued_bytes();
-    x.in_flight = admission_.in_flight();
-    x.answered = answered_;
-    x.failed = failed_;
-    x.attempts = attempts_;
+    auto queue = dispatcher_.state();
+    x.queued = queue.queued[0] + queue.queued[1];
+    x.queued_batch = queue.queued[1];
+    x.queued_bytes = queue.queued_bytes;
+    x.waiting = queue.waiting;
+    if (queue.next_due)
+      x.next_retry = std::max(*queue.next_due - at, time_point::duration{0});
+    x.in_flight = queue.in_flight;
+    x.predicted_wait = dispatcher_.predicted_wait(0, priority::interactive, at);
+    auto& counts = dispatcher_.counts();
+    x.answered = counts.answered;
+    x.failed = counts.failed + refused_;
+    x.late = counts.late;
+    x.attempts = counts.attempts;
+    for (std::size_t i = 0; i < counts.retries.size(); ++i)
+      if (counts.retries[i] > 0)
+        x.retries[to_string(static_cast<retry::meaning>(i))] = counts.retries[i];
+    for (std::size_t i = 0; i < counts.refused.size(); ++i)
+      if (counts.refused[i] > 0)
+        x.refusals[to_string(static_cast<dispatcher::reason>(i))] = counts.refused[i];
     x.draining = draining_;
+    x.problem = parts_.problem;
+    for (uint32_t group = 0; group < dispatcher_.groups(); ++group)
+      for (uint32_t key = 0; key < dispatcher_.keys(); ++key)
+        x.lanes.push_back(lane_of(group, key, at));
+    return x;
+  }
+
+  lane_status lane_of(uint32_t group, uint32_t key, time_point at) {
+    auto& lane = dispatcher_.lane_of(group, key);
+    lane_status x;
+    x.name = lane_name(parts_, group, key);
+    x.breaker = to_string(lane.breaker().current(at));
+    x.breaker_openings = lane.breaker().openings();
+    x.slots = lane.slots();
+    x.in_flight = lane.in_flight();
+    if (lane.paused_until() > at)
+      x.paused_for = lane.paused_until() - at;
+    x.out = lane.is_out(at);
+    constexpr std::array<const char*, 4> names = {"requests", "tokens", "input_tokens", "output_tokens"};
+    auto live = lane.limiter().live(at);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      if (auto limit = lane.limit(static_cast<limits::dimension>(i)))
+        x.limits.push_back({names[i], *limit, live[i]});
     return x;
   }
 
   caf::result<void> drain(caf::timespan grace) {
-    auto until = after(self_->clock().now(), grace);
+    auto until = after(now(), grace);
     drain_end_ = draining_ ? std::min(drain_end_, until) : until;
     draining_ = true;
+    dispatcher_.drain();
     if (live_.empty())
       return caf::unit;
     auto reply = self_->make_response_promise<void>();
     drains_.push_back(reply);
-    arm();
+    arm(now());
     return reply;
   }
 
@@ -398,74 +599,33 @@ private:
 
   provider_actor::pointer self_;
   provider_parts parts_;
-  admission admission_;
+  dispatcher dispatcher_;
+  provider_metrics metrics_;
+  time_point shown_{}; ///< When the metrics that are dear to find out were last.
+  limits::token_estimator estimator_;
+  callers<std::remove_pointer_t<provider_actor::pointer>> callers_;
   std::mt19937_64 random_;
   live_map live_;
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
+  std::vector<written_attempt> written_;
   std::set<time_point> wake_ups_; ///< Those that are set and have not come.
   bool draining_ = false;
   time_point drain_end_{};
   std::vector<caf::typed_response_promise<void>> drains_;
-  uint64_t attempts_ = 0;
-  uint64_t answered_ = 0;
-  uint64_t failed_ = 0;
+  uint64_t refused_ = 0; ///< Before the dispatcher saw them.
 };
-
-// -- starting -------------------------------------------------------------------
-
-std::optional<failure> add_configured_headers(const provider_settings& x, std::vector<http::header>& headers) {
-  for (auto& header : x.headers) {
-    auto value = header.value;
-    if (!header.env.empty()) {
-      auto* text = std::getenv(header.env.c_str());
-      if (text == nullptr)
-        return make_failure(errc::configuration, "the environment variable " + header.env + " is not set",
-                            "it holds the value of header " + header.name);
-      value = text;
-    }
-    headers.push_back({header.name, value});
-  }
-  return {};
-}
-
-std::variant<provider_parts, failure> prepare(const provider_settings& x) {
-  provider_parts parts;
-  if (x.interactive_slots >= x.max_concurrent) // batch items would wait for ever
-    return make_failure(errc::configuration, "interactive_slots must be less than max_concurrent");
-  parts.settings = x;
-  parts.dialect = wire::find_dialect(name_of(x.kind));
-  if (parts.dialect == nullptr)
-    return make_failure(errc::configuration, "kind \"" + to_string(x.kind) + "\" is not spoken yet",
-                        "this version speaks openai and openai_compatible");
-  parts.base_url = x.base_url.empty() ? std::string{parts.dialect->default_base_url()} : x.base_url;
-  if (parts.base_url.empty())
-    return make_failure(errc::configuration, "base_url is not set", "this kind has no public address of its own");
-  if (!x.keys.empty()) {
-    auto key = resolve(x.keys.front());
-    if (auto* problem = std::get_if<std::string>(&key))
-      return make_failure(errc::configuration, *problem);
-    parts.headers.push_back(parts.dialect->authorize(std::get<secret>(key).reveal()));
-    parts.lane = x.keys.front().name;
-  }
-  if (parts.lane.empty())
-    parts.lane = "default";
-  if (auto problem = add_configured_headers(x, parts.headers))
-    return std::move(*problem);
-  return parts;
-}
 
 } // namespace
 
 std::variant<provider_actor, failure> spawn_provider(caf::actor_system& system, const provider_settings& provider,
                                                      const runtime_settings& runtime,
                                                      std::shared_ptr<http::client> transport) {
-  auto parts = prepare(provider);
+  auto parts = prepare_provider(provider, runtime);
   if (auto* problem = std::get_if<failure>(&parts)) {
     problem->provider = provider.name;
     return std::move(*problem);
   }
   auto& ready = std::get<provider_parts>(parts);
-  ready.runtime = runtime;
   ready.transport = std::move(transport);
   return system.spawn<provider_actor::stateful_impl<provider_state>>(std::move(ready));
 }

@@ -76,6 +76,7 @@ endfunction()
 
 modelforge_public_headers(
   actors/batch_coordinator.hpp
+  actors/metrics.hpp
   actors/provider.hpp
   actors/system.hpp
   config/load.hpp

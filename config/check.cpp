@@ -190,6 +190,7 @@ public:
     for (const auto& x : all_.providers)
       check_provider(x);
     check_shared_keys();
+    check_metrics();
     check_node();
     if (all_.log.sink.empty())
       error({"log.sink"}, "`sink` is empty", "allowed: `stderr`, `none`, or a file's path");
@@ -396,6 +397,18 @@ private:
       error({where, "node.tls", "node.tls.certificate"},
             "links to other machines must be encrypted: " + address->host + " needs [node.tls]",
             "without certificates only 127.0.0.1, [::1] and localhost are allowed");
+  }
+
+  void check_metrics() {
+    if (all_.metrics.listen.empty())
+      return;
+    auto address = split_host(all_.metrics.listen);
+    if (!address || address->port.empty())
+      error({"metrics.listen"}, std::string{"`listen` has "} + (address ? "no port" : "no valid host and port"),
+            "allowed: HOST:PORT, e.g. \"127.0.0.1:9464\"");
+    else if (!is_loopback(address->host))
+      warn({"metrics.listen"}, "everybody who reaches " + address->host + " can read the numbers",
+           "127.0.0.1 is seen on this machine only");
   }
 
   void check_node() {

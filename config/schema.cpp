@@ -21,6 +21,7 @@ slot to_slot(runtime_settings& x);
 slot to_slot(node_settings& x);
 slot to_slot(node_tls_settings& x);
 slot to_slot(log_settings& x);
+slot to_slot(metrics_settings& x);
 
 template <class T>
 requires std::is_constructible_v<slot, T*> slot to_slot(T& x) {
@@ -97,6 +98,10 @@ constexpr auto rate_limit_keys = std::to_array<key_rule>({
    "The time over which a limit is kept; the numbers above are scaled to it.", 0.1, day},
   {"window_guard", at<&rate_limit_settings::window_guard>,
    "Added to the window, because requests do not all take the same time to arrive.", 0, minute},
+  {"token_accounting", at<&rate_limit_settings::token_accounting>,
+   "Which tokens the provider counts, and when: `arrival`, prompt and max_tokens as the request arrives; `produced`, "
+   "the "
+   "prompt then and the answer as it comes; `input`, the prompt alone; `automatic`, as its kind does."},
   {"on_start", at<&rate_limit_settings::on_start>,
    "What counts as used after a restart: `restore` what was saved, a `full` window, or an `empty` one."},
 });
@@ -113,7 +118,8 @@ constexpr auto circuit_breaker_keys = std::to_array<key_rule>({
    day},
   {"open_for", at<&circuit_breaker_settings::open_for>, "How long it stays open before it tries a request.", 0.01, day},
   {"probes", at<&circuit_breaker_settings::probes>, "Requests it tries at a time.", 1, 1000},
-  {"when_open", at<&circuit_breaker_settings::when>, "Whether requests `fail` at once or `wait` while it is open."},
+  {"when_open", at<&circuit_breaker_settings::when>,
+   "What requests do while it is open: `automatic` waits in batches and fails at once elsewhere."},
 });
 
 constexpr auto optimization_keys = std::to_array<key_rule>({
@@ -146,7 +152,7 @@ constexpr auto provider_keys = std::to_array<key_rule>({
   {"api_key_file", short_key<&key_source::api_key_file>, "The file that holds the key and nothing else."},
   {"default_model", at<&provider_settings::default_model>,
    "For requests that name no model; empty: such requests are refused."},
-  {"max_concurrent", at<&provider_settings::max_concurrent>, "Requests under way at a time.", 1, 100'000},
+  {"max_concurrent", at<&provider_settings::max_concurrent>, "Requests under way at a time, for each key.", 1, 100'000},
   {"interactive_slots", at<&provider_settings::interactive_slots>,
    "How many of them batches must leave free; left out: 1, or 0 where `max_concurrent` is 1.", 0, 99'999},
   {"adaptive", at<&provider_settings::adaptive>,
@@ -176,6 +182,10 @@ constexpr auto runtime_keys = std::to_array<key_rule>({
   {"max_response_bytes", at<&runtime_settings::max_response_bytes>, "Size of one answer.", kib, 4 * gib},
   {"grace_period", at<&runtime_settings::grace_period>, "How long a shutdown waits for requests that are under way.", 0,
    day},
+  {"state_folder", at<&runtime_settings::state_folder>,
+   "Folder where what is used of the limits is kept across restarts; empty: modelforge in the user's state folder, "
+   "`none`: "
+   "nowhere."},
 });
 
 constexpr auto node_tls_keys = std::to_array<key_rule>({
@@ -201,9 +211,15 @@ constexpr auto log_keys = std::to_array<key_rule>({
   {"sink", at<&log_settings::sink>, "`stderr`, `none`, or a file's path."},
 });
 
+constexpr auto metrics_keys = std::to_array<key_rule>({
+  {"listen", at<&metrics_settings::listen>,
+   "HOST:PORT where Prometheus reads them (/metrics) and `modelforge providers` the status (/status); empty: nowhere."},
+});
+
 constexpr auto root_keys = std::to_array<key_rule>({
   {"runtime", at<&settings::runtime>, "What all providers share."},
   {"log", at<&settings::log>, "What is logged; never a prompt, an answer or a key."},
+  {"metrics", at<&settings::metrics>, "Numbers about the providers, for those who watch a running program."},
   {"providers", at<&settings::providers>, "One table for each provider, under a name of your choice."},
   {"node", at<&settings::node>, "This program as a node among others."},
 });
@@ -220,11 +236,13 @@ constexpr table_rule runtime_table{"runtime", runtime_keys};
 constexpr table_rule node_tls_table{"node.tls", node_tls_keys};
 constexpr table_rule node_table{"node", node_keys};
 constexpr table_rule log_table{"log", log_keys};
+constexpr table_rule metrics_table{"metrics", metrics_keys};
 constexpr table_rule root_table{"", root_keys};
 
 constexpr auto all_tables = std::to_array<const table_rule*>(
-  {&root_table, &runtime_table, &log_table, &provider_table, &timeouts_table, &retry_table, &rate_limit_table,
-   &circuit_breaker_table, &optimizations_table, &key_entry_table, &model_table, &node_table, &node_tls_table});
+  {&root_table, &runtime_table, &log_table, &metrics_table, &provider_table, &timeouts_table, &retry_table,
+   &rate_limit_table, &circuit_breaker_table, &optimizations_table, &key_entry_table, &model_table, &node_table,
+   &node_tls_table});
 
 slot to_slot(timeout_settings& x) {
   return table_slot{&timeouts_table, &x};
@@ -252,6 +270,9 @@ slot to_slot(node_tls_settings& x) {
 }
 slot to_slot(log_settings& x) {
   return table_slot{&log_table, &x};
+}
+slot to_slot(metrics_settings& x) {
+  return table_slot{&metrics_table, &x};
 }
 
 // -- suggestions ----------------------------------------------------------------

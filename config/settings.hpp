@@ -34,11 +34,18 @@ enum class window_start : uint8_t { restore, full, empty };
 template <>
 inline constexpr auto enum_names<window_start> = std::to_array<std::string_view>({"restore", "full", "empty"});
 
-/// What happens to a request while the breaker is open.
-enum class when_open : uint8_t { fail, wait };
+/// Which tokens a provider counts, and when. `automatic`: as its kind is known to.
+enum class counted_tokens : uint8_t { automatic, arrival, produced, input, none };
 
 template <>
-inline constexpr auto enum_names<when_open> = std::to_array<std::string_view>({"fail", "wait"});
+inline constexpr auto enum_names<counted_tokens> = std::to_array<std::string_view>({"automatic", "arrival", "produced",
+                                                                                    "input", "none"});
+
+/// What happens to a request while the breaker is open. `automatic`: wait for batch items, fail for interactive ones.
+enum class when_open : uint8_t { automatic, wait, fail };
+
+template <>
+inline constexpr auto enum_names<when_open> = std::to_array<std::string_view>({"automatic", "wait", "fail"});
 
 enum class log_level : uint8_t { error, warning, info, debug };
 
@@ -101,6 +108,7 @@ struct rate_limit_settings {
   duration window = std::chrono::seconds{60};            ///< The limit is enforced per this time, scaled to it.
   duration window_guard = std::chrono::milliseconds{50}; ///< Allowance for differing network delays.
   window_start on_start = window_start::restore;
+  counted_tokens token_accounting = counted_tokens::automatic;
 
   friend bool operator==(const rate_limit_settings&, const rate_limit_settings&) = default;
 };
@@ -114,7 +122,7 @@ struct circuit_breaker_settings {
   duration slow_after = std::chrono::seconds{0}; ///< An answer slower than this counts as failed. 0: never.
   duration open_for = std::chrono::seconds{10};  ///< Until the first probe.
   uint32_t probes = 1;                           ///< Requests let through at a time while half open.
-  when_open when = when_open::fail;              ///< TOML: `when_open`.
+  when_open when = when_open::automatic;         ///< TOML: `when_open`.
 
   friend bool operator==(const circuit_breaker_settings&, const circuit_breaker_settings&) = default;
 };
@@ -144,7 +152,7 @@ struct provider_settings {
   std::string base_url;           ///< Without a trailing slash. Empty in TOML: the kind's public address.
   std::vector<key_source> keys;   ///< From `api_key_env`, `api_key_file` or `[[keys]]`; empty: no credential is sent.
   std::string default_model;      ///< For requests that name none; empty: such requests are refused.
-  uint32_t max_concurrent = 16;   ///< Requests in flight.
+  uint32_t max_concurrent = 16;   ///< Requests in flight, for each key.
   uint32_t interactive_slots = 1; ///< Of these, kept free of batch items. Left out in TOML: below the former.
   bool adaptive = false;          ///< Whether the number in flight follows the latency.
   std::vector<header_setting> headers;
@@ -167,6 +175,9 @@ struct runtime_settings {
   uint64_t max_queued_bytes = 256u << 20;           ///< Their messages together, at one provider.
   uint64_t max_response_bytes = 64u << 20;          ///< Of one answer.
   duration grace_period = std::chrono::seconds{10}; ///< How long a shutdown waits for what is running.
+  /// Folder where what is used of the providers' limits is kept across restarts. Empty: `modelforge` in XDG_STATE_HOME,
+  /// else ~/.local/state/modelforge; "none": nowhere.
+  std::string state_folder{};
 
   friend bool operator==(const runtime_settings&, const runtime_settings&) = default;
 };
@@ -200,12 +211,19 @@ struct log_settings {
   friend bool operator==(const log_settings&, const log_settings&) = default;
 };
 
+struct metrics_settings {
+  std::string listen; ///< HOST:PORT of Prometheus text and status; empty: none.
+
+  friend bool operator==(const metrics_settings&, const metrics_settings&) = default;
+};
+
 /// A whole configuration.
 struct settings {
   std::vector<provider_settings> providers; ///< In the file's order.
   runtime_settings runtime;
   node_settings node;
   log_settings log;
+  metrics_settings metrics;
 
   friend bool operator==(const settings&, const settings&) = default;
 };

@@ -1,34 +1,86 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace modelforge {
+
+/// How much of a limit is used.
+struct limit_use {
+  std::string of;     ///< "requests", "tokens", "input_tokens" or "output_tokens".
+  uint64_t limit = 0; ///< Within one window: the tighter of what is configured and what the provider tells.
+  uint64_t used = 0;  ///< By what is live in the window now.
+
+  friend bool operator==(const limit_use&, const limit_use&) = default;
+};
+
+/// A credential with a group of models: what limits belong to.
+struct lane_status {
+  std::string name;    ///< The key's name; behind a "/" the pattern of a group with limits of its own.
+  std::string breaker; ///< "closed", "open" or "half_open".
+  uint64_t breaker_openings = 0;
+  uint32_t slots = 0; ///< Attempts that may be in flight now.
+  uint64_t in_flight = 0;
+  std::optional<std::chrono::nanoseconds> paused_for; ///< A wait that the provider named.
+  bool out = false;                                   ///< The provider refused the key; others are used instead.
+  std::vector<limit_use> limits;
+
+  friend bool operator==(const lane_status&, const lane_status&) = default;
+};
 
 /// What a provider actor is doing now, and what it has done since it started.
 struct provider_status {
   std::string name;
   std::string kind; ///< As in TOML, e.g. "openai".
   std::string base_url;
-  uint32_t max_concurrent = 0;
-  uint64_t queued = 0;
-  uint64_t queued_bytes = 0;
+  uint32_t max_concurrent = 0; ///< Per key.
+  uint64_t queued = 0;         ///< Of both priorities; retries that wait for their time are apart.
+  uint64_t queued_batch = 0;   ///< Part of `queued`.
+  uint64_t queued_bytes = 0;   ///< Retries that wait included.
+  uint64_t waiting = 0;        ///< Retries that wait for their time.
+  std::optional<std::chrono::nanoseconds> next_retry; ///< Until the first of them is due.
   uint64_t in_flight = 0;
-  uint64_t answered = 0; ///< Requests that ended in a completion.
-  uint64_t failed = 0;   ///< Requests that ended in an error, refused ones included.
-  uint64_t attempts = 0; ///< HTTP exchanges begun.
+  std::chrono::nanoseconds predicted_wait{0}; ///< Of a usual request that comes now, as far as limits decide.
+  uint64_t answered = 0;                      ///< Requests that ended in a completion.
+  uint64_t failed = 0;                        ///< Requests that ended in an error, refused ones included.
+  uint64_t late = 0;                          ///< Answers that came when their request had been given up.
+  uint64_t attempts = 0;                      ///< HTTP exchanges begun.
+  std::map<std::string, uint64_t> retries;    ///< By what the failure before them meant, e.g. "rate".
+  std::map<std::string, uint64_t> refusals;   ///< Requests that we did not send, by reason, e.g. "predicted_wait".
   bool draining = false;
+  std::string problem; ///< What does not work, though requests do: e.g. the folder that keeps the limits' use.
+  std::vector<lane_status> lanes;
 
   friend bool operator==(const provider_status&, const provider_status&) = default;
 };
 
 template <class Inspector>
+bool inspect(Inspector& f, limit_use& x) {
+  return f.object(x).fields(f.field("of", x.of), f.field("limit", x.limit), f.field("used", x.used));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, lane_status& x) {
+  return f.object(x).fields(f.field("name", x.name), f.field("breaker", x.breaker),
+                            f.field("breaker_openings", x.breaker_openings), f.field("slots", x.slots),
+                            f.field("in_flight", x.in_flight), f.field("paused_for", x.paused_for),
+                            f.field("out", x.out), f.field("limits", x.limits));
+}
+
+template <class Inspector>
 bool inspect(Inspector& f, provider_status& x) {
-  return f.object(x).fields(f.field("name", x.name), f.field("kind", x.kind), f.field("base_url", x.base_url),
-                            f.field("max_concurrent", x.max_concurrent), f.field("queued", x.queued),
-                            f.field("queued_bytes", x.queued_bytes), f.field("in_flight", x.in_flight),
-                            f.field("answered", x.answered), f.field("failed", x.failed),
-                            f.field("attempts", x.attempts), f.field("draining", x.draining));
+  return f.object(x).fields(
+    f.field("name", x.name), f.field("kind", x.kind), f.field("base_url", x.base_url),
+    f.field("max_concurrent", x.max_concurrent), f.field("queued", x.queued), f.field("queued_batch", x.queued_batch),
+    f.field("queued_bytes", x.queued_bytes), f.field("waiting", x.waiting), f.field("next_retry", x.next_retry),
+    f.field("in_flight", x.in_flight), f.field("predicted_wait", x.predicted_wait), f.field("answered", x.answered),
+    f.field("failed", x.failed), f.field("late", x.late), f.field("attempts", x.attempts),
+    f.field("retries", x.retries), f.field("refusals", x.refusals), f.field("draining", x.draining),
+    f.field("problem", x.problem), f.field("lanes", x.lanes));
 }
 
 } // namespace modelforge

@@ -43,6 +43,8 @@ CAF_ADD_ATOM(modelforge, modelforge, drain_atom)
 CAF_ADD_ATOM(modelforge, modelforge, run_atom)
 CAF_ADD_ATOM(modelforge, modelforge, status_atom)
 CAF_ADD_ATOM(modelforge, modelforge, observe_atom)
+CAF_ADD_TYPE_ID(modelforge, (modelforge::limit_use))
+CAF_ADD_TYPE_ID(modelforge, (modelforge::lane_status))
 
 CAF_END_TYPE_ID_BLOCK(modelforge)
 

@@ -31,6 +31,9 @@ struct request {
   uint64_t max_response_bytes = 64u << 20;        ///< Of the decoded body.
   bool http2 = true;                              ///< Allow HTTP/2 on https; of `fetch` only.
   bool compression = true;                        ///< Offer encodings and decode them. Streams say false.
+  /// Called on the transport's thread when the request is being handed to the socket with its last byte: at most once,
+  /// before the end is told. Not called where the answer comes first, or the request does not go out whole.
+  std::function<void()> on_written{};
 };
 
 /// How far a transfer had come when it failed.

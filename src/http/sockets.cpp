@@ -207,7 +207,7 @@ int transport::loop::on_ready(void* user, char*, char*, int, int) {
   x.now.begun = true;
   x.now.connected = steady::now();
   if (!x.follows_sending())
-    x.now.sent = x.now.connected;
+    x.note_sent(x.now.connected);
   self.count_.connections.fetch_add(x.now.opened_socket, std::memory_order_relaxed);
   self.drop_claim(x);
   self.give_up_resolving(x);
@@ -218,7 +218,7 @@ int transport::loop::on_ready(void* user, char*, char*, int, int) {
 int transport::loop::on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t sent) {
   auto& x = *static_cast<transfer*>(user);
   if (x.now.begun && x.now.sent == steady::time_point{} && static_cast<uint64_t>(sent) >= x.asked.body.size()) {
-    x.now.sent = steady::now();
+    x.note_sent(steady::now());
     x.now.in->owner->arm(x);
   }
   return 0;

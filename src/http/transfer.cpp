@@ -103,6 +103,12 @@ bool transfer::follows_sending() const {
   return asked.body.size() > sent_at_once;
 }
 
+void transfer::note_sent(steady::time_point when) {
+  now.sent = when;
+  if (asked.on_written)
+    asked.on_written();
+}
+
 phase transfer::phase() const {
   if (now.any_byte)
     return phase::receive;

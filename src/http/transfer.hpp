@@ -92,6 +92,9 @@ struct transfer {
   /// Its body may take a while to send, so that `progress::sent` is known only later.
   bool follows_sending() const;
 
+  /// The last byte of the request goes out at `when`.
+  void note_sent(steady::time_point when);
+
   /// How far it has come.
   http::phase phase() const;
 

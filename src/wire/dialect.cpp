@@ -1,8 +1,18 @@
 #include "wire/dialect.hpp"
 
 #include "wire/openai.hpp"
+#include "wire/provider_error.hpp"
+#include "wire/rate_limit_headers.hpp"
+#include "wire/retry_after.hpp"
+
+#include <chrono>
 
 namespace modelforge::wire {
+
+answer_hints dialect::hints(const http::response_head& head, const failure* why) const {
+  return {limits_in(head, std::chrono::system_clock::now()), wire::should_retry(head),
+          why != nullptr && grew_too_fast(*why)};
+}
 
 const dialect* find_dialect(std::string_view kind) {
   for (auto* x : {&openai(), &openai_compatible()})

@@ -1,11 +1,13 @@
 #pragma once
 
 #include "http/message.hpp"
+#include "limits/charge.hpp"
 
 #include <modelforge/messages/chat_request.hpp>
 #include <modelforge/messages/completion.hpp>
 #include <modelforge/messages/error.hpp>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -19,6 +21,13 @@ struct encoded_request {
   std::vector<http::header> headers;
   std::string body;
   std::vector<std::string> warnings; ///< What the provider will ignore; goes into the completion.
+};
+
+/// What an answer tells beside what was asked: how to pace what comes next.
+struct answer_hints {
+  limits::server_limits limits;     ///< By its headers.
+  std::optional<bool> should_retry; ///< The provider's own word.
+  bool slow_down = false;           ///< The traffic grew too fast, although within its limits: grow more slowly.
 };
 
 /// One provider's language. Stateless: one object per kind serves all threads.
@@ -43,6 +52,15 @@ public:
   /// a failure code, status, the provider's words, retry_after and a suggestion. Attempts, timings and the provider's
   /// configured name are the caller's to fill.
   virtual std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const = 0;
+
+  /// Reads the hints in an answer, good or bad. `why`: the failure it was decoded to, or null.
+  virtual answer_hints hints(const http::response_head& head, const failure* why) const;
+
+  /// When, and which, tokens the provider counts against its limits.
+  virtual limits::token_accounting accounting() const = 0;
+
+  /// How max_tokens counts where `accounting` is `arrival`.
+  virtual limits::output_rule output_rule() const { return limits::output_rule::sum; }
 };
 
 /// Returns the dialect for a kind as named in TOML, or null if none speaks it yet.

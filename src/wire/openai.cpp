@@ -16,6 +16,7 @@ struct flavour {
   std::string_view base_url;
   std::string_view max_tokens; ///< Name of the field.
   bool top_k;                  ///< Whether it is known.
+  limits::output_rule output;  ///< How max_tokens counts against the token limit.
 };
 
 template <class T>
@@ -472,6 +473,9 @@ public:
     return read_openai_answer(head, body);
   }
 
+  limits::token_accounting accounting() const override { return limits::token_accounting::arrival; }
+  limits::output_rule output_rule() const override { return is_.output; }
+
 private:
   flavour is_;
 };
@@ -479,12 +483,13 @@ private:
 } // namespace
 
 const dialect& openai() {
-  static const openai_dialect x{{"openai", "https://api.openai.com/v1", "max_completion_tokens", false}};
+  static const openai_dialect x{
+    {"openai", "https://api.openai.com/v1", "max_completion_tokens", false, limits::output_rule::larger}};
   return x;
 }
 
 const dialect& openai_compatible() {
-  static const openai_dialect x{{"openai_compatible", "", "max_tokens", true}};
+  static const openai_dialect x{{"openai_compatible", "", "max_tokens", true, limits::output_rule::sum}};
   return x;
 }
 

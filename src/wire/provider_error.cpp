@@ -31,15 +31,46 @@ bool one_of(std::string_view text, const std::array<std::string_view, N>& names)
   return std::find(names.begin(), names.end(), text) != names.end();
 }
 
+/// Whether the text holds one of these, in any case of letters.
+template <std::size_t N>
+bool says(std::string_view text, const std::array<std::string_view, N>& phrases) {
+  return std::any_of(phrases.begin(), phrases.end(), [&](auto phrase) { return contains(text, phrase); });
+}
+
+template <std::size_t N>
+bool is_named(const provider_error& x, const std::array<std::string_view, N>& names) {
+  return one_of(x.type, names) || one_of(x.code, names);
+}
+
 constexpr auto quota_names = std::to_array<std::string_view>(
   {"insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
-   "project_spend_limit_exceeded", "organization_usage_limit_exceeded"});
+   "project_spend_limit_exceeded", "organization_usage_limit_exceeded", "billing_not_active",
+   "billing_hard_limit_reached", "enforced_spend_limit_reached"});
+
+/// Anthropic says these with a 400.
+constexpr auto quota_phrases =
+  std::to_array<std::string_view>({"specified API usage limits", "credit balance is too low"});
 
 constexpr auto filter_names =
   std::to_array<std::string_view>({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"});
 
 constexpr auto context_names =
   std::to_array<std::string_view>({"context_length_exceeded", "exceed_context_size_error"});
+
+/// Of vLLM and Mistral, Anthropic, Gemini, Ollama (two), llama.cpp.
+constexpr auto context_phrases =
+  std::to_array<std::string_view>({"maximum context length", "prompt is too long", "input token count",
+                                   "max context length", "exceeds the context length", "available context size"});
+
+/// What some say with a 429 although no rate was exceeded.
+constexpr auto overload_names =
+  std::to_array<std::string_view>({"overloaded_error", "engine_overloaded_error", "server_is_overloaded",
+                                   "service_unavailable_error", "queue_exceeded", "capacity_exceeded"});
+
+constexpr auto slow_down_names = std::to_array<std::string_view>({"slow_down"});
+
+/// Anthropic's words for its acceleration limits.
+constexpr auto slow_down_phrases = std::to_array<std::string_view>({"acceleration limit", "usage increase rate"});
 
 /// What names mean that come inside a 200, as the status they usually come with.
 struct named_status {
@@ -58,31 +89,54 @@ constexpr auto named_statuses = std::to_array<named_status>({
   {"not_found_error", 404},
   {"model_not_found", 404},
   {"timeout_error", 408},
+  {"request_too_large", 413},
   {"rate_limit_error", 429},
   {"rate_limit_exceeded", 429},
   {"requests", 429},
   {"tokens", 429},
   {"slow_down", 429},
+  {"queue_exceeded", 429},
+  {"capacity_exceeded", 498},
   {"server_error", 500},
   {"api_error", 500},
+  {"not_supported_error", 501},
   {"overloaded_error", 529},
   {"server_is_overloaded", 503},
   {"service_unavailable_error", 503},
   {"unavailable_error", 503},
+  {"engine_overloaded_error", 503},
 });
 
 uint16_t status_of(const provider_error& x) {
   if (x.status != 0)
     return x.status;
-  if (one_of(x.type, quota_names) || one_of(x.code, quota_names))
+  if (is_named(x, quota_names))
     return 429;
-  if (one_of(x.type, context_names) || one_of(x.code, context_names) || x.moderated)
+  if (is_named(x, context_names) || x.moderated)
     return 400;
   for (auto* name : {&x.code, &x.type})
     for (auto& known : named_statuses)
       if (*name == known.name)
         return known.status;
   return 500;
+}
+
+errc classify_refusal(const provider_error& x) {
+  if (is_named(x, context_names) || says(x.message, context_phrases))
+    return errc::context_length;
+  if (says(x.message, quota_phrases))
+    return errc::quota_exhausted;
+  return x.moderated ? errc::content_filtered : errc::invalid_request;
+}
+
+/// A 429 may mean that the rate was too high, that this one request exceeds the limit, or that there is no capacity.
+errc classify_429(const provider_error& x) {
+  if (contains(x.message, "request too large")) // OpenAI; its code is rate_limit_exceeded all the same
+    return errc::too_large;
+  auto named_by_rate = x.code == "rate_limit_exceeded" || x.type == "rate_limit_error";
+  if (is_named(x, overload_names) || (!named_by_rate && contains(x.message, "overloaded")))
+    return errc::overloaded;
+  return errc::rate_limited;
 }
 
 /// A number or a text, as text.
@@ -102,6 +156,8 @@ provider_error read_error(const json& x) {
   result.type = word_in(member(x, "type"));
   result.message = string_in(member(x, "message"));
   result.param = word_in(member(x, "param"));
+  if (result.code.empty())
+    result.code = word_in(member(member(x, "details"), "error_code")); // Anthropic
   if (auto number = count_in(member(x, "code")); number && *number >= 400 && *number < 600)
     result.status = static_cast<uint16_t>(*number);
   auto& inner = member(x, "innererror");
@@ -174,6 +230,8 @@ std::string explain(errc code, uint16_t status) {
       return "the provider is overloaded";
     case errc::too_large:
       return "the request is too large";
+    case errc::unsupported:
+      return "the provider has no such feature";
     case errc::invalid_request:
       return "the provider refused the request";
     case errc::invalid_response:
@@ -254,12 +312,12 @@ std::optional<provider_error> find_error(const json& body) {
 errc classify(uint16_t status, const provider_error& x) {
   if (status < 400 && status / 100 != 3)
     status = status_of(x);
+  if (status / 100 == 4 && status != 401 && is_named(x, quota_names))
+    return errc::quota_exhausted;
   switch (status) {
     case 400:
-      if (one_of(x.code, context_names) || one_of(x.type, context_names)
-          || contains(x.message, "maximum context length"))
-        return errc::context_length;
-      return x.moderated ? errc::content_filtered : errc::invalid_request;
+    case 422:
+      return classify_refusal(x);
     case 401:
       return errc::authentication;
     case 402:
@@ -273,16 +331,24 @@ errc classify(uint16_t status, const provider_error& x) {
     case 409:
       return errc::server_error;
     case 413:
-      return errc::too_large;
+      return is_named(x, context_names) ? errc::context_length : errc::too_large;
     case 429:
-      return one_of(x.type, quota_names) || one_of(x.code, quota_names) ? errc::quota_exhausted : errc::rate_limited;
-    case 498:
+      return classify_429(x);
+    case 501:
+      return errc::unsupported;
     case 503:
+      return is_named(x, slow_down_names) ? errc::rate_limited : errc::overloaded;
+    case 498:
     case 529:
       return errc::overloaded;
     default:
       return status >= 500 ? errc::server_error : status >= 400 ? errc::invalid_request : errc::invalid_response;
   }
+}
+
+bool grew_too_fast(const failure& x) {
+  return one_of(x.provider_code, slow_down_names)
+         || (x.code == errc::rate_limited && says(x.provider_message, slow_down_phrases));
 }
 
 failure error_answer(const http::response_head& head, const json* body, std::string_view text) {

@@ -31,6 +31,9 @@ std::optional<provider_error> find_error(const json& body);
 /// What an error means. `status` is the answer's; below 400 (an error inside a 200) the error's own words decide.
 errc classify(uint16_t status, const provider_error& x);
 
+/// Whether a failure says that the traffic grew too fast, though within its limits.
+bool grew_too_fast(const failure& x);
+
 /// Makes the failure for an answer with an error: by status, by what the body says, or both. `body` is null when it
 /// is no JSON; `text` is the body as it came.
 failure error_answer(const http::response_head& head, const json* body, std::string_view text);

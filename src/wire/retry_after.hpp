@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <optional>
-#include <string_view>
 
 namespace modelforge::wire {
 
@@ -14,7 +13,7 @@ namespace modelforge::wire {
 std::optional<std::chrono::nanoseconds> retry_after(const http::response_head& head,
                                                     std::chrono::system_clock::time_point now);
 
-/// Reads an HTTP date as servers must send it, e.g. "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7).
-std::optional<std::chrono::sys_seconds> read_http_date(std::string_view text);
+/// Reads `x-should-retry`: the server's own word on whether to try again.
+std::optional<bool> should_retry(const http::response_head& head);
 
 } // namespace modelforge::wire

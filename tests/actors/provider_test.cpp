@@ -1,7 +1,4 @@
-#include <modelforge/actors/provider.hpp>
-
-#include "tests/support/deterministic.hpp"
-#include "tests/support/fake_client.hpp"
+#include "tests/actors/provider_fixture.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -10,43 +7,7 @@
 using namespace modelforge;
 using namespace std::chrono_literals;
 
-namespace {
-
-struct provider_test : test::deterministic {
-  std::shared_ptr<test::fake_client> http = std::make_shared<test::fake_client>();
-  provider_settings settings = [] {
-    provider_settings x;
-    x.name = "acme";
-    x.kind = provider_kind::openai;
-    x.base_url = "http://acme.test/v1";
-    x.default_model = "m";
-    x.max_concurrent = 2;
-    x.interactive_slots = 1;
-    return x;
-  }();
-  runtime_settings runtime;
-
-  provider_actor spawn() { return hold(std::get<provider_actor>(spawn_provider(system(), settings, runtime, http))); }
-
-  static chat_request question(uint64_t n, std::string text = "hi") {
-    chat_request x;
-    x.id = {1, n};
-    x.messages.push_back(text_message(role::user, std::move(text)));
-    return x;
-  }
-
-  auto ask_chat(const provider_actor& to, chat_request x) { return ask<completion>(to, std::move(x)); }
-
-  provider_status status(const provider_actor& of) { return *ask<provider_status>(of, status_atom_v)->value; }
-
-  /// Answers the i-th pending exchange, and lets the actor take it in.
-  void say(std::size_t i, const std::string& text) {
-    http->say(i, text);
-    run();
-  }
-};
-
-} // namespace
+using test::provider_test;
 
 TEST_CASE_METHOD(provider_test, "provider answers with the completion and tells how it came to it", "[actors]") {
   auto provider = spawn();
@@ -194,6 +155,7 @@ TEST_CASE_METHOD(provider_test, "cancelling frees the slot and answers the asker
 }
 
 TEST_CASE_METHOD(provider_test, "a failed transfer becomes an error with its attempt and a suggestion", "[actors]") {
+  settings.retry.max_attempts = 1;
   auto answer = ask_chat(spawn(), question(1));
   http->fail(0, errc::connect_failed);
   run();

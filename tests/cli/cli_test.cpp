@@ -1,5 +1,7 @@
 #include "tests/http/misbehaving_server.hpp"
+#include "tests/simulator/client.hpp"
 #include "tests/support/process.hpp"
+#include "tests/support/prometheus_text.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -11,6 +13,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 // The program as its user meets it: what it prints, on which stream, with which exit code, and how fast.
@@ -51,7 +54,9 @@ public:
   closed_port(const closed_port&) = delete;
   closed_port& operator=(const closed_port&) = delete;
 
-  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  std::string url() const { return "http://" + address(); }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  uint16_t port() const { return port_; }
 
 private:
   int socket_;
@@ -154,7 +159,7 @@ TEST_CASE_METHOD(cli_test, "each way in which a server can fail is told clearly,
   for (auto& x : table) {
     INFO(x.what);
     misbehaving_server server{x.behaviour};
-    auto result = chat_with(server.url(""), "timeouts = { total = 2.0 }\n");
+    auto result = chat_with(server.url(""), "timeouts = { total = 2.0 }\nretry = { max_attempts = 1 }\n");
     INFO(result.err);
     CHECK(result.exit_code == 1);
     CHECK(result.out.empty());
@@ -435,4 +440,198 @@ TEST_CASE_METHOD(cli_test, "providers lists what is configured and what keeps it
   CHECK(contains(x.out, "ready"));
   auto json = run({"providers", "-c", path, "--json"});
   CHECK(contains(json.out, "\"name\": \"two\""));
+}
+
+// -- metrics and status ---------------------------------------------------------------
+
+namespace {
+
+/// A port that was free a moment ago.
+uint16_t free_port() {
+  return closed_port{}.port();
+}
+
+std::string metrics_at(uint16_t port) {
+  return "[metrics]\nlisten = \"127.0.0.1:" + std::to_string(port) + "\"\n";
+}
+
+/// A running batch as `modelforge providers` finds it.
+constexpr auto canned_status =
+  R"({"program":"modelforge","pid":4711,"providers":[{"name":"test","kind":"openai_compatible",)"
+  R"("base_url":"http://x.test/v1","max_concurrent":16,"in_flight":12,"queued":{"interactive":40,"batch":300},)"
+  R"("queued_bytes":1000,"retries_waiting":3,"next_retry_seconds":1.2,"predicted_wait_seconds":4.1,)"
+  R"("answered":10000,"failed":4,"late":0,"attempts":10233,"retries":{"rate":12,"transient":3},)"
+  R"("refusals":{"queue_full":2},"draining":false,"problem":"","lanes":[{"name":"default","breaker":"closed",)"
+  R"("breaker_openings":0,"slots":16,"in_flight":12,"paused_seconds":2.5,"out":false,"limits":[)"
+  R"({"of":"requests","limit":500,"used":431},{"of":"input_tokens","limit":200000,"used":180000}]}]}]})";
+
+} // namespace
+
+TEST_CASE_METHOD(cli_test, "providers shows what a running program does", "[cli][metrics]") {
+  misbehaving_server running{always(http_answer(200, canned_status))};
+  auto path = configure("http://x.test", "[providers.idle]\nkind = \"openai_compatible\"\ndefault_model = \"m\"\n"
+                                         "base_url = \"http://y.test\"\nrate_limit = { requests_per_minute = 60 }\n"
+                                           + metrics_at(running.port()));
+  auto x = run({"providers", "-c", path});
+  CHECK(x.exit_code == 0);
+  CHECK(x.err.empty());
+  CHECK(x.out
+        == "running, pid 4711 (127.0.0.1:" + std::to_string(running.port())
+             + ")\n"
+               "test  openai_compatible  http://x.test/v1  ready\n"
+               "  in flight 12 of 16 · queued 340 (300 batch) · 3 retries wait, the next in 1.2 s\n"
+               "    a request would wait 4.1 s\n"
+               "  limits (default): requests 431 of 500 (86 %), input tokens 180k of 200k (90 %); breaker closed; "
+               "paused by the provider for 2.5 s\n"
+               "  attempts 10,233 · answered 10,000 · failed 4 · retried: rate 12, transient 3\n"
+               "    refused: queue_full 2\n"
+               "idle  openai_compatible  http://y.test  ready\n"
+               "  at most 16 in flight · model m\n"
+               "  limits (default): requests 0 of 60 (0 %)\n");
+  auto json = test::json::parse(run({"providers", "-c", path, "--json"}).out);
+  CHECK(json["running"] == true);
+  CHECK(json["pid"] == 4711);
+  auto& test = json["providers"][0];
+  CHECK(test["running"] == true);
+  CHECK(test["queued"]["batch"] == 300);
+  CHECK(test["next_retry_seconds"] == 1.2);
+  CHECK(test["lanes"][0]["limits"][0]["used_percent"] == 86.2);
+  auto& idle = json["providers"][1];
+  CHECK(idle["running"] == false);
+  CHECK(idle["ready"] == true);
+  CHECK(idle["requests_per_minute"] == 60);
+  CHECK(idle["attempts"] == 0);
+}
+
+TEST_CASE_METHOD(cli_test, "providers takes nothing but a status for one, and waits a second at most",
+                 "[cli][metrics]") {
+  for (auto& behaviour : std::vector<misbehaving_server::behaviour>{
+         [](peer& x) { x.wait_for_close(); }, always(http_answer(200, "{\"program\":\"other\"}")),
+         always(http_answer(200, "<html>")), always(http_answer(500, canned_status)), always("SSH-2.0\r\n")}) {
+    misbehaving_server other{behaviour};
+    auto x = run({"providers", "-c", configure("http://x.test", metrics_at(other.port()))});
+    INFO(x.out);
+    CHECK(x.exit_code == 0);
+    CHECK(x.out.starts_with("not running: nothing of ours answers at 127.0.0.1:"));
+    CHECK(contains(x.out, "  ready\n"));
+    CHECK(x.elapsed < (sanitized ? 10s : 3s));
+  }
+}
+
+TEST_CASE_METHOD(cli_test, "providers lets nothing through that a terminal would obey", "[cli][metrics]") {
+  std::string evil = canned_status;
+  evil.replace(evil.find("\"problem\":\"\""), 12, "\"problem\":\"\\u001b[2Jx\"");
+  misbehaving_server running{always(http_answer(200, evil))};
+  auto x = run({"providers", "-c", configure("http://x.test", metrics_at(running.port()))});
+  CHECK(contains(x.out, "problem: [2Jx\n"));
+  CHECK(x.out.find('\x1b') == std::string::npos);
+}
+
+TEST_CASE_METHOD(cli_test, "providers shows what an ended program has used, and changes nothing of it",
+                 "[cli][metrics]") {
+  misbehaving_server server{always(http_answer(200, good_answer))};
+  auto path = configure(server.url(""), "rate_limit = { requests_per_minute = 1000 }\n[runtime]\nstate_folder = \""
+                                          + folder.path("state") + "\"\n");
+  REQUIRE(run({"chat", "-c", path, "hi"}).exit_code == 0);
+  auto kept = folder.read("state/test.limits");
+  REQUIRE_FALSE(kept.empty());
+  auto x = run({"providers", "-c", path, "--json"});
+  INFO(x.out + x.err);
+  auto limit = test::json::parse(x.out)["providers"][0]["lanes"][0]["limits"][0];
+  CHECK(limit["limit"] == 1000);
+  CHECK(limit["used"] >= 1);
+  CHECK(folder.read("state/test.limits") == kept);
+  auto none =
+    run({"providers", "-c", configure(server.url(""), "[runtime]\nstate_folder = \"" + folder.path("no") + "\"\n")});
+  CHECK(none.exit_code == 0);
+  CHECK_FALSE(std::filesystem::exists(folder.path("no")));
+}
+
+TEST_CASE_METHOD(cli_test, "a batch serves its metrics and status while it runs", "[cli][metrics]") {
+  std::atomic<bool> held{true};
+  misbehaving_server server{[&](peer& x) {
+    while (x.read_request()) {
+      test::eventually([&] { return !held; });
+      x.send(http_answer(200, good_answer));
+    }
+  }};
+  auto port = free_port();
+  auto path = configure(server.url(""), metrics_at(port));
+  auto input = folder.write("in.txt", "a\nb\nc\nd\ne\n");
+  auto options = command({"batch", "-c", path, "--max-concurrent", "2", input, "-o", folder.path("out.jsonl")});
+  test::process_result batch;
+  std::thread runner{[&] { batch = test::run_process(options); }};
+  test::json seen;
+  CHECK(test::eventually([&] {
+    seen = test::json::parse(run({"providers", "-c", path, "--json"}).out);
+    return seen["running"] == true && seen["providers"][0]["in_flight"] == 2;
+  }));
+  CHECK(seen["pid"] != getpid());
+  CHECK(seen["providers"][0]["queued"]["interactive"] == 0);
+  test::http_answer metrics;
+  test::http_answer lost;
+  if (seen["running"] == true) {
+    metrics = test::fetch(port, "GET", "/metrics");
+    lost = test::fetch(port, "GET", "/favicon.ico");
+  }
+  auto human = run({"providers", "-c", path});
+  held = false;
+  runner.join();
+  INFO(batch.err);
+  CHECK(batch.exit_code == 0);
+  CHECK(metrics.status == 200);
+  CHECK(lost.status == 404);
+  test::prometheus_text text{metrics.body};
+  CHECK(text.problem == "");
+  CHECK(text.at("modelforge_requests_in_flight{modelforge_provider=\"test\"}") == 2);
+  CHECK(text.at("modelforge_attempts_total{modelforge_provider=\"test\"}") == 2);
+  CHECK(human.out.starts_with("running, pid "));
+  CHECK(contains(human.out, "  in flight 2 of "));
+  CHECK(run({"providers", "-c", path}).out.starts_with("not running"));
+}
+
+TEST_CASE_METHOD(cli_test, "a metrics port that is taken ends a batch before it sends, and does not keep a chat",
+                 "[cli][metrics]") {
+  std::atomic<int> asked{0};
+  misbehaving_server server{[&](peer& x) {
+    while (x.read_request()) {
+      ++asked;
+      x.send(http_answer(200, good_answer));
+    }
+  }};
+  auto path = configure(server.url(""), metrics_at(server.port()));
+  auto x = run({"batch", "-c", path, folder.write("in.txt", "a\n"), "-o", folder.path("out.jsonl")});
+  INFO(x.err);
+  CHECK(x.exit_code == 2);
+  CHECK(contains(x.err, "metrics.listen: cannot listen on 127.0.0.1:" + std::to_string(server.port())));
+  CHECK(asked == 0);
+  CHECK_FALSE(std::filesystem::exists(folder.path("out.jsonl")));
+  auto chat = run({"chat", "-c", path, "hello"});
+  CHECK(chat.exit_code == 0);
+  CHECK(chat.out == "fine\n");
+  CHECK(contains(chat.err, "warning: metrics.listen: "));
+}
+
+TEST_CASE_METHOD(cli_test, "with port 0 a batch tells where its metrics are", "[cli][metrics]") {
+  misbehaving_server server{always(http_answer(200, good_answer))};
+  auto x = run({"batch", "-c", configure(server.url(""), metrics_at(0)), folder.write("in.txt", "a\n"), "-o",
+                folder.path("out.jsonl")});
+  CHECK(x.exit_code == 0);
+  CHECK(x.err.starts_with("modelforge: metrics at http://127.0.0.1:"));
+}
+
+TEST_CASE_METHOD(cli_test, "a batch's progress says that the provider has paused it", "[cli][metrics]") {
+  std::atomic<int> asked{0};
+  misbehaving_server server{[&](peer& x) {
+    while (x.read_request())
+      if (++asked == 1)
+        x.send("HTTP/1.1 429 X\r\nRetry-After: 4\r\nContent-Length: 2\r\n\r\n{}");
+      else
+        x.send(http_answer(200, good_answer));
+  }};
+  auto x = run({"batch", "-c", configure(server.url("")), folder.write("in.txt", "a\nb\n"), "--max-concurrent", "1",
+                "-o", folder.path("out.jsonl")});
+  INFO(x.err);
+  CHECK(x.exit_code == 0);
+  CHECK(contains(x.err, ", paused by the provider for "));
 }

@@ -108,8 +108,33 @@ inline batch_report sample_report() {
   return {1, 2, 5, 100, 200, true, std::chrono::seconds{9}, sample_failure(), sample_failure(), "out.jsonl"};
 }
 
+inline lane_status sample_lane() {
+  return {"team/gpt-*", "half_open", 2, 16, 3, std::chrono::seconds{4}, true, {{"requests", 500, 17}}};
+}
+
 inline provider_status sample_status() {
-  return {"openai", "openai", "https://api.openai.com/v1", 16, 1, 2, 3, 4, 5, 6, true};
+  provider_status x;
+  x.name = "openai";
+  x.kind = "openai";
+  x.base_url = "https://api.openai.com/v1";
+  x.max_concurrent = 16;
+  x.queued = 1;
+  x.queued_batch = 2;
+  x.queued_bytes = 3;
+  x.waiting = 4;
+  x.next_retry = std::chrono::seconds{5};
+  x.in_flight = 6;
+  x.predicted_wait = std::chrono::seconds{7};
+  x.answered = 8;
+  x.failed = 9;
+  x.late = 10;
+  x.attempts = 11;
+  x.retries = {{"rate", 12}};
+  x.refusals = {{"queue_full", 13}};
+  x.draining = true;
+  x.problem = "another process";
+  x.lanes = {sample_lane()};
+  return x;
 }
 
 /// Every type in the id block that is no atom, in the block's order.
@@ -129,7 +154,9 @@ inline auto samples() {
                     sample_completion(),
                     sample_progress(),
                     sample_report(),
-                    sample_status()};
+                    sample_status(),
+                    sample_lane().limits[0],
+                    sample_lane()};
 }
 
 /// Returns the name that CAF knows a type by, without the namespace.

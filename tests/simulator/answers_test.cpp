@@ -158,34 +158,46 @@ TEST_CASE("fullest window counts half-open intervals", "[simulator]") {
   window.add(at(0s), 10);
   window.add(at(59s), 10);
   window.add(at(60s), 10); // the first one has left: [0 s, 60 s) ends before it
-  CHECK(window.requests() == 2);
-  CHECK(window.tokens() == 20);
-  window.add(at(118s), 100);
-  CHECK(window.requests() == 3);
-  CHECK(window.tokens() == 120);
+  CHECK(window.most() == 20);
+  window.add(at(118s), 50);
+  window.add(at(118s), 50);
+  CHECK(window.most() == 120);
   window.add(at(1000s), 1);
-  CHECK(window.requests() == 3);
+  CHECK(window.most() == 120);
   window.clear();
-  CHECK(window.requests() == 0);
+  CHECK(window.most() == 0);
+  window.add(at(1001s), 1); // what was before is forgotten
+  CHECK(window.most() == 1);
 }
 
 TEST_CASE("attempt log counts per request id and forgets the oldest", "[simulator]") {
   attempt_log log;
   auto id = [](uint64_t x) { return hex(0) + hex(x); };
-  for (auto number : {"1", "2", "3"})
-    log.add(id(1), number);
+  log.add(id(1), "1");
+  log.add(id(1), "2", fault::unavailable, 503);
+  log.add(id(1), "3");
   log.add(id(2), "1");
   for (auto [bad_id, number] : {std::pair{id(3), "0"}, {id(3), "x"}, {id(3).substr(1), "1"}, {id(3) + "0", "1"}})
     log.add(bad_id, number);
   stats x;
   log.tell(x);
   CHECK(x.attempts == 4);
+  CHECK(x.first_attempts == 2);
+  CHECK(x.retries == 2);
   CHECK(x.attempt_requests == 2);
   CHECK(x.attempts_per_request == 3);
   CHECK(x.highest_attempt_number == 3);
+  CHECK(log.find(id(1))->attempts == 3);
+  CHECK(log.find(id(1))->injected == fault::unavailable); // the last one injected
+  CHECK(log.find(id(1))->status == 503);
+  CHECK(log.find(id(2))->injected == fault::none);
+  CHECK_FALSE(log.find(id(3)));
+  CHECK_FALSE(log.find("x"));
   for (uint64_t i = 10; i < 10 + 131'072; ++i)
     log.add(id(i), "1");
+  CHECK_FALSE(log.find(id(1)));
   log.add(id(1), "4");
+  CHECK(log.find(id(1))->attempts == 1);
   log.tell(x);
   CHECK(x.attempts_per_request == 3); // counted anew
   CHECK(x.highest_attempt_number == 4);

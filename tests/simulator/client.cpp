@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <stdexcept>
 
@@ -117,6 +118,7 @@ void connection::send(std::string_view bytes) {
 std::string connection::receive_some() {
   std::string bytes(64 << 10, '\0');
   auto size = recv(fd_, bytes.data(), bytes.size(), 0);
+  was_reset_ = size < 0 && errno == ECONNRESET;
   bytes.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
   return bytes;
 }

@@ -49,12 +49,16 @@ public:
   /// Reads until `text` has come; returns whether it has.
   bool receive_until(std::string_view text);
 
+  /// Returns whether the peer ended the connection by a reset; known once nothing comes any more.
+  bool was_reset() const { return was_reset_; }
+
   void close();
 
   int descriptor() const { return fd_; }
 
 private:
   int fd_ = -1;
+  bool was_reset_ = false;
   std::string received_;
 };
 

@@ -24,7 +24,7 @@ TEST_CASE("simulator answers in one piece", "[simulator]") {
   CHECK(x.status == 200);
   CHECK(x.headers["content-type"] == "application/json");
   CHECK(x.headers["x-request-id"].starts_with("req_"));
-  CHECK(x.headers["openai-processing-ms"] == "0");
+  CHECK(std::stoi(x.headers["openai-processing-ms"]) < 1'000);
   CHECK_FALSE(x.headers["openai-version"].empty());
   CHECK_FALSE(x.headers["date"].empty());
   auto body = x.parsed();

@@ -102,17 +102,19 @@ TEST_CASE("latency and token rate make answers take their time", "[simulator]") 
 TEST_CASE("statistics tell what was seen and can be cleared", "[simulator]") {
   simulator::server server({});
   auto id = std::string(31, '0');
-  uint64_t tokens = 0;
+  uint64_t tokens = 0, prompt_tokens = 0;
   for (int i = 1; i <= 3; ++i) {
     auto headers = "x-modelforge-request: " + id + "1\r\nx-modelforge-attempt: " + std::to_string(i) + "\r\n";
     auto usage = chat(server.port(), ask(prompt), headers).parsed()["usage"];
     tokens += usage["total_tokens"].get<uint64_t>();
+    prompt_tokens += usage["prompt_tokens"].get<uint64_t>();
   }
   CHECK(chat(server.port(), "{}").status == 400);
   auto headers = "x-modelforge-request: " + id + "2\r\nx-modelforge-attempt: 1\r\n";
   auto usage = read_stream(
     chat(server.port(), ask(prompt, R"({"stream": true, "stream_options": {"include_usage": true}})"), headers).body);
   tokens += usage.usage["total_tokens"].get<uint64_t>();
+  prompt_tokens += usage.usage["prompt_tokens"].get<uint64_t>();
   REQUIRE(eventually([&] { return server.snapshot().answered == 5; }));
   auto x = fetch(server.port(), "GET", "/__simulator/stats").parsed();
   CHECK(x["requests"] == 5);
@@ -122,10 +124,14 @@ TEST_CASE("statistics tell what was seen and can be cleared", "[simulator]") {
   CHECK(x["concurrency"] == 0);
   CHECK(x["concurrency_peak"] == 1);
   CHECK(x["open_streams_peak"] == 1);
-  CHECK(x["window_requests"] == 5);
-  CHECK(x["window_tokens"] == tokens);
+  CHECK(x["window_requests"] == 4); // without the bad one
+  CHECK(x["window_tokens"] == prompt_tokens);
+  CHECK(x["rejected"] == 0);
+  CHECK(x["faults"] == json::object());
   CHECK(x["prompt_tokens"].get<uint64_t>() + x["completion_tokens"].get<uint64_t>() == tokens);
   CHECK(x["attempts"] == 4);
+  CHECK(x["first_attempts"] == 2);
+  CHECK(x["retries"] == 2);
   CHECK(x["attempt_requests"] == 2);
   CHECK(x["attempts_per_request"] == 3);
   CHECK(x["highest_attempt_number"] == 3);

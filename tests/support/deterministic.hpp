@@ -60,6 +60,23 @@ public:
     return result;
   }
 
+  /// Like `ask`, but returns the actor that asks, so that the test can end it.
+  template <class T, class Handle, class... Ts>
+  caf::actor ask_and_hold(std::shared_ptr<outcome<T>> result, const Handle& to, Ts... xs) {
+    auto asker = system_.spawn([=](caf::event_based_actor* self) {
+      self->request(to, caf::infinite, xs...)
+        .then([=](const T& x) { result->value = x; }, [=](const caf::error& x) { result->error = failure_of(x); });
+    });
+    run();
+    return asker;
+  }
+
+  /// Ends an actor as if it had died.
+  void kill(const caf::actor& x) {
+    caf::anon_send_exit(x, caf::exit_reason::kill);
+    run();
+  }
+
   /// Like `ask`, for handlers that answer nothing.
   template <class Handle, class... Ts>
   std::shared_ptr<outcome<bool>> ask_void(const Handle& to, Ts... xs) {

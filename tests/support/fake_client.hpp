@@ -33,6 +33,8 @@ public:
 
   void cancel(http::transfer_id id) override {
     cancelled.push_back(id);
+    if (ignore_cancel)
+      return;
     for (std::size_t i = 0; i < open_.size(); ++i)
       if (open_[i].id == id) {
         fail(i, errc::cancelled);
@@ -44,11 +46,19 @@ public:
 
   const exchange& at(std::size_t i) const { return open_.at(i); }
 
+  /// The i-th pending exchange's last byte goes out.
+  void write(std::size_t i) {
+    auto& x = open_.at(i).request;
+    if (x.on_written)
+      x.on_written();
+  }
+
   /// Answers the i-th pending exchange.
-  void answer(std::size_t i, uint16_t status, std::string body) {
+  void answer(std::size_t i, uint16_t status, std::string body, const std::vector<http::header>& headers = {}) {
     http::response x;
     x.head.status = status;
     x.head.headers = {{"content-type", "application/json"}, {"x-request-id", "req_" + std::to_string(open_.at(i).id)}};
+    x.head.headers.insert(x.head.headers.end(), headers.begin(), headers.end());
     x.body = std::move(body);
     finish(i, std::move(x));
   }
@@ -60,14 +70,16 @@ public:
              + R"("},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":3}})");
   }
 
-  void fail(std::size_t i, errc code) {
+  void fail(std::size_t i, errc code, bool written = false) {
     http::response x;
     x.end.error.emplace();
     x.end.error->code = code;
+    x.end.error->request_written = written;
     x.end.error->message = "made up by the test";
     finish(i, std::move(x));
   }
 
+  bool ignore_cancel = false; ///< As if the answer were on its way already.
   std::vector<http::transfer_id> cancelled;
   std::vector<std::string> sent_bodies;
 

@@ -46,8 +46,13 @@ TEST_CASE("retry-after is read in all its forms", "[wire][retry_after]") {
   }
 }
 
-TEST_CASE("HTTP dates are read to the second", "[wire][retry_after]") {
-  using namespace std::chrono;
-  CHECK(wire::read_http_date("Sun, 06 Nov 1994 08:49:37 GMT") == sys_seconds{784111777s});
-  CHECK(wire::read_http_date("Thu, 29 Feb 2024 23:59:60 GMT") == sys_seconds{1709251200s});
+TEST_CASE("x-should-retry is true, false or not told", "[wire][retry_after]") {
+  auto told = [](std::string value) { return wire::should_retry({429, {{"x-should-retry", std::move(value)}}}); };
+  CHECK(told("true") == true);
+  CHECK(told("True") == true);
+  CHECK(told("false") == false);
+  CHECK(told("FALSE") == false);
+  for (auto* value : {"", "1", "no", "truely", "tru", "true, false"})
+    CHECK_FALSE(told(value).has_value());
+  CHECK_FALSE(wire::should_retry({429, {}}).has_value());
 }

@@ -23,6 +23,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr auto status_interval = 500ms;
+
 /// Counts the items of a file, so that the time left can be told from the start; empty where that would take long.
 std::optional<uint64_t> count_items(const std::string& path) {
   struct stat info;
@@ -44,13 +46,39 @@ std::optional<uint64_t> count_items(const std::string& path) {
 struct shared_progress {
   std::mutex mutex;
   batch_progress newest;
+  std::optional<provider_status> provider; ///< How it was when last asked.
+  bool asking = false;
   std::optional<std::variant<batch_report, failure>> outcome;
 
   batch_progress read() {
     std::lock_guard guard{mutex};
     return newest;
   }
+
+  /// What the batch waits for; empty: it does not.
+  std::string hindrance() {
+    std::lock_guard guard{mutex};
+    return provider ? wait_text(*provider) : std::string{};
+  }
 };
+
+/// Asks the provider how it is, unless it still owes the last answer.
+void ask_status(session& of, shared_progress& to) {
+  {
+    std::lock_guard guard{to.mutex};
+    if (std::exchange(to.asking, true))
+      return;
+  }
+  of.system().spawn([&to, provider = of.provider()](caf::event_based_actor* self) {
+    auto take = [&to](std::optional<provider_status> x) {
+      std::lock_guard guard{to.mutex};
+      to.provider = std::move(x);
+      to.asking = false;
+    };
+    ask(self, provider, status_atom_v)
+      .then([take](provider_status& x) { take(std::move(x)); }, [take](const caf::error&) { take({}); });
+  });
+}
 
 batch_observer_actor::behavior_type observer(batch_observer_actor::pointer, shared_progress* to) {
   return {
@@ -98,6 +126,10 @@ int batch(const batch_command_options& x) {
   });
   if (!session)
     return exit_usage;
+  if (auto problem = session->serve_metrics()) {
+    complain(to_string(*problem));
+    return exit_usage;
+  }
 
   batch_options options;
   options.input = x.input;
@@ -125,6 +157,7 @@ int batch(const batch_command_options& x) {
   });
 
   progress_display display{count_items(x.input), x.quiet};
+  auto ask_at = std::chrono::steady_clock::now() + status_interval;
   for (;;) {
     auto event = waiter.wait(100ms);
     if (event == waiter::event::interrupted) {
@@ -132,7 +165,12 @@ int batch(const batch_command_options& x) {
       std::fputs("modelforge: interrupted; writing what is done (again to cut)\n", stderr);
       tell_from_outside(coordinator, cancel_atom_v);
     } else if (event == waiter::event::timeout) {
-      display.show(progress.read(), std::chrono::steady_clock::now());
+      auto now = std::chrono::steady_clock::now();
+      if (!x.quiet && now >= ask_at) {
+        ask_status(*session, progress);
+        ask_at = now + status_interval;
+      }
+      display.show(progress.read(), progress.hindrance(), now);
     } else {
       break;
     }

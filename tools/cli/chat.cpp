@@ -88,6 +88,9 @@ int chat(const chat_options& x) {
   if (!session)
     return exit_usage;
 
+  if (auto problem = session->serve_metrics()) // a batch may have the port; one answer is worth more than its numbers
+    std::fprintf(stderr, "modelforge: warning: %s\n", problem->message.c_str());
+
   auto request = make_request(x, std::move(*prompt));
   auto id = request.id;
   session->system().spawn([&, to = session->provider()](caf::event_based_actor* self) {

@@ -5,9 +5,12 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <exception>
+#include <map>
 #include <string>
+#include <vector>
 
 namespace modelforge::cli {
 
@@ -151,7 +154,62 @@ struct command_line {
       ->type_name("N")
       ->check(CLI::Range(0.0, 1e9));
     simulate_command->add_option("--api-key", x.api_key, "Refuse requests with any other key")->type_name("KEY");
+    add_simulated_limits();
+    add_simulated_faults();
+    simulate_command->parse_complete_callback([&x] {
+      if (auto problem = problem_of(x); !problem.empty())
+        throw CLI::ValidationError("simulate", problem);
+    });
     simulate_command->footer(simulate_examples);
+  }
+
+  void add_simulated_limits() {
+    using simulator::token_accounting;
+    auto& x = simulator;
+    auto add = [&](const char* name, auto& target, const char* text, auto most) {
+      simulate_command->add_option(name, target, text)->type_name("N")->check(CLI::Range(decltype(most){1}, most));
+    };
+    add("--requests-per-minute", x.requests_per_minute, "Refuse what exceeds it with 429", simulator::most_per_minute);
+    add("--tokens-per-minute", x.tokens_per_minute, "The same for tokens", simulator::most_per_minute);
+    std::map<std::string, token_accounting> accountings{{"arrival", token_accounting::arrival},
+                                                        {"produced", token_accounting::produced},
+                                                        {"input", token_accounting::input}};
+    simulate_command
+      ->add_option("--token-accounting", x.accounting,
+                   "Which tokens count: arrival (the default: the prompt's or max_tokens), produced or input")
+      ->type_name("NAME")
+      ->transform(CLI::CheckedTransformer(accountings).description(""));
+    add_simulated_time("--window", x.window, "Length of the limits' window, they are scaled to it; default 60", 0.001);
+    simulate_command->add_flag_callback(
+      "--no-limit-headers", [&x] { x.limit_headers = false; }, "Send no x-ratelimit-* headers");
+    add("--slots", x.slots, "Answers generated at once; further requests wait in order", 1'000'000u);
+  }
+
+  void add_simulated_faults() {
+    auto& x = simulator;
+    simulate_command
+      ->add_option_function<std::vector<std::string>>(
+        "--fault",
+        [&x](const std::vector<std::string>& all) {
+          for (const auto& text : all)
+            if (auto problem = add_fault(x, text); !problem.empty())
+              throw CLI::ValidationError("--fault", problem);
+        },
+        "Let a share of requests, 0 to 1, go wrong; may be repeated. Names: " + simulator::known_faults())
+      ->type_name("NAME=SHARE")
+      ->allow_extra_args(false);
+    add_simulated_time("--retry-after", x.retry_after, "What the fault 429_retry_after asks for; default 1", 0);
+    add_simulated_time("--fault-from", x.fault_from, "Begin with faults so long after the start", 0);
+    add_simulated_time("--fault-until", x.fault_until, "End them so long after the start", 0);
+  }
+
+  /// Adds an option in seconds, up to a day; `target` holds milliseconds.
+  template <class T>
+  void add_simulated_time(const char* name, T& target, const char* text, double least) {
+    auto set = [&target](double seconds) { target = std::chrono::milliseconds{std::llround(seconds * 1'000)}; };
+    simulate_command->add_option_function<double>(name, set, text)
+      ->type_name("SECONDS")
+      ->check(CLI::Range(least, 86'400.0));
   }
 
   void add_config() {

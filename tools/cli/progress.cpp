@@ -1,9 +1,14 @@
 #include "tools/cli/progress.hpp"
 
+#include "actors/provider_texts.hpp"
+
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
+#include <numeric>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <vector>
 
 namespace modelforge::cli {
 
@@ -21,6 +26,23 @@ std::size_t terminal_width() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+constexpr auto least_shown = 500ms; ///< A shorter wait is over before it is read.
+
+/// Whole seconds, rounded up: a countdown that jumps by tenths cannot be read.
+std::string rounded(std::chrono::nanoseconds x) {
+  return duration_text(std::chrono::ceil<std::chrono::seconds>(x));
+}
+
+std::chrono::nanoseconds shortest_pause(const std::vector<lane_status>& lanes) {
+  return *std::min_element(lanes.begin(), lanes.end(), [](auto& x, auto& y) {
+            return x.paused_for < y.paused_for;
+          })->paused_for;
+}
+
+uint64_t slots_of(const std::vector<lane_status>& lanes) {
+  return std::accumulate(lanes.begin(), lanes.end(), uint64_t{0}, [](auto sum, auto& x) { return sum + x.slots; });
+}
+
 std::string number(double x) {
   char text[32];
   std::snprintf(text, sizeof(text), x < 100 ? "%.1f" : "%.0f", x);
@@ -28,6 +50,27 @@ std::string number(double x) {
 }
 
 } // namespace
+
+std::string wait_text(const provider_status& x) {
+  if (x.queued + x.waiting == 0 || x.lanes.empty())
+    return {};
+  std::vector<lane_status> lanes;
+  std::copy_if(x.lanes.begin(), x.lanes.end(), std::back_inserter(lanes), [](auto& lane) { return !lane.out; });
+  auto all = [&](auto what) { return std::all_of(lanes.begin(), lanes.end(), what); };
+  if (lanes.empty())
+    return "the provider refuses the key";
+  if (all([](auto& lane) { return lane.breaker == "open"; }))
+    return "provider down" + (x.next_retry ? ", next try in " + rounded(*x.next_retry) : std::string{});
+  if (all([](auto& lane) { return lane.breaker != "closed"; }))
+    return "provider down, trying it now";
+  if (all([](auto& lane) { return lane.paused_for.has_value(); }))
+    return "paused by the provider for " + rounded(shortest_pause(lanes));
+  if (x.queued > 0 && x.in_flight < slots_of(lanes) && x.predicted_wait >= least_shown)
+    return "waiting " + rounded(x.predicted_wait) + " for the rate limit";
+  if (x.queued == 0 && x.in_flight == 0 && x.next_retry && *x.next_retry >= least_shown)
+    return "next retry in " + rounded(*x.next_retry);
+  return {};
+}
 
 std::string clock_text(std::chrono::nanoseconds x) {
   auto total = std::chrono::ceil<std::chrono::seconds>(x).count();
@@ -40,7 +83,7 @@ std::string clock_text(std::chrono::nanoseconds x) {
   return text;
 }
 
-std::string progress_text(const batch_progress& x, std::optional<uint64_t> expected) {
+std::string progress_text(const batch_progress& x, std::optional<uint64_t> expected, const std::string& hindrance) {
   auto total = x.total ? x.total : expected;
   auto ended = x.answered + x.failed;
   auto seconds = std::chrono::duration<double>(x.elapsed).count();
@@ -55,12 +98,15 @@ std::string progress_text(const batch_progress& x, std::optional<uint64_t> expec
     auto left = std::chrono::duration<double>(static_cast<double>(*total - ended) / rate);
     text += ", " + clock_text(std::chrono::duration_cast<std::chrono::nanoseconds>(left)) + " left";
   }
+  if (!hindrance.empty())
+    text += ", " + hindrance;
   return text;
 }
 
-std::string progress_bar(const batch_progress& x, std::optional<uint64_t> expected, std::size_t width) {
+std::string progress_bar(const batch_progress& x, std::optional<uint64_t> expected, std::size_t width,
+                         const std::string& hindrance) {
   auto total = x.total ? x.total : expected;
-  auto text = progress_text(x, expected);
+  auto text = progress_text(x, expected, hindrance);
   constexpr std::size_t frame = 3; // brackets and a blank
   auto cells = text.size() + frame < width ? std::min(most_cells, width - text.size() - frame) : 0;
   if (total && *total > 0 && cells >= fewest_cells) {
@@ -75,18 +121,18 @@ std::string progress_bar(const batch_progress& x, std::optional<uint64_t> expect
 progress_display::progress_display(std::optional<uint64_t> expected, bool quiet)
   : expected_(expected), quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
 
-void progress_display::show(const batch_progress& x, time_point now) {
+void progress_display::show(const batch_progress& x, const std::string& hindrance, time_point now) {
   if (quiet_ || (shown_ != time_point{} && now - shown_ < (terminal_ ? bar_interval : line_interval)))
     return;
   auto first = shown_ == time_point{};
   shown_ = now;
   if (!terminal_) {
     if (!first) // a batch that is over within seconds needs no line but the summary
-      std::fprintf(stderr, "%s\n", progress_text(x, expected_).c_str());
+      std::fprintf(stderr, "%s\n", progress_text(x, expected_, hindrance).c_str());
     return;
   }
   drawn_ = true;
-  std::fprintf(stderr, "\r%s\x1b[K", progress_bar(x, expected_, terminal_width() - 1).c_str());
+  std::fprintf(stderr, "\r%s\x1b[K", progress_bar(x, expected_, terminal_width() - 1, hindrance).c_str());
   std::fflush(stderr);
 }
 

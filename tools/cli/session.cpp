@@ -122,6 +122,7 @@ std::unique_ptr<session> session::start(const target_options& x, bool needs_mode
       return nullptr;
     result->settings_ = std::move(*chosen);
     runtime = all->runtime;
+    result->metrics_settings_ = all->metrics;
   }
   if (needs_model && x.model.empty() && result->settings_.default_model.empty()) {
     complain("no model: add -m NAME, or set default_model for provider " + result->settings_.name);
@@ -139,6 +140,18 @@ std::unique_ptr<session> session::start(const target_options& x, bool needs_mode
   }
   result->provider_ = std::get<provider_actor>(std::move(provider));
   return result;
+}
+
+std::optional<failure> session::serve_metrics() {
+  if (metrics_settings_.listen.empty())
+    return {};
+  auto started = modelforge::serve_metrics(*system_, metrics_settings_, {provider_});
+  if (auto* problem = std::get_if<failure>(&started))
+    return std::move(*problem);
+  metrics_ = std::get<0>(std::move(started));
+  if (metrics_settings_.listen.ends_with(":0")) // nobody could know otherwise
+    std::fprintf(stderr, "modelforge: metrics at %s/metrics\n", metrics_->url().c_str());
+  return {};
 }
 
 session::~session() {

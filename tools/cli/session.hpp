@@ -2,6 +2,7 @@
 
 #include "tools/cli/commands.hpp"
 
+#include <modelforge/actors/metrics.hpp>
 #include <modelforge/actors/provider.hpp>
 #include <modelforge/actors/system.hpp>
 
@@ -62,6 +63,9 @@ public:
 
   ~session();
 
+  /// Starts the metrics port, where the settings name one.
+  std::optional<failure> serve_metrics();
+
   caf::actor_system& system() { return *system_; }
   const provider_actor& provider() const { return provider_; }
   const provider_settings& settings() const { return settings_; }
@@ -70,10 +74,12 @@ private:
   session();
 
   provider_settings settings_;
+  metrics_settings metrics_settings_;
   std::unique_ptr<simulator::server> simulator_;
   caf::actor_system_config config_;
   std::unique_ptr<caf::actor_system> system_;
   provider_actor provider_;
+  std::unique_ptr<metrics_server> metrics_; ///< Ends before the actor system.
 };
 
 } // namespace modelforge::cli

@@ -1,19 +1,16 @@
 #include "tools/simulator/connection.hpp"
 
-#include "tools/simulator/random.hpp"
+#include "tools/simulator/exchange.hpp"
+#include "tools/simulator/framing.hpp"
 #include "tools/simulator/router.hpp"
-#include "tools/simulator/text.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 
-#include <algorithm>
-#include <cmath>
-#include <ctime>
 #include <memory>
-#include <optional>
+#include <utility>
 
 namespace modelforge::simulator {
 
@@ -27,7 +24,6 @@ constexpr std::size_t write_size = 16u << 10;    ///< Events that are due togeth
 constexpr std::size_t pipeline_size = 64u << 10; ///< Bytes read ahead while an answer is under way.
 constexpr std::size_t kept_capacity = 4u << 10;  ///< A larger buffer is freed between uses.
 constexpr auto linger_time = std::chrono::seconds(2);
-constexpr std::chrono::duration<double> longest_wait = std::chrono::hours(1); ///< Before one token, or the first byte.
 
 std::string_view view(boost::beast::string_view x) {
   return {x.data(), x.size()};
@@ -39,13 +35,9 @@ void release_if_large(std::string& buffer) {
     buffer.shrink_to_fit();
 }
 
-/// Returns the Date header's value for `seconds` since 1970.
-std::string http_date(int64_t seconds) {
-  std::time_t time = seconds;
-  std::tm parts{};
-  gmtime_r(&time, &parts);
-  char text[64];
-  return {text, std::strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts)};
+/// Returns whether the answer ends in the middle of its body.
+bool cuts_answer(fault x) {
+  return x == fault::reset_mid || x == fault::truncated;
 }
 
 } // namespace
@@ -54,7 +46,7 @@ std::string http_date(int64_t seconds) {
 ///
 /// While an answer waits or is sent the socket is watched for reading, so that a peer that goes away is noticed at
 /// once. Every handler holds a shared pointer; the connection ends when nothing is left to wait for.
-class connection : public std::enable_shared_from_this<connection> {
+class connection : public std::enable_shared_from_this<connection>, private slot_queue::user {
 public:
   connection(asio::ip::tcp::socket socket, hub& shared)
     : shared_(shared), socket_(std::move(socket)), timer_(socket_.get_executor()) {
@@ -76,6 +68,7 @@ public:
 
   /// Ends the connection; what is being answered ends with `how`.
   void close(stats_book::outcome how) {
+    auto self = shared_from_this(); // which a request that waits may be the last to hold
     end_exchange(how);
     state_ = state::closed;
     error_code ignored;
@@ -173,8 +166,13 @@ private:
 
   exchange new_exchange() {
     using namespace std::chrono;
+    const auto& request = parser_->get();
     auto now = duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
-    return {shared_.settings, ++shared_.exchanges, now, {}, {}, {}, {}};
+    arrived_ = clock::now();
+    exchange x{shared_.settings, shared_.gate, arrived_, ++shared_.exchanges, now};
+    x.request_id = view(request["x-modelforge-request"]);
+    x.attempt = view(request["x-modelforge-attempt"]);
+    return x;
   }
 
   void answer_request() {
@@ -185,91 +183,59 @@ private:
     x.path = target.substr(0, target.find('?'));
     x.authorization = view(request[http::field::authorization]);
     x.body = request.body();
-    keep_alive_ = request.keep_alive();
-    is_old_ = request.version() < 11;
-    is_head_ = x.method == "HEAD";
+    frame_ = {request.keep_alive(), request.version() < 11, x.method == "HEAD"};
     is_counted_ = !is_control(x.path);
-    begin_answer(route(x, shared_.book), x.created);
+    begin_answer(x, route(x, shared_));
   }
 
   void refuse(int status, std::string message) {
     auto x = new_exchange();
-    keep_alive_ = is_old_ = is_head_ = false;
+    frame_ = {};
     is_counted_ = true;
-    begin_answer(simulator::refuse(x, status, std::move(message)), x.created);
+    begin_answer(x, simulator::refuse(x, status, std::move(message)));
   }
 
-  void begin_answer(reply answer, int64_t second) {
+  void begin_answer(const exchange& x, reply answer) {
     reply_ = std::move(answer);
-    started_ = clock::now();
-    if (is_counted_) {
-      const auto& request = parser_->get();
-      shared_.book.arrived({started_, reply_.status, reply_.stream != nullptr, reply_.prompt_tokens,
-                            reply_.completion_tokens, view(request["x-modelforge-request"]),
-                            view(request["x-modelforge-attempt"])});
-    }
+    if (is_counted_)
+      shared_.book.arrived(x, reply_);
     parser_.reset();
     state_ = state::answering;
-    plan();
-    append_head(second);
-    if (first_due_ > started_)
+    if (reply_.decided.injected == fault::reset)
+      return reset();
+    if (reply_.status != 0 && !reply_.is_paced)
+      return begin_service();
+    waiting_ = shared_from_this();
+    if (reply_.status != 0)
+      shared_.slots.enter(*this);
+    if (waiting_)
+      watch();
+  }
+
+  void on_slot() override {
+    auto self = std::exchange(waiting_, nullptr);
+    begin_service();
+  }
+
+  /// Writes the head, and the body if it is not a stream, into `out_`, to be sent when it is due.
+  void begin_service() {
+    auto now = clock::now();
+    auto rhythm = pace_of(reply_, shared_.settings);
+    interval_ = rhythm.interval;
+    first_due_ = now + rhythm.first_byte;
+    if (reply_.stream && frame_.is_old)
+      frame_.keep_alive = false;
+    out_.clear();
+    append_head(out_, shared_, reply_, frame_, first_due_ - arrived_);
+    is_cut_ = !reply_.stream && cuts_answer(reply_.decided.injected);
+    if (!frame_.is_head)
+      out_.append(reply_.body, 0, is_cut_ ? reply_.body.size() / 2 : reply_.body.npos);
+    reply_.body = {};
+    reply_.headers = {};
+    if (first_due_ > now)
       wait_until(first_due_);
     else
       send();
-  }
-
-  /// Decides when the first byte goes out, and the time between tokens.
-  void plan() {
-    using std::chrono::duration_cast;
-    using seconds = std::chrono::duration<double>;
-    first_due_ = started_;
-    interval_ = {};
-    if (!reply_.is_paced)
-      return;
-    const auto& settings = shared_.settings;
-    auto jitter = settings.latency_jitter * (2 * random_source(reply_.jitter_seed).unit() - 1);
-    seconds latency = seconds(settings.latency) * std::max(0.0, 1 + jitter);
-    auto delay = duration_cast<clock::duration>(std::min(latency, longest_wait));
-    if (settings.tokens_per_second > 0)
-      interval_ = duration_cast<clock::duration>(std::min(seconds(1 / settings.tokens_per_second), longest_wait));
-    first_due_ += reply_.stream ? delay : delay + reply_.steps * interval_;
-  }
-
-  /// Writes the answer's head, and its body if it is not a stream, into `out_`.
-  void append_head(int64_t second) {
-    if (shared_.date_second != second) {
-      shared_.date = http_date(second);
-      shared_.date_second = second;
-    }
-    auto status = http::obsolete_reason(static_cast<http::status>(reply_.status));
-    out_ = "HTTP/1.1 ";
-    append_number(out_, static_cast<uint64_t>(reply_.status));
-    out_.append(" ").append(view(status)).append("\r\ndate: ").append(shared_.date).append("\r\ncontent-type: ");
-    out_.append(reply_.content_type).append("\r\n").append(reply_.headers);
-    if (!reply_.timing_header.empty()) {
-      out_.append(reply_.timing_header).append(": ");
-      auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(first_due_ - started_);
-      append_number(out_, static_cast<uint64_t>(wait.count()));
-      out_ += "\r\n";
-    }
-    if (reply_.stream && is_old_) {
-      keep_alive_ = false; // the end of the connection is the end of the stream
-    } else if (reply_.stream) {
-      out_ += "transfer-encoding: chunked\r\n";
-    } else {
-      out_ += "content-length: ";
-      append_number(out_, reply_.body.size());
-      out_ += "\r\n";
-    }
-    if (!keep_alive_)
-      out_ += "connection: close\r\n";
-    else if (is_old_)
-      out_ += "connection: keep-alive\r\n";
-    out_ += "\r\n";
-    if (!is_head_)
-      out_ += reply_.body;
-    reply_.body = {};
-    reply_.headers = {};
   }
 
   void wait_until(clock::time_point when) {
@@ -284,6 +250,8 @@ private:
   void send() {
     if (reply_.stream)
       append_due_tokens();
+    else
+      count_output(clock::now(), reply_.completion_tokens);
     if (reply_.stream || out_.size() > write_size)
       watch();
     asio::async_write(socket_, asio::buffer(out_), [self = shared_from_this()](error_code error, std::size_t) {
@@ -300,43 +268,69 @@ private:
         shared_.book.stream_opened();
     }
     auto now = clock::now();
-    auto& event = shared_.event;
-    do {
-      event.clear();
-      is_last_ = !reply_.stream->next(event);
-      ++sent_steps_;
-      append_chunk(event);
-    } while (!is_last_ && out_.size() < write_size && next_due() <= now);
-    if (is_last_ && !is_old_)
+    auto before = reply_.stream->tokens();
+    do
+      append_token();
+    while (!is_last_ && !is_cut_ && out_.size() < write_size && next_due() <= now);
+    count_output(now, reply_.stream->tokens() - before);
+    if (is_last_ && !is_cut_ && !frame_.is_old)
       out_ += "0\r\n\r\n";
+  }
+
+  void append_token() {
+    auto& event = shared_.event;
+    event.clear();
+    is_last_ = !reply_.stream->next(event);
+    auto start = out_.size();
+    append_event(out_, frame_, event);
+    is_cut_ = cuts_answer(reply_.decided.injected) && (is_last_ || sent_steps_ == reply_.steps / 2);
+    if (is_cut_)
+      out_.resize(start + event.size() / 2);
+    ++sent_steps_;
+  }
+
+  /// Counts tokens that are sent `now`, if they count.
+  void count_output(clock::time_point now, uint64_t tokens) {
+    auto& limits = shared_.gate.limits();
+    if (tokens == 0 || !limits.counts_output())
+      return;
+    limits.produce(now, tokens);
+    shared_.book.produced(now, tokens);
   }
 
   clock::time_point next_due() const { return first_due_ + sent_steps_ * interval_; }
 
-  void append_chunk(std::string_view event) {
-    if (is_old_) {
-      out_ += event;
-      return;
-    }
-    auto size = hex(event.size(), 8);
-    out_.append(size, std::min(size.find_first_not_of('0'), size.size() - 1)).append("\r\n");
-    out_.append(event).append("\r\n");
-  }
-
   void on_sent(error_code error) {
     if (error)
       return close(stats_book::outcome::aborted);
+    if (is_cut_)
+      return break_off();
     release_if_large(out_);
     if (reply_.stream && !is_last_)
       return next_due() <= clock::now() ? send() : wait_until(next_due());
     end_exchange(stats_book::outcome::answered);
-    if (!keep_alive_)
+    if (!frame_.keep_alive)
       return linger();
     state_ = state::reading;
     if (!unread_.empty())
       parse_unread();
     if (state_ == state::reading)
       watch();
+  }
+
+  /// Ends the connection in the middle of an answer, as its fault wants it.
+  void break_off() {
+    if (reply_.decided.injected == fault::reset_mid)
+      return reset();
+    end_exchange(stats_book::outcome::cut);
+    linger();
+  }
+
+  /// Ends the connection by an RST in the place of a FIN.
+  void reset() {
+    error_code ignored;
+    socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+    close(stats_book::outcome::cut);
   }
 
   /// Books the end of the exchange under way, if there is one, and lets go of what it held.
@@ -346,8 +340,10 @@ private:
     if (is_counted_)
       shared_.book.ended(how, is_stream_open_);
     reply_ = {};
-    is_stream_open_ = is_last_ = false;
+    waiting_ = nullptr;
+    is_stream_open_ = is_last_ = is_cut_ = false;
     sent_steps_ = 0;
+    shared_.slots.leave(*this);
   }
 
   /// Ends our direction and reads on for a while: closing with unread bytes would reset the connection and could take
@@ -372,7 +368,9 @@ private:
   std::string unread_;                     ///< Received and not parsed yet.
   std::string out_;                        ///< Being sent.
   reply reply_;
-  clock::time_point started_, first_due_;
+  frame frame_;
+  std::shared_ptr<connection> waiting_; ///< Itself, while it waits for a slot, or for its peer to give up.
+  clock::time_point arrived_, first_due_;
   clock::duration interval_{};
   uint64_t sent_steps_ = 0;
   state state_ = state::reading;
@@ -381,9 +379,7 @@ private:
   bool is_counted_ = false;
   bool is_stream_open_ = false;
   bool is_last_ = false; ///< The stream has given its last token.
-  bool keep_alive_ = false;
-  bool is_old_ = false; ///< HTTP/1.0.
-  bool is_head_ = false;
+  bool is_cut_ = false;  ///< What is being sent is the last of an answer that ends in its middle.
 };
 
 void serve(asio::ip::tcp::socket socket, hub& shared) {

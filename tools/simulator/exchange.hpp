@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tools/simulator/gatekeeper.hpp"
 #include "tools/simulator/simulator.hpp"
 
 #include <cstdint>
@@ -13,12 +14,16 @@ namespace modelforge::simulator {
 /// One whole request. Views live until the dialect has returned its reply.
 struct exchange {
   const options& settings;
-  uint64_t number;                ///< From 1, in order of arrival.
-  int64_t created;                ///< Seconds since 1970.
-  std::string_view method;        ///< Upper case.
-  std::string_view path;          ///< Without the query.
-  std::string_view authorization; ///< The header's value.
-  std::string_view body;
+  gatekeeper& gate;
+  clock::time_point arrived;           ///< When all of it was read.
+  uint64_t number;                     ///< From 1, in order of arrival.
+  int64_t created;                     ///< Seconds since 1970.
+  std::string_view method = {};        ///< Upper case.
+  std::string_view path = {};          ///< Without the query.
+  std::string_view authorization = {}; ///< The header's value, here and below.
+  std::string_view request_id = {};    ///< `x-modelforge-request`.
+  std::string_view attempt = {};       ///< `x-modelforge-attempt`.
+  std::string_view body = {};
 };
 
 /// The rest of a streamed answer, written out token by token, so that a waiting stream stays small.
@@ -29,11 +34,14 @@ public:
   /// Appends what the next token puts on the wire: its event, together with whatever opens or ends the stream.
   /// Returns whether more is to come.
   virtual bool next(std::string& out) = 0;
+
+  /// Completion tokens written so far.
+  virtual uint64_t tokens() const = 0;
 };
 
 /// An answer. The server adds the framing headers, and waits as the settings say.
 struct reply {
-  int status = 200;
+  int status = 200; ///< 0: none is sent.
   std::string_view content_type = "application/json";
   std::string headers;                  ///< Further ones, each "name: value\r\n".
   std::string_view timing_header = {};  ///< Name of a header for the milliseconds until the first byte, if any.
@@ -44,6 +52,7 @@ struct reply {
   uint32_t steps = 0;                   ///< Tokens of the longest choice: what `tokens_per_second` counts.
   uint32_t prompt_tokens = 0;           ///< As in `usage`.
   uint32_t completion_tokens = 0;       ///< As in `usage`: over all choices.
+  decision decided;                     ///< The gatekeeper's, if it was asked.
 };
 
 } // namespace modelforge::simulator

@@ -1,6 +1,7 @@
 #include "tools/simulator/openai.hpp"
 
 #include "tools/simulator/answers.hpp"
+#include "tools/simulator/openai_refusals.hpp"
 #include "tools/simulator/openai_request.hpp"
 #include "tools/simulator/schema.hpp"
 #include "tools/simulator/text.hpp"
@@ -19,18 +20,11 @@ constexpr std::string_view models[] = {"sim-mini", "sim-large", "sim-reasoning"}
 /// One finished choice: text, or the arguments of a tool call.
 struct choice {
   std::string text;
-  std::string call_id; ///< Empty for text.
+  std::string call_id;      ///< Empty for text.
+  uint32_t call_tokens = 0; ///< Of the called tool's name: part of `tokens`.
   uint32_t tokens = 0;
   std::string_view finish_reason = "stop";
 };
-
-reply new_reply(const exchange& x) {
-  auto unique = mix(x.settings.seed) + x.number;
-  reply answer;
-  answer.headers = "x-request-id: req_" + hex(mix(unique)) + hex(mix(~unique)) + "\r\nopenai-version: 2020-10-01\r\n";
-  answer.timing_header = "openai-processing-ms";
-  return answer;
-}
 
 std::optional<api_error> check_key(const exchange& x) {
   if (x.settings.api_key.empty())
@@ -94,21 +88,20 @@ std::pair<std::size_t, uint32_t> measure(std::string_view text, uint32_t tokens)
 choice make_choice(const chat_request& request, uint32_t index, const options& settings) {
   random_source source(request.seed + index);
   choice made{full_text(request, source, settings), {}};
-  uint32_t overhead = 0;
+  auto limit = request.max_tokens.value_or(UINT32_MAX);
   if (request.wanted == form::tool_call) {
     made.call_id = "call_" + hex(mix(request.seed ^ ~uint64_t{index})) + hex(mix(request.seed + index), 8);
     made.finish_reason = request.is_tool_named ? "stop" : "tool_calls";
-    overhead = count_tokens(request.tool);
+    made.call_tokens = std::min(limit, count_tokens(request.tool));
   } else {
     for (const auto& stop : request.stop)
       made.text.resize(std::min(made.text.find(stop), made.text.size()));
   }
-  auto limit = request.max_tokens.value_or(UINT32_MAX);
-  auto [bytes, count] = measure(made.text, limit - std::min(limit, overhead));
+  auto [bytes, count] = measure(made.text, limit - made.call_tokens);
   if (bytes < made.text.size())
     made.finish_reason = "length";
   made.text.resize(bytes);
-  made.tokens = std::min(limit, count + overhead);
+  made.tokens = count + made.call_tokens;
   return made;
 }
 
@@ -203,6 +196,8 @@ public:
     return is_more;
   }
 
+  uint64_t tokens() const override { return tokens_; }
+
 private:
   void begin_choice(std::string& out, std::size_t i) {
     const auto& x = choices_[i];
@@ -217,6 +212,7 @@ private:
       delta_ += "]}";
     }
     append_chunk(out, i, delta_, {}, 0);
+    tokens_ += x.call_tokens;
   }
 
   void send_token(std::string& out, std::size_t i) {
@@ -228,6 +224,7 @@ private:
     append_json(delta_, token);
     delta_ += x.call_id.empty() ? "}" : "}}]}";
     append_chunk(out, i, delta_, {}, token.size());
+    ++tokens_;
   }
 
   /// `size` is the length of the text inside, which the padding hides.
@@ -258,6 +255,7 @@ private:
   std::vector<choice> choices_;
   std::vector<uint32_t> sent_; ///< Bytes of each choice's text.
   random_source padding_;
+  uint64_t tokens_ = 0;
   uint32_t prompt_tokens_;
   uint32_t completion_tokens_;
   bool include_usage_;
@@ -294,7 +292,38 @@ void append_model(std::string& out, std::string_view id) {
   out += R"(,"owned_by":"modelforge-simulator"})";
 }
 
+/// Decides about a valid request, and answers it or not.
+reply serve_chat(const exchange& x, const chat_request& request) {
+  auto decided = x.gate.decide(x.arrived, x.request_id, x.attempt, request.prompt_tokens, request.max_tokens);
+  reply answer;
+  if (!decided.limits.is_admitted())
+    answer = limit_reply(x, request.model, decided.limits);
+  else if (decided.injected == fault::none || spoils_answer(decided.injected))
+    answer = answer_chat(x, request);
+  else
+    answer = fault_reply(x, request.model, request.is_stream, decided.injected);
+  answer.decided = decided;
+  return answer;
+}
+
+reply check_and_serve(const exchange& x) {
+  if (auto error = check_key(x))
+    return error_reply(x, *error);
+  auto request = read_chat_request(x.body, x.settings);
+  if (auto error = std::get_if<api_error>(&request))
+    return error_reply(x, *error);
+  return serve_chat(x, std::get<chat_request>(request));
+}
+
 } // namespace
+
+reply new_reply(const exchange& x) {
+  auto unique = mix(x.settings.seed) + x.number;
+  reply answer;
+  answer.headers = "x-request-id: req_" + hex(mix(unique)) + hex(mix(~unique)) + "\r\nopenai-version: 2020-10-01\r\n";
+  answer.timing_header = "openai-processing-ms";
+  return answer;
+}
 
 reply error_reply(const exchange& x, const api_error& error) {
   auto answer = new_reply(x);
@@ -315,12 +344,9 @@ reply error_reply(const exchange& x, const api_error& error) {
 }
 
 reply chat_completions(const exchange& x) {
-  if (auto error = check_key(x))
-    return error_reply(x, *error);
-  auto request = read_chat_request(x.body, x.settings);
-  if (auto error = std::get_if<api_error>(&request))
-    return error_reply(x, *error);
-  return answer_chat(x, std::get<chat_request>(request));
+  auto answer = check_and_serve(x);
+  append_limit_headers(x, answer);
+  return answer;
 }
 
 reply list_models(const exchange& x) {

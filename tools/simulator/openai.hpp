@@ -17,6 +17,9 @@ struct api_error {
   std::string type = "invalid_request_error";
 };
 
+/// Returns an empty 200 with the headers of every answer.
+reply new_reply(const exchange& x);
+
 /// Returns `error` as the answer to `x`.
 reply error_reply(const exchange& x, const api_error& error);
 

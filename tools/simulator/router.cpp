@@ -1,7 +1,7 @@
 #include "tools/simulator/router.hpp"
 
+#include "tools/simulator/control.hpp"
 #include "tools/simulator/openai.hpp"
-#include "tools/simulator/stats.hpp"
 
 namespace modelforge::simulator {
 
@@ -10,26 +10,17 @@ namespace {
 struct endpoint {
   std::string_view method;
   std::string_view path; ///< A final '/' stands for everything below.
-  reply (*answer)(const exchange& x, stats_book& book);
+  reply (*answer)(const exchange& x, hub& shared);
 };
 
 constexpr endpoint endpoints[] = {
-  {"POST", "/v1/chat/completions", [](const exchange& x, stats_book&) { return openai::chat_completions(x); }},
-  {"GET", "/v1/models", [](const exchange& x, stats_book&) { return openai::list_models(x); }},
-  {"GET", "/v1/models/", [](const exchange& x, stats_book&) { return openai::show_model(x); }},
-  {"GET", "/__simulator/stats",
-   [](const exchange&, stats_book& book) {
-     reply answer;
-     answer.body = to_json(book.snapshot());
-     return answer;
-   }},
-  {"POST", "/__simulator/reset",
-   [](const exchange&, stats_book& book) {
-     book.reset();
-     reply answer;
-     answer.body = "{}";
-     return answer;
-   }},
+  {"POST", "/v1/chat/completions", [](const exchange& x, hub&) { return openai::chat_completions(x); }},
+  {"GET", "/v1/models", [](const exchange& x, hub&) { return openai::list_models(x); }},
+  {"GET", "/v1/models/", [](const exchange& x, hub&) { return openai::show_model(x); }},
+  {"GET", "/__simulator/stats", control::show_stats},
+  {"POST", "/__simulator/reset", control::reset_stats},
+  {"POST", "/__simulator/configure", control::configure},
+  {"GET", "/__simulator/faults/", control::show_attempts},
 };
 
 bool matches(std::string_view pattern, std::string_view path) {
@@ -38,13 +29,13 @@ bool matches(std::string_view pattern, std::string_view path) {
 
 } // namespace
 
-reply route(const exchange& x, stats_book& book) {
+reply route(const exchange& x, hub& shared) {
   std::string allowed;
   for (const auto& e : endpoints) {
     if (!matches(e.path, x.path))
       continue;
     if (e.method == x.method)
-      return e.answer(x, book);
+      return e.answer(x, shared);
     allowed.append(allowed.empty() ? "" : ", ").append(e.method);
   }
   if (allowed.empty() || x.method == "HEAD")

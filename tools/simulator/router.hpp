@@ -4,11 +4,11 @@
 
 namespace modelforge::simulator {
 
-class stats_book;
+struct hub;
 
 /// Returns the answer to `x` by the table of endpoints; an unknown path or a wrong method is answered in OpenAI's form.
-/// The simulator's own endpoints (`is_control`) read and clear `book`.
-reply route(const exchange& x, stats_book& book);
+/// The simulator's own endpoints (`is_control`) read and change `shared`.
+reply route(const exchange& x, hub& shared);
 
 /// Returns an error for a request that is not even worth routing: bad HTTP, too large.
 reply refuse(const exchange& x, int status, std::string message);

@@ -10,7 +10,10 @@
 #include <sys/resource.h>
 
 #include <cstdio>
+#include <future>
 #include <mutex>
+#include <sstream>
+#include <stdexcept>
 #include <system_error>
 #include <thread>
 
@@ -48,6 +51,11 @@ tcp::acceptor listen(asio::io_context& io, const options& x) {
   return acceptor;
 }
 
+void check(const options& x) {
+  if (auto problem = problem_of(x); !problem.empty())
+    throw std::invalid_argument(problem);
+}
+
 /// Thousands of connections need as many file descriptors; the usual soft limit is 1,024.
 void raise_file_limit() {
   rlimit limit{};
@@ -57,18 +65,30 @@ void raise_file_limit() {
   }
 }
 
-void print_summary(const stats& x) {
-  auto show = [](uint64_t value) { return static_cast<unsigned long long>(value); };
-  std::string statuses;
-  for (const auto& [status, count] : x.statuses)
-    statuses += (statuses.empty() ? "" : ", ") + std::to_string(count) + " x " + std::to_string(status);
-  std::fprintf(
-    stderr,
-    "%llu requests (%s), %llu of them streams; %llu answered, %llu aborted by the client; at most %llu at once; "
-    "%llu prompt and %llu completion tokens; fullest window: %llu requests, %llu tokens.\n",
-    show(x.requests), statuses.empty() ? "none" : statuses.c_str(), show(x.streams), show(x.answered), show(x.aborted),
-    show(x.concurrency_peak), show(x.prompt_tokens), show(x.completion_tokens), show(x.window_requests),
-    show(x.window_tokens));
+/// "3 x 429, 1 x 503"
+template <class Counts>
+std::string list_of(const Counts& counts) {
+  std::ostringstream out;
+  for (const auto& [what, count] : counts)
+    out << (out.view().empty() ? "" : ", ") << count << " x " << what;
+  return counts.empty() ? "none" : out.str();
+}
+
+/// Returns a line on all, one on limits and faults if there were any, and one on attempts if they were told.
+std::string summary_of(const stats& x) {
+  std::ostringstream out;
+  out << x.requests << " requests (" << list_of(x.statuses) << "), " << x.streams << " of them streams; " << x.answered
+      << " answered, " << x.aborted << " aborted by the client; at most " << x.concurrency_peak << " at once; "
+      << x.prompt_tokens << " prompt and " << x.completion_tokens
+      << " completion tokens; fullest window: " << x.window_requests << " requests, " << x.window_tokens
+      << " tokens.\n";
+  if (x.rejected > 0 || !x.faults.empty())
+    out << x.rejected << " rejected (" << x.rejected_requests << " by the limit of requests, " << x.rejected_tokens
+        << " by that of tokens); faults: " << list_of(x.faults) << ".\n";
+  if (x.attempts > 0)
+    out << x.first_attempts << " first attempts, " << x.retries << " retries; at most " << x.attempts_per_request
+        << " attempts of one request.\n";
+  return out.str();
 }
 
 } // namespace
@@ -92,6 +112,18 @@ public:
   uint16_t port() const { return endpoint_.port(); }
 
   stats_book& book() { return hub_.book; }
+
+  void configure(const options& settings) {
+    std::lock_guard lock(stopping_);
+    if (!thread_.joinable())
+      return;
+    std::promise<void> done;
+    asio::post(io_, [&] {
+      hub_.configure(settings);
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
 
   void stop() {
     std::lock_guard lock(stopping_);
@@ -137,8 +169,9 @@ private:
   std::thread thread_;
 };
 
-server::server(options settings) : state_(std::make_unique<state>(std::move(settings))) {
-  // nop
+server::server(options settings) {
+  check(settings);
+  state_ = std::make_unique<state>(std::move(settings));
 }
 
 server::~server() {
@@ -155,6 +188,11 @@ uint16_t server::port() const {
 
 stats server::snapshot() const {
   return state_->book().snapshot();
+}
+
+void server::configure(const options& settings) {
+  check(settings);
+  state_->configure(settings);
 }
 
 void server::reset() {
@@ -176,7 +214,7 @@ int run(const options& settings, std::stop_token stop) {
   std::stop_callback on_stop(stop, [&] { asio::post(io, [&] { signals.cancel(); }); });
   io.run();
   simulator.stop();
-  print_summary(simulator.snapshot());
+  std::fputs(summary_of(simulator.snapshot()).c_str(), stderr);
   return 0;
 }
 

@@ -5,12 +5,25 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 /// A stand-in for an LLM provider, on a socket of this machine: it speaks the provider's wire format, answers from a
 /// seed and the prompt alone, and tells afterwards what it saw.
 namespace modelforge::simulator {
+
+using clock = std::chrono::steady_clock;
+
+constexpr uint64_t most_per_minute = 100'000'000'000; ///< Of a limit: times a day in milliseconds it fits 64 bits.
+
+/// Which tokens of an admitted request count, against the limit and in the statistics, and when.
+enum class token_accounting : uint8_t {
+  arrival,  ///< The prompt's or `max_tokens`, whichever is more, on arrival: OpenAI.
+  produced, ///< The prompt's on arrival, the answer's as they are sent: Anthropic.
+  input,    ///< The prompt's on arrival: Gemini.
+};
 
 /// How to listen and how to behave.
 struct options {
@@ -28,13 +41,34 @@ struct options {
 
   /// When set, a request with another bearer token is answered with 401.
   std::string api_key;
-  /// Length of the window of `stats::window_requests` and `stats::window_tokens`.
-  std::chrono::milliseconds window{60'000};
+
+  /// In every interval [t, t + window) at most `requests_per_minute` * window / 60 s requests are admitted, rounded
+  /// down but at least 1, and likewise tokens of `tokens_per_minute`. 0: any number; else up to `most_per_minute`.
+  uint64_t requests_per_minute = 0;
+  uint64_t tokens_per_minute = 0;
+  token_accounting accounting = token_accounting::arrival;
+  std::chrono::milliseconds window{60'000}; ///< 1 ms to a day.
+  bool limit_headers = true;                ///< Tell the state of the limits in `x-ratelimit-*`.
+  uint32_t slots = 0; ///< Answers generated at once; further requests wait in order. 0: any number.
+
+  std::map<std::string, double> faults;                 ///< Share of requests by name (README.md); at most 1 in all.
+  std::chrono::milliseconds retry_after{1'000};         ///< What the fault "429_retry_after" asks for; at most a day.
+  std::chrono::milliseconds fault_from{0};              ///< From when on faults happen, after the start.
+  std::optional<std::chrono::milliseconds> fault_until; ///< Until when; unset: for ever.
 
   std::size_t max_body = 64u << 20;   ///< Bytes; a larger request is answered with 413.
   std::size_t max_header = 64u << 10; ///< Bytes of request line and headers; beyond it 431.
   uint32_t context_tokens = 128'000;  ///< A longer prompt is answered with 400 `context_length_exceeded`.
 };
+
+/// Returns what is wrong with `x`, naming the option or fault; empty when nothing is.
+std::string problem_of(const options& x);
+
+/// Returns the names that `options::faults` may have, with commas between.
+std::string known_faults();
+
+/// Adds a fault given as "NAME=SHARE" to `x`; returns what is wrong with it, naming the fault; empty when nothing is.
+std::string add_fault(options& x, std::string_view text);
 
 /// What the simulator saw since it started or was reset. Its own `/__simulator/` endpoints do not count.
 struct stats {
@@ -42,7 +76,12 @@ struct stats {
   uint64_t streams = 0;             ///< Of these, answered by a stream.
   uint64_t answered = 0;            ///< Answers handed to the network in full.
   uint64_t aborted = 0;             ///< The peer went away between its whole request and the end of the answer.
-  std::map<int, uint64_t> statuses; ///< How often each HTTP status was chosen, aborted answers included.
+  std::map<int, uint64_t> statuses; ///< How often each HTTP status was chosen, aborted answers included; 0: no answer.
+
+  uint64_t rejected = 0;                  ///< Refused with 429 by a limit; faults are not among them.
+  uint64_t rejected_requests = 0;         ///< Of these, by the limit of requests.
+  uint64_t rejected_tokens = 0;           ///< Of these, by the limit of tokens.
+  std::map<std::string, uint64_t> faults; ///< How often each fault was injected, by name.
 
   uint64_t concurrency = 0; ///< Requests being answered now.
   uint64_t concurrency_peak = 0;
@@ -54,11 +93,17 @@ struct stats {
 
   uint64_t prompt_tokens = 0;     ///< As `usage` tells them; of accepted requests.
   uint64_t completion_tokens = 0; ///< Likewise, counted when the request is accepted.
-  uint64_t window_requests = 0;   ///< Most requests in any interval of length `options::window`, by arrival.
-  uint64_t window_tokens = 0;     ///< Most prompt and completion tokens in any such interval, by the request's arrival.
+  /// Most requests and tokens admitted in any interval [t, t + `options::window`), the tokens by `options::accounting`.
+  /// Admitted is a valid request for an answer that neither a limit nor a fault of 429 refused.
+  uint64_t window_requests = 0;
+  uint64_t window_tokens = 0;
+  uint64_t admitted = 0;       ///< Admitted requests.
+  uint64_t charged_tokens = 0; ///< Their tokens by `options::accounting`.
 
   /// From the headers `x-modelforge-request` (32 hex digits) and `x-modelforge-attempt` of requests that carry both.
   uint64_t attempts = 0;
+  uint64_t first_attempts = 0;         ///< Of these, with number 1.
+  uint64_t retries = 0;                ///< Of these, with a number above 1.
   uint64_t attempt_requests = 0;       ///< Different request ids; an id unseen for 131,072 others counts as new.
   uint64_t attempts_per_request = 0;   ///< Most requests received with the same id.
   uint64_t highest_attempt_number = 0; ///< Largest number a client gave.
@@ -70,7 +115,8 @@ std::string to_json(const stats& x);
 /// Serves from construction to `stop`, on one thread of its own. All members may be called from any thread.
 class server {
 public:
-  /// Throws std::system_error, its text naming host and port, when it cannot listen.
+  /// Throws std::invalid_argument with `problem_of(settings)`, and std::system_error, its text naming host and port,
+  /// when it cannot listen.
   explicit server(options settings);
 
   /// Stops.
@@ -85,6 +131,10 @@ public:
   uint16_t port() const;
 
   stats snapshot() const;
+
+  /// Takes over `settings` for what arrives from now on, all but host, port and window; does nothing after `stop`.
+  /// Throws std::invalid_argument with `problem_of(settings)`.
+  void configure(const options& settings);
 
   /// Clears the counts; what is open now stays counted, and the peaks begin from it.
   void reset();

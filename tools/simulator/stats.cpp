@@ -1,5 +1,6 @@
 #include "tools/simulator/stats.hpp"
 
+#include "tools/simulator/exchange.hpp"
 #include "tools/simulator/text.hpp"
 
 #include <algorithm>
@@ -22,43 +23,64 @@ void raise(uint64_t& value, uint64_t& peak) {
 
 } // namespace
 
-void fullest_window::add(clock::time_point now, uint64_t tokens) {
+void fullest_window::add(clock::time_point now, uint64_t amount) {
   while (!live_.empty() && live_.front().at + length_ <= now) {
-    live_tokens_ -= live_.front().tokens;
+    sum_ -= live_.front().amount;
     live_.pop_front();
   }
-  live_.push_back({now, tokens});
-  live_tokens_ += tokens;
-  most_requests_ = std::max<uint64_t>(most_requests_, live_.size());
-  most_tokens_ = std::max(most_tokens_, live_tokens_);
+  if (!live_.empty() && live_.back().at == now)
+    live_.back().amount += amount;
+  else
+    live_.push_back({now, amount});
+  sum_ += amount;
+  most_ = std::max(most_, sum_);
 }
 
-void fullest_window::clear() {
-  *this = fullest_window(length_);
-}
-
-void attempt_log::add(std::string_view request_id, std::string_view number) {
+std::optional<attempt_log::id> attempt_log::parse(std::string_view request_id) {
   id key{};
-  uint64_t attempt = 0;
   if (request_id.size() != 32 || !read_whole(request_id.substr(0, 16), key.high, 16)
-      || !read_whole(request_id.substr(16), key.low, 16) || !read_whole(number, attempt, 10) || attempt == 0)
+      || !read_whole(request_id.substr(16), key.low, 16))
+    return std::nullopt;
+  return key;
+}
+
+void attempt_log::add(std::string_view request_id, std::string_view number, fault injected, int status) {
+  auto key = parse(request_id);
+  uint64_t attempt = 0;
+  if (!key || !read_whole(number, attempt, 10) || attempt == 0)
     return;
-  auto [entry, is_new] = counts_.try_emplace(key, 0);
-  most_ = std::max<uint64_t>(most_, ++entry->second);
+  auto [entry, is_new] = records_.try_emplace(*key);
+  auto& record = entry->second;
+  most_ = std::max<uint64_t>(most_, ++record.attempts);
+  if (injected != fault::none) {
+    record.injected = injected;
+    record.status = static_cast<uint16_t>(status);
+  }
   highest_number_ = std::max(highest_number_, attempt);
   ++attempts_;
+  first_attempts_ += attempt == 1;
   if (!is_new)
     return;
   ++requests_;
-  order_.push_back(key);
+  order_.push_back(*key);
   if (order_.size() > remembered) {
-    counts_.erase(order_.front());
+    records_.erase(order_.front());
     order_.pop_front();
   }
 }
 
+std::optional<attempt_record> attempt_log::find(std::string_view request_id) const {
+  auto key = parse(request_id);
+  auto found = key ? records_.find(*key) : records_.end();
+  if (found == records_.end())
+    return std::nullopt;
+  return found->second;
+}
+
 void attempt_log::tell(stats& x) const {
   x.attempts = attempts_;
+  x.first_attempts = first_attempts_;
+  x.retries = attempts_ - first_attempts_;
   x.attempt_requests = requests_;
   x.attempts_per_request = most_;
   x.highest_attempt_number = highest_number_;
@@ -75,16 +97,32 @@ void stats_book::disconnected() {
   --now_.connections;
 }
 
-void stats_book::arrived(const arrival& x) {
+void stats_book::arrived(const exchange& request, const reply& answer) {
+  const auto& decided = answer.decided;
   std::lock_guard lock(mutex_);
   ++now_.requests;
-  now_.streams += x.is_stream;
-  ++now_.statuses[x.status];
-  now_.prompt_tokens += x.prompt_tokens;
-  now_.completion_tokens += x.completion_tokens;
+  now_.streams += answer.stream != nullptr;
+  ++now_.statuses[answer.status];
+  now_.rejected_requests += decided.limits.exceeded == limit_kind::requests;
+  now_.rejected_tokens += decided.limits.exceeded == limit_kind::tokens;
+  now_.prompt_tokens += answer.prompt_tokens;
+  now_.completion_tokens += answer.completion_tokens;
   raise(now_.concurrency, now_.concurrency_peak);
-  window_.add(x.at, uint64_t{x.prompt_tokens} + x.completion_tokens);
-  attempts_.add(x.request_id, x.attempt);
+  if (decided.injected != fault::none)
+    ++now_.faults[std::string(name_of(decided.injected))];
+  if (decided.is_admitted) {
+    window_requests_.add(request.arrived, 1);
+    window_tokens_.add(request.arrived, decided.tokens);
+    ++now_.admitted;
+    now_.charged_tokens += decided.tokens;
+  }
+  attempts_.add(request.request_id, request.attempt, decided.injected, answer.status);
+}
+
+void stats_book::produced(clock::time_point now, uint64_t tokens) {
+  std::lock_guard lock(mutex_);
+  window_tokens_.add(now, tokens);
+  now_.charged_tokens += tokens;
 }
 
 void stats_book::stream_opened() {
@@ -103,10 +141,16 @@ void stats_book::ended(outcome how, bool stream_was_open) {
 stats stats_book::snapshot() const {
   std::lock_guard lock(mutex_);
   auto x = now_;
-  x.window_requests = window_.requests();
-  x.window_tokens = window_.tokens();
+  x.rejected = x.rejected_requests + x.rejected_tokens;
+  x.window_requests = window_requests_.most();
+  x.window_tokens = window_tokens_.most();
   attempts_.tell(x);
   return x;
+}
+
+std::optional<attempt_record> stats_book::attempts_of(std::string_view request_id) const {
+  std::lock_guard lock(mutex_);
+  return attempts_.find(request_id);
 }
 
 void stats_book::reset() {
@@ -115,7 +159,8 @@ void stats_book::reset() {
   now_.concurrency = now_.concurrency_peak = old.concurrency;
   now_.open_streams = now_.open_streams_peak = old.open_streams;
   now_.connections = now_.connections_peak = old.connections;
-  window_.clear();
+  window_requests_.clear();
+  window_tokens_.clear();
   attempts_ = {};
 }
 
@@ -131,6 +176,9 @@ std::string to_json(const stats& x) {
   field("streams", x.streams);
   field("answered", x.answered);
   field("aborted", x.aborted);
+  field("rejected", x.rejected);
+  field("rejected_requests", x.rejected_requests);
+  field("rejected_tokens", x.rejected_tokens);
   field("concurrency", x.concurrency);
   field("concurrency_peak", x.concurrency_peak);
   field("open_streams", x.open_streams);
@@ -140,18 +188,30 @@ std::string to_json(const stats& x) {
   field("connections_accepted", x.connections_accepted);
   field("prompt_tokens", x.prompt_tokens);
   field("completion_tokens", x.completion_tokens);
+  field("admitted", x.admitted);
+  field("charged_tokens", x.charged_tokens);
   field("window_requests", x.window_requests);
   field("window_tokens", x.window_tokens);
   field("attempts", x.attempts);
+  field("first_attempts", x.first_attempts);
+  field("retries", x.retries);
   field("attempt_requests", x.attempt_requests);
   field("attempts_per_request", x.attempts_per_request);
   field("highest_attempt_number", x.highest_attempt_number);
+  auto end_object = [&] {
+    if (text.back() == ',')
+      text.pop_back();
+    text += '}';
+  };
   text += "\"statuses\":{";
   for (const auto& [status, count] : x.statuses)
     field(std::to_string(status), count);
-  if (text.back() == ',')
-    text.pop_back();
-  return text + "}}";
+  end_object();
+  text += ",\"faults\":{";
+  for (const auto& [name, count] : x.faults)
+    field(name, count);
+  end_object();
+  return text + "}";
 }
 
 } // namespace modelforge::simulator

@@ -1,48 +1,57 @@
 #pragma once
 
+#include "tools/simulator/faults.hpp"
 #include "tools/simulator/simulator.hpp"
 
 #include <deque>
-#include <functional>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 
 namespace modelforge::simulator {
 
-using clock = std::chrono::steady_clock;
+struct exchange;
+struct reply;
 
-/// The fullest interval [x, x + length) of a sequence of arrivals. Keeps 24 bytes for each arrival of the last window.
+/// The fullest interval [x, x + length) of what was counted. Keeps 16 bytes for each moment of the last window.
 class fullest_window {
 public:
   explicit fullest_window(clock::duration length) : length_(length) {}
 
   /// `now` never goes back.
-  void add(clock::time_point now, uint64_t tokens);
+  void add(clock::time_point now, uint64_t amount);
 
-  void clear();
+  void clear() { *this = fullest_window(length_); }
 
-  uint64_t requests() const { return most_requests_; }
-  uint64_t tokens() const { return most_tokens_; }
+  uint64_t most() const { return most_; }
 
 private:
-  struct arrival {
+  struct entry {
     clock::time_point at;
-    uint64_t tokens;
+    uint64_t amount;
   };
 
   clock::duration length_;
-  std::deque<arrival> live_;
-  uint64_t live_tokens_ = 0;
-  uint64_t most_requests_ = 0;
-  uint64_t most_tokens_ = 0;
+  std::deque<entry> live_;
+  uint64_t sum_ = 0;
+  uint64_t most_ = 0;
 };
 
-/// Counts how often each request id was seen; forgets the oldest ids beyond a fixed number.
+/// What is known of one request id.
+struct attempt_record {
+  uint32_t attempts = 0;
+  uint16_t status = 0;          ///< Of the last fault injected; 0: it had no answer.
+  fault injected = fault::none; ///< The last one injected.
+};
+
+/// Counts how often each request id was seen, and keeps its last fault; forgets the oldest ids beyond a fixed number.
 class attempt_log {
 public:
   /// Ignores the attempt unless `request_id` is 32 hexadecimal digits and `number` a positive one.
-  void add(std::string_view request_id, std::string_view number);
+  void add(std::string_view request_id, std::string_view number, fault injected = fault::none, int status = 200);
+
+  std::optional<attempt_record> find(std::string_view request_id) const;
 
   void tell(stats& x) const;
 
@@ -57,9 +66,12 @@ private:
 
   static constexpr std::size_t remembered = 131'072;
 
-  std::unordered_map<id, uint32_t, id_hash> counts_;
+  static std::optional<id> parse(std::string_view request_id);
+
+  std::unordered_map<id, attempt_record, id_hash> records_;
   std::deque<id> order_;
   uint64_t attempts_ = 0;
+  uint64_t first_attempts_ = 0;
   uint64_t requests_ = 0;
   uint64_t most_ = 0;
   uint64_t highest_number_ = 0;
@@ -68,25 +80,24 @@ private:
 /// The simulator's books. Written on the server's thread, read on any.
 class stats_book {
 public:
-  explicit stats_book(clock::duration window) : window_(window) {}
+  explicit stats_book(clock::duration window) : window_requests_(window), window_tokens_(window) {}
 
   void connected();
   void disconnected();
 
-  /// A whole request was read, and its answer is chosen.
-  struct arrival {
-    clock::time_point at;
-    int status;
-    bool is_stream;
-    uint32_t prompt_tokens, completion_tokens;
-    std::string_view request_id, attempt; ///< As the client gave them; may be empty.
-  };
-  void arrived(const arrival& x);
+  /// The whole of `request` was read, and `answer` is chosen.
+  void arrived(const exchange& request, const reply& answer);
+
+  /// Output that counts is sent `now`.
+  void produced(clock::time_point now, uint64_t tokens);
 
   void stream_opened();
 
-  enum class outcome { answered, aborted, stopped };
+  /// `cut`: broken off by a fault.
+  enum class outcome { answered, aborted, cut, stopped };
   void ended(outcome how, bool stream_was_open);
+
+  std::optional<attempt_record> attempts_of(std::string_view request_id) const;
 
   stats snapshot() const;
   void reset();
@@ -94,7 +105,7 @@ public:
 private:
   mutable std::mutex mutex_;
   stats now_;
-  fullest_window window_;
+  fullest_window window_requests_, window_tokens_;
   attempt_log attempts_;
 };
 

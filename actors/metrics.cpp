@@ -1,0 +1,167 @@
+#include <modelforge/actors/metrics.hpp>
+
+#include "actors/support/mail.hpp"
+#include "serve/http_server.hpp"
+#include "telemetry/status_json.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/disposable.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/telemetry/collector/prometheus.hpp>
+
+#include <charconv>
+#include <functional>
+#include <optional>
+#include <unistd.h>
+
+namespace modelforge {
+
+namespace {
+
+/// How long providers have for their answers; one that takes longer is left out.
+constexpr auto patience = std::chrono::seconds{1};
+
+/// Asks providers for their status, once, and hands on what they say.
+class inquiry : public std::enable_shared_from_this<inquiry> {
+public:
+  using receiver = std::function<void(std::vector<provider_status>)>;
+
+  explicit inquiry(receiver to) : to_(std::move(to)) {}
+
+  void start(caf::event_based_actor* self, const std::vector<provider_actor>& providers) {
+    answers_.resize(providers.size());
+    left_ = providers.size();
+    if (left_ == 0)
+      return finish();
+    timer_ = self->run_delayed(patience, [me = shared_from_this()] { me->finish(); });
+    for (std::size_t i = 0; i < providers.size(); ++i)
+      ask(self, providers[i], status_atom_v)
+        .then([me = shared_from_this(), i](provider_status& x) { me->take(i, std::move(x)); },
+              [me = shared_from_this(), i](const caf::error&) { me->take(i, {}); });
+  }
+
+private:
+  void take(std::size_t i, std::optional<provider_status> x) {
+    answers_[i] = std::move(x);
+    if (--left_ == 0)
+      finish();
+  }
+
+  void finish() {
+    timer_.dispose(); // it would keep the actor
+    if (!to_)
+      return;
+    std::vector<provider_status> all;
+    for (auto& x : answers_)
+      if (x)
+        all.push_back(std::move(*x));
+    std::exchange(to_, nullptr)(std::move(all));
+  }
+
+  receiver to_; ///< Null: told.
+  std::vector<std::optional<provider_status>> answers_;
+  std::size_t left_ = 0;
+  caf::disposable timer_;
+};
+
+serve::response text(int status, std::string body) {
+  return {.status = status, .body = std::move(body)};
+}
+
+serve::response prometheus_text(caf::actor_system& system) {
+  caf::telemetry::collector::prometheus collector;
+  auto all = collector.collect_from(system.metrics());
+  return {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body{all.begin(), all.end()}};
+}
+
+serve::response status_text(std::vector<provider_status> providers) {
+  return {.content_type = "application/json",
+          .body = telemetry::to_json({static_cast<int64_t>(getpid()), std::move(providers)})};
+}
+
+/// Answers from the actor system's side; holds the providers weakly.
+class desk {
+public:
+  desk(caf::actor_system& system, const std::vector<provider_actor>& providers) : system_(&system) {
+    for (auto& x : providers)
+      providers_.push_back(caf::actor_cast<caf::weak_actor_ptr>(x));
+  }
+
+  void operator()(const serve::request& x, serve::responder answer) const {
+    auto is_status = x.path == "/status";
+    if (!is_status && x.path != "/metrics")
+      return answer(text(404, "there are /metrics and /status\n"));
+    if (x.method != "GET" && x.method != "HEAD") {
+      auto no = text(405, "only GET and HEAD\n");
+      no.headers.emplace_back("Allow", "GET, HEAD");
+      return answer(std::move(no));
+    }
+    // For the metrics, too: a provider brings its gauges up to date when it tells its status.
+    inquire([answer = std::move(answer), is_status, system = system_](std::vector<provider_status> all) {
+      answer(is_status ? status_text(std::move(all)) : prometheus_text(*system));
+    });
+  }
+
+private:
+  void inquire(inquiry::receiver to) const {
+    std::vector<provider_actor> living;
+    for (auto& x : providers_)
+      if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(x))
+        living.push_back(caf::actor_cast<provider_actor>(strong));
+    system_->spawn([living = std::move(living), to = std::move(to)](caf::event_based_actor* self) {
+      std::make_shared<inquiry>(to)->start(self, living);
+    });
+  }
+
+  caf::actor_system* system_;
+  std::vector<caf::weak_actor_ptr> providers_;
+};
+
+/// "HOST:PORT" into its parts; an IPv6 address stands in brackets.
+std::optional<serve::options> parse(const std::string& listen) {
+  auto colon = listen.rfind(':');
+  if (colon == std::string::npos || colon == 0)
+    return {};
+  serve::options x;
+  auto [end, error] = std::from_chars(listen.data() + colon + 1, listen.data() + listen.size(), x.port);
+  if (error != std::errc{} || end != listen.data() + listen.size())
+    return {};
+  x.host = listen.substr(0, colon);
+  if (x.host.size() > 2 && x.host.front() == '[' && x.host.back() == ']')
+    x.host = x.host.substr(1, x.host.size() - 2);
+  return x;
+}
+
+class server final : public metrics_server {
+public:
+  explicit server(std::unique_ptr<serve::http_server> x) : http_(std::move(x)) {}
+
+  uint16_t port() const override { return http_->port(); }
+  std::string url() const override { return http_->url(); }
+
+private:
+  std::unique_ptr<serve::http_server> http_;
+};
+
+failure cannot_serve(std::string message, std::string suggestion) {
+  failure x;
+  x.code = errc::configuration;
+  x.message = "metrics.listen: " + std::move(message);
+  x.suggestion = std::move(suggestion);
+  return x;
+}
+
+} // namespace
+
+std::variant<std::unique_ptr<metrics_server>, failure>
+serve_metrics(caf::actor_system& system, const metrics_settings& x, const std::vector<provider_actor>& providers) {
+  auto options = parse(x.listen);
+  if (!options)
+    return cannot_serve("\"" + x.listen + "\" is no HOST:PORT", "for example 127.0.0.1:9464");
+  auto started = serve::http_server::start(*options, desk{system, providers});
+  if (auto* problem = std::get_if<std::string>(&started))
+    return cannot_serve(std::move(*problem), "another program uses the port; port 0 takes any free one");
+  return std::make_unique<server>(std::get<0>(std::move(started)));
+}
+
+} // namespace modelforge

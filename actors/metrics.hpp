@@ -1,0 +1,35 @@
+#pragma once
+
+#include <modelforge/config/settings.hpp>
+#include <modelforge/messages/error.hpp>
+#include <modelforge/messages/interfaces.hpp>
+
+#include <caf/fwd.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace modelforge {
+
+/// Tells over HTTP what providers do: Prometheus text at /metrics (all of the actor system's metrics), JSON at /status.
+/// It has a thread of its own; no actor ever waits for it. End it before the actor system.
+class metrics_server {
+public:
+  virtual ~metrics_server() = default;
+
+  /// The port it listens on; where the settings say 0, the one that the system chose.
+  virtual uint16_t port() const = 0;
+
+  /// E.g. "http://127.0.0.1:9464".
+  virtual std::string url() const = 0;
+};
+
+/// Serves `x.listen` from now on. It keeps none of the providers alive: one that has ended is left out. A failure
+/// (`errc::configuration`) says why the port cannot be had.
+std::variant<std::unique_ptr<metrics_server>, failure>
+serve_metrics(caf::actor_system& system, const metrics_settings& x, const std::vector<provider_actor>& providers);
+
+} // namespace modelforge

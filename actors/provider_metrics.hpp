@@ -1,0 +1,45 @@
+#pragma once
+
+#include "dispatch/dispatcher.hpp"
+
+#include <modelforge/messages/completion.hpp>
+#include <modelforge/messages/errc.hpp>
+#include <modelforge/messages/status.hpp>
+
+#include <caf/fwd.hpp>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace modelforge {
+
+/// Puts one provider's numbers into CAF's metric registry (names in telemetry/metric_names.hpp). Counters go on where
+/// an actor of the same name left them; gauges are 0 after the end. Never throws: what cannot be had is not counted.
+class provider_metrics {
+public:
+  provider_metrics(caf::telemetry::metric_registry& registry, const std::string& name, const std::string& kind);
+  ~provider_metrics();
+  provider_metrics(const provider_metrics&) = delete;
+  provider_metrics& operator=(const provider_metrics&) = delete;
+
+  /// A request has got its completion. `model` is what it asked for.
+  void answered(const std::string& model, const completion& x) noexcept;
+
+  /// A request that had been taken in ends in an error, `duration` after its acceptance.
+  void failed(const std::string& model, errc why, std::chrono::nanoseconds duration) noexcept;
+
+  /// Takes in the counters and the queue's state; cheap enough for every event. `refused`: requests that failed before
+  /// the dispatcher saw them.
+  void count(const dispatcher::counters& x, const dispatcher::queue_state& queue, uint64_t refused) noexcept;
+
+  /// Takes in what is dear to find out: the predicted wait, the lanes.
+  void show(const provider_status& x) noexcept;
+
+private:
+  class instruments;
+
+  std::unique_ptr<instruments> to_; ///< Null: the registry would not have them.
+};
+
+} // namespace modelforge

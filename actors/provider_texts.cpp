@@ -1,0 +1,145 @@
+#include "actors/provider_texts.hpp"
+
+#include <array>
+#include <cstdio>
+
+namespace modelforge {
+
+namespace {
+
+failure make(errc code, std::string message, std::string suggestion = {}) {
+  failure x;
+  x.code = code;
+  x.message = std::move(message);
+  x.suggestion = std::move(suggestion);
+  return x;
+}
+
+/// What a person can do about a transfer that failed.
+std::string suggestion_for(const http::transfer_error& x) {
+  switch (x.code) {
+    case errc::resolve_failed:
+      return "is base_url right, and is the network up?";
+    case errc::connect_failed:
+      return "is the server running at base_url, and does a proxy stand between?";
+    case errc::tls_failed:
+      return "does base_url need http:// instead of https://, or a CA bundle (SSL_CERT_FILE)?";
+    case errc::attempt_timeout:
+      return x.phase <= http::phase::tls ? "raise timeouts.connect if the network is that slow"
+                                         : "raise timeouts.total (or timeouts.idle), or ask for a shorter answer";
+    case errc::response_too_large:
+      return "raise runtime.max_response_bytes if such answers are meant";
+    default:
+      return {};
+  }
+}
+
+std::string number(double x, const char* unit) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), x < 10 && x != static_cast<int>(x) ? "%.1f %s" : "%.0f %s", x, unit);
+  return text.data();
+}
+
+std::string name_of(limits::dimension x) {
+  return std::string{limits::dimension_names[static_cast<std::size_t>(x)]};
+}
+
+failure deadline_passed(limits::duration waited, bool in_flight, const failure* last) {
+  auto where = in_flight         ? ", waiting for the provider"
+               : last != nullptr ? ", between attempts"
+                                 : ", waiting for its turn";
+  auto x =
+    make(errc::deadline_exceeded, "no answer within the request's deadline (" + duration_text(waited) + where + ")");
+  if (last != nullptr)
+    x.message += "; the attempt before: " + last->message;
+  return x;
+}
+
+failure out_of_budget(const failure* last) {
+  auto x = last != nullptr ? *last : failure{};
+  x.message += "; not tried again, because too many requests are being tried again already";
+  return x;
+}
+
+failure open_circuit(const dispatcher::refusal& x) {
+  auto y = make(errc::circuit_open,
+                "the provider failed too often lately"
+                  + (x.wait ? ", the next request goes to it in " + duration_text(*x.wait)
+                            : std::string{", and one request is trying it now"}),
+                "wait, or use another provider; circuit_breaker.when_open = \"wait\" lets requests wait");
+  y.retry_after = x.wait;
+  return y;
+}
+
+failure over_limit(const dispatcher::refusal& x) {
+  return make(errc::too_large,
+              "the request needs about " + std::to_string(x.wanted) + " " + name_of(*x.over) + ", and the limit allows "
+                + std::to_string(x.limit) + " in a whole window",
+              "send less, lower max_tokens, or raise the limit in rate_limit if the provider grants more");
+}
+
+failure long_wait(const dispatcher::refusal& x) {
+  auto y =
+    make(errc::deadline_exceeded,
+         "it would wait " + duration_text(*x.wait) + " for the provider's limits, longer than its deadline allows",
+         "send fewer requests, or give them more time");
+  y.retry_after = x.wait;
+  return y;
+}
+
+} // namespace
+
+std::string duration_text(std::chrono::nanoseconds x) {
+  auto seconds = std::chrono::duration<double>{x}.count();
+  if (seconds < 0.9995)
+    return number(seconds * 1000, "ms");
+  if (seconds < 120)
+    return number(seconds, "s");
+  return seconds < 7200 ? number(seconds / 60, "min") : number(seconds / 3600, "h");
+}
+
+failure describe(const http::transfer_error& x) {
+  return make(x.code, x.message, suggestion_for(x));
+}
+
+failure describe(const dispatcher::refusal& x, const dispatcher_settings& settings, limits::duration waited,
+                 bool in_flight, const failure* last) {
+  using reason = dispatcher::reason;
+  switch (x.why) {
+    case reason::duplicate:
+      return make(errc::duplicate_request, "a request with this id is being answered already");
+    case reason::too_large:
+      return make(errc::too_large, "the request's bytes are more than runtime.max_queued_bytes allows");
+    case reason::over_limit:
+      return over_limit(x);
+    case reason::queue_full:
+      return make(errc::queue_full,
+                  std::to_string(settings.max_queued) + " requests are waiting already (runtime.max_queued)");
+    case reason::queue_bytes_full:
+      return make(errc::queue_full, "the waiting requests fill their memory (runtime.max_queued_bytes)");
+    case reason::predicted_wait:
+      return long_wait(x);
+    case reason::circuit_open:
+      return open_circuit(x);
+    case reason::deadline:
+      return deadline_passed(waited, in_flight, last);
+    case reason::empty_budget:
+      return out_of_budget(last);
+    case reason::draining:
+      break;
+  }
+  return make(errc::draining, "the provider is shutting down and takes nothing new");
+}
+
+void explain_end(failure& x, const dispatcher::settlement& end) {
+  if (end.code == errc::outcome_unknown && x.code != errc::outcome_unknown) {
+    x.code = errc::outcome_unknown;
+    x.message += "; the request may have run, and retry.retry_uncertain = false forbids to send it again";
+  }
+  if (!end.wait)
+    return;
+  x.retry_after = end.wait;
+  x.message += "; it asks to wait " + duration_text(*end.wait) + ", longer than this request may";
+}
+
+} // namespace modelforge

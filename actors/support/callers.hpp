@@ -1,0 +1,84 @@
+#pragma once
+
+#include <caf/actor_addr.hpp>
+#include <caf/actor_cast.hpp>
+#include <caf/actor_control_block.hpp>
+#include <caf/config.hpp>
+#include <caf/system_messages.hpp>
+#if CAF_MAJOR_VERSION >= 1
+#include <caf/disposable.hpp>
+#endif
+
+#include <cstdint>
+#include <functional>
+#include <unordered_map>
+#include <utility>
+
+namespace modelforge {
+
+/// Tells an actor when somebody who waits for its answers has died. One watch per caller, however many requests it has;
+/// it goes with the last of them.
+template <class Self>
+class callers {
+public:
+  using key = caf::actor_addr;
+
+  callers(Self* self, std::function<void(const key&)> on_death) : self_(self), on_death_(std::move(on_death)) {
+#if CAF_MAJOR_VERSION < 1
+    self_->set_down_handler([this](caf::down_msg& x) {
+      if (watched_.erase(x.source) > 0)
+        on_death_(x.source);
+    });
+#endif
+  }
+
+  /// One more request of this caller; null: one that nobody waits for.
+  key add(const caf::strong_actor_ptr& who) {
+    if (!who)
+      return {};
+    auto address = caf::actor_cast<caf::actor_addr>(who);
+    auto& x = watched_[address];
+    if (x.requests++ == 0) {
+#if CAF_MAJOR_VERSION >= 1
+      x.watch = self_->monitor(caf::actor_cast<caf::actor>(who), [this, address](const caf::error&) {
+        if (watched_.erase(address) > 0)
+          on_death_(address);
+      });
+#else
+      self_->monitor(address);
+#endif
+    }
+    return address;
+  }
+
+  /// One of its requests has ended.
+  void remove(const key& who) {
+    auto i = watched_.find(who);
+    if (i == watched_.end() || --i->second.requests > 0)
+      return;
+#if CAF_MAJOR_VERSION >= 1
+    i->second.watch.dispose();
+#else
+    self_->demonitor(who);
+#endif
+    watched_.erase(i);
+  }
+
+  std::size_t size() const {
+    return watched_.size();
+  }
+
+private:
+  struct watched {
+    uint64_t requests = 0;
+#if CAF_MAJOR_VERSION >= 1
+    caf::disposable watch;
+#endif
+  };
+
+  Self* self_;
+  std::function<void(const key&)> on_death_;
+  std::unordered_map<key, watched> watched_;
+};
+
+} // namespace modelforge

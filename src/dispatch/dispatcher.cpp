@@ -1,0 +1,579 @@
+#include "dispatch/dispatcher.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace modelforge {
+
+namespace {
+
+using limits::amounts;
+using limits::outcome;
+
+/// How many waiting requests may be looked at for one that does not disturb the head.
+constexpr std::size_t pass_tenants = 8;
+constexpr std::size_t pass_each = 4;
+constexpr std::size_t pass_most = 16;
+
+void add(amounts& to, const amounts& x) {
+  for (std::size_t i = 0; i < x.size(); ++i)
+    to[i] += x[i];
+}
+
+void subtract(amounts& from, const amounts& x) {
+  for (std::size_t i = 0; i < x.size(); ++i)
+    from[i] -= std::min(from[i], x[i]);
+}
+
+bool within(const amounts& x, const amounts& most) {
+  for (std::size_t i = 0; i < x.size(); ++i)
+    if (x[i] > most[i])
+      return false;
+  return true;
+}
+
+} // namespace
+
+dispatcher::dispatcher(const dispatcher_settings& x, uint64_t seed)
+  : settings_(x), keys_(std::max(1u, x.keys)), groups_(x.groups.size()), random_(seed) {
+  for (auto& group : x.groups)
+    for (uint32_t i = 0; i < keys_; ++i)
+      lanes_.emplace_back(group);
+  journal_left_.resize(lanes_.size());
+}
+
+// -- taking requests ----------------------------------------------------------------
+
+dispatcher::refusal dispatcher::count(refusal x) {
+  ++counts_.refused[static_cast<std::size_t>(x.why)];
+  ++counts_.failed;
+  return x;
+}
+
+std::optional<dispatcher::refusal> dispatcher::accept(offer x, time_point now) {
+  if (auto no = refuse(x, now))
+    return count(*no);
+  auto id = x.id;
+  auto& r = requests_.try_emplace(id).first->second;
+  r.is = std::move(x);
+  r.item.id = id;
+  r.item.arrival = ++arrivals_;
+  r.item.cost = lane_of(r.is.group, 0).share(r.is.cost);
+  if (r.is.deadline)
+    deadlines_.push(*r.is.deadline, id);
+  auto& g = groups_[r.is.group];
+  if (g.usual_count >= 64) { // remember the latest ones more
+    for (auto& amount : g.usual)
+      amount /= 2;
+    g.usual_count /= 2;
+  }
+  add(g.usual, r.is.cost.total());
+  ++g.usual_count;
+  enqueue(r, now);
+  return {};
+}
+
+std::optional<dispatcher::refusal> dispatcher::refuse(const offer& x, time_point now) {
+  if (draining_)
+    return refusal{reason::draining};
+  if (requests_.contains(x.id))
+    return refusal{reason::duplicate};
+  if (x.deadline && *x.deadline <= now)
+    return refusal{reason::deadline};
+  if (x.bytes > settings_.max_queued_bytes)
+    return refusal{reason::too_large};
+  if (auto no = over_limit(x))
+    return no;
+  if (requests_.size() - flights_with_request_ >= settings_.max_queued)
+    return refusal{reason::queue_full};
+  if (queued_bytes_ + x.bytes > settings_.max_queued_bytes)
+    return refusal{reason::queue_bytes_full};
+  if (!settings_.wait_when_open[index(x.rank)])
+    if (auto open = open_lanes(x.group, now); open.all)
+      return refusal{reason::circuit_open, open.wait};
+  return refuse_wait(x, now);
+}
+
+std::optional<dispatcher::refusal> dispatcher::over_limit(const offer& x) {
+  refusal result{reason::over_limit};
+  for (uint32_t key = 0; key < keys_; ++key) {
+    auto& lane = lane_of(x.group, key);
+    auto over = lane.limiter().never_fits(x.cost);
+    if (!over)
+      return {};
+    result.over = over;
+    result.limit = *lane.limit(*over);
+    result.wanted = limits::at(x.cost.total(), *over);
+  }
+  return result;
+}
+
+/// Refuses what would still wait at its deadline, if everything ahead of it goes as planned.
+std::optional<dispatcher::refusal> dispatcher::refuse_wait(const offer& x, time_point now) {
+  if (!x.deadline)
+    return {};
+  auto best = time_point::max();
+  auto ahead = ahead_of(groups_[x.group], x.rank);
+  for (auto& amount : ahead)
+    amount /= keys_;
+  for (uint32_t key = 0; key < keys_; ++key) {
+    auto& lane = lane_of(x.group, key);
+    if (std::max(now, lane.paused_until()) + lane.limiter().longest_wait(ahead) < *x.deadline)
+      return {};
+    best = std::min(best, lane.predict(ahead, x.cost, now));
+  }
+  if (best < *x.deadline)
+    return {};
+  return refusal{reason::predicted_wait, best - now};
+}
+
+amounts dispatcher::ahead_of(const group_state& g, priority rank) const {
+  auto result = g.ahead[index(priority::interactive)];
+  if (rank == priority::batch)
+    add(result, g.ahead[index(priority::batch)]);
+  return result;
+}
+
+/// Whether every lane that could take a request has its breaker open, or is trying already.
+dispatcher::open_state dispatcher::open_lanes(uint32_t group, time_point now) {
+  open_state result;
+  for (uint32_t key = 0; key < keys_; ++key) {
+    auto& lane = lane_of(group, key);
+    if (lane.is_out(now))
+      continue;
+    result.all = true;
+    auto at = lane.breaker().ready_at(now);
+    if (at <= now)
+      return {};
+    if (at != time_point::max() && (!result.wait || at - now < *result.wait))
+      result.wait = at - now;
+  }
+  return result;
+}
+
+void dispatcher::enqueue(request& x, time_point now) {
+  auto& g = groups_[x.is.group];
+  auto& queue = g.queues[index(x.is.rank)];
+  x.at = place::queued;
+  x.queued_at = now;
+  queue.push(x.item, x.is.tenant);
+  add(g.ahead[index(x.is.rank)], x.is.cost.total());
+  queued_bytes_ += x.is.bytes;
+  ++queued_[index(x.is.rank)];
+  if (queue.front() == &x.item || queue.size() <= pass_most)
+    g.changed = true;
+}
+
+void dispatcher::dequeue(request& x, bool served) {
+  auto& g = groups_[x.is.group];
+  auto& queue = g.queues[index(x.is.rank)];
+  if (served)
+    queue.pop(x.item);
+  else
+    queue.erase(x.item);
+  subtract(g.ahead[index(x.is.rank)], x.is.cost.total());
+  queued_bytes_ -= x.is.bytes;
+  --queued_[index(x.is.rank)];
+  g.changed = true;
+}
+
+// -- what to do ---------------------------------------------------------------------
+
+std::optional<dispatcher::step> dispatcher::next(time_point now) {
+  if (auto x = expire(now))
+    return x;
+  do {
+    if (auto x = release(now))
+      return x;
+    for (uint32_t i = 0; i < groups_.size(); ++i)
+      if (auto x = pick(groups_[i], i, now))
+        return x;
+  } while (mailbox_.wake_at(now) <= now); // a retry that was parked again has left its part of the budget
+  return {};
+}
+
+std::optional<dispatcher::time_point> dispatcher::wake_at(time_point now) {
+  auto result = mailbox_.wake_at(now);
+  if (auto due = next_deadline())
+    result = std::min(result, *due);
+  for (auto& g : groups_)
+    if (g.queues[0].size() + g.queues[1].size() > 0)
+      result = std::min(result, g.blocked_until);
+  if (result == time_point::max())
+    return {};
+  return std::max(result, now);
+}
+
+std::optional<dispatcher::time_point> dispatcher::next_deadline() {
+  auto holds = [this](request_id id, time_point due) {
+    auto i = requests_.find(id);
+    return i != requests_.end() && i->second.is.deadline == due;
+  };
+  deadlines_.tidy(requests_.size(), holds);
+  return deadlines_.earliest(holds);
+}
+
+std::optional<dispatcher::step> dispatcher::expire(time_point now) {
+  auto due = next_deadline();
+  if (!due || *due > now)
+    return {};
+  auto& x = requests_.at(deadlines_.take());
+  return drop(x, {reason::deadline}, now);
+}
+
+/// Ends a request that has no answer yet, wherever it stands.
+dispatcher::step dispatcher::drop(request& x, refusal why, time_point now) {
+  give_up result{x.is.id, count(why), x.at == place::in_flight ? x.attempt : 0, x.attempts > 0};
+  remove(x, now);
+  return result;
+}
+
+void dispatcher::remove(request& x, time_point now) {
+  switch (x.at) {
+    case place::queued:
+      dequeue(x, false);
+      if (x.has_budget)
+        mailbox_.dropped(x.on_empty);
+      break;
+    case place::waiting:
+      queued_bytes_ -= x.is.bytes;
+      mailbox_.withdraw(x.is.id);
+      break;
+    case place::in_flight: {
+      auto& flight = flights_.at(x.attempt);
+      flight.of = nullptr;
+      --flights_with_request_;
+      lanes_[x.lane].abandon(flight.attempt, now);
+      groups_[x.is.group].changed = true;
+      break;
+    }
+  }
+  requests_.erase(x.is.id);
+}
+
+/// Queues the retries whose time has come.
+std::optional<dispatcher::step> dispatcher::release(time_point now) {
+  while (auto due = mailbox_.next(now)) {
+    auto& x = requests_.at(due->id);
+    queued_bytes_ -= x.is.bytes; // counted again by the queue
+    x.has_budget = due->has_budget;
+    enqueue(x, now);
+    if (!due->has_budget)
+      return drop(x, {reason::empty_budget}, now);
+  }
+  return {};
+}
+
+std::optional<dispatcher::step> dispatcher::pick(group_state& g, uint32_t number, time_point now) {
+  while (g.changed || g.blocked_until <= now) {
+    auto& queue = g.queues[g.queues[index(priority::interactive)].size() > 0 ? index(priority::interactive)
+                                                                             : index(priority::batch)];
+    if (queue.size() == 0)
+      return {};
+    auto& x = requests_.at(queue.front()->id);
+    if (x.has_budget && !mailbox_.may_dispatch(x.on_empty, now)) {
+      if (x.on_empty == retry::when_empty::fail)
+        return drop(x, {reason::empty_budget}, now);
+      park(x, now, wait_reason::retry_budget);
+      continue;
+    }
+    if (auto open = open_lanes(number, now); open.all) {
+      if (x.attempts > 0 && open.wait) {
+        park(x, now + *open.wait, wait_reason::breaker);
+        continue;
+      }
+      if (x.attempts == 0 && !settings_.wait_when_open[index(x.is.rank)])
+        return drop(x, {reason::circuit_open, open.wait}, now);
+    }
+    if (auto no = over_limit(x.is)) // a limit that was learned since
+      return drop(x, *no, now);
+    auto best = choose(number, x.is.cost, x.is.rank, now);
+    if (best.when.at <= now)
+      return start(x, best.lane, now);
+    if (auto other = pass(g, number, x, best, now))
+      return other;
+    g.blocked_until = best.when.at;
+    g.held_by = best.when.why;
+    g.changed = false;
+  }
+  return {};
+}
+
+/// Looks for a request that may go before the head, because the head can go no later for it.
+std::optional<dispatcher::step> dispatcher::pass(group_state& g, uint32_t number, request& head, const choice& of_head,
+                                                 time_point now) {
+  if (of_head.when.why != wait_reason::rate_limit
+      || lanes_[of_head.lane].breaker().current(now) != limits::circuit_breaker::state::closed) // it is to be the probe
+    return {};
+  request* found = nullptr;
+  uint32_t lane = 0;
+  auto left = pass_most;
+  for (auto& queue : g.queues)
+    queue.scan(pass_tenants, pass_each, [&](limits::fair_queue::item& item) {
+      if (&item == &head.item)
+        return true;
+      if (left-- == 0)
+        return false;
+      auto& x = requests_.at(item.id);
+      if (over_limit(x.is) || (x.has_budget && !mailbox_.may_dispatch(x.on_empty, now)))
+        return true;
+      auto best = choose(number, x.is.cost, x.is.rank, now);
+      if (best.when.at > now)
+        return true;
+      if (best.lane == of_head.lane
+          && lanes_[best.lane].ready(head.is.cost, head.is.rank, now, &x.is.cost).at > of_head.when.at)
+        return true;
+      found = &x;
+      lane = best.lane;
+      return false;
+    });
+  if (found == nullptr)
+    return {};
+  return start(*found, lane, now);
+}
+
+/// The lane that is ready first; among those that are ready now, the one with the fewest in flight.
+dispatcher::choice dispatcher::choose(uint32_t group, const limits::charge& x, priority rank, time_point now) {
+  auto first = group * keys_;
+  auto all_out = true;
+  for (uint32_t i = first; i < first + keys_; ++i)
+    all_out = all_out && lanes_[i].is_out(now);
+  choice best{first, {time_point::max(), wait_reason::slot}};
+  for (uint32_t i = first; i < first + keys_; ++i) {
+    auto& lane = lanes_[i];
+    if ((lane.is_out(now) && !all_out) || lane.limiter().never_fits(x))
+      continue;
+    auto when = lane.ready(x, rank, now);
+    auto better =
+      when.at <= now && best.when.at <= now ? lane.in_flight() < lanes_[best.lane].in_flight() : when.at < best.when.at;
+    if (better)
+      best = {i, when};
+  }
+  return best;
+}
+
+std::optional<dispatcher::step> dispatcher::start(request& x, uint32_t lane, time_point now) {
+  if (journalled_ && !allowed_by_journal(lane, x.is.cost, now)) {
+    journal_wants_ = x.is.cost.total();
+    return save{};
+  }
+  auto& g = groups_[x.is.group];
+  auto held = now > x.queued_at ? g.held_by : x.held_by;
+  dequeue(x, true);
+  if (x.attempts == 0)
+    mailbox_.first(now);
+  else
+    mailbox_.dispatched(x.on_empty, now);
+  x.has_budget = false;
+  x.at = place::in_flight;
+  x.lane = lane;
+  x.attempt = ++attempts_;
+  ++x.attempts;
+  ++counts_.attempts;
+  ++flights_with_request_;
+  flights_.emplace(x.attempt, flight{&x, lane, lanes_[lane].start(x.is.cost, x.is.rank, now)});
+  subtract(journal_left_[lane], x.is.cost.total());
+  return dispatch{x.is.id, x.attempt, x.attempts, x.is.group, lane % keys_, held};
+}
+
+/// Has a request wait for a later try.
+void dispatcher::park(request& x, time_point due, wait_reason why) {
+  if (x.at == place::queued) {
+    dequeue(x, false);
+    if (x.has_budget)
+      mailbox_.dropped(x.on_empty);
+    x.has_budget = false;
+  }
+  queued_bytes_ += x.is.bytes;
+  x.at = place::waiting;
+  x.held_by = why;
+  mailbox_.park(x.is.id, due, x.on_empty);
+}
+
+// -- what became of it ------------------------------------------------------------------
+
+void dispatcher::written(attempt_id x, time_point when) {
+  if (auto i = flights_.find(x); i != flights_.end())
+    lanes_[i->second.lane].written(i->second.attempt, when);
+}
+
+request_id dispatcher::request_of(attempt_id x) const {
+  auto i = flights_.find(x);
+  return i != flights_.end() && i->second.of != nullptr ? i->second.of->is.id : request_id{};
+}
+
+dispatcher::settlement dispatcher::end(attempt_id id, const attempt_end& how, time_point now) {
+  auto i = flights_.find(id);
+  if (i == flights_.end())
+    return {};
+  auto flight = std::move(i->second);
+  flights_.erase(i);
+  auto paused = settle_lane(flight, how, now);
+  if (flight.of == nullptr) {
+    counts_.late += !how.failed;
+    return {};
+  }
+  --flights_with_request_;
+  auto& x = *flight.of;
+  settlement result{settlement::what::answer, x.is.id, {}, {}};
+  if (!how.failed) {
+    ++counts_.answered;
+    requests_.erase(x.is.id);
+    return result;
+  }
+  auto other_key = false;
+  for (uint32_t key = 0; key < keys_; ++key)
+    other_key = other_key || (key != flight.lane % keys_ && !lane_of(x.is.group, key).is_out(now));
+  auto decision =
+    retry::decide(settings_.retry, *how.failed, {x.attempts, x.is.rank, x.is.deadline, other_key}, now, random_);
+  if (!decision.again) {
+    ++counts_.failed;
+    result.code = decision.code;
+    result.wait = decision.wait;
+    requests_.erase(x.is.id);
+    return result;
+  }
+  ++counts_.retries[static_cast<std::size_t>(retry::meaning_of(*how.failed))];
+  x.on_empty = paused && decision.why == wait_reason::server_wait ? retry::when_empty::exempt
+               : settings_.wait_on_empty_budget[index(x.is.rank)] ? retry::when_empty::wait
+                                                                  : retry::when_empty::fail;
+  park(x, decision.due, decision.why);
+  result.then = settlement::what::again;
+  return result;
+}
+
+/// Gives the lane back what the attempt held. Returns whether the lane is paused now by a wait that the provider named.
+bool dispatcher::settle_lane(flight& x, const attempt_end& how, time_point now) {
+  auto& lane = lanes_[x.lane];
+  limits::lane::ending ending;
+  ending.written = how.written;
+  ending.real = how.real;
+  ending.told = how.told;
+  ending.output_tokens = how.output_tokens;
+  auto paused = false;
+  if (!how.failed) {
+    ending.result = outcome::success;
+  } else {
+    auto failure = *how.failed;
+    failure.should_retry.reset(); // is a word on this request, not on the lane
+    auto is = retry::meaning_of(failure);
+    auto limited = is == retry::meaning::rate || is == retry::meaning::ramp;
+    ending.result = retry::counts_against_provider(is) ? outcome::failure : outcome::neutral;
+    ending.overloaded = is == retry::meaning::overload || (limited && !how.failed->server_wait)
+                        || how.failed->code == errc::attempt_timeout;
+    paused = limited && how.failed->server_wait && settings_.retry.respect_retry_after;
+    if (paused)
+      lane.pause(now + *how.failed->server_wait);
+    if (is == retry::meaning::key && keys_ > 1)
+      for (uint32_t g = 0; g < groups(); ++g)
+        lane_of(g, x.lane % keys_).take_out(now + settings_.key_pause);
+  }
+  lane.end(x.attempt, ending, now);
+  for (auto& g : groups_)
+    g.changed = true;
+  return paused;
+}
+
+std::optional<dispatcher::attempt_id> dispatcher::withdraw(request_id id, time_point now) {
+  auto i = requests_.find(id);
+  if (i == requests_.end())
+    return {};
+  auto attempt = i->second.at == place::in_flight ? i->second.attempt : 0;
+  ++counts_.failed;
+  remove(i->second, now);
+  return attempt;
+}
+
+// -- across a restart -------------------------------------------------------------------
+
+bool dispatcher::allowed_by_journal(uint32_t lane, const limits::charge& x, time_point now) const {
+  auto& l = lanes_[lane];
+  auto wanted = x.total();
+  auto any = false;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (!l.limit(static_cast<limits::dimension>(i)))
+      wanted[i] = 0;
+    any = any || wanted[i] > 0;
+  }
+  return !any || (now < journal_until_ && within(wanted, journal_left_[lane]));
+}
+
+std::vector<dispatcher::journal_lane> dispatcher::journal(time_point now, bool last) {
+  std::vector<journal_lane> result;
+  for (uint32_t i = 0; i < lanes_.size(); ++i) {
+    auto& lane = lanes_[i];
+    auto share = std::min(1.0, 2.0 * static_cast<double>(journal_time.count())
+                                 / static_cast<double>(lane.limiter().window().count()));
+    auto limited = false;
+    amounts allowance{};
+    for (std::size_t d = 0; d < allowance.size(); ++d)
+      if (auto limit = lane.limit(static_cast<limits::dimension>(d))) {
+        limited = true;
+        auto part = static_cast<uint64_t>(std::ceil(share * static_cast<double>(*limit)));
+        allowance[d] = last ? 0 : std::min(*limit, std::max(part, journal_wants_[d]));
+      }
+    journal_left_[i] = allowance;
+    if (!limited)
+      continue;
+    add(allowance, lane.limiter().pending());
+    result.push_back({i / keys_, i % keys_, lane.limiter().save(now), allowance});
+  }
+  journal_wants_ = {};
+  journal_until_ = last ? now : now + journal_time;
+  for (auto& g : groups_)
+    g.changed = true;
+  return result;
+}
+
+void dispatcher::restore(const std::vector<journal_lane>& x, duration age, time_point now) {
+  age = std::max(age, duration{0});
+  for (auto& saved : x) {
+    if (saved.group >= groups() || saved.key >= keys_)
+      continue;
+    auto& limiter = lane_of(saved.group, saved.key).limiter();
+    for (auto& charge : saved.live)
+      if (charge.left > age)
+        limiter.restore(charge.amount, now + std::min(charge.left - age, limiter.span() + journal_time));
+    limiter.restore(saved.open, now + limiter.span());
+  }
+}
+
+void dispatcher::fill_windows(time_point now) {
+  for (auto& lane : lanes_) {
+    amounts full{};
+    for (std::size_t d = 0; d < full.size(); ++d)
+      full[d] = lane.limit(static_cast<limits::dimension>(d)).value_or(0);
+    lane.limiter().restore(full, now + lane.limiter().span());
+  }
+}
+
+// -- status -----------------------------------------------------------------------------
+
+dispatcher::queue_state dispatcher::state() {
+  queue_state x;
+  x.queued = queued_;
+  x.queued_bytes = queued_bytes_;
+  x.in_flight = flights_with_request_;
+  x.waiting = mailbox_.size();
+  x.next_due = mailbox_.next_due();
+  return x;
+}
+
+dispatcher::duration dispatcher::predicted_wait(uint32_t group, priority rank, time_point now) {
+  auto& g = groups_[group];
+  limits::charge usual;
+  if (g.usual_count > 0) {
+    usual.arriving = g.usual;
+    for (auto& amount : usual.arriving)
+      amount = (amount + g.usual_count - 1) / g.usual_count;
+  }
+  auto ahead = ahead_of(g, rank);
+  for (auto& amount : ahead)
+    amount /= keys_;
+  auto best = time_point::max();
+  for (uint32_t key = 0; key < keys_; ++key)
+    best = std::min(best, lane_of(group, key).predict(ahead, usual, now));
+  return best - now;
+}
+
+} // namespace modelforge

@@ -1,0 +1,59 @@
+#pragma once
+
+#include "dispatch/dispatcher.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace modelforge {
+
+/// The file in which a provider's use of its limits outlives the process: `FOLDER/PROVIDER.limits`, replaced as a whole
+/// each time. A lock beside it (`PROVIDER.lock`, held while this lives) keeps a second process from writing it.
+///
+/// Writes go to the system's page cache and are not synced: they outlive a killed process, and after the machine's own
+/// end a restart takes longer than most windows. Of one thread at a time.
+class journal {
+public:
+  using wall_clock = std::chrono::system_clock;
+
+  struct lane {
+    std::string name; ///< What the lane is called; no line breaks.
+    dispatcher::journal_lane is;
+  };
+
+  struct content {
+    wall_clock::time_point written;
+    std::vector<lane> lanes;
+  };
+
+  /// Opens, and makes the folder if need be. A failure is a text for people.
+  static std::variant<journal, std::string> open(const std::string& folder, const std::string& provider);
+
+  journal(journal&&) noexcept;
+  journal& operator=(journal&&) noexcept;
+  ~journal();
+
+  /// Whether another process holds the lock: then nothing is written.
+  bool is_taken() const { return lock_ < 0; }
+
+  /// What was written last for this address; empty where there is nothing, or nothing that can be read.
+  std::optional<content> read(const std::string& base_url) const;
+
+  /// Writes all anew; returns what went wrong.
+  std::optional<std::string> write(const std::string& base_url, const content& x);
+
+private:
+  journal() = default;
+
+  std::string path_;
+  int lock_ = -1;
+};
+
+/// Where journals are kept unless settings say otherwise: `modelforge` in XDG_STATE_HOME, else
+/// ~/.local/state/modelforge; empty where the environment names no home.
+std::string default_state_folder();
+
+} // namespace modelforge

@@ -1,0 +1,118 @@
+#include "limits/lane.hpp"
+
+namespace modelforge::limits {
+
+namespace {
+
+constexpr std::size_t dimensions = dimension_names.size();
+
+} // namespace
+
+lane::lane(const lane_settings& x)
+  : limiter_(x.limits), learned_(x.limits.window), breaker_(x.breaker), max_concurrent_(std::max(1u, x.max_concurrent)),
+    interactive_slots_(std::min(x.interactive_slots, max_concurrent_ - 1)) {
+  if (x.adaptive)
+    adaptive_.emplace(concurrency_settings{.max = max_concurrent_});
+}
+
+uint32_t lane::slots() const {
+  return adaptive_ ? adaptive_->limit() : max_concurrent_;
+}
+
+lane::readiness lane::ready(const charge& x, priority rank, time_point now, const charge* before) {
+  auto all = slots();
+  auto kept = rank == priority::batch ? std::min(interactive_slots_, all - 1) : 0;
+  auto taken = before != nullptr ? 1u : 0u;
+  if (in_flight_ + taken >= all || (rank == priority::batch && batch_in_flight_ + taken + kept >= all))
+    return {time_point::max(), wait_reason::slot};
+  readiness result{now, wait_reason::nothing};
+  auto hold = [&](time_point at, wait_reason why) {
+    if (at > result.at)
+      result = {at, why};
+  };
+  hold(breaker_.ready_at(now), wait_reason::breaker);
+  if (result.at == time_point::max())
+    return result;
+  hold(paused_until_, wait_reason::server_wait);
+  hold(limiter_.ready_at(x, now, before), wait_reason::rate_limit);
+  hold(learned_.ready_at(x.total(), now, before != nullptr ? before->total() : amounts{}), wait_reason::rate_limit);
+  return result;
+}
+
+lane::attempt lane::start(const charge& x, priority rank, time_point now) {
+  attempt result;
+  result.ticket = limiter_.reserve(x, now);
+  result.mark = learned_.dispatched(x.total());
+  result.permit = breaker_.begin(now);
+  result.reserved = x;
+  result.rank = rank;
+  result.started = now;
+  result.has_slot = true;
+  result.in_flight = ++in_flight_;
+  if (rank == priority::batch)
+    ++batch_in_flight_;
+  return result;
+}
+
+void lane::give_slot_back(attempt& x) {
+  if (!x.has_slot)
+    return;
+  x.has_slot = false;
+  --in_flight_;
+  if (x.rank == priority::batch)
+    --batch_in_flight_;
+}
+
+void lane::abandon(attempt& x, time_point now) {
+  if (x.has_slot)
+    breaker_.end(x.permit, outcome::neutral, now - x.started, now);
+  give_slot_back(x);
+}
+
+void lane::end(attempt& x, const ending& how, time_point now) {
+  if (x.has_slot) {
+    breaker_.end(x.permit, how.result, now - x.started, now);
+    if (adaptive_ && (how.output_tokens || how.overloaded))
+      adaptive_->on_end({.took = now - x.started,
+                         .output_tokens = how.output_tokens.value_or(0),
+                         .overloaded = how.overloaded,
+                         .in_flight = x.in_flight},
+                        now);
+  }
+  give_slot_back(x);
+  if (how.written)
+    limiter_.end(x.ticket, now, how.real ? &*how.real : nullptr);
+  else
+    limiter_.release(x.ticket);
+  std::array<std::optional<uint64_t>, dimensions> configured;
+  for (std::size_t i = 0; i < dimensions; ++i)
+    configured[i] = limiter_.configured(static_cast<dimension>(i));
+  learned_.observe(x.mark, how.told, configured, now);
+  for (std::size_t i = 0; i < dimensions; ++i) {
+    auto d = static_cast<dimension>(i);
+    if (auto told = learned_.limit(d))
+      limiter_.set_limit(d, configured[i] ? std::min(*told, *configured[i]) : *told);
+  }
+}
+
+time_point lane::predict(const amounts& ahead, const charge& x, time_point now) {
+  return std::max({now, paused_until_, limiter_.predict(ahead, x, now)});
+}
+
+bool lane::limited(time_point now) const {
+  for (std::size_t i = 0; i < dimensions; ++i)
+    if (limiter_.limit(static_cast<dimension>(i)))
+      return true;
+  return paused_until_ > now;
+}
+
+double lane::share(const charge& x) const {
+  auto total = x.total();
+  double result = 0;
+  for (std::size_t i = 0; i < dimensions; ++i)
+    if (auto limit = limiter_.limit(static_cast<dimension>(i)))
+      result = std::max(result, static_cast<double>(total[i]) / static_cast<double>(*limit));
+  return result > 0 ? result : 1;
+}
+
+} // namespace modelforge::limits

@@ -1,0 +1,116 @@
+#pragma once
+
+#include "limits/circuit_breaker.hpp"
+#include "limits/concurrency_limit.hpp"
+#include "limits/learned_limits.hpp"
+#include "limits/rate_limiter.hpp"
+
+#include <modelforge/messages/attempt.hpp>
+#include <modelforge/messages/chat_request.hpp>
+
+#include <algorithm>
+
+namespace modelforge::limits {
+
+struct lane_settings {
+  rate_limits limits;
+  breaker_settings breaker;
+  uint32_t max_concurrent = 16;   ///< Attempts in flight; at least 1.
+  uint32_t interactive_slots = 1; ///< Of these, kept free of batch items; less than the former.
+  bool adaptive = false;          ///< Whether the number in flight follows the latency.
+};
+
+/// A credential with a group of models: what a provider's limits belong to. Decides when an attempt may be dispatched:
+/// when breaker, limits, pause and slot all agree, in one step, all or nothing.
+///
+/// A plain class: holds no clock. `now` never goes back.
+class lane {
+public:
+  explicit lane(const lane_settings& x);
+
+  struct readiness {
+    time_point at;   ///< `time_point::max()`: some attempt must end first.
+    wait_reason why; ///< What holds it longest.
+  };
+
+  /// When an attempt could go if nothing else did; with `before`, if that one went now.
+  readiness ready(const charge& x, priority rank, time_point now, const charge* before = nullptr);
+
+  /// One attempt under way.
+  struct attempt {
+    rate_limiter::ticket ticket{};
+    learned_limits::mark mark;
+    circuit_breaker::permit permit{};
+    charge reserved;
+    priority rank{};
+    time_point started{};
+    uint32_t in_flight = 0; ///< When it was dispatched, itself included.
+    bool has_slot = false;
+  };
+
+  /// Takes slot and charge, and the place of a probe; only when `ready` says now.
+  attempt start(const charge& x, priority rank, time_point now);
+
+  /// Its last byte went out at `when`.
+  void written(attempt& x, time_point when) { limiter_.written(x.ticket, when); }
+
+  /// How an attempt ended.
+  struct ending {
+    outcome result = outcome::neutral; ///< For the breaker.
+    bool written = true;               ///< Whether the provider may have counted it.
+    std::optional<charge> real{};      ///< What it took, if the answer told.
+    server_limits told{};
+    std::optional<uint64_t> output_tokens{}; ///< Of a good answer.
+    bool overloaded = false;                 ///< The provider had too much to do.
+  };
+
+  /// Gives the slot back; what else `x` took is settled by `end`. For attempts nobody waits for any more.
+  void abandon(attempt& x, time_point now);
+
+  /// Settles everything.
+  void end(attempt& x, const ending& how, time_point now);
+
+  /// Nothing is dispatched before `until`; an earlier pause never shortens a later one.
+  void pause(time_point until) { paused_until_ = std::max(paused_until_, until); }
+
+  /// Predicts when `x` could go after `ahead`, as far as limits and pause tell.
+  time_point predict(const amounts& ahead, const charge& x, time_point now);
+
+  /// Whether anything but slots may hold an attempt.
+  bool limited(time_point now) const;
+
+  /// Limit within one window that is in force: the tighter of what is configured and what the provider told.
+  std::optional<uint64_t> limit(dimension d) const { return limiter_.limit(d); }
+
+  /// A request's part of the limits, max over the dimensions: what tenants share by. Of a lane without limits: 1.
+  double share(const charge& x) const;
+
+  /// The slots there are now.
+  uint32_t slots() const;
+
+  uint32_t in_flight() const { return in_flight_; }
+  time_point paused_until() const { return paused_until_; }
+  circuit_breaker& breaker() { return breaker_; }
+  const circuit_breaker& breaker() const { return breaker_; }
+  rate_limiter& limiter() { return limiter_; }
+
+  /// Takes the lane's credential out until then.
+  void take_out(time_point until) { out_until_ = std::max(out_until_, until); }
+  bool is_out(time_point now) const { return now < out_until_; }
+
+private:
+  void give_slot_back(attempt& x);
+
+  rate_limiter limiter_;
+  learned_limits learned_;
+  circuit_breaker breaker_;
+  std::optional<concurrency_limit> adaptive_;
+  uint32_t max_concurrent_;
+  uint32_t interactive_slots_;
+  uint32_t in_flight_ = 0;
+  uint32_t batch_in_flight_ = 0;
+  time_point paused_until_{};
+  time_point out_until_{};
+};
+
+} // namespace modelforge::limits

@@ -1,0 +1,242 @@
+#include "limits/rate_limiter.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace modelforge::limits {
+
+namespace {
+
+constexpr auto quantum = std::chrono::milliseconds{1};
+constexpr auto minute = std::chrono::minutes{1};
+
+/// The next whole millisecond at or after `x`.
+time_point round_up(time_point x) {
+  return std::chrono::ceil<std::chrono::milliseconds>(x);
+}
+
+void add(amounts& to, const amounts& x) {
+  for (std::size_t i = 0; i < x.size(); ++i)
+    to[i] += x[i];
+}
+
+void subtract(amounts& from, const amounts& x) {
+  for (std::size_t i = 0; i < x.size(); ++i)
+    from[i] -= x[i];
+}
+
+bool is_nothing(const amounts& x) {
+  return x == amounts{};
+}
+
+} // namespace
+
+rate_limiter::rate_limiter(const rate_limits& x)
+  : burst_(std::max<uint64_t>(1, x.burst)), window_(x.window),
+    guard_(x.guard), pacers_{pacer{burst_}, pacer{burst_}, pacer{burst_}, pacer{burst_}} {
+  auto share = std::chrono::duration<double>(window_) / minute;
+  for (std::size_t i = 0; i < limits_.size(); ++i)
+    if (x.per_minute[i])
+      configured_[i] = std::max<uint64_t>(
+        1, window_ == minute ? *x.per_minute[i] : static_cast<uint64_t>(static_cast<double>(*x.per_minute[i]) * share));
+  limits_ = configured_;
+}
+
+void rate_limiter::set_limit(dimension d, std::optional<uint64_t> in_window) {
+  limits_[static_cast<std::size_t>(d)] = in_window ? std::optional{std::max<uint64_t>(1, *in_window)} : std::nullopt;
+}
+
+std::optional<dimension> rate_limiter::never_fits(const charge& x) const {
+  auto total = x.total();
+  for (std::size_t i = 0; i < total.size(); ++i)
+    if (limits_[i] && total[i] > *limits_[i])
+      return static_cast<dimension>(i);
+  return {};
+}
+
+time_point rate_limiter::ready_at(const charge& x, time_point now, const charge* before) {
+  expire(now);
+  auto need = x.total();
+  auto ahead = before != nullptr ? before->total() : amounts{};
+  auto result = gate(need, ahead, now);
+  for (std::size_t i = 0; i < limits_.size(); ++i)
+    if (limits_[i] && need[i] > 0) {
+      auto cost = cost_of(i, ahead[i]);
+      result = std::max(result, pacers_[i].ready_at(now, ahead[i] > 0 ? &cost : nullptr));
+    }
+  return result;
+}
+
+time_point rate_limiter::gate(const amounts& need, const amounts& ahead, time_point now) const {
+  auto result = now;
+  for (std::size_t i = 0; i < limits_.size(); ++i) {
+    auto wanted = logged_[i] + pending_[i] + ahead[i] + need[i];
+    if (!limits_[i] || need[i] == 0 || wanted <= *limits_[i])
+      continue;
+    auto excess = wanted - *limits_[i];
+    auto fits = round_up(now + span()); // when all that is under way now has expired too
+    for (auto& x : log_) {
+      if (x.amount[i] >= excess) {
+        fits = x.expiry;
+        break;
+      }
+      excess -= x.amount[i];
+    }
+    result = std::max(result, fits);
+  }
+  return result;
+}
+
+time_point rate_limiter::predict(const amounts& ahead, const charge& x, time_point now) {
+  expire(now);
+  auto need = x.total();
+  auto result = gate(need, {}, now);
+  for (std::size_t i = 0; i < limits_.size(); ++i) {
+    if (!limits_[i] || need[i] == 0)
+      continue;
+    auto limit = *limits_[i];
+    auto whole = ahead[i] / limit; // so many full windows go first
+    amounts rest{}, wanted{};
+    rest[i] = ahead[i] % limit;
+    wanted[i] = std::min(need[i], limit);
+    if (rest[i] + wanted[i] > limit) { // does not fit beside the rest
+      ++whole;
+      rest[i] = 0;
+    }
+    result = std::max(result, gate(wanted, rest, now) + static_cast<int64_t>(whole) * span());
+    if (ahead[i] > 0) {
+      auto usual = std::max(need[i], ahead[i] / std::max<uint64_t>(1, ahead[0])); // of the `burst_` latest ones
+      result = std::max(result, pacers_[i].next(now) + cost_of(i, ahead[i])
+                                  - std::min(window_, static_cast<int64_t>(burst_) * cost_of(i, usual)));
+    }
+  }
+  return std::max(result, ready_at(x, now));
+}
+
+duration rate_limiter::longest_wait(const amounts& ahead) const {
+  uint64_t windows = 0;
+  for (std::size_t i = 0; i < limits_.size(); ++i)
+    if (limits_[i])
+      windows = std::max(windows, ahead[i] / *limits_[i]);
+  return static_cast<int64_t>(windows + 3) * span();
+}
+
+duration rate_limiter::cost_of(std::size_t d, uint64_t amount) const {
+  auto share = static_cast<double>(amount) / static_cast<double>(*limits_[d]);
+  return duration{std::llround(share * static_cast<double>(window_.count()))};
+}
+
+/// Tells the pacers that a dispatch costs another amount than was taken for it.
+void rate_limiter::repace(const amounts& taken, const amounts& real) {
+  for (std::size_t i = 0; i < limits_.size(); ++i)
+    if (limits_[i] && taken[i] != real[i])
+      pacers_[i].give_back(cost_of(i, taken[i]) - cost_of(i, real[i]));
+}
+
+rate_limiter::ticket rate_limiter::reserve(const charge& x, time_point now) {
+  expire(now);
+  auto total = x.total();
+  for (std::size_t i = 0; i < limits_.size(); ++i)
+    if (limits_[i] && total[i] > 0)
+      pacers_[i].take(cost_of(i, total[i]), now);
+  add(pending_, x.total());
+  if (free_.empty()) {
+    open_.push_back({x});
+    return static_cast<ticket>(open_.size() - 1);
+  }
+  auto t = free_.back();
+  free_.pop_back();
+  open_[t] = {x};
+  return t;
+}
+
+void rate_limiter::written(ticket t, time_point when) {
+  auto& x = open_[t];
+  if (x.is_written)
+    return;
+  x.is_written = true;
+  x.expiry = round_up(when + span());
+  subtract(pending_, x.of.arriving);
+  log(x.of.arriving, x.expiry);
+}
+
+void rate_limiter::end(ticket t, time_point now, const charge* real) {
+  written(t, now);
+  auto& x = open_[t];
+  subtract(pending_, x.of.produced);
+  log(real != nullptr ? real->produced : x.of.produced, round_up(now + span()));
+  if (real != nullptr) {
+    amend(x.of.arriving, real->arriving, x.expiry);
+    repace(x.of.total(), real->total());
+  }
+  free_.push_back(t);
+}
+
+void rate_limiter::release(ticket t) {
+  auto& x = open_[t];
+  auto kept = x.is_written ? x.of.arriving : amounts{};
+  if (!x.is_written)
+    subtract(pending_, x.of.arriving);
+  subtract(pending_, x.of.produced);
+  repace(x.of.total(), kept);
+  free_.push_back(t);
+}
+
+amounts rate_limiter::live(time_point now) {
+  expire(now);
+  auto x = logged_;
+  add(x, pending_);
+  return x;
+}
+
+void rate_limiter::expire(time_point now) {
+  while (!log_.empty() && log_.front().expiry <= now) {
+    subtract(logged_, log_.front().amount);
+    log_.pop_front();
+  }
+}
+
+rate_limiter::entry& rate_limiter::entry_at(time_point expiry) {
+  auto i = log_.end();
+  while (i != log_.begin() && std::prev(i)->expiry >= expiry) // nearly always the last one, or behind it
+    --i;
+  if (i == log_.end() || i->expiry != expiry)
+    i = log_.insert(i, {expiry, {}});
+  return *i;
+}
+
+void rate_limiter::log(const amounts& x, time_point expiry) {
+  if (is_nothing(x))
+    return;
+  add(entry_at(expiry).amount, x);
+  add(logged_, x);
+}
+
+void rate_limiter::amend(const amounts& from, const amounts& to, time_point expiry) {
+  auto i = std::lower_bound(log_.begin(), log_.end(), expiry, [](auto& x, time_point t) { return x.expiry < t; });
+  if (i == log_.end() || i->expiry != expiry)
+    return; // expired meanwhile
+  for (auto* sum : {&logged_, &i->amount}) {
+    subtract(*sum, from);
+    add(*sum, to);
+  }
+}
+
+std::vector<rate_limiter::saved_charge> rate_limiter::save(time_point now) {
+  expire(now);
+  std::vector<saved_charge> result;
+  auto step = std::max<duration>(quantum, span() / 250);
+  for (auto& x : log_) {
+    auto left = (x.expiry - now + step - duration{1}) / step * step;
+    if (result.empty() || result.back().left != left)
+      result.push_back({left, {}});
+    add(result.back().amount, x.amount);
+  }
+  return result;
+}
+
+void rate_limiter::restore(const amounts& x, time_point expiry) {
+  log(x, round_up(expiry));
+}
+
+} // namespace modelforge::limits

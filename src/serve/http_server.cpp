@@ -1,0 +1,350 @@
+#include "serve/http_server.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/status.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+
+namespace modelforge::serve {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr auto accept_pause = std::chrono::milliseconds{20}; ///< When the process has no file descriptor left.
+constexpr auto linger_time = std::chrono::seconds{2}; ///< For a client to read an answer that ends its connection.
+constexpr std::size_t read_size = 4u << 10;
+
+class connection;
+
+/// What the server's connections share. Used on its thread, but for `size`.
+struct hub {
+  options how;
+  handler what;
+  std::set<connection*> open{};
+  std::atomic<std::size_t> size{0};
+};
+
+/// Lets other threads reach the server's thread as long as it is there.
+class gate {
+public:
+  explicit gate(asio::io_context& io) : io_(&io) {}
+
+  template <class F>
+  void post(F f) {
+    std::lock_guard guard{mutex_};
+    if (io_ != nullptr)
+      asio::post(*io_, std::move(f));
+  }
+
+  void shut() {
+    std::lock_guard guard{mutex_};
+    io_ = nullptr;
+  }
+
+private:
+  std::mutex mutex_;
+  asio::io_context* io_; ///< Null: the server has ended.
+};
+
+response plain(int status, std::string text) {
+  response x;
+  x.status = status;
+  x.body = std::move(text) + "\n";
+  return x;
+}
+
+std::string head_of(const response& x, bool keep_alive) {
+  auto reason = http::obsolete_reason(http::int_to_status(static_cast<unsigned>(x.status)));
+  auto text = "HTTP/1.1 " + std::to_string(x.status) + " " + std::string{reason.data(), reason.size()}
+              + "\r\nContent-Type: " + x.content_type + "\r\nContent-Length: " + std::to_string(x.body.size())
+              + "\r\nConnection: " + (keep_alive ? "keep-alive" : "close") + "\r\n";
+  for (auto& [name, value] : x.headers)
+    text += name + ": " + value + "\r\n";
+  return text + "\r\n";
+}
+
+/// One TCP connection: a request, its answer, the next request. Every handler holds a shared pointer; the connection
+/// ends when nothing is left to wait for.
+class connection : public std::enable_shared_from_this<connection> {
+public:
+  connection(tcp::socket socket, hub& shared, std::shared_ptr<gate> in)
+    : shared_(shared), gate_(std::move(in)), stream_(std::move(socket)), timer_(stream_.get_executor()) {
+    shared_.open.insert(this);
+    ++shared_.size;
+  }
+
+  ~connection() {
+    shared_.open.erase(this);
+    --shared_.size;
+  }
+
+  /// Waits for the next request's first bytes.
+  void begin() {
+    if (buffer_.size() > 0)
+      return read();
+    stream_.expires_after(shared_.how.idle_time);
+    stream_.async_read_some(buffer_.prepare(read_size), [self = shared_from_this()](error_code error, std::size_t n) {
+      if (error)
+        return;
+      self->buffer_.commit(n);
+      self->read();
+    });
+  }
+
+  void close() {
+    error_code ignored;
+    answered_ = true;
+    timer_.cancel();
+    stream_.socket().close(ignored);
+  }
+
+private:
+  void read() {
+    parser_.emplace();
+    parser_->header_limit(static_cast<std::uint32_t>(shared_.how.max_header));
+    parser_->body_limit(shared_.how.max_body);
+    stream_.expires_after(shared_.how.request_time);
+    http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](error_code error, std::size_t) {
+      if (!self->stream_.socket().is_open())
+        return;
+      if (error)
+        self->reject(error);
+      else
+        self->handle();
+    });
+  }
+
+  void reject(error_code error) {
+    keep_alive_ = false;
+    is_head_ = false;
+    if (error == http::error::header_limit)
+      return send(plain(431, "the request's headers are too large"));
+    if (error == http::error::body_limit)
+      return send(plain(413, "the request's body is too large"));
+    if (error.category() == http::make_error_code(http::error::bad_method).category()
+        && error != http::error::end_of_stream && error != http::error::partial_message)
+      send(plain(400, "not a valid HTTP request: " + error.message()));
+  }
+
+  void handle() {
+    auto& message = parser_->get();
+    keep_alive_ = message.keep_alive();
+    request x;
+    x.method = std::string{message.method_string().data(), message.method_string().size()};
+    std::string target{message.target().data(), message.target().size()};
+    auto mark = target.find('?');
+    x.path = target.substr(0, mark);
+    if (mark != target.npos)
+      x.query = target.substr(mark + 1);
+    x.body = std::move(message.body());
+    is_head_ = x.method == "HEAD";
+    answered_ = false;
+    auto number = ++handled_;
+    stream_.expires_never();
+    timer_.expires_after(shared_.how.answer_time);
+    timer_.async_wait([self = shared_from_this(), number](error_code error) {
+      if (!error)
+        self->answer(number, plain(503, "no answer in time"));
+    });
+    try {
+      shared_.what(x, responder_for(number));
+    } catch (const std::exception&) {
+      answer(number, plain(500, "an unexpected error"));
+    }
+  }
+
+  responder responder_for(uint64_t number) {
+    return [to = gate_, weak = weak_from_this(), number](response x) {
+      to->post([weak, number, x = std::move(x)]() mutable {
+        if (auto self = weak.lock())
+          self->answer(number, std::move(x));
+      });
+    };
+  }
+
+  void answer(uint64_t number, response x) {
+    if (answered_ || number != handled_)
+      return;
+    answered_ = true;
+    timer_.cancel();
+    send(x);
+  }
+
+  void send(const response& x) {
+    out_ = head_of(x, keep_alive_);
+    if (!is_head_)
+      out_ += x.body;
+    stream_.expires_after(shared_.how.write_time);
+    asio::async_write(stream_, asio::buffer(out_), [self = shared_from_this()](error_code error, std::size_t) {
+      if (error)
+        return;
+      self->out_ = {};
+      if (self->keep_alive_)
+        self->begin();
+      else
+        self->linger();
+    });
+  }
+
+  /// Reads on until the client has closed: closing first would lose it an answer that it has not read yet.
+  void linger() {
+    error_code ignored;
+    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    stream_.expires_after(linger_time);
+    drain();
+  }
+
+  void drain() {
+    buffer_.clear();
+    stream_.async_read_some(buffer_.prepare(read_size), [self = shared_from_this()](error_code error, std::size_t) {
+      if (!error && self->drained_++ < most_drained)
+        self->drain();
+    });
+  }
+
+  static constexpr int most_drained = 256; ///< Reads.
+
+  hub& shared_;
+  std::shared_ptr<gate> gate_;
+  beast::tcp_stream stream_;
+  asio::steady_timer timer_; ///< For the handler's answer.
+  beast::flat_buffer buffer_;
+  std::optional<http::request_parser<http::string_body>> parser_;
+  std::string out_;
+  uint64_t handled_ = 0;
+  bool answered_ = true;
+  bool keep_alive_ = false;
+  bool is_head_ = false;
+  int drained_ = 0;
+};
+
+std::string cannot_listen(const options& x, const error_code& error) {
+  return "cannot listen on " + x.host + ":" + std::to_string(x.port) + ": " + error.message();
+}
+
+error_code listen(tcp::acceptor& acceptor, asio::io_context& io, const options& x) {
+  error_code error;
+  tcp::resolver resolver{io};
+  auto found = resolver.resolve(x.host, std::to_string(x.port), tcp::resolver::passive, error);
+  if (error || found.empty())
+    return error ? error : asio::error::host_not_found;
+  auto endpoint = found.begin()->endpoint();
+  acceptor.open(endpoint.protocol(), error);
+  if (!error)
+    acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error)
+    acceptor.bind(endpoint, error);
+  if (!error)
+    acceptor.listen(tcp::acceptor::max_listen_connections, error);
+  return error;
+}
+
+} // namespace
+
+class http_server::state {
+public:
+  state(const options& how, handler what)
+    : hub_{how, std::move(what)}, io_(1), acceptor_(io_), pause_(io_), gate_(std::make_shared<gate>(io_)) {}
+
+  ~state() {
+    if (!thread_.joinable())
+      return;
+    gate_->shut();
+    asio::post(io_, [this] {
+      error_code ignored;
+      acceptor_.close(ignored);
+      pause_.cancel();
+      for (auto* x : hub_.open) // none ends within: each has a handler that is still to come
+        x->close();
+    });
+    thread_.join(); // run() ends when the last connection has let go
+  }
+
+  std::optional<std::string> start() {
+    if (auto error = listen(acceptor_, io_, hub_.how))
+      return cannot_listen(hub_.how, error);
+    endpoint_ = acceptor_.local_endpoint();
+    accept();
+    thread_ = std::thread{[this] { io_.run(); }};
+    return {};
+  }
+
+  const tcp::endpoint& endpoint() const { return endpoint_; }
+  std::size_t connections() const { return hub_.size; }
+
+private:
+  void accept() {
+    acceptor_.async_accept([this](error_code error, tcp::socket socket) {
+      if (!acceptor_.is_open())
+        return;
+      if (!error && hub_.open.size() < hub_.how.max_connections)
+        std::make_shared<connection>(std::move(socket), hub_, gate_)->begin();
+      if (error == asio::error::no_descriptors || error == asio::error::no_memory
+          || error == asio::error::no_buffer_space)
+        return accept_later();
+      accept();
+    });
+  }
+
+  void accept_later() {
+    pause_.expires_after(accept_pause);
+    pause_.async_wait([this](error_code) {
+      if (acceptor_.is_open())
+        accept();
+    });
+  }
+
+  hub hub_; // before `io_`, which may still hold connections
+  asio::io_context io_;
+  tcp::acceptor acceptor_;
+  asio::steady_timer pause_;
+  std::shared_ptr<gate> gate_;
+  tcp::endpoint endpoint_;
+  std::thread thread_;
+};
+
+std::variant<std::unique_ptr<http_server>, std::string> http_server::start(const options& how, handler what) {
+  auto x = std::make_unique<state>(how, std::move(what));
+  if (auto problem = x->start())
+    return *std::move(problem);
+  return std::unique_ptr<http_server>{new http_server{std::move(x)}};
+}
+
+http_server::http_server(std::unique_ptr<state> x) : state_(std::move(x)) {}
+
+http_server::~http_server() = default;
+
+uint16_t http_server::port() const {
+  return state_->endpoint().port();
+}
+
+std::string http_server::url() const {
+  auto& endpoint = state_->endpoint();
+  auto host = endpoint.address().to_string();
+  return "http://" + (endpoint.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(endpoint.port());
+}
+
+std::size_t http_server::connections() const {
+  return state_->connections();
+}
+
+} // namespace modelforge::serve

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string_view>
+
+/// Times as servers write them. What cannot be read, or lies further away than a year, is empty.
+
+namespace modelforge::wire {
+
+/// Reads an HTTP date as servers must send it, e.g. "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7).
+std::optional<std::chrono::sys_seconds> read_http_date(std::string_view text);
+
+using sys_milliseconds = std::chrono::sys_time<std::chrono::milliseconds>;
+
+/// Reads a time as RFC 3339 has it, e.g. "2026-09-01T10:00:07.25+02:00"; parts of a millisecond are dropped.
+std::optional<sys_milliseconds> read_rfc3339(std::string_view text);
+
+/// Reads a duration as Go writes it: decimals with the units h, m, s, ms, us (or µs) and ns, e.g. "1h2m3.5s". Below 0
+/// it is 0.
+std::optional<std::chrono::nanoseconds> read_duration(std::string_view text);
+
+/// Reads a decimal number.
+std::optional<double> read_decimal(std::string_view text);
+
+/// Turns seconds into a wait, rounded up; below 0 it is 0.
+std::optional<std::chrono::nanoseconds> wait_of(double seconds);
+
+} // namespace modelforge::wire

@@ -1,0 +1,361 @@
+#include "tests/dispatch/world.hpp"
+
+#include <algorithm>
+#include <sstream>
+
+namespace modelforge::test {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+enum { arrival, bulk, timer, written, ended, withdrawn, kill_time };
+
+double seconds(duration x) {
+  return std::chrono::duration<double>{x}.count();
+}
+
+} // namespace
+
+world::world(const plan& x, uint64_t seed) : plan_(x), random_(seed) {
+  subject_ = std::make_unique<dispatcher>(plan_.settings, seed);
+  subject_->keep_journal(plan_.restart_share > 0);
+  at(now_, arrival);
+  if (plan_.restart_share > 0)
+    at(now_ + duration{static_cast<int64_t>(1e9 * std::exponential_distribution<>{plan_.restart_share}(random_))},
+       kill_time);
+}
+
+void world::wrong(const std::string& what) {
+  if (wrong_.empty())
+    wrong_ = what + " at " + std::to_string(seconds(now_ - begin_)) + " s";
+}
+
+void world::run() {
+  auto end = begin_ + plan_.length;
+  while (!events_.empty() && wrong_.empty()) {
+    auto x = events_.top();
+    events_.pop();
+    now_ = x.at;
+    switch (x.what) {
+      case arrival: {
+        if (now_ >= end)
+          break;
+        auto idle = random() < plan_.idle_share / 20;
+        auto many = random() < plan_.burst_share ? 50 : 1;
+        if (plan_.saturate)
+          for (auto queued = subject_->state().queued; queued[0] + queued[1] < 300; ++queued[0])
+            ask();
+        else
+          while (many-- > 0)
+            ask();
+        auto gap = plan_.saturate ? 0.5 : std::exponential_distribution<>{plan_.requests_per_second}(random_);
+        at(now_ + duration{static_cast<int64_t>(1e9 * gap)} + (idle ? random(3min) : 0ns), arrival);
+        break;
+      }
+      case timer:
+        wake_ups_.erase(now_);
+        break;
+      case written: {
+        auto& f = flights_[x.x];
+        if (f.life == life_ && f.attempt != 0)
+          subject_->written(f.attempt, now_);
+        continue; // the actor is not woken for it
+      }
+      case ended:
+        finish(x.x);
+        break;
+      case withdrawn: {
+        request_id id{1, x.x};
+        if (!open_.contains(id))
+          continue;
+        auto attempt = subject_->withdraw(id, now_);
+        if (!attempt)
+          wrong("a request that has no answer yet is not known");
+        else if (*attempt != 0)
+          at(now_ + random(1ms), ended, flight_of_.at(*attempt)), flights_[flight_of_.at(*attempt)].aborted = true;
+        answer(id);
+        break;
+      }
+      case kill_time:
+        if (now_ < end)
+          kill();
+        break;
+    }
+    serve();
+  }
+  if (!wrong_.empty())
+    return;
+  if (!open_.empty())
+    wrong(std::to_string(open_.size()) + " requests have no answer");
+  if (!subject_->empty() || subject_->state().in_flight + subject_->state().queued_bytes != 0)
+    wrong("the dispatcher still holds something");
+}
+
+void world::ask() {
+  dispatcher::offer x;
+  x.id = {1, ++asked_};
+  x.rank = random() < plan_.batch_share ? priority::batch : priority::interactive;
+  x.tenant = std::to_string(static_cast<uint64_t>(random() * plan_.tenants));
+  auto part = random() * random(); // many small ones, few large ones
+  x.cost = limits::charge_for(plan_.accounting, 1 + static_cast<uint64_t>(part * static_cast<double>(plan_.most_input)),
+                              static_cast<uint64_t>(random() * static_cast<double>(plan_.most_output)));
+  x.bytes = 100;
+  if (random() < plan_.deadline_share)
+    x.deadline = now_ + 100ms + random(200s);
+  open_[x.id] = {0, x.deadline, false, x.cost};
+  if (x.deadline)
+    deadlines_.emplace(*x.deadline, x.id);
+  if (random() < plan_.cancel_share)
+    at(now_ + random(100s), withdrawn, x.id.low);
+  auto id = x.id;
+  if (subject_->accept(std::move(x), now_))
+    answer(id);
+}
+
+void world::serve() {
+  for (int steps = 0;; ++steps) {
+    if (steps > 10000)
+      return wrong("there is no end to what is to be done");
+    auto step = subject_->next(now_);
+    if (!step)
+      break;
+    if (std::holds_alternative<dispatcher::save>(*step)) {
+      journal_ = subject_->journal(now_);
+      journal_at_ = now_;
+    } else if (auto* x = std::get_if<dispatcher::dispatch>(&*step)) {
+      send(*x);
+    } else {
+      auto& y = std::get<dispatcher::give_up>(*step);
+      if (y.attempt != 0) {
+        flights_[flight_of_.at(y.attempt)].aborted = true;
+        at(now_ + random(1ms), ended, flight_of_.at(y.attempt));
+      }
+      answer(y.id);
+    }
+  }
+  auto wake = subject_->wake_at(now_);
+  if (!wake && subject_->state().in_flight == 0 && !subject_->empty())
+    return wrong("something waits, and nothing will happen");
+  if (wake && *wake <= now_)
+    return wrong("it wants to be woken at once");
+  if (wake && (wake_ups_.empty() || *wake < *wake_ups_.begin())) {
+    wake_ups_.insert(*wake);
+    at(*wake, timer);
+  }
+  if (!deadlines_.empty() && deadlines_.begin()->first < now_)
+    wrong("a deadline has passed without an answer");
+}
+
+void world::send(const dispatcher::dispatch& x) {
+  auto i = open_.find(x.id);
+  if (i == open_.end())
+    return wrong("a request is sent that has its answer");
+  if (++i->second.attempts != x.number || x.number > plan_.settings.retry.max_attempts)
+    return wrong("attempt " + std::to_string(x.number));
+  seen s;
+  s.lane = x.group * plan_.settings.keys + x.key;
+  s.dispatched = now_;
+  s.retry = x.number > 1;
+  s.exempt = i->second.told_to_wait;
+  i->second.told_to_wait = false;
+  s.reserved = i->second.cost;
+  s.real = s.reserved;
+  auto write = random() < 0.01 ? random(3s) : random(plan_.slowest_write);
+  auto guard = plan_.settings.groups[0].limits.guard;
+  s.arrived = now_ + write + plan_.network + random(guard - 1ms);
+  s.ended = s.arrived + random(plan_.slowest_answer);
+  flight f{life_, x.attempt, x.id, seen_.size(), now_ + write, {}};
+  auto fault = random();
+  if (fault < plan_.fault_share) {
+    f.end.failed.emplace();
+    auto& why = *f.end.failed;
+    switch (static_cast<int>(random() * 6)) {
+      case 0:
+        why = {.code = errc::server_error, .status = 500};
+        break;
+      case 1:
+        why = {.code = errc::rate_limited, .status = 429, .server_wait = random(5s)};
+        break;
+      case 2:
+        why = {.code = errc::rate_limited, .status = 429};
+        break;
+      case 3:
+        why = {.code = errc::connection_lost};
+        break;
+      case 4:
+        why = {.code = errc::connect_failed, .written = false};
+        f.end.written = s.written = false;
+        break;
+      default:
+        why = {.code = errc::invalid_request, .status = 400};
+        break;
+    }
+    if (why.server_wait)
+      i->second.told_to_wait = true;
+  } else {
+    auto error = 1 + plan_.estimate_error * (2 * random() - 1);
+    auto input = static_cast<uint64_t>(
+      error * static_cast<double>(limits::at(s.reserved.arriving, limits::dimension::input_tokens)));
+    auto output = static_cast<uint64_t>(
+      random() * 1.2 * static_cast<double>(limits::at(s.reserved.produced, limits::dimension::output_tokens)));
+    f.end.real = limits::corrected(plan_.accounting, s.reserved, input, output);
+    if (plan_.accounting.tokens != limits::token_accounting::arrival) // there the provider counts an estimate
+      s.real = *f.end.real;
+    f.end.output_tokens = output;
+  }
+  flight_of_[x.attempt] = flights_.size();
+  if (s.written)
+    at(now_ + write, written, flights_.size());
+  at(s.ended, ended, flights_.size());
+  flights_.push_back(f);
+  seen_.push_back(s);
+}
+
+void world::finish(uint64_t number) {
+  auto& f = flights_[number];
+  if (f.life != life_ || f.attempt == 0)
+    return;
+  auto& s = seen_[f.seen];
+  if (f.aborted) {
+    f.end.failed = retry::failed_attempt{.code = errc::cancelled};
+    f.end.real.reset();
+    f.end.output_tokens.reset();
+    s.ended = std::min(s.ended, now_);
+    if (f.writes_at > now_)
+      f.end.written = s.written = false;
+  }
+  auto end = subject_->end(f.attempt, f.end, now_);
+  flight_of_.erase(f.attempt);
+  f.attempt = 0;
+  if (end.then == dispatcher::settlement::what::answer)
+    answer(f.id);
+}
+
+void world::answer(request_id id) {
+  auto i = open_.find(id);
+  if (i == open_.end())
+    return wrong("a second answer");
+  if (i->second.deadline)
+    deadlines_.erase({*i->second.deadline, id});
+  open_.erase(i);
+  ++answered_;
+}
+
+/// The process is killed, and another one starts with what the journal tells.
+void world::kill() {
+  ++restarts_;
+  ++life_;
+  for (auto& f : flights_)
+    if (f.attempt != 0 && seen_[f.seen].ended > now_)
+      (f.writes_at > now_ ? seen_[f.seen].written : seen_[f.seen].lived) = false;
+  answered_ += open_.size();
+  open_.clear();
+  deadlines_.clear();
+  wake_ups_.clear();
+  flight_of_.clear();
+  auto down = random() < 0.5 ? random(10ms) : random(30s);
+  now_ += down;
+  subject_ = std::make_unique<dispatcher>(plan_.settings, random_());
+  subject_->keep_journal(true);
+  auto clock_step = random() < 0.1 ? -random(10min) : 0ns; // the system's clock was set back meanwhile
+  subject_->restore(journal_, now_ - journal_at_ + clock_step, now_);
+  std::vector<event> later;
+  for (; !events_.empty(); events_.pop())
+    if (auto x = events_.top(); x.what == arrival)
+      later.push_back({std::max(x.at, now_), x.order, x.what, x.x});
+  for (auto& x : later)
+    events_.push(x);
+  at(now_ + duration{static_cast<int64_t>(1e9 * std::exponential_distribution<>{plan_.restart_share}(random_))},
+     kill_time);
+}
+
+// -- the oracle -----------------------------------------------------------------------
+
+std::string world::check() const {
+  if (!wrong_.empty())
+    return wrong_;
+  if (answered_ != asked_)
+    return std::to_string(asked_) + " asked, " + std::to_string(answered_) + " answered";
+  std::ostringstream out;
+  auto& limits = plan_.settings.groups[0].limits;
+  auto lanes = plan_.settings.keys;
+  for (uint32_t lane = 0; lane < lanes; ++lane)
+    for (std::size_t d = 0; d < 4; ++d) {
+      if (!limits.per_minute[d])
+        continue;
+      auto limit = std::max(1.0, std::floor(static_cast<double>(*limits.per_minute[d]) * seconds(limits.window) / 60));
+      struct counted {
+        time_point at;
+        double amount;
+        double excess; ///< What the answer brought beyond what was reserved for it.
+        time_point from;
+      };
+      std::vector<counted> all;
+      for (auto& x : seen_) {
+        if (x.lane != lane || !x.written)
+          continue;
+        all.push_back(
+          {x.arrived, static_cast<double>(x.real.arriving[d]),
+           std::max(0.0, static_cast<double>(x.real.arriving[d]) - static_cast<double>(x.reserved.arriving[d])),
+           x.dispatched});
+        if (x.lived && x.real.produced[d] > 0)
+          all.push_back(
+            {x.ended, static_cast<double>(x.real.produced[d]),
+             std::max(0.0, static_cast<double>(x.real.produced[d]) - static_cast<double>(x.reserved.produced[d])),
+             x.dispatched});
+      }
+      std::sort(all.begin(), all.end(), [](auto& x, auto& y) { return x.at < y.at; });
+      double sum = 0, excess = 0;
+      std::size_t first = 0;
+      for (auto& x : all) {
+        sum += x.amount;
+        excess += x.excess;
+        while (all[first].at <= x.at - limits.window) {
+          sum -= all[first].amount;
+          excess -= all[first].excess;
+          ++first;
+        }
+        if (sum > limit + excess + 1e-6) {
+          out << "lane " << lane << ": " << sum << " " << limits::dimension_names[d] << " in a window that allows "
+              << limit << ", up to " << seconds(x.at - begin_) << " s";
+          return out.str();
+        }
+      }
+    }
+  // retries
+  if (restarts_ == 0) {
+    std::vector<std::pair<time_point, bool>> sent;
+    for (auto& x : seen_)
+      if (!x.exempt)
+        sent.push_back({x.dispatched, x.retry});
+    std::size_t first = 0;
+    double firsts = 0, retries = 0;
+    for (auto& [when, retry] : sent) {
+      (retry ? retries : firsts) += 1;
+      while (sent[first].first <= when - 10s)
+        (sent[first++].second ? retries : firsts) -= 1;
+      if (retry && retries > 0.2 * firsts + 10 + 1e-6) {
+        out << retries << " retries within 10 s of " << firsts << " first attempts, at " << seconds(when - begin_)
+            << " s";
+        return out.str();
+      }
+    }
+  }
+  return {};
+}
+
+double world::use(limits::dimension d) const {
+  auto& limits = plan_.settings.groups[0].limits;
+  auto i = static_cast<std::size_t>(d);
+  auto limit = std::floor(static_cast<double>(*limits.per_minute[i]) * seconds(limits.window) / 60);
+  auto from = begin_ + limits.window + plan_.network;
+  auto until = begin_ + plan_.length;
+  double sum = 0;
+  for (auto& x : seen_)
+    if (x.arrived >= from && x.arrived < until)
+      sum += static_cast<double>(x.real.total()[i]);
+  return sum / (limit * plan_.settings.keys * (seconds(until - from) / seconds(limits.window)));
+}
+
+} // namespace modelforge::test

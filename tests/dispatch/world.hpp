@@ -1,0 +1,137 @@
+#pragma once
+
+#include "dispatch/dispatcher.hpp"
+#include "limits/accounting.hpp"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace modelforge::test {
+
+using limits::duration;
+using limits::time_point;
+
+/// A dispatcher in a world of virtual time: callers that come, cancel and give up, a network with delays, a provider
+/// that answers or fails. It records what the provider saw; `check` then judges it, by definitions of its own.
+class world {
+public:
+  struct plan {
+    dispatcher_settings settings;
+    limits::accounting accounting;
+    duration length{}; ///< How long requests come.
+    double requests_per_second = 1;
+    double burst_share = 0; ///< Of the arrivals, those that bring fifty at once.
+    double idle_share = 0;  ///< Part of the time in which nobody asks.
+    uint64_t most_input = 1000;
+    uint64_t most_output = 500;
+    double estimate_error = 0; ///< Real prompts are longer or shorter by up to this share.
+    double deadline_share = 0;
+    double cancel_share = 0;
+    double fault_share = 0;
+    double restart_share = 0; ///< Probability of a kill in any second.
+    uint32_t tenants = 1;
+    double batch_share = 0;
+    bool headers = false; ///< The provider tells its limits.
+    duration slowest_answer = std::chrono::seconds{2};
+    duration slowest_write = std::chrono::milliseconds{20};
+    duration network = std::chrono::milliseconds{100};
+    bool saturate = false; ///< Keeps hundreds queued instead.
+  };
+
+  /// An attempt as the provider saw it.
+  struct seen {
+    uint32_t lane = 0;
+    time_point dispatched, arrived, ended;
+    limits::charge reserved, real;
+    bool written = true;
+    bool lived = true; ///< Its process lived until its end.
+    bool retry = false;
+    bool exempt = false; ///< The attempt before was told by a 429 when to come back.
+  };
+
+  world(const plan& x, uint64_t seed);
+
+  void run();
+
+  /// What is wrong; empty: nothing.
+  std::string check() const;
+
+  /// What was admitted in the dimension, over limit x time, from the second window on.
+  double use(limits::dimension d) const;
+
+  const std::vector<seen>& attempts() const { return seen_; }
+  uint64_t asked() const { return asked_; }
+  uint64_t answered() const { return answered_; }
+  uint64_t restarts() const { return restarts_; }
+  duration lasted() const { return now_ - begin_; }
+
+private:
+  struct event {
+    time_point at;
+    uint64_t order;
+    int what;
+    uint64_t x;
+
+    bool operator>(const event& y) const { return std::tie(at, order) > std::tie(y.at, y.order); }
+  };
+
+  struct asked_request {
+    uint32_t attempts = 0;
+    std::optional<time_point> deadline;
+    bool told_to_wait = false;
+    limits::charge cost;
+  };
+
+  void at(time_point when, int what, uint64_t x = 0) { events_.push({when, ++order_, what, x}); }
+  double random() { return std::uniform_real_distribution<double>{}(random_); }
+  duration random(duration most) {
+    return duration{static_cast<int64_t>(random() * static_cast<double>(most.count()))};
+  }
+  void wrong(const std::string& what);
+
+  void ask();
+  void serve();
+  void send(const dispatcher::dispatch& x);
+  void finish(uint64_t flight);
+  void answer(request_id id);
+  void kill();
+
+  plan plan_;
+  std::mt19937_64 random_;
+  std::unique_ptr<dispatcher> subject_;
+  std::priority_queue<event, std::vector<event>, std::greater<>> events_;
+  time_point begin_{std::chrono::hours{1000}};
+  time_point now_ = begin_;
+  uint64_t order_ = 0;
+  uint64_t asked_ = 0;
+  uint64_t answered_ = 0;
+  uint64_t restarts_ = 0;
+  uint64_t life_ = 0;
+  std::map<request_id, asked_request> open_;
+  std::set<std::pair<time_point, request_id>> deadlines_;
+  std::set<time_point> wake_ups_; ///< Timers that are set; another one is only for an earlier time.
+  struct flight {
+    uint64_t life;
+    dispatcher::attempt_id attempt;
+    request_id id;
+    std::size_t seen;
+    time_point writes_at;
+    dispatcher::attempt_end end;
+    bool aborted = false;
+  };
+  std::vector<flight> flights_;
+  std::map<dispatcher::attempt_id, uint64_t> flight_of_;
+  std::vector<dispatcher::journal_lane> journal_;
+  time_point journal_at_{};
+  std::vector<seen> seen_;
+  std::string wrong_;
+};
+
+} // namespace modelforge::test

@@ -1,0 +1,97 @@
+#include "tests/support/process.hpp"
+
+#include "tests/simulator/client.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <csignal>
+
+using namespace modelforge::test;
+
+// The options of `modelforge simulate`.
+
+namespace {
+
+process_result run(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {MODELFORGE_PROGRAM, "simulate"});
+  process_options x;
+  x.arguments = std::move(arguments);
+  return run_process(x);
+}
+
+} // namespace
+
+TEST_CASE("simulate refuses options that make no sense, and names them", "[simulator]") {
+  struct row {
+    std::vector<std::string> arguments;
+    std::string named;
+  };
+  for (const auto& [arguments, named] :
+       {row{{"--fault", "504=0.1"}, "504"}, row{{"--fault", "503"}, "NAME=SHARE"}, row{{"--fault", "503=2"}, "503"},
+        row{{"--fault", "503=0.1", "--fault", "503=0.1"}, "twice"},
+        row{{"--fault", "503=0.6", "--fault", "429=0.6"}, "\"429\" makes the shares"},
+        row{{"--requests-per-minute", "0"}, "--requests-per-minute"},
+        row{{"--tokens-per-minute", "many"}, "--tokens-per-minute"},
+        row{{"--token-accounting", "output"}, "--token-accounting"}, row{{"--window", "0"}, "--window"},
+        row{{"--slots", "0"}, "--slots"}, row{{"--retry-after", "-1"}, "--retry-after"},
+        row{{"--fault-from", "2", "--fault-until", "1"}, "fault_until"}}) {
+    auto x = run(arguments);
+    INFO(arguments[0] << " " << arguments[1] << ": " << x.err);
+    CHECK(x.exit_code == 2);
+    CHECK(x.err.find(named) != std::string::npos);
+    CHECK(x.out.empty());
+  }
+}
+
+TEST_CASE("simulate sets limits and faults, and sums up what they did", "[simulator]") {
+  background_process simulator({MODELFORGE_PROGRAM,
+                                "simulate",
+                                "--requests-per-minute",
+                                "20",
+                                "--tokens-per-minute",
+                                "600000",
+                                "--token-accounting",
+                                "input",
+                                "--window",
+                                "30",
+                                "--slots",
+                                "4",
+                                "--fault",
+                                "503=0.5",
+                                "--fault",
+                                "429_retry_after=0.5",
+                                "--retry-after",
+                                "0.5",
+                                "--fault-until",
+                                "3600"});
+  auto line = simulator.read_line();
+  auto port = static_cast<uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)));
+  int waits = 0, failures = 0, rejected = 0;
+  for (int i = 0; i < 60; ++i) {
+    auto x = chat(port, ask("Hello"));
+    CHECK(x.headers["x-ratelimit-limit-requests"] == "10");
+    CHECK(x.headers["x-ratelimit-limit-tokens"] == "300000");
+    waits += x.headers["retry-after-ms"] == "500";
+    failures += x.status == 503;
+    rejected += x.status == 429 && x.headers["retry-after-ms"] != "500";
+  }
+  CHECK(waits > 10);
+  CHECK(failures == 10);
+  CHECK(waits + failures + rejected == 60);
+  auto x = fetch(port, "GET", "/__simulator/stats").parsed();
+  CHECK(x["rejected"] == rejected);
+  CHECK(x["faults"] == json{{"503", failures}, {"429_retry_after", waits}});
+  CHECK(simulator.end(SIGTERM) == 0);
+}
+
+TEST_CASE("simulate can keep its limits to itself", "[simulator]") {
+  background_process simulator({MODELFORGE_PROGRAM, "simulate", "--requests-per-minute", "1", "--no-limit-headers"});
+  auto line = simulator.read_line();
+  auto port = static_cast<uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)));
+  for (int status : {200, 429}) {
+    auto x = chat(port, ask("Hello"));
+    CHECK(x.status == status);
+    CHECK_FALSE(x.headers.contains("x-ratelimit-limit-requests"));
+  }
+  CHECK(simulator.end(SIGTERM) == 0);
+}

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdlib>
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+
+namespace modelforge::test {
+
+/// Prometheus text (exposition format 0.0.4), read line by line.
+struct prometheus_text {
+  std::map<std::string, double> values; ///< By series as written, labels in order: `name{a="1",b="2"}`.
+  std::map<std::string, std::string> types;
+  std::string problem; ///< The first line that is not right; empty: all are.
+
+  explicit prometheus_text(const std::string& text) {
+    if (!text.ends_with('\n'))
+      problem = "the last line has no end";
+    std::istringstream in{text};
+    for (std::string line; problem.empty() && std::getline(in, line);)
+      if (!(line.starts_with("# ") ? take_comment(line) : take_sample(line)))
+        problem = line;
+    for (auto& [series, value] : values)
+      if (problem.empty() && !cumulative(series))
+        problem = "not cumulative: " + series;
+  }
+
+  /// The value of that series; NaN-free, so that a missing one equals nothing.
+  double at(const std::string& series) const {
+    auto i = values.find(series);
+    return i == values.end() ? -1 : i->second;
+  }
+
+private:
+  bool take_comment(const std::string& line) {
+    static const std::regex help{"# HELP [a-zA-Z_:][a-zA-Z0-9_:]* [^\\\\]+"};
+    static const std::regex type{"# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (counter|gauge|histogram)"};
+    std::smatch found;
+    if (std::regex_match(line, help))
+      return true;
+    return std::regex_match(line, found, type) && types.emplace(found[1], found[2]).second;
+  }
+
+  bool take_sample(const std::string& line) {
+    static const std::regex sample{"([a-zA-Z_:][a-zA-Z0-9_:]*)(\\{.*\\})? ([-+0-9.eE]+|[+-]Inf|NaN)( [0-9]+)?"};
+    static const std::regex labels{"\\{(([a-zA-Z_][a-zA-Z0-9_]*=\"([^\"\\\\\n]|\\\\[\\\\\"n])*\",?)*)\\}"};
+    std::smatch found;
+    if (!std::regex_match(line, found, sample))
+      return false;
+    if (found[2].matched && !std::regex_match(found[2].str(), labels))
+      return false;
+    static const std::regex part{"(_bucket|_sum|_count)$"};
+    auto name = found[1].str();
+    auto type = types.find(std::regex_replace(name, part, ""));
+    if (types.count(name) == 0 && (type == types.end() || type->second != "histogram"))
+      return false;
+    return values.emplace(name + found[2].str(), std::strtod(found[3].str().c_str(), nullptr)).second;
+  }
+
+  /// A histogram's last bucket must equal its count.
+  bool cumulative(const std::string& series) const {
+    auto at_le = series.find(",le=\"+Inf\"");
+    auto at_bucket = series.find("_bucket{");
+    if (at_le == std::string::npos || at_bucket == std::string::npos)
+      return true;
+    auto count = series;
+    count.erase(at_le, std::string{",le=\"+Inf\""}.size());
+    count.replace(at_bucket, std::string{"_bucket"}.size(), "_count");
+    return at(series) == at(count);
+  }
+};
+
+} // namespace modelforge::test

@@ -1,0 +1,70 @@
+#pragma once
+
+#include "tools/simulator/simulator.hpp"
+
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace modelforge::simulator {
+
+/// What goes wrong with a request on purpose. The names are those of `options::faults`.
+enum class fault : uint8_t {
+  none,
+  rate_limit,        ///< "429"
+  rate_limit_waited, ///< "429_retry_after"
+  quota,             ///< "429_quota"
+  internal,          ///< "500"
+  unavailable,       ///< "503"
+  overloaded,        ///< "529"
+  timeout,           ///< No answer, until the client gives up.
+  reset,             ///< TCP RST before any byte of the answer.
+  reset_mid,         ///< TCP RST in the middle of the body.
+  slow,              ///< The answer takes ten times its time, at least a second more.
+  garbage,           ///< 200, and a body that is not JSON.
+  html,              ///< 200 and a page of HTML, as captive portals do.
+  truncated,         ///< The connection is closed in the middle of the body, without a reset.
+};
+
+/// Empty for `none`.
+std::string_view name_of(fault x);
+
+std::optional<fault> fault_named(std::string_view name);
+
+/// All names but that of `none`.
+std::span<const std::string_view> fault_names();
+
+/// Returns whether the fault refuses the request as a limit does, so that nothing is counted for it.
+constexpr bool is_refusal(fault x) {
+  return x == fault::rate_limit || x == fault::rate_limit_waited || x == fault::quota;
+}
+
+/// Returns whether the fault spoils an answer that begins as the right one.
+constexpr bool spoils_answer(fault x) {
+  return x == fault::reset_mid || x == fault::slow || x == fault::truncated;
+}
+
+/// Decides which request gets which fault: by the seed, the request's id and the attempt's number, so that a retry
+/// draws anew and a rerun repeats. Without an id the number of requests drawn for before takes its place.
+class fault_plan {
+public:
+  /// `fault_from` and `fault_until` count from `start`.
+  fault_plan(const options& settings, clock::time_point start);
+
+  /// Takes over other faults and times; start and count stay.
+  void configure(const options& settings);
+
+  /// Both texts are as the client gave them, and may be empty.
+  fault draw(clock::time_point now, std::string_view request_id, std::string_view attempt);
+
+private:
+  clock::time_point start_, from_;
+  std::optional<clock::time_point> until_;
+  std::vector<std::pair<fault, double>> shares_; ///< By name.
+  uint64_t seed_ = 0;
+  uint64_t drawn_ = 0;
+};
+
+} // namespace modelforge::simulator

@@ -1,0 +1,42 @@
+#pragma once
+
+#include "tools/simulator/gatekeeper.hpp"
+#include "tools/simulator/slots.hpp"
+#include "tools/simulator/stats.hpp"
+
+#include <array>
+#include <string>
+#include <unordered_set>
+
+namespace modelforge::simulator {
+
+class connection;
+
+/// What all connections of a server share. Touched on the server's thread only, but for `book`.
+struct hub {
+  explicit hub(options x)
+    : settings(std::move(x)), book(settings.window), gate(settings, clock::now()), slots(settings.slots) {}
+
+  /// Takes over `x`, all but host, port and window. Waiting requests may start.
+  void configure(options x) {
+    x.host = settings.host;
+    x.port = settings.port;
+    x.window = settings.window;
+    settings = std::move(x);
+    gate.configure(settings);
+    slots.set_limit(settings.slots);
+  }
+
+  options settings;
+  stats_book book;
+  gatekeeper gate;
+  slot_queue slots;
+  uint64_t exchanges = 0;                      ///< Requests so far: numbers the next one.
+  std::unordered_set<connection*> connections; ///< The open ones.
+  std::array<char, 64 << 10> scratch;          ///< What was just read: idle connections hold no buffer.
+  std::string event;                           ///< What a stream just wrote, before its framing.
+  int64_t date_second = 0;                     ///< When `date` was written.
+  std::string date;                            ///< Value of the Date header.
+};
+
+} // namespace modelforge::simulator

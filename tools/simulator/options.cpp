@@ -1,0 +1,78 @@
+#include "tools/simulator/faults.hpp"
+#include "tools/simulator/simulator.hpp"
+
+#include <charconv>
+#include <numeric>
+
+namespace modelforge::simulator {
+
+namespace {
+
+std::string problem_with_fault(const std::string& name, double share) {
+  if (!fault_named(name))
+    return "there is no fault \"" + name + "\"; known are " + known_faults();
+  if (!(share >= 0 && share <= 1))
+    return "the share of fault \"" + name + "\" must lie between 0 and 1";
+  return {};
+}
+
+/// Returns what is wrong when `name` has joined faults whose shares now make `sum`.
+std::string problem_with_sum(const std::string& name, double sum) {
+  if (sum > 1 + 1e-9) // shares such as 0.1 have no exact sum
+    return "fault \"" + name + "\" makes the shares of all faults more than 1";
+  return {};
+}
+
+std::string problem_with_faults(const std::map<std::string, double>& faults) {
+  double sum = 0;
+  for (const auto& [name, share] : faults) {
+    auto problem = problem_with_fault(name, share);
+    if (problem.empty())
+      problem = problem_with_sum(name, sum += share);
+    if (!problem.empty())
+      return problem;
+  }
+  return {};
+}
+
+} // namespace
+
+std::string known_faults() {
+  std::string text;
+  for (auto name : fault_names())
+    text.append(text.empty() ? "" : ", ").append(name);
+  return text;
+}
+
+std::string problem_of(const options& x) {
+  using namespace std::chrono_literals;
+  if (x.requests_per_minute > most_per_minute || x.tokens_per_minute > most_per_minute)
+    return "a limit must not exceed 100,000,000,000 per minute";
+  if (x.window < 1ms || x.window > 24h)
+    return "the window must last between a millisecond and a day";
+  if (x.retry_after < 0ms || x.retry_after > 24h)
+    return "retry_after must lie between 0 and a day";
+  if (x.fault_from < 0ms || x.fault_from > 24h * 365 || (x.fault_until && *x.fault_until > 24h * 365))
+    return "fault_from and fault_until must lie between 0 and a year";
+  if (x.fault_until && *x.fault_until < x.fault_from)
+    return "fault_until must not come before fault_from";
+  return problem_with_faults(x.faults);
+}
+
+std::string add_fault(options& x, std::string_view text) {
+  auto sign = text.find('=');
+  std::string name(text.substr(0, sign));
+  auto value = sign == text.npos ? std::string_view() : text.substr(sign + 1);
+  double share = 0;
+  auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), share);
+  if (name.empty() || value.empty() || error != std::errc{} || end != value.data() + value.size())
+    return "expected NAME=SHARE, for example 503=0.1";
+  if (auto problem = problem_with_fault(name, share); !problem.empty())
+    return problem;
+  if (!x.faults.try_emplace(name, share).second)
+    return "fault \"" + name + "\" is given twice";
+  auto sum = std::accumulate(x.faults.begin(), x.faults.end(), 0.0, [](double y, auto& z) { return y + z.second; });
+  return problem_with_sum(name, sum);
+}
+
+} // namespace modelforge::simulator
