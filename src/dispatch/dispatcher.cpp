@@ -114,8 +114,6 @@ std::optional<dispatcher::refusal> dispatcher::refuse_wait(const offer& x, time_
     return {};
   auto best = time_point::max();
   auto ahead = ahead_of(groups_[x.group], x.rank);
-  for (auto& amount : ahead)
-    amount /= keys_;
   for (uint32_t key = 0; key < keys_; ++key) {
     auto& lane = lane_of(x.group, key);
     if (std::max(now, lane.paused_until()) + lane.limiter().longest_wait(ahead) < *x.deadline)
@@ -131,6 +129,8 @@ amounts dispatcher::ahead_of(const group_state& g, priority rank) const {
   auto result = g.ahead[index(priority::interactive)];
   if (rank == priority::batch)
     add(result, g.ahead[index(priority::batch)]);
+  for (auto& amount : result)
+    amount /= keys_;
   return result;
 }
 
@@ -223,7 +223,7 @@ std::optional<dispatcher::step> dispatcher::expire(time_point now) {
 
 /// Ends a request that has no answer yet, wherever it stands.
 dispatcher::step dispatcher::drop(request& x, refusal why, time_point now) {
-  give_up result{x.is.id, count(why), x.at == place::in_flight ? x.attempt : 0, x.attempts > 0};
+  give_up result{x.is.id, count(why), x.at == place::in_flight ? x.attempt : 0};
   remove(x, now);
   return result;
 }
@@ -402,6 +402,15 @@ request_id dispatcher::request_of(attempt_id x) const {
   return i != flights_.end() && i->second.of != nullptr ? i->second.of->is.id : request_id{};
 }
 
+void dispatcher::begun(attempt_id x, time_point now) {
+  auto i = flights_.find(x);
+  if (i == flights_.end())
+    return;
+  lanes_[i->second.lane].begun(i->second.attempt, now);
+  for (auto& g : groups_) // the breaker may have closed, or a slot be free
+    g.changed = true;
+}
+
 dispatcher::settlement dispatcher::end(attempt_id id, const attempt_end& how, time_point now) {
   auto i = flights_.find(id);
   if (i == flights_.end())
@@ -426,10 +435,10 @@ dispatcher::settlement dispatcher::end(attempt_id id, const attempt_end& how, ti
     other_key = other_key || (key != flight.lane % keys_ && !lane_of(x.is.group, key).is_out(now));
   auto decision =
     retry::decide(settings_.retry, *how.failed, {x.attempts, x.is.rank, x.is.deadline, other_key}, now, random_);
-  if (!decision.again) {
+  if (!decision.again || !how.repeatable) {
     ++counts_.failed;
-    result.code = decision.code;
-    result.wait = decision.wait;
+    result.code = decision.again ? how.failed->code : decision.code;
+    result.wait = decision.again ? std::nullopt : decision.wait;
     requests_.erase(x.is.id);
     return result;
   }
@@ -568,8 +577,6 @@ dispatcher::duration dispatcher::predicted_wait(uint32_t group, priority rank, t
       amount = (amount + g.usual_count - 1) / g.usual_count;
   }
   auto ahead = ahead_of(g, rank);
-  for (auto& amount : ahead)
-    amount /= keys_;
   auto best = time_point::max();
   for (uint32_t key = 0; key < keys_; ++key)
     best = std::min(best, lane_of(group, key).predict(ahead, usual, now));

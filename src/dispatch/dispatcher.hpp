@@ -10,8 +10,6 @@
 #include <modelforge/messages/errc.hpp>
 
 #include <array>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -99,7 +97,6 @@ public:
     request_id id;
     refusal why;
     attempt_id attempt = 0; ///< Under way; 0: none.
-    bool ever_sent = false;
   };
 
   /// Before anything is dispatched, write this down: see `journal`.
@@ -117,6 +114,9 @@ public:
   /// An attempt's last byte went out at `when`.
   void written(attempt_id x, time_point when);
 
+  /// An attempt's answer begins now, with a good status: see `lane::begun`. For streams; whole answers need only `end`.
+  void begun(attempt_id x, time_point now);
+
   /// Whose attempt it is; empty: nobody waits for it any more.
   request_id request_of(attempt_id x) const;
 
@@ -124,6 +124,7 @@ public:
   struct attempt_end {
     std::optional<retry::failed_attempt> failed{}; ///< Empty: it succeeded.
     bool written = true;                           ///< Whether the provider may have counted it.
+    bool repeatable = true;                        ///< False: a part of the answer has been used already.
     limits::server_limits told{};
     std::optional<limits::charge> real{};    ///< What it took, if the answer told.
     std::optional<uint64_t> output_tokens{}; ///< Of a good answer.
@@ -251,7 +252,7 @@ private:
   std::optional<refusal> over_limit(const offer& x);
   refusal count(refusal x);
   open_state open_lanes(uint32_t group, time_point now);
-  limits::amounts ahead_of(const group_state& g, priority rank) const;
+  limits::amounts ahead_of(const group_state& g, priority rank) const; ///< On each lane.
   void enqueue(request& x, time_point now);
   void dequeue(request& x, bool served);
   std::optional<time_point> next_deadline();

@@ -63,16 +63,30 @@ void lane::give_slot_back(attempt& x) {
     --batch_in_flight_;
 }
 
+void lane::begun(attempt& x, time_point now) {
+  if (!x.has_slot || x.has_begun)
+    return;
+  x.has_begun = true;
+  breaker_.end(x.permit, outcome::success, now - x.started, now);
+  if (adaptive_)
+    adaptive_->on_end({.kind = concurrency_limit::kind::stream,
+                       .took = now - x.started,
+                       .input_tokens = at(x.reserved.arriving, dimension::input_tokens),
+                       .in_flight = x.in_flight},
+                      now);
+}
+
 void lane::abandon(attempt& x, time_point now) {
-  if (x.has_slot)
+  if (x.has_slot && !x.has_begun)
     breaker_.end(x.permit, outcome::neutral, now - x.started, now);
   give_slot_back(x);
 }
 
 void lane::end(attempt& x, const ending& how, time_point now) {
   if (x.has_slot) {
-    breaker_.end(x.permit, how.result, now - x.started, now);
-    if (adaptive_ && (how.output_tokens || how.overloaded))
+    if (!x.has_begun || how.result == outcome::failure)
+      breaker_.end(x.permit, how.result, now - x.started, now);
+    if (adaptive_ && (how.overloaded || (how.output_tokens && !x.has_begun)))
       adaptive_->on_end({.took = now - x.started,
                          .output_tokens = how.output_tokens.value_or(0),
                          .overloaded = how.overloaded,
@@ -97,13 +111,6 @@ void lane::end(attempt& x, const ending& how, time_point now) {
 
 time_point lane::predict(const amounts& ahead, const charge& x, time_point now) {
   return std::max({now, paused_until_, limiter_.predict(ahead, x, now)});
-}
-
-bool lane::limited(time_point now) const {
-  for (std::size_t i = 0; i < dimensions; ++i)
-    if (limiter_.limit(static_cast<dimension>(i)))
-      return true;
-  return paused_until_ > now;
 }
 
 double lane::share(const charge& x) const {

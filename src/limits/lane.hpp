@@ -46,6 +46,7 @@ public:
     time_point started{};
     uint32_t in_flight = 0; ///< When it was dispatched, itself included.
     bool has_slot = false;
+    bool has_begun = false; ///< Its answer.
   };
 
   /// Takes slot and charge, and the place of a probe; only when `ready` says now.
@@ -53,6 +54,11 @@ public:
 
   /// Its last byte went out at `when`.
   void written(attempt& x, time_point when) { limiter_.written(x.ticket, when); }
+
+  /// The first byte of its answer came, with a good status. The breaker counts a success here, by the time until now,
+  /// not by the length of the answer: so a stream that is a probe is judged at once. The number in flight follows this
+  /// time, too. `end` then adds nothing to either, but a failure or an overload. Only the first call counts.
+  void begun(attempt& x, time_point now);
 
   /// How an attempt ended.
   struct ending {
@@ -75,9 +81,6 @@ public:
 
   /// Predicts when `x` could go after `ahead`, as far as limits and pause tell.
   time_point predict(const amounts& ahead, const charge& x, time_point now);
-
-  /// Whether anything but slots may hold an attempt.
-  bool limited(time_point now) const;
 
   /// Limit within one window that is in force: the tighter of what is configured and what the provider told.
   std::optional<uint64_t> limit(dimension d) const { return limiter_.limit(d); }

@@ -11,18 +11,8 @@ bool mailbox::withdraw(request_id id) {
   if (parked_.erase(id) == 0)
     return false;
   for (auto then : {when_empty::exempt, when_empty::wait, when_empty::fail})
-    queue(then).tidy(parked_.size(), [this, then](request_id x, time_point due) {
-      auto i = parked_.find(x);
-      return i != parked_.end() && i->second.due == due && i->second.then == then;
-    });
+    queue(then).tidy(parked_.size(), holds(then));
   return true;
-}
-
-std::optional<mailbox::time_point> mailbox::earliest(when_empty then) {
-  return queue(then).earliest([this, then](request_id x, time_point due) {
-    auto i = parked_.find(x);
-    return i != parked_.end() && i->second.due == due && i->second.then == then;
-  });
 }
 
 std::optional<request_id> mailbox::pop(when_empty then, time_point now) {

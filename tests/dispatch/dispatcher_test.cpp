@@ -227,9 +227,7 @@ TEST_CASE("dispatcher ends a request at its deadline, wherever it stands", "[dis
   REQUIRE(b.given_up.size() == 2);
   CHECK(b.given_up.at(1).why.why == reason::deadline);
   CHECK(b.given_up.at(1).attempt == b.sent.at(1).attempt); // to be aborted
-  CHECK(b.given_up.at(1).ever_sent);
   CHECK(b.given_up.at(2).attempt == 0);
-  CHECK_FALSE(b.given_up.at(2).ever_sent);
   CHECK(b.x.empty());
   CHECK(b.lane().in_flight() == 0);
   CHECK(b.end(1).then == what::nobody); // a late answer
@@ -482,7 +480,6 @@ TEST_CASE("dispatcher fails or keeps a retry that finds the budget empty", "[dis
   for (auto& [request, end] : b.given_up) {
     CHECK(request <= 10); // interactive ones fail, batch items wait
     CHECK(end.why.why == reason::empty_budget);
-    CHECK(end.ever_sent);
     CHECK(end.attempt == 0);
   }
   CHECK(b.now > start + 3s);
@@ -689,6 +686,64 @@ TEST_CASE("dispatcher's breaker closes after a thousand cancelled probes", "[dis
   REQUIRE(b.take(offer(5000)) == list{5000});
   b.end(5000);
   CHECK(b.lane().breaker().current(b.now) == limits::circuit_breaker::state::closed);
+}
+
+TEST_CASE("dispatcher closes the breaker when a probe's answer begins, and lets the others go", "[dispatch]") {
+  auto settings = settings_of({}, {});
+  settings.groups[0].breaker = {.consecutive_failures = 1, .failure_share = 0, .open_for = 10s};
+  settings.retry.max_attempts = 1;
+  bench b{settings};
+  b.take(offer(1));
+  b.end(1, failed(errc::server_error));
+  b.take(offer(2, 1, batch));
+  b.take(offer(3, 1, batch));
+  CHECK(b.wake() == list{2});
+  b.x.begun(b.sent[1].attempt, b.now); // has ended: tells nothing
+  CHECK(b.serve() == list{});
+  b.x.begun(b.sent[2].attempt, b.now);
+  CHECK(b.serve() == list{3});
+  CHECK(b.x.state().in_flight == 2);
+  CHECK(b.end(2).then == what::answer);
+  CHECK(b.lane().breaker().current(b.now) == limits::circuit_breaker::state::closed);
+}
+
+TEST_CASE("dispatcher, lane and breaker get over a thousand cancelled probes that queue for the one place",
+          "[dispatch]") {
+  auto settings = settings_of({}, 10'000, 2);
+  settings.groups[0].breaker = {.consecutive_failures = 1, .failure_share = 0, .open_for = 10s};
+  bench b{settings};
+  b.take(offer(1, 1, batch));
+  b.end(1, failed(errc::server_error)); // is parked, and comes back as the first probe
+  for (uint64_t i = 2; i <= 1001; ++i)
+    CHECK(b.take(offer(i, 1, batch)) == list{});
+  list probes;
+  for (b.writes = false; probes.size() < 1000;) {
+    auto sent = b.serve();
+    if (sent.empty())
+      sent = b.wake();
+    if (sent.empty())
+      continue;
+    REQUIRE(sent.size() == 1); // one place
+    auto i = sent[0];
+    probes.push_back(i);
+    REQUIRE(b.x.withdraw(id(i), b.now) == b.sent[i].attempt);
+    if (i % 2 == 0)
+      b.end(i, unwritten());
+    else
+      b.end(i, failed(errc::cancelled, 0));
+  }
+  CHECK(b.lane().breaker().current(b.now) == limits::circuit_breaker::state::half_open);
+  CHECK(b.lane().breaker().openings() == 1);
+  CHECK(b.x.state().waiting == 0); // the retry was one of them
+  CHECK(b.lane().in_flight() == 0);
+  CHECK(b.live() == 501); // of those that were written, and of the first
+  auto last = b.serve();  // the healthy server
+  REQUIRE(last.size() == 1);
+  b.end(last[0]);
+  CHECK(b.lane().breaker().current(b.now) == limits::circuit_breaker::state::closed);
+  CHECK(b.x.empty());
+  CHECK(b.take(offer(2001)) == list{2001});
+  CHECK(b.take(offer(2002)) == list{2002});
 }
 
 TEST_CASE("dispatcher says that a slot, or the breaker, held a request", "[dispatch]") {

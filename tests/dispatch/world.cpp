@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 namespace modelforge::test {
 
@@ -10,6 +11,21 @@ namespace {
 using namespace std::chrono_literals;
 
 enum { arrival, bulk, timer, written, ended, withdrawn, kill_time };
+
+constexpr uint32_t most_ahead = 2; ///< Requests that a tenant may get more than another that waits, too.
+
+/// What the provider counts, by its documentation.
+limits::charge counted(const limits::accounting& by, uint64_t input, uint64_t output) {
+  using limits::token_accounting;
+  limits::charge x;
+  if (by.tokens == token_accounting::arrival)
+    x.arriving = {1, by.output == limits::output_rule::sum ? input + output : std::max(input, output), input, output};
+  else if (by.tokens != token_accounting::none)
+    x.arriving = {1, input, input, 0};
+  if (by.tokens == token_accounting::produced)
+    x.produced = {0, output, 0, output};
+  return x;
+}
 
 double seconds(duration x) {
   return std::chrono::duration<double>{x}.count();
@@ -20,6 +36,10 @@ double seconds(duration x) {
 world::world(const plan& x, uint64_t seed) : plan_(x), random_(seed) {
   subject_ = std::make_unique<dispatcher>(plan_.settings, seed);
   subject_->keep_journal(plan_.restart_share > 0);
+  auto& limit = plan_.settings.groups[0].limits.per_minute;
+  equal_costs_ = limit[0] && !limit[1] && !limit[2] && !limit[3];
+  std::vector<uint32_t> none(plan_.tenants);
+  lines_.fill({none, std::vector(plan_.tenants, none)});
   at(now_, arrival);
   if (plan_.restart_share > 0)
     at(now_ + duration{static_cast<int64_t>(1e9 * std::exponential_distribution<>{plan_.restart_share}(random_))},
@@ -96,14 +116,16 @@ void world::ask() {
   dispatcher::offer x;
   x.id = {1, ++asked_};
   x.rank = random() < plan_.batch_share ? priority::batch : priority::interactive;
-  x.tenant = std::to_string(static_cast<uint64_t>(random() * plan_.tenants));
+  auto tenant = static_cast<uint32_t>(random() * plan_.tenants);
+  x.tenant = std::to_string(tenant);
   auto part = random() * random(); // many small ones, few large ones
-  x.cost = limits::charge_for(plan_.accounting, 1 + static_cast<uint64_t>(part * static_cast<double>(plan_.most_input)),
-                              static_cast<uint64_t>(random() * static_cast<double>(plan_.most_output)));
+  auto input = 1 + static_cast<uint64_t>(part * static_cast<double>(plan_.most_input));
+  auto output = static_cast<uint64_t>(random() * static_cast<double>(plan_.most_output));
+  x.cost = limits::charge_for(plan_.accounting, input, output);
   x.bytes = 100;
   if (random() < plan_.deadline_share)
     x.deadline = now_ + 100ms + random(200s);
-  open_[x.id] = {0, x.deadline, false, x.cost};
+  auto& asked = open_[x.id] = {0, x.deadline, false, input, output, x.rank, tenant};
   if (x.deadline)
     deadlines_.emplace(*x.deadline, x.id);
   if (random() < plan_.cancel_share)
@@ -111,6 +133,37 @@ void world::ask() {
   auto id = x.id;
   if (subject_->accept(std::move(x), now_))
     answer(id);
+  else
+    stand_in_line(asked);
+}
+
+void world::stand_in_line(asked_request& x) {
+  x.in_line = true;
+  ++lines_[static_cast<std::size_t>(x.rank)].waiting[x.tenant];
+}
+
+void world::leave_line(asked_request& x) {
+  auto& l = lines_[static_cast<std::size_t>(x.rank)];
+  if (!std::exchange(x.in_line, false) || --l.waiting[x.tenant] > 0)
+    return;
+  for (uint32_t other = 0; other < plan_.tenants; ++other)
+    l.ahead[x.tenant][other] = l.ahead[other][x.tenant] = 0;
+}
+
+/// Fails if, since some moment from which both waited all the time, its tenant was sent too much more than another.
+void world::check_turn(const asked_request& x) {
+  auto& l = lines_[static_cast<std::size_t>(x.rank)];
+  if (!equal_costs_ || l.waiting[x.tenant] == 0)
+    return;
+  for (uint32_t other = 0; other < plan_.tenants; ++other) {
+    if (other == x.tenant || l.waiting[other] == 0)
+      continue;
+    auto& behind = l.ahead[other][x.tenant];
+    behind -= std::min(behind, 1u);
+    if (++l.ahead[x.tenant][other] > most_ahead)
+      wrong("tenant " + std::to_string(x.tenant) + " is sent " + std::to_string(l.ahead[x.tenant][other])
+            + " requests more than tenant " + std::to_string(other) + ", and both wait");
+  }
 }
 
 void world::serve() {
@@ -159,8 +212,9 @@ void world::send(const dispatcher::dispatch& x) {
   s.retry = x.number > 1;
   s.exempt = i->second.told_to_wait;
   i->second.told_to_wait = false;
-  s.reserved = i->second.cost;
-  s.real = s.reserved;
+  check_turn(i->second);
+  leave_line(i->second);
+  s.told = s.real = counted(plan_.accounting, i->second.input, i->second.output);
   auto write = random() < 0.01 ? random(3s) : random(plan_.slowest_write);
   auto guard = plan_.settings.groups[0].limits.guard;
   s.arrived = now_ + write + plan_.network + random(guard - 1ms);
@@ -195,13 +249,12 @@ void world::send(const dispatcher::dispatch& x) {
       i->second.told_to_wait = true;
   } else {
     auto error = 1 + plan_.estimate_error * (2 * random() - 1);
-    auto input = static_cast<uint64_t>(
-      error * static_cast<double>(limits::at(s.reserved.arriving, limits::dimension::input_tokens)));
-    auto output = static_cast<uint64_t>(
-      random() * 1.2 * static_cast<double>(limits::at(s.reserved.produced, limits::dimension::output_tokens)));
-    f.end.real = limits::corrected(plan_.accounting, s.reserved, input, output);
+    auto input = static_cast<uint64_t>(error * static_cast<double>(i->second.input));
+    auto output = static_cast<uint64_t>(random() * 1.2 * static_cast<double>(i->second.output));
+    auto reserved = limits::charge_for(plan_.accounting, i->second.input, i->second.output);
+    f.end.real = limits::corrected(plan_.accounting, reserved, input, output);
     if (plan_.accounting.tokens != limits::token_accounting::arrival) // there the provider counts an estimate
-      s.real = *f.end.real;
+      s.real = counted(plan_.accounting, input, output);
     f.end.output_tokens = output;
   }
   flight_of_[x.attempt] = flights_.size();
@@ -225,6 +278,8 @@ void world::finish(uint64_t number) {
     if (f.writes_at > now_)
       f.end.written = s.written = false;
   }
+  if (f.end.real)
+    s.known = now_;
   auto end = subject_->end(f.attempt, f.end, now_);
   flight_of_.erase(f.attempt);
   f.attempt = 0;
@@ -238,6 +293,7 @@ void world::answer(request_id id) {
     return wrong("a second answer");
   if (i->second.deadline)
     deadlines_.erase({*i->second.deadline, id});
+  leave_line(i->second);
   open_.erase(i);
   ++answered_;
 }
@@ -249,7 +305,12 @@ void world::kill() {
   for (auto& f : flights_)
     if (f.attempt != 0 && seen_[f.seen].ended > now_)
       (f.writes_at > now_ ? seen_[f.seen].written : seen_[f.seen].lived) = false;
+  for (auto& x : seen_)
+    if (x.known > journal_at_) // was not written down
+      x.known = time_point::max();
   answered_ += open_.size();
+  for (auto& x : open_)
+    leave_line(x.second);
   open_.clear();
   deadlines_.clear();
   wake_ups_.clear();
@@ -285,40 +346,47 @@ std::string world::check() const {
       if (!limits.per_minute[d])
         continue;
       auto limit = std::max(1.0, std::floor(static_cast<double>(*limits.per_minute[d]) * seconds(limits.window) / 60));
-      struct counted {
+      struct entry {
         time_point at;
         double amount;
-        double excess; ///< What the answer brought beyond what was reserved for it.
-        time_point from;
+        double excess; ///< What the answer brought beyond the estimate.
+        const seen* of;
       };
-      std::vector<counted> all;
+      std::vector<entry> all;
+      auto add = [&](const seen& x, time_point at, const limits::amounts& real, const limits::amounts& told) {
+        auto amount = static_cast<double>(real[d]);
+        if (amount > 0)
+          all.push_back({at, amount, std::max(0.0, amount - static_cast<double>(told[d])), &x});
+      };
       for (auto& x : seen_) {
         if (x.lane != lane || !x.written)
           continue;
-        all.push_back(
-          {x.arrived, static_cast<double>(x.real.arriving[d]),
-           std::max(0.0, static_cast<double>(x.real.arriving[d]) - static_cast<double>(x.reserved.arriving[d])),
-           x.dispatched});
-        if (x.lived && x.real.produced[d] > 0)
-          all.push_back(
-            {x.ended, static_cast<double>(x.real.produced[d]),
-             std::max(0.0, static_cast<double>(x.real.produced[d]) - static_cast<double>(x.reserved.produced[d])),
-             x.dispatched});
+        add(x, x.arrived, x.real.arriving, x.told.arriving);
+        if (x.lived)
+          add(x, x.ended, x.real.produced, x.told.produced);
       }
       std::sort(all.begin(), all.end(), [](auto& x, auto& y) { return x.at < y.at; });
-      double sum = 0, excess = 0;
+      double sum = 0;
       std::size_t first = 0;
-      for (auto& x : all) {
-        sum += x.amount;
-        excess += x.excess;
-        while (all[first].at <= x.at - limits.window) {
-          sum -= all[first].amount;
-          excess -= all[first].excess;
-          ++first;
-        }
-        if (sum > limit + excess + 1e-6) {
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        sum += all[i].amount;
+        while (all[first].at <= all[i].at - limits.window)
+          sum -= all[first++].amount;
+        if (sum <= limit)
+          continue;
+        // Only what could not be known when the last of them was sent may exceed the limit.
+        time_point last{};
+        for (auto j = first; j <= i; ++j)
+          if (all[j].of->told.total()[d] > 0)
+            last = std::max(last, all[j].of->dispatched);
+        double unknown = 0;
+        for (auto j = first; j <= i; ++j)
+          if (all[j].of->known > last)
+            unknown += all[j].excess;
+        if (sum > limit + unknown + 1e-6) {
           out << "lane " << lane << ": " << sum << " " << limits::dimension_names[d] << " in a window that allows "
-              << limit << ", up to " << seconds(x.at - begin_) << " s";
+              << limit << " (and " << unknown << " that were not known yet), up to " << seconds(all[i].at - begin_)
+              << " s";
           return out.str();
         }
       }

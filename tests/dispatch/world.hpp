@@ -3,6 +3,7 @@
 #include "dispatch/dispatcher.hpp"
 #include "limits/accounting.hpp"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -49,7 +50,9 @@ public:
   struct seen {
     uint32_t lane = 0;
     time_point dispatched, arrived, ended;
-    limits::charge reserved, real;
+    limits::charge told;                  ///< What the caller's estimate makes of it, by the provider's rule.
+    limits::charge real;                  ///< What the provider counted.
+    time_point known = time_point::max(); ///< When the dispatcher learned the latter.
     bool written = true;
     bool lived = true; ///< Its process lived until its end.
     bool retry = false;
@@ -86,7 +89,16 @@ private:
     uint32_t attempts = 0;
     std::optional<time_point> deadline;
     bool told_to_wait = false;
-    limits::charge cost;
+    uint64_t input = 0, output = 0; ///< As estimated.
+    priority rank{};
+    uint32_t tenant = 0;
+    bool in_line = false; ///< Taken, and never sent yet.
+  };
+
+  /// Who stands in the queue of one priority.
+  struct line {
+    std::vector<uint32_t> waiting;            ///< Requests that were never sent yet, by tenant.
+    std::vector<std::vector<uint32_t>> ahead; ///< Most that one was sent more than another while both waited.
   };
 
   void at(time_point when, int what, uint64_t x = 0) { events_.push({when, ++order_, what, x}); }
@@ -101,6 +113,9 @@ private:
   void send(const dispatcher::dispatch& x);
   void finish(uint64_t flight);
   void answer(request_id id);
+  void stand_in_line(asked_request& x);
+  void leave_line(asked_request& x);
+  void check_turn(const asked_request& x);
   void kill();
 
   plan plan_;
@@ -114,7 +129,9 @@ private:
   uint64_t answered_ = 0;
   uint64_t restarts_ = 0;
   uint64_t life_ = 0;
+  bool equal_costs_ = false; ///< Requests alone are limited: then tenants take turns.
   std::map<request_id, asked_request> open_;
+  std::array<line, 2> lines_; ///< By priority.
   std::set<std::pair<time_point, request_id>> deadlines_;
   std::set<time_point> wake_ups_; ///< Timers that are set; another one is only for an earlier time.
   struct flight {

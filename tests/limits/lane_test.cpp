@@ -1,6 +1,9 @@
 #include "limits/lane.hpp"
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+
+#include <vector>
 
 using namespace modelforge;
 using namespace modelforge::limits;
@@ -110,6 +113,94 @@ TEST_CASE("lane tells how a request's leaving would move another's", "[limits][l
   CHECK(x.ready(of(61), interactive, start + 1s, &most).at > start + 60s + 50ms);
 }
 
+TEST_CASE("lane's breaker judges a probe when its answer begins", "[limits][lane]") {
+  using state = circuit_breaker::state;
+  auto settings = settings_of({}, {});
+  settings.breaker = {.consecutive_failures = 1, .failure_share = 0, .slow_after = 5s, .open_for = 10s, .probes = 2};
+  lane x{settings};
+  call(x, of(1), start, {.result = outcome::failure});
+  auto now = start + 10s;
+  auto a = x.start(of(1), interactive, now);
+  auto b = x.start(of(1), interactive, now);
+  now += 4s;
+  x.begun(a, now);
+  x.begun(a, now); // counts once
+  SECTION("it closes while the answers go on, however long they take") {
+    x.begun(b, now);
+    CHECK(x.breaker().current(now) == state::closed);
+    CHECK(x.in_flight() == 2);
+    now += 100s;
+    x.end(a, {.result = outcome::success}, now);
+    x.end(b, {.result = outcome::success}, now);
+    CHECK(x.breaker().current(now) == state::closed);
+    CHECK(x.in_flight() == 0);
+  }
+  SECTION("a late beginning is slow") {
+    x.begun(b, now + 2s);
+    CHECK(x.breaker().current(now + 2s) == state::open);
+  }
+  SECTION("an answer that is no longer wanted keeps its success") {
+    auto gone = GENERATE(true, false);
+    if (gone)
+      x.abandon(a, now);
+    x.end(a, {.result = outcome::neutral}, now);
+    CHECK(x.breaker().ready_at(now) == never); // both places are taken still
+    x.begun(b, now);
+    CHECK(x.breaker().current(now) == state::closed);
+  }
+  SECTION("an answer that breaks off is a failure") {
+    x.end(a, {.result = outcome::failure}, now);
+    CHECK(x.breaker().current(now) == state::open);
+  }
+  SECTION("a request that was given up tells nothing") {
+    x.abandon(b, now);
+    x.begun(b, now);
+    CHECK(x.breaker().current(now) == state::half_open);
+  }
+}
+
+TEST_CASE("lane's breaker counts an answer once, unless it breaks off", "[limits][lane]") {
+  auto settings = settings_of({}, {});
+  settings.breaker = {.consecutive_failures = 0, .failure_share = 0.5, .min_samples = 100};
+  lane x{settings};
+  auto one = [&](outcome how) {
+    auto t = x.start(of(1), interactive, start);
+    x.begun(t, start);
+    x.end(t, {.result = how}, start);
+  };
+  call(x, of(1), start, {.result = outcome::failure});
+  one(outcome::success);
+  CHECK(x.breaker().failure_share(start) == 0.5);
+  one(outcome::neutral);
+  CHECK(x.breaker().failure_share(start) == 1.0 / 3);
+  one(outcome::failure);
+  CHECK(x.breaker().failure_share(start) == 2.0 / 5);
+}
+
+TEST_CASE("lane's slots follow the time to the beginning of an answer, not its length", "[limits][lane]") {
+  auto slots_after = [](bool begins) {
+    auto settings = settings_of({}, {}, 64);
+    settings.adaptive = true;
+    lane x{settings};
+    auto now = start;
+    for (int round = 0; round < 100; ++round) {
+      std::vector<lane::attempt> attempts;
+      while (x.ready(of(1), interactive, now).at <= now)
+        attempts.push_back(x.start(of(1), interactive, now));
+      now += 100ms;
+      for (auto& a : attempts)
+        if (begins)
+          x.begun(a, now);
+      now += round * 100ms; // as if more and more waited at the provider
+      for (auto& a : attempts)
+        x.end(a, {.result = outcome::success, .output_tokens = 10}, now);
+    }
+    return x.slots();
+  };
+  CHECK(slots_after(true) == 64);
+  CHECK(slots_after(false) < 32);
+}
+
 TEST_CASE("lane tightens its limits by what answers tell, and never loosens them", "[limits][lane]") {
   lane x{settings_of(100, {})};
   auto tell = [&](uint64_t requests, uint64_t tokens) {
@@ -121,7 +212,6 @@ TEST_CASE("lane tightens its limits by what answers tell, and never loosens them
   tell(1000, 500);
   CHECK(x.limit(dimension::requests) == 100);
   CHECK(x.limit(dimension::tokens) == 500); // where none is configured
-  CHECK(x.limited(start));
   tell(50, 800);
   CHECK(x.limit(dimension::requests) == 50);
   CHECK(x.limit(dimension::tokens) == 800);
