@@ -143,12 +143,8 @@ private:
   std::unique_ptr<serve::http_server> http_;
 };
 
-failure cannot_serve(std::string message, std::string suggestion) {
-  failure x;
-  x.code = errc::configuration;
-  x.message = "metrics.listen: " + std::move(message);
-  x.suggestion = std::move(suggestion);
-  return x;
+failure cannot_serve(const std::string& message, std::string suggestion) {
+  return make_failure(errc::configuration, "metrics.listen: " + message, std::move(suggestion));
 }
 
 } // namespace
@@ -160,7 +156,7 @@ serve_metrics(caf::actor_system& system, const metrics_settings& x, const std::v
     return cannot_serve("\"" + x.listen + "\" is no HOST:PORT", "for example 127.0.0.1:9464");
   auto started = serve::http_server::start(*options, desk{system, providers});
   if (auto* problem = std::get_if<std::string>(&started))
-    return cannot_serve(std::move(*problem), "another program uses the port; port 0 takes any free one");
+    return cannot_serve(*problem, "another program uses the port; port 0 takes any free one");
   return std::make_unique<server>(std::get<0>(std::move(started)));
 }
 

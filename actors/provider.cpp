@@ -3,10 +3,12 @@
 #include "actors/provider_metrics.hpp"
 #include "actors/provider_parts.hpp"
 #include "actors/provider_texts.hpp"
+#include "actors/stream_session.hpp"
 #include "actors/support/callers.hpp"
 #include "actors/support/mail.hpp"
 #include "dispatch/journal.hpp"
 #include "limits/token_estimator.hpp"
+#include "retry/due_queue.hpp"
 
 #include <modelforge/config/secret.hpp>
 
@@ -27,14 +29,6 @@ namespace {
 
 using time_point = dispatcher::time_point;
 using attempt_id = dispatcher::attempt_id;
-
-failure make_failure(errc code, std::string message, std::string suggestion = {}) {
-  failure x;
-  x.code = code;
-  x.message = std::move(message);
-  x.suggestion = std::move(suggestion);
-  return x;
-}
 
 /// `from` + `length`, where a length without end stays one.
 time_point after(time_point from, std::chrono::nanoseconds length) {
@@ -96,7 +90,7 @@ private:
 };
 
 /// Carries out what its dispatcher decides for one provider.
-class provider_state {
+class provider_state : public stream_owner {
 public:
   static inline const char* name = "provider";
 
@@ -108,7 +102,7 @@ public:
   }
 
   /// Nobody is left to take the answers of what still runs: stop it. (No message is sent from here.)
-  ~provider_state() {
+  ~provider_state() override {
     for (auto& [id, x] : live_)
       if (x.transfer != 0)
         parts_.transport->cancel(x.transfer);
@@ -118,6 +112,7 @@ public:
   provider_actor::behavior_type make_behavior() {
     return {
       [this](chat_request& x) { return accept(x); },
+      [this](stream_request& x, const stream_subscriber_actor& to) { return accept_stream(x, to); },
       [this](cancel_atom, request_id id) { cancel(id); },
       [this](status_atom) { return status(); },
       [this](drain_atom, caf::timespan grace) { return drain(grace); },
@@ -126,7 +121,8 @@ public:
 
 private:
   struct live_request {
-    caf::typed_response_promise<completion> reply;
+    caf::typed_response_promise<completion> reply; ///< Of a stream: unused, its session is told.
+    bool streamed = false;
     caf::actor_addr caller;
     std::string model;
     wire::encoded_request encoded; ///< Body and headers have left with the last attempt that may be made.
@@ -141,6 +137,13 @@ private:
     std::optional<failure> last; ///< How the latest attempt failed.
   };
 
+  /// A stream whose session has not ended. Its request may have: slow subscribers take their time.
+  struct live_stream {
+    spawned_stream is;
+    caf::actor_addr who;
+    std::optional<time_point> alarm; ///< When the session wants to be woken.
+  };
+
   using live_map = std::unordered_map<request_id, live_request>;
 
   static constexpr auto show_interval = std::chrono::milliseconds{250};
@@ -150,6 +153,64 @@ private:
   // -- accepting ----------------------------------------------------------------
 
   caf::result<completion> accept(chat_request& x) {
+    auto taken = take(x, false);
+    if (auto* why = std::get_if<caf::error>(&taken))
+      return std::move(*why);
+    auto& live = std::get<live_request>(taken);
+    live.caller = callers_.add(self_->current_sender()); // the promise takes the sender away
+    live.reply = self_->make_response_promise<completion>();
+    auto reply = live.reply;
+    live_.emplace(x.id, std::move(live));
+    serve(now());
+    return reply;
+  }
+
+  caf::result<stream_session_actor> accept_stream(stream_request& x, const stream_subscriber_actor& to) {
+    if (to == nullptr || x.as.from != 0)
+      return refuse(x.chat, make_failure(errc::invalid_request, to == nullptr ? "the stream has no subscriber"
+                                                                              : "a new stream begins with piece 0"));
+    if (streams_.count(x.chat.id) > 0)
+      return refuse(x.chat, make_failure(errc::duplicate_request, "a stream with this id is being handed over"));
+    auto taken = take(x.chat, true);
+    if (auto* why = std::get_if<caf::error>(&taken))
+      return std::move(*why);
+    auto& live = std::get<live_request>(taken);
+    live_stream stream;
+    stream.is = spawn_stream_session(self_->system(), parts_of(x, to));
+    stream.who = callers_.add(caf::actor_cast<caf::strong_actor_ptr>(stream.is.actor));
+    live.streamed = true;
+    live.caller = stream.who;
+    auto session = stream.is.actor;
+    streams_.emplace(x.chat.id, std::move(stream));
+    live_.emplace(x.chat.id, std::move(live));
+    serve(now());
+    return session;
+  }
+
+  stream_parts parts_of(const stream_request& x, const stream_subscriber_actor& to) {
+    auto& by = parts_.settings.stream;
+    auto& timeouts = parts_.settings.timeouts;
+    stream_parts result;
+    result.settings.id = x.chat.id;
+    result.settings.log_limit = x.log_limit.value_or(by.log_limit);
+    result.settings.first_token = timeouts.first_token;
+    result.settings.idle = timeouts.idle;
+    result.settings.min_bytes_per_second = by.min_bytes_per_second;
+    result.settings.reader_idle = x.reader_idle.value_or(by.reader_idle);
+    result.settings.on_disconnect = x.on_disconnect.value_or(by.on_disconnect);
+    result.settings.drain_time = x.drain_time.value_or(by.drain_time);
+    result.settings.whole_text = x.whole_text;
+    result.as = x.as;
+    result.subscriber = to;
+    result.dialect = parts_.dialect;
+    result.transport = parts_.transport;
+    result.provider = caf::actor_cast<provider_actor>(self_);
+    result.owner = this;
+    return result;
+  }
+
+  /// Takes a request in, if it can be sent.
+  std::variant<live_request, caf::error> take(chat_request& x, bool streamed) {
     auto at = now();
     if (!x.id)
       x.id = make_request_id(random_);
@@ -160,7 +221,7 @@ private:
                                     "name one, or set default_model for this provider"));
     if (x.deadline && x.deadline->count() <= 0)
       return refuse(x, make_failure(errc::deadline_exceeded, "its deadline had passed when the request arrived"));
-    auto encoded = guarded<wire::encoded_request>([&] { return parts_.dialect->encode(x); });
+    auto encoded = guarded<wire::encoded_request>([&] { return parts_.dialect->encode(x, streamed); });
     if (auto* problem = std::get_if<failure>(&encoded))
       return refuse(x, std::move(*problem));
 
@@ -182,12 +243,7 @@ private:
                                  at);
     if (no)
       return refuse(x, describe(*no, parts_.dispatch, {}, false, nullptr), true);
-    live.caller = callers_.add(self_->current_sender()); // the promise takes the sender away
-    live.reply = self_->make_response_promise<completion>();
-    auto reply = live.reply;
-    live_.emplace(x.id, std::move(live));
-    serve(at);
-    return reply;
+    return live;
   }
 
   limits::charge estimate(const chat_request& x, const live_request& live) const {
@@ -221,6 +277,7 @@ private:
   void serve(time_point at) {
     while (auto step = dispatcher_.next(at))
       std::visit([&](auto& x) { carry_out(x, at); }, *step);
+    wake_streams(at);
     if (draining_ && drain_end_ <= at)
       end_all(at);
     arm(at);
@@ -237,7 +294,11 @@ private:
     live.current.waited = at - live.idle_since;
     live.current.waited_for = live.current.waited.count() > 0 ? x.waited_for : wait_reason::nothing;
     live.current.started = at - live.accepted;
-    live.transfer = parts_.transport->fetch(make_request(live, x), on_end(x.attempt));
+    auto request = make_request(live, x);
+    if (live.streamed) // its session owns the transfer
+      parts_.transport->open(std::move(request), streams_.at(x.id).is.session->begin(x.attempt));
+    else
+      live.transfer = parts_.transport->fetch(std::move(request), on_end(x.attempt));
   }
 
   http::request make_request(live_request& live, const dispatcher::dispatch& x) {
@@ -256,7 +317,12 @@ private:
     out.headers.push_back({"x-modelforge-request", to_string(x.id)});
     out.headers.push_back({"x-modelforge-attempt", std::to_string(x.number)});
     out.connect_timeout = parts_.settings.timeouts.connect;
-    out.idle_timeout = parts_.settings.timeouts.idle;
+    if (live.streamed) { // the session looks after the rest: bytes alone are no progress
+      out.http2 = parts_.settings.stream.http2;
+      out.compression = false;
+    } else {
+      out.idle_timeout = parts_.settings.timeouts.idle;
+    }
     out.total_timeout = parts_.settings.timeouts.total;
     out.max_response_bytes = parts_.runtime.max_response_bytes;
     out.on_written = [attempt = x.attempt, clock = &self_->clock(), to = arrivals_] {
@@ -299,12 +365,14 @@ private:
     auto at = now();
     take_written();
     for (auto& x : arrivals_->take_ended())
-      settle(x.attempt, x.answer, at);
+      settle(x.attempt, x.answer, read(x.answer), at);
     serve(at);
   }
 
-  void settle(attempt_id attempt, const http::response& answer, time_point at) {
-    auto outcome = read(answer);
+  using outcome = std::variant<completion, failure>;
+
+  void settle(attempt_id attempt, const http::response& answer, outcome outcome, time_point at,
+              const stream_report* streamed = nullptr) {
     auto* good = std::get_if<completion>(&outcome);
     auto* bad = std::get_if<failure>(&outcome);
     auto hints = parts_.dialect->hints(answer.head, bad);
@@ -312,6 +380,7 @@ private:
     end.told = hints.limits;
     auto& error = answer.end.error;
     end.written = !error || error->request_written || answer.head.status != 0;
+    end.repeatable = streamed == nullptr || streamed->repeatable;
     auto id = dispatcher_.request_of(attempt);
     auto i = live_.find(id);
     if (bad != nullptr) {
@@ -333,7 +402,7 @@ private:
     live.idle_since = at;
     add_attempt(live, at, answer.head.status, bad != nullptr ? bad->code : errc::none);
     if (good != nullptr) {
-      complete(i, std::move(*good), answer, at);
+      complete(i, std::move(*good), answer, at, streamed);
       return;
     }
     explain_end(*bad, settled);
@@ -343,7 +412,7 @@ private:
       fail(i, std::move(*bad));
   }
 
-  std::variant<completion, failure> read(const http::response& answer) const {
+  outcome read(const http::response& answer) const {
     if (!answer.end.error)
       return guarded<completion>([&] { return parts_.dialect->decode(answer.head, answer.body); });
     return describe(*answer.end.error);
@@ -364,7 +433,8 @@ private:
     end.output_tokens = usage.output;
   }
 
-  void complete(live_map::iterator i, completion x, const http::response& answer, time_point at) {
+  void complete(live_map::iterator i, completion x, const http::response& answer, time_point at,
+                const stream_report* streamed) {
     auto& live = i->second;
     x.id = i->first;
     x.provider = parts_.settings.name;
@@ -373,8 +443,11 @@ private:
     x.timings = {live.attempts.front().started, answer.end.times.first_byte, at - live.accepted};
     x.attempts = std::move(live.attempts);
     x.warnings.insert(x.warnings.begin(), live.encoded.warnings.begin(), live.encoded.warnings.end());
-    metrics_.answered(live.model, x);
-    live.reply.deliver(std::move(x));
+    metrics_.answered(live.model, x, streamed != nullptr ? std::optional{streamed->first_token} : std::nullopt);
+    if (live.streamed)
+      streams_.at(i->first).is.session->conclude(std::move(x));
+    else
+      live.reply.deliver(std::move(x));
     forget(i);
   }
 
@@ -395,25 +468,80 @@ private:
       why.lane = live.attempts.back().lane;
     why.attempts = std::move(live.attempts);
     metrics_.failed(live.model, why.code, now() - live.accepted);
-    live.reply.deliver(caf::make_error(why.code, why));
+    if (!live.streamed)
+      live.reply.deliver(caf::make_error(why.code, why));
+    else if (auto stream = streams_.find(i->first); stream != streams_.end())
+      stream->second.is.session->conclude(std::move(why));
     forget(i);
   }
 
   void forget(live_map::iterator i) {
-    callers_.remove(i->second.caller);
+    if (!i->second.streamed)
+      callers_.remove(i->second.caller);
     live_.erase(i);
-    if (live_.empty())
-      end_drain();
+    end_drain();
   }
 
-  void abort(live_request& x) { parts_.transport->cancel(std::exchange(x.transfer, 0)); }
+  /// A stream's session does so by itself.
+  void abort(live_request& x) {
+    if (x.transfer != 0)
+      parts_.transport->cancel(std::exchange(x.transfer, 0));
+  }
+
+  // -- streams ------------------------------------------------------------------
+
+  void on_stream_begun(request_id, uint64_t attempt) override {
+    take_written();
+    dispatcher_.begun(attempt, now());
+  }
+
+  void on_stream_ended(request_id, stream_report& x) override {
+    auto at = now();
+    take_written();
+    settle(x.attempt, x.answer, x.outcome ? std::move(*x.outcome) : read(x.answer), at, &x);
+    serve(at);
+  }
+
+  void on_stream_alarm(request_id id, time_point when) override {
+    auto i = streams_.find(id);
+    if (i == streams_.end())
+      return;
+    i->second.alarm = when;
+    alarms_.push(when, id);
+    arm(now());
+  }
+
+  void on_stream_withdrawn(request_id id, const std::string& why) override { withdraw(id, why); }
+
+  void on_stream_gone(request_id id) override {
+    auto i = streams_.find(id);
+    if (i == streams_.end())
+      return;
+    callers_.remove(i->second.who);
+    streams_.erase(i);
+    end_drain();
+  }
+
+  std::optional<time_point> next_alarm() {
+    return alarms_.earliest([this](request_id id, time_point due) {
+      auto i = streams_.find(id);
+      return i != streams_.end() && i->second.alarm == due;
+    });
+  }
+
+  void wake_streams(time_point at) {
+    for (auto due = next_alarm(); due && *due <= at; due = next_alarm()) {
+      auto& x = streams_.at(alarms_.take());
+      x.alarm.reset();
+      x.is.session->wake();
+    }
+  }
 
   // -- taking back ----------------------------------------------------------------
 
   void withdraw(live_map::iterator i, const std::string& why, time_point at) {
-    dispatcher_.withdraw(i->first, at);
     auto& live = i->second;
-    if (live.transfer != 0) {
+    if (dispatcher_.withdraw(i->first, at).value_or(0) != 0) {
       abort(live);
       add_attempt(live, at, 0, errc::cancelled);
     }
@@ -421,10 +549,17 @@ private:
   }
 
   void cancel(request_id id) {
+    if (live_.count(id) > 0)
+      withdraw(id, "cancelled by the caller");
+    else if (auto i = streams_.find(id); i != streams_.end()) // only subscribers are behind
+      i->second.is.session->cut(make_failure(errc::cancelled, "cancelled by the caller"));
+  }
+
+  void withdraw(request_id id, const std::string& why) {
     auto at = now();
     take_written();
     if (auto i = live_.find(id); i != live_.end())
-      withdraw(i, "cancelled by the caller", at);
+      withdraw(i, why, at);
     serve(at);
   }
 
@@ -436,6 +571,8 @@ private:
     for (auto& [id, x] : live_)
       if (x.caller == who)
         ids.push_back(id);
+    if (std::erase_if(streams_, [&](auto& x) { return x.second.who == who; }) > 0)
+      end_drain();
     for (auto id : ids)
       withdraw(live_.find(id), "its caller has ended", at);
     serve(at);
@@ -445,8 +582,11 @@ private:
     std::vector<request_id> ids;
     for (auto& [id, x] : live_)
       ids.push_back(id);
+    const std::string why = "the provider is shutting down and its grace period is over";
     for (auto id : ids)
-      withdraw(live_.find(id), "the provider is shutting down and its grace period is over", at);
+      withdraw(live_.find(id), why, at);
+    for (auto& [id, x] : streams_)
+      x.is.session->cut(make_failure(errc::cancelled, why));
   }
 
   // -- time ---------------------------------------------------------------------
@@ -457,6 +597,8 @@ private:
     auto next = dispatcher_.wake_at(at);
     if (!drains_.empty() && (!next || drain_end_ < *next))
       next = drain_end_;
+    if (auto alarm = next_alarm(); alarm && (!next || *alarm < *next))
+      next = alarm;
     if (!next || (!wake_ups_.empty() && *wake_ups_.begin() <= *next))
       return;
     wake_ups_.insert(*next);
@@ -583,7 +725,7 @@ private:
     drain_end_ = draining_ ? std::min(drain_end_, until) : until;
     draining_ = true;
     dispatcher_.drain();
-    if (live_.empty())
+    if (live_.empty() && streams_.empty())
       return caf::unit;
     auto reply = self_->make_response_promise<void>();
     drains_.push_back(reply);
@@ -592,6 +734,8 @@ private:
   }
 
   void end_drain() {
+    if (!live_.empty() || !streams_.empty())
+      return;
     for (auto& x : drains_)
       x.deliver();
     drains_.clear();
@@ -606,6 +750,8 @@ private:
   callers<std::remove_pointer_t<provider_actor::pointer>> callers_;
   std::mt19937_64 random_;
   live_map live_;
+  std::unordered_map<request_id, live_stream> streams_;
+  retry::due_queue alarms_; ///< Of streams.
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
   std::vector<written_attempt> written_;
   std::set<time_point> wake_ups_; ///< Those that are set and have not come.

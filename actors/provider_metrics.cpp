@@ -135,8 +135,10 @@ public:
     predicted_wait_(registry_, telemetry::predicted_wait, provider_);
   }
 
-  void answered(const std::string& model, const completion& x) {
+  void answered(const std::string& model, const completion& x, std::optional<std::chrono::nanoseconds> first_token) {
     auto& to = model_of(model);
+    if (first_token)
+      first_token_of(to).observe(seconds(*first_token));
     duration_of(to, errc::none).observe(seconds(x.timings.total));
     to.queue->observe(seconds(x.timings.queued));
     if (!x.usage)
@@ -188,6 +190,7 @@ private:
     std::string name;
     std::array<dbl_histogram*, enum_names<errc>.size() + 1> durations{}; ///< By outcome, made when first needed.
     dbl_histogram* queue = nullptr;
+    dbl_histogram* first_token = nullptr; ///< Made with the first stream.
     int_histogram* input = nullptr;
     int_histogram* output = nullptr;
   };
@@ -274,6 +277,12 @@ private:
     return *to;
   }
 
+  dbl_histogram& first_token_of(model& of) {
+    if (of.first_token == nullptr)
+      of.first_token = histogram_of(registry_, telemetry::first_token, labels_of(of), telemetry::duration_bounds);
+    return *of.first_token;
+  }
+
   lane& lane_of(const std::string& name) {
     if (auto i = lanes_.find(name); i != lanes_.end())
       return i->second;
@@ -340,9 +349,10 @@ provider_metrics::~provider_metrics() {
     attempt([&] { to_->clear(); });
 }
 
-void provider_metrics::answered(const std::string& model, const completion& x) noexcept {
+void provider_metrics::answered(const std::string& model, const completion& x,
+                                std::optional<std::chrono::nanoseconds> first_token) noexcept {
   if (to_)
-    attempt([&] { to_->answered(model, x); });
+    attempt([&] { to_->answered(model, x, first_token); });
 }
 
 void provider_metrics::failed(const std::string& model, errc why, std::chrono::nanoseconds duration) noexcept {

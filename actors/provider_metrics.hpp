@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace modelforge {
@@ -23,8 +24,9 @@ public:
   provider_metrics(const provider_metrics&) = delete;
   provider_metrics& operator=(const provider_metrics&) = delete;
 
-  /// A request has got its completion. `model` is what it asked for.
-  void answered(const std::string& model, const completion& x) noexcept;
+  /// A request has got its completion. `model` is what it asked for; `first_token` is set for streams.
+  void answered(const std::string& model, const completion& x,
+                std::optional<std::chrono::nanoseconds> first_token) noexcept;
 
   /// A request that had been taken in ends in an error, `duration` after its acceptance.
   void failed(const std::string& model, errc why, std::chrono::nanoseconds duration) noexcept;

@@ -10,11 +10,7 @@ namespace modelforge {
 namespace {
 
 failure wrong(std::string message, std::string suggestion = {}) {
-  failure x;
-  x.code = errc::configuration;
-  x.message = std::move(message);
-  x.suggestion = std::move(suggestion);
-  return x;
+  return make_failure(errc::configuration, std::move(message), std::move(suggestion));
 }
 
 std::optional<failure> add_headers(const provider_settings& x, std::vector<http::header>& headers) {

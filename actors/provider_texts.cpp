@@ -1,19 +1,8 @@
 #include "actors/provider_texts.hpp"
 
-#include <array>
-#include <cstdio>
-
 namespace modelforge {
 
 namespace {
-
-failure make(errc code, std::string message, std::string suggestion = {}) {
-  failure x;
-  x.code = code;
-  x.message = std::move(message);
-  x.suggestion = std::move(suggestion);
-  return x;
-}
 
 /// What a person can do about a transfer that failed.
 std::string suggestion_for(const http::transfer_error& x) {
@@ -34,12 +23,6 @@ std::string suggestion_for(const http::transfer_error& x) {
   }
 }
 
-std::string number(double x, const char* unit) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), x < 10 && x != static_cast<int>(x) ? "%.1f %s" : "%.0f %s", x, unit);
-  return text.data();
-}
-
 std::string name_of(limits::dimension x) {
   return std::string{limits::dimension_names[static_cast<std::size_t>(x)]};
 }
@@ -48,8 +31,8 @@ failure deadline_passed(limits::duration waited, bool in_flight, const failure* 
   auto where = in_flight         ? ", waiting for the provider"
                : last != nullptr ? ", between attempts"
                                  : ", waiting for its turn";
-  auto x =
-    make(errc::deadline_exceeded, "no answer within the request's deadline (" + duration_text(waited) + where + ")");
+  auto x = make_failure(errc::deadline_exceeded,
+                        "no answer within the request's deadline (" + duration_text(waited) + where + ")");
   if (last != nullptr)
     x.message += "; the attempt before: " + last->message;
   return x;
@@ -62,44 +45,35 @@ failure out_of_budget(const failure* last) {
 }
 
 failure open_circuit(const dispatcher::refusal& x) {
-  auto y = make(errc::circuit_open,
-                "the provider failed too often lately"
-                  + (x.wait ? ", the next request goes to it in " + duration_text(*x.wait)
-                            : std::string{", and one request is trying it now"}),
-                "wait, or use another provider; circuit_breaker.when_open = \"wait\" lets requests wait");
+  auto y = make_failure(errc::circuit_open,
+                        "the provider failed too often lately"
+                          + (x.wait ? ", the next request goes to it in " + duration_text(*x.wait)
+                                    : std::string{", and one request is trying it now"}),
+                        "wait, or use another provider; circuit_breaker.when_open = \"wait\" lets requests wait");
   y.retry_after = x.wait;
   return y;
 }
 
 failure over_limit(const dispatcher::refusal& x) {
-  return make(errc::too_large,
-              "the request needs about " + std::to_string(x.wanted) + " " + name_of(*x.over) + ", and the limit allows "
-                + std::to_string(x.limit) + " in a whole window",
-              "send less, lower max_tokens, or raise the limit in rate_limit if the provider grants more");
+  return make_failure(errc::too_large,
+                      "the request needs about " + std::to_string(x.wanted) + " " + name_of(*x.over)
+                        + ", and the limit allows " + std::to_string(x.limit) + " in a whole window",
+                      "send less, lower max_tokens, or raise the limit in rate_limit if the provider grants more");
 }
 
 failure long_wait(const dispatcher::refusal& x) {
-  auto y =
-    make(errc::deadline_exceeded,
-         "it would wait " + duration_text(*x.wait) + " for the provider's limits, longer than its deadline allows",
-         "send fewer requests, or give them more time");
+  auto y = make_failure(errc::deadline_exceeded,
+                        "it would wait " + duration_text(*x.wait)
+                          + " for the provider's limits, longer than its deadline allows",
+                        "send fewer requests, or give them more time");
   y.retry_after = x.wait;
   return y;
 }
 
 } // namespace
 
-std::string duration_text(std::chrono::nanoseconds x) {
-  auto seconds = std::chrono::duration<double>{x}.count();
-  if (seconds < 0.9995)
-    return number(seconds * 1000, "ms");
-  if (seconds < 120)
-    return number(seconds, "s");
-  return seconds < 7200 ? number(seconds / 60, "min") : number(seconds / 3600, "h");
-}
-
 failure describe(const http::transfer_error& x) {
-  return make(x.code, x.message, suggestion_for(x));
+  return make_failure(x.code, x.message, suggestion_for(x));
 }
 
 failure describe(const dispatcher::refusal& x, const dispatcher_settings& settings, limits::duration waited,
@@ -107,16 +81,16 @@ failure describe(const dispatcher::refusal& x, const dispatcher_settings& settin
   using reason = dispatcher::reason;
   switch (x.why) {
     case reason::duplicate:
-      return make(errc::duplicate_request, "a request with this id is being answered already");
+      return make_failure(errc::duplicate_request, "a request with this id is being answered already");
     case reason::too_large:
-      return make(errc::too_large, "the request's bytes are more than runtime.max_queued_bytes allows");
+      return make_failure(errc::too_large, "the request's bytes are more than runtime.max_queued_bytes allows");
     case reason::over_limit:
       return over_limit(x);
     case reason::queue_full:
-      return make(errc::queue_full,
-                  std::to_string(settings.max_queued) + " requests are waiting already (runtime.max_queued)");
+      return make_failure(errc::queue_full,
+                          std::to_string(settings.max_queued) + " requests are waiting already (runtime.max_queued)");
     case reason::queue_bytes_full:
-      return make(errc::queue_full, "the waiting requests fill their memory (runtime.max_queued_bytes)");
+      return make_failure(errc::queue_full, "the waiting requests fill their memory (runtime.max_queued_bytes)");
     case reason::predicted_wait:
       return long_wait(x);
     case reason::circuit_open:
@@ -128,7 +102,7 @@ failure describe(const dispatcher::refusal& x, const dispatcher_settings& settin
     case reason::draining:
       break;
   }
-  return make(errc::draining, "the provider is shutting down and takes nothing new");
+  return make_failure(errc::draining, "the provider is shutting down and takes nothing new");
 }
 
 void explain_end(failure& x, const dispatcher::settlement& end) {

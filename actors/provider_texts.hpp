@@ -10,9 +10,6 @@
 /// What a provider actor tells people.
 namespace modelforge {
 
-/// "350 ms", "12.5 s", "3 min", "2 h".
-std::string duration_text(std::chrono::nanoseconds x);
-
 /// The failure for a transfer that brought no whole answer.
 failure describe(const http::transfer_error& x);
 

@@ -6,6 +6,7 @@
 ///
 /// Usage: batch_throughput [PROMPTS=10000] [IN_FLIGHT=64] [ROUNDS=5]. Prints a line a round and the median ratio.
 
+#include "bench/measure.hpp"
 #include "bench/nginx.hpp"
 
 #include <modelforge/actors/batch_coordinator.hpp>
@@ -20,18 +21,16 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
-#include <sys/resource.h>
 #include <vector>
 
 namespace {
 
 using namespace modelforge;
+using namespace modelforge::bench;
 
 constexpr auto body =
   R"({"id":"chatcmpl-1","object":"chat.completion","created":1790000000,"model":"demo-mini",)"
@@ -45,32 +44,6 @@ constexpr auto body =
   R"("completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,)"
   R"("accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default",)"
   R"("system_fingerprint":"fp_demo"})";
-
-/// What a run took.
-struct cost {
-  double seconds = 0;
-  double cpu = 0; ///< Of this process, all threads.
-};
-
-double cpu_seconds() {
-  rusage x{};
-  getrusage(RUSAGE_SELF, &x);
-  auto seconds = [](timeval t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
-  return seconds(x.ru_utime) + seconds(x.ru_stime);
-}
-
-template <class F>
-cost measure(F run) {
-  auto cpu = cpu_seconds();
-  auto begin = std::chrono::steady_clock::now();
-  run();
-  return {std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), cpu_seconds() - cpu};
-}
-
-[[noreturn]] void die(const std::string& why) {
-  std::fprintf(stderr, "batch_throughput: %s\n", why.c_str());
-  std::exit(1);
-}
 
 // -- the reference ----------------------------------------------------------------
 
@@ -158,10 +131,6 @@ void through_actors(caf::actor_system& system, const provider_actor& provider, c
       [](const caf::error& x) { die(to_string(failure_of(x))); });
 }
 
-std::size_t argument(int argc, char** argv, int i, std::size_t otherwise) {
-  return argc > i ? std::strtoul(argv[i], nullptr, 10) : otherwise;
-}
-
 } // namespace
 
 int main(int argc, char** argv) {
@@ -169,7 +138,7 @@ int main(int argc, char** argv) {
   auto in_flight = argument(argc, argv, 2, 64);
   auto rounds = argument(argc, argv, 3, 5);
   curl_global_init(CURL_GLOBAL_DEFAULT);
-  bench::nginx server{body};
+  nginx server{body};
 
   auto folder = std::filesystem::temp_directory_path() / ("modelforge-bench-" + std::to_string(getpid()));
   std::filesystem::create_directory(folder);
@@ -220,11 +189,9 @@ int main(int argc, char** argv) {
     std::printf("round %zu: reference %6.0f/s %5.1f us CPU each; modelforge %6.0f/s %5.1f us CPU each; ratio %.2f\n", i,
                 n / a.seconds, a.cpu / n * 1e6, n / b.seconds, b.cpu / n * 1e6, a.seconds / b.seconds);
   }
-  std::sort(ratios.begin(), ratios.end());
-  std::sort(cpu_ratios.begin(), cpu_ratios.end());
   std::printf("throughput beside the hand-written loop (1.0 is par): median %.2f, from %.2f to %.2f; CPU per request: "
               "median %.2f x\n",
-              ratios[(ratios.size() - 1) / 2], ratios.front(), ratios.back(), cpu_ratios[cpu_ratios.size() / 2]);
+              quantile(ratios, 0.5), quantile(ratios, 0), quantile(ratios, 1), quantile(cpu_ratios, 0.5));
   caf::anon_send_exit(provider, caf::exit_reason::user_shutdown);
   std::filesystem::remove_all(folder);
 }

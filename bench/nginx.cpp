@@ -48,13 +48,13 @@ bool accepts(uint16_t port) {
 
 } // namespace
 
-nginx::nginx(const std::string& body) {
+nginx::nginx(const std::string& body, std::string type) : type_(std::move(type)) {
   auto pattern = (std::filesystem::temp_directory_path() / "modelforge-nginx-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr)
     throw std::runtime_error("no temporary folder");
   folder_ = pattern;
   std::filesystem::permissions(folder_, std::filesystem::perms{0755});
-  std::ofstream{folder_ / "body.json"} << body;
+  std::ofstream{folder_ / "body"} << body;
   for (int i = 0; i < 5 && url_.empty(); ++i)
     start(free_port());
   if (url_.empty())
@@ -62,18 +62,17 @@ nginx::nginx(const std::string& body) {
 }
 
 void nginx::start(uint16_t port) {
-  std::ofstream{folder_ / "nginx.conf"}
-    << "daemon off;\nmaster_process off;\nworker_processes 1;\npid nginx.pid;\n"
-       "error_log stderr crit;\nevents { worker_connections 4096; }\nhttp {\n"
-       "  access_log off;\n  keepalive_requests 100000000;\n"
-       "  client_body_temp_path body;\n  proxy_temp_path proxy;\n"
-       "  fastcgi_temp_path fastcgi;\n  uwsgi_temp_path uwsgi;\n"
-       "  scgi_temp_path scgi;\n  server {\n    listen 127.0.0.1:"
-    << port
-    << ";\n    root .;\n    default_type application/json;\n"
-       "    open_file_cache max=10;\n"
-       "    location / { error_page 405 =200 /body.json; try_files /body.json =404; }\n"
-       "  }\n}\n";
+  std::ofstream{folder_ / "nginx.conf"} << "daemon off;\nmaster_process off;\nworker_processes 1;\npid nginx.pid;\n"
+                                           "error_log stderr crit;\nevents { worker_connections 4096; }\nhttp {\n"
+                                           "  access_log off;\n  keepalive_requests 100000000;\n"
+                                           "  client_body_temp_path bodies;\n  proxy_temp_path proxy;\n"
+                                           "  fastcgi_temp_path fastcgi;\n  uwsgi_temp_path uwsgi;\n"
+                                           "  scgi_temp_path scgi;\n  server {\n    listen 127.0.0.1:"
+                                        << port << ";\n    root .;\n    default_type " << type_
+                                        << ";\n    types {}\n"
+                                           "    open_file_cache max=10;\n"
+                                           "    location / { error_page 405 =200 /body; try_files /body =404; }\n"
+                                           "  }\n}\n";
   process_ = fork();
   if (process_ == 0) {
     auto prefix = folder_.string() + "/";

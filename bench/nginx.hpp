@@ -11,7 +11,7 @@ namespace modelforge::bench {
 /// tens of thousands of answers a second. Throws std::runtime_error when nginx is not installed or does not start.
 class nginx {
 public:
-  explicit nginx(const std::string& body);
+  explicit nginx(const std::string& body, std::string type = "application/json");
   ~nginx();
   nginx(const nginx&) = delete;
   nginx& operator=(const nginx&) = delete;
@@ -22,6 +22,7 @@ public:
 private:
   void start(uint16_t port);
 
+  std::string type_;
   std::filesystem::path folder_;
   std::string url_;
   pid_t process_ = -1;

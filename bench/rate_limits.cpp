@@ -1,10 +1,12 @@
 /// Limits, retries, breaker and fairness against a strict server: the simulated provider, which refuses with 429 what
-/// is beyond its limits in any interval of its own clock.
+/// is beyond its limits in any interval of its own clock; and what the dispatcher costs.
 ///
 /// Usage: rate_limits SCENARIO ... [--seconds N]; without a scenario all but `kill`, which needs a program:
 /// rate_limits kill BUILD/bin/modelforge. Prints what was promised and what was seen, and exits with 1 where a promise
 /// was not kept.
 
+#include "dispatch/dispatcher.hpp"
+#include "tests/simulator/client.hpp"
 #include "tools/simulator/simulator.hpp"
 
 #include <modelforge/actors/provider.hpp>
@@ -23,6 +25,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -49,13 +53,18 @@ void promise(const char* what, bool kept) {
   std::fflush(stdout);
 }
 
+struct failed_request {
+  request_id id;
+  failure why;
+};
+
 /// Answers, as they come in.
 struct tally {
   std::mutex mutex;
   uint64_t answered = 0;
   std::map<errc, uint64_t> failed;
   std::map<std::string, std::vector<double>> waits; ///< Seconds from asking to dispatch, by tenant.
-  std::vector<failure> failures;
+  std::vector<failed_request> failures;
   steady::time_point last_answer{};
 
   void add(const std::string& tenant, const completion& x) {
@@ -65,10 +74,10 @@ struct tally {
     last_answer = steady::now();
   }
 
-  void add(failure x) {
+  void add(request_id id, failure x) {
     std::lock_guard guard{mutex};
     ++failed[x.code];
-    failures.push_back(std::move(x));
+    failures.push_back({id, std::move(x)});
   }
 
   uint64_t ended() {
@@ -99,6 +108,7 @@ private:
                                 const std::function<void()>& on_end) {
     return {[=](chat_request& x) {
       auto tenant = x.tenant;
+      auto id = x.id;
       self->request(provider, caf::infinite, std::move(x))
         .then(
           [=](const completion& y) {
@@ -106,7 +116,7 @@ private:
             on_end();
           },
           [=](const caf::error& y) {
-            to->add(failure_of(y));
+            to->add(id, failure_of(y));
             on_end();
           });
     }};
@@ -115,7 +125,8 @@ private:
   caf::actor actor_;
 };
 
-/// Keeps so many requests at the provider, until it ends or `most` have been sent.
+/// Keeps so many requests at the provider, until it ends or `most` have been sent. Ids are the same in every run, and
+/// so are the faults that the simulator draws by them.
 class feeder {
 public:
   feeder(caf::actor_system& system, const provider_actor& provider, tally& to,
@@ -130,8 +141,11 @@ public:
 private:
   void next() {
     auto n = sent_++;
-    if (!stopped_ && n < most_)
-      asker_.ask(make_(n));
+    if (stopped_ || n >= most_)
+      return;
+    auto x = make_(n);
+    x.id = {1, n + 1};
+    asker_.ask(std::move(x));
   }
 
   std::function<chat_request(uint64_t)> make_;
@@ -273,8 +287,37 @@ void saturation() {
 
 // -- faults -----------------------------------------------------------------------
 
+/// How a request ends whose last attempt had the fault.
+struct told_as {
+  errc code;
+  uint16_t status; ///< 0: no answer began.
+};
+
+const std::map<std::string, told_as> true_errors = {
+  {"500", {errc::server_error, 500}},
+  {"503", {errc::overloaded, 503}},
+  {"529", {errc::overloaded, 529}},
+  {"429", {errc::rate_limited, 429}},
+  {"reset", {errc::connection_lost, 0}},
+  {"reset_mid", {errc::connection_lost, 200}},
+  {"truncated", {errc::connection_lost, 200}},
+};
+
+/// Whether the error is the fault that the simulator injected last for that request id, after as many attempts.
+bool is_true(const failed_request& x, uint16_t port) {
+  auto seen = test::fetch(port, "GET", "/__simulator/faults/" + to_string(x.id)).parsed();
+  auto fault = seen.value("fault", std::string{"none"});
+  auto expected = true_errors.find(fault);
+  auto equal = expected != true_errors.end() && x.why.code == expected->second.code
+               && x.why.http_status == expected->second.status && x.why.attempts.size() == seen.value("attempts", 0u);
+  if (!equal)
+    std::printf("  the simulator tells %s, the error status %u: %s\n", seen.dump().c_str(), x.why.http_status,
+                to_string(x.why).c_str());
+  return equal;
+}
+
 void faults() {
-  std::puts("faults: 30 % of the answers fail, 3 attempts, 5,000 requests");
+  std::puts("faults: 30 % of the answers fail, 3 attempts, 5,000 requests; the retry budget makes it 17 minutes");
   simulator::options server;
   for (auto& fault : {"500=0.08", "503=0.06", "529=0.04", "429=0.04", "reset=0.04", "reset_mid=0.02", "truncated=0.02"})
     simulator::add_fault(server, fault);
@@ -290,17 +333,29 @@ void faults() {
   auto begin = steady::now();
   {
     feeder feed{on.system(), on.provider(), seen, [](uint64_t n) { return question(n); }, 200, 5000};
-    while (seen.ended() < 5000 && steady::now() < begin + 240s)
+    auto told = begin;
+    while (seen.ended() < 5000 && steady::now() < begin + 25min) {
       std::this_thread::sleep_for(20ms);
+      if (steady::now() < told + 1min)
+        continue;
+      told += 1min;
+      std::printf("  %lu of 5,000 have ended\n", seen.ended());
+      std::fflush(stdout);
+    }
   }
   auto x = on.server().snapshot();
   auto part = static_cast<double>(seen.answered) / 5000;
-  std::printf("  %lu answered, %lu failed, %lu attempts, at most %lu for one request, in %.1f s\n", seen.answered,
-              5000 - seen.answered, x.attempts, x.attempts_per_request,
+  std::printf("  %lu answered, %zu failed, %lu attempts, at most %lu for one request, in %.1f s\n", seen.answered,
+              seen.failures.size(), x.attempts, x.attempts_per_request,
               std::chrono::duration<double>(steady::now() - begin).count());
   promise("at least 97 % answered", part >= 0.97);
   promise("every request ended", seen.ended() == 5000);
   promise("at most 3 attempts for each", x.attempts_per_request <= 3);
+  auto equal =
+    std::count_if(seen.failures.begin(), seen.failures.end(), [&](auto& y) { return is_true(y, on.server().port()); });
+  std::printf("  true error: %zu failed requests compared, %ld equal to the fault injected last\n",
+              seen.failures.size(), static_cast<long>(equal));
+  promise("each error is the fault that was injected last", static_cast<std::size_t>(equal) == seen.failures.size());
 }
 
 void storm() {
@@ -383,8 +438,8 @@ void retry_after() {
     std::this_thread::sleep_for(1ms);
   auto took = std::chrono::duration<double>(steady::now() - begin).count();
   promise("ended within a second, with the wait in text and field",
-          took < 1 && !seen.failures.empty() && seen.failures[0].retry_after == 3600s
-            && seen.failures[0].message.find("60 min") != std::string::npos);
+          took < 1 && !seen.failures.empty() && seen.failures[0].why.retry_after == 3600s
+            && seen.failures[0].why.message.find("60 min") != std::string::npos);
 }
 
 void breaker() {
@@ -494,6 +549,57 @@ void adaptive() {
   promise("at least 90 % of the best fixed limit's throughput", mine >= 0.9 * best);
 }
 
+// -- cost -------------------------------------------------------------------------
+
+/// CPU of a request from `accept` to `end` while so many are queued, in microseconds.
+double dispatcher_cost(uint64_t queued) {
+  dispatcher_settings settings;
+  settings.max_queued = 2'000'000;
+  auto& group = settings.groups[0];
+  group.max_concurrent = 64;
+  group.limits.per_minute = {1'000'000'000, 1'000'000'000'000, {}, {}}; // counted, and never reached
+  group.limits.burst = 1000;
+  dispatcher x{settings, 1};
+  auto now = steady::now();
+  uint64_t asked = 0;
+  std::deque<dispatcher::attempt_id> under_way;
+  auto ask = [&] {
+    dispatcher::offer o{.id = {1, ++asked}, .tenant = std::to_string(asked % 10), .bytes = 100};
+    o.cost.arriving = {1, 500, 0, 0};
+    x.accept(std::move(o), now);
+    while (auto step = x.next(now))
+      if (auto* send = std::get_if<dispatcher::dispatch>(&*step)) {
+        under_way.push_back(send->attempt);
+        x.written(send->attempt, now);
+      }
+    x.wake_at(now);
+  };
+  while (asked < queued + group.max_concurrent)
+    ask();
+  constexpr int rounds = 200'000;
+  auto begin = std::clock();
+  for (int i = 0; i < rounds; ++i) {
+    now += 100us;
+    dispatcher::attempt_end how;
+    how.real.emplace().arriving = {1, 400, 0, 0};
+    x.end(under_way.front(), how, now);
+    under_way.pop_front();
+    ask();
+  }
+  return static_cast<double>(std::clock() - begin) * 1e6 / CLOCKS_PER_SEC / rounds;
+}
+
+void queue() {
+  std::puts("queue: what a request costs the dispatcher; 64 in flight, two limits, 10 tenants");
+  double most = 0;
+  for (uint64_t queued : {100, 1000, 10'000, 100'000, 1'000'000}) {
+    auto cost = dispatcher_cost(queued);
+    std::printf("  %7lu queued: %.2f us\n", queued, cost);
+    most = std::max(most, cost);
+  }
+  promise("under 5 us of CPU each", most < 5);
+}
+
 // -- kill -9 ------------------------------------------------------------------------
 
 void kill_and_restart(const std::string& program) {
@@ -547,7 +653,7 @@ struct scenario {
 
 constexpr scenario scenarios[] = {{"saturation", saturation}, {"faults", faults},           {"storm", storm},
                                   {"halved", halved},         {"retry_after", retry_after}, {"breaker", breaker},
-                                  {"fairness", fairness},     {"adaptive", adaptive}};
+                                  {"fairness", fairness},     {"adaptive", adaptive},       {"queue", queue}};
 
 } // namespace
 

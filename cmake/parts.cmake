@@ -79,6 +79,7 @@ modelforge_public_headers(
   actors/metrics.hpp
   actors/provider.hpp
   actors/system.hpp
+  actors/text_stream.hpp
   config/load.hpp
   config/secret.hpp
   config/settings.hpp
@@ -94,5 +95,6 @@ modelforge_public_headers(
   messages/node_hello.hpp
   messages/request_id.hpp
   messages/status.hpp
+  messages/stream.hpp
   messages/type_ids.hpp
 )

@@ -16,6 +16,7 @@ slot to_slot(timeout_settings& x);
 slot to_slot(retry_settings& x);
 slot to_slot(rate_limit_settings& x);
 slot to_slot(circuit_breaker_settings& x);
+slot to_slot(stream_settings& x);
 slot to_slot(optimization_settings& x);
 slot to_slot(runtime_settings& x);
 slot to_slot(node_settings& x);
@@ -122,6 +123,19 @@ constexpr auto circuit_breaker_keys = std::to_array<key_rule>({
    "What requests do while it is open: `automatic` waits in batches and fails at once elsewhere."},
 });
 
+constexpr auto stream_keys = std::to_array<key_rule>({
+  {"on_disconnect", at<&stream_settings::on_disconnect>,
+   "When nobody listens any more: `cancel` the answer, `drain` it for the exact usage, or `drain_for` a while."},
+  {"drain_time", at<&stream_settings::drain_time>, "How long `drain_for` goes on.", 0.001, day},
+  {"reader_idle", at<&stream_settings::reader_idle>,
+   "Ends a subscriber that takes nothing for so long, although there is something; 0: never.", 0, week},
+  {"log_limit", at<&stream_settings::log_limit>,
+   "How much of a stream's past is kept for late subscribers and whole texts.", 0, gib},
+  {"min_bytes_per_second", at<&stream_settings::min_bytes_per_second>,
+   "A stream that brings less, over ten seconds, has failed; 0: none.", 0, gib},
+  {"http2", at<&stream_settings::http2>, "Whether streams may share a connection over HTTP/2."},
+});
+
 constexpr auto optimization_keys = std::to_array<key_rule>({
   {"enable_batch_api", at<&optimization_settings::enable_batch_api>,
    "Whether batches go through the provider's own batch API: cheaper, but it may take a day."},
@@ -166,6 +180,7 @@ constexpr auto provider_keys = std::to_array<key_rule>({
   {"rate_limit", at<&provider_settings::rate_limit>, "The provider's published limits, for each key."},
   {"circuit_breaker", at<&provider_settings::circuit_breaker>,
    "Stops sending to a provider that keeps failing, and tries it now and then."},
+  {"stream", at<&provider_settings::stream>, "Streamed answers."},
   {"optimizations", at<&provider_settings::optimizations>, "What may be changed in a request to make it cheaper."},
   {"headers", at<&provider_settings::headers>, "Sent with every request: text, or a variable of the environment."},
   {"keys", at<&provider_settings::keys>, "Several keys share the work, each with limits of its own."},
@@ -228,6 +243,7 @@ constexpr table_rule timeouts_table{"providers.NAME.timeouts", timeout_keys};
 constexpr table_rule retry_table{"providers.NAME.retry", retry_keys};
 constexpr table_rule rate_limit_table{"providers.NAME.rate_limit", rate_limit_keys};
 constexpr table_rule circuit_breaker_table{"providers.NAME.circuit_breaker", circuit_breaker_keys};
+constexpr table_rule stream_table{"providers.NAME.stream", stream_keys};
 constexpr table_rule optimizations_table{"providers.NAME.optimizations", optimization_keys};
 constexpr table_rule key_entry_table{"[providers.NAME.keys]", key_entry_keys};
 constexpr table_rule model_table{"providers.NAME.models.\"PATTERN\"", model_keys};
@@ -241,8 +257,8 @@ constexpr table_rule root_table{"", root_keys};
 
 constexpr auto all_tables = std::to_array<const table_rule*>(
   {&root_table, &runtime_table, &log_table, &metrics_table, &provider_table, &timeouts_table, &retry_table,
-   &rate_limit_table, &circuit_breaker_table, &optimizations_table, &key_entry_table, &model_table, &node_table,
-   &node_tls_table});
+   &rate_limit_table, &circuit_breaker_table, &stream_table, &optimizations_table, &key_entry_table, &model_table,
+   &node_table, &node_tls_table});
 
 slot to_slot(timeout_settings& x) {
   return table_slot{&timeouts_table, &x};
@@ -255,6 +271,9 @@ slot to_slot(rate_limit_settings& x) {
 }
 slot to_slot(circuit_breaker_settings& x) {
   return table_slot{&circuit_breaker_table, &x};
+}
+slot to_slot(stream_settings& x) {
+  return table_slot{&stream_table, &x};
 }
 slot to_slot(optimization_settings& x) {
   return table_slot{&optimizations_table, &x};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <modelforge/messages/enums.hpp>
+#include <modelforge/messages/stream.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -127,6 +128,19 @@ struct circuit_breaker_settings {
   friend bool operator==(const circuit_breaker_settings&, const circuit_breaker_settings&) = default;
 };
 
+/// Of streamed answers; a request may bring its own.
+struct stream_settings {
+  disconnect_policy on_disconnect = disconnect_policy::cancel;
+  duration drain_time = std::chrono::seconds{10}; ///< With `drain_for`.
+  duration reader_idle =
+    std::chrono::seconds{60};        ///< A subscriber that withholds demand for so long is ended. 0: never.
+  uint64_t log_limit = 1u << 20;     ///< Bytes of the past kept for late subscribers and whole texts.
+  uint64_t min_bytes_per_second = 0; ///< Over ten seconds; a slower stream has failed. 0: none.
+  bool http2 = false;                ///< Libcurl may then hold up to 32 MiB of a stream whose reader is slow.
+
+  friend bool operator==(const stream_settings&, const stream_settings&) = default;
+};
+
 struct optimization_settings {
   bool enable_batch_api = false;
   bool enable_seed = true;
@@ -163,6 +177,7 @@ struct provider_settings {
   rate_limit_settings rate_limit;
   std::vector<model_settings> models;
   circuit_breaker_settings circuit_breaker;
+  stream_settings stream;
   optimization_settings optimizations;
 
   friend bool operator==(const provider_settings&, const provider_settings&) = default;

@@ -43,4 +43,10 @@ bool inspect(Inspector& f, failure& x) {
 /// Renders a failure for people: one line, the suggestion on a second one.
 std::string to_string(const failure& x);
 
+/// A failure that has not got any further yet.
+failure make_failure(errc code, std::string message, std::string suggestion = {});
+
+/// "350 ms", "12.5 s", "3 min", "2 h".
+std::string duration_text(std::chrono::nanoseconds x);
+
 } // namespace modelforge

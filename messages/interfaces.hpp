@@ -10,10 +10,34 @@
 
 namespace modelforge {
 
+/// A STREAM SUBSCRIBER: any actor that takes a stream, here or on another node. Gets the chunks in order, then exactly
+/// one of the other two; gets no more chunks than it has granted.
+using stream_subscriber_actor = caf::typed_actor<
+  // Takes the next pieces.
+  caf::result<void>(stream_chunk),
+  // The stream ended well, and it has had all of it.
+  caf::result<void>(stream_done),
+  // The stream failed, or this subscriber was ended.
+  caf::result<void>(stream_failed)>;
+
+/// The STREAM SESSION: one per stream, spawned by its provider, gone when the last subscriber has its end.
+using stream_session_actor = caf::typed_actor<
+  // The sender, a subscriber, takes so many more chunks.
+  caf::result<void>(grant_atom, uint32_t),
+  // Lets one more subscriber in, from the piece it names on; an error when that is not kept any more.
+  caf::result<void>(subscribe_atom, stream_subscriber_actor, subscription),
+  // Cuts the stream off: every subscriber gets `stream_failed` (`errc::cancelled`).
+  caf::result<void>(cancel_atom),
+  // Tells how it stands.
+  caf::result<stream_status>(status_atom)>;
+
 /// The PROVIDER: one per configured provider; owns its lanes, queue and retries.
 using provider_actor = caf::typed_actor<
   // Answers once: with the completion, or with an error that holds a `failure` (see `failure_of`).
   caf::result<completion>(chat_request),
+  // Answers with the stream's session as soon as the request is taken in; the subscriber is told all that follows. An
+  // error (as for `chat_request`): it is not taken in, and the subscriber hears nothing.
+  caf::result<stream_session_actor>(stream_request, stream_subscriber_actor),
   // Withdraws a request wherever it stands; its asker gets `errc::cancelled`. An unknown id is no error.
   caf::result<void>(cancel_atom, request_id),
   // Tells what it is doing.
@@ -42,5 +66,7 @@ using batch_coordinator_actor = caf::typed_actor<
 CAF_BEGIN_TYPE_ID_BLOCK(modelforge_handles, ::modelforge::first_type_id + 500)
 
 CAF_ADD_TYPE_ID(modelforge_handles, (modelforge::batch_observer_actor))
+CAF_ADD_TYPE_ID(modelforge_handles, (modelforge::stream_subscriber_actor))
+CAF_ADD_TYPE_ID(modelforge_handles, (modelforge::stream_session_actor))
 
 CAF_END_TYPE_ID_BLOCK(modelforge_handles)

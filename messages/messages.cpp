@@ -1,9 +1,21 @@
 #include <modelforge/messages/error.hpp>
 #include <modelforge/messages/request_id.hpp>
 
+#include <array>
 #include <charconv>
+#include <cstdio>
 
 namespace modelforge {
+
+namespace {
+
+std::string number(double x, const char* unit) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), x < 10 && x != static_cast<int>(x) ? "%.1f %s" : "%.0f %s", x, unit);
+  return text.data();
+}
+
+} // namespace
 
 request_id make_request_id(std::mt19937_64& random) {
   request_id x;
@@ -55,6 +67,23 @@ std::string to_string(const failure& x) {
   if (!x.suggestion.empty())
     text += "\n  " + x.suggestion;
   return text;
+}
+
+failure make_failure(errc code, std::string message, std::string suggestion) {
+  failure x;
+  x.code = code;
+  x.message = std::move(message);
+  x.suggestion = std::move(suggestion);
+  return x;
+}
+
+std::string duration_text(std::chrono::nanoseconds x) {
+  auto seconds = std::chrono::duration<double>{x}.count();
+  if (seconds < 0.9995)
+    return number(seconds * 1000, "ms");
+  if (seconds < 120)
+    return number(seconds, "s");
+  return seconds < 7200 ? number(seconds / 60, "min") : number(seconds / 3600, "h");
 }
 
 } // namespace modelforge

@@ -6,6 +6,7 @@
 #include <modelforge/messages/error.hpp>
 #include <modelforge/messages/node_hello.hpp>
 #include <modelforge/messages/status.hpp>
+#include <modelforge/messages/stream.hpp>
 
 #include <caf/error.hpp>
 #include <caf/fwd.hpp>
@@ -45,6 +46,15 @@ CAF_ADD_ATOM(modelforge, modelforge, status_atom)
 CAF_ADD_ATOM(modelforge, modelforge, observe_atom)
 CAF_ADD_TYPE_ID(modelforge, (modelforge::limit_use))
 CAF_ADD_TYPE_ID(modelforge, (modelforge::lane_status))
+CAF_ADD_TYPE_ID(modelforge, (modelforge::stream_piece))
+CAF_ADD_TYPE_ID(modelforge, (modelforge::stream_chunk))
+CAF_ADD_TYPE_ID(modelforge, (modelforge::stream_done))
+CAF_ADD_TYPE_ID(modelforge, (modelforge::stream_failed))
+CAF_ADD_TYPE_ID(modelforge, (modelforge::subscription))
+CAF_ADD_TYPE_ID(modelforge, (modelforge::stream_request))
+CAF_ADD_TYPE_ID(modelforge, (modelforge::stream_status))
+CAF_ADD_ATOM(modelforge, modelforge, grant_atom)
+CAF_ADD_ATOM(modelforge, modelforge, subscribe_atom)
 
 CAF_END_TYPE_ID_BLOCK(modelforge)
 

@@ -29,7 +29,7 @@ struct request {
   std::chrono::nanoseconds idle_timeout{0};       ///< Between bytes of the body; does not run while we pause it.
   std::chrono::nanoseconds total_timeout{0};      ///< From `fetch`/`open` to the end, pauses included.
   uint64_t max_response_bytes = 64u << 20;        ///< Of the decoded body.
-  bool http2 = true;                              ///< Allow HTTP/2 on https; of `fetch` only.
+  bool http2 = true;                              ///< Allow HTTP/2 on https.
   bool compression = true;                        ///< Offer encodings and decode them. Streams say false.
   /// Called on the transport's thread when the request is being handed to the socket with its last byte: at most once,
   /// before the end is told. Not called where the answer comes first, or the request does not go out whole.
@@ -70,10 +70,17 @@ struct response {
   transfer_end end;
 };
 
-/// Takes in a transfer piece by piece. All calls come on the transport's thread, `on_end` exactly once and last.
+/// Names a transfer; never used twice by one transport. 0 names none.
+using transfer_id = uint64_t;
+
+/// Takes in a transfer piece by piece. All calls but `on_open` come on the transport's thread, `on_end` exactly once
+/// and last.
 class receiver {
 public:
   virtual ~receiver() = default;
+
+  /// Tells the transfer's name, within `open` and before anything else.
+  virtual void on_open(transfer_id) {}
 
   /// The final status and headers; at most once, before any data.
   virtual void on_head(response_head head) = 0;
@@ -83,9 +90,6 @@ public:
 
   virtual void on_end(transfer_end end) = 0;
 };
-
-/// Names a transfer; never used twice by one transport. 0 names none.
-using transfer_id = uint64_t;
 
 /// Sends requests. May be called from any thread; never blocks.
 class client {
@@ -103,6 +107,10 @@ public:
 
   /// Aborts a transfer: its connection is closed, or its HTTP/2 stream reset, at once; it ends as `cancelled`.
   virtual void cancel(transfer_id id) = 0;
+
+  /// Aborts a transfer unless it ends within this time: what it still has to say is of no use, but a connection that
+  /// ends well is used again.
+  virtual void cancel_after(transfer_id id, std::chrono::nanoseconds time) = 0;
 };
 
 } // namespace modelforge::http

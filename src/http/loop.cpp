@@ -109,6 +109,7 @@ transport::loop::~loop() {
 transfer_id transport::loop::submit(request x, std::shared_ptr<receiver> to, uint64_t credit) {
   auto id = last_id_.fetch_add(1, std::memory_order_relaxed) + 1;
   count_.started.fetch_add(1, std::memory_order_relaxed);
+  to->on_open(id);
   command next{std::in_place_type<start>, start{id, std::move(x), std::move(to), credit, steady::now()}};
   if (!post(std::move(next))) {
     count_.failed.fetch_add(1, std::memory_order_relaxed);
@@ -287,8 +288,14 @@ void transport::loop::apply(grant& x) {
 }
 
 void transport::loop::apply(cancel& x) {
-  if (auto found = live_.find(x.id); found != live_.end())
-    finish(*found->second, fault(*found->second, errc::cancelled, "cancelled"));
+  auto found = live_.find(x.id);
+  if (found == live_.end())
+    return;
+  auto& t = *found->second;
+  if (x.after.count() <= 0)
+    return finish(t, fault(t, errc::cancelled, "cancelled"));
+  t.asked.total_timeout = steady::now() - t.now.started + x.after;
+  arm(t);
 }
 
 void transport::loop::apply(drain& x) {

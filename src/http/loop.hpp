@@ -87,6 +87,7 @@ public:
 
   struct cancel {
     transfer_id id;
+    std::chrono::nanoseconds after{0};
   };
 
   struct drain {

@@ -39,7 +39,6 @@ transfer_id transport::fetch(request x, std::function<void(response)> done) {
 }
 
 transfer_id transport::open(request x, std::shared_ptr<receiver> to) {
-  x.http2 = false;
   return loop_->submit(std::move(x), std::move(to), loop_->initial_credit());
 }
 
@@ -50,6 +49,10 @@ void transport::grant(transfer_id id, std::size_t bytes) {
 
 void transport::cancel(transfer_id id) {
   loop_->post(loop::cancel{id});
+}
+
+void transport::cancel_after(transfer_id id, std::chrono::nanoseconds time) {
+  loop_->post(loop::cancel{id, time});
 }
 
 void transport::shutdown(std::chrono::nanoseconds grace) {

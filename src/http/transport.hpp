@@ -57,11 +57,12 @@ public:
 
   transfer_id fetch(request x, std::function<void(response)> done) override;
 
-  /// Always over HTTP/1.1, whatever `x.http2` says: libcurl buffers up to 32 MiB for each paused HTTP/2 stream.
+  /// With `x.http2` libcurl buffers up to 32 MiB for each paused HTTP/2 stream.
   transfer_id open(request x, std::shared_ptr<receiver> to) override;
 
   void grant(transfer_id id, std::size_t bytes) override;
   void cancel(transfer_id id) override;
+  void cancel_after(transfer_id id, std::chrono::nanoseconds time) override;
 
   /// Takes nothing new (new transfers end as `draining`), waits up to `grace` for what is running, cancels the rest
   /// and returns when the thread has ended and every socket is closed. Must not be called from a callback. After it,

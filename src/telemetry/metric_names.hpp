@@ -50,6 +50,11 @@ inline constexpr metric queue_duration{"modelforge", "request.queue.duration",
                                        "requests",
                                        "seconds"};
 
+inline constexpr metric first_token{"gen_ai", "client.operation.time_to_first_chunk",
+                                    "From the dispatch of a stream's last attempt to its first piece; of streams that "
+                                    "ended well",
+                                    "seconds"};
+
 /// Upper bounds in seconds and in tokens, as the conventions advise.
 inline constexpr auto duration_bounds =
   std::to_array<double>({0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92});

@@ -2,11 +2,13 @@
 
 #include "http/message.hpp"
 #include "limits/charge.hpp"
+#include "wire/stream.hpp"
 
 #include <modelforge/messages/chat_request.hpp>
 #include <modelforge/messages/completion.hpp>
 #include <modelforge/messages/error.hpp>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,13 +47,17 @@ public:
   virtual http::header authorize(std::string_view key) const = 0;
 
   /// Writes a request whose `model` is set. A failure names the field that cannot be sent (`invalid_request` for text
-  /// that is not UTF-8 or JSON that does not parse, `unsupported` for what the provider has not got).
-  virtual std::variant<encoded_request, failure> encode(const chat_request& x) const = 0;
+  /// that is not UTF-8 or JSON that does not parse, `unsupported` for what the provider has not got). `stream`: the
+  /// answer shall come piece by piece, for `read_stream`.
+  virtual std::variant<encoded_request, failure> encode(const chat_request& x, bool stream = false) const = 0;
 
   /// Reads a whole answer, whatever its status. Fills what the answer tells: text, tool calls, usage, model, ids; for
   /// a failure code, status, the provider's words, retry_after and a suggestion. Attempts, timings and the provider's
   /// configured name are the caller's to fill.
   virtual std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const = 0;
+
+  /// Makes the reader for the body of a streamed answer of status 200. It keeps of the head what it needs.
+  virtual std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const = 0;
 
   /// Reads the hints in an answer, good or bad. `why`: the failure it was decoded to, or null.
   virtual answer_hints hints(const http::response_head& head, const failure* why) const;

@@ -1,6 +1,7 @@
 #include "wire/openai.hpp"
 
 #include "wire/json.hpp"
+#include "wire/openai_parts.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -17,6 +18,7 @@ struct flavour {
   std::string_view max_tokens; ///< Name of the field.
   bool top_k;                  ///< Whether it is known.
   limits::output_rule output;  ///< How max_tokens counts against the token limit.
+  bool is_strict;              ///< Keeps to the format as published: streams end in `[DONE]`, and may be obfuscated.
 };
 
 template <class T>
@@ -46,11 +48,14 @@ std::size_t guess_size(const chat_request& x) {
 /// Writes one request. The first thing that cannot be sent is kept; what is written after it is no use.
 class encoder {
 public:
-  encoder(const flavour& is, const chat_request& x) : is_(is), x_(x), out_(result_.body) {}
+  encoder(const flavour& is, const chat_request& x, bool stream)
+    : is_(is), x_(x), stream_(stream), out_(result_.body) {}
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/chat/completions";
     result_.headers.push_back({"content-type", "application/json"});
+    if (stream_)
+      result_.headers.push_back({"accept", "text/event-stream"});
     result_.body.reserve(guess_size(x_));
     read_extra();
     write_trace();
@@ -60,6 +65,7 @@ public:
     write_sampling();
     write_response_format();
     write_tools();
+    write_stream();
     write_extra();
     out_.close('}');
     if (dropped_reasoning_ > 0)
@@ -444,8 +450,26 @@ private:
     out_.close('}');
   }
 
+  void write_stream() {
+    if (!stream_)
+      return;
+    out_.key("stream"); // nothing that `extra` can replace
+    out_.boolean(true);
+    if (!begin("stream_options"))
+      return;
+    out_.open('{');
+    out_.key("include_usage");
+    out_.boolean(true);
+    if (is_.is_strict) {
+      out_.key("include_obfuscation");
+      out_.boolean(false);
+    }
+    out_.close('}');
+  }
+
   const flavour& is_;
   const chat_request& x_;
+  bool stream_;
   encoded_request result_;
   json_writer out_;
   std::optional<failure> problem_;
@@ -467,10 +491,16 @@ public:
     return {"authorization", "Bearer " + std::string{key}};
   }
 
-  std::variant<encoded_request, failure> encode(const chat_request& x) const override { return encoder{is_, x}.run(); }
+  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override {
+    return encoder{is_, x, stream}.run();
+  }
 
   std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
     return read_openai_answer(head, body);
+  }
+
+  std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override {
+    return read_openai_stream(head, is_.is_strict);
   }
 
   limits::token_accounting accounting() const override { return limits::token_accounting::arrival; }
@@ -484,12 +514,12 @@ private:
 
 const dialect& openai() {
   static const openai_dialect x{
-    {"openai", "https://api.openai.com/v1", "max_completion_tokens", false, limits::output_rule::larger}};
+    {"openai", "https://api.openai.com/v1", "max_completion_tokens", false, limits::output_rule::larger, true}};
   return x;
 }
 
 const dialect& openai_compatible() {
-  static const openai_dialect x{{"openai_compatible", "", "max_tokens", true, limits::output_rule::sum}};
+  static const openai_dialect x{{"openai_compatible", "", "max_tokens", true, limits::output_rule::sum, false}};
   return x;
 }
 

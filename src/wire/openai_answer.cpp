@@ -1,5 +1,7 @@
 #include "wire/json.hpp"
+#include "wire/json_reader.hpp"
 #include "wire/openai.hpp"
+#include "wire/openai_parts.hpp"
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
@@ -32,16 +34,14 @@ std::string text_of(const json& x) {
 }
 
 /// Reads one call; `arguments` comes as text, from some servers as an object.
-tool_call read_call(const json& x) {
+called_tool read_call(const json& x) {
   auto custom = member(x, "custom").is_object(); // a tool that takes free text
   auto& function = member(x, custom ? "custom" : "function");
   auto& arguments = member(function, custom ? "input" : "arguments");
-  tool_call call{text_of(member(x, "id")), text_of(member(function, "name")), text_of(arguments)};
+  called_tool result{{text_of(member(x, "id")), text_of(member(function, "name")), text_of(arguments)}, custom};
   if (arguments.is_object())
-    call.arguments = to_text(arguments);
-  if (call.arguments.empty())
-    call.arguments = "{}";
-  return call;
+    result.call.arguments = to_text(arguments);
+  return result;
 }
 
 /// Reads Mistral's form of content: an array of typed parts.
@@ -62,7 +62,7 @@ void read_parts(const json& parts, completion& result) {
   }
 }
 
-void read_message(const json& message, std::string_view answer_id, completion& result) {
+void read_texts(const json& message, completion& result) {
   if (auto& content = member(message, "content"); content.is_array())
     read_parts(content, result);
   else
@@ -71,28 +71,30 @@ void read_message(const json& message, std::string_view answer_id, completion& r
   for (auto* name : {"reasoning", "reasoning_content"})
     if (result.reasoning.empty())
       result.reasoning = string_in(member(message, name));
+}
+
+std::vector<called_tool> read_calls(const json& message) {
+  std::vector<called_tool> result;
   if (auto& calls = member(message, "tool_calls"); calls.is_array())
     for (auto& x : calls)
       if (x.is_object())
-        result.tool_calls.push_back(read_call(x));
-  if (auto& old = member(message, "function_call"); old.is_object() && result.tool_calls.empty())
-    result.tool_calls.push_back(read_call(json::object({{"function", old}})));
-  for (std::size_t i = 0; i < result.tool_calls.size(); ++i)
-    if (auto& id = result.tool_calls[i].id; id.empty()) // the result must be able to name its call
-      id = "call_" + std::string{answer_id} + "_" + std::to_string(i);
+        result.push_back(read_call(x));
+  if (auto& old = member(message, "function_call"); old.is_object() && result.empty())
+    result.push_back(read_call(json::object({{"function", old}})));
+  return result;
 }
 
 /// Tool calls count by their presence, since servers disagree on the word; but calls that were cut stay cut.
-finish_reason judge_reason(const completion& x) {
-  auto known = std::find_if(reasons.begin(), reasons.end(), [&](auto& r) { return r.name == x.raw_finish_reason; });
+finish_reason judge_reason(std::string_view word, bool calls, bool refused) {
+  auto known = std::find_if(reasons.begin(), reasons.end(), [&](auto& r) { return r.name == word; });
   auto reason = known == reasons.end() ? finish_reason::unknown : known->reason;
   switch (reason) {
     case finish_reason::unknown:
     case finish_reason::stop:
     case finish_reason::tool_calls:
-      if (!x.tool_calls.empty())
+      if (calls)
         return finish_reason::tool_calls;
-      if (!x.refusal.empty())
+      if (refused)
         return finish_reason::refusal;
       return reason == finish_reason::tool_calls ? finish_reason::stop : reason;
     default:
@@ -100,23 +102,23 @@ finish_reason judge_reason(const completion& x) {
   }
 }
 
+/// Says why a text is no JSON object; empty if it is one.
+std::string why_no_object(std::string_view text) {
+  json_reader in{text};
+  auto value = in.value();
+  if (!in.finish())
+    return in.problem();
+  return value.is_object() ? "" : "another kind of JSON";
+}
+
 std::optional<token_usage> read_usage(const json& x) {
-  auto input = count_in(member(x, "prompt_tokens"));
-  auto output = count_in(member(x, "completion_tokens"));
-  if (!input && !output)
-    return {};
   auto& details = member(x, "prompt_tokens_details");
   auto cached = count_in(member(details, "cached_tokens"));
   if (!cached)
     cached = count_in(member(x, "prompt_cache_hit_tokens")); // DeepSeek
-  token_usage result;
-  result.input = input.value_or(0);
-  result.output = output.value_or(0);
-  result.cached_read = std::min(cached.value_or(0), result.input);
-  result.cache_written = std::min(count_in(member(details, "cache_write_tokens")).value_or(0), result.input);
-  result.reasoning =
-    std::min(count_in(member(member(x, "completion_tokens_details"), "reasoning_tokens")).value_or(0), result.output);
-  return result;
+  return usage_of({count_in(member(x, "prompt_tokens")), count_in(member(x, "completion_tokens")), cached,
+                   count_in(member(details, "cache_write_tokens")),
+                   count_in(member(member(x, "completion_tokens_details"), "reasoning_tokens"))});
 }
 
 /// The choice with the lowest index; servers may send them in any order.
@@ -140,20 +142,66 @@ std::variant<completion, failure> read_completion(const http::response_head& hea
     return invalid_answer(head, "a choice that holds no message");
   completion result;
   auto id = string_in(member(root, "id"));
-  read_message(message, id, result);
+  read_texts(message, result);
   result.raw_finish_reason = clean_words(string_in(member(choice, "finish_reason")), 200);
-  result.finish_reason = judge_reason(result);
+  if (auto problem = add_calls(head, read_calls(message), id, !result.refusal.empty(), result))
+    return std::move(*problem);
   result.usage = read_usage(member(root, "usage"));
   result.model = string_in(member(root, "model"));
   result.provider_request_id = request_id_in(head);
   if (result.provider_request_id.empty())
     result.provider_request_id = clean_words(id, 200);
   if (choices.size() > 1)
-    result.warnings.push_back("the answer held " + std::to_string(choices.size()) + " choices; the first one is given");
+    result.warnings.push_back(choices_warning(std::to_string(choices.size())));
   return result;
 }
 
 } // namespace
+
+std::string made_up_id(std::string_view answer_id, std::size_t place) {
+  return "call_" + std::string{answer_id} + "_" + std::to_string(place);
+}
+
+std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
+                                 std::string_view answer_id, bool refused, completion& x) {
+  x.finish_reason = judge_reason(x.raw_finish_reason, !calls.empty(), refused);
+  auto cut = x.finish_reason == finish_reason::length || x.finish_reason == finish_reason::content_filter
+             || x.finish_reason == finish_reason::error;
+  for (auto& [call, takes_text] : calls) {
+    if (call.id.empty())
+      call.id = made_up_id(answer_id, x.tool_calls.size());
+    if (call.arguments.empty())
+      call.arguments = "{}";
+    if (auto why = takes_text ? "" : why_no_object(call.arguments); !why.empty()) {
+      auto what =
+        "a call of the tool " + clean_words(call.name, 100) + " whose arguments are no JSON object (" + why + ")";
+      if (!cut) {
+        auto problem = invalid_answer(head, what);
+        problem.suggestion = "ask again; a strict schema or a lower temperature may help";
+        return problem;
+      }
+      x.warnings.push_back("the answer was cut and holds " + what);
+    }
+    x.tool_calls.push_back(std::move(call));
+  }
+  return {};
+}
+
+std::optional<token_usage> usage_of(const told_usage& x) {
+  if (!x.input && !x.output)
+    return {};
+  token_usage result;
+  result.input = x.input.value_or(0);
+  result.output = x.output.value_or(0);
+  result.cached_read = std::min(x.cached.value_or(0), result.input);
+  result.cache_written = std::min(x.cache_written.value_or(0), result.input);
+  result.reasoning = std::min(x.reasoning.value_or(0), result.output);
+  return result;
+}
+
+std::string choices_warning(std::string_view how_many) {
+  return "the answer held " + std::string{how_many} + " choices; the first one is given";
+}
 
 std::variant<completion, failure> read_openai_answer(const http::response_head& head, std::string_view body) {
   auto text = body.substr(std::min(body.find_first_not_of(" \t\r\n"), body.size()));
@@ -173,7 +221,7 @@ std::variant<completion, failure> read_openai_answer(const http::response_head& 
   }
   auto result = read_completion(head, *root, text);
   if (auto* x = std::get_if<completion>(&result); x != nullptr && repaired)
-    x->warnings.emplace_back("the answer held bytes that are not UTF-8; they were replaced");
+    x->warnings.emplace_back(repaired_warning);
   return result;
 }
 

@@ -115,6 +115,9 @@ provider_actor::behavior_type dummy(provider_actor::pointer self, manners how, p
       }
       return reply;
     },
+    [](const stream_request&, const stream_subscriber_actor&) -> caf::result<stream_session_actor> {
+      return error(errc::unsupported);
+    },
     [=](cancel_atom, request_id id) {
       ++log->cancels;
       if (auto i = state->waiting.find(id); i != state->waiting.end()) {

@@ -1,8 +1,6 @@
-#include "tests/http/misbehaving_server.hpp"
+#include "tests/cli/cli_fixture.hpp"
 #include "tests/simulator/client.hpp"
-#include "tests/support/process.hpp"
 #include "tests/support/prometheus_text.hpp"
-#include "tests/support/temporary_folder.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -20,12 +18,9 @@
 
 using namespace modelforge;
 using namespace std::chrono_literals;
-using test::misbehaving_server;
-using test::peer;
+using namespace modelforge::test;
 
 namespace {
-
-constexpr auto program = MODELFORGE_PROGRAM;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool sanitized = true;
@@ -63,54 +58,10 @@ private:
   uint16_t port_ = 0;
 };
 
-struct cli_test {
-  test::temporary_folder folder;
-
-  test::process_options command(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), program);
-    test::process_options x;
-    x.arguments = std::move(arguments);
-    x.environment = {"HOME=" + folder.path(""), "PATH=/usr/bin:/bin"};
-    x.folder = folder.path("");
-    return x;
-  }
-
-  test::process_result run(std::vector<std::string> arguments) {
-    return test::run_process(command(std::move(arguments)));
-  }
-
-  /// Writes a configuration for a server and returns its path.
-  std::string configure(const std::string& url, const std::string& more = {}) {
-    return folder.write("test.toml", "[providers.test]\nkind = \"openai_compatible\"\nbase_url = \"" + url
-                                       + "/v1\"\ndefault_model = \"m\"\n" + more);
-  }
-
-  test::process_result chat_with(const std::string& url, const std::string& more = {}) {
-    return run({"chat", "-c", configure(url, more), "hello"});
-  }
-};
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-misbehaving_server::behaviour always(std::string raw) {
-  return [raw = std::move(raw)](peer& x) {
-    while (x.read_request())
-      if (!x.send(raw))
-        return;
-  };
-}
-
-std::string http_answer(int status, const std::string& body, const std::string& type = "application/json") {
-  return "HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Type: " + type
-         + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-
 } // namespace
 
 TEST_CASE_METHOD(cli_test, "chat prints the answer on standard output and nothing else there", "[cli]") {
-  misbehaving_server server{always(http_answer(200, good_answer))};
+  misbehaving_server server{always(whole_answer(200, good_answer))};
   auto x = chat_with(server.url(""));
   CHECK(x.exit_code == 0);
   CHECK(x.out == "fine\n");
@@ -135,25 +86,25 @@ TEST_CASE_METHOD(cli_test, "each way in which a server can fail is told clearly,
        x.reset_on_close();
      },
      {"connection_lost"}},
-    {"empty body", always(http_answer(200, "")), {"invalid_response", "empty"}},
+    {"empty body", always(whole_answer(200, "")), {"invalid_response", "empty"}},
     {"HTML instead of JSON",
-     always(http_answer(200, "<!DOCTYPE html><html><body>Welcome</body></html>", "text/html")),
+     always(whole_answer(200, "<!DOCTYPE html><html><body>Welcome</body></html>", "text/html")),
      {"invalid_response", "HTML", "base_url"}},
     {"50 MB of garbage",
      [&](peer& x) {
        x.read_request();
-       x.send(http_answer(200, garbage));
+       x.send(whole_answer(200, garbage));
      },
      {"invalid_response"}},
     {"accepts and says nothing", [](peer& x) { x.wait_for_close(); }, {"attempt_timeout", "total"}},
     {"401",
-     always(http_answer(401, openai_error("invalid_api_key", "No such key"))),
+     always(whole_answer(401, openai_error("invalid_api_key", "No such key"))),
      {"authentication", "HTTP 401", "No such key"}},
     {"404",
-     always(http_answer(404, openai_error("model_not_found", "No such model"))),
+     always(whole_answer(404, openai_error("model_not_found", "No such model"))),
      {"not_found", "HTTP 404", "No such model"}},
-    {"500", always(http_answer(500, openai_error("oops", "It broke"))), {"server_error", "HTTP 500", "It broke"}},
-    {"a 200 with an error in it", always(http_answer(200, openai_error("oops", "It broke"))), {"It broke"}},
+    {"500", always(whole_answer(500, openai_error("oops", "It broke"))), {"server_error", "HTTP 500", "It broke"}},
+    {"a 200 with an error in it", always(whole_answer(200, openai_error("oops", "It broke"))), {"It broke"}},
     {"something that is no HTTP", always("220 mail.test ESMTP ready\r\n"), {"invalid_response"}},
   };
   for (auto& x : table) {
@@ -172,7 +123,7 @@ TEST_CASE_METHOD(cli_test, "each way in which a server can fail is told clearly,
 
 TEST_CASE_METHOD(cli_test, "a server that cannot be reached is told clearly, in time", "[cli]") {
   closed_port closed;
-  misbehaving_server plain{always(http_answer(200, good_answer))};
+  misbehaving_server plain{always(whole_answer(200, good_answer))};
   auto https = plain.url("").replace(0, 4, "https");
   struct unreachable {
     std::string url;
@@ -289,7 +240,7 @@ TEST_CASE_METHOD(cli_test, "an output that cannot be written ends the batch with
   std::string prompts;
   for (int i = 0; i < 2000; ++i)
     prompts += "prompt " + std::to_string(i) + "\n";
-  misbehaving_server server{always(http_answer(200, good_answer))};
+  misbehaving_server server{always(whole_answer(200, good_answer))};
   auto input = folder.write("in.txt", prompts);
   auto config = configure(server.url(""));
   SECTION("a full disk") {
@@ -315,7 +266,7 @@ TEST_CASE_METHOD(cli_test, "an output that cannot be written ends the batch with
 }
 
 TEST_CASE_METHOD(cli_test, "chat tells when standard output is closed", "[cli]") {
-  misbehaving_server server{always(http_answer(200, good_answer))};
+  misbehaving_server server{always(whole_answer(200, good_answer))};
   auto options = command({"chat", "-c", configure(server.url("")), "hello"});
   options.close_stdout = true;
   auto x = test::run_process(options);
@@ -338,7 +289,7 @@ TEST_CASE_METHOD(cli_test, "Ctrl-C keeps what is done and ends with 130", "[cli]
   std::atomic<int> seen{0};
   misbehaving_server server{[&](peer& x) {
     while (x.read_request() && ++seen <= 10)
-      x.send(http_answer(200, good_answer));
+      x.send(whole_answer(200, good_answer));
     x.wait_for_close();
   }};
   std::string prompts;
@@ -362,7 +313,7 @@ TEST_CASE_METHOD(cli_test, "Ctrl-C works while standard input keeps the batch wa
   REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
   auto held = open(fifo.c_str(), O_RDWR | O_CLOEXEC); // a writer that never writes more than this
   REQUIRE(write(held, "one prompt\n", 11) == 11);
-  misbehaving_server server{always(http_answer(200, good_answer))};
+  misbehaving_server server{always(whole_answer(200, good_answer))};
   auto options = command({"batch", "-c", configure(server.url("")), fifo, "-o", folder.path("out.jsonl")});
   options.interrupt_after_line = 1;
   auto x = test::run_process(options);
@@ -383,7 +334,7 @@ TEST_CASE_METHOD(cli_test, "a batch never overwrites its own input", "[cli]") {
 
 TEST_CASE_METHOD(cli_test, "the summary of a batch says why its first item failed", "[cli]") {
   misbehaving_server server{
-    always(http_answer(401, R"({"error":{"message":"No such key","code":"invalid_api_key"}})"))};
+    always(whole_answer(401, R"({"error":{"message":"No such key","code":"invalid_api_key"}})"))};
   auto x =
     run({"batch", "-c", configure(server.url("")), folder.write("in.txt", "a\nb\n"), "-o", folder.path("out.jsonl")});
   CHECK(x.exit_code == 1);
@@ -468,7 +419,7 @@ constexpr auto canned_status =
 } // namespace
 
 TEST_CASE_METHOD(cli_test, "providers shows what a running program does", "[cli][metrics]") {
-  misbehaving_server running{always(http_answer(200, canned_status))};
+  misbehaving_server running{always(whole_answer(200, canned_status))};
   auto path = configure("http://x.test", "[providers.idle]\nkind = \"openai_compatible\"\ndefault_model = \"m\"\n"
                                          "base_url = \"http://y.test\"\nrate_limit = { requests_per_minute = 60 }\n"
                                            + metrics_at(running.port()));
@@ -506,8 +457,8 @@ TEST_CASE_METHOD(cli_test, "providers shows what a running program does", "[cli]
 TEST_CASE_METHOD(cli_test, "providers takes nothing but a status for one, and waits a second at most",
                  "[cli][metrics]") {
   for (auto& behaviour : std::vector<misbehaving_server::behaviour>{
-         [](peer& x) { x.wait_for_close(); }, always(http_answer(200, "{\"program\":\"other\"}")),
-         always(http_answer(200, "<html>")), always(http_answer(500, canned_status)), always("SSH-2.0\r\n")}) {
+         [](peer& x) { x.wait_for_close(); }, always(whole_answer(200, "{\"program\":\"other\"}")),
+         always(whole_answer(200, "<html>")), always(whole_answer(500, canned_status)), always("SSH-2.0\r\n")}) {
     misbehaving_server other{behaviour};
     auto x = run({"providers", "-c", configure("http://x.test", metrics_at(other.port()))});
     INFO(x.out);
@@ -521,7 +472,7 @@ TEST_CASE_METHOD(cli_test, "providers takes nothing but a status for one, and wa
 TEST_CASE_METHOD(cli_test, "providers lets nothing through that a terminal would obey", "[cli][metrics]") {
   std::string evil = canned_status;
   evil.replace(evil.find("\"problem\":\"\""), 12, "\"problem\":\"\\u001b[2Jx\"");
-  misbehaving_server running{always(http_answer(200, evil))};
+  misbehaving_server running{always(whole_answer(200, evil))};
   auto x = run({"providers", "-c", configure("http://x.test", metrics_at(running.port()))});
   CHECK(contains(x.out, "problem: [2Jx\n"));
   CHECK(x.out.find('\x1b') == std::string::npos);
@@ -529,7 +480,7 @@ TEST_CASE_METHOD(cli_test, "providers lets nothing through that a terminal would
 
 TEST_CASE_METHOD(cli_test, "providers shows what an ended program has used, and changes nothing of it",
                  "[cli][metrics]") {
-  misbehaving_server server{always(http_answer(200, good_answer))};
+  misbehaving_server server{always(whole_answer(200, good_answer))};
   auto path = configure(server.url(""), "rate_limit = { requests_per_minute = 1000 }\n[runtime]\nstate_folder = \""
                                           + folder.path("state") + "\"\n");
   REQUIRE(run({"chat", "-c", path, "hi"}).exit_code == 0);
@@ -552,7 +503,7 @@ TEST_CASE_METHOD(cli_test, "a batch serves its metrics and status while it runs"
   misbehaving_server server{[&](peer& x) {
     while (x.read_request()) {
       test::eventually([&] { return !held; });
-      x.send(http_answer(200, good_answer));
+      x.send(whole_answer(200, good_answer));
     }
   }};
   auto port = free_port();
@@ -596,7 +547,7 @@ TEST_CASE_METHOD(cli_test, "a metrics port that is taken ends a batch before it 
   misbehaving_server server{[&](peer& x) {
     while (x.read_request()) {
       ++asked;
-      x.send(http_answer(200, good_answer));
+      x.send(whole_answer(200, good_answer));
     }
   }};
   auto path = configure(server.url(""), metrics_at(server.port()));
@@ -613,7 +564,7 @@ TEST_CASE_METHOD(cli_test, "a metrics port that is taken ends a batch before it 
 }
 
 TEST_CASE_METHOD(cli_test, "with port 0 a batch tells where its metrics are", "[cli][metrics]") {
-  misbehaving_server server{always(http_answer(200, good_answer))};
+  misbehaving_server server{always(whole_answer(200, good_answer))};
   auto x = run({"batch", "-c", configure(server.url(""), metrics_at(0)), folder.write("in.txt", "a\n"), "-o",
                 folder.path("out.jsonl")});
   CHECK(x.exit_code == 0);
@@ -627,7 +578,7 @@ TEST_CASE_METHOD(cli_test, "a batch's progress says that the provider has paused
       if (++asked == 1)
         x.send("HTTP/1.1 429 X\r\nRetry-After: 4\r\nContent-Length: 2\r\n\r\n{}");
       else
-        x.send(http_answer(200, good_answer));
+        x.send(whole_answer(200, good_answer));
   }};
   auto x = run({"batch", "-c", configure(server.url("")), folder.write("in.txt", "a\nb\n"), "--max-concurrent", "1",
                 "-o", folder.path("out.jsonl")});

@@ -1,10 +1,16 @@
 // Tries the simulator with OpenAI's own SDK: if that understands it, its wire format is right.
-// Usage: node openai_sdk.mjs http://127.0.0.1:PORT     (npm install first)
+// Usage: node openai_sdk.mjs http://127.0.0.1:PORT [MODELFORGE]     (npm install first)
+// MODELFORGE is our program: it must print the same stream as the SDK reads.
 // Prints one line per check; ends with 1 if one failed.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import OpenAI from 'openai';
 
 const url = process.argv[2];
+const modelforge = process.argv[3];
 if (!url) {
   console.error('usage: node openai_sdk.mjs BASE_URL');
   process.exit(2);
@@ -166,6 +172,21 @@ const checks = {
     assert.equal(long.code, 'context_length_exceeded');
   },
 };
+
+if (modelforge)
+  checks['modelforge chat prints the same stream'] = async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'modelforge-'));
+    const config = join(folder, 'sim.toml');
+    writeFileSync(config, `[providers.sim]\nkind = "openai"\nbase_url = "${url}/v1"\ndefault_model = "sim-mini"\n`);
+    try {
+      for (const text of [prompt, 'Wie spät ist es in Zürich?', '犬と猫について教えてください。']) {
+        const printed = execFileSync(modelforge, ['chat', '-c', config, text], { encoding: 'utf8', timeout: 20_000 });
+        assert.equal(printed, (await collect(ask(text))).text + '\n');
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  };
 
 let failed = 0;
 for (const [name, check] of Object.entries(checks)) {

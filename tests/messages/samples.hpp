@@ -137,6 +137,23 @@ inline provider_status sample_status() {
   return x;
 }
 
+inline stream_piece sample_piece() {
+  return {piece_kind::tool_call, "{\"a\":", 1, "call_1", "look"};
+}
+
+inline subscription sample_subscription() {
+  return {slow_policy::coalesce, 7, 3};
+}
+
+inline stream_request sample_stream_request() {
+  using namespace std::chrono_literals;
+  return {sample_request(), sample_subscription(), disconnect_policy::drain_for, 1s, 2s, 4096, true};
+}
+
+inline stream_status sample_stream_status() {
+  return {{1, 2}, stream_stage::paused, 2, 100, 120, 40, 1234, 3};
+}
+
 /// Every type in the id block that is no atom, in the block's order.
 inline auto samples() {
   return std::tuple{node_hello{7, "0.1.0", "modelforge", "a"},
@@ -156,7 +173,14 @@ inline auto samples() {
                     sample_report(),
                     sample_status(),
                     sample_lane().limits[0],
-                    sample_lane()};
+                    sample_lane(),
+                    sample_piece(),
+                    stream_chunk{{1, 2}, 5, 7, {sample_piece()}, 9},
+                    stream_done{{1, 2}, sample_completion(), 7, std::chrono::milliseconds{30}},
+                    stream_failed{{1, 2}, sample_failure(), 7, 9},
+                    sample_subscription(),
+                    sample_stream_request(),
+                    sample_stream_status()};
 }
 
 /// Returns the name that CAF knows a type by, without the namespace.

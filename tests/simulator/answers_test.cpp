@@ -112,6 +112,46 @@ TEST_CASE("a sum gets its result", "[simulator]") {
   CHECK(answer_text(random_source(1), "what is 1 / 0?", 20, 120).find('=') == std::string::npos);
 }
 
+TEST_CASE("a looped text is what it would be written out", "[simulator]") {
+  const std::string round = "Eins, zwei: Öl für 世界.\n\n";
+  for (uint64_t size = 0; size < 3 * round.size() + 5; ++size) {
+    looped_text text(round, size);
+    auto written = (round + round + round + round).substr(0, size);
+    CHECK(text.first(UINT64_MAX) == written);
+    CHECK(text.first(7) == written.substr(0, 7));
+    CHECK(text.measure(UINT32_MAX) == std::pair{size, count_tokens(written)});
+    std::string joined;
+    for (auto part = text.after(0); !part.empty(); part = text.after(joined.size()))
+      joined += part;
+    CHECK(joined == written);
+    for (uint32_t most : {0u, 1u, 5u, 20u, 30u}) {
+      auto [bytes, tokens] = text.measure(most);
+      CHECK(tokens == std::min(most, count_tokens(written)));
+      CHECK(count_tokens(written.substr(0, bytes)) == tokens);
+    }
+    for (auto words : {"zwei", "世", ".\n\nEins", "nowhere"}) {
+      auto ended = text;
+      ended.end_before(words);
+      CHECK(ended.size() == std::min<uint64_t>(written.find(words), size));
+    }
+  }
+}
+
+TEST_CASE("long answers repeat what they begin with, to an exact length", "[simulator]") {
+  auto prompt = "How does photosynthesis help cacti?";
+  auto text = long_answer(random_source(7), prompt, 1'000'000, 1'000'000);
+  CHECK(text.measure(UINT32_MAX).second == 1'000'000);
+  auto some = text.first(20'000);
+  CHECK(count_tokens(some) > 4'000);
+  CHECK(some.find(some.substr(0, 100), 1) != std::string::npos);
+  for (uint32_t most : {120u, 2'000u, 3'000u}) {
+    auto count = long_answer(random_source(most), prompt, 20, most).measure(UINT32_MAX).second;
+    CHECK((count >= 20 && count <= most));
+  }
+  CHECK(long_answer(random_source(7), prompt, 20, 120).first(UINT64_MAX)
+        == answer_text(random_source(7), prompt, 20, 120));
+}
+
 TEST_CASE("samples fit their schema", "[simulator]") {
   auto schema = json::parse(R"({
     "type": "object", "$defs": {"node": {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/$defs/node"},

@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <csignal>
+#include <deque>
 
 using namespace modelforge::test;
 
@@ -34,7 +35,9 @@ TEST_CASE("simulate refuses options that make no sense, and names them", "[simul
         row{{"--tokens-per-minute", "many"}, "--tokens-per-minute"},
         row{{"--token-accounting", "output"}, "--token-accounting"}, row{{"--window", "0"}, "--window"},
         row{{"--slots", "0"}, "--slots"}, row{{"--retry-after", "-1"}, "--retry-after"},
-        row{{"--fault-from", "2", "--fault-until", "1"}, "fault_until"}}) {
+        row{{"--fault-from", "2", "--fault-until", "1"}, "fault_until"}, row{{"--token-jitter", "2"}, "--token-jitter"},
+        row{{"--keep-alive", "0"}, "--keep-alive"}, row{{"--pieces-per-packet", "0"}, "--pieces-per-packet"},
+        row{{"--send-buffer", "100"}, "--send-buffer"}, row{{"--max-answer-tokens", "0"}, "--max-answer-tokens"}}) {
     auto x = run(arguments);
     INFO(arguments[0] << " " << arguments[1] << ": " << x.err);
     CHECK(x.exit_code == 2);
@@ -82,6 +85,61 @@ TEST_CASE("simulate sets limits and faults, and sums up what they did", "[simula
   CHECK(x["rejected"] == rejected);
   CHECK(x["faults"] == json{{"503", failures}, {"429_retry_after", waits}});
   CHECK(simulator.end(SIGTERM) == 0);
+}
+
+TEST_CASE("simulate packs streams as it is told", "[simulator]") {
+  background_process simulator({MODELFORGE_PROGRAM,
+                                "simulate",
+                                "--min-answer-tokens",
+                                "300",
+                                "--max-answer-tokens",
+                                "300",
+                                "--token-jitter",
+                                "0.5",
+                                "--tokens-per-second",
+                                "1000",
+                                "--keep-alive",
+                                "20",
+                                "--latency",
+                                "100",
+                                "--crlf",
+                                "--split-packets",
+                                "--pieces-per-packet",
+                                "50",
+                                "--send-buffer",
+                                "65536"});
+  auto line = simulator.read_line();
+  auto port = static_cast<uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)));
+  auto body = chat(port, ask("Hello", R"({"stream": true})")).body;
+  CHECK(body.starts_with(": keep-alive\r\n\r\n"));
+  while (body.starts_with(": keep-alive\r\n\r\n"))
+    body.erase(0, 16);
+  CHECK(body.find("\n\n") == body.npos);
+  CHECK(body.find("data: [DONE]\r\n\r\n") != body.npos);
+  std::size_t deltas = 0;
+  for (auto at = body.find("\"delta\":{\"content\""); at != body.npos; at = body.find("\"delta\":{\"content\"", at + 1))
+    ++deltas;
+  CHECK((deltas > 250 && deltas <= 300));
+  CHECK(simulator.end(SIGTERM) == 0);
+}
+
+TEST_CASE("simulate tells once when descriptors run out, and goes on when there are some", "[simulator]") {
+  background_process simulator(
+    {"/bin/sh", "-c", "ulimit -n 40 && exec \"$0\" simulate --tokens-per-second 2 2>&1", MODELFORGE_PROGRAM});
+  auto line = simulator.read_line();
+  auto port = static_cast<uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)));
+  std::deque<connection> open;
+  for (int i = 0; i < 60; ++i)
+    open.emplace_back(port).send(
+      http_request("POST", "/v1/chat/completions", ask("Hello", R"({"stream": true, "max_tokens": 4})")));
+  auto told = simulator.read_line();
+  CHECK(told.find("out of file descriptors (40 at most") != std::string::npos);
+  REQUIRE(open.front().receive_until("[DONE]"));
+  CHECK(simulator.cpu().count() < 0.5);   // in a second and a half: it did not try again and again
+  for (; !open.empty(); open.pop_front()) // whoever leaves lets the next one in
+    REQUIRE(open.front().receive_until("data: "));
+  CHECK(simulator.end(SIGTERM) == 0);
+  CHECK(simulator.read_line().find("60 requests") != std::string::npos); // not told again
 }
 
 TEST_CASE("simulate can keep its limits to itself", "[simulator]") {

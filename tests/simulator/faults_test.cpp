@@ -34,7 +34,7 @@ std::vector<fault> drawn(const options& settings, std::string_view attempt, int 
   fault_plan plan(settings, start);
   std::vector<fault> all;
   for (int i = 0; i < count; ++i)
-    all.push_back(plan.draw(start, hex(0) + hex(static_cast<uint64_t>(i)), attempt));
+    all.push_back(plan.draw(start, hex(0) + hex(static_cast<uint64_t>(i)), attempt).what);
   return all;
 }
 
@@ -69,7 +69,7 @@ TEST_CASE("requests without an id draw by their number", "[simulator]") {
     fault_plan plan(settings, start);
     std::vector<fault> all;
     for (int i = 0; i < 200; ++i)
-      all.push_back(plan.draw(start, "", ""));
+      all.push_back(plan.draw(start, "", "").what);
     return all;
   };
   auto first = sequence();
@@ -98,7 +98,7 @@ TEST_CASE("faults happen between their times", "[simulator]") {
   settings.fault_from = 10s;
   settings.fault_until = 20s;
   fault_plan plan(settings, start);
-  auto at = [&](auto when) { return plan.draw(start + when, "", "") == fault::unavailable; };
+  auto at = [&](auto when) { return plan.draw(start + when, "", "").what == fault::unavailable; };
   CHECK_FALSE(at(0s));
   CHECK_FALSE(at(9'999ms));
   CHECK(at(10s));
@@ -172,7 +172,7 @@ TEST_CASE("a slow answer takes ten times its time, and a second more at least", 
     reply answer;
     answer.is_paced = true;
     answer.steps = 20;
-    answer.decided.injected = injected;
+    answer.decided.effect = injected;
     return pace_of(answer, settings);
   };
   CHECK(pace_with(fault::slow).first_byte == 1s);

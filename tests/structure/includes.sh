@@ -20,20 +20,23 @@ include='^ *# *include *[<"]'
 messages=$(ls messages/*.hpp messages/*.cpp | grep -vE 'type_ids|interfaces')
 forbid "messages need no CAF, but for type_ids.hpp and interfaces.hpp" "${include}caf/" $messages
 forbid "messages include nothing of ours but messages" \
-  "${include}(modelforge/(actors|config)|actors/|config/|http/|wire/|batch/|limits/|retry/|dispatch/|tools/)" messages
+  "${include}(modelforge/(actors|config)|actors/|config/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|tools/)" messages
 forbid "src knows neither CAF nor actors nor settings" "${include}(caf/|modelforge/(actors|config)|actors/|config/|tools/)" src
 forbid "config knows neither CAF nor actors nor src" \
-  "${include}(caf/|modelforge/actors|actors/|http/|wire/|batch/|limits/|retry/|dispatch/|tools/)" config
+  "${include}(caf/|modelforge/actors|actors/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|tools/)" config
 forbid "actors know neither libcurl nor JSON nor TOML nor tools" "${include}(curl/|nlohmann/|toml|tools/)" actors
-forbid "libcurl belongs to src/http" "${include}curl/" messages config actors tools src/wire src/batch src/limits src/retry src/dispatch src/serve src/telemetry
-forbid "JSON belongs to src/wire, src/batch and tools" "${include}nlohmann/" messages config actors src/http src/limits src/retry src/dispatch src/serve src/telemetry
-forbid "limits include nothing of ours but messages" "${include}(http/|wire/|batch/|retry/|dispatch/)" src/limits
-forbid "retry includes nothing of ours but messages" "${include}(http/|wire/|batch/|limits/|dispatch/)" src/retry
-forbid "dispatch knows limits and retry only" "${include}(http/|wire/|batch/)" src/dispatch
+forbid "libcurl belongs to src/http" "${include}curl/" messages config actors tools src/sse src/wire src/batch src/limits src/retry src/dispatch src/serve src/telemetry
+forbid "JSON belongs to src/wire, src/batch and tools" "${include}nlohmann/" messages config actors src/http src/sse src/limits src/retry src/dispatch src/serve src/telemetry
+forbid "sse includes nothing of ours" "${include}(modelforge/|http/|wire/|batch/|limits/|retry/|dispatch/|stream/)" src/sse
+forbid "limits include nothing of ours but messages" "${include}(http/|sse/|wire/|batch/|retry/|dispatch/)" src/limits
+forbid "retry includes nothing of ours but messages" "${include}(http/|sse/|wire/|batch/|limits/|dispatch/)" src/retry
+forbid "dispatch knows limits and retry only" "${include}(http/|sse/|wire/|batch/)" src/dispatch
+forbid "stream knows messages and wire/stream.hpp only" \
+  "${include}(http/|sse/|wire/[^s]|batch/|limits/|retry/|dispatch/|nlohmann/|curl/)" src/stream
 others=$(ls -d src/*/ | grep -v '^src/serve/')
 forbid "Boost belongs to src/serve and the simulator" "${include}boost/" messages config actors tools/cli $others
-forbid "serve includes nothing of ours" "${include}(modelforge/|http/|wire/|batch/|limits/|retry/|dispatch/|telemetry/)" src/serve
-forbid "telemetry knows messages and JSON only" "${include}(http/|batch/|limits/|retry/|dispatch/|serve/)" src/telemetry
+forbid "serve includes nothing of ours" "${include}(modelforge/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|telemetry/)" src/serve
+forbid "telemetry knows messages and JSON only" "${include}(http/|sse/|batch/|limits/|retry/|dispatch/|serve/)" src/telemetry
 
 toml=$(grep -rlE --include='*.hpp' --include='*.cpp' "${include}toml" messages config actors src tools | sort)
 if [ "$toml" != config/load.cpp ]; then

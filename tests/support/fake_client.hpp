@@ -3,8 +3,8 @@
 #include "http/client.hpp"
 
 #include <map>
-#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,19 +17,25 @@ public:
     http::transfer_id id = 0;
     http::request request;
     std::function<void(http::response)> done;
+    std::shared_ptr<http::receiver> to; ///< Of a stream, instead of `done`.
   };
 
   http::transfer_id fetch(http::request x, std::function<void(http::response)> done) override {
-    open_.push_back({++last_, std::move(x), std::move(done)});
+    open_.push_back({++last_, std::move(x), std::move(done), nullptr});
     sent_bodies.push_back(open_.back().request.body);
     return last_;
   }
 
-  http::transfer_id open(http::request, std::shared_ptr<http::receiver>) override {
-    throw std::logic_error("nobody streams yet");
+  http::transfer_id open(http::request x, std::shared_ptr<http::receiver> to) override {
+    to->on_open(++last_);
+    open_.push_back({last_, std::move(x), {}, std::move(to)});
+    sent_bodies.push_back(open_.back().request.body);
+    return last_;
   }
 
-  void grant(http::transfer_id, std::size_t) override { throw std::logic_error("nobody streams yet"); }
+  void grant(http::transfer_id id, std::size_t bytes) override { granted[id] += bytes; }
+
+  void cancel_after(http::transfer_id id, std::chrono::nanoseconds) override { let_go.push_back(id); }
 
   void cancel(http::transfer_id id) override {
     cancelled.push_back(id);
@@ -52,6 +58,24 @@ public:
     if (x.on_written)
       x.on_written();
   }
+
+  /// The i-th pending exchange is answered by a stream, which begins with these bytes.
+  void stream(std::size_t i, std::string_view bytes = {}) {
+    http::response_head head;
+    head.status = 200;
+    head.headers = {{"content-type", "text/event-stream"}, {"x-request-id", "req_" + std::to_string(open_.at(i).id)}};
+    open_.at(i).to->on_head(std::move(head));
+    send(i, bytes);
+  }
+
+  /// More bytes of a stream.
+  void send(std::size_t i, std::string_view bytes) {
+    if (!bytes.empty())
+      open_.at(i).to->on_data(bytes);
+  }
+
+  /// Ends a stream.
+  void end(std::size_t i) { finish(i, {}); }
 
   /// Answers the i-th pending exchange.
   void answer(std::size_t i, uint16_t status, std::string body, const std::vector<http::header>& headers = {}) {
@@ -81,13 +105,23 @@ public:
 
   bool ignore_cancel = false; ///< As if the answer were on its way already.
   std::vector<http::transfer_id> cancelled;
+  std::vector<http::transfer_id> let_go; ///< To be cancelled if they do not end soon.
+  std::map<http::transfer_id, std::size_t> granted;
   std::vector<std::string> sent_bodies;
 
 private:
   void finish(std::size_t i, http::response x) {
-    auto done = std::move(open_.at(i).done);
+    auto ended = std::move(open_.at(i));
     open_.erase(open_.begin() + static_cast<std::ptrdiff_t>(i));
-    done(std::move(x));
+    if (ended.done) {
+      ended.done(std::move(x));
+      return;
+    }
+    if (x.head.status != 0)
+      ended.to->on_head(std::move(x.head));
+    if (!x.body.empty())
+      ended.to->on_data(x.body);
+    ended.to->on_end(std::move(x.end));
   }
 
   std::vector<exchange> open_;

@@ -318,7 +318,6 @@ TEST_CASE("tool calls are read in every form", "[wire][openai]") {
     {R"({"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x\": 1}"}}]})", {"a", "f", R"({"x": 1})"}},
     {R"({"tool_calls":[{"id":"a","function":{"name":"f","arguments":{"y":1,"x":[2]}}}]})",
      {"a", "f", R"({"y":1,"x":[2]})"}},
-    {R"({"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"cut"}}]})", {"a", "f", R"({"cut)"}},
     {R"({"tool_calls":[{"id":"a","function":{"name":"f"}}]})", {"a", "f", "{}"}},
     {R"({"tool_calls":[null,{"function":{"name":"f","arguments":""}}]})", {"call_chatcmpl-1_0", "f", "{}"}},
     {R"({"tool_calls":[{"id":7}]})", {"call_chatcmpl-1_0", "", "{}"}},
@@ -332,6 +331,27 @@ TEST_CASE("tool calls are read in every form", "[wire][openai]") {
     CHECK(x.tool_calls == std::vector{expected});
     CHECK(x.finish_reason == finish_reason::tool_calls); // although the answer says "stop"
     CHECK(x.raw_finish_reason == "stop");
+  }
+}
+
+TEST_CASE("arguments that are no object fail, unless the answer was cut", "[wire][openai]") {
+  auto answer = [](const char* arguments, const char* reason) {
+    auto call =
+      R"({"tool_calls":[{"id":"a","function":{"name":"look","arguments":")" + std::string{arguments} + "\"}}]}";
+    return with_message(call, R"("finish_reason":")" + std::string{reason} + "\"");
+  };
+  for (auto* arguments : {R"({\"cut)", "[]", "7", "Oslo", R"({} {})", " "}) {
+    CAPTURE(arguments);
+    for (auto* reason : {"stop", "tool_calls"}) {
+      auto x = bad(200, answer(arguments, reason));
+      CHECK(x.code == errc::invalid_response);
+      CHECK(has(x.message, "tool look"));
+    }
+    for (auto* reason : {"length", "content_filter"}) {
+      auto x = good(answer(arguments, reason));
+      CHECK(x.tool_calls.size() == 1);
+      CHECK(has(x.warnings.at(0), "tool look"));
+    }
   }
 }
 

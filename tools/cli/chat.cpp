@@ -2,7 +2,10 @@
 #include "tools/cli/session.hpp"
 
 #include "actors/support/mail.hpp"
+#include "wire/json.hpp"
 #include "wire/openai_format.hpp"
+
+#include <modelforge/actors/text_stream.hpp>
 
 #include <caf/event_based_actor.hpp>
 
@@ -10,6 +13,8 @@
 #include <iostream>
 #include <iterator>
 #include <random>
+#include <stdexcept>
+#include <thread>
 #include <unistd.h>
 
 namespace modelforge::cli {
@@ -51,74 +56,263 @@ std::string for_terminal(std::string text) {
   return text;
 }
 
-/// Prints the answer; what is about the answer goes to standard error.
-int show(const chat_options& x, const completion& answer) {
-  for (auto& warning : answer.warnings)
-    std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
-  if (x.json)
-    return print(wire::write_openai_completion(answer) + "\n") ? exit_ok : exit_failed;
-  std::string text = answer.text.empty() ? answer.refusal : answer.text;
-  for (auto& call : answer.tool_calls)
-    text += (text.empty() ? "" : "\n") + call.name + "(" + call.arguments + ")";
-  if (isatty(STDOUT_FILENO))
-    text = for_terminal(std::move(text));
-  if (!print(text + "\n"))
-    return exit_failed;
-  if (answer.finish_reason == finish_reason::length)
-    std::fprintf(stderr, "modelforge: warning: the answer was cut by the token limit\n");
-  return exit_ok;
+/// Text for standard output.
+std::string shown(std::string text) {
+  static const bool terminal = isatty(STDOUT_FILENO) != 0;
+  return terminal ? for_terminal(std::move(text)) : text;
 }
 
-int show(const chat_options& x, const failure& why) {
+std::string calls_of(const completion& x) {
+  std::string result;
+  for (auto& call : x.tool_calls)
+    result += (result.empty() ? "" : "\n") + call.name + "(" + call.arguments + ")";
+  return result;
+}
+
+/// What is about the answer goes to standard error.
+void tell_about(const completion& x) {
+  for (auto& warning : x.warnings)
+    std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
+  if (x.finish_reason == finish_reason::length)
+    std::fprintf(stderr, "modelforge: warning: the answer was cut by the token limit\n");
+}
+
+void tell_speed(const completion& x, std::optional<std::chrono::nanoseconds> first_token) {
+  auto text = "answered in " + duration_text(x.timings.total);
+  if (first_token)
+    text = "first token after " + duration_text(*first_token) + ", " + text;
+  if (x.usage) {
+    auto generating = std::chrono::duration<double>(x.timings.total - x.timings.queued
+                                                    - first_token.value_or(std::chrono::nanoseconds{0}));
+    text += ", " + std::to_string(x.usage->input) + " tokens in, " + std::to_string(x.usage->output) + " out";
+    char rate[32];
+    std::snprintf(rate, sizeof rate, " (%.0f/s)", static_cast<double>(x.usage->output) / generating.count());
+    if (generating.count() > 0)
+      text += rate;
+  }
+  std::fprintf(stderr, "modelforge: %s\n", text.c_str());
+}
+
+int exit_code_of(const failure& why) {
+  return why.code == errc::configuration ? exit_usage : exit_failed;
+}
+
+/// Waits for `done`, or for Ctrl-C, which calls `stop` and then gives what runs a moment to end.
+bool wait_for_end(waiter& waiter, const std::function<void()>& stop) {
+  for (;;)
+    switch (waiter.wait(std::chrono::hours{1})) {
+      case waiter::event::interrupted:
+        stop();
+        waiter.wait(std::chrono::seconds{5});
+        return false;
+      case waiter::event::woken:
+        return true;
+      case waiter::event::timeout:
+        break;
+    }
+}
+
+// -- whole answers ------------------------------------------------------------------
+
+using outcome = std::variant<completion, failure>;
+
+int show_whole(const chat_options& x, const completion& answer) {
+  tell_about(answer);
+  if (x.stats)
+    tell_speed(answer, {});
+  if (x.json)
+    return print(wire::write_openai_completion(answer) + "\n") ? exit_ok : exit_failed;
+  auto text = answer.text.empty() ? answer.refusal : answer.text;
+  if (auto calls = calls_of(answer); !calls.empty())
+    text += (text.empty() ? "" : "\n") + calls;
+  return print(shown(std::move(text)) + "\n") ? exit_ok : exit_failed;
+}
+
+int show_whole(const chat_options& x, const failure& why) {
   complain(to_string(why));
   if (x.json)
     print("{\"error\":" + wire::write_openai_error(why) + "}\n");
-  return why.code == errc::configuration ? exit_usage : exit_failed;
+  return exit_code_of(why);
+}
+
+int chat_whole(const chat_options& x, session& at, waiter& waiter, chat_request request) {
+  auto result = std::make_shared<std::optional<outcome>>(); // set once, before `wake`
+  auto id = request.id;
+  at.system().spawn([&, result, to = at.provider()](caf::event_based_actor* self) {
+    auto end = [&, result](outcome y) {
+      *result = std::move(y);
+      waiter.wake();
+    };
+    ask(self, to, std::move(request))
+      .then([=](completion& answer) { end(std::move(answer)); },
+            [=](const caf::error& error) { end(failure_of(error)); });
+  });
+  if (!wait_for_end(waiter, [&] { tell_from_outside(at.provider(), cancel_atom_v, id); })) {
+    complain("interrupted");
+    return exit_interrupted;
+  }
+  return std::visit([&](auto& y) { return show_whole(x, y); }, **result);
+}
+
+// -- streams ------------------------------------------------------------------------
+
+/// Thrown out of a callback to end the stream; what is wrong has been said.
+struct no_output : std::runtime_error {
+  no_output() : std::runtime_error{"standard output cannot be written"} {}
+};
+
+void print_or_end(const std::string& text) {
+  if (!print(text))
+    throw no_output{};
+}
+
+/// One event as a line of JSON.
+std::string event_of(const stream_piece& x) {
+  std::string line;
+  wire::json_writer to{line};
+  to.open('{');
+  to.key("type");
+  to.repaired(name_of(x.kind));
+  if (x.kind == piece_kind::tool_call) {
+    to.key("call");
+    to.number(x.call);
+    for (auto [key, value] : {std::pair{"id", &x.call_id}, std::pair{"name", &x.call_name}})
+      if (!value->empty()) {
+        to.key(key);
+        to.repaired(*value);
+      }
+  }
+  to.key("text");
+  to.repaired(x.text);
+  to.close('}');
+  return line + "\n";
+}
+
+/// Prints pieces as they come.
+class printer {
+public:
+  explicit printer(const chat_options& x) : options_(x) {}
+
+  void take(const stream_piece& x) {
+    if (options_.json)
+      print_or_end(event_of(x));
+    else if (x.kind == piece_kind::text || x.kind == piece_kind::refusal)
+      put(shown(x.text));
+  }
+
+  /// Prints what is left to say, and returns the exit code.
+  int end(const stream_outcome& how) {
+    return std::visit([this](auto& x) { return end(x); }, how);
+  }
+
+private:
+  void put(const std::string& text) {
+    if (text.empty())
+      return;
+    print_or_end(text);
+    open_line_ = text.back() != '\n';
+  }
+
+  bool close_line() { return !std::exchange(open_line_, false) || print("\n"); }
+
+  int end(const stream_done& x) {
+    auto good = true;
+    if (options_.json) {
+      good = print("{\"type\":\"done\",\"completion\":" + wire::write_openai_completion(x.result) + "}\n");
+    } else {
+      auto calls = calls_of(x.result);
+      good = close_line() && (calls.empty() || print(shown(calls + "\n")));
+    }
+    tell_about(x.result);
+    if (options_.stats)
+      tell_speed(x.result, x.first_token);
+    return good ? exit_ok : exit_failed;
+  }
+
+  int end(const stream_failed& x) {
+    if (x.why.code == errc::callback_failed)
+      return exit_failed;
+    close_line();
+    if (x.why.code == errc::cancelled) {
+      complain("interrupted");
+      return exit_interrupted;
+    }
+    complain(to_string(x.why));
+    if (options_.json)
+      print("{\"type\":\"error\",\"error\":" + wire::write_openai_error(x.why)
+            + ",\"pieces\":" + std::to_string(x.pieces) + "}\n");
+    return exit_code_of(x.why);
+  }
+
+  const chat_options& options_;
+  bool open_line_ = false;
+};
+
+stream_options options_of(const chat_options& x) {
+  stream_options result;
+  result.timeout = to_deadline(x.timeout).value_or(std::chrono::nanoseconds{0});
+  result.buffer_size = 1;
+  return result;
+}
+
+int chat_stream(const chat_options& x, session& at, waiter& waiter, chat_request request) {
+  printer to{x};
+  auto options = options_of(x);
+  options.whole_text = x.json;
+  options.on_chunk = [&](const stream_piece& piece) { to.take(piece); };
+  options.on_text = [](const std::string&) {};
+  options.on_end = [&](const stream_outcome&) { waiter.wake(); };
+  auto stream = stream_text(at.system(), at.provider(), std::move(request), std::move(options));
+  auto ended = wait_for_end(waiter, [&] { stream.cancel(); });
+  auto code = to.end(stream.wait());
+  return ended ? code : exit_interrupted;
+}
+
+int chat_to_file(const chat_options& x, session& at, waiter& waiter, chat_request request) {
+  std::optional<std::chrono::nanoseconds> first_token;
+  auto options = options_of(x);
+  options.on_end = [&](const stream_outcome& how) {
+    if (auto* done = std::get_if<stream_done>(&how))
+      first_token = done->first_token;
+  };
+  auto id = request.id;
+  outcome result;
+  std::thread writer{[&] {
+    result = stream_to_file(at.system(), at.provider(), std::move(request), x.output, std::move(options));
+    waiter.wake();
+  }};
+  auto ended = wait_for_end(waiter, [&] { tell_from_outside(at.provider(), cancel_atom_v, id); });
+  writer.join();
+  if (auto* why = std::get_if<failure>(&result)) {
+    complain(to_string(*why));
+    return ended ? exit_code_of(*why) : exit_interrupted;
+  }
+  auto& answer = std::get<completion>(result);
+  tell_about(answer);
+  if (x.stats)
+    tell_speed(answer, first_token);
+  return exit_ok;
 }
 
 } // namespace
 
 int chat(const chat_options& x) {
+  if (!x.output.empty() && (x.json || !x.stream)) {
+    complain("-o writes the text as it comes; it goes neither with --json nor with --no-stream");
+    return exit_usage;
+  }
   auto prompt = read_prompt(x.prompt);
   if (!prompt)
     return exit_usage;
   waiter waiter;
-  std::optional<std::variant<completion, failure>> outcome; // set once, before `wake`; outlives the actors
   auto session = session::start(x.target, true);
   if (!session)
     return exit_usage;
-
   if (auto problem = session->serve_metrics()) // a batch may have the port; one answer is worth more than its numbers
     std::fprintf(stderr, "modelforge: warning: %s\n", problem->message.c_str());
-
   auto request = make_request(x, std::move(*prompt));
-  auto id = request.id;
-  session->system().spawn([&, to = session->provider()](caf::event_based_actor* self) {
-    ask(self, to, std::move(request))
-      .then(
-        [&](completion& answer) {
-          outcome = std::move(answer);
-          waiter.wake();
-        },
-        [&](const caf::error& error) {
-          outcome = failure_of(error);
-          waiter.wake();
-        });
-  });
-
-  for (;;) {
-    switch (waiter.wait(std::chrono::hours{1})) {
-      case waiter::event::interrupted:
-        tell_from_outside(session->provider(), cancel_atom_v, id);
-        waiter.wait(std::chrono::seconds{5});
-        complain("interrupted");
-        return exit_interrupted;
-      case waiter::event::woken:
-        return std::visit([&](auto& y) { return show(x, y); }, *outcome);
-      case waiter::event::timeout:
-        break;
-    }
-  }
+  auto how = !x.output.empty() ? chat_to_file : x.stream ? chat_stream : chat_whole;
+  return how(x, *session, waiter, std::move(request));
 }
 
 } // namespace modelforge::cli

@@ -27,7 +27,10 @@ struct chat_options {
   target_options target;
   std::string prompt; ///< "-" or empty: standard input.
   std::string system;
+  std::string output; ///< File for the text; empty: standard output.
   bool json = false;
+  bool stream = true;            ///< Print the answer as it comes.
+  bool stats = false;            ///< Tell at the end how fast it was.
   std::optional<double> timeout; ///< Seconds.
 };
 

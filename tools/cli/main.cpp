@@ -104,13 +104,19 @@ struct command_line {
     chat_command = app.add_subcommand("chat", "Ask one question");
     add_target(*chat_command, chat.target);
     chat_command->add_option("--system", chat.system, "System prompt")->type_name("TEXT");
-    chat_command->add_flag("--json", chat.json, "Print the whole answer as an OpenAI chat.completion object");
+    chat_command->add_flag("!--no-stream", chat.stream, "Print the answer when it is whole");
+    chat_command->add_flag("--json", chat.json,
+                           "Print JSON: an event a line, or with --no-stream one OpenAI chat.completion object");
+    chat_command->add_option("-o,--output", chat.output, "Write the text to a file as it comes")->type_name("FILE");
+    chat_command->add_flag("--stats", chat.stats, "Tell the time to the first token and the speed");
     chat_command->add_option("--timeout", chat.timeout, "Give up after so many seconds")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 1e6));
     chat_command->add_option("PROMPT", chat.prompt, "What to ask; - or nothing: read standard input");
     chat_command->footer("Examples:\n  modelforge chat \"Name three rivers.\"\n"
-                         "  git diff | modelforge chat --system \"Review this change.\" -");
+                         "  git diff | modelforge chat --system \"Review this change.\" -\n"
+                         "  modelforge chat \"Write a story.\" -o story.txt --stats\n\n"
+                         "The answer is printed as it comes; Ctrl-C stops the provider and keeps what was printed.");
   }
 
   void add_batch() {
@@ -154,6 +160,7 @@ struct command_line {
       ->type_name("N")
       ->check(CLI::Range(0.0, 1e9));
     simulate_command->add_option("--api-key", x.api_key, "Refuse requests with any other key")->type_name("KEY");
+    add_simulated_streams();
     add_simulated_limits();
     add_simulated_faults();
     simulate_command->parse_complete_callback([&x] {
@@ -161,6 +168,36 @@ struct command_line {
         throw CLI::ValidationError("simulate", problem);
     });
     simulate_command->footer(simulate_examples);
+  }
+
+  void add_simulated_streams() {
+    auto& x = simulator;
+    auto add = [&](const char* name, uint32_t& target, const char* text, uint32_t least, uint32_t most) {
+      return simulate_command->add_option(name, target, text)->type_name("N")->check(CLI::Range(least, most));
+    };
+    add("--min-answer-tokens", x.min_answer_tokens, "Least length of an answer", 1, simulator::most_answer_tokens)
+      ->capture_default_str();
+    add("--max-answer-tokens", x.max_answer_tokens, "Most, or the least if that is more", 1,
+        simulator::most_answer_tokens)
+      ->capture_default_str();
+    simulate_command
+      ->add_option("--token-jitter", x.token_jitter, "Share by which times between a stream's tokens differ, 0 to 1")
+      ->type_name("SHARE")
+      ->check(CLI::Range(0.0, 1.0));
+    simulate_command
+      ->add_option_function<uint32_t>(
+        "--keep-alive", [&x](uint32_t ms) { x.keep_alive = std::chrono::milliseconds{ms}; },
+        "Send a comment when a stream was silent for so many milliseconds; its head comes at once")
+      ->type_name("MS")
+      ->check(CLI::Range(1u, 3'600'000u));
+    simulate_command->add_flag("--crlf", x.crlf, "End the lines of streams by CR LF");
+    simulate_command->add_flag("--split-packets", x.split_packets,
+                               "Send each event in two or more packets, cut inside characters");
+    add("--pieces-per-packet", x.pieces_per_packet, "Gather so many tokens before they are sent", 1,
+        simulator::most_pieces_per_packet);
+    add("--send-buffer", x.send_buffer, "SO_SNDBUF of each connection; default: the system's",
+        simulator::least_send_buffer, simulator::most_send_buffer)
+      ->type_name("BYTES");
   }
 
   void add_simulated_limits() {

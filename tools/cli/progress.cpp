@@ -1,7 +1,5 @@
 #include "tools/cli/progress.hpp"
 
-#include "actors/provider_texts.hpp"
-
 #include <algorithm>
 #include <cstdio>
 #include <iterator>

@@ -1,7 +1,6 @@
 #include "tools/cli/commands.hpp"
 #include "tools/cli/output.hpp"
 
-#include "actors/provider_texts.hpp"
 #include "dispatch/journal.hpp"
 #include "http/client.hpp"
 #include "telemetry/status_json.hpp"

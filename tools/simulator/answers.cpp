@@ -1,7 +1,6 @@
 #include "tools/simulator/answers.hpp"
 
 #include "tools/simulator/phrases.hpp"
-#include "tools/simulator/text.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -21,6 +20,9 @@ std::string_view beginning(std::string_view text, std::size_t limit) {
     --end;
   return text.substr(0, end);
 }
+
+constexpr uint32_t most_written = 2'000; ///< Tokens; a longer answer repeats itself.
+constexpr uint32_t repeated = 1'000;     ///< Tokens that it repeats, about.
 
 constexpr std::size_t prompt_limit = 4'000; ///< What follows changes the hash, but not the words.
 
@@ -186,6 +188,21 @@ std::string answer_text(random_source source, std::string_view prompt, uint32_t 
   if (tokens + count_tokens(sentence) <= max_tokens)
     text += sentence;
   return text;
+}
+
+looped_text long_answer(random_source source, std::string_view prompt, uint32_t min_tokens, uint32_t max_tokens) {
+  max_tokens = std::max(min_tokens, max_tokens);
+  if (max_tokens <= most_written)
+    return looped_text(answer_text(source, prompt, min_tokens, max_tokens));
+  auto target = min_tokens + static_cast<uint32_t>(source.below(uint64_t{max_tokens} - min_tokens + 1));
+  if (target <= most_written)
+    return looped_text(answer_text(source, prompt, target, target));
+  auto text = answer_text(source, prompt, repeated, repeated);
+  if (count_tokens(text) < repeated / 2) // the result of a sum
+    return looped_text(text);
+  looped_text endless(text + "\n\n", UINT64_MAX);
+  endless.shorten(endless.measure(target).first);
+  return endless;
 }
 
 } // namespace modelforge::simulator

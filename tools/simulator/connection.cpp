@@ -2,6 +2,7 @@
 
 #include "tools/simulator/exchange.hpp"
 #include "tools/simulator/framing.hpp"
+#include "tools/simulator/outgoing_stream.hpp"
 #include "tools/simulator/router.hpp"
 
 #include <boost/asio/steady_timer.hpp>
@@ -10,6 +11,7 @@
 #include <boost/beast/http/string_body.hpp>
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 namespace modelforge::simulator {
@@ -20,10 +22,10 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using boost::system::error_code;
 
-constexpr std::size_t write_size = 16u << 10;    ///< Events that are due together share a write up to this size.
 constexpr std::size_t pipeline_size = 64u << 10; ///< Bytes read ahead while an answer is under way.
 constexpr std::size_t kept_capacity = 4u << 10;  ///< A larger buffer is freed between uses.
 constexpr auto linger_time = std::chrono::seconds(2);
+constexpr auto packet_pause = std::chrono::microseconds(200); ///< Lets the peer read a packet before the next comes.
 
 std::string_view view(boost::beast::string_view x) {
   return {x.data(), x.size()};
@@ -33,11 +35,6 @@ void release_if_large(std::string& buffer) {
   buffer.clear();
   if (buffer.capacity() > kept_capacity)
     buffer.shrink_to_fit();
-}
-
-/// Returns whether the answer ends in the middle of its body.
-bool cuts_answer(fault x) {
-  return x == fault::reset_mid || x == fault::truncated;
 }
 
 } // namespace
@@ -63,6 +60,8 @@ public:
     error_code ignored;
     socket_.non_blocking(true, ignored);
     socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+    if (auto size = shared_.settings.send_buffer; size > 0)
+      socket_.set_option(asio::socket_base::send_buffer_size(static_cast<int>(size)), ignored);
     watch();
   }
 
@@ -83,7 +82,7 @@ private:
   // -- reading ------------------------------------------------------------------
 
   void watch() {
-    if (is_watching_ || state_ == state::closed)
+    if (is_watching_ || state_ == state::closed || (state_ == state::answering && unread_.size() >= pipeline_size))
       return;
     is_watching_ = true;
     socket_.async_wait(asio::socket_base::wait_read, [self = shared_from_this()](error_code error) {
@@ -111,8 +110,7 @@ private:
       if (state_ == state::reading)
         parse_unread();
     }
-    if (state_ != state::answering || unread_.size() < pipeline_size)
-      watch();
+    watch();
   }
 
   void parse_unread() {
@@ -201,7 +199,7 @@ private:
       shared_.book.arrived(x, reply_);
     parser_.reset();
     state_ = state::answering;
-    if (reply_.decided.injected == fault::reset)
+    if (reply_.decided.effect == fault::reset)
       return reset();
     if (reply_.status != 0 && !reply_.is_paced)
       return begin_service();
@@ -221,72 +219,63 @@ private:
   void begin_service() {
     auto now = clock::now();
     auto rhythm = pace_of(reply_, shared_.settings);
-    interval_ = rhythm.interval;
-    first_due_ = now + rhythm.first_byte;
+    auto first_due = now + rhythm.first_byte;
     if (reply_.stream && frame_.is_old)
       frame_.keep_alive = false;
     out_.clear();
-    append_head(out_, shared_, reply_, frame_, first_due_ - arrived_);
-    is_cut_ = !reply_.stream && cuts_answer(reply_.decided.injected);
-    if (!frame_.is_head)
-      out_.append(reply_.body, 0, is_cut_ ? reply_.body.size() / 2 : reply_.body.npos);
+    append_head(out_, shared_, reply_, frame_, first_due - arrived_);
+    if (reply_.stream)
+      stream_.emplace(reply_, frame_, shared_.settings, now, first_due, rhythm.interval);
+    else if (!frame_.is_head)
+      out_.append(reply_.body, 0, breaks_off(reply_.decided.effect) ? reply_.body.size() / 2 : reply_.body.npos);
     reply_.body = {};
     reply_.headers = {};
-    if (first_due_ > now)
-      wait_until(first_due_);
+    auto is_head_first = stream_ && shared_.settings.keep_alive.count() > 0;
+    if (first_due > now && !is_head_first)
+      wait_until(first_due, &connection::send);
     else
       send();
   }
 
-  void wait_until(clock::time_point when) {
+  void wait_until(clock::time_point when, void (connection::*next)()) {
     watch();
     timer_.expires_at(when);
-    timer_.async_wait([self = shared_from_this()](error_code) {
-      if (self->state_ == state::answering)
-        self->send();
+    timer_.async_wait([self = shared_from_this(), next](error_code error) {
+      if (!error && self->state_ == state::answering)
+        ((*self).*next)();
     });
   }
 
+  /// Sends what is due.
   void send() {
-    if (reply_.stream)
-      append_due_tokens();
-    else
-      count_output(clock::now(), reply_.completion_tokens);
-    if (reply_.stream || out_.size() > write_size)
-      watch();
-    asio::async_write(socket_, asio::buffer(out_), [self = shared_from_this()](error_code error, std::size_t) {
-      if (self->state_ == state::answering)
-        self->on_sent(error);
-    });
-  }
-
-  /// Appends one chunk for each token whose time has come, up to the size of one write.
-  void append_due_tokens() {
-    if (!is_stream_open_) {
-      is_stream_open_ = true;
-      if (is_counted_)
-        shared_.book.stream_opened();
-    }
     auto now = clock::now();
-    auto before = reply_.stream->tokens();
-    do
-      append_token();
-    while (!is_last_ && !is_cut_ && out_.size() < write_size && next_due() <= now);
-    count_output(now, reply_.stream->tokens() - before);
-    if (is_last_ && !is_cut_ && !frame_.is_old)
-      out_ += "0\r\n\r\n";
+    if (stream_) {
+      open_stream();
+      stream_->append_due(out_, shared_.event, now);
+    }
+    count_output(now, stream_ ? stream_->take_tokens() : reply_.completion_tokens);
+    if (out_.empty())
+      return go_on(); // it gathers
+    if (stream_ || out_.size() > write_size)
+      watch();
+    write();
   }
 
-  void append_token() {
-    auto& event = shared_.event;
-    event.clear();
-    is_last_ = !reply_.stream->next(event);
-    auto start = out_.size();
-    append_event(out_, frame_, event);
-    is_cut_ = cuts_answer(reply_.decided.injected) && (is_last_ || sent_steps_ == reply_.steps / 2);
-    if (is_cut_)
-      out_.resize(start + event.size() / 2);
-    ++sent_steps_;
+  /// Writes `out_`, or its next packet.
+  void write() {
+    auto rest = std::string_view(out_).substr(written_);
+    auto size = stream_ ? stream_->packet_size(rest, written_ == 0) : rest.size();
+    asio::async_write(socket_, asio::buffer(rest.data(), size),
+                      [self = shared_from_this()](error_code error, std::size_t sent) {
+                        if (self->state_ == state::answering)
+                          self->on_sent(error, sent);
+                      });
+  }
+
+  void open_stream() {
+    if (!is_stream_open_)
+      shared_.book.stream_opened();
+    is_stream_open_ = true;
   }
 
   /// Counts tokens that are sent `now`, if they count.
@@ -298,16 +287,25 @@ private:
     shared_.book.produced(now, tokens);
   }
 
-  clock::time_point next_due() const { return first_due_ + sent_steps_ * interval_; }
-
-  void on_sent(error_code error) {
+  void on_sent(error_code error, std::size_t sent) {
+    written_ += sent;
+    if (stream_)
+      shared_.book.stream_sent(sent);
     if (error)
       return close(stats_book::outcome::aborted);
-    if (is_cut_)
-      return break_off();
+    if (written_ < out_.size())
+      return wait_until(clock::now() + packet_pause, &connection::write);
+    written_ = 0;
     release_if_large(out_);
-    if (reply_.stream && !is_last_)
-      return next_due() <= clock::now() ? send() : wait_until(next_due());
+    go_on();
+  }
+
+  /// Does what comes after all that was due.
+  void go_on() {
+    if (stream_ && stream_->now() == outgoing_stream::state::open)
+      return wait_for_stream();
+    if (breaks_off(reply_.decided.effect) || (stream_ && stream_->now() == outgoing_stream::state::cut))
+      return break_off();
     end_exchange(stats_book::outcome::answered);
     if (!frame_.keep_alive)
       return linger();
@@ -318,9 +316,19 @@ private:
       watch();
   }
 
-  /// Ends the connection in the middle of an answer, as its fault wants it.
+  void wait_for_stream() {
+    auto due = stream_->next_due();
+    if (due <= clock::now())
+      return send();
+    if (due < clock::time_point::max())
+      return wait_until(due, &connection::send);
+    waiting_ = shared_from_this();
+    watch();
+  }
+
+  /// Ends the connection after part of an answer, as its fault wants it.
   void break_off() {
-    if (reply_.decided.injected == fault::reset_mid)
+    if (reply_.decided.effect == fault::reset_mid)
       return reset();
     end_exchange(stats_book::outcome::cut);
     linger();
@@ -338,11 +346,12 @@ private:
     if (state_ != state::answering)
       return;
     if (is_counted_)
-      shared_.book.ended(how, is_stream_open_);
+      shared_.book.ended(how, stream_ || reply_.stream, is_stream_open_);
     reply_ = {};
+    stream_.reset();
     waiting_ = nullptr;
-    is_stream_open_ = is_last_ = is_cut_ = false;
-    sent_steps_ = 0;
+    is_stream_open_ = false;
+    written_ = 0;
     shared_.slots.leave(*this);
   }
 
@@ -363,23 +372,21 @@ private:
 
   hub& shared_;
   asio::ip::tcp::socket socket_;
-  asio::steady_timer timer_;               ///< For the next token, or the end of lingering.
+  asio::steady_timer timer_;               ///< For what is due next, or the end of lingering.
   std::unique_ptr<request_parser> parser_; ///< While a request is being read.
   std::string unread_;                     ///< Received and not parsed yet.
   std::string out_;                        ///< Being sent.
+  std::size_t written_ = 0;                ///< Of `out_`.
   reply reply_;
+  std::optional<outgoing_stream> stream_; ///< Once its service has begun.
   frame frame_;
   std::shared_ptr<connection> waiting_; ///< Itself, while it waits for a slot, or for its peer to give up.
-  clock::time_point arrived_, first_due_;
-  clock::duration interval_{};
-  uint64_t sent_steps_ = 0;
+  clock::time_point arrived_;
   state state_ = state::reading;
   bool is_watching_ = false;
   bool is_encouraged_ = false;
   bool is_counted_ = false;
   bool is_stream_open_ = false;
-  bool is_last_ = false; ///< The stream has given its last token.
-  bool is_cut_ = false;  ///< What is being sent is the last of an answer that ends in its middle.
 };
 
 void serve(asio::ip::tcp::socket socket, hub& shared) {

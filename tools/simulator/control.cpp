@@ -25,6 +25,10 @@ uint64_t read_count(const std::string& key, const json& x, uint64_t most) {
   return x.get<uint64_t>();
 }
 
+uint32_t read_small_count(const std::string& key, const json& x, uint32_t most) {
+  return static_cast<uint32_t>(read_count(key, x, most));
+}
+
 double read_number(const std::string& key, const json& x, double most) {
   if (!x.is_number() || !(x.get<double>() >= 0 && x.get<double>() <= most))
     throw bad_setting(key, "must be a number from 0 to " + json(most).dump());
@@ -74,11 +78,23 @@ constexpr setting changeable[] = {
    [](auto& to, auto& key, auto& x) { to.tokens_per_minute = read_count(key, x, most_per_minute); }},
   {"token_accounting", [](auto& to, auto& key, auto& x) { to.accounting = read_accounting(key, x); }},
   {"limit_headers", [](auto& to, auto& key, auto& x) { to.limit_headers = read_flag(key, x); }},
-  {"slots", [](auto& to, auto& key, auto& x) { to.slots = static_cast<uint32_t>(read_count(key, x, UINT32_MAX)); }},
+  {"slots", [](auto& to, auto& key, auto& x) { to.slots = read_small_count(key, x, UINT32_MAX); }},
   {"latency",
    [](auto& to, auto& key, auto& x) { to.latency = std::chrono::milliseconds(read_count(key, x, 600'000)); }},
   {"latency_jitter", [](auto& to, auto& key, auto& x) { to.latency_jitter = read_number(key, x, 1); }},
   {"tokens_per_second", [](auto& to, auto& key, auto& x) { to.tokens_per_second = read_number(key, x, 1e9); }},
+  {"min_answer_tokens",
+   [](auto& to, auto& key, auto& x) { to.min_answer_tokens = read_small_count(key, x, most_answer_tokens); }},
+  {"max_answer_tokens",
+   [](auto& to, auto& key, auto& x) { to.max_answer_tokens = read_small_count(key, x, most_answer_tokens); }},
+  {"token_jitter", [](auto& to, auto& key, auto& x) { to.token_jitter = read_number(key, x, 1); }},
+  {"keep_alive",
+   [](auto& to, auto& key, auto& x) { to.keep_alive = std::chrono::milliseconds(read_count(key, x, 3'600'000)); }},
+  {"crlf", [](auto& to, auto& key, auto& x) { to.crlf = read_flag(key, x); }},
+  {"split_packets", [](auto& to, auto& key, auto& x) { to.split_packets = read_flag(key, x); }},
+  {"pieces_per_packet",
+   [](auto& to, auto& key, auto& x) { to.pieces_per_packet = read_small_count(key, x, most_pieces_per_packet); }},
+  {"send_buffer", [](auto& to, auto& key, auto& x) { to.send_buffer = read_small_count(key, x, most_send_buffer); }},
   {"faults", [](auto& to, auto& key, auto& x) { to.faults = read_faults(key, x); }},
   {"retry_after", [](auto& to, auto& key, auto& x) { to.retry_after = read_seconds(key, x); }},
   {"fault_from", [](auto& to, auto& key, auto& x) { to.fault_from = read_seconds(key, x); }},

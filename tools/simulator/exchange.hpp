@@ -37,6 +37,12 @@ public:
 
   /// Completion tokens written so far.
   virtual uint64_t tokens() const = 0;
+
+  /// How many events all of the stream has, its end mark included. Each ends with an empty line.
+  virtual uint64_t events() const = 0;
+
+  /// Appends an error as an event, and the end mark.
+  virtual void fail(std::string& out) const = 0;
 };
 
 /// An answer. The server adds the framing headers, and waits as the settings say.

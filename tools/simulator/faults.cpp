@@ -8,9 +8,9 @@ namespace modelforge::simulator {
 
 namespace {
 
-constexpr std::string_view names[] = {"",     "429",      "429_retry_after", "429_quota", "500",  "503",
-                                      "529",  "timeout",  "reset",           "reset_mid", "slow", "garbage",
-                                      "html", "truncated"};
+constexpr std::string_view names[] = {
+  "",          "429",  "429_retry_after", "429_quota", "500",       "503", "529",         "timeout", "reset",
+  "reset_mid", "slow", "garbage",         "html",      "truncated", "cut", "error_event", "stall"};
 
 } // namespace
 
@@ -44,18 +44,19 @@ void fault_plan::configure(const options& settings) {
     shares_.emplace_back(fault_named(name).value_or(fault::none), share);
 }
 
-fault fault_plan::draw(clock::time_point now, std::string_view request_id, std::string_view attempt) {
+injection fault_plan::draw(clock::time_point now, std::string_view request_id, std::string_view attempt) {
   ++drawn_;
   if (shares_.empty() || now < from_ || (until_ && now >= *until_))
-    return fault::none;
+    return {};
   auto basis = request_id.empty() ? mix(seed_ + drawn_) : hash(request_id, seed_);
-  auto drawn = random_source(hash(attempt, basis)).unit();
+  random_source source(hash(attempt, basis));
+  auto drawn = source.unit();
   for (const auto& [what, share] : shares_) {
     if (drawn < share)
-      return what;
+      return {what, source.next()};
     drawn -= share;
   }
-  return fault::none;
+  return {};
 }
 
 } // namespace modelforge::simulator

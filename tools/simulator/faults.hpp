@@ -26,6 +26,9 @@ enum class fault : uint8_t {
   garbage,           ///< 200, and a body that is not JSON.
   html,              ///< 200 and a page of HTML, as captive portals do.
   truncated,         ///< The connection is closed in the middle of the body, without a reset.
+  cut,               ///< A stream ends between two events, without its end mark, and the connection is closed.
+  error_event,       ///< A stream's next event is an error; then it ends as it should.
+  stall,             ///< A stream sends no further event, until the client gives up.
 };
 
 /// Empty for `none`.
@@ -41,10 +44,34 @@ constexpr bool is_refusal(fault x) {
   return x == fault::rate_limit || x == fault::rate_limit_waited || x == fault::quota;
 }
 
+/// Returns whether the answer ends in the middle of its body, of a stream: of an event.
+constexpr bool breaks_off(fault x) {
+  return x == fault::reset_mid || x == fault::truncated;
+}
+
+/// Returns whether the fault strikes a stream between two events.
+constexpr bool strikes_between_events(fault x) {
+  return x == fault::cut || x == fault::error_event || x == fault::stall;
+}
+
 /// Returns whether the fault spoils an answer that begins as the right one.
 constexpr bool spoils_answer(fault x) {
-  return x == fault::reset_mid || x == fault::slow || x == fault::truncated;
+  return x == fault::slow || breaks_off(x) || strikes_between_events(x);
 }
+
+/// Returns what the fault does to an answer that is no stream.
+constexpr fault without_stream(fault x) {
+  return x == fault::cut           ? fault::truncated
+         : x == fault::error_event ? fault::internal
+         : x == fault::stall       ? fault::timeout
+                                   : x;
+}
+
+/// What was drawn for a request.
+struct injection {
+  fault what = fault::none;
+  uint64_t place = 0; ///< Any number: where in a stream it strikes, modulo the number of events.
+};
 
 /// Decides which request gets which fault: by the seed, the request's id and the attempt's number, so that a retry
 /// draws anew and a rerun repeats. Without an id the number of requests drawn for before takes its place.
@@ -57,7 +84,7 @@ public:
   void configure(const options& settings);
 
   /// Both texts are as the client gave them, and may be empty.
-  fault draw(clock::time_point now, std::string_view request_id, std::string_view attempt);
+  injection draw(clock::time_point now, std::string_view request_id, std::string_view attempt);
 
 private:
   clock::time_point start_, from_;

@@ -50,7 +50,7 @@ pace pace_of(const reply& answer, const options& settings) {
       duration_cast<clock::duration>(std::min(precise_seconds(1 / settings.tokens_per_second), longest_wait));
   if (!answer.stream)
     x.first_byte += answer.steps * x.interval;
-  if (answer.decided.injected == fault::slow) {
+  if (answer.decided.effect == fault::slow) {
     x.first_byte = std::max(10 * x.first_byte, x.first_byte + std::chrono::seconds(1));
     x.interval *= 10;
   }

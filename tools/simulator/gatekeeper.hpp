@@ -8,6 +8,8 @@ namespace modelforge::simulator {
 /// What was decided about a valid request, whatever the dialect.
 struct decision {
   fault injected = fault::none; ///< None when a limit refused the request.
+  fault effect = fault::none;   ///< What it does to this answer: `injected`, or what stands for it.
+  uint64_t place = 0;           ///< Of the fault in a stream.
   ruling limits;
   bool is_admitted = false; ///< Counted: neither a limit nor a fault of 429 refused it.
   uint64_t tokens = 0;      ///< What was counted on its arrival.
@@ -25,16 +27,19 @@ public:
 
   /// Decides about a request that arrived `now`; the texts are the client's headers and may be empty.
   decision decide(clock::time_point now, std::string_view request_id, std::string_view attempt, uint32_t prompt_tokens,
-                  std::optional<uint32_t> max_tokens) {
+                  std::optional<uint32_t> max_tokens, bool is_stream) {
     decision x;
-    x.injected = faults_.draw(now, request_id, attempt);
+    auto drawn = faults_.draw(now, request_id, attempt);
+    x.injected = drawn.what;
+    x.place = drawn.place;
+    x.effect = is_stream ? x.injected : without_stream(x.injected);
     if (is_refusal(x.injected))
       return x;
     x.tokens = limits_.charge(prompt_tokens, max_tokens);
     x.limits = limits_.admit(now, x.tokens);
     x.is_admitted = x.limits.is_admitted();
     if (!x.is_admitted)
-      x.injected = fault::none;
+      x.injected = x.effect = fault::none;
     return x;
   }
 

@@ -14,12 +14,13 @@ namespace {
 
 using form = chat_request::form;
 
+constexpr std::string_view end_mark = "data: [DONE]\n\n";
 constexpr int64_t models_created = 1'750'000'000;
 constexpr std::string_view models[] = {"sim-mini", "sim-large", "sim-reasoning"}; ///< What the list shows.
 
 /// One finished choice: text, or the arguments of a tool call.
 struct choice {
-  std::string text;
+  looped_text text;
   std::string call_id;      ///< Empty for text.
   uint32_t call_tokens = 0; ///< Of the called tool's name: part of `tokens`.
   uint32_t tokens = 0;
@@ -64,25 +65,16 @@ std::string object_text(const chat_request& request, random_source source) {
     .dump();
 }
 
-std::string full_text(const chat_request& request, random_source source, const options& settings) {
+looped_text full_text(const chat_request& request, random_source source, const options& settings) {
   switch (request.wanted) {
     case form::json_object:
-      return object_text(request, source);
+      return looped_text(object_text(request, source));
     case form::json_schema:
     case form::tool_call:
-      return sample(request.schema, source, values_for(request)).dump();
+      return looped_text(sample(request.schema, source, values_for(request)).dump());
     default:
-      return answer_text(source, request.prompt, settings.min_answer_tokens, settings.max_answer_tokens);
+      return long_answer(source, request.prompt, settings.min_answer_tokens, settings.max_answer_tokens);
   }
-}
-
-/// Returns the length in bytes of the first `tokens` tokens of `text`, and how many there were.
-std::pair<std::size_t, uint32_t> measure(std::string_view text, uint32_t tokens) {
-  std::size_t bytes = 0;
-  uint32_t count = 0;
-  for (; count < tokens && bytes < text.size(); ++count)
-    bytes += first_token(text.substr(bytes));
-  return {bytes, count};
 }
 
 choice make_choice(const chat_request& request, uint32_t index, const options& settings) {
@@ -95,12 +87,12 @@ choice make_choice(const chat_request& request, uint32_t index, const options& s
     made.call_tokens = std::min(limit, count_tokens(request.tool));
   } else {
     for (const auto& stop : request.stop)
-      made.text.resize(std::min(made.text.find(stop), made.text.size()));
+      made.text.end_before(stop);
   }
-  auto [bytes, count] = measure(made.text, limit - made.call_tokens);
+  auto [bytes, count] = made.text.measure(limit - made.call_tokens);
   if (bytes < made.text.size())
     made.finish_reason = "length";
-  made.text.resize(bytes);
+  made.text.shorten(bytes);
   made.tokens = count + made.call_tokens;
   return made;
 }
@@ -143,13 +135,13 @@ void append_call(std::string& out, const choice& x, std::string_view name, std::
 void append_message(std::string& out, const choice& x, const chat_request& request) {
   out += R"({"role":"assistant","content":)";
   if (x.call_id.empty())
-    append_json(out, x.text);
+    append_json(out, x.text.first(x.text.size()));
   else
     out += "null";
   out += R"(,"refusal":null,"annotations":[])";
   if (!x.call_id.empty()) {
     out += R"(,"tool_calls":[)";
-    append_call(out, x, request.tool, x.text);
+    append_call(out, x, request.tool, x.text.first(x.text.size()));
     out += ']';
   }
   out += '}';
@@ -198,6 +190,17 @@ public:
 
   uint64_t tokens() const override { return tokens_; }
 
+  uint64_t events() const override {
+    uint64_t count = include_usage_ ? 2 : 1;
+    for (const auto& x : choices_)
+      count += 2 + x.tokens - x.call_tokens; // the first tells the role and the call, the last the finish reason
+    return count;
+  }
+
+  void fail(std::string& out) const override {
+    out.append("data: ").append(error_text(server_error())).append("\n\n").append(end_mark);
+  }
+
 private:
   void begin_choice(std::string& out, std::size_t i) {
     const auto& x = choices_[i];
@@ -217,9 +220,9 @@ private:
 
   void send_token(std::string& out, std::size_t i) {
     const auto& x = choices_[i];
-    auto rest = std::string_view(x.text).substr(sent_[i]);
+    auto rest = x.text.after(sent_[i]);
     auto token = rest.substr(0, first_token(rest));
-    sent_[i] += static_cast<uint32_t>(token.size());
+    sent_[i] += token.size();
     delta_ = x.call_id.empty() ? R"({"content":)" : R"({"tool_calls":[{"index":0,"function":{"arguments":)";
     append_json(delta_, token);
     delta_ += x.call_id.empty() ? "}" : "}}]}";
@@ -246,14 +249,14 @@ private:
   void finish(std::string& out) {
     if (include_usage_)
       out += opening_ + R"([],"usage":)" + usage_text(prompt_tokens_, completion_tokens_) + "}\n\n";
-    out += "data: [DONE]\n\n";
+    out += end_mark;
   }
 
   std::string opening_;
   std::string tool_;
   std::string delta_;
   std::vector<choice> choices_;
-  std::vector<uint32_t> sent_; ///< Bytes of each choice's text.
+  std::vector<uint64_t> sent_; ///< Bytes of each choice's text.
   random_source padding_;
   uint64_t tokens_ = 0;
   uint32_t prompt_tokens_;
@@ -294,14 +297,15 @@ void append_model(std::string& out, std::string_view id) {
 
 /// Decides about a valid request, and answers it or not.
 reply serve_chat(const exchange& x, const chat_request& request) {
-  auto decided = x.gate.decide(x.arrived, x.request_id, x.attempt, request.prompt_tokens, request.max_tokens);
+  auto decided =
+    x.gate.decide(x.arrived, x.request_id, x.attempt, request.prompt_tokens, request.max_tokens, request.is_stream);
   reply answer;
   if (!decided.limits.is_admitted())
     answer = limit_reply(x, request.model, decided.limits);
-  else if (decided.injected == fault::none || spoils_answer(decided.injected))
+  else if (decided.effect == fault::none || spoils_answer(decided.effect))
     answer = answer_chat(x, request);
   else
-    answer = fault_reply(x, request.model, request.is_stream, decided.injected);
+    answer = fault_reply(x, request.model, request.is_stream, decided.effect);
   answer.decided = decided;
   return answer;
 }
@@ -328,19 +332,24 @@ reply new_reply(const exchange& x) {
 reply error_reply(const exchange& x, const api_error& error) {
   auto answer = new_reply(x);
   answer.status = error.status;
+  answer.body = error_text(error);
+  return answer;
+}
+
+std::string error_text(const api_error& error) {
+  std::string text;
   auto field = [&](std::string_view name, const std::string& value) {
-    answer.body.append(name);
+    text.append(name);
     if (value.empty())
-      answer.body += "null";
+      text += "null";
     else
-      append_json(answer.body, value);
+      append_json(text, value);
   };
   field(R"({"error":{"message":)", error.message);
   field(R"(,"type":)", error.type);
   field(R"(,"param":)", error.param);
   field(R"(,"code":)", error.code);
-  answer.body += "}}";
-  return answer;
+  return text + "}}";
 }
 
 reply chat_completions(const exchange& x) {

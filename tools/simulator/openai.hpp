@@ -23,6 +23,9 @@ reply new_reply(const exchange& x);
 /// Returns `error` as the answer to `x`.
 reply error_reply(const exchange& x, const api_error& error);
 
+/// Returns `error` as JSON.
+std::string error_text(const api_error& error);
+
 /// `POST /v1/chat/completions`, in one piece or as server-sent events.
 reply chat_completions(const exchange& x);
 

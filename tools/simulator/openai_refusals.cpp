@@ -102,6 +102,10 @@ reply limit_reply(const exchange& x, std::string_view model, const ruling& why) 
   return answer;
 }
 
+api_error server_error() {
+  return {500, "The server had an error while processing your request. Sorry about that!", "", "", "server_error"};
+}
+
 reply fault_reply(const exchange& x, std::string_view model, bool is_stream, fault injected) {
   auto rate_message = "Rate limit reached for " + std::string(model) + ". Please try again later.";
   reply answer;
@@ -119,8 +123,7 @@ reply fault_reply(const exchange& x, std::string_view model, bool is_stream, fau
       return error_reply(x, {429, "You exceeded your current quota, please check your plan and billing details.", "",
                              "insufficient_quota", "insufficient_quota"});
     case fault::internal:
-      return error_reply(
-        x, {500, "The server had an error while processing your request. Sorry about that!", "", "", "server_error"});
+      return error_reply(x, server_error());
     case fault::unavailable:
       return error_reply(x, {503, "The engine is currently overloaded, please try again later.", "",
                              "server_is_overloaded", "service_unavailable_error"});

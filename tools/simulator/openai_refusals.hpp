@@ -8,6 +8,9 @@ namespace modelforge::simulator::openai {
 /// The answer to a request for `model` that a limit refused.
 reply limit_reply(const exchange& x, std::string_view model, const ruling& why);
 
+/// The error of status 500.
+api_error server_error();
+
 /// The answer that `injected`, a fault with an answer of its own, gives to a request for `model`.
 reply fault_reply(const exchange& x, std::string_view model, bool is_stream, fault injected);
 

@@ -23,6 +23,21 @@ std::string problem_with_sum(const std::string& name, double sum) {
   return {};
 }
 
+std::string problem_with_streams(const options& x) {
+  using namespace std::chrono_literals;
+  if (x.min_answer_tokens > most_answer_tokens || x.max_answer_tokens > most_answer_tokens)
+    return "min_answer_tokens and max_answer_tokens must not exceed 10,000,000";
+  if (!(x.token_jitter >= 0 && x.token_jitter <= 1))
+    return "token_jitter must lie between 0 and 1";
+  if (x.keep_alive < 0ms || x.keep_alive > 1h)
+    return "keep_alive must lie between 0 and an hour";
+  if (x.pieces_per_packet < 1 || x.pieces_per_packet > most_pieces_per_packet)
+    return "pieces_per_packet must lie between 1 and 10,000";
+  if (x.send_buffer != 0 && (x.send_buffer < least_send_buffer || x.send_buffer > most_send_buffer))
+    return "send_buffer must be 0 or lie between 4 KiB and 1 GiB";
+  return {};
+}
+
 std::string problem_with_faults(const std::map<std::string, double>& faults) {
   double sum = 0;
   for (const auto& [name, share] : faults) {
@@ -56,6 +71,8 @@ std::string problem_of(const options& x) {
     return "fault_from and fault_until must lie between 0 and a year";
   if (x.fault_until && *x.fault_until < x.fault_from)
     return "fault_until must not come before fault_from";
+  if (auto problem = problem_with_streams(x); !problem.empty())
+    return problem;
   return problem_with_faults(x.faults);
 }
 

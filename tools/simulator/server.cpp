@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 namespace modelforge::simulator {
 
@@ -25,7 +26,7 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr auto accept_pause = std::chrono::milliseconds(20); ///< When the process has no file descriptor left.
+constexpr auto accept_pause = std::chrono::milliseconds(20); ///< When the process has no descriptor left, or the like.
 
 [[noreturn]] void fail_to_listen(const options& x, const error_code& error) {
   throw std::system_error(error, "cannot listen on " + x.host + ":" + std::to_string(x.port));
@@ -145,11 +146,24 @@ private:
         return;
       if (!error)
         serve(std::move(socket), hub_);
-      if (error == asio::error::no_descriptors || error == asio::error::no_memory
-          || error == asio::error::no_buffer_space)
-        return accept_later();
-      accept();
+      if (!error)
+        return accept();
+      if (error == asio::error::no_descriptors)
+        tell_of_descriptors();
+      accept_later(); // what keeps it from accepting lasts: trying again at once would only burn time
     });
+  }
+
+  void tell_of_descriptors() {
+    if (std::exchange(told_, true))
+      return;
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    std::fprintf(stderr,
+                 "simulator: out of file descriptors (%llu at most, %llu connections open): further connections wait; "
+                 "`ulimit -n` raises the number\n",
+                 static_cast<unsigned long long>(limit.rlim_cur),
+                 static_cast<unsigned long long>(hub_.connections.size()));
   }
 
   void accept_later() {
@@ -165,6 +179,7 @@ private:
   tcp::acceptor acceptor_;
   asio::steady_timer pause_;
   tcp::endpoint endpoint_;
+  bool told_ = false; ///< Of missing descriptors.
   std::mutex stopping_;
   std::thread thread_;
 };

@@ -17,6 +17,10 @@ namespace modelforge::simulator {
 using clock = std::chrono::steady_clock;
 
 constexpr uint64_t most_per_minute = 100'000'000'000; ///< Of a limit: times a day in milliseconds it fits 64 bits.
+constexpr uint32_t most_answer_tokens = 10'000'000;
+constexpr uint32_t most_pieces_per_packet = 10'000;
+constexpr uint32_t least_send_buffer = 4'096; ///< Bytes, as the next; 0 is allowed, too.
+constexpr uint32_t most_send_buffer = 1u << 30;
 
 /// Which tokens of an admitted request count, against the limit and in the statistics, and when.
 enum class token_accounting : uint8_t {
@@ -31,13 +35,22 @@ struct options {
   uint16_t port = 0;              ///< 0: the system chooses one.
   uint64_t seed = 1;              ///< Same seed, same model, same messages: same answer.
 
-  /// From the whole request to the first byte of the answer. A unary answer takes `tokens_per_second` on top.
+  /// From the whole request to the first byte of the answer, or with `keep_alive` to a stream's first token. A unary
+  /// answer takes `tokens_per_second` on top.
   std::chrono::milliseconds latency{0};
   /// Each prompt's own latency lies within this share of `latency`, above or below; 0 to 1.
   double latency_jitter = 0;
-  double tokens_per_second = 0;    ///< Of each answer; 0: all at once.
-  uint32_t min_answer_tokens = 20; ///< Least length of a text answer, unless the request ends it earlier.
-  uint32_t max_answer_tokens = 120;
+  double tokens_per_second = 0;     ///< Of each answer; 0: all at once.
+  uint32_t min_answer_tokens = 20;  ///< Least length of a text answer, unless the request ends it earlier.
+  uint32_t max_answer_tokens = 120; ///< At least the former; both up to `most_answer_tokens`.
+
+  double token_jitter = 0; ///< Times between a stream's tokens differ by up to this share, 0 to 1; their mean does not.
+  /// After so long without a byte a stream sends a comment; its head then comes at once. 0: never; at most an hour.
+  std::chrono::milliseconds keep_alive{0};
+  bool crlf = false;              ///< Lines of streams end in CR LF.
+  bool split_packets = false;     ///< Each event goes out in two or more packets, cut inside a character if it has any.
+  uint32_t pieces_per_packet = 1; ///< So many tokens are gathered before they are sent, in one chunk.
+  uint32_t send_buffer = 0;       ///< SO_SNDBUF of new connections, in bytes; 0: the system's.
 
   /// When set, a request with another bearer token is answered with 401.
   std::string api_key;
@@ -76,6 +89,7 @@ struct stats {
   uint64_t streams = 0;             ///< Of these, answered by a stream.
   uint64_t answered = 0;            ///< Answers handed to the network in full.
   uint64_t aborted = 0;             ///< The peer went away between its whole request and the end of the answer.
+  uint64_t aborted_streams = 0;     ///< Of these, those that were to be answered by a stream.
   std::map<int, uint64_t> statuses; ///< How often each HTTP status was chosen, aborted answers included; 0: no answer.
 
   uint64_t rejected = 0;                  ///< Refused with 429 by a limit; faults are not among them.
@@ -87,7 +101,8 @@ struct stats {
   uint64_t concurrency_peak = 0;
   uint64_t open_streams = 0; ///< Streams whose first byte was sent, and not their last.
   uint64_t open_streams_peak = 0;
-  uint64_t connections = 0; ///< TCP connections open now.
+  uint64_t stream_bytes = 0; ///< Of streams, given to the system so far: heads and framing included.
+  uint64_t connections = 0;  ///< TCP connections open now.
   uint64_t connections_peak = 0;
   uint64_t connections_accepted = 0;
 
@@ -107,9 +122,14 @@ struct stats {
   uint64_t attempt_requests = 0;       ///< Different request ids; an id unseen for 131,072 others counts as new.
   uint64_t attempts_per_request = 0;   ///< Most requests received with the same id.
   uint64_t highest_attempt_number = 0; ///< Largest number a client gave.
+
+  clock::time_point started;                   ///< The server.
+  clock::time_point taken;                     ///< This snapshot.
+  std::optional<clock::time_point> last_abort; ///< When the last of `aborted` was noticed.
 };
 
-/// Returns `x` as one JSON object; the keys are the names of the fields.
+/// Returns `x` as one JSON object; the keys are the names of the fields. In place of points in time it has `uptime_ms`
+/// and `last_abort_ms` (null: none yet), both since the start.
 std::string to_json(const stats& x);
 
 /// Serves from construction to `stop`, on one thread of its own. All members may be called from any thread.

@@ -17,6 +17,10 @@ bool read_whole(std::string_view text, T& value, int base) {
   return error == std::errc{} && end == text.data() + text.size();
 }
 
+uint64_t milliseconds_between(clock::time_point from, clock::time_point to) {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(to - from).count());
+}
+
 void raise(uint64_t& value, uint64_t& peak) {
   peak = std::max(peak, ++value);
 }
@@ -130,17 +134,27 @@ void stats_book::stream_opened() {
   raise(now_.open_streams, now_.open_streams_peak);
 }
 
-void stats_book::ended(outcome how, bool stream_was_open) {
+void stats_book::stream_sent(std::size_t bytes) {
+  std::lock_guard lock(mutex_);
+  now_.stream_bytes += bytes;
+}
+
+void stats_book::ended(outcome how, bool is_stream, bool stream_was_open) {
   std::lock_guard lock(mutex_);
   --now_.concurrency;
   now_.open_streams -= stream_was_open;
   now_.answered += how == outcome::answered;
-  now_.aborted += how == outcome::aborted;
+  if (how != outcome::aborted)
+    return;
+  ++now_.aborted;
+  now_.aborted_streams += is_stream;
+  now_.last_abort = clock::now();
 }
 
 stats stats_book::snapshot() const {
   std::lock_guard lock(mutex_);
   auto x = now_;
+  x.taken = clock::now();
   x.rejected = x.rejected_requests + x.rejected_tokens;
   x.window_requests = window_requests_.most();
   x.window_tokens = window_tokens_.most();
@@ -156,6 +170,7 @@ std::optional<attempt_record> stats_book::attempts_of(std::string_view request_i
 void stats_book::reset() {
   std::lock_guard lock(mutex_);
   auto old = std::exchange(now_, {});
+  now_.started = old.started;
   now_.concurrency = now_.concurrency_peak = old.concurrency;
   now_.open_streams = now_.open_streams_peak = old.open_streams;
   now_.connections = now_.connections_peak = old.connections;
@@ -176,6 +191,7 @@ std::string to_json(const stats& x) {
   field("streams", x.streams);
   field("answered", x.answered);
   field("aborted", x.aborted);
+  field("aborted_streams", x.aborted_streams);
   field("rejected", x.rejected);
   field("rejected_requests", x.rejected_requests);
   field("rejected_tokens", x.rejected_tokens);
@@ -183,6 +199,7 @@ std::string to_json(const stats& x) {
   field("concurrency_peak", x.concurrency_peak);
   field("open_streams", x.open_streams);
   field("open_streams_peak", x.open_streams_peak);
+  field("stream_bytes", x.stream_bytes);
   field("connections", x.connections);
   field("connections_peak", x.connections_peak);
   field("connections_accepted", x.connections_accepted);
@@ -198,6 +215,11 @@ std::string to_json(const stats& x) {
   field("attempt_requests", x.attempt_requests);
   field("attempts_per_request", x.attempts_per_request);
   field("highest_attempt_number", x.highest_attempt_number);
+  field("uptime_ms", milliseconds_between(x.started, x.taken));
+  if (x.last_abort)
+    field("last_abort_ms", milliseconds_between(x.started, *x.last_abort));
+  else
+    text += R"("last_abort_ms":null,)";
   auto end_object = [&] {
     if (text.back() == ',')
       text.pop_back();

@@ -80,7 +80,9 @@ private:
 /// The simulator's books. Written on the server's thread, read on any.
 class stats_book {
 public:
-  explicit stats_book(clock::duration window) : window_requests_(window), window_tokens_(window) {}
+  explicit stats_book(clock::duration window) : window_requests_(window), window_tokens_(window) {
+    now_.started = clock::now();
+  }
 
   void connected();
   void disconnected();
@@ -93,9 +95,12 @@ public:
 
   void stream_opened();
 
+  /// So many bytes of a stream were given to the system.
+  void stream_sent(std::size_t bytes);
+
   /// `cut`: broken off by a fault.
   enum class outcome { answered, aborted, cut, stopped };
-  void ended(outcome how, bool stream_was_open);
+  void ended(outcome how, bool is_stream, bool stream_was_open);
 
   std::optional<attempt_record> attempts_of(std::string_view request_id) const;
 

@@ -104,6 +104,44 @@ uint32_t count_tokens(std::string_view text) {
   return count;
 }
 
+std::string_view looped_text::after(uint64_t at) const {
+  if (at >= size_)
+    return {};
+  auto rest = std::string_view(round_).substr(at % round_.size());
+  return rest.substr(0, size_ - at);
+}
+
+std::string looped_text::first(uint64_t most) const {
+  std::string text;
+  most = std::min(most, size_);
+  for (text.reserve(most); text.size() < most;)
+    text.append(after(text.size()).substr(0, most - text.size()));
+  return text;
+}
+
+std::pair<uint64_t, uint32_t> looped_text::measure(uint32_t most) const {
+  uint64_t bytes = 0;
+  uint32_t tokens = 0;
+  auto walk = [&](uint64_t end) {
+    for (; tokens < most && bytes < end; ++tokens)
+      bytes += first_token(after(bytes));
+  };
+  walk(std::min<uint64_t>(size_, round_.size()));
+  if (!is_looped() || tokens == most)
+    return {bytes, tokens};
+  auto rounds = std::min<uint64_t>(size_ / round_.size(), most / tokens); // all alike: only the last is gone through
+  bytes *= rounds;
+  tokens *= static_cast<uint32_t>(rounds);
+  walk(size_);
+  return {bytes, tokens};
+}
+
+void looped_text::end_before(std::string_view words) {
+  auto found = first(is_looped() ? round_.size() + words.size() : size_).find(words);
+  if (found != std::string::npos)
+    size_ = found;
+}
+
 void append_json(std::string& out, std::string_view text) {
   static constexpr char digits[] = "0123456789abcdef";
   out += '"';

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 /// UTF-8, made-up tokens and JSON strings.
 namespace modelforge::simulator {
@@ -37,6 +38,41 @@ std::size_t first_token(std::string_view text);
 
 /// Returns how many tokens `first_token` cuts `text` into.
 uint32_t count_tokens(std::string_view text);
+
+/// A text that says its first part over and over, so that a long one takes little memory.
+class looped_text {
+public:
+  looped_text() = default;
+
+  /// Not looped.
+  explicit looped_text(std::string text) : round_(std::move(text)), size_(round_.size()) {}
+
+  /// So many bytes of `round` after `round`. No token may go on beyond a round: it should end in two line feeds.
+  looped_text(std::string round, uint64_t size) : round_(std::move(round)), size_(size) {}
+
+  uint64_t size() const { return size_; }
+
+  bool is_looped() const { return size_ > round_.size(); }
+
+  /// Returns what comes after the first `at` bytes, up to the end of a round; empty only at the end of all.
+  std::string_view after(uint64_t at) const;
+
+  /// Returns the first `most` bytes, or all if they are fewer.
+  std::string first(uint64_t most) const;
+
+  /// Returns how many bytes the first `most` tokens have, and how many tokens these are.
+  std::pair<uint64_t, uint32_t> measure(uint32_t most) const;
+
+  /// Ends the text before the first of `words` in it, if there is one.
+  void end_before(std::string_view words);
+
+  /// Keeps the first `size` bytes; must not be more than there are.
+  void shorten(uint64_t size) { size_ = size; }
+
+private:
+  std::string round_;
+  uint64_t size_ = 0;
+};
 
 /// Appends `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD.
 void append_json(std::string& out, std::string_view text);

@@ -1,0 +1,426 @@
+#include <modelforge/actors/text_stream.hpp>
+
+#include "actors/support/callers.hpp"
+#include "actors/support/mail.hpp"
+#include "batch/file.hpp"
+
+#include <modelforge/actors/system.hpp>
+
+#include <caf/actor_system.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <deque>
+#include <exception>
+#include <fcntl.h>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace modelforge {
+
+namespace {
+
+using steady = std::chrono::steady_clock;
+
+/// Chunks that may be on their way: enough to bridge the way of a grant, and little memory.
+constexpr uint32_t first_demand = 8;
+
+/// `on_progress` counts in steps of so many tokens.
+constexpr uint64_t progress_step = 10;
+
+} // namespace
+
+/// What the host's thread and the reading actor share.
+class text_stream::core {
+public:
+  struct text {
+    std::string is;
+    bool last_of_chunk = false;
+  };
+
+  // -- the actor's side ---------------------------------------------------------------
+
+  void put(std::string x, bool last_of_chunk) {
+    std::lock_guard guard{mutex_};
+    texts_.push_back({std::move(x), last_of_chunk});
+    changed_.notify_all();
+  }
+
+  void end(stream_outcome how) {
+    std::lock_guard guard{mutex_};
+    outcome_ = std::move(how);
+    actor_ = nullptr;
+    changed_.notify_all();
+  }
+
+  void set_actor(const stream_subscriber_actor& x) {
+    std::lock_guard guard{mutex_};
+    if (!outcome_)
+      actor_ = x;
+  }
+
+  /// The thread that runs the host's callbacks now.
+  std::atomic<std::thread::id> in_callback{};
+
+  // -- the host's side ----------------------------------------------------------------
+
+  /// The next text; empty: there is none any more.
+  std::optional<text> take() {
+    std::unique_lock lock{mutex_};
+    changed_.wait(lock, [this] { return !texts_.empty() || outcome_; });
+    if (texts_.empty())
+      return {};
+    auto result = std::move(texts_.front());
+    texts_.pop_front();
+    return result;
+  }
+
+  void wait_for_end() {
+    std::unique_lock lock{mutex_};
+    changed_.wait(lock, [this] { return outcome_.has_value(); });
+  }
+
+  const stream_outcome* outcome() {
+    std::lock_guard guard{mutex_};
+    return outcome_ ? &*outcome_ : nullptr;
+  }
+
+  /// Runs `f` inside the actor, if it is still there.
+  void run(std::function<void()> f) {
+    stream_subscriber_actor to;
+    {
+      std::lock_guard guard{mutex_};
+      to = actor_;
+    }
+    if (to != nullptr)
+      post(to, std::move(f));
+  }
+
+  std::function<void()> grant_one; ///< Inside the actor.
+  std::function<void()> cancel;    ///< Inside the actor.
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<text> texts_;
+  std::optional<stream_outcome> outcome_;
+  stream_subscriber_actor actor_;
+};
+
+namespace {
+
+/// Takes the stream for a host: joins texts, calls callbacks, grants what has been read.
+template <class Core>
+class reader : public std::enable_shared_from_this<reader<Core>> {
+public:
+  using pointer = stream_subscriber_actor::pointer;
+
+  reader(pointer self, std::shared_ptr<Core> to, stream_options options, std::optional<uint32_t> max_tokens)
+    : self_(self), to_(std::move(to)), options_(std::move(options)), max_tokens_(max_tokens),
+      started_(self->clock().now()), session_watch_(self, [this](const caf::actor_addr&) {
+        end(failed(make_failure(errc::outcome_unknown, "the stream's session ended without a word",
+                                "send the request again if that does no harm")));
+      }) {
+    options_.buffer_size = std::max(options_.buffer_size, 1u);
+    to_->grant_one = [this] { grant(); };
+    to_->cancel = [this] { end(failed(make_failure(errc::cancelled, "cancelled by the host"))); };
+  }
+
+  /// Whoever ended the actor from outside: the host must not wait for ever.
+  ~reader() {
+    if (!ended_)
+      tell_host(failed(make_failure(errc::cancelled, "the actor that read the stream was ended")));
+  }
+
+  stream_subscriber_actor::behavior_type make_behavior() {
+    return {
+      [me = this->shared_from_this()](stream_chunk& x) { me->take(x); },
+      [this](stream_done& x) {
+        flush(false);
+        end(std::move(x));
+      },
+      [this](stream_failed& x) {
+        flush(false);
+        if (x.why.code == errc::deadline_exceeded)
+          explain_timeout(x);
+        end(std::move(x));
+      },
+    };
+  }
+
+  void start(const provider_actor& provider, stream_request request) {
+    id_ = request.chat.id;
+    ask(self_, provider, std::move(request), stream_subscriber_actor{self_})
+      .then(
+        [this](const stream_session_actor& session) {
+          session_ = session;
+          session_watch_.add(caf::actor_cast<caf::strong_actor_ptr>(session));
+          for (; owed_ > 0; --owed_)
+            tell(self_, session_, grant_atom_v, 1u);
+        },
+        [this](const caf::error& error) { end(failed(failure_of(error))); });
+  }
+
+private:
+  /// Calls a callback of the host. False: it threw, and the stream is over.
+  template <class F, class... Args>
+  bool call(const F& f, const Args&... args) {
+    if (ended_)
+      return false;
+    if (!f)
+      return true;
+    to_->in_callback = std::this_thread::get_id();
+    std::optional<std::string> problem;
+    try {
+      f(args...);
+    } catch (const std::exception& x) {
+      problem = x.what();
+    } catch (...) {
+      problem = "an exception that is no std::exception";
+    }
+    to_->in_callback = std::thread::id{};
+    if (!problem)
+      return true;
+    end(failed(make_failure(errc::callback_failed, "a callback of the host threw: " + *problem,
+                            "catch what a callback may throw inside it")));
+    return false;
+  }
+
+  void take(stream_chunk& x) {
+    auto before = tokens_;
+    for (auto& piece : x.pieces) {
+      if (!call(options_.on_chunk, piece))
+        return;
+      if (piece.kind == piece_kind::text) {
+        joined_ += piece.text;
+        if (++pieces_ >= options_.buffer_size)
+          flush(&piece == &x.pieces.back());
+      }
+      if (!progress(++before))
+        return;
+    }
+    if (!progress(std::max(x.tokens, tokens_)) || ended_)
+      return;
+    if (options_.on_text || !given_last_)
+      grant(); // else the host does, as it reads the last one
+    given_last_ = false;
+  }
+
+  /// Hands on what is joined so far.
+  void flush(bool last_of_chunk) {
+    if (pieces_ == 0)
+      return;
+    pieces_ = 0;
+    auto text = std::exchange(joined_, {});
+    if (options_.on_text) {
+      call(options_.on_text, text);
+      return;
+    }
+    given_last_ = last_of_chunk;
+    to_->put(std::move(text), last_of_chunk);
+  }
+
+  /// Tells of every step up to `tokens`.
+  bool progress(uint64_t tokens) {
+    while (tokens_ / progress_step < tokens / progress_step) {
+      tokens_ = (tokens_ / progress_step + 1) * progress_step;
+      if (!call(options_.on_progress, tokens_))
+        return false;
+    }
+    tokens_ = std::max(tokens_, tokens);
+    return true;
+  }
+
+  void grant() {
+    if (session_ != nullptr)
+      tell(self_, session_, grant_atom_v, 1u);
+    else
+      ++owed_;
+  }
+
+  stream_failed failed(failure why) const { return {id_, std::move(why), 0, tokens_}; }
+
+  /// Says which timeout would have been enough.
+  void explain_timeout(stream_failed& x) const {
+    auto elapsed = self_->clock().now() - started_;
+    auto needed = 2 * std::chrono::duration<double>(elapsed);
+    std::string text = "raise timeout from " + duration_text(options_.timeout);
+    if (max_tokens_ && x.tokens > 0 && *max_tokens_ > x.tokens) {
+      needed = std::chrono::duration<double>(elapsed) * (1.1 * *max_tokens_ / static_cast<double>(x.tokens));
+      text += " to at least " + duration_text(std::chrono::ceil<std::chrono::seconds>(needed))
+              + ": that is what max_tokens (" + std::to_string(*max_tokens_) + ") take at the pace so far";
+    } else {
+      text += ", e.g. to " + duration_text(std::chrono::ceil<std::chrono::seconds>(needed));
+    }
+    x.why.message = "the stream was not complete within its timeout of " + duration_text(options_.timeout) + "; "
+                    + std::to_string(x.tokens) + " tokens had arrived";
+    x.why.suggestion = std::move(text);
+  }
+
+  void end(stream_outcome how) {
+    if (ended_)
+      return;
+    tell_host(std::move(how));
+    self_->quit(); // the session sees that, and cuts off what still runs
+  }
+
+  void tell_host(stream_outcome how) {
+    ended_ = true;
+    if (options_.on_end) {
+      to_->in_callback = std::this_thread::get_id();
+      try {
+        options_.on_end(how);
+      } catch (...) { // there is nothing left to end
+      }
+      to_->in_callback = std::thread::id{};
+    }
+    options_ = {};
+    to_->grant_one = to_->cancel = nullptr;
+    to_->end(std::move(how));
+  }
+
+  pointer self_;
+  std::shared_ptr<Core> to_;
+  stream_options options_;
+  std::optional<uint32_t> max_tokens_;
+  steady::time_point started_;
+  callers<std::remove_pointer_t<pointer>> session_watch_;
+  stream_session_actor session_;
+  request_id id_;
+  uint64_t owed_ = 0; ///< Grants from before the session was known.
+  std::string joined_;
+  uint32_t pieces_ = 0; ///< In `joined_`.
+  bool given_last_ = false;
+  uint64_t tokens_ = 0;
+  bool ended_ = false;
+};
+
+} // namespace
+
+// -- the host's side --------------------------------------------------------------------
+
+text_stream::text_stream(std::shared_ptr<core> x) : core_(std::move(x)) {}
+
+text_stream::text_stream(text_stream&&) noexcept = default;
+
+text_stream& text_stream::operator=(text_stream&& x) noexcept {
+  std::swap(core_, x.core_);
+  return *this;
+}
+
+text_stream::~text_stream() {
+  if (!core_)
+    return;
+  cancel();
+  if (core_->in_callback.load() != std::this_thread::get_id())
+    core_->wait_for_end();
+}
+
+void text_stream::cancel() {
+  core_->run([x = core_] {
+    if (x->cancel)
+      std::function{x->cancel}();
+  });
+}
+
+std::optional<std::string> text_stream::next() {
+  auto x = core_->take();
+  if (!x)
+    return {};
+  if (x->last_of_chunk)
+    core_->run([to = core_] {
+      if (to->grant_one)
+        to->grant_one();
+    });
+  return std::move(x->is);
+}
+
+const stream_outcome& text_stream::wait() {
+  while (next())
+    ;
+  core_->wait_for_end();
+  return *core_->outcome();
+}
+
+text_stream stream_text(caf::actor_system& system, const provider_actor& provider, chat_request request,
+                        stream_options options) {
+  using core = text_stream::core;
+  auto shared = std::make_shared<core>();
+  stream_request full;
+  full.whole_text = options.whole_text;
+  full.as.demand = first_demand;
+  if (options.timeout.count() > 0)
+    request.deadline = options.timeout;
+  else
+    request.deadline.reset();
+  auto max_tokens = request.sampling.max_tokens;
+  full.chat = std::move(request);
+  auto actor = system.spawn([=, to = shared](stream_subscriber_actor::pointer self) {
+    auto state = std::make_shared<reader<core>>(self, to, options, max_tokens);
+    state->start(provider, full);
+    return state->make_behavior();
+  });
+  shared->set_actor(actor);
+  return text_stream{std::move(shared)};
+}
+
+text_stream stream_text(caf::actor_system& system, const provider_actor& provider, std::string prompt,
+                        stream_options options) {
+  chat_request request;
+  request.messages.push_back(text_message(role::user, std::move(prompt)));
+  return stream_text(system, provider, std::move(request), std::move(options));
+}
+
+// -- files ------------------------------------------------------------------------------
+
+namespace {
+
+std::optional<failure> write_all(int fd, std::string_view text, const std::string& path) {
+  while (!text.empty()) {
+    auto count = ::write(fd, text.data(), text.size());
+    if (count >= 0)
+      text.remove_prefix(static_cast<std::size_t>(count));
+    else if (!batch::try_again(fd, POLLOUT))
+      return batch::io_failure("cannot write", path);
+  }
+  return {};
+}
+
+} // namespace
+
+std::variant<completion, failure> stream_to_file(caf::actor_system& system, const provider_actor& provider,
+                                                 chat_request request, const std::string& path,
+                                                 stream_options options) {
+  auto partial = path + ".partial";
+  batch::file to{::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
+  if (to.get() < 0)
+    return batch::io_failure("cannot write", partial);
+  options.on_text = nullptr;
+  auto stream = stream_text(system, provider, std::move(request), std::move(options));
+  auto fail = [&](failure why) {
+    why.message += "; the text so far is in " + partial;
+    return why;
+  };
+  for (auto& text : stream)
+    if (auto problem = write_all(to.get(), text, partial)) {
+      stream.cancel();
+      stream.wait();
+      return fail(std::move(*problem));
+    }
+  auto& outcome = stream.wait();
+  if (auto* bad = std::get_if<stream_failed>(&outcome))
+    return fail(bad->why);
+  if (::fsync(to.get()) != 0 && errno != EINVAL) // EINVAL: a pipe or the like
+    return fail(batch::io_failure("cannot write", partial));
+  if (!to.close())
+    return fail(batch::io_failure("cannot write", partial));
+  if (std::rename(partial.c_str(), path.c_str()) != 0)
+    return fail(batch::io_failure("cannot rename " + partial + " to", path));
+  return std::get<stream_done>(outcome).result;
+}
+
+} // namespace modelforge

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <modelforge/messages/interfaces.hpp>
+#include <modelforge/messages/stream.hpp>
+
+#include <caf/fwd.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+/// Streams for hosts that are no actors: a range of texts, callbacks, or a file.
+
+namespace modelforge {
+
+/// How a stream ended, for one reader.
+using stream_outcome = std::variant<stream_done, stream_failed>;
+
+/// How a host reads a stream. The callbacks run in an actor, one at a time, on a thread of the actor system; a slow one
+/// slows the stream down. One that throws ends the stream as `errc::callback_failed`.
+struct stream_options {
+  std::chrono::nanoseconds timeout =
+    std::chrono::seconds{300}; ///< Of the whole stream: its deadline. 0: the provider's.
+  uint32_t buffer_size = 10;   ///< Pieces of text that are joined into one; 1: each comes as it is.
+  bool whole_text = false;     ///< `stream_done` repeats the text.
+
+  std::function<void(const std::string&)> on_text{};   ///< Gets the texts; then the range has none.
+  std::function<void(const stream_piece&)> on_chunk{}; ///< Sees every piece, tool calls and reasoning too.
+  std::function<void(uint64_t)> on_progress{};         ///< Called with 10, 20, 30, ... tokens; skips none.
+  std::function<void(const stream_outcome&)> on_end{}; ///< Called exactly once, after everything else.
+};
+
+/// A stream being read: a range of texts, each up to `buffer_size` pieces.
+///
+///   for (auto& text : stream_text(system, provider, "Tell me a story."))
+///     std::cout << text << std::flush;
+///
+/// Its members but `cancel` are for one thread. Memory is bounded: what is not read holds the provider back.
+class text_stream {
+public:
+  /// Ends the stream, if it has not ended, and returns when the last callback has: `on_end` has been called then. In a
+  /// callback of its own it does not wait.
+  ~text_stream();
+
+  text_stream(text_stream&&) noexcept;
+  text_stream& operator=(text_stream&&) noexcept;
+
+  /// Waits for the next text; nothing: the stream has ended, and `wait` tells how.
+  std::optional<std::string> next();
+
+  /// Reads the stream to its end, and tells how that was. Texts that were not read are dropped.
+  const stream_outcome& wait();
+
+  /// Ends the stream as `errc::cancelled`, and the provider's work with it. From any thread; later calls do nothing.
+  void cancel();
+
+  class iterator {
+  public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = std::string;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const std::string*;
+    using reference = const std::string&;
+
+    iterator() = default;
+    explicit iterator(text_stream& of) : of_(&of), text_(of.next()) {}
+
+    reference operator*() const { return *text_; }
+    pointer operator->() const { return &*text_; }
+    iterator& operator++() {
+      text_ = of_->next();
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    friend bool operator==(const iterator& x, std::default_sentinel_t) { return !x.text_; }
+
+  private:
+    text_stream* of_ = nullptr;
+    std::optional<std::string> text_;
+  };
+
+  iterator begin() { return iterator{*this}; }
+  std::default_sentinel_t end() const { return {}; }
+
+private:
+  friend text_stream stream_text(caf::actor_system&, const provider_actor&, chat_request, stream_options);
+
+  class core;
+  explicit text_stream(std::shared_ptr<core> x);
+
+  std::shared_ptr<core> core_;
+};
+
+/// Starts a stream. What is wrong with the request comes as its end.
+text_stream stream_text(caf::actor_system& system, const provider_actor& provider, chat_request request,
+                        stream_options options = {});
+
+/// Likewise for a prompt alone; the model is the provider's default.
+text_stream stream_text(caf::actor_system& system, const provider_actor& provider, std::string prompt,
+                        stream_options options = {});
+
+/// Writes a stream's text to a file as it comes, and returns when it has ended: to PATH.partial, which is renamed to
+/// PATH at a good end. Otherwise PATH is left alone, what came stays in PATH.partial, and the failure says so
+/// (`errc::io_failed` where the file is the matter). Calls the callbacks as well, except `on_text`.
+std::variant<completion, failure> stream_to_file(caf::actor_system& system, const provider_actor& provider,
+                                                 chat_request request, const std::string& path,
+                                                 stream_options options = {});
+
+} // namespace modelforge

@@ -1,0 +1,142 @@
+#include "sse/parser.hpp"
+
+#include <cstring>
+
+namespace modelforge::sse {
+
+namespace {
+
+const char* find(const char* first, const char* last, char c) {
+  auto* at = first == last ? nullptr : std::memchr(first, c, static_cast<std::size_t>(last - first));
+  return at == nullptr ? last : static_cast<const char*>(at);
+}
+
+/// Empties a string; one that has grown gives its memory back, since thousands of parsers wait at once.
+void empty(std::string& x) {
+  constexpr std::size_t kept = 512;
+  if (x.capacity() > kept)
+    x = {};
+  else
+    x.clear();
+}
+
+void keep_text(std::string& to, std::string_view x) {
+  if (x.empty())
+    to.clear();
+  else if (x.data() != to.data())
+    to.assign(x);
+}
+
+} // namespace
+
+std::string parser::problem() const {
+  if (state_ != state::too_large)
+    return {};
+  return "a line or an event of more than " + std::to_string(limit_) + " bytes";
+}
+
+bool parser::next(event& x) {
+  if (handed_out_)
+    forget();
+  x = {type_, data_, id_};
+  for (std::string_view line; take_line(line);) {
+    if (!line.empty()) {
+      if (!take_field(line, x))
+        return false;
+    } else if (has_data_) {
+      handed_out_ = true;
+      return true;
+    } else {
+      forget();
+      x = {};
+    }
+  }
+  if (state_ == state::open)
+    keep(x);
+  return false;
+}
+
+/// Takes a line from the fed bytes, without its end.
+bool parser::take_line(std::string_view& line) {
+  if (after_cr_ && !rest_.empty()) {
+    after_cr_ = false;
+    if (rest_.front() == '\n')
+      rest_.remove_prefix(1);
+  }
+  auto* first = rest_.data();
+  auto* last = first + rest_.size();
+  if (line_feed_ == nullptr
+      || line_feed_ < first) // remembered, or input with CRs only would be searched again and again
+    line_feed_ = find(first, last, '\n');
+  auto* end = find(first, line_feed_, '\r');
+  line = {first, static_cast<std::size_t>(end - first)};
+  auto held = line_is_read_ ? 0 : line_.size();
+  if (held + line.size() > limit_) {
+    state_ = state::too_large;
+    return false;
+  }
+  if (end == last)
+    return false;
+  after_cr_ = *end == '\r';
+  rest_.remove_prefix(line.size() + 1);
+  if (held > 0) {
+    line_.append(line);
+    line = line_;
+    line_is_read_ = true;
+  }
+  if (at_start_ && line.starts_with("\xEF\xBB\xBF"))
+    line.remove_prefix(3);
+  at_start_ = false;
+  return true;
+}
+
+bool parser::take_field(std::string_view line, event& x) {
+  auto colon = line.find(':');
+  auto name = line.substr(0, colon);
+  auto value = colon == line.npos ? std::string_view{} : line.substr(colon + 1);
+  if (value.starts_with(' '))
+    value.remove_prefix(1);
+  if (name == "data")
+    return set_data(value, x);
+  if (name == "event")
+    x.type = value;
+  else if (name == "id")
+    x.id = value;
+  return true;
+}
+
+bool parser::set_data(std::string_view value, event& x) {
+  if (!has_data_) {
+    has_data_ = true;
+    x.data = value;
+    return true;
+  }
+  if (x.data.size() + 1 + value.size() > limit_) {
+    state_ = state::too_large;
+    return false;
+  }
+  keep_text(data_, x.data);
+  data_ += '\n';
+  data_ += value;
+  x.data = data_;
+  return true;
+}
+
+/// Copies what the fed bytes leave unfinished.
+void parser::keep(const event& x) {
+  keep_text(type_, x.type);
+  keep_text(data_, x.data);
+  keep_text(id_, x.id);
+  if (line_is_read_)
+    empty(line_);
+  line_is_read_ = false;
+  line_.append(rest_);
+}
+
+void parser::forget() {
+  for (auto* x : {&type_, &data_, &id_})
+    empty(*x);
+  has_data_ = handed_out_ = false;
+}
+
+} // namespace modelforge::sse

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace modelforge::sse {
+
+/// One event, as its lines said it. The texts live as long as the call that hands it out.
+struct event {
+  std::string_view type; ///< Empty where none was given, which means "message".
+  std::string_view data; ///< The data lines, joined by \n.
+  std::string_view id;   ///< Of this event; ids of earlier ones are not carried on.
+};
+
+/// Reads server-sent events from bytes that are cut anywhere. Lines may end in LF, CRLF or CR, mixed; a byte order mark
+/// at the start and comments are skipped, and so are events without data.
+///
+/// What lies whole within the fed bytes is handed out as a view of them; only what is cut, and data of several lines,
+/// is copied. Nothing is allocated for an event unless it outgrows the ones before.
+class parser {
+public:
+  enum class state : uint8_t {
+    open,
+    stopped,   ///< The callback wanted no more.
+    too_large, ///< A line, or the data of one event, exceeds the limit.
+  };
+
+  static constexpr std::size_t default_limit = 1 << 20;
+
+  /// `limit`: bytes in a line, and in the joined data of an event.
+  explicit parser(std::size_t limit = default_limit) : limit_(limit) {}
+
+  /// Calls `f(const event&)` for each event that these bytes complete, until it returns false. Once the state is not
+  /// `open`, bytes are ignored.
+  template <class F>
+  state feed(std::string_view bytes, F&& f) {
+    if (state_ != state::open)
+      return state_;
+    rest_ = bytes;
+    line_feed_ = nullptr;
+    for (event x; next(x);)
+      if (!f(static_cast<const event&>(x))) {
+        state_ = state::stopped;
+        break;
+      }
+    rest_ = {};
+    return state_;
+  }
+
+  /// Tells that the input has ended. Unlike browsers, hands out an event that no blank line followed: whether it is
+  /// whole is the caller's to judge.
+  template <class F>
+  state finish(F&& f) {
+    return feed("\n\n", f);
+  }
+
+  /// Says which limit was exceeded; empty unless the state is `too_large`.
+  std::string problem() const;
+
+private:
+  /// Reads on to the end of the next event; false where there is none, or on an error.
+  bool next(event& x);
+
+  bool take_line(std::string_view& line);
+  bool take_field(std::string_view line, event& x);
+  bool set_data(std::string_view value, event& x);
+  void keep(const event& x);
+  void forget();
+
+  std::size_t limit_;
+  std::string_view rest_;           ///< What is left of the fed bytes.
+  const char* line_feed_ = nullptr; ///< The next LF in `rest_`, or its end; null: not looked for yet.
+  std::string line_;                ///< The beginning of a line that is cut.
+  std::string type_, data_, id_;    ///< Of an event that is cut.
+  state state_ = state::open;
+  bool at_start_ = true;
+  bool after_cr_ = false;     ///< An LF that comes now belongs to the line end before it.
+  bool line_is_read_ = false; ///< `line_` was completed; views of it may still be in use.
+  bool has_data_ = false;
+  bool handed_out_ = false; ///< The event that the strings hold is done with.
+};
+
+} // namespace modelforge::sse

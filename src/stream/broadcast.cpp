@@ -1,0 +1,337 @@
+#include "stream/broadcast.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace modelforge::stream {
+
+namespace {
+
+/// `from` + `length`, where a length of 0 never comes.
+std::optional<time_point> after(time_point from, duration length) {
+  if (length.count() <= 0 || length >= time_point::max() - from)
+    return {};
+  return from + length;
+}
+
+/// The earlier one of those there are.
+std::optional<time_point> earlier(std::optional<time_point> a, std::optional<time_point> b) {
+  return a && b ? std::min(a, b) : a ? a : b;
+}
+
+std::string bytes_text(uint64_t x) {
+  return x < 10'000 ? std::to_string(x) + " bytes" : std::to_string(x >> 10) + " KiB";
+}
+
+} // namespace
+
+// -- readers ------------------------------------------------------------------------
+
+std::variant<broadcast::reader_id, failure> broadcast::join(const subscription& x, time_point now) {
+  auto first = log_.begin().piece;
+  auto next = undecided() ? 0 : log_.end().piece;
+  if (x.from > next)
+    return make_failure(errc::invalid_request,
+                        "piece " + std::to_string(x.from) + " is still to come: there are " + std::to_string(next),
+                        "subscribe from " + std::to_string(next) + " or earlier");
+  if (x.from < first)
+    return make_failure(errc::too_large,
+                        "piece " + std::to_string(x.from) + " of the stream is not kept any more: the oldest is "
+                          + std::to_string(first),
+                        "subscribe earlier, or raise log_limit (" + bytes_text(settings_.log_limit) + ")");
+  handed_over_ |= x.from > 0;
+  drain_until_.reset();
+  serve_from_ = 0;
+  auto& to = readers_[++last_reader_];
+  to.when_slow = x.when_slow;
+  to.at = log_.find(x.from);
+  to.past = log_.end().bytes;
+  to.demand = x.demand;
+  note(to, now);
+  return last_reader_;
+}
+
+void broadcast::grant(reader_id x, uint64_t chunks, time_point now) {
+  auto i = readers_.find(x);
+  if (i == readers_.end() || chunks == 0)
+    return;
+  auto& demand = i->second.demand;
+  demand += std::min(chunks, UINT64_MAX - demand);
+  serve_from_ = std::min(serve_from_, x);
+  note(i->second, now);
+}
+
+void broadcast::leave(reader_id x, time_point now) {
+  if (readers_.erase(x) > 0 && readers_.empty())
+    nobody_left(now);
+}
+
+void broadcast::nobody_left(time_point now) {
+  if (settings_.on_disconnect == disconnect_policy::drain_for)
+    drain_until_ = after(now, settings_.drain_time).value_or(now);
+}
+
+// -- the attempt ----------------------------------------------------------------------
+
+void broadcast::begin(time_point now) {
+  live_ = true;
+  ++attempts_;
+  granted_ = settings_.window;
+  received_ = 0;
+  paused_ = false;
+  any_event_ = false;
+  begun_ = last_event_ = now;
+}
+
+void broadcast::received(std::size_t bytes, std::size_t events, uint64_t tokens, time_point now) {
+  received_ += bytes;
+  rate_bytes_ += bytes;
+  log_.set_tokens(tokens);
+  serve_from_ = 0;
+  if (events == 0)
+    return;
+  last_event_ = now;
+  if (!std::exchange(any_event_, true)) {
+    rate_from_ = now;
+    rate_bytes_ = 0;
+  }
+  if (!first_token_ && log_.end().piece > 0)
+    first_token_ = now - begun_;
+}
+
+void broadcast::attempt_ended() {
+  live_ = false;
+}
+
+void broadcast::rewind() {
+  log_.clear();
+  first_token_.reset();
+  for (auto& [id, x] : readers_) {
+    x.at = {};
+    x.past = 0;
+    x.stuck_since.reset();
+  }
+}
+
+// -- the end --------------------------------------------------------------------------
+
+void broadcast::finish(std::variant<completion, failure> how) {
+  live_ = false;
+  serve_from_ = 0;
+  if (end_)
+    return;
+  end_ = std::move(how);
+  auto* good = std::get_if<completion>(&*end_);
+  if (good == nullptr || !settings_.whole_text)
+    return;
+  if (log_.begin().piece == 0)
+    log_.collect(*good);
+  else
+    good->warnings.push_back("the whole text is longer than log_limit (" + bytes_text(settings_.log_limit)
+                             + ") and is not repeated here");
+}
+
+void broadcast::cut(const failure& why) {
+  finish(why);
+  for (auto& [id, x] : readers_)
+    x.ended_by = why;
+}
+
+stream_failed broadcast::failed(const failure& why) const {
+  return {settings_.id, why, log_.end().piece, log_.tokens()};
+}
+
+std::variant<stream_done, stream_failed> broadcast::ending() const {
+  if (auto* bad = std::get_if<failure>(&*end_))
+    return failed(*bad);
+  return stream_done{settings_.id, std::get<completion>(*end_), log_.end().piece, first_token_.value_or(duration{0})};
+}
+
+// -- what to do -----------------------------------------------------------------------
+
+std::optional<broadcast::step> broadcast::next(time_point now) {
+  for (auto i = readers_.lower_bound(serve_from_); i != readers_.end(); i = readers_.upper_bound(serve_from_)) {
+    serve_from_ = i->first;
+    if (auto step = serve(i, now))
+      return step;
+  }
+  serve_from_ = 0;
+  trim();
+  if (auto step = overdue(now))
+    return step;
+  return give_credit(now);
+}
+
+std::optional<broadcast::step> broadcast::serve(reader_map::iterator i, time_point now) {
+  auto& x = i->second;
+  if (!x.ended_by)
+    x.ended_by = too_slow(x, now);
+  if (x.ended_by) {
+    auto why = failed(*x.ended_by);
+    readers_.erase(i);
+    if (readers_.empty())
+      nobody_left(now);
+    return conclude{serve_from_, std::move(why)};
+  }
+  if (behind(x) > 0 && x.demand > 0 && !undecided()) {
+    deliver result{i->first, {settings_.id, x.at.piece, 0, {}, 0}};
+    x.at = log_.read(x.at, settings_.chunk_bytes, x.when_slow == slow_policy::coalesce, result.chunk);
+    x.demand -= x.demand < UINT64_MAX;
+    handed_over_ = true;
+    x.stuck_since.reset();
+    note(x, now);
+    return result;
+  }
+  if (behind(x) == 0 && end_) {
+    readers_.erase(i);
+    return conclude{serve_from_, ending()};
+  }
+  note(x, now);
+  return {};
+}
+
+void broadcast::note(reader& x, time_point now) {
+  if (x.demand > 0 || behind(x) == 0 || undecided())
+    x.stuck_since.reset();
+  else if (!x.stuck_since)
+    x.stuck_since = now;
+}
+
+std::optional<failure> broadcast::too_slow(const reader& x, time_point now) const {
+  auto slow = [&](std::string message, std::string suggestion) {
+    return make_failure(errc::slow_reader, std::move(message), std::move(suggestion));
+  };
+  auto due = x.stuck_since ? after(*x.stuck_since, settings_.reader_idle) : std::nullopt;
+  if (due && *due <= now)
+    return slow("the subscriber wanted nothing for " + duration_text(settings_.reader_idle)
+                  + ", although there was something to take",
+                "raise stream.reader_idle, e.g. to " + duration_text(2 * settings_.reader_idle)
+                  + ", or have it grant demand as it goes on");
+  if (x.demand > 0 || x.when_slow == slow_policy::wait)
+    return {};
+  auto joined = x.when_slow == slow_policy::coalesce;
+  auto most = joined ? settings_.log_limit : settings_.window;
+  auto missed = joined ? behind(x) : log_.end().bytes - std::max(x.at.bytes, x.past);
+  if (missed <= most)
+    return {};
+  return slow("the subscriber is " + bytes_text(missed) + " behind, more than its "
+                + (joined ? "log_limit of " : "window of ") + bytes_text(most),
+              joined ? "raise stream.log_limit, or let the stream wait for it (when_slow = wait)"
+                     : "let the stream wait for it (when_slow = wait), or grant more demand");
+}
+
+std::optional<broadcast::step> broadcast::overdue(time_point now) {
+  if (end_ || abandoned_)
+    return {};
+  if (readers_.empty() && last_reader_ > 0) {
+    auto goes_on = live_ && settings_.on_disconnect != disconnect_policy::cancel;
+    if (!goes_on || (drain_until_ && *drain_until_ <= now)) {
+      abandoned_ = true;
+      live_ = false;
+      return abandon{};
+    }
+  }
+  auto due = attempt_due();
+  if (!due || *due > now)
+    return {};
+  auto slow = after(rate_from_, settings_.rate_time);
+  if (any_event_ && settings_.min_bytes_per_second > 0 && slow == due) {
+    auto seconds = std::chrono::duration<double>(now - rate_from_).count();
+    if (static_cast<double>(rate_bytes_) >= static_cast<double>(settings_.min_bytes_per_second) * seconds) {
+      rate_from_ = now;
+      rate_bytes_ = 0;
+      return overdue(now); // idle may be due too
+    }
+  }
+  live_ = false;
+  return give_up{timeout(now)};
+}
+
+std::optional<time_point> broadcast::attempt_due() const {
+  if (!live_ || held_back())
+    return {};
+  if (!any_event_)
+    return after(begun_, settings_.first_token);
+  auto due = after(last_event_, settings_.idle);
+  if (settings_.min_bytes_per_second > 0)
+    due = earlier(due, after(rate_from_, settings_.rate_time));
+  return due;
+}
+
+failure broadcast::timeout(time_point now) const {
+  auto raise = [](const char* setting, duration x) {
+    return std::string{"raise timeouts."} + setting + ", e.g. from " + duration_text(x) + " to " + duration_text(2 * x)
+           + ", if the model may be that slow";
+  };
+  if (!any_event_)
+    return make_failure(errc::attempt_timeout,
+                        "the provider sent nothing of the answer for " + duration_text(now - begun_),
+                        raise("first_token", settings_.first_token));
+  if (auto due = after(last_event_, settings_.idle); due && *due <= now)
+    return make_failure(errc::attempt_timeout,
+                        "the stream stood still for " + duration_text(now - last_event_) + " after "
+                          + std::to_string(log_.end().piece) + " pieces",
+                        raise("idle", settings_.idle));
+  return make_failure(errc::attempt_timeout,
+                      "the stream brought " + bytes_text(rate_bytes_) + " in " + duration_text(now - rate_from_)
+                        + ", less than stream.min_bytes_per_second (" + std::to_string(settings_.min_bytes_per_second)
+                        + ")",
+                      "lower stream.min_bytes_per_second if the model may be that slow");
+}
+
+std::optional<broadcast::step> broadcast::give_credit(time_point now) {
+  if (!live_)
+    return {};
+  uint64_t held = 0;
+  for (auto& [id, x] : readers_)
+    if (x.when_slow == slow_policy::wait)
+      held = std::max(held, behind(x));
+  auto wanted = settings_.window - std::min<uint64_t>(held, settings_.window);
+  auto open = granted_ - std::min(granted_, received_);
+  if (wanted <= open || wanted - open < (settings_.window + 3) / 4) {
+    paused_ |= held_back();
+    return {};
+  }
+  if (std::exchange(paused_, false)) // it goes on from here
+    last_event_ = rate_from_ = now, rate_bytes_ = 0;
+  granted_ += wanted - open;
+  return credit{static_cast<std::size_t>(wanted - open)};
+}
+
+void broadcast::trim() {
+  if (log_.bytes() <= settings_.log_limit)
+    return;
+  auto least = log_.end();
+  for (auto& [id, x] : readers_)
+    if (x.at.piece < least.piece)
+      least = x.at;
+  log_.forget(least, settings_.log_limit);
+}
+
+std::optional<time_point> broadcast::wake_at() const {
+  std::optional<time_point> result;
+  for (auto& [id, x] : readers_)
+    if (x.stuck_since)
+      result = earlier(result, after(*x.stuck_since, settings_.reader_idle));
+  if (end_ || abandoned_)
+    return result;
+  return earlier(result, earlier(attempt_due(), drain_until_));
+}
+
+stream_status broadcast::status() const {
+  stream_status x;
+  x.stream = settings_.id;
+  x.stage = end_          ? (readers_.empty() ? stream_stage::ended : stream_stage::handing)
+            : !live_      ? stream_stage::waiting
+            : held_back() ? stream_stage::paused
+                          : stream_stage::open;
+  x.attempts = attempts_;
+  x.pieces = log_.end().piece;
+  x.tokens = log_.tokens();
+  x.kept_from = log_.begin().piece;
+  x.kept_bytes = log_.bytes();
+  x.subscribers = static_cast<uint32_t>(readers_.size());
+  return x;
+}
+
+} // namespace modelforge::stream

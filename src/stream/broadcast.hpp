@@ -1,0 +1,191 @@
+#pragma once
+
+#include "stream/log.hpp"
+#include "wire/stream.hpp"
+
+#include <modelforge/messages/stream.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <variant>
+
+namespace modelforge::stream {
+
+using time_point = std::chrono::steady_clock::time_point;
+using duration = std::chrono::nanoseconds;
+
+/// Times of 0 are never.
+struct broadcast_settings {
+  request_id id;
+  std::size_t window = 64u << 10; ///< Bytes of the body that may be on their way to the slowest reader; at least 1.
+  std::size_t chunk_bytes = 16u << 10; ///< Of text in a chunk.
+  std::size_t log_limit = 1u << 20;    ///< Of the past that is kept.
+  duration first_token{0};             ///< From an attempt's beginning to its first event.
+  duration idle{0};                    ///< Between events; does not run while the reader holds the transfer back.
+  uint64_t min_bytes_per_second = 0;   ///< Of the body, over `rate_time` in which nothing held it back.
+  duration rate_time = std::chrono::seconds{10};
+  duration reader_idle{0}; ///< Ends a reader that has something to take and no demand for so long.
+  disconnect_policy on_disconnect = disconnect_policy::cancel;
+  duration drain_time{0}; ///< With `drain_for`.
+  bool whole_text = false;
+};
+
+/// Hands one streamed answer on to its readers: each gets every piece from where it joined, in order, as far as it has
+/// demand, and then exactly one end. Says how much of the body may come, and when it has waited long enough.
+///
+/// A plain class: holds no clock, sends nothing. `now` never goes back. After every call that may have changed
+/// something, the owner takes `next` until it is empty, and sees to it that it comes back at `wake_at`.
+class broadcast final : public wire::piece_sink {
+public:
+  using reader_id = uint32_t; ///< Never used twice.
+
+  explicit broadcast(const broadcast_settings& x) : settings_(x) {}
+
+  // -- readers ----------------------------------------------------------------------
+
+  /// Lets a reader in, from the piece it names on. Refuses (`invalid_request`) one that begins behind the newest piece,
+  /// and (`too_large`) one that begins before what is kept.
+  std::variant<reader_id, failure> join(const subscription& x, time_point now);
+
+  /// The reader takes so many more chunks.
+  void grant(reader_id x, uint64_t chunks, time_point now);
+
+  /// The reader is gone and gets nothing more.
+  void leave(reader_id x, time_point now);
+
+  // -- the attempt ------------------------------------------------------------------
+
+  /// An attempt is under way; its body may bring `window` bytes before more credit is given.
+  void begin(time_point now);
+
+  /// `bytes` of the body have come, and have been read; they held `events` and the answer has so many `tokens` now.
+  void received(std::size_t bytes, std::size_t events, uint64_t tokens, time_point now);
+
+  void text(std::string_view x) override { log_.append(piece_kind::text, x); }
+  void reasoning(std::string_view x) override { log_.append(piece_kind::reasoning, x); }
+  void refusal(std::string_view x) override { log_.append(piece_kind::refusal, x); }
+  void tool_call(uint32_t call, std::string_view id, std::string_view name) override {
+    log_.append_call(call, id, name);
+  }
+  void tool_arguments(uint32_t call, std::string_view fragment) override { log_.append_arguments(call, fragment); }
+
+  /// The body has ended, or the attempt was given up: nothing more comes. While nothing is handed over, what it brought
+  /// is kept back from now on: until `finish`, or for ever by `rewind`.
+  void attempt_ended();
+
+  /// Somebody has a piece of this answer, or begins behind one: another attempt would give him another answer.
+  bool handed_over() const { return handed_over_; }
+
+  /// Forgets what an attempt brought; only while nothing is handed over.
+  void rewind();
+
+  // -- the end ----------------------------------------------------------------------
+
+  /// The answer has ended: readers get what is left of it, then this. The first one counts.
+  void finish(std::variant<completion, failure> how);
+
+  /// Every reader is ended at once.
+  void cut(const failure& why);
+
+  // -- what to do -------------------------------------------------------------------
+
+  struct deliver {
+    reader_id to = 0;
+    stream_chunk chunk;
+  };
+
+  /// The reader's end.
+  struct conclude {
+    reader_id to = 0;
+    std::variant<stream_done, stream_failed> how;
+  };
+
+  /// The transfer may bring so many more bytes.
+  struct credit {
+    std::size_t bytes = 0;
+  };
+
+  /// The attempt has taken too long: it is over, and has failed so. Told once.
+  struct give_up {
+    failure why;
+  };
+
+  /// Nobody listens: cut the answer off. Told once.
+  struct abandon {};
+
+  using step = std::variant<deliver, conclude, credit, give_up, abandon>;
+
+  std::optional<step> next(time_point now);
+
+  /// When `next` has something to tell, if nothing happens until then; empty: never.
+  std::optional<time_point> wake_at() const;
+
+  /// The answer has ended and no reader is left.
+  bool over() const { return end_ && readers_.empty(); }
+
+  // -- status -----------------------------------------------------------------------
+
+  stream_status status() const;
+  const log& pieces() const { return log_; }
+  std::size_t readers() const { return readers_.size(); }
+  std::optional<duration> first_token() const { return first_token_; }
+
+private:
+  struct reader {
+    slow_policy when_slow = slow_policy::wait;
+    log::position at;
+    uint64_t past = 0; ///< End of what had come when it joined: to be behind that is not to be slow.
+    uint64_t demand = 0;
+    std::optional<time_point> stuck_since; ///< It has something to take and does not want it.
+    std::optional<failure> ended_by;
+  };
+
+  using reader_map = std::map<reader_id, reader>;
+
+  uint64_t behind(const reader& x) const { return log_.end().bytes - x.at.bytes; }
+  bool held_back() const { return live_ && granted_ <= received_; }
+
+  /// Between attempts: what a failed one brought may have to be forgotten yet, so nobody gets it.
+  bool undecided() const { return !live_ && !end_ && !handed_over_; }
+
+  void note(reader& x, time_point now);
+  std::optional<step> serve(reader_map::iterator i, time_point now);
+  std::optional<failure> too_slow(const reader& x, time_point now) const;
+  step end_of(reader_map::iterator i, std::variant<stream_done, stream_failed> how);
+  std::variant<stream_done, stream_failed> ending() const;
+  stream_failed failed(const failure& why) const;
+  std::optional<step> give_credit(time_point now);
+  std::optional<step> overdue(time_point now);
+  std::optional<time_point> attempt_due() const;
+  failure timeout(time_point now) const;
+  void nobody_left(time_point now);
+  void trim();
+
+  broadcast_settings settings_;
+  log log_;
+  reader_map readers_;
+  reader_id last_reader_ = 0;
+  reader_id serve_from_ = 0; ///< Readers before it have been served in this round of `next`.
+  bool handed_over_ = false;
+  bool abandoned_ = false;
+  std::optional<std::variant<completion, failure>> end_;
+  std::optional<time_point> drain_until_;
+
+  // of the attempt under way
+  bool live_ = false;
+  uint32_t attempts_ = 0;
+  uint64_t granted_ = 0;
+  uint64_t received_ = 0;
+  bool paused_ = false; ///< A reader holds the transfer back: there was no more credit to give.
+  bool any_event_ = false;
+  time_point begun_{};
+  time_point last_event_{}; ///< Or when the transfer was let go on.
+  time_point rate_from_{};  ///< Since then nothing has held it back,
+  uint64_t rate_bytes_ = 0; ///< and so much has come.
+  std::optional<duration> first_token_;
+};
+
+} // namespace modelforge::stream

@@ -1,0 +1,178 @@
+#include "wire/json_lexer.hpp"
+
+#include <cmath>
+#include <limits>
+
+namespace modelforge::wire {
+
+namespace {
+
+void append_utf8(std::string& out, uint32_t x) {
+  auto add = [&](uint32_t byte) { out += static_cast<char>(byte); };
+  auto tail = [&](int shift) { add(0x80 | ((x >> shift) & 0x3F)); };
+  if (x < 0x80) {
+    add(x);
+  } else if (x < 0x800) {
+    add(0xC0 | (x >> 6));
+    tail(0);
+  } else if (x < 0x10000) {
+    add(0xE0 | (x >> 12));
+    tail(6);
+    tail(0);
+  } else {
+    add(0xF0 | (x >> 18));
+    tail(12);
+    tail(6);
+    tail(0);
+  }
+}
+
+} // namespace
+
+std::size_t character_length(const char* p, const char* end) {
+  auto byte = [p](int i) { return static_cast<uint8_t>(p[i]); };
+  auto within = [&](int i, int low = 0x80, int high = 0xBF) { return byte(i) >= low && byte(i) <= high; };
+  auto left = end - p;
+  auto first = byte(0);
+  if (first < 0x80)
+    return 1;
+  if (first >= 0xC2 && first <= 0xDF)
+    return left > 1 && within(1) ? 2 : 0;
+  if ((first & 0xF0) == 0xE0)
+    return left > 2 && within(1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF) && within(2) ? 3 : 0;
+  if (first >= 0xF0 && first <= 0xF4)
+    return left > 3 && within(1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF) && within(2) && within(3)
+             ? 4
+             : 0;
+  return 0;
+}
+
+double real_of(std::string_view number) {
+  double x = 0;
+  if (std::from_chars(number.data(), number.data() + number.size(), x).ec == std::errc{})
+    return x;
+  auto tiny = number.find("e-") != number.npos || number.find("E-") != number.npos || number.find("0.") <= 1;
+  x = tiny ? 0 : std::numeric_limits<double>::max();
+  return number.starts_with('-') ? -x : x;
+}
+
+std::optional<uint64_t> whole_of(double x) {
+  if (x < 0 || x > 9007199254740992.0 || x != std::trunc(x))
+    return {};
+  return static_cast<uint64_t>(x);
+}
+
+json_lexer::json_lexer(std::string_view text)
+  : begin_(text.data()), p_(begin_ + (text.starts_with("\xEF\xBB\xBF") ? 3 : 0)), end_(begin_ + text.size()) {}
+
+bool json_lexer::fail(std::string_view why) {
+  if (problem_.empty())
+    problem_ = std::string{why} + " at byte " + std::to_string(p_ - begin_);
+  return false;
+}
+
+bool json_lexer::take_string(std::string* out) {
+  auto* run = ++p_; // what is between it and `p_` can be copied as it is
+  for (;;) {
+    p_ = skip_plain(p_, end_);
+    if (p_ == end_)
+      return fail("a string without end");
+    if (static_cast<uint8_t>(*p_) >= 0x80) {
+      auto length = character_length(p_, end_);
+      if (length == 0)
+        return fail("no UTF-8");
+      p_ += length;
+      continue;
+    }
+    if (static_cast<uint8_t>(*p_) < 0x20)
+      return fail("a control character in a string");
+    if (out != nullptr)
+      out->append(run, p_);
+    if (*p_++ == '"')
+      return true;
+    if (!take_escape(out))
+      return false;
+    run = p_;
+  }
+}
+
+bool json_lexer::take_escape(std::string* out) {
+  constexpr std::string_view from = "\"\\/bfnrt";
+  constexpr std::string_view to = "\"\\/\b\f\n\r\t";
+  auto c = peek();
+  if (auto i = from.find(c); p_ != end_ && i != from.npos) {
+    if (out != nullptr)
+      *out += to[i];
+    ++p_;
+    return true;
+  }
+  uint32_t x = 0;
+  if (c != 'u' || !take_hex(x))
+    return fail("an unknown escape");
+  auto is_high = x >= 0xD800 && x < 0xDC00;
+  if (uint32_t low = 0; is_high && std::string_view(p_, end_).starts_with("\\u")) {
+    auto* before = p_++;
+    if (!take_hex(low))
+      return fail("an unknown escape");
+    if (low >= 0xDC00 && low < 0xE000)
+      x = 0x10000 + ((x - 0xD800) << 10) + (low - 0xDC00);
+    else
+      p_ = before;
+  }
+  if (out != nullptr)
+    append_utf8(*out, x >= 0xD800 && x < 0xE000 ? 0xFFFD : x); // half a character, as some servers cut it
+  return true;
+}
+
+/// Takes `uXXXX`.
+bool json_lexer::take_hex(uint32_t& x) {
+  if (end_ - p_ < 5)
+    return false;
+  auto [stop, error] = std::from_chars(p_ + 1, p_ + 5, x, 16);
+  if (error != std::errc{} || stop != p_ + 5)
+    return false;
+  p_ += 5;
+  return true;
+}
+
+bool json_lexer::take_digits() {
+  auto* first = p_;
+  while (p_ != end_ && *p_ >= '0' && *p_ <= '9')
+    ++p_;
+  return p_ != first;
+}
+
+bool json_lexer::take_number(std::string_view& text, bool& whole) {
+  auto* first = p_;
+  auto negative = peek() == '-';
+  p_ += negative;
+  auto zero = peek() == '0';
+  if (!take_digits()) {
+    auto ended = at_end();
+    p_ = first;
+    return fail(ended ? "unexpected end" : "no value");
+  }
+  if (zero && p_ - first > negative + 1)
+    return fail("a number with a leading zero");
+  auto* integer = p_;
+  if (peek() == '.' && (++p_, !take_digits()))
+    return fail("a broken number");
+  if (peek() == 'e' || peek() == 'E') {
+    ++p_;
+    p_ += peek() == '+' || peek() == '-';
+    if (!take_digits())
+      return fail("a broken number");
+  }
+  text = {first, static_cast<std::size_t>(p_ - first)};
+  whole = p_ == integer;
+  return true;
+}
+
+bool json_lexer::take_word(std::string_view word) {
+  if (!std::string_view(p_, end_).starts_with(word))
+    return fail("an unknown word");
+  p_ += word.size();
+  return true;
+}
+
+} // namespace modelforge::wire

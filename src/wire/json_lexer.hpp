@@ -1,0 +1,119 @@
+#pragma once
+
+#include <bit>
+#include <charconv>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+/// The words of JSON: what the reader into a tree (json.cpp) and the one without (json_reader) have in common.
+
+namespace modelforge::wire {
+
+/// Length of the UTF-8 character at `p`, 0 if it is none (overlong forms, surrogates and cut ones included).
+std::size_t character_length(const char* p, const char* end);
+
+constexpr uint64_t every_byte(uint8_t x) {
+  return 0x0101010101010101u * x;
+}
+
+/// Marks the zero bytes by their highest bit; of the marks above the lowest one some may be wrong.
+constexpr uint64_t zero_bytes(uint64_t x) {
+  return (x - every_byte(1)) & ~x & every_byte(0x80);
+}
+
+/// Whether this byte of ASCII stands in a JSON string as it is.
+constexpr bool is_plain(char c) {
+  return static_cast<uint8_t>(c) >= 0x20 && static_cast<uint8_t>(c) < 0x80 && c != '"' && c != '\\';
+}
+
+/// Skips bytes that are plain.
+inline const char* skip_plain(const char* p, const char* end) {
+  for (; end - p >= 8; p += 8) {
+    uint64_t x;
+    std::memcpy(&x, p, sizeof x);
+    auto special = (x | (x - every_byte(0x20))) & every_byte(0x80); // above 127, or a control character
+    special |= zero_bytes(x ^ every_byte('"')) | zero_bytes(x ^ every_byte('\\'));
+    if (special == 0)
+      continue;
+    if constexpr (std::endian::native == std::endian::little)
+      return p + std::countr_zero(special) / 8; // the lowest mark is right
+    break;
+  }
+  while (p != end && is_plain(*p))
+    ++p;
+  return p;
+}
+
+/// Returns the value of a number in JSON; one too large for a double becomes the largest one, one too small 0.
+double real_of(std::string_view number);
+
+/// Reads an integer that fits, and nothing else.
+template <std::integral T>
+bool read_whole(std::string_view number, T& x) {
+  auto* end = number.data() + number.size();
+  auto [stop, error] = std::from_chars(number.data(), end, x);
+  return error == std::errc{} && stop == end;
+}
+
+/// Returns a whole number from 0 to 2^53, nothing for all else.
+std::optional<uint64_t> whole_of(double x);
+
+/// Takes JSON's words from a text, one by one, and keeps the first error.
+class json_lexer {
+public:
+  /// Skips a byte order mark: some write one.
+  explicit json_lexer(std::string_view text);
+
+  const char* at() const { return p_; }
+  bool at_end() const { return p_ == end_; }
+
+  /// Remembers why the text is no JSON, with the present place. Returns false.
+  bool fail(std::string_view why);
+
+  /// As `fail`; where the text has ended, that is the reason.
+  bool fail_or_end(std::string_view why) { return fail(at_end() ? "unexpected end" : why); }
+
+  bool failed() const { return !problem_.empty(); }
+
+  /// What is wrong and at which byte; empty when nothing is.
+  const std::string& problem() const { return problem_; }
+
+  /// Skips white space. Returns the byte behind it, 0 at the end.
+  char skip_space() {
+    while (p_ != end_ && static_cast<uint8_t>(*p_) <= ' ' && (*p_ == ' ' || *p_ == '\n' || *p_ == '\r' || *p_ == '\t'))
+      ++p_;
+    return peek();
+  }
+
+  char peek() const { return p_ == end_ ? '\0' : *p_; }
+
+  /// Steps over a byte that `peek` showed.
+  void step() { ++p_; }
+
+  /// Takes the string at the present quote; appends its text to `out` unless that is null.
+  bool take_string(std::string* out);
+
+  /// Takes a number; `whole` tells that it has neither fraction nor exponent.
+  bool take_number(std::string_view& text, bool& whole);
+
+  /// Takes `true`, `false` or `null`.
+  bool take_word(std::string_view word);
+
+private:
+  bool take_escape(std::string* out);
+  bool take_hex(uint32_t& x);
+  bool take_digits();
+
+  const char* begin_;
+  const char* p_;
+  const char* end_;
+  std::string problem_;
+};
+
+} // namespace modelforge::wire

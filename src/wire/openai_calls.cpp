@@ -1,0 +1,69 @@
+#include "wire/openai_calls.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace modelforge::wire {
+
+std::size_t call_joiner::add(const call_fragment& part, std::string_view answer_id, piece_sink& to) {
+  auto place = place_of(part);
+  auto& x = calls_[place];
+  x.takes_text = x.takes_text || part.takes_text;
+  if (x.call.id.empty())
+    x.call.id = string_in(part.id, scratch_);
+  if (x.call.name.empty())
+    size_ += (x.call.name = string_in(part.name, scratch_)).size();
+  auto more = part.arguments.is_object() ? part.arguments.text : string_in(part.arguments, scratch_);
+  std::size_t pieces = 0;
+  if (!x.is_told && !(x.call.name.empty() && more.empty())) // some send the id alone at first
+    pieces = tell(place, answer_id, to);
+  if (more.empty())
+    return pieces;
+  x.call.arguments += more;
+  size_ += more.size();
+  to.tool_arguments(static_cast<uint32_t>(place), more);
+  return pieces + 1;
+}
+
+std::vector<called_tool> call_joiner::finish() {
+  while (!calls_.empty() && !calls_.back().is_told) // an id and nothing else
+    calls_.pop_back();
+  return {std::make_move_iterator(calls_.begin()), std::make_move_iterator(calls_.end())};
+}
+
+/// Finds the call that a part belongs to, or begins a new one. Servers that give no index, or the same one to all,
+/// begin a call by its id, or by its name where there is no id either.
+std::size_t call_joiner::place_of(const call_fragment& part) {
+  auto index = count_in(part.index);
+  auto id = string_in(part.id, scratch_);
+  auto has_name = says_something(part.name);
+  auto same = [&](const open_call& x) {
+    if (index)
+      return x.index == index && (id.empty() || x.call.id.empty() || x.call.id == id || !has_name);
+    return id.empty() ? !has_name : x.call.id == id;
+  };
+  auto found = std::find_if(calls_.rbegin(), calls_.rend(), same);
+  if (found != calls_.rend())
+    return static_cast<std::size_t>(calls_.rend() - found) - 1;
+  size_ += sizeof(open_call) + id.size();
+  calls_.push_back({{}, index, false});
+  return calls_.size() - 1;
+}
+
+/// Tells of the calls up to this one.
+std::size_t call_joiner::tell(std::size_t last, std::string_view answer_id, piece_sink& to) {
+  std::size_t pieces = 0;
+  for (std::size_t i = 0; i <= last; ++i) {
+    auto& x = calls_[i];
+    if (x.is_told)
+      continue;
+    x.is_told = true;
+    if (x.call.id.empty())
+      x.call.id = made_up_id(answer_id, i);
+    to.tool_call(static_cast<uint32_t>(i), x.call.id, x.call.name);
+    ++pieces;
+  }
+  return pieces;
+}
+
+} // namespace modelforge::wire

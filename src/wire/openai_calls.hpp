@@ -1,0 +1,42 @@
+#pragma once
+
+#include "wire/openai_chunk.hpp"
+#include "wire/openai_parts.hpp"
+#include "wire/stream.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace modelforge::wire {
+
+/// Joins the tool calls of a streamed answer from their parts, and hands these on.
+class call_joiner {
+public:
+  /// Takes a part; `answer_id` helps to name calls that have no id. Returns how many pieces were handed on.
+  std::size_t add(const call_fragment& part, std::string_view answer_id, piece_sink& to);
+
+  /// Bytes that are kept.
+  std::size_t size() const { return size_; }
+
+  /// Hands out the calls that the sink was told of.
+  std::vector<called_tool> finish();
+
+private:
+  struct open_call : called_tool {
+    std::optional<uint64_t> index; ///< As the server counts.
+    bool is_told = false;          ///< The sink knows of it.
+  };
+
+  std::size_t place_of(const call_fragment& part);
+  std::size_t tell(std::size_t last, std::string_view answer_id, piece_sink& to);
+
+  std::vector<open_call> calls_;
+  std::string scratch_;
+  std::size_t size_ = 0;
+};
+
+} // namespace modelforge::wire

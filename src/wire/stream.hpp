@@ -1,0 +1,56 @@
+#pragma once
+
+#include <modelforge/messages/completion.hpp>
+#include <modelforge/messages/error.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <variant>
+
+namespace modelforge::wire {
+
+/// Takes what a streamed answer says, piece by piece, in order. The texts are UTF-8 and live as long as the call.
+class piece_sink {
+public:
+  virtual ~piece_sink() = default;
+
+  virtual void text(std::string_view x) = 0;
+
+  /// What the provider tells of the model's thinking.
+  virtual void reasoning(std::string_view x) = 0;
+
+  /// The model's words when it declines.
+  virtual void refusal(std::string_view x) = 0;
+
+  /// The model begins to call a tool. `call` counts the answer's calls from 0.
+  virtual void tool_call(uint32_t call, std::string_view id, std::string_view name) = 0;
+
+  /// More of a call's arguments: a fragment of JSON, cut anywhere between characters.
+  virtual void tool_arguments(uint32_t call, std::string_view fragment) = 0;
+};
+
+/// Reads one streamed answer of status 200 and knows whether it has ended as the provider ends an answer. Plain: takes
+/// bytes as they come, cut anywhere; not thread-safe.
+class stream_reader {
+public:
+  virtual ~stream_reader() = default;
+
+  /// Takes the next bytes of the body and hands on what they say. Returns the number of events that brought something
+  /// new: comments, pings and what we do not know are none. Once `ended`, bytes are ignored.
+  virtual std::size_t take(std::string_view bytes, piece_sink& to) = 0;
+
+  /// The provider's end mark or an error has come: nothing more is to be expected. `end` tells which.
+  virtual bool ended() const = 0;
+
+  /// Tokens of the answer so far: as the provider told last, else one for each piece.
+  virtual uint64_t tokens() const = 0;
+
+  /// Tells how the answer ended; called once, when `ended`, or when the body has ended without an error of the
+  /// transfer. The completion has all but the texts, which went to the sink: finish reason, usage, model, the joined
+  /// tool calls. An answer without the provider's end mark is a failure (`stream_interrupted`; `invalid_response` when
+  /// not one piece had come), and so is one with an error in it, whatever came behind that.
+  virtual std::variant<completion, failure> end() = 0;
+};
+
+} // namespace modelforge::wire

@@ -1,0 +1,166 @@
+#include <modelforge/actors/text_stream.hpp>
+
+#include "tests/actors/live_provider.hpp"
+#include "tests/http/misbehaving_server.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <string>
+
+/// Streams from servers that do not keep to the rules, over real sockets.
+
+using namespace modelforge;
+using namespace std::chrono_literals;
+using test::live_provider;
+using test::misbehaving_server;
+
+namespace {
+
+using steady = std::chrono::steady_clock;
+
+const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+
+std::string delta(const std::string& text) {
+  return "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" + text + "\"},\"finish_reason\":null}]}\n\n";
+}
+
+const std::string stop = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+const std::string mark = "data: [DONE]\n\n";
+
+struct ended {
+  stream_outcome how;
+  std::string text;
+  std::chrono::nanoseconds took{0};
+
+  bool done() const { return std::holds_alternative<stream_done>(how); }
+  const failure& why() const { return std::get<stream_failed>(how).why; }
+};
+
+ended read(live_provider& at) {
+  auto begin = steady::now();
+  ended result;
+  stream_options options;
+  options.buffer_size = 1;
+  options.timeout = 30s;
+  auto stream = stream_text(at.system(), *at, std::string{"hi"}, options);
+  for (auto& text : stream)
+    result.text += text;
+  result.how = stream.wait();
+  result.took = steady::now() - begin;
+  return result;
+}
+
+/// A server that answers every request by these bytes and then closes the connection.
+misbehaving_server::behaviour says(std::string body) {
+  return [=](test::peer& x) {
+    if (x.read_request())
+      x.send(head + body);
+  };
+}
+
+} // namespace
+
+TEST_CASE("a stream that is cut is a failure, wherever it is cut", "[actors][broken_stream]") {
+  auto body = delta("Gr\xc3\xbc\xc3\x9f") + ": keep-alive\r\n\r\n" + delta("e") + stop + mark;
+  auto whole = body.size() - 2; // the mark's blank line may be missing
+  std::atomic<std::size_t> length{0};
+  auto chunked = GENERATE(false, true);
+  CAPTURE(chunked);
+  misbehaving_server server{[&](test::peer& x) {
+    while (x.read_request()) {
+      auto part = body.substr(0, length);
+      if (!chunked) {
+        x.send(head + part); // HTTP itself cannot tell that there should be more
+        return;
+      }
+      char size[16];
+      std::snprintf(size, sizeof size, "%zx", part.size());
+      x.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+             + (part.empty() ? std::string{} : size + ("\r\n" + part) + "\r\n") + "0\r\n\r\n");
+    }
+  }};
+  auto settings = live_provider::settings_for(server.url(""));
+  settings.circuit_breaker.enabled = false;
+  live_provider at{settings};
+  for (std::size_t i = 0; i <= body.size(); ++i) {
+    length = i;
+    auto x = read(at);
+    CAPTURE(i, x.text);
+    REQUIRE(x.done() == (i >= whole));
+    REQUIRE(std::string{"Gr\xc3\xbc\xc3\x9f\x65"}.rfind(x.text, 0) == 0);
+    if (!x.done())
+      REQUIRE((x.why().code == errc::stream_interrupted || x.why().code == errc::connection_lost
+               || x.why().code == errc::invalid_response)); // an empty one
+  }
+}
+
+TEST_CASE("an error inside a stream is a failure with the provider's words", "[actors][broken_stream]") {
+  auto error = GENERATE(std::string{"data: {\"error\":{\"message\":\"it burns\",\"type\":\"server_error\"}}\n\n"},
+                        std::string{"data: {\"error\":\"it burns\"}\n\n"},
+                        std::string{"event: error\ndata: {\"error\":{\"message\":\"it burns\",\"code\":500}}\n\n"});
+  auto before = GENERATE(std::string{}, delta("a"), delta("a") + stop);
+  auto behind = GENERATE(std::string{}, mark, delta("b") + stop + mark);
+  CAPTURE(error, before, behind);
+  misbehaving_server server{says(before + error + behind)};
+  live_provider at{server.url("")};
+  auto x = read(at);
+  REQUIRE_FALSE(x.done());
+  CHECK(x.why().provider_message == "it burns");
+  CHECK(x.text == (before.empty() ? "" : "a"));
+}
+
+TEST_CASE("a stream that stands still ends at the idle timer", "[actors][broken_stream]") {
+  auto pings = GENERATE(false, true);
+  CAPTURE(pings);
+  misbehaving_server server{[&](test::peer& x) {
+    if (!x.read_request())
+      return;
+    x.send(head + delta("a"));
+    auto until = steady::now() + 10s;
+    while (pings && steady::now() < until && x.send(": keep-alive\n\n"))
+      std::this_thread::sleep_for(20ms); // the rhythm of the pings
+    x.wait_for_close();
+  }};
+  auto settings = live_provider::settings_for(server.url(""));
+  settings.timeouts.idle = 500ms;
+  live_provider at{settings};
+  auto x = read(at);
+  REQUIRE_FALSE(x.done());
+  CHECK(x.why().code == errc::attempt_timeout);
+  CHECK(x.text == "a");
+  CHECK(x.took >= 500ms);
+  CHECK(x.took < 700ms);
+  CHECK(at.status().in_flight == 0);
+}
+
+TEST_CASE("a server that answers a stream by something else is understood", "[actors][broken_stream]") {
+  struct answer {
+    std::string type;
+    std::string body;
+    bool done;
+    errc code;
+  };
+  auto x = GENERATE(
+    answer{
+      "application/json",
+      R"({"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"whole"},"finish_reason":"stop"}]})",
+      true, errc::none},
+    answer{"application/json", R"({"error":{"message":"no","type":"invalid_request_error"}})", false, errc::none},
+    answer{"text/html", "<html><body>Please log in</body></html>", false, errc::invalid_response},
+    answer{"text/event-stream", "", false, errc::invalid_response});
+  CAPTURE(x.type, x.body);
+  misbehaving_server server{[&](test::peer& to) {
+    if (to.read_request())
+      to.send("HTTP/1.1 200 OK\r\nContent-Type: " + x.type + "\r\nConnection: close\r\n\r\n" + x.body);
+  }};
+  live_provider at{server.url("")};
+  auto result = read(at);
+  REQUIRE(result.done() == x.done);
+  if (x.done)
+    CHECK(result.text == "whole");
+  else if (x.code != errc::none)
+    CHECK(result.why().code == x.code);
+}

@@ -1,0 +1,130 @@
+#include "tests/cli/cli_fixture.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <atomic>
+#include <csignal>
+#include <filesystem>
+#include <sstream>
+
+using namespace modelforge;
+using namespace modelforge::test;
+
+namespace {
+
+const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+
+std::string delta(const std::string& text) {
+  return "data: {\"model\":\"m-1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" + text + "\"}}]}\n\n";
+}
+
+const std::string end_mark =
+  "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+  "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
+
+misbehaving_server::behaviour streams(std::string events) {
+  return [=](peer& x) {
+    if (x.read_request())
+      x.send(head + events);
+  };
+}
+
+struct chat_stream_test : cli_test {
+  process_result chat(const std::string& url, std::vector<std::string> more = {}) {
+    std::vector<std::string> all{"chat", "-c", configure(url)};
+    all.insert(all.end(), more.begin(), more.end());
+    all.push_back("hello");
+    return run(all);
+  }
+};
+
+} // namespace
+
+TEST_CASE_METHOD(chat_stream_test, "chat prints a stream as it comes, and Ctrl-C stops the provider", "[cli][stream]") {
+  std::atomic<bool> closed{false};
+  misbehaving_server server{[&](peer& x) {
+    if (!x.read_request())
+      return;
+    x.send(head + delta("first line\\n") + delta("second"));
+    x.wait_for_close();
+    closed = true;
+  }};
+  background_process running{{program, "chat", "-c", configure(server.url("")), "hello"}};
+  CHECK(running.read_line() == "first line"); // long before the end, which never comes
+  CHECK(running.end(SIGINT) == 130);
+  CHECK(running.read_line() == "second");
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+  while (!closed && std::chrono::steady_clock::now() < until)
+    std::this_thread::yield();
+  CHECK(closed);
+}
+
+TEST_CASE_METHOD(chat_stream_test, "a piped stream is the plain text", "[cli][stream]") {
+  misbehaving_server server{streams(delta("Gr\xc3\xbc\xc3\x9f") + delta("e\\u001b[1m") + end_mark)};
+  auto x = chat(server.url(""));
+  CHECK(x.exit_code == 0);
+  CHECK(x.out == "Gr\xc3\xbc\xc3\x9f\x65\x1b[1m\n");
+  CHECK(x.err.empty());
+}
+
+TEST_CASE_METHOD(chat_stream_test, "with --json each event is a line", "[cli][stream]") {
+  misbehaving_server server{streams(delta("a\\n") + delta("\\\"b") + end_mark)};
+  auto x = chat(server.url(""), {"--json"});
+  CHECK(x.exit_code == 0);
+  std::istringstream lines{x.out};
+  std::vector<nlohmann::json> events;
+  for (std::string line; std::getline(lines, line);)
+    events.push_back(nlohmann::json::parse(line));
+  REQUIRE(events.size() == 3);
+  CHECK(events[0] == nlohmann::json{{"type", "text"}, {"text", "a\n"}});
+  CHECK(events[1] == nlohmann::json{{"type", "text"}, {"text", "\"b"}});
+  CHECK(events[2]["type"] == "done");
+  CHECK(events[2]["completion"]["choices"][0]["message"]["content"] == "a\n\"b");
+  CHECK(events[2]["completion"]["usage"]["completion_tokens"] == 2);
+}
+
+TEST_CASE_METHOD(chat_stream_test, "a stream that breaks leaves what was printed, and says so", "[cli][stream]") {
+  misbehaving_server server{streams(delta("half"))};
+  auto x = chat(server.url(""));
+  CHECK(x.exit_code == 1);
+  CHECK(x.out == "half\n");
+  CHECK(contains(x.err, "stream_interrupted"));
+  auto json = chat(server.url(""), {"--json"});
+  CHECK(json.exit_code == 1);
+  CHECK(contains(json.out, R"({"type":"error","error":{)"));
+  CHECK(contains(json.out, R"("pieces":1)"));
+}
+
+TEST_CASE_METHOD(chat_stream_test, "with --no-stream the request is no stream", "[cli][stream]") {
+  std::atomic<bool> streamed{false};
+  misbehaving_server server{[&](peer& x) {
+    auto request = x.read_request();
+    streamed = request && contains(*request, "\"stream\":true");
+    x.answer(R"({"choices":[{"index":0,"message":{"role":"assistant","content":"whole"},"finish_reason":"stop"}]})",
+             "Content-Type: application/json\r\n");
+  }};
+  CHECK(chat(server.url(""), {"--no-stream"}).out == "whole\n");
+  CHECK_FALSE(streamed);
+  CHECK(chat(server.url("")).out == "whole\n"); // an old server that does not know streams
+  CHECK(streamed);
+}
+
+TEST_CASE_METHOD(chat_stream_test, "a file gets the text, under its name only when it is whole", "[cli][stream]") {
+  misbehaving_server good{streams(delta("all ") + delta("of it") + end_mark)};
+  auto path = folder.path("answer.txt");
+  auto x = chat(good.url(""), {"-o", path, "--stats"});
+  CHECK(x.exit_code == 0);
+  CHECK(x.out.empty());
+  CHECK(contains(x.err, "first token after"));
+  CHECK(contains(x.err, "3 tokens in, 2 out"));
+  CHECK(folder.read("answer.txt") == "all of it");
+  misbehaving_server bad{streams(delta("some of it"))};
+  auto y = chat(bad.url(""), {"-o", folder.path("other.txt")});
+  CHECK(y.exit_code == 1);
+  CHECK(contains(y.err, folder.path("other.txt") + ".partial"));
+  CHECK(folder.read("other.txt.partial") == "some of it");
+  CHECK_FALSE(std::filesystem::exists(folder.path("other.txt")));
+  CHECK(chat(good.url(""), {"-o", path, "--json"}).exit_code == 2);
+}

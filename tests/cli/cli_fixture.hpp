@@ -1,0 +1,59 @@
+#pragma once
+
+#include "tests/http/misbehaving_server.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+/// The program as its user meets it: what it prints, on which stream, with which exit code.
+
+namespace modelforge::test {
+
+inline constexpr auto program = MODELFORGE_PROGRAM;
+
+struct cli_test {
+  temporary_folder folder;
+
+  process_options command(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), program);
+    process_options x;
+    x.arguments = std::move(arguments);
+    x.environment = {"HOME=" + folder.path(""), "PATH=/usr/bin:/bin"};
+    x.folder = folder.path("");
+    return x;
+  }
+
+  process_result run(std::vector<std::string> arguments) { return run_process(command(std::move(arguments))); }
+
+  /// Writes a configuration for a server and returns its path.
+  std::string configure(const std::string& url, const std::string& more = {}) {
+    return folder.write("test.toml", "[providers.test]\nkind = \"openai_compatible\"\nbase_url = \"" + url
+                                       + "/v1\"\ndefault_model = \"m\"\n" + more);
+  }
+
+  process_result chat_with(const std::string& url, const std::string& more = {}) {
+    return run({"chat", "-c", configure(url, more), "hello"});
+  }
+};
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+inline misbehaving_server::behaviour always(std::string raw) {
+  return [raw = std::move(raw)](peer& x) {
+    while (x.read_request())
+      if (!x.send(raw))
+        return;
+  };
+}
+
+inline std::string whole_answer(int status, const std::string& body, const std::string& type = "application/json") {
+  return "HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Type: " + type
+         + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+} // namespace modelforge::test

@@ -1,0 +1,176 @@
+#include "sse/parser.hpp"
+#include "wire/json_reader.hpp"
+#include "wire/openai.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+// Fuzzes what reads streams. Of an input the first byte chooses what is read ('0' server-sent events, '1' JSON, '2' an
+// answer of OpenAI, '3' of a clone), the second one how it is cut; the rest is the text.
+
+using namespace modelforge;
+using namespace modelforge::wire;
+
+namespace {
+
+void require(bool holds, const char* what) {
+  if (holds)
+    return;
+  std::fprintf(stderr, "broken: %s\n", what);
+  std::abort();
+}
+
+/// Calls `f` with the text's parts, each in memory of its own, so that reading beyond it is noticed.
+template <class F>
+void cut(std::string_view text, unsigned seed, F f) {
+  std::minstd_rand random{seed};
+  auto longest = 1 + seed % 64;
+  while (!text.empty()) {
+    auto part = text.substr(0, random() % longest + 1);
+    text.remove_prefix(part.size());
+    std::vector<char> alone(part.begin(), part.end());
+    f(std::string_view{alone.data(), alone.size()});
+  }
+}
+
+using lines = std::vector<std::string>;
+
+void fuzz_events(std::string_view text, unsigned seed) {
+  constexpr std::size_t limit = 300;
+  auto read = [&](bool in_parts, lines& to) {
+    sse::parser x{limit};
+    auto add = [&](const sse::event& e) {
+      require(e.data.size() <= limit, "an event is within the limit");
+      to.push_back(std::string{e.type} + '|' + std::string{e.data} + '|' + std::string{e.id});
+      return to.size() < 50;
+    };
+    if (in_parts)
+      cut(text, seed, [&](std::string_view part) { x.feed(part, add); });
+    else
+      x.feed(text, add);
+    return x.finish(add);
+  };
+  lines whole, parts;
+  require(read(false, whole) == read(true, parts), "the state does not depend on the cuts");
+  require(whole == parts, "events do not depend on the cuts");
+}
+
+json tree_of(json_reader& in) {
+  json result = json::object();
+  if (in.members([&](std::string_view name) { result[std::string{name}] = tree_of(in); }))
+    return result;
+  result = json::array();
+  if (in.elements([&] { result.push_back(tree_of(in)); }))
+    return result;
+  auto value = in.value();
+  std::string scratch;
+  if (value.is_string())
+    return string_in(value, scratch);
+  if (auto count = count_in(value))
+    return *count;
+  return value.text.empty() ? json{} : std::get<json>(parse_json(value.text));
+}
+
+json simplified(const json& x) {
+  json result = x;
+  if (x.is_object()) {
+    result = json::object();
+    for (auto& [name, value] : x.get_ref<const json::object_t&>())
+      result[name] = simplified(value); // the last one of equal names
+  } else if (x.is_array()) {
+    for (auto& value : result)
+      value = simplified(value);
+  } else if (auto count = count_in(x)) {
+    result = *count;
+  }
+  return result;
+}
+
+void fuzz_json(std::string_view text) {
+  auto parsed = parse_json(text);
+  auto* root = std::get_if<json>(&parsed);
+  json_reader skipper{text}, walker{text};
+  require(skipper.finish() == (root != nullptr), "skipping takes what the tree takes");
+  auto walked = tree_of(walker);
+  require(walker.finish() == (root != nullptr), "walking takes what the tree takes");
+  if (root != nullptr)
+    require(walked == simplified(*root), "walking finds what the tree holds");
+}
+
+struct listener : piece_sink {
+  lines said;
+
+  void text(std::string_view x) override { add("t", x); }
+  void reasoning(std::string_view x) override { add("r", x); }
+  void refusal(std::string_view x) override { add("n", x); }
+  void tool_call(uint32_t call, std::string_view id, std::string_view name) override {
+    require(call == calls++, "calls are counted from 0");
+    add("c" + std::to_string(call), std::string{id} + '|' + std::string{name});
+  }
+  void tool_arguments(uint32_t call, std::string_view x) override {
+    require(call < calls, "arguments follow their call");
+    add("a" + std::to_string(call), x);
+  }
+
+  void add(const std::string& kind, std::string_view x) {
+    require(valid_utf8(x), "pieces are UTF-8");
+    said.push_back(kind + std::string{x});
+  }
+
+  uint32_t calls = 0;
+};
+
+void fuzz_stream(std::string_view text, unsigned seed, const dialect& by) {
+  const http::response_head head{200, {{"x-request-id", "req"}}};
+  auto read = [&](bool in_parts, lines& to, std::size_t& news) {
+    auto x = by.read_stream(head);
+    listener sink;
+    uint64_t tokens = 0;
+    auto take = [&](std::string_view part) {
+      auto ended = x->ended();
+      auto more = x->take(part, sink);
+      require(!ended || more == 0, "nothing follows the end");
+      require(x->tokens() >= tokens, "tokens never become fewer");
+      tokens = x->tokens();
+      news += more;
+    };
+    if (in_parts)
+      cut(text, seed, take);
+    else
+      take(text);
+    to = std::move(sink.said);
+    return x->end();
+  };
+  lines whole, parts;
+  std::size_t news = 0, news_of_parts = 0;
+  auto end = read(false, whole, news);
+  require(end == read(true, parts, news_of_parts), "the end does not depend on the cuts");
+  require(whole == parts && news == news_of_parts, "pieces do not depend on the cuts");
+  if (auto* problem = std::get_if<failure>(&end))
+    require(problem->code != errc::none && !problem->message.empty(), "a failure says what it is");
+  else if (auto first = text.find_first_not_of(" \t\r\n"); text[first] != '{' && text[first] != '[') // no whole answer
+    require(text.find("[DONE]") != text.npos
+              || (&by != &openai() && text.find_first_of("f\\") != text.npos), // finish_reason, perhaps with escapes
+            "an answer has its end mark");
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
+  if (size < 2)
+    return 0;
+  std::string_view text{reinterpret_cast<const char*>(data) + 2, size - 2};
+  switch (data[0] % 4) {
+    case 0:
+      fuzz_events(text, data[1]);
+      break;
+    case 1:
+      fuzz_json(text);
+      break;
+    default:
+      fuzz_stream(text, data[1], data[0] % 4 == 2 ? openai() : openai_compatible());
+  }
+  return 0;
+}

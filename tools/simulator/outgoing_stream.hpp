@@ -1,0 +1,77 @@
+#pragma once
+
+#include "tools/simulator/exchange.hpp"
+#include "tools/simulator/framing.hpp"
+#include "tools/simulator/random.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace modelforge::simulator {
+
+constexpr std::size_t write_size = 16u << 10; ///< Events that are due together share a write up to this size.
+
+/// A streamed answer on its way: which bytes go out when, with its fault, and how they are packed. Knows no socket.
+class outgoing_stream {
+public:
+  enum class state : uint8_t {
+    open,     ///< More comes at `next_due`.
+    complete, ///< All was written.
+    cut,      ///< All that a fault lets through was written, and the answer ended as HTTP wants it.
+    broken,   ///< The last that was written ends in the middle of an event.
+  };
+
+  /// Takes the stream out of `answer`. The first token is due at `first_due`, which is not before `now`.
+  outgoing_stream(reply& answer, const frame& form, const options& settings, clock::time_point now,
+                  clock::time_point first_due, clock::duration interval);
+
+  /// Appends to `out` what is due `now`, if anything is: events, or a comment when nothing was sent for long.
+  /// `scratch` is any string.
+  void append_due(std::string& out, std::string& scratch, clock::time_point now);
+
+  state now() const { return state_; }
+
+  /// While it is open: when something is due again; time_point::max(): never, it stalls.
+  clock::time_point next_due() const;
+
+  /// Returns how many tokens were written since the last call.
+  uint64_t take_tokens();
+
+  /// Whether a write is sent in several packets.
+  bool is_split() const { return is_split_; }
+
+  /// Returns how many of the bytes `rest` go into the next packet of a write, of which `is_first` is the first.
+  std::size_t packet_size(std::string_view rest, bool is_first);
+
+private:
+  void append_step(std::string& out, std::string& scratch);
+  void strike(std::string& event);
+  void end_by_fault(std::string& event);
+  void send(std::string& out, std::string_view event);
+  void flush(std::string& out);
+  clock::duration next_interval();
+
+  std::unique_ptr<token_stream> tokens_;
+  std::string gathered_; ///< Events that wait for the rest of their packet.
+  clock::time_point next_token_, last_sent_;
+  clock::duration interval_;
+  clock::duration keep_alive_; ///< 0: none.
+  double jitter_;
+  random_source random_;   ///< For jitter and packets.
+  uint64_t told_ = 0;      ///< Of `take_tokens`.
+  uint64_t events_ = 0;    ///< Written so far.
+  uint64_t strike_at_;     ///< Events that a fault between events lets through.
+  uint32_t steps_ = 0;     ///< Of `tokens_`.
+  uint32_t break_at_;      ///< The step that a fault breaks off.
+  uint32_t gathering_ = 0; ///< Steps in `gathered_`.
+  uint32_t packet_steps_;
+  frame form_;
+  fault effect_;
+  state state_ = state::open;
+  bool crlf_;
+  bool is_split_;
+};
+
+} // namespace modelforge::simulator
