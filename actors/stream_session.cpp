@@ -284,6 +284,8 @@ private:
       report.answer.body = std::move(error_body_);
     if (reader_ && reader_->ended())
       error.reset(); // what happens to the connection behind the end mark is of no interest
+    if (report.outcome && std::holds_alternative<completion>(*report.outcome))
+      serve(); // no other attempt will be made: what came with the end need not wait for the provider's word
     release_transfer(ended, !report.outcome || std::holds_alternative<completion>(*report.outcome));
     this->report(std::move(report));
   }

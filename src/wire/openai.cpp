@@ -162,7 +162,7 @@ private:
     for (auto& [name, value] : *members) {
       if (name == "stream")
         fail("extra.stream", "cannot be given here: whether an answer is streamed is decided by how it is asked for");
-      std::erase_if(extra_, [&](auto& x) { return x.first == name; }); // the last of equal names counts
+      std::erase_if(extra_, [&last = name](auto& x) { return x.first == last; }); // the last of equal names counts
       extra_.emplace_back(name, to_text(value));
     }
   }
