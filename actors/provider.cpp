@@ -169,8 +169,6 @@ private:
     if (to == nullptr || x.as.from != 0)
       return refuse(x.chat, make_failure(errc::invalid_request, to == nullptr ? "the stream has no subscriber"
                                                                               : "a new stream begins with piece 0"));
-    if (streams_.count(x.chat.id) > 0)
-      return refuse(x.chat, make_failure(errc::duplicate_request, "a stream with this id is being handed over"));
     auto taken = take(x.chat, true);
     if (auto* why = std::get_if<caf::error>(&taken))
       return std::move(*why);
@@ -221,6 +219,8 @@ private:
                                     "name one, or set default_model for this provider"));
     if (x.deadline && x.deadline->count() <= 0)
       return refuse(x, make_failure(errc::deadline_exceeded, "its deadline had passed when the request arrived"));
+    if (streams_.count(x.id) > 0 && live_.count(x.id) == 0)
+      return refuse(x, make_failure(errc::duplicate_request, "a stream with this id is being handed over"));
     auto encoded = guarded<wire::encoded_request>([&] { return parts_.dialect->encode(x, streamed); });
     if (auto* problem = std::get_if<failure>(&encoded))
       return refuse(x, std::move(*problem));
@@ -295,8 +295,8 @@ private:
     live.current.waited_for = live.current.waited.count() > 0 ? x.waited_for : wait_reason::nothing;
     live.current.started = at - live.accepted;
     auto request = make_request(live, x);
-    if (live.streamed) // its session owns the transfer
-      parts_.transport->open(std::move(request), streams_.at(x.id).is.session->begin(x.attempt));
+    if (live.streamed) // its session has the transfer, as long as it lives
+      live.transfer = parts_.transport->open(std::move(request), streams_.at(x.id).is.session->begin(x.attempt));
     else
       live.transfer = parts_.transport->fetch(std::move(request), on_end(x.attempt));
   }
@@ -324,7 +324,7 @@ private:
       out.idle_timeout = parts_.settings.timeouts.idle;
     }
     out.total_timeout = parts_.settings.timeouts.total;
-    out.max_response_bytes = parts_.runtime.max_response_bytes;
+    out.max_response_bytes = live.streamed ? UINT64_MAX : parts_.runtime.max_response_bytes;
     out.on_written = [attempt = x.attempt, clock = &self_->clock(), to = arrivals_] {
       to->put(written_attempt{attempt, clock->now()});
     };
@@ -482,7 +482,7 @@ private:
     end_drain();
   }
 
-  /// A stream's session does so by itself.
+  /// A stream's session does so, too, if it still can.
   void abort(live_request& x) {
     if (x.transfer != 0)
       parts_.transport->cancel(std::exchange(x.transfer, 0));
@@ -490,9 +490,30 @@ private:
 
   // -- streams ------------------------------------------------------------------
 
+  auto is_alarm() const {
+    return [this](request_id id, time_point due) {
+      auto i = streams_.find(id);
+      return i != streams_.end() && i->second.alarm == due;
+    };
+  }
+
   void on_stream_begun(request_id, uint64_t attempt) override {
+    auto at = now();
     take_written();
-    dispatcher_.begun(attempt, now());
+    dispatcher_.begun(attempt, at);
+    serve(at); // the breaker may have closed
+  }
+
+  /// Of a stream that was withdrawn or killed: its charge and slot are settled by what the transport tells.
+  void on_stream_lost(uint64_t attempt, bool written) override {
+    auto at = now();
+    take_written();
+    dispatcher_.end(attempt,
+                    {.failed = retry::failed_attempt{.code = errc::cancelled, .written = written},
+                     .written = written,
+                     .repeatable = false},
+                    at);
+    serve(at);
   }
 
   void on_stream_ended(request_id, stream_report& x) override {
@@ -519,15 +540,11 @@ private:
       return;
     callers_.remove(i->second.who);
     streams_.erase(i);
+    alarms_.tidy(streams_.size(), is_alarm());
     end_drain();
   }
 
-  std::optional<time_point> next_alarm() {
-    return alarms_.earliest([this](request_id id, time_point due) {
-      auto i = streams_.find(id);
-      return i != streams_.end() && i->second.alarm == due;
-    });
-  }
+  std::optional<time_point> next_alarm() { return alarms_.earliest(is_alarm()); }
 
   void wake_streams(time_point at) {
     for (auto due = next_alarm(); due && *due <= at; due = next_alarm()) {
@@ -551,7 +568,7 @@ private:
   void cancel(request_id id) {
     if (live_.count(id) > 0)
       withdraw(id, "cancelled by the caller");
-    else if (auto i = streams_.find(id); i != streams_.end()) // only subscribers are behind
+    if (auto i = streams_.find(id); i != streams_.end()) // subscribers may still be behind
       i->second.is.session->cut(make_failure(errc::cancelled, "cancelled by the caller"));
   }
 
@@ -571,10 +588,16 @@ private:
     for (auto& [id, x] : live_)
       if (x.caller == who)
         ids.push_back(id);
-    if (std::erase_if(streams_, [&](auto& x) { return x.second.who == who; }) > 0)
-      end_drain();
+    for (auto i = streams_.begin(); i != streams_.end();)
+      if (i->second.who == who) {
+        i->second.is.session->bury();
+        i = streams_.erase(i);
+      } else {
+        ++i;
+      }
     for (auto id : ids)
       withdraw(live_.find(id), "its caller has ended", at);
+    end_drain();
     serve(at);
   }
 

@@ -9,6 +9,7 @@
 #include <caf/exit_reason.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -29,12 +30,23 @@ constexpr auto linger_time = std::chrono::seconds{1};
 /// A larger buffer is not kept for the next bytes.
 constexpr std::size_t kept_buffer = 4u << 10;
 
+/// More of an answer that is no stream is not read.
+constexpr std::size_t most_error_body = 1u << 20;
+
 /// Where the transport's thread leaves what a transfer brings. The session gets one message for all that comes before
-/// it looks.
-class inbox final : public http::receiver {
+/// it looks. The provider hears of every attempt: if the session does not report how it ended, its inbox tells at its
+/// own end that it is lost, whoever has died meanwhile.
+class inbox final : public http::receiver, public std::enable_shared_from_this<inbox> {
 public:
-  inbox(caf::weak_actor_ptr session, std::function<void()> look)
-    : session_(std::move(session)), look_(std::move(look)) {}
+  using lost = std::function<void(bool written)>;
+
+  inbox(caf::weak_actor_ptr session, std::function<void(inbox&)> look, lost tell_lost)
+    : session_(std::move(session)), look_(std::move(look)), lost_(std::move(tell_lost)) {}
+
+  ~inbox() override {
+    if (lost_)
+      lost_(written_);
+  }
 
   struct content {
     std::optional<http::response_head> head;
@@ -53,6 +65,7 @@ public:
   }
 
   void on_end(http::transfer_end end) override {
+    written_ = !end.error || end.error->request_written;
     put([&](content& to) { to.end = std::move(end); });
   }
 
@@ -70,7 +83,10 @@ public:
     arrived_ = {};
   }
 
-  /// Set before the session is told of anything.
+  /// Inside the session: it reports this attempt.
+  void set_reported() { lost_ = nullptr; }
+
+  /// 0 until the transfer is opened.
   http::transfer_id transfer() const { return transfer_; }
 
 private:
@@ -84,12 +100,14 @@ private:
       if (std::exchange(told_, true))
         return;
     }
-    post_if_alive(session_, look_);
+    post_if_alive(session_, [me = shared_from_this()] { me->look_(*me); });
   }
 
   caf::weak_actor_ptr session_;
-  std::function<void()> look_;
-  http::transfer_id transfer_ = 0;
+  std::function<void(inbox&)> look_;
+  lost lost_;
+  std::atomic<http::transfer_id> transfer_ = 0;
+  std::atomic<bool> written_ = false; ///< As long as nothing ended: it never went out.
   std::mutex mutex_;
   content arrived_;
   bool told_ = false;
@@ -110,6 +128,7 @@ public:
   stream_session_actor::behavior_type make_behavior(actor_pointer self) {
     self_ = self;
     callers_.emplace(self, [this](const caf::actor_addr& who) { on_death(who); });
+    keep_ = caf::actor_cast<caf::strong_actor_ptr>(self); // an actor that nobody holds would end without a word
     self->set_exit_handler([this](caf::exit_msg& x) { on_exit(x.reason); });
     provider_ = callers_->add(caf::actor_cast<caf::strong_actor_ptr>(parts_.provider));
     static_cast<void>(subscribe(std::exchange(parts_.subscriber, nullptr), parts_.as));
@@ -131,12 +150,11 @@ public:
   // -- what the provider calls --------------------------------------------------------
 
   std::shared_ptr<http::receiver> begin(uint64_t attempt) override {
-    auto from = std::make_shared<std::weak_ptr<inbox>>();
-    auto result = std::make_shared<inbox>(weak_self_, [this, from] {
-      if (auto x = from->lock())
-        take_in(*x);
-    });
-    *from = result;
+    auto lost = [to = parts_.provider, owner = parts_.owner, attempt](bool written) {
+      post(to, [=] { owner->on_stream_lost(attempt, written); });
+    };
+    auto result = std::make_shared<inbox>(
+      weak_self_, [this](inbox& x) { take_in(x); }, std::move(lost));
     run([this, attempt, result] { start(attempt, result); });
     return result;
   }
@@ -154,6 +172,14 @@ public:
       alarm_.reset();
       serve();
     });
+  }
+
+  void bury() override {
+    for (auto& [reader, who] : subscribers_)
+      tell_from_outside(who, stream_failed{parts_.settings.id,
+                                           make_failure(errc::cancelled, "the stream's session was killed"),
+                                           to_readers_.pieces().end().piece, to_readers_.pieces().tokens()});
+    subscribers_.clear();
   }
 
   /// Before anything else.
@@ -216,6 +242,7 @@ private:
 
   void on_exit(const caf::error& why) {
     withdraw(make_failure(errc::cancelled, "the stream was ended: " + to_string(why)));
+    keep_ = nullptr;
     self_->quit(why);
   }
 
@@ -264,13 +291,14 @@ private:
     std::size_t events = 0;
     if (reader_)
       events = reader_->take(bytes, to_readers_);
-    else
+    else if (error_body_.size() < most_error_body)
       error_body_ += bytes;
     to_readers_.received(bytes.size(), events, reader_ ? reader_->tokens() : 0, now());
   }
 
   void end_attempt(std::optional<http::transfer_end> how) {
     auto ended = how.has_value();
+    from_->set_reported();
     stream_report report;
     report.answer.head = head_;
     report.answer.end = std::move(how).value_or(http::transfer_end{});
@@ -284,8 +312,6 @@ private:
       report.answer.body = std::move(error_body_);
     if (reader_ && reader_->ended())
       error.reset(); // what happens to the connection behind the end mark is of no interest
-    if (report.outcome && std::holds_alternative<completion>(*report.outcome))
-      serve(); // no other attempt will be made: what came with the end need not wait for the provider's word
     release_transfer(ended, !report.outcome || std::holds_alternative<completion>(*report.outcome));
     this->report(std::move(report));
   }
@@ -293,6 +319,8 @@ private:
   void report(stream_report x) {
     x.attempt = attempt_;
     x.repeatable = !to_readers_.handed_over();
+    if (x.outcome && std::holds_alternative<completion>(*x.outcome))
+      to_readers_.settle(); // what came with the end need not wait for the provider's word
     if (auto* bad = x.outcome ? std::get_if<failure>(&*x.outcome) : nullptr)
       adjust(*bad, x.repeatable);
     to_readers_.attempt_ended();
@@ -356,7 +384,7 @@ private:
   // -- what the broadcast decides -------------------------------------------------------
 
   void serve() {
-    while (auto step = to_readers_.next(now()))
+    for (auto at = now(); auto step = to_readers_.next(at);)
       std::visit([this](auto& x) { carry_out(x); }, *step);
     if (to_readers_.over() || abandoned_) {
       leave();
@@ -390,6 +418,8 @@ private:
     stream_report report;
     report.answer.head = head_;
     report.outcome = std::move(x.why);
+    if (from_)
+      from_->set_reported();
     drop_transfer();
     this->report(std::move(report));
   }
@@ -404,6 +434,7 @@ private:
     if (std::exchange(left_, true))
       return;
     tell_owner([](stream_owner& x, request_id id) { x.on_stream_gone(id); });
+    keep_ = nullptr;
     self_->quit();
   }
 
@@ -424,6 +455,7 @@ private:
   stream_parts parts_;
   actor_pointer self_ = nullptr;
   caf::weak_actor_ptr weak_self_;
+  caf::strong_actor_ptr keep_; ///< Itself, until the end.
   broadcast to_readers_;
   std::optional<callers<std::remove_pointer_t<actor_pointer>>> callers_;
   std::unordered_map<caf::actor_addr, broadcast::reader_id> readers_;

@@ -36,6 +36,9 @@ public:
   /// The session wants to be woken then, or earlier.
   virtual void on_stream_alarm(request_id stream, stream::time_point when) = 0;
 
+  /// An attempt's transfer is gone, and no `on_stream_ended` tells how it ended. `written`: its request went out.
+  virtual void on_stream_lost(uint64_t attempt, bool written) = 0;
+
   /// The stream is not wanted any more; its transfer is cut off already.
   virtual void on_stream_withdrawn(request_id stream, const std::string& why) = 0;
 
@@ -69,6 +72,9 @@ public:
   virtual void cut(failure why) = 0;
 
   virtual void wake() = 0;
+
+  /// The session's actor has died: tells the subscribers, from here.
+  virtual void bury() = 0;
 };
 
 struct spawned_stream {

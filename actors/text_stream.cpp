@@ -39,21 +39,37 @@ class text_stream::core {
 public:
   struct text {
     std::string is;
-    bool last_of_chunk = false;
+    uint32_t grants = 0; ///< Chunks that are wholly read with it.
   };
 
   // -- the actor's side ---------------------------------------------------------------
 
-  void put(std::string x, bool last_of_chunk) {
+  void put(std::string x) {
     std::lock_guard guard{mutex_};
-    texts_.push_back({std::move(x), last_of_chunk});
+    texts_.push_back({std::move(x), 0});
     changed_.notify_all();
+  }
+
+  /// A chunk has been taken in. True: it may be replaced at once; else it is when the host has read what is there.
+  bool owe() {
+    std::lock_guard guard{mutex_};
+    if (texts_.empty())
+      return true;
+    ++texts_.back().grants;
+    return false;
+  }
+
+  /// The host's cancel does not wait for callbacks: it goes to the session itself.
+  void set_session(const stream_session_actor& x) {
+    std::lock_guard guard{mutex_};
+    session_ = x;
   }
 
   void end(stream_outcome how) {
     std::lock_guard guard{mutex_};
     outcome_ = std::move(how);
     actor_ = nullptr;
+    session_ = nullptr;
     changed_.notify_all();
   }
 
@@ -65,6 +81,9 @@ public:
 
   /// The thread that runs the host's callbacks now.
   std::atomic<std::thread::id> in_callback{};
+
+  /// No callback but `on_end` is called any more.
+  std::atomic<bool> cancelled{false};
 
   // -- the host's side ----------------------------------------------------------------
 
@@ -100,8 +119,19 @@ public:
       post(to, std::move(f));
   }
 
-  std::function<void()> grant_one; ///< Inside the actor.
-  std::function<void()> cancel;    ///< Inside the actor.
+  void stop() {
+    cancelled = true;
+    stream_session_actor session;
+    {
+      std::lock_guard guard{mutex_};
+      session = session_;
+    }
+    if (session != nullptr)
+      tell_from_outside(session, cancel_atom_v);
+  }
+
+  std::function<void(uint32_t)> grant; ///< Inside the actor.
+  std::function<void()> cancel;        ///< Inside the actor.
 
 private:
   std::mutex mutex_;
@@ -109,6 +139,7 @@ private:
   std::deque<text> texts_;
   std::optional<stream_outcome> outcome_;
   stream_subscriber_actor actor_;
+  stream_session_actor session_;
 };
 
 namespace {
@@ -126,8 +157,8 @@ public:
                                 "send the request again if that does no harm")));
       }) {
     options_.buffer_size = std::max(options_.buffer_size, 1u);
-    to_->grant_one = [this] { grant(); };
-    to_->cancel = [this] { end(failed(make_failure(errc::cancelled, "cancelled by the host"))); };
+    to_->grant = [this](uint32_t chunks) { grant(chunks); };
+    to_->cancel = [this] { end(failed(cancelled_by_host())); };
   }
 
   /// Whoever ended the actor from outside: the host must not wait for ever.
@@ -140,12 +171,16 @@ public:
     return {
       [me = this->shared_from_this()](stream_chunk& x) { me->take(x); },
       [this](stream_done& x) {
-        flush(false);
+        session_ = nullptr; // it has ended
+        if (x.result.usage && !progress(x.result.usage->output))
+          return;
+        flush();
         end(std::move(x));
       },
       [this](stream_failed& x) {
-        flush(false);
-        if (x.why.code == errc::deadline_exceeded)
+        session_ = nullptr;
+        flush();
+        if (x.why.code == errc::deadline_exceeded && options_.timeout.count() > 0)
           explain_timeout(x);
         end(std::move(x));
       },
@@ -158,9 +193,10 @@ public:
       .then(
         [this](const stream_session_actor& session) {
           session_ = session;
+          to_->set_session(session);
           session_watch_.add(caf::actor_cast<caf::strong_actor_ptr>(session));
-          for (; owed_ > 0; --owed_)
-            tell(self_, session_, grant_atom_v, 1u);
+          if (auto owed = std::exchange(owed_, 0); owed > 0)
+            grant(owed);
         },
         [this](const caf::error& error) { end(failed(failure_of(error))); });
   }
@@ -171,6 +207,10 @@ private:
   bool call(const F& f, const Args&... args) {
     if (ended_)
       return false;
+    if (to_->cancelled) {
+      end(failed(cancelled_by_host()));
+      return false;
+    }
     if (!f)
       return true;
     to_->in_callback = std::this_thread::get_id();
@@ -193,35 +233,33 @@ private:
   void take(stream_chunk& x) {
     auto before = tokens_;
     for (auto& piece : x.pieces) {
+      ++seen_;
       if (!call(options_.on_chunk, piece))
         return;
       if (piece.kind == piece_kind::text) {
         joined_ += piece.text;
         if (++pieces_ >= options_.buffer_size)
-          flush(&piece == &x.pieces.back());
+          flush();
       }
       if (!progress(++before))
         return;
     }
     if (!progress(std::max(x.tokens, tokens_)) || ended_)
       return;
-    if (options_.on_text || !given_last_)
-      grant(); // else the host does, as it reads the last one
-    given_last_ = false;
+    if (to_->owe())
+      grant(1);
   }
 
   /// Hands on what is joined so far.
-  void flush(bool last_of_chunk) {
+  void flush() {
     if (pieces_ == 0)
       return;
     pieces_ = 0;
     auto text = std::exchange(joined_, {});
-    if (options_.on_text) {
+    if (options_.on_text)
       call(options_.on_text, text);
-      return;
-    }
-    given_last_ = last_of_chunk;
-    to_->put(std::move(text), last_of_chunk);
+    else
+      to_->put(std::move(text));
   }
 
   /// Tells of every step up to `tokens`.
@@ -235,14 +273,16 @@ private:
     return true;
   }
 
-  void grant() {
+  void grant(uint32_t chunks) {
     if (session_ != nullptr)
-      tell(self_, session_, grant_atom_v, 1u);
+      tell(self_, session_, grant_atom_v, chunks);
     else
-      ++owed_;
+      owed_ += chunks;
   }
 
-  stream_failed failed(failure why) const { return {id_, std::move(why), 0, tokens_}; }
+  static failure cancelled_by_host() { return make_failure(errc::cancelled, "cancelled by the host"); }
+
+  stream_failed failed(failure why) const { return {id_, std::move(why), seen_, tokens_}; }
 
   /// Says which timeout would have been enough.
   void explain_timeout(stream_failed& x) const {
@@ -265,7 +305,9 @@ private:
     if (ended_)
       return;
     tell_host(std::move(how));
-    self_->quit(); // the session sees that, and cuts off what still runs
+    if (session_ != nullptr) // whatever `on_disconnect` says: the host wants no more
+      tell(self_, session_, cancel_atom_v);
+    self_->quit();
   }
 
   void tell_host(stream_outcome how) {
@@ -279,7 +321,8 @@ private:
       to_->in_callback = std::thread::id{};
     }
     options_ = {};
-    to_->grant_one = to_->cancel = nullptr;
+    to_->grant = nullptr;
+    to_->cancel = nullptr;
     to_->end(std::move(how));
   }
 
@@ -291,10 +334,10 @@ private:
   callers<std::remove_pointer_t<pointer>> session_watch_;
   stream_session_actor session_;
   request_id id_;
-  uint64_t owed_ = 0; ///< Grants from before the session was known.
+  uint32_t owed_ = 0; ///< Grants from before the session was known.
   std::string joined_;
   uint32_t pieces_ = 0; ///< In `joined_`.
-  bool given_last_ = false;
+  uint64_t seen_ = 0;   ///< Pieces.
   uint64_t tokens_ = 0;
   bool ended_ = false;
 };
@@ -308,7 +351,8 @@ text_stream::text_stream(std::shared_ptr<core> x) : core_(std::move(x)) {}
 text_stream::text_stream(text_stream&&) noexcept = default;
 
 text_stream& text_stream::operator=(text_stream&& x) noexcept {
-  std::swap(core_, x.core_);
+  text_stream old{std::move(*this)};
+  core_ = std::move(x.core_);
   return *this;
 }
 
@@ -321,6 +365,9 @@ text_stream::~text_stream() {
 }
 
 void text_stream::cancel() {
+  if (!core_)
+    return;
+  core_->stop();
   core_->run([x = core_] {
     if (x->cancel)
       std::function{x->cancel}();
@@ -331,10 +378,10 @@ std::optional<std::string> text_stream::next() {
   auto x = core_->take();
   if (!x)
     return {};
-  if (x->last_of_chunk)
-    core_->run([to = core_] {
-      if (to->grant_one)
-        to->grant_one();
+  if (x->grants > 0)
+    core_->run([to = core_, chunks = x->grants] {
+      if (to->grant)
+        to->grant(chunks);
     });
   return std::move(x->is);
 }
@@ -353,10 +400,9 @@ text_stream stream_text(caf::actor_system& system, const provider_actor& provide
   stream_request full;
   full.whole_text = options.whole_text;
   full.as.demand = first_demand;
-  if (options.timeout.count() > 0)
+  if (options.timeout.count() > 0 && (!request.deadline || options.timeout < *request.deadline))
     request.deadline = options.timeout;
-  else
-    request.deadline.reset();
+  options.timeout = request.deadline.value_or(std::chrono::nanoseconds{0});
   auto max_tokens = request.sampling.max_tokens;
   full.chat = std::move(request);
   auto actor = system.spawn([=, to = shared](stream_subscriber_actor::pointer self) {

@@ -26,7 +26,7 @@ using stream_outcome = std::variant<stream_done, stream_failed>;
 /// slows the stream down. One that throws ends the stream as `errc::callback_failed`.
 struct stream_options {
   std::chrono::nanoseconds timeout =
-    std::chrono::seconds{300}; ///< Of the whole stream: its deadline. 0: the provider's.
+    std::chrono::seconds{300}; ///< Of the whole stream; a shorter deadline holds. 0: none but that.
   uint32_t buffer_size = 10;   ///< Pieces of text that are joined into one; 1: each comes as it is.
   bool whole_text = false;     ///< `stream_done` repeats the text.
 

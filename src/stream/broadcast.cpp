@@ -91,7 +91,7 @@ void broadcast::received(std::size_t bytes, std::size_t events, uint64_t tokens,
   if (events == 0)
     return;
   last_event_ = now;
-  if (!std::exchange(any_event_, true)) {
+  if (log_.end().piece > 0 && !std::exchange(any_event_, true)) {
     rate_from_ = now;
     rate_bytes_ = 0;
   }

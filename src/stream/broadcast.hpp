@@ -21,11 +21,11 @@ using duration = std::chrono::nanoseconds;
 struct broadcast_settings {
   request_id id;
   std::size_t window = 64u << 10; ///< Bytes of the body that may be on their way to the slowest reader; at least 1.
-  std::size_t chunk_bytes = 16u << 10; ///< Of text in a chunk.
+  std::size_t chunk_bytes = 16u << 10; ///< Of a chunk, in memory.
   std::size_t log_limit = 1u << 20;    ///< Of the past that is kept.
-  duration first_token{0};             ///< From an attempt's beginning to its first event.
-  duration idle{0};                    ///< Between events; does not run while the reader holds the transfer back.
-  uint64_t min_bytes_per_second = 0;   ///< Of the body, over `rate_time` in which nothing held it back.
+  duration first_token{0};             ///< From an attempt's beginning to its first piece.
+  duration idle{0}; ///< Between events, from the first piece on; does not run while the reader holds the transfer back.
+  uint64_t min_bytes_per_second = 0; ///< Of the body, over `rate_time` in which nothing held it back.
   duration rate_time = std::chrono::seconds{10};
   duration reader_idle{0}; ///< Ends a reader that has something to take and no demand for so long.
   disconnect_policy on_disconnect = disconnect_policy::cancel;
@@ -75,6 +75,9 @@ public:
   /// The body has ended, or the attempt was given up: nothing more comes. While nothing is handed over, what it brought
   /// is kept back from now on: until `finish`, or for ever by `rewind`.
   void attempt_ended();
+
+  /// No other attempt will be made: what has come may be handed over.
+  void settle() { handed_over_ = true; }
 
   /// Somebody has a piece of this answer, or begins behind one: another attempt would give him another answer.
   bool handed_over() const { return handed_over_; }

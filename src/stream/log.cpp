@@ -119,10 +119,13 @@ log::position log::read(position from, std::size_t most, bool join, stream_chunk
     auto at = static_cast<std::size_t>(from.bytes - in.first.bytes - i * piece_overhead);
     for (; i < in.marks.size(); ++i) {
       auto& m = in.marks[i];
-      if (taken > 0 && taken + m.size > most)
+      auto bytes = std::string_view{in.text}.substr(at, m.size);
+      auto joined = join && joins(m, bytes, to.pieces);
+      auto size = m.size + (joined ? 0 : sizeof(stream_piece));
+      if (taken > 0 && taken + size > most)
         return from;
-      copy(m, std::string_view{in.text}.substr(at, m.size), join, to.pieces);
-      taken += m.size;
+      copy(m, bytes, joined, to.pieces);
+      taken += size;
       at += m.size;
       from.bytes += m.size + piece_overhead;
       to.next = ++from.piece;
@@ -130,6 +133,16 @@ log::position log::read(position from, std::size_t most, bool join, stream_chunk
     }
   }
   return from;
+}
+
+/// Whether a piece may become a part of the last one.
+bool log::joins(const mark& m, std::string_view bytes, const std::vector<stream_piece>& to) {
+  auto kind = static_cast<sort>(m.kind);
+  if (to.empty() || kind == sort::call)
+    return false;
+  if (kind == sort::arguments)
+    return to.back().kind == piece_kind::tool_call && to.back().call == unpacked(bytes);
+  return to.back().kind == static_cast<piece_kind>(m.kind);
 }
 
 void log::copy(const mark& m, std::string_view bytes, bool join, std::vector<stream_piece>& to) {
@@ -149,7 +162,7 @@ void log::copy(const mark& m, std::string_view bytes, bool join, std::vector<str
     piece.call_name = bytes.substr(id_size);
     bytes = {};
   }
-  if (join && kind != sort::call && !to.empty() && to.back().kind == piece.kind && to.back().call == piece.call) {
+  if (join) {
     to.back().text += bytes;
     return;
   }

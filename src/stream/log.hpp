@@ -47,8 +47,9 @@ public:
   /// Where a piece begins that is kept; `end()` for the next one to come.
   position find(uint64_t piece) const;
 
-  /// Copies pieces from `from` on, up to `most` bytes of text but at least one piece, to `to.pieces`, and sets `next`
-  /// and `tokens` of `to`. With `join` neighbours of one kind become one piece. Returns where it stopped.
+  /// Copies pieces from `from` on to `to.pieces`, as many as take `most` bytes of memory (text and `stream_piece`
+  /// itself) but at least one, and sets `next` and `tokens` of `to`. With `join` neighbours of one kind become one
+  /// piece. Returns where it stopped.
   position read(position from, std::size_t most, bool join, stream_chunk& to) const;
 
   /// Appends the visible text, the reasoning and the refusal of all that is kept.
@@ -81,6 +82,7 @@ private:
   void add(sort kind, std::string_view prefix, std::string_view text);
   void add_parts(sort kind, std::string_view prefix, std::string_view text);
   std::size_t block_of(uint64_t piece) const;
+  static bool joins(const mark& m, std::string_view bytes, const std::vector<stream_piece>& to);
   static void copy(const mark& m, std::string_view bytes, bool join, std::vector<stream_piece>& to);
 
   std::vector<block> blocks_;

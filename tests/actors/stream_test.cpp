@@ -1,6 +1,7 @@
 #include "tests/actors/provider_fixture.hpp"
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include <caf/typed_event_based_actor.hpp>
 
@@ -453,4 +454,114 @@ TEST_CASE_METHOD(stream_test, "an ended stream leaves no timer and no session", 
   }
   CHECK(timers() <= 2);
   CHECK(system().registry().running() <= 3);
+}
+
+TEST_CASE_METHOD(stream_test, "a stream that was given up leaves nothing charged behind its window",
+                 "[actors][stream]") {
+  runtime.state_folder = "none";
+  settings.rate_limit.requests_per_minute = 60;
+  settings.rate_limit.burst = 10;
+  auto provider = spawn();
+  auto begun = GENERATE(false, true);
+  CAPTURE(begun);
+  for (uint64_t i = 1; i <= 2; ++i) {
+    auto to = std::make_shared<heard>();
+    auto session = *start(provider, to, asked(i))->value;
+    REQUIRE(http->pending() == 1);
+    if (begun) {
+      http->write(0);
+      http->stream(0, delta("a"));
+      run();
+    }
+    tell(session, cancel_atom_v);
+    REQUIRE(to->failed.size() == 1);
+  }
+  auto used = [&] { return status(provider).lanes.at(0).limits.at(0).used; };
+  CHECK(used() == (begun ? 2 : 0)); // what went out was counted by the provider
+  advance(61s);
+  CHECK(used() == 0);
+  auto to = std::make_shared<heard>();
+  start(provider, to, asked(3));
+  CHECK(http->pending() == 1);
+}
+
+TEST_CASE_METHOD(stream_test, "a session that dies before its transfer begins leaves none behind", "[actors][stream]") {
+  settings.max_concurrent = 1;
+  settings.interactive_slots = 0;
+  auto provider = spawn();
+  auto first = std::make_shared<heard>();
+  auto second = std::make_shared<heard>();
+  start(provider, first, asked(1));
+  auto waiting = *start(provider, second, asked(2))->value;
+  http->stream(0, delta("a") + end_mark());
+  caf::anon_send_exit(waiting, caf::exit_reason::kill); // it dies as its turn comes
+  run();
+  http->end(0);
+  run();
+  CHECK(first->done.size() == 1);
+  CHECK(http->pending() == 0);
+  CHECK(status(provider).in_flight == 0);
+  CHECK(second->ends() == 1); // its provider tells
+}
+
+TEST_CASE_METHOD(stream_test, "a stream that nobody holds is ended with its provider, and told", "[actors][stream]") {
+  auto provider = spawn();
+  auto to = std::make_shared<heard>();
+  start(provider, to, asked());
+  http->stream(0, delta("a"));
+  run();
+  to->session = nullptr;
+  caf::anon_send_exit(provider, caf::exit_reason::user_shutdown);
+  run();
+  REQUIRE(to->failed.size() == 1);
+  CHECK(to->failed[0].why.code == errc::cancelled);
+}
+
+TEST_CASE_METHOD(stream_test, "a cancel by id ends also who wants nothing", "[actors][stream]") {
+  auto provider = spawn();
+  auto to = std::make_shared<heard>();
+  auto x = asked();
+  x.as.demand = 0;
+  auto reader = subscriber(to);
+  REQUIRE(ask<stream_session_actor>(provider, x, reader)->value);
+  http->stream(0, delta("a"));
+  run();
+  tell(provider, cancel_atom_v, request_id{1, 1});
+  REQUIRE(to->failed.size() == 1);
+  CHECK(to->failed[0].why.code == errc::cancelled);
+}
+
+TEST_CASE_METHOD(stream_test, "a probe whose stream begins lets the waiting ones go at once", "[actors][stream]") {
+  settings.circuit_breaker.consecutive_failures = 1;
+  settings.circuit_breaker.open_for = 5s;
+  settings.circuit_breaker.when = when_open::wait;
+  settings.retry.max_attempts = 1;
+  auto provider = spawn();
+  auto first = std::make_shared<heard>();
+  start(provider, first, asked(1));
+  http->fail(0, errc::connect_failed);
+  run();
+  REQUIRE(first->failed.size() == 1);
+  auto second = std::make_shared<heard>();
+  auto third = std::make_shared<heard>();
+  start(provider, second, asked(2));
+  start(provider, third, asked(3));
+  REQUIRE(http->pending() == 0);
+  advance(5s);
+  REQUIRE(http->pending() == 1); // the probe
+  http->stream(0, delta("a"));
+  run();
+  CHECK(http->pending() == 2);
+}
+
+TEST_CASE_METHOD(stream_test, "an id in hand-over is not given twice", "[actors][stream]") {
+  auto provider = spawn();
+  auto to = std::make_shared<heard>();
+  auto x = asked(7);
+  x.as.demand = 0;
+  auto reader = subscriber(to);
+  REQUIRE(ask<stream_session_actor>(provider, x, reader)->value);
+  http->stream(0, delta("a") + end_mark());
+  run();
+  CHECK(ask_chat(provider, question(7))->error->code == errc::duplicate_request);
 }

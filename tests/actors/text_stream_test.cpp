@@ -271,3 +271,39 @@ TEST_CASE("a stream goes to a file, which gets its name at a good end only", "[a
     CHECK(at.server.snapshot().requests == 0);
   }
 }
+
+TEST_CASE_METHOD(text_stream_test, "what the host does not read holds the provider back, whatever the chunks' sizes",
+                 "[actors][text_stream]") {
+  stream_options options; // texts of ten pieces, which never end where chunks do
+  auto stream = start(options);
+  http->stream(0);
+  std::size_t sent = 0;
+  for (auto pieces = 3; sent < 2'000'000; pieces = 50 - pieces) {
+    std::string bytes;
+    for (int i = 0; i < pieces; ++i)
+      bytes += delta(std::string(200, 'x'));
+    if (sent + bytes.size() > (64u << 10) + http->granted[1])
+      break; // the transfer would pause here
+    sent += bytes.size();
+    http->send(0, bytes);
+    run();
+  }
+  CHECK(sent < 400'000);
+  stream.cancel();
+  run();
+}
+
+TEST_CASE_METHOD(text_stream_test, "a host that cancels stops a provider that would be drained",
+                 "[actors][text_stream]") {
+  settings.stream.on_disconnect = disconnect_policy::drain;
+  auto other = spawn();
+  auto stream = stream_text(system(), other, question(9), watched());
+  run();
+  http->stream(0, delta("a"));
+  run();
+  stream.cancel();
+  run();
+  CHECK(http->cancelled.size() == 1);
+  CHECK(status(other).in_flight == 0);
+  CHECK(ends.size() == 1);
+}

@@ -73,13 +73,15 @@ struct model {
     std::size_t taken = 0;
     for (; to.next < entries.size(); ++to.next) {
       auto& x = entries[to.next];
-      if (to.next > from && taken + x.size > most)
-        break;
-      taken += x.size;
-      to.tokens = x.tokens;
       auto* last = to.pieces.empty() ? nullptr : &to.pieces.back();
       auto begins_call = !x.piece.call_id.empty() || !x.piece.call_name.empty();
-      if (join && last && !begins_call && last->kind == x.piece.kind && last->call == x.piece.call)
+      auto joined = join && last && !begins_call && last->kind == x.piece.kind && last->call == x.piece.call;
+      auto size = x.size + (joined ? 0 : sizeof(stream_piece));
+      if (to.next > from && taken + size > most)
+        break;
+      taken += size;
+      to.tokens = x.tokens;
+      if (joined)
         last->text += x.piece.text;
       else
         to.pieces.push_back(x.piece);
@@ -214,16 +216,17 @@ TEST_CASE("log reads as much as it may, but at least one piece", "[stream][log]"
   piece_log x;
   for (std::string_view text : {"1234", "5678", "90"})
     x.append(piece_kind::text, text);
+  constexpr auto each = sizeof(stream_piece);
   struct {
     std::size_t most;
     std::vector<std::string> texts;
     uint64_t next;
   } cases[] = {
     {1, {"1234"}, 1},
-    {7, {"1234"}, 1},
-    {8, {"1234", "5678"}, 2},
-    {9, {"1234", "5678"}, 2},
-    {10, {"1234", "5678", "90"}, 3},
+    {2 * each + 7, {"1234"}, 1},
+    {2 * each + 8, {"1234", "5678"}, 2},
+    {3 * each + 9, {"1234", "5678"}, 2},
+    {3 * each + 10, {"1234", "5678", "90"}, 3},
   };
   for (auto& c : cases) {
     INFO(c.most);

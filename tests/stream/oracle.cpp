@@ -122,7 +122,7 @@ void oracle::received(std::size_t bytes, std::size_t events, std::size_t largest
   moved_ = now;
   if (!first_piece_ && !pieces_.empty())
     first_piece_ = now;
-  if (!any_event_) {
+  if (!any_event_ && !pieces_.empty()) {
     any_event_ = true;
     rate_from_ = now;
     rate_bytes_ = 0;
@@ -200,9 +200,11 @@ void oracle::check_size(const stream_chunk& x) {
     text += piece.text.size();
   if (text > most_chunk)
     fail("a chunk of more than 16 KiB");
-  if (text > settings_.chunk_bytes && x.next - x.sequence > 1)
+  if (text + x.pieces.size() * sizeof(stream_piece) > settings_.chunk_bytes && x.next - x.sequence > 1)
     fail("a chunk of more than chunk_bytes");
-  auto full = x.next == pieces_.size() || most_[x.next + 1] - most_[x.sequence] > settings_.chunk_bytes;
+  auto with_next = x.next + 1 - x.sequence; // each of them may be a piece of its own
+  auto full = x.next == pieces_.size()
+              || most_[x.next + 1] - most_[x.sequence] + with_next * sizeof(stream_piece) > settings_.chunk_bytes;
   if (!full)
     fail("a chunk leaves out what there was room for");
 }

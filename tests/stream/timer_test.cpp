@@ -68,22 +68,34 @@ TEST_CASE("broadcast gives up when the stream stands still, whatever bytes come"
   }
 }
 
-TEST_CASE("broadcast counts an event without a piece as life", "[stream][broadcast]") {
+TEST_CASE("broadcast waits for the first piece, not for the first event", "[stream][broadcast]") {
   broadcast_settings settings;
-  settings.first_token = 3s;
+  settings.first_token = 20s;
   settings.idle = 2s;
   bench x{settings};
   x.join(slow_policy::wait, 9);
   x.begin();
-  for (int i = 0; i < 10; ++i) {
-    x.pass(1'500ms);
+  for (int i = 0; i < 3; ++i) { // the model thinks, and says nothing but that it has begun
+    x.pass(5s);
     x.tested.received(10, 1, 0, x.now);
     x.pump();
   }
   CHECK(x.given_up.empty());
   CHECK_FALSE(x.tested.first_token());
-  x.feed("a");
-  CHECK(x.tested.first_token() == 15s);
+  SECTION("it comes") {
+    x.feed("a");
+    CHECK(x.tested.first_token() == 15s);
+    x.pass(1'500ms);
+    x.tested.received(10, 1, 0, x.now); // life, though no piece
+    x.pump();
+    x.pass(1'500ms);
+    CHECK(x.given_up.empty());
+  }
+  SECTION("it does not come") {
+    x.pass(6s);
+    CHECK(x.given_up.size() == 1);
+    CHECK(has(x.setting_blamed(), "timeouts.first_token"));
+  }
 }
 
 TEST_CASE("broadcast does not run its timers while a reader holds it back", "[stream][broadcast]") {

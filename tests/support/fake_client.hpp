@@ -38,12 +38,11 @@ public:
   void cancel_after(http::transfer_id id, std::chrono::nanoseconds) override { let_go.push_back(id); }
 
   void cancel(http::transfer_id id) override {
-    cancelled.push_back(id);
-    if (ignore_cancel)
-      return;
     for (std::size_t i = 0; i < open_.size(); ++i)
       if (open_[i].id == id) {
-        fail(i, errc::cancelled);
+        cancelled.push_back(id);
+        if (!ignore_cancel)
+          fail(i, errc::cancelled);
         return;
       }
   }

@@ -97,13 +97,17 @@ int exit_code_of(const failure& why) {
   return why.code == errc::configuration ? exit_usage : exit_failed;
 }
 
-/// Waits for `done`, or for Ctrl-C, which calls `stop` and then gives what runs a moment to end.
+/// Waits for the end, or for Ctrl-C, which calls `stop` and gives what runs a moment to end: what hangs on a blocked
+/// standard output would not.
 bool wait_for_end(waiter& waiter, const std::function<void()>& stop) {
   for (;;)
     switch (waiter.wait(std::chrono::hours{1})) {
       case waiter::event::interrupted:
         stop();
-        waiter.wait(std::chrono::seconds{5});
+        if (waiter.wait(std::chrono::seconds{5}) != waiter::event::woken) {
+          complain("interrupted");
+          _exit(exit_interrupted);
+        }
         return false;
       case waiter::event::woken:
         return true;
@@ -288,6 +292,8 @@ int chat_to_file(const chat_options& x, session& at, waiter& waiter, chat_reques
     return ended ? exit_code_of(*why) : exit_interrupted;
   }
   auto& answer = std::get<completion>(result);
+  if (auto calls = calls_of(answer); !calls.empty() && !print(shown(calls + "\n")))
+    return exit_failed;
   tell_about(answer);
   if (x.stats)
     tell_speed(answer, first_token);
