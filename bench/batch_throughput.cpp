@@ -138,7 +138,7 @@ int main(int argc, char** argv) {
   auto in_flight = argument(argc, argv, 2, 64);
   auto rounds = argument(argc, argv, 3, 5);
   curl_global_init(CURL_GLOBAL_DEFAULT);
-  nginx server{body};
+  nginx server{{.body = body}};
 
   auto folder = std::filesystem::temp_directory_path() / ("modelforge-bench-" + std::to_string(getpid()));
   std::filesystem::create_directory(folder);

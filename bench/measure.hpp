@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <string>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <vector>
 
 namespace modelforge::bench {
@@ -37,6 +38,26 @@ T quantile(std::vector<T> x, double q) {
   auto i = std::min(x.size() - 1, static_cast<std::size_t>(q * static_cast<double>(x.size())));
   std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(i), x.end());
   return x[i];
+}
+
+/// Bytes of this process that are in memory.
+inline std::size_t resident_bytes() {
+  std::size_t pages = 0;
+  if (auto* file = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(file, "%*s %zu", &pages) != 1)
+      pages = 0;
+    std::fclose(file);
+  }
+  return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+/// Whether every promise so far was kept.
+inline bool all_kept = true;
+
+inline void promise(const char* what, bool kept) {
+  std::printf("  %-72s %s\n", what, kept ? "kept" : "NOT KEPT");
+  all_kept = all_kept && kept;
+  std::fflush(stdout);
 }
 
 [[noreturn]] inline void die(const std::string& why) {

@@ -5,6 +5,7 @@
 /// rate_limits kill BUILD/bin/modelforge. Prints what was promised and what was seen, and exits with 1 where a promise
 /// was not kept.
 
+#include "bench/measure.hpp"
 #include "dispatch/dispatcher.hpp"
 #include "tests/simulator/client.hpp"
 #include "tools/simulator/simulator.hpp"
@@ -43,15 +44,9 @@ namespace {
 
 using namespace modelforge;
 using namespace std::chrono_literals;
+using bench::all_kept;
+using bench::promise;
 using steady = std::chrono::steady_clock;
-
-bool all_kept = true;
-
-void promise(const char* what, bool kept) {
-  std::printf("  %-72s %s\n", what, kept ? "kept" : "NOT KEPT");
-  all_kept = all_kept && kept;
-  std::fflush(stdout);
-}
 
 struct failed_request {
   request_id id;

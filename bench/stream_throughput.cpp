@@ -9,6 +9,7 @@
 
 #include "bench/measure.hpp"
 #include "bench/nginx.hpp"
+#include "bench/sse_body.hpp"
 
 #include <modelforge/actors/provider.hpp>
 #include <modelforge/actors/system.hpp>
@@ -29,20 +30,6 @@ using namespace modelforge;
 using namespace modelforge::bench;
 
 constexpr std::size_t chunks_per_stream = 200;
-
-std::string chunk(const std::string& delta, const std::string& reason) {
-  return R"(data: {"id":"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG","object":"chat.completion.chunk","created":1790000000,)"
-         R"("model":"demo-mini-2026-01-01","service_tier":"default","system_fingerprint":"fp_demo","choices":)"
-         R"([{"index":0,"delta":{)"
-         + delta + R"(},"logprobs":null,"finish_reason":)" + reason + "}]}\n\n";
-}
-
-std::string stream_body() {
-  std::string result;
-  for (std::size_t i = 0; i < chunks_per_stream; ++i)
-    result += chunk(R"("content":" word)" + std::to_string(i % 10) + "\"", "null");
-  return result + chunk("", "\"stop\"") + "data: [DONE]\n\n";
-}
 
 // -- the reference ----------------------------------------------------------------
 
@@ -202,7 +189,7 @@ int main(int argc, char** argv) {
   auto open = argument(argc, argv, 2, 64);
   auto rounds = argument(argc, argv, 3, 5);
   curl_global_init(CURL_GLOBAL_DEFAULT);
-  nginx server{stream_body(), "text/event-stream"};
+  nginx server{{.body = sse_body(chunks_per_stream), .type = "text/event-stream"}};
 
   init_types();
   caf::actor_system_config config;

@@ -90,7 +90,8 @@ TEST_CASE_METHOD(chat_stream_test, "a stream that breaks leaves what was printed
   auto x = chat(server.url(""));
   CHECK(x.exit_code == 1);
   CHECK(x.out == "half\n");
-  CHECK(contains(x.err, "stream_interrupted"));
+  // the second: text and end came in one piece, so that nobody had it yet and it was tried again
+  CHECK((contains(x.err, "stream_interrupted") || contains(x.err, "connection_lost")));
   auto json = chat(server.url(""), {"--json"});
   CHECK(json.exit_code == 1);
   CHECK(contains(json.out, R"({"type":"error","error":{)"));
