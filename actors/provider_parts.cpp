@@ -139,9 +139,12 @@ std::variant<provider_parts, failure> prepare_provider(const provider_settings& 
   parts.settings = x;
   parts.runtime = runtime;
   parts.dialect = wire::find_dialect(name_of(x.kind));
-  if (parts.dialect == nullptr)
-    return wrong("kind \"" + to_string(x.kind) + "\" is not spoken yet",
-                 "this version speaks openai and openai_compatible");
+  if (parts.dialect == nullptr) {
+    std::string spoken;
+    for (auto* dialect : wire::dialects())
+      spoken += (spoken.empty() ? "" : ", ") + std::string{dialect->name()};
+    return wrong("kind \"" + to_string(x.kind) + "\" is not spoken yet", "this version speaks " + spoken);
+  }
   parts.accounting.push_back(accounting_of(*parts.dialect, x.rate_limit));
   for (auto& model : x.models)
     parts.accounting.push_back(accounting_of(*parts.dialect, model.rate_limit));

@@ -1,10 +1,13 @@
 #include "wire/dialect.hpp"
 
+#include "wire/gemini/gemini.hpp"
+#include "wire/ollama/ollama.hpp"
 #include "wire/openai.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/rate_limit_headers.hpp"
 #include "wire/retry_after.hpp"
 
+#include <array>
 #include <chrono>
 
 namespace modelforge::wire {
@@ -14,8 +17,13 @@ answer_hints dialect::hints(const http::response_head& head, const failure* why)
           why != nullptr && grew_too_fast(*why)};
 }
 
+std::span<const dialect* const> dialects() {
+  static const std::array all{&openai(), &openai_compatible(), &gemini(), &ollama()};
+  return all;
+}
+
 const dialect* find_dialect(std::string_view kind) {
-  for (auto* x : {&openai(), &openai_compatible()})
+  for (auto* x : dialects())
     if (x->name() == kind)
       return x;
   return nullptr;

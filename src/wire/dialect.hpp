@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -68,6 +69,9 @@ public:
   /// How max_tokens counts where `accounting` is `arrival`.
   virtual limits::output_rule output_rule() const { return limits::output_rule::sum; }
 };
+
+/// All of them.
+std::span<const dialect* const> dialects();
 
 /// Returns the dialect for a kind as named in TOML, or null if none speaks it yet.
 const dialect* find_dialect(std::string_view kind);

@@ -96,6 +96,12 @@ public:
     out_ += text;
   }
 
+  /// Takes back what was written since the text had `size` bytes: whole values or members.
+  void back_to(std::size_t size) {
+    out_.resize(size);
+    first_ = size == 0 || out_.back() == '{' || out_.back() == '[';
+  }
+
 private:
   void separate() {
     if (!first_)

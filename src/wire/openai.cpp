@@ -1,11 +1,7 @@
 #include "wire/openai.hpp"
 
-#include "wire/json.hpp"
 #include "wire/openai_parts.hpp"
-
-#include <algorithm>
-#include <cmath>
-#include <utility>
+#include "wire/request_writer.hpp"
 
 namespace modelforge::wire {
 
@@ -21,169 +17,27 @@ struct flavour {
   bool is_strict;              ///< Keeps to the format as published: streams end in `[DONE]`, and may be obfuscated.
 };
 
-template <class T>
-std::size_t count_of(const chat_message& x) {
-  return static_cast<std::size_t>(
-    std::count_if(x.content.begin(), x.content.end(), [](auto& part) { return std::holds_alternative<T>(part); }));
-}
-
-/// About how long the body will be.
-std::size_t guess_size(const chat_request& x) {
-  struct visitor {
-    std::size_t operator()(const text_part& p) const { return p.text.size(); }
-    std::size_t operator()(const image_part& p) const { return p.data.size() + p.url.size(); }
-    std::size_t operator()(const tool_call& p) const { return p.arguments.size() + 100; }
-    std::size_t operator()(const tool_result& p) const { return p.content.size() + 50; }
-    std::size_t operator()(const reasoning_part&) const { return 0; }
-  };
-  auto size = 512 + x.extra.size() + x.response_format.schema.size();
-  for (auto& message : x.messages)
-    for (auto& part : message.content)
-      size += 64 + std::visit(visitor{}, part);
-  for (auto& tool : x.tools)
-    size += 128 + tool.description.size() + tool.parameters.size();
-  return size + size / 16; // escapes
-}
-
-/// Writes one request. The first thing that cannot be sent is kept; what is written after it is no use.
-class encoder {
+class encoder : request_writer {
 public:
-  encoder(const flavour& is, const chat_request& x, bool stream)
-    : is_(is), x_(x), stream_(stream), out_(result_.body) {}
+  encoder(const flavour& is, const chat_request& x, bool stream) : request_writer(is.name, x, stream), is_(is) {}
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/chat/completions";
-    result_.headers.push_back({"content-type", "application/json"});
-    if (stream_)
-      result_.headers.push_back({"accept", "text/event-stream"});
-    result_.body.reserve(guess_size(x_));
-    read_extra();
-    write_trace();
-    out_.open('{');
+    start("text/event-stream");
     write_model();
     write_messages();
     write_sampling();
     write_response_format();
     write_tools();
     write_stream();
-    write_extra();
-    out_.close('}');
     if (dropped_reasoning_ > 0)
-      result_.warnings.push_back(std::string{is_.name} + " takes no reasoning back: "
-                                 + std::to_string(dropped_reasoning_) + " parts were left out");
-    if (problem_)
-      return std::move(*problem_);
-    return std::move(result_);
+      warn(std::string{is_.name} + " takes no reasoning back: " + std::to_string(dropped_reasoning_)
+           + " parts were left out");
+    return finish();
   }
 
 private:
-  static constexpr std::size_t none = static_cast<std::size_t>(-1);
-
-  // -- failures ----------------------------------------------------------------------
-
-  /// Where we are, as the beginning of a field's name.
-  std::string place() const {
-    std::string text;
-    if (list_ != nullptr)
-      text = std::string{list_} + "[" + std::to_string(item_) + "].";
-    if (part_ != none)
-      text += "content[" + std::to_string(part_) + "].";
-    return text;
-  }
-
-  void fail(std::string_view field, std::string_view why, errc code = errc::invalid_request,
-            std::string suggestion = {}) {
-    if (problem_)
-      return;
-    auto name = place() + std::string{field};
-    if (name.ends_with('.'))
-      name.pop_back();
-    problem_.emplace();
-    problem_->code = code;
-    problem_->message = name + " " + std::string{why};
-    problem_->model = x_.model;
-    problem_->suggestion = std::move(suggestion);
-  }
-
-  void unsupported(std::string_view field, std::string suggestion) {
-    fail(field, "is nothing that " + std::string{is_.name} + " has", errc::unsupported, std::move(suggestion));
-  }
-
-  // -- values ------------------------------------------------------------------------
-
-  /// Begins a field of the request itself; false where `extra` has that field.
-  bool begin(std::string_view name) {
-    if (std::any_of(extra_.begin(), extra_.end(), [&](auto& x) { return x.first == name; })) {
-      result_.warnings.push_back("extra replaces the request's own " + std::string{name});
-      return false;
-    }
-    out_.key(name);
-    return true;
-  }
-
-  void text(std::string_view value, std::string_view field) {
-    if (!out_.string(value))
-      fail(field, "is not UTF-8");
-  }
-
-  void number(std::string_view name, const auto& value, std::string_view field) {
-    if (!value)
-      return;
-    if constexpr (std::is_same_v<decltype(*value), const double&>)
-      if (!std::isfinite(*value))
-        return fail(field, "is no finite number");
-    if (begin(name))
-      out_.number(*value);
-  }
-
-  /// Embeds JSON that came as text.
-  void embed(std::string_view value, std::string_view field) {
-    auto parsed = parse_json(value);
-    if (auto* why = std::get_if<std::string>(&parsed))
-      return fail(field, "is no JSON: " + *why);
-    if (!std::get<json>(parsed).is_object())
-      return fail(field, "is no JSON object");
-    out_.raw(value);
-  }
-
   // -- parts of the request ----------------------------------------------------------
-
-  void read_extra() {
-    if (x_.extra.empty())
-      return;
-    auto parsed = parse_json(x_.extra);
-    if (auto* why = std::get_if<std::string>(&parsed))
-      return fail("extra", "is no JSON: " + *why);
-    auto* members = std::get<json>(parsed).get_ptr<json::object_t*>();
-    if (members == nullptr)
-      return fail("extra", "is no JSON object");
-    if (members->size() > 1000) // each field of the request is looked for among them
-      return fail("extra", "has more than 1,000 fields");
-    for (auto& [name, value] : *members) {
-      if (name == "stream")
-        fail("extra.stream", "cannot be given here: whether an answer is streamed is decided by how it is asked for");
-      std::erase_if(extra_, [&last = name](auto& x) { return x.first == last; }); // the last of equal names counts
-      extra_.emplace_back(name, to_text(value));
-    }
-  }
-
-  void write_extra() {
-    std::string name;
-    for (auto& [key, value] : extra_) {
-      name.clear();
-      json_writer{name}.repaired(key);
-      out_.key(std::string_view{name}.substr(1, name.size() - 2));
-      out_.raw(value);
-    }
-  }
-
-  void write_trace() {
-    if (x_.trace.empty())
-      return;
-    if (!std::all_of(x_.trace.begin(), x_.trace.end(), [](char c) { return c >= ' ' && c <= '~'; }))
-      return fail("trace", "holds a character that no header may hold");
-    result_.headers.push_back({"traceparent", x_.trace});
-  }
 
   void write_model() {
     if (x_.model.empty())
@@ -199,7 +53,7 @@ private:
       return fail("messages", "is empty");
     out_.open('[');
     list_ = "messages";
-    for (item_ = 0; item_ < x_.messages.size() && !problem_; ++item_)
+    for (item_ = 0; item_ < x_.messages.size() && !failed(); ++item_)
       write_message(x_.messages[item_]);
     list_ = nullptr;
     out_.close(']');
@@ -359,12 +213,7 @@ private:
     number("seed", s.seed, "sampling.seed");
     if (s.reasoning_budget)
       unsupported("sampling.reasoning_budget", "use reasoning_effort, or give the server's own field in extra");
-    if (!s.stop.empty() && begin("stop")) {
-      out_.open('[');
-      for (auto& stop : s.stop)
-        text(stop, "sampling.stop");
-      out_.close(']');
-    }
+    texts("stop", s.stop, "sampling.stop");
     if (!s.reasoning_effort.empty() && begin("reasoning_effort"))
       text(s.reasoning_effort, "sampling.reasoning_effort");
   }
@@ -468,16 +317,7 @@ private:
   }
 
   const flavour& is_;
-  const chat_request& x_;
-  bool stream_;
-  encoded_request result_;
-  json_writer out_;
-  std::optional<failure> problem_;
-  std::vector<std::pair<std::string, std::string>> extra_; ///< Names and values, as JSON text.
   std::size_t dropped_reasoning_ = 0;
-  const char* list_ = nullptr; ///< The list that is being written, for the names of fields,
-  std::size_t item_ = 0;       ///< the item in it,
-  std::size_t part_ = none;    ///< and the part of the item's content.
 };
 
 class openai_dialect : public dialect {

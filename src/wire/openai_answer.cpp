@@ -1,5 +1,4 @@
 #include "wire/json.hpp"
-#include "wire/json_reader.hpp"
 #include "wire/openai.hpp"
 #include "wire/openai_parts.hpp"
 #include "wire/provider_error.hpp"
@@ -10,11 +9,6 @@
 namespace modelforge::wire {
 
 namespace {
-
-struct named_reason {
-  std::string_view name;
-  finish_reason reason;
-};
 
 constexpr auto reasons = std::to_array<named_reason>({
   {"stop", finish_reason::stop},
@@ -84,33 +78,6 @@ std::vector<called_tool> read_calls(const json& message) {
   return result;
 }
 
-/// Tool calls count by their presence, since servers disagree on the word; but calls that were cut stay cut.
-finish_reason judge_reason(std::string_view word, bool calls, bool refused) {
-  auto known = std::find_if(reasons.begin(), reasons.end(), [&](auto& r) { return r.name == word; });
-  auto reason = known == reasons.end() ? finish_reason::unknown : known->reason;
-  switch (reason) {
-    case finish_reason::unknown:
-    case finish_reason::stop:
-    case finish_reason::tool_calls:
-      if (calls)
-        return finish_reason::tool_calls;
-      if (refused)
-        return finish_reason::refusal;
-      return reason == finish_reason::tool_calls ? finish_reason::stop : reason;
-    default:
-      return reason;
-  }
-}
-
-/// Says why a text is no JSON object; empty if it is one.
-std::string why_no_object(std::string_view text) {
-  json_reader in{text};
-  auto value = in.value();
-  if (!in.finish())
-    return in.problem();
-  return value.is_object() ? "" : "another kind of JSON";
-}
-
 std::optional<token_usage> read_usage(const json& x) {
   auto& details = member(x, "prompt_tokens_details");
   auto cached = count_in(member(details, "cached_tokens"));
@@ -144,7 +111,8 @@ std::variant<completion, failure> read_completion(const http::response_head& hea
   auto id = string_in(member(root, "id"));
   read_texts(message, result);
   result.raw_finish_reason = clean_words(string_in(member(choice, "finish_reason")), 200);
-  if (auto problem = add_calls(head, read_calls(message), id, !result.refusal.empty(), result))
+  if (auto problem = add_calls(head, read_calls(message), id, openai_reason(result.raw_finish_reason),
+                               !result.refusal.empty(), result))
     return std::move(*problem);
   result.usage = read_usage(member(root, "usage"));
   result.model = string_in(member(root, "model"));
@@ -158,49 +126,8 @@ std::variant<completion, failure> read_completion(const http::response_head& hea
 
 } // namespace
 
-std::string made_up_id(std::string_view answer_id, std::size_t place) {
-  return "call_" + std::string{answer_id} + "_" + std::to_string(place);
-}
-
-std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
-                                 std::string_view answer_id, bool refused, completion& x) {
-  x.finish_reason = judge_reason(x.raw_finish_reason, !calls.empty(), refused);
-  auto cut = x.finish_reason == finish_reason::length || x.finish_reason == finish_reason::content_filter
-             || x.finish_reason == finish_reason::error;
-  for (auto& [call, takes_text] : calls) {
-    if (call.id.empty())
-      call.id = made_up_id(answer_id, x.tool_calls.size());
-    if (call.arguments.empty())
-      call.arguments = "{}";
-    if (auto why = takes_text ? "" : why_no_object(call.arguments); !why.empty()) {
-      auto what =
-        "a call of the tool " + clean_words(call.name, 100) + " whose arguments are no JSON object (" + why + ")";
-      if (!cut) {
-        auto problem = invalid_answer(head, what);
-        problem.suggestion = "ask again; a strict schema or a lower temperature may help";
-        return problem;
-      }
-      x.warnings.push_back("the answer was cut and holds " + what);
-    }
-    x.tool_calls.push_back(std::move(call));
-  }
-  return {};
-}
-
-std::optional<token_usage> usage_of(const told_usage& x) {
-  if (!x.input && !x.output)
-    return {};
-  token_usage result;
-  result.input = x.input.value_or(0);
-  result.output = x.output.value_or(0);
-  result.cached_read = std::min(x.cached.value_or(0), result.input);
-  result.cache_written = std::min(x.cache_written.value_or(0), result.input);
-  result.reasoning = std::min(x.reasoning.value_or(0), result.output);
-  return result;
-}
-
-std::string choices_warning(std::string_view how_many) {
-  return "the answer held " + std::string{how_many} + " choices; the first one is given";
+finish_reason openai_reason(std::string_view word) {
+  return reason_named(word, reasons);
 }
 
 std::variant<completion, failure> read_openai_answer(const http::response_head& head, std::string_view body) {

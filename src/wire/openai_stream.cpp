@@ -57,7 +57,9 @@ public:
     if (is_done_ && !has_answer_)
       return invalid_answer(head_, "a stream that holds no answer");
     if (!is_whole())
-      return broken_off();
+      return broken_off(head_, pieces_,
+                        reason_.empty() ? ", before a finish reason came"
+                                        : " and a finish reason, before its end mark");
     return answer();
   }
 
@@ -315,24 +317,10 @@ private:
   /// Behind a proxy `[DONE]` may follow anything, so OpenAI's own must say why the model stopped.
   bool is_whole() const { return is_strict_ ? is_done_ && !reason_.empty() : is_done_ || !reason_.empty(); }
 
-  failure broken_off() const {
-    auto result = invalid_answer(head_, "");
-    result.message = "the stream broke off ";
-    result.suggestion.clear();
-    if (pieces_ == 0) {
-      result.message += "before its first piece";
-      return result;
-    }
-    result.code = errc::stream_interrupted;
-    result.message += "after " + std::to_string(pieces_) + (pieces_ == 1 ? " piece" : " pieces");
-    result.message += reason_.empty() ? ", before a finish reason came" : " and a finish reason, before its end mark";
-    return result;
-  }
-
   std::variant<completion, failure> answer() {
     completion x;
     x.raw_finish_reason = std::move(reason_);
-    if (auto problem = add_calls(head_, calls_.finish(), id_, is_refused_, x))
+    if (auto problem = add_calls(head_, calls_.finish(), id_, openai_reason(x.raw_finish_reason), is_refused_, x))
       return std::move(*problem);
     x.usage = usage_;
     x.model = std::move(model_);

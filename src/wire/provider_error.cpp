@@ -1,6 +1,7 @@
 #include "wire/provider_error.hpp"
 
 #include "wire/retry_after.hpp"
+#include "wire/times.hpp"
 
 #include <algorithm>
 #include <array>
@@ -62,6 +63,12 @@ constexpr auto context_phrases =
   std::to_array<std::string_view>({"maximum context length", "prompt is too long", "input token count",
                                    "max context length", "exceeds the context length", "available context size"});
 
+/// Google's, with a 400.
+constexpr auto key_names = std::to_array<std::string_view>({"API_KEY_INVALID"});
+
+/// Google's, with a 400, where the region is not served or billing is not set up.
+constexpr auto permission_names = std::to_array<std::string_view>({"FAILED_PRECONDITION"});
+
 /// What some say with a 429 although no rate was exceeded.
 constexpr auto overload_names =
   std::to_array<std::string_view>({"overloaded_error", "engine_overloaded_error", "server_is_overloaded",
@@ -112,7 +119,7 @@ uint16_t status_of(const provider_error& x) {
     return x.status;
   if (is_named(x, quota_names))
     return 429;
-  if (is_named(x, context_names) || x.moderated)
+  if (is_named(x, context_names) || says(x.message, context_phrases) || x.moderated)
     return 400;
   for (auto* name : {&x.code, &x.type})
     for (auto& known : named_statuses)
@@ -126,11 +133,17 @@ errc classify_refusal(const provider_error& x) {
     return errc::context_length;
   if (says(x.message, quota_phrases))
     return errc::quota_exhausted;
+  if (is_named(x, key_names))
+    return errc::authentication;
+  if (is_named(x, permission_names))
+    return errc::permission;
   return x.moderated ? errc::content_filtered : errc::invalid_request;
 }
 
 /// A 429 may mean that the rate was too high, that this one request exceeds the limit, or that there is no capacity.
 errc classify_429(const provider_error& x) {
+  if (x.by_day)
+    return errc::quota_exhausted;
   if (contains(x.message, "request too large")) // OpenAI; its code is rate_limit_exceeded all the same
     return errc::too_large;
   auto named_by_rate = x.code == "rate_limit_exceeded" || x.type == "rate_limit_error";
@@ -146,6 +159,23 @@ std::string word_in(const json& x) {
   return clean_words(string_in(x), 200);
 }
 
+/// Reads what Google puts beside an error: the exact reason, how long to wait, which quota was exceeded.
+void read_details(const json& details, provider_error& x) {
+  if (!details.is_array())
+    return;
+  for (auto& detail : details) {
+    auto type = string_in(member(detail, "@type"));
+    type = type.substr(type.rfind('/') + 1); // npos + 1 is 0
+    if (type == "google.rpc.RetryInfo")
+      x.wait = read_duration(string_in(member(detail, "retryDelay")));
+    else if (auto& reason = member(detail, "reason"); type == "google.rpc.ErrorInfo" && !string_in(reason).empty())
+      x.code = word_in(reason);
+    else if (auto& all = member(detail, "violations"); type == "google.rpc.QuotaFailure" && all.is_array())
+      for (auto& one : all)
+        x.by_day = x.by_day || contains(string_in(member(one, "quotaId")), "PerDay");
+  }
+}
+
 provider_error read_error(const json& x) {
   provider_error result;
   if (x.is_string()) {
@@ -156,6 +186,9 @@ provider_error read_error(const json& x) {
   result.type = word_in(member(x, "type"));
   result.message = string_in(member(x, "message"));
   result.param = word_in(member(x, "param"));
+  if (result.type.empty())
+    result.type = clean_words(string_in(member(x, "status")), 200); // Google
+  read_details(member(x, "details"), result);
   if (result.code.empty())
     result.code = word_in(member(member(x, "details"), "error_code")); // Anthropic
   if (auto number = count_in(member(x, "code")); number && *number >= 400 && *number < 600)
@@ -257,7 +290,9 @@ std::string suggest(errc code, uint16_t status, const provider_error& x) {
       return status == 410 ? "this service or model was retired: choose another one"
                            : "does this provider have that model, and is base_url right? it usually ends in /v1";
     case errc::quota_exhausted:
-      return "add credit or raise the spend limit at the provider; waiting does not help";
+      return x.by_day
+               ? "a day's quota is used up (Google renews it at midnight Pacific time): raise it, or use another model"
+               : "add credit or raise the spend limit at the provider; waiting does not help";
     case errc::rate_limited:
       return x.code == "slow_down" ? "raise the load more slowly"
                                    : "set requests_per_minute and tokens_per_minute to what the provider grants";
@@ -358,14 +393,14 @@ failure error_answer(const http::response_head& head, const json* body, std::str
   result.code = classify(head.status, error);
   result.http_status = head.status;
   result.message = explain(result.code, head.status);
-  result.provider_code = !error.code.empty() && error.status == 0 ? error.code
-                         : !error.type.empty()                    ? error.type
-                                                                  : error.code;
+  auto is_status = error.code == std::to_string(error.status);
+  result.provider_code = (error.code.empty() || is_status) && !error.type.empty() ? error.type : error.code;
   result.provider_message = clean_words(error.message);
   result.provider_request_id = request_id_in(head);
   if (result.provider_request_id.empty() && body != nullptr)
     result.provider_request_id = word_in(member(*body, "request_id"));
-  result.retry_after = retry_after(head, std::chrono::system_clock::now());
+  if (!error.by_day) // a wait beside it is for another quota
+    result.retry_after = error.wait ? error.wait : retry_after(head, std::chrono::system_clock::now());
   result.suggestion = suggest(result.code, head.status, error);
   if (!found) {
     auto kind = describe_body(text);

@@ -5,6 +5,7 @@
 
 #include <modelforge/messages/error.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,13 +20,15 @@ struct provider_error {
   std::string code; ///< A name such as "rate_limit_exceeded", or digits.
   std::string type; ///< A name such as "invalid_request_error".
   std::string message;
-  std::string param;      ///< The request's field that is wrong.
-  uint16_t status = 0;    ///< The HTTP status that `code` stands for, where it is such a number.
-  bool moderated = false; ///< A content filter speaks.
+  std::string param;                            ///< The request's field that is wrong.
+  uint16_t status = 0;                          ///< The HTTP status that `code` stands for, where it is such a number.
+  bool moderated = false;                       ///< A content filter speaks.
+  bool by_day = false;                          ///< A day's quota is used up.
+  std::optional<std::chrono::nanoseconds> wait; ///< As the body tells it (Google's RetryInfo).
 };
 
-/// Finds the error in a body: `error` as object or text, Mistral's flat form, lists of validation errors (`detail`),
-/// a bare `message`, or any of these in an array. Empty if the body tells of none.
+/// Finds the error in a body: `error` as object (Google's with its details) or text, Mistral's flat form, lists of
+/// validation errors (`detail`), a bare `message`, or any of these in an array. Empty if the body tells of none.
 std::optional<provider_error> find_error(const json& body);
 
 /// What an error means. `status` is the answer's; below 400 (an error inside a 200) the error's own words decide.

@@ -111,6 +111,12 @@ constexpr std::string_view words[] = {"data: ",
                                       "x_groq",
                                       "\"custom\":{\"input\":\"x\"}",
                                       "\"arguments\":{}",
+                                      "{\"candidates\":[{\"content\":{\"parts\":[",
+                                      "{\"text\":\"a\",\"thought\":true}",
+                                      "{\"functionCall\":{\"name\":\"f\",\"args\":{}}}",
+                                      "\"finishReason\":\"STOP\"",
+                                      "{\"promptFeedback\":{\"blockReason\":\"OTHER\"}}",
+                                      "{\"message\":{\"content\":\"a\"},\"done\":true}",
                                       "[[[[",
                                       "]]]]"};
 

@@ -1,5 +1,7 @@
 #include "sse/parser.hpp"
+#include "wire/gemini/gemini.hpp"
 #include "wire/json_reader.hpp"
+#include "wire/ollama/ollama.hpp"
 #include "wire/openai.hpp"
 
 #include <cstdio>
@@ -8,7 +10,7 @@
 #include <vector>
 
 // Fuzzes what reads streams. Of an input the first byte chooses what is read ('0' server-sent events, '1' JSON, '2' an
-// answer of OpenAI, '3' of a clone), the second one how it is cut; the rest is the text.
+// answer of OpenAI, '3' of a clone, '4' of Gemini, '5' of Ollama), the second one how it is cut; the rest is the text.
 
 using namespace modelforge;
 using namespace modelforge::wire;
@@ -122,6 +124,18 @@ struct listener : piece_sink {
   uint32_t calls = 0;
 };
 
+/// Whether the text has what ends an answer, perhaps with escapes.
+bool has_end_mark(std::string_view text, const dialect& by) {
+  if (&by == &gemini())
+    return text.find("Reason") != text.npos || text.find('\\') != text.npos;
+  if (&by == &ollama())
+    return text.find("true") != text.npos;
+  auto first = text.find_first_not_of(" \t\r\n");
+  return text[first] == '{' || text[first] == '[' // a whole answer
+         || text.find("[DONE]") != text.npos
+         || (&by != &openai() && text.find_first_of("f\\") != text.npos); // finish_reason
+}
+
 void fuzz_stream(std::string_view text, unsigned seed, const dialect& by) {
   const http::response_head head{200, {{"x-request-id", "req"}}};
   auto read = [&](bool in_parts, lines& to, std::size_t& news) {
@@ -150,10 +164,8 @@ void fuzz_stream(std::string_view text, unsigned seed, const dialect& by) {
   require(whole == parts && news == news_of_parts, "pieces do not depend on the cuts");
   if (auto* problem = std::get_if<failure>(&end))
     require(problem->code != errc::none && !problem->message.empty(), "a failure says what it is");
-  else if (auto first = text.find_first_not_of(" \t\r\n"); text[first] != '{' && text[first] != '[') // no whole answer
-    require(text.find("[DONE]") != text.npos
-              || (&by != &openai() && text.find_first_of("f\\") != text.npos), // finish_reason, perhaps with escapes
-            "an answer has its end mark");
+  else
+    require(has_end_mark(text, by), "an answer has its end mark");
 }
 
 } // namespace
@@ -162,15 +174,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   if (size < 2)
     return 0;
   std::string_view text{reinterpret_cast<const char*>(data) + 2, size - 2};
-  switch (data[0] % 4) {
+  switch (data[0] % 6) {
     case 0:
       fuzz_events(text, data[1]);
       break;
     case 1:
       fuzz_json(text);
       break;
+    case 2:
+      fuzz_stream(text, data[1], openai());
+      break;
+    case 3:
+      fuzz_stream(text, data[1], openai_compatible());
+      break;
+    case 4:
+      fuzz_stream(text, data[1], gemini());
+      break;
     default:
-      fuzz_stream(text, data[1], data[0] % 4 == 2 ? openai() : openai_compatible());
+      fuzz_stream(text, data[1], ollama());
   }
   return 0;
 }

@@ -1,0 +1,103 @@
+#include "wire/answer_parts.hpp"
+
+#include "wire/json_reader.hpp"
+#include "wire/provider_error.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace modelforge::wire {
+
+namespace {
+
+/// Tool calls count by their presence, since servers disagree on the word; but calls that were cut stay cut.
+finish_reason judge_reason(finish_reason reason, bool calls, bool refused) {
+  switch (reason) {
+    case finish_reason::unknown:
+    case finish_reason::stop:
+    case finish_reason::tool_calls:
+      if (calls)
+        return finish_reason::tool_calls;
+      if (refused)
+        return finish_reason::refusal;
+      return reason == finish_reason::tool_calls ? finish_reason::stop : reason;
+    default:
+      return reason;
+  }
+}
+
+/// Says why a text is no JSON object; empty if it is one.
+std::string why_no_object(std::string_view text) {
+  json_reader in{text};
+  auto value = in.value();
+  if (!in.finish())
+    return in.problem();
+  return value.is_object() ? "" : "another kind of JSON";
+}
+
+} // namespace
+
+finish_reason reason_named(std::string_view word, std::span<const named_reason> known) {
+  auto found = std::find_if(known.begin(), known.end(), [&](auto& x) { return x.name == word; });
+  return found == known.end() ? finish_reason::unknown : found->reason;
+}
+
+std::string made_up_id(std::string_view answer_id, std::size_t place) {
+  return "call_" + std::string{answer_id} + "_" + std::to_string(place);
+}
+
+std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
+                                 std::string_view answer_id, finish_reason told, bool refused, completion& x) {
+  x.finish_reason = judge_reason(told, !calls.empty(), refused);
+  auto cut = x.finish_reason == finish_reason::length || x.finish_reason == finish_reason::content_filter
+             || x.finish_reason == finish_reason::error;
+  for (auto& [call, takes_text] : calls) {
+    if (call.id.empty())
+      call.id = made_up_id(answer_id, x.tool_calls.size());
+    if (call.arguments.empty())
+      call.arguments = "{}";
+    if (auto why = takes_text ? "" : why_no_object(call.arguments); !why.empty()) {
+      auto what =
+        "a call of the tool " + clean_words(call.name, 100) + " whose arguments are no JSON object (" + why + ")";
+      if (!cut) {
+        auto problem = invalid_answer(head, what);
+        problem.suggestion = "ask again; a strict schema or a lower temperature may help";
+        return problem;
+      }
+      x.warnings.push_back("the answer was cut and holds " + what);
+    }
+    x.tool_calls.push_back(std::move(call));
+  }
+  return {};
+}
+
+std::optional<token_usage> usage_of(const told_usage& x) {
+  if (!x.input && !x.output)
+    return {};
+  token_usage result;
+  result.input = x.input.value_or(0);
+  result.output = x.output.value_or(0);
+  result.cached_read = std::min(x.cached.value_or(0), result.input);
+  result.cache_written = std::min(x.cache_written.value_or(0), result.input);
+  result.reasoning = std::min(x.reasoning.value_or(0), result.output);
+  return result;
+}
+
+failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view how) {
+  auto result = invalid_answer(head, "");
+  result.message = "the stream broke off ";
+  result.suggestion.clear();
+  if (pieces == 0) {
+    result.message += "before its first piece";
+    return result;
+  }
+  result.code = errc::stream_interrupted;
+  result.message += "after " + std::to_string(pieces) + (pieces == 1 ? " piece" : " pieces") + std::string{how};
+  return result;
+}
+
+std::string choices_warning(std::string_view how_many) {
+  return "the answer held " + std::string{how_many} + " choices; the first one is given";
+}
+
+} // namespace modelforge::wire

@@ -1,0 +1,60 @@
+#pragma once
+
+#include "http/message.hpp"
+
+#include <modelforge/messages/completion.hpp>
+#include <modelforge/messages/error.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// What answers have in common, whole and streamed ones, whichever the provider.
+
+namespace modelforge::wire {
+
+/// A provider's word for why the model stopped.
+struct named_reason {
+  std::string_view name;
+  finish_reason reason;
+};
+
+/// Returns what the word means, `unknown` where it is not among them.
+finish_reason reason_named(std::string_view word, std::span<const named_reason> known);
+
+struct called_tool {
+  tool_call call;
+  bool takes_text = false; ///< Its input is free text, no JSON ("custom" tools).
+};
+
+/// Names the call at that place of an answer which gave it no id: its result must be able to name it.
+std::string made_up_id(std::string_view answer_id, std::size_t place);
+
+/// Puts the calls into `x` and judges its finish reason by them, by what the provider `told` and by whether the model
+/// `refused`. Arguments must be JSON objects, else it is a failure that names the tool; but where the answer was cut,
+/// as its finish reason says, cut arguments stay as they are, with a warning.
+std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
+                                 std::string_view answer_id, finish_reason told, bool refused, completion& x);
+
+/// Numbers as an answer tells them.
+struct told_usage {
+  std::optional<uint64_t> input, output, cached, cache_written, reasoning;
+};
+
+/// Empty where neither input nor output was told; parts are never more than their whole.
+std::optional<token_usage> usage_of(const told_usage& x);
+
+/// Makes the failure for a stream without its end mark; `how`: what had come of the end, where pieces had.
+failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view how);
+
+/// Says that only the first choice of several is given.
+std::string choices_warning(std::string_view how_many);
+
+/// Said of an answer of which bytes were replaced.
+inline constexpr auto repaired_warning = "the answer held bytes that are not UTF-8; they were replaced";
+
+} // namespace modelforge::wire

@@ -1,0 +1,114 @@
+#pragma once
+
+#include "wire/answer_parts.hpp"
+#include "wire/json_reader.hpp"
+#include "wire/stream.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace modelforge::wire {
+
+/// An answer that comes as JSON objects of one shape: one for a whole answer, several for a streamed one. Dialects
+/// derive from it what such an object says; it keeps what they found, and judges the end.
+class object_answer {
+public:
+  /// Names what is wrong with an answer: `no_answer` what an object without one is ("JSON without any ..."),
+  /// `usual_address` what base_url looks like ("it usually ends in /v1beta").
+  struct words {
+    std::string_view no_answer, usual_address;
+  };
+
+  /// Keeps of the head what answers and failures tell of it.
+  object_answer(const http::response_head& head, words say);
+  virtual ~object_answer() = default;
+
+  /// Takes the next object, or an array of objects. Returns whether it brought something new.
+  bool take(std::string_view data, piece_sink& to);
+
+  /// Takes an object that was not ended properly: an end mark or an error may be in it, but for text it is too late.
+  void take_late(std::string_view data);
+
+  /// Ends the answer with a failure, unless it has ended.
+  void fail(failure x);
+  void fail_with(errc code, std::string message);
+
+  /// The end mark behind which nothing comes, or an error.
+  bool ended() const { return ended_; }
+
+  uint64_t tokens() const { return tokens_; }
+
+  const http::response_head& head() const { return head_; }
+
+  /// Tells how the answer ended, once. `streamed`: it needs its end mark; else being there is enough.
+  std::variant<completion, failure> end(bool streamed);
+
+  /// Makes a failure's suggestion fit this provider.
+  failure fitted(failure x) const;
+
+protected:
+  /// Reads one object. False, and nothing was said, where it is no JSON; `problem` says why.
+  virtual bool read(std::string_view object, piece_sink& to, std::string& problem) = 0;
+
+  /// What `reason_` means.
+  virtual finish_reason meaning() const = 0;
+
+  /// Whether an `error` member tells of one; then the answer has ended.
+  bool read_error(raw_json error, std::string_view object);
+
+  using said = void (piece_sink::*)(std::string_view);
+
+  void say(said what, raw_json x, piece_sink& to);
+
+  /// `arguments`: an object; none and null stand for an empty one.
+  void say_call(raw_json id, raw_json name, raw_json arguments, piece_sink& to);
+
+  void note_usage(const told_usage& x);
+
+  /// Keeps the first text that there is.
+  void note(std::string& kept, raw_json x);
+
+  void warn(std::string text);
+
+  std::string id_, model_, reason_;
+  std::string call_names_; ///< To make up ids of calls from, where that is not `id_`.
+  std::string scratch_;
+  uint64_t pieces_ = 0;
+  bool is_done_ = false;    ///< The end mark was seen.
+  bool ended_ = false;      ///< Nothing more is to be expected.
+  bool has_answer_ = false; ///< There was an object with an answer.
+  bool has_others_ = false; ///< There were answers beside the first one.
+
+private:
+  bool take_one(std::string_view object, piece_sink& to);
+
+  http::response_head head_;
+  words say_;
+  std::unique_ptr<failure> problem_;
+  std::vector<called_tool> calls_;
+  std::optional<token_usage> usage_;
+  std::vector<std::string> warnings_;
+  uint64_t tokens_ = 0;
+  std::size_t size_ = 0; ///< Bytes of calls.
+  bool is_repaired_ = false;
+};
+
+/// Reads a whole answer, whatever its status.
+std::variant<completion, failure> read_whole(object_answer& x, std::string_view body);
+
+/// How the objects of a streamed answer are cut from its body.
+enum class framing : uint8_t {
+  events, ///< As the data of server-sent events; also plain ones between these, and in an array.
+  lines,  ///< One behind the other.
+};
+
+/// Makes the reader of a streamed answer.
+std::unique_ptr<stream_reader> read_objects(std::unique_ptr<object_answer> x, framing form);
+
+} // namespace modelforge::wire

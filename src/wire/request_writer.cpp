@@ -1,0 +1,153 @@
+#include "wire/request_writer.hpp"
+
+namespace modelforge::wire {
+
+namespace {
+
+/// About how long the body will be.
+std::size_t guess_size(const chat_request& x) {
+  struct visitor {
+    std::size_t operator()(const text_part& p) const { return p.text.size(); }
+    std::size_t operator()(const image_part& p) const { return p.data.size() + p.url.size(); }
+    std::size_t operator()(const tool_call& p) const { return p.arguments.size() + 100; }
+    std::size_t operator()(const tool_result& p) const { return p.content.size() + 50; }
+    std::size_t operator()(const reasoning_part&) const { return 0; }
+  };
+  auto size = 512 + x.extra.size() + x.response_format.schema.size();
+  for (auto& message : x.messages)
+    for (auto& part : message.content)
+      size += 64 + std::visit(visitor{}, part);
+  for (auto& tool : x.tools)
+    size += 128 + tool.description.size() + tool.parameters.size();
+  return size + size / 16; // escapes
+}
+
+} // namespace
+
+void request_writer::start(std::string_view stream_type, std::string_view merged) {
+  merged_ = merged;
+  result_.headers.push_back({"content-type", "application/json"});
+  if (stream_)
+    result_.headers.push_back({"accept", std::string{stream_type}});
+  result_.body.reserve(guess_size(x_));
+  read_extra();
+  write_trace();
+  out_.open('{');
+}
+
+std::variant<encoded_request, failure> request_writer::finish() {
+  write_fields(extra_);
+  out_.close('}');
+  if (problem_)
+    return std::move(*problem_);
+  return std::move(result_);
+}
+
+std::string request_writer::place() const {
+  std::string text;
+  if (list_ != nullptr)
+    text = std::string{list_} + "[" + std::to_string(item_) + "].";
+  if (part_ != none)
+    text += "content[" + std::to_string(part_) + "].";
+  return text;
+}
+
+void request_writer::fail(std::string_view field, std::string_view why, errc code, std::string suggestion) {
+  if (problem_)
+    return;
+  auto name = place() + std::string{field};
+  if (name.ends_with('.'))
+    name.pop_back();
+  problem_.emplace();
+  problem_->code = code;
+  problem_->message = name + " " + std::string{why};
+  problem_->model = x_.model;
+  problem_->suggestion = std::move(suggestion);
+}
+
+void request_writer::unsupported(std::string_view field, std::string suggestion) {
+  fail(field, "is nothing that " + std::string{provider_} + " has", errc::unsupported, std::move(suggestion));
+}
+
+bool request_writer::begin(std::string_view name) {
+  auto& given = in_merged_ ? merged_extra_ : extra_;
+  if (std::any_of(given.begin(), given.end(), [&](auto& x) { return x.first == name; })) {
+    warn("extra replaces the request's own " + std::string{name});
+    return false;
+  }
+  out_.key(name);
+  return true;
+}
+
+void request_writer::texts(std::string_view name, const std::vector<std::string>& values, std::string_view field) {
+  if (values.empty() || !begin(name))
+    return;
+  out_.open('[');
+  for (auto& value : values)
+    text(value, field);
+  out_.close(']');
+}
+
+const tool_call* request_writer::call_of(std::string_view id) const {
+  for (auto i = item_; i-- > 0 && !id.empty();)
+    for (auto& part : x_.messages[i].content)
+      if (auto* call = std::get_if<tool_call>(&part); call != nullptr && call->id == id)
+        return call;
+  return nullptr;
+}
+
+void request_writer::embed(std::string_view value, std::string_view field) {
+  auto parsed = parse_json(value);
+  if (auto* why = std::get_if<std::string>(&parsed))
+    return fail(field, "is no JSON: " + *why);
+  if (!std::get<json>(parsed).is_object())
+    return fail(field, "is no JSON object");
+  out_.raw(value);
+}
+
+void request_writer::read_extra() {
+  if (x_.extra.empty())
+    return;
+  auto parsed = parse_json(x_.extra);
+  if (auto* why = std::get_if<std::string>(&parsed))
+    return fail("extra", "is no JSON: " + *why);
+  auto* members = std::get<json>(parsed).get_ptr<json::object_t*>();
+  if (members == nullptr)
+    return fail("extra", "is no JSON object");
+  auto take = [this](const json::object_t& from, fields& to, std::string_view where) {
+    if (from.size() > 1000) // each field of the request is looked for among them
+      return fail(where, "has more than 1,000 fields");
+    for (auto& [name, value] : from) {
+      std::erase_if(to, [&last = name](auto& x) { return x.first == last; }); // the last of equal names counts
+      to.emplace_back(name, to_text(value));
+    }
+  };
+  take(*members, extra_, "extra");
+  if (std::any_of(extra_.begin(), extra_.end(), [](auto& x) { return x.first == "stream"; }))
+    fail("extra.stream", "cannot be given here: whether an answer is streamed is decided by how it is asked for");
+  if (auto* inner =
+        merged_.empty() ? nullptr : member(std::get<json>(parsed), merged_).get_ptr<const json::object_t*>()) {
+    std::erase_if(extra_, [this](auto& x) { return x.first == merged_; });
+    take(*inner, merged_extra_, "extra." + std::string{merged_});
+  }
+}
+
+void request_writer::write_trace() {
+  if (x_.trace.empty())
+    return;
+  if (!std::all_of(x_.trace.begin(), x_.trace.end(), [](char c) { return c >= ' ' && c <= '~'; }))
+    return fail("trace", "holds a character that no header may hold");
+  result_.headers.push_back({"traceparent", x_.trace});
+}
+
+void request_writer::write_fields(const fields& x) {
+  std::string name;
+  for (auto& [key, value] : x) {
+    name.clear();
+    json_writer{name}.repaired(key);
+    out_.key(std::string_view{name}.substr(1, name.size() - 2));
+    out_.raw(value);
+  }
+}
+
+} // namespace modelforge::wire

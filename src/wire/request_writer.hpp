@@ -1,0 +1,135 @@
+#pragma once
+
+#include "wire/dialect.hpp"
+#include "wire/json.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace modelforge::wire {
+
+/// What writing a request has in common, whichever the provider: values that are checked, problems that name their
+/// field, and `extra`. The first thing that cannot be sent is kept; what is written after it is no use.
+class request_writer {
+protected:
+  /// `provider`: the dialect's name, for messages.
+  request_writer(std::string_view provider, const chat_request& x, bool stream)
+    : x_(x), stream_(stream), out_(result_.body), provider_(provider) {}
+
+  ~request_writer() = default;
+
+  /// Reserves room, sets the headers and opens the body. `merged`: an object of the body to which the members of the
+  /// same object in `extra` are added, where they would else replace it.
+  void start(std::string_view stream_type, std::string_view merged = {});
+
+  /// Adds what `extra` brings, closes the body and hands out the result.
+  std::variant<encoded_request, failure> finish();
+
+  // -- problems ----------------------------------------------------------------------
+
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);
+
+  /// Where we are, as the beginning of a field's name.
+  std::string place() const;
+
+  void fail(std::string_view field, std::string_view why, errc code = errc::invalid_request,
+            std::string suggestion = {});
+
+  /// The provider has not got that field.
+  void unsupported(std::string_view field, std::string suggestion);
+
+  bool failed() const { return problem_.has_value(); }
+
+  void warn(std::string text) { result_.warnings.push_back(std::move(text)); }
+
+  // -- values ------------------------------------------------------------------------
+
+  /// Begins a field of the request itself, or of the merged object; false where `extra` has that field.
+  bool begin(std::string_view name);
+
+  void text(std::string_view value, std::string_view field) {
+    if (!out_.string(value))
+      fail(field, "is not UTF-8");
+  }
+
+  /// Writes a field that holds a text.
+  void member_text(std::string_view name, std::string_view value, std::string_view field) {
+    out_.key(name);
+    text(value, field);
+  }
+
+  void number(std::string_view name, const auto& value, std::string_view field) {
+    if (!value)
+      return;
+    if constexpr (std::is_same_v<decltype(*value), const double&>)
+      if (!std::isfinite(*value))
+        return fail(field, "is no finite number");
+    if (begin(name))
+      out_.number(*value);
+  }
+
+  /// Writes a list of texts, if there are any.
+  void texts(std::string_view name, const std::vector<std::string>& values, std::string_view field);
+
+  /// Finds the call in an earlier message that a result in the present one answers; null where there is none.
+  const tool_call* call_of(std::string_view id) const;
+
+  /// Embeds a JSON object that came as text.
+  void embed(std::string_view value, std::string_view field);
+
+  /// Writes the merged object by `f`, with what `extra` adds to it; nothing where both have nothing.
+  template <class F>
+  void merge(F&& f) {
+    auto before = result_.body.size();
+    if (!begin(merged_))
+      return;
+    out_.open('{');
+    auto opened = result_.body.size();
+    in_merged_ = true;
+    f();
+    in_merged_ = false;
+    write_fields(merged_extra_);
+    auto is_empty = result_.body.size() == opened;
+    out_.close('}');
+    if (is_empty)
+      out_.back_to(before);
+  }
+
+  const chat_request& x_;
+  bool stream_;
+  encoded_request result_;
+  json_writer out_;
+  const char* list_ = nullptr; ///< The list that is being written, for the names of fields,
+  std::size_t item_ = 0;       ///< the item in it,
+  std::size_t part_ = none;    ///< and the part of the item's content.
+
+private:
+  using fields = std::vector<std::pair<std::string, std::string>>; ///< Names and values, as JSON text.
+
+  void read_extra();
+  void write_trace();
+  void write_fields(const fields& x);
+
+  std::string_view provider_;
+  std::string_view merged_;
+  bool in_merged_ = false; ///< The merged object is being written.
+  fields extra_, merged_extra_;
+  std::optional<failure> problem_;
+};
+
+/// How many parts of that kind a message holds.
+template <class T>
+std::size_t count_of(const chat_message& x) {
+  return static_cast<std::size_t>(
+    std::count_if(x.content.begin(), x.content.end(), [](auto& part) { return std::holds_alternative<T>(part); }));
+}
+
+} // namespace modelforge::wire

@@ -1,0 +1,120 @@
+#pragma once
+
+#include "wire/json.hpp"
+#include "wire/openai.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <random>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+/// Listening to streamed answers in tests.
+
+namespace modelforge::test {
+
+using namespace modelforge::wire;
+
+/// Writes down what a stream says, a line for each piece.
+struct listener : piece_sink {
+  std::vector<std::string> said;
+  std::string words; ///< All text, joined.
+
+  void text(std::string_view x) override {
+    words += x;
+    note("text", x);
+  }
+  void reasoning(std::string_view x) override { note("reasoning", x); }
+  void refusal(std::string_view x) override { note("refusal", x); }
+
+  void tool_call(uint32_t call, std::string_view id, std::string_view name) override {
+    note("call " + std::to_string(call), std::string{id} + " " + std::string{name});
+  }
+
+  void tool_arguments(uint32_t call, std::string_view x) override { note("arguments " + std::to_string(call), x); }
+
+  void note(const std::string& kind, std::string_view x) {
+    if (!valid_utf8(x))
+      FAIL("a piece is no UTF-8");
+    said.push_back(kind + ": " + std::string{x});
+  }
+};
+
+using answer = std::variant<completion, failure>;
+
+struct heard {
+  std::vector<std::string> said;
+  std::string words;
+  answer end;
+  uint64_t tokens = 0;
+  std::size_t news = 0;
+  bool ended = false; ///< Before the body had.
+
+  friend bool operator==(const heard&, const heard&) = default;
+
+  const completion& good() const {
+    if (auto* problem = std::get_if<failure>(&end))
+      FAIL(problem->message);
+    return std::get<completion>(end);
+  }
+
+  const failure& bad() const {
+    REQUIRE(std::holds_alternative<failure>(end));
+    return std::get<failure>(end);
+  }
+};
+
+inline const http::response_head ok{200, {{"content-type", "text/event-stream"}, {"x-request-id", "req_1"}}};
+
+/// Reads a body that comes in parts of these sizes; the rest comes whole.
+inline heard hear(std::string_view body, const dialect& by = openai_compatible(),
+                  const std::vector<std::size_t>& sizes = {}) {
+  auto reader = by.read_stream(ok);
+  listener to;
+  heard result;
+  auto take = [&](std::size_t bytes) {
+    std::string part{body.substr(0, bytes)}; // gone afterwards
+    body.remove_prefix(part.size());
+    result.news += reader->take(part, to);
+  };
+  for (auto bytes : sizes)
+    take(bytes);
+  take(body.size());
+  result.ended = reader->ended();
+  result.tokens = reader->tokens();
+  result.end = reader->end();
+  result.said = to.said;
+  result.words = to.words;
+  return result;
+}
+
+/// Any cutting of a stream gives the same pieces and the same end.
+inline void check_cuts(std::string_view body, const dialect& by) {
+  auto expected = hear(body, by);
+  for (std::size_t cut = 0; cut <= body.size(); ++cut)
+    REQUIRE(hear(body, by, {cut}) == expected);
+  REQUIRE(hear(body, by, std::vector<std::size_t>(body.size(), 1)) == expected);
+  for (unsigned seed = 0; seed < 50; ++seed) {
+    std::mt19937 random{seed};
+    std::vector<std::size_t> sizes(1 + random() % 40);
+    for (auto& size : sizes)
+      size = random() % (2 * body.size() / sizes.size() + 2);
+    REQUIRE(hear(body, by, sizes) == expected);
+  }
+}
+
+/// Every beginning of fewer than `end` bytes is a failure, with the pieces so far; from there on it is a completion.
+inline void check_beginnings(std::string_view body, const dialect& by, std::size_t end) {
+  auto whole = hear(body, by);
+  for (std::size_t cut = 0; cut <= body.size(); ++cut) {
+    CAPTURE(body.substr(0, cut));
+    auto x = hear(body.substr(0, cut), by);
+    REQUIRE(std::holds_alternative<failure>(x.end) == (cut < end));
+    REQUIRE(x.said.size() <= whole.said.size());
+    REQUIRE(std::equal(x.said.begin(), x.said.end(), whole.said.begin()));
+  }
+}
+
+} // namespace modelforge::test
