@@ -44,7 +44,7 @@ const checks = {
     assert.equal(x.out, 'Grüß Gott! 你好 👋\n');
   },
   'a tool call is shown with its arguments': async () => {
-    const x = await run('chat', '-m', 'gpt-4o-mini', '--json', 'weather?');
+    const x = await run('chat', '-m', 'gpt-4o-mini', '--json', '--no-stream', 'weather?');
     assert.equal(x.code, 0, x.err);
     const choice = JSON.parse(x.out).choices[0];
     assert.equal(choice.finish_reason, 'tool_calls');
