@@ -123,6 +123,8 @@ TEST_CASE("simulate packs streams as it is told", "[simulator]") {
   CHECK(simulator.end(SIGTERM) == 0);
 }
 
+#ifndef __SANITIZE_ADDRESS__ // the check of object types needs a descriptor, and calls an object bad without one
+
 TEST_CASE("simulate tells once when descriptors run out, and goes on when there are some", "[simulator]") {
   background_process simulator(
     {"/bin/sh", "-c", "ulimit -n 40 && exec \"$0\" simulate --tokens-per-second 2 2>&1", MODELFORGE_PROGRAM});
@@ -141,6 +143,8 @@ TEST_CASE("simulate tells once when descriptors run out, and goes on when there 
   CHECK(simulator.end(SIGTERM) == 0);
   CHECK(simulator.read_line().find("60 requests") != std::string::npos); // not told again
 }
+
+#endif
 
 TEST_CASE("simulate can keep its limits to itself", "[simulator]") {
   background_process simulator({MODELFORGE_PROGRAM, "simulate", "--requests-per-minute", "1", "--no-limit-headers"});
