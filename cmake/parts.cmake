@@ -89,6 +89,7 @@ modelforge_public_headers(
   messages/chat_request.hpp
   messages/completion.hpp
   messages/content.hpp
+  messages/embedding.hpp
   messages/enums.hpp
   messages/errc.hpp
   messages/error.hpp

@@ -56,6 +56,7 @@ struct tool_definition {
   std::string description;
   std::string parameters; ///< A JSON Schema of an object, as text.
   bool strict = false;
+  bool cache = false; ///< As in `text_part`: all tools up to this one.
 
   friend bool operator==(const tool_definition&, const tool_definition&) = default;
 };
@@ -91,6 +92,9 @@ struct chat_request {
   /// interactive requests, none for batch items.
   std::optional<std::chrono::nanoseconds> deadline;
   std::string extra; ///< A JSON object, as text: its fields are added to the provider's request.
+  /// Requests that begin alike share it, so that they meet the same prompt cache; empty: the provider decides.
+  std::string cache_key;
+  std::optional<std::chrono::nanoseconds> cache_ttl; ///< Of marked prefixes; providers round it up to one they have.
 
   friend bool operator==(const chat_request&, const chat_request&) = default;
 };
@@ -113,7 +117,8 @@ bool inspect(Inspector& f, response_format& x) {
 template <class Inspector>
 bool inspect(Inspector& f, tool_definition& x) {
   return f.object(x).fields(f.field("name", x.name), f.field("description", x.description),
-                            f.field("parameters", x.parameters), f.field("strict", x.strict));
+                            f.field("parameters", x.parameters), f.field("strict", x.strict),
+                            f.field("cache", x.cache));
 }
 
 template <class Inspector>
@@ -127,7 +132,8 @@ bool inspect(Inspector& f, chat_request& x) {
                             f.field("sampling", x.sampling), f.field("response_format", x.response_format),
                             f.field("tools", x.tools), f.field("tool_choice", x.tool_choice),
                             f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
-                            f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra));
+                            f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra),
+                            f.field("cache_key", x.cache_key), f.field("cache_ttl", x.cache_ttl));
 }
 
 } // namespace modelforge

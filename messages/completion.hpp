@@ -55,20 +55,29 @@ struct completion {
   request_id id;    ///< Of the request.
   std::string text; ///< UTF-8; empty for pure tool calls.
   std::vector<tool_call> tool_calls;
-  std::string reasoning; ///< What the provider tells of the model's thinking.
-  std::string refusal;   ///< The model's words when it declined.
+  std::vector<reasoning_part> reasoning; ///< What the provider tells of the model's thinking.
+  std::string refusal;                   ///< The model's words when it declined.
   modelforge::finish_reason finish_reason = finish_reason::unknown;
-  std::string raw_finish_reason;        ///< The provider's own word.
-  std::optional<token_usage> usage;     ///< Empty when the provider told none.
-  std::string provider;                 ///< The configured name.
-  std::string model;                    ///< As the provider named it; may be more exact than what was asked.
-  std::string provider_request_id;      ///< From the answer's headers, else its body.
+  std::string raw_finish_reason;    ///< The provider's own word.
+  std::optional<token_usage> usage; ///< Empty when the provider told none.
+  std::optional<double> cost;       ///< By `usage` and the configured prices, in their currency; empty without them.
+  std::string provider;             ///< The configured name.
+  std::string model;                ///< As the provider named it; may be more exact than what was asked.
+  std::string provider_request_id;  ///< From the answer's headers, else its body.
   std::vector<attempt_record> attempts; ///< At least one; the last one succeeded.
   modelforge::timings timings;
-  std::vector<std::string> warnings; ///< What was changed or ignored on the way, for people.
+  std::vector<std::string> warnings;      ///< What was changed or ignored on the way, for people.
+  std::vector<std::string> optimizations; ///< What each optimizer changed in the request: "NAME: what".
 
   friend bool operator==(const completion&, const completion&) = default;
 };
+
+/// Returns all the thinking in one piece.
+std::string reasoning_of(const completion& x);
+
+/// Returns the answer as the assistant's turn of a conversation: thinking with its seals, text, tool calls. Appended to
+/// the request's messages, with the tools' results behind it, it makes the next request.
+chat_message turn_of(const completion& x);
 
 template <class Inspector>
 bool inspect(Inspector& f, token_usage& x) {
@@ -88,9 +97,10 @@ bool inspect(Inspector& f, completion& x) {
   return f.object(x).fields(
     f.field("id", x.id), f.field("text", x.text), f.field("tool_calls", x.tool_calls),
     f.field("reasoning", x.reasoning), f.field("refusal", x.refusal), f.field("finish_reason", x.finish_reason),
-    f.field("raw_finish_reason", x.raw_finish_reason), f.field("usage", x.usage), f.field("provider", x.provider),
-    f.field("model", x.model), f.field("provider_request_id", x.provider_request_id), f.field("attempts", x.attempts),
-    f.field("timings", x.timings), f.field("warnings", x.warnings));
+    f.field("raw_finish_reason", x.raw_finish_reason), f.field("usage", x.usage), f.field("cost", x.cost),
+    f.field("provider", x.provider), f.field("model", x.model), f.field("provider_request_id", x.provider_request_id),
+    f.field("attempts", x.attempts), f.field("timings", x.timings), f.field("warnings", x.warnings),
+    f.field("optimizations", x.optimizations));
 }
 
 } // namespace modelforge

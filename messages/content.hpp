@@ -19,6 +19,7 @@ inline constexpr auto enum_names<role> = std::to_array<std::string_view>({"syste
 /// Plain text, UTF-8.
 struct text_part {
   std::string text;
+  bool cache = false; ///< Marks the end of a prefix that is worth caching; providers without such marks ignore it.
 
   friend bool operator==(const text_part&, const text_part&) = default;
 };
@@ -29,6 +30,7 @@ struct image_part {
   std::string media_type; ///< E.g. "image/png"; needed with `data`.
   std::string data;       ///< Base64 without line breaks.
   std::string detail;     ///< "low", "high", "auto"; empty: the provider decides.
+  bool cache = false;     ///< As in `text_part`.
 
   friend bool operator==(const image_part&, const image_part&) = default;
 };
@@ -37,7 +39,8 @@ struct image_part {
 struct tool_call {
   std::string id; ///< Unique within the conversation; the result names it.
   std::string name;
-  std::string arguments; ///< A JSON object, as text.
+  std::string arguments;   ///< A JSON object, as text.
+  std::string signature{}; ///< The provider's seal, as in `reasoning_part`; empty where it wants none back.
 
   friend bool operator==(const tool_call&, const tool_call&) = default;
 };
@@ -47,17 +50,24 @@ struct tool_result {
   std::string call_id;
   std::string content; ///< Text; often JSON.
   bool is_error = false;
+  bool cache = false; ///< As in `text_part`.
 
   friend bool operator==(const tool_result&, const tool_result&) = default;
 };
 
-/// What the model thought, kept apart from what it said; some providers want it back unchanged.
+/// What the model thought, kept apart from what it said; some providers want it back unchanged, ahead of what followed
+/// it. Other providers than the one that sealed it leave it out.
 struct reasoning_part {
   std::string text;
-  std::string signature; ///< The provider's seal or encrypted form; opaque.
+  std::string signature; ///< The provider's seal or encrypted form; opaque, but for its dialect's name and a colon.
 
   friend bool operator==(const reasoning_part&, const reasoning_part&) = default;
 };
+
+/// Returns the part of an answer's thinking that is not sealed yet, a new one if need be.
+inline reasoning_part& open_reasoning(std::vector<reasoning_part>& x) {
+  return x.empty() || !x.back().signature.empty() ? x.emplace_back() : x.back();
+}
 
 using content_part = std::variant<text_part, image_part, tool_call, tool_result, reasoning_part>;
 
@@ -77,24 +87,25 @@ inline chat_message text_message(role who, std::string text) {
 
 template <class Inspector>
 bool inspect(Inspector& f, text_part& x) {
-  return f.object(x).fields(f.field("text", x.text));
+  return f.object(x).fields(f.field("text", x.text), f.field("cache", x.cache));
 }
 
 template <class Inspector>
 bool inspect(Inspector& f, image_part& x) {
   return f.object(x).fields(f.field("url", x.url), f.field("media_type", x.media_type), f.field("data", x.data),
-                            f.field("detail", x.detail));
+                            f.field("detail", x.detail), f.field("cache", x.cache));
 }
 
 template <class Inspector>
 bool inspect(Inspector& f, tool_call& x) {
-  return f.object(x).fields(f.field("id", x.id), f.field("name", x.name), f.field("arguments", x.arguments));
+  return f.object(x).fields(f.field("id", x.id), f.field("name", x.name), f.field("arguments", x.arguments),
+                            f.field("signature", x.signature));
 }
 
 template <class Inspector>
 bool inspect(Inspector& f, tool_result& x) {
   return f.object(x).fields(f.field("call_id", x.call_id), f.field("content", x.content),
-                            f.field("is_error", x.is_error));
+                            f.field("is_error", x.is_error), f.field("cache", x.cache));
 }
 
 template <class Inspector>

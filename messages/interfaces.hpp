@@ -38,6 +38,10 @@ using provider_actor = caf::typed_actor<
   // Answers with the stream's session as soon as the request is taken in; the subscriber is told all that follows. An
   // error (as for `chat_request`): it is not taken in, and the subscriber hears nothing.
   caf::result<stream_session_actor>(stream_request, stream_subscriber_actor),
+  // Answers once, as for `chat_request`: with a vector for each input, in order.
+  caf::result<embedding>(embedding_request),
+  // Tells which models the provider offers. Not counted against the limits; bounded by the provider's deadline.
+  caf::result<model_list>(models_atom),
   // Withdraws a request wherever it stands; its asker gets `errc::cancelled`. An unknown id is no error.
   caf::result<void>(cancel_atom, request_id),
   // Tells what it is doing.

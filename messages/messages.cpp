@@ -1,3 +1,4 @@
+#include <modelforge/messages/completion.hpp>
 #include <modelforge/messages/error.hpp>
 #include <modelforge/messages/request_id.hpp>
 
@@ -46,6 +47,23 @@ bool from_string(std::string_view text, request_id& x) {
     return false;
   x = result;
   return true;
+}
+
+std::string reasoning_of(const completion& x) {
+  std::string text;
+  for (auto& part : x.reasoning)
+    text += part.text;
+  return text;
+}
+
+chat_message turn_of(const completion& x) {
+  chat_message result{role::assistant, {x.reasoning.begin(), x.reasoning.end()}, {}};
+  if (!x.text.empty())
+    result.content.push_back(text_part{x.text});
+  else if (!x.refusal.empty())
+    result.content.push_back(text_part{x.refusal});
+  result.content.insert(result.content.end(), x.tool_calls.begin(), x.tool_calls.end());
+  return result;
 }
 
 std::string to_string(const failure& x) {

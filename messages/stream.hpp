@@ -26,6 +26,9 @@ struct stream_piece {
   uint32_t call = 0; ///< `tool_call`: which of the answer's calls, from 0.
   std::string call_id;   ///< `tool_call`: set in the call's first piece only, as is `call_name`.
   std::string call_name; ///< The tool.
+  /// `reasoning`: the seal of the thinking that came since the last one (see `reasoning_part`), in a piece of its own,
+  /// whole, whatever its size. `tool_call`: that of the call, in its first piece.
+  std::string signature{};
 
   friend bool operator==(const stream_piece&, const stream_piece&) = default;
 };
@@ -145,7 +148,8 @@ inline std::string text_of(const stream_chunk& x) {
 template <class Inspector>
 bool inspect(Inspector& f, stream_piece& x) {
   return f.object(x).fields(f.field("kind", x.kind), f.field("text", x.text), f.field("call", x.call),
-                            f.field("call_id", x.call_id), f.field("call_name", x.call_name));
+                            f.field("call_id", x.call_id), f.field("call_name", x.call_name),
+                            f.field("signature", x.signature));
 }
 
 template <class Inspector>

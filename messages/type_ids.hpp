@@ -3,6 +3,7 @@
 #include <modelforge/messages/batch.hpp>
 #include <modelforge/messages/chat_request.hpp>
 #include <modelforge/messages/completion.hpp>
+#include <modelforge/messages/embedding.hpp>
 #include <modelforge/messages/error.hpp>
 #include <modelforge/messages/node_hello.hpp>
 #include <modelforge/messages/status.hpp>
@@ -55,6 +56,10 @@ CAF_ADD_TYPE_ID(modelforge, (modelforge::stream_request))
 CAF_ADD_TYPE_ID(modelforge, (modelforge::stream_status))
 CAF_ADD_ATOM(modelforge, modelforge, grant_atom)
 CAF_ADD_ATOM(modelforge, modelforge, subscribe_atom)
+CAF_ADD_TYPE_ID(modelforge, (modelforge::embedding_request))
+CAF_ADD_TYPE_ID(modelforge, (modelforge::embedding))
+CAF_ADD_TYPE_ID(modelforge, (modelforge::model_list))
+CAF_ADD_ATOM(modelforge, modelforge, models_atom)
 
 CAF_END_TYPE_ID_BLOCK(modelforge)
 

@@ -67,8 +67,9 @@ public:
   void text(std::string_view x) override { log_.append(piece_kind::text, x); }
   void reasoning(std::string_view x) override { log_.append(piece_kind::reasoning, x); }
   void refusal(std::string_view x) override { log_.append(piece_kind::refusal, x); }
-  void tool_call(uint32_t call, std::string_view id, std::string_view name) override {
-    log_.append_call(call, id, name);
+  void seal(std::string_view signature) override { log_.append_seal(signature); }
+  void tool_call(uint32_t call, std::string_view id, std::string_view name, std::string_view signature) override {
+    log_.append_call(call, id, name, signature);
   }
   void tool_arguments(uint32_t call, std::string_view fragment) override { log_.append_arguments(call, fragment); }
 

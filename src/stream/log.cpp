@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace modelforge::stream {
 
@@ -12,6 +13,9 @@ constexpr std::size_t block_bytes = 16u << 10;
 
 /// Of a block: as many marks as make the text's size in memory.
 constexpr std::size_t block_marks = 2048;
+
+/// Of a seal.
+constexpr std::size_t most_seal_bytes = 1u << 20;
 
 /// The longest beginning of at most `most` bytes that cuts no character.
 std::string_view cut(std::string_view text, std::size_t most) {
@@ -43,11 +47,21 @@ void log::append(piece_kind kind, std::string_view text) {
             {}, text);
 }
 
-void log::append_call(uint32_t call, std::string_view id, std::string_view name) {
+void log::append_seal(std::string_view signature) {
+  if (signature.empty() || signature.size() > most_seal_bytes)
+    return;
+  add(sort::seal, {}, signature);
+  blocks_.back().marks.back().tokens = static_cast<uint32_t>(--tokens_);
+}
+
+void log::append_call(uint32_t call, std::string_view id, std::string_view name, std::string_view signature) {
   id = cut(id, most_piece_bytes);
   name = cut(name, most_piece_bytes);
-  auto prefix = packed(call) + packed(static_cast<uint32_t>(id.size())) += id;
-  add(sort::call, prefix, name);
+  if (signature.size() > most_seal_bytes)
+    signature = {};
+  auto prefix = packed(call) + packed(static_cast<uint32_t>(id.size())) + packed(static_cast<uint32_t>(name.size()));
+  (prefix += id) += name;
+  add(sort::call, prefix, signature);
 }
 
 void log::append_arguments(uint32_t call, std::string_view fragment) {
@@ -138,11 +152,11 @@ log::position log::read(position from, std::size_t most, bool join, stream_chunk
 /// Whether a piece may become a part of the last one.
 bool log::joins(const mark& m, std::string_view bytes, const std::vector<stream_piece>& to) {
   auto kind = static_cast<sort>(m.kind);
-  if (to.empty() || kind == sort::call)
+  if (to.empty() || kind == sort::call || kind == sort::seal)
     return false;
   if (kind == sort::arguments)
     return to.back().kind == piece_kind::tool_call && to.back().call == unpacked(bytes);
-  return to.back().kind == static_cast<piece_kind>(m.kind);
+  return to.back().kind == static_cast<piece_kind>(m.kind) && to.back().signature.empty();
 }
 
 void log::copy(const mark& m, std::string_view bytes, bool join, std::vector<stream_piece>& to) {
@@ -153,15 +167,18 @@ void log::copy(const mark& m, std::string_view bytes, bool join, std::vector<str
     piece.call = unpacked(bytes);
     bytes.remove_prefix(sizeof(uint32_t));
   } else {
-    piece.kind = static_cast<piece_kind>(m.kind);
+    piece.kind = kind == sort::seal ? piece_kind::reasoning : static_cast<piece_kind>(m.kind);
   }
   if (kind == sort::call) {
     auto id_size = unpacked(bytes);
-    bytes.remove_prefix(sizeof(uint32_t));
+    auto name_size = unpacked(bytes.substr(sizeof(uint32_t)));
+    bytes.remove_prefix(2 * sizeof(uint32_t));
     piece.call_id = bytes.substr(0, id_size);
-    piece.call_name = bytes.substr(id_size);
-    bytes = {};
+    piece.call_name = bytes.substr(id_size, name_size);
+    bytes.remove_prefix(id_size + name_size);
   }
+  if (kind == sort::call || kind == sort::seal)
+    piece.signature = std::exchange(bytes, {});
   if (join) {
     to.back().text += bytes;
     return;
@@ -181,7 +198,10 @@ void log::collect(completion& to) const {
           to.text += piece;
           break;
         case sort::reasoning:
-          to.reasoning += piece;
+          open_reasoning(to.reasoning).text += piece;
+          break;
+        case sort::seal:
+          open_reasoning(to.reasoning).signature = piece;
           break;
         case sort::refusal:
           to.refusal += piece;

@@ -31,8 +31,13 @@ public:
   /// Appends to the text, the reasoning or the refusal. Each piece counts as one token. Empty pieces are none.
   void append(piece_kind kind, std::string_view text);
 
-  /// Appends the beginning of a tool call: id and name are cut at `most_piece_bytes`, which none comes near.
-  void append_call(uint32_t call, std::string_view id, std::string_view name);
+  /// Appends the seal of the reasoning before it, as a piece of its own, whole, that is no token. At most 1 MiB: a
+  /// longer one is left out, since a part of it is worth nothing.
+  void append_seal(std::string_view signature);
+
+  /// Appends the beginning of a tool call: id and name are cut at `most_piece_bytes`, which none comes near; the seal
+  /// is treated as in `append_seal`.
+  void append_call(uint32_t call, std::string_view id, std::string_view name, std::string_view signature = {});
 
   /// Appends to the arguments of a tool call.
   void append_arguments(uint32_t call, std::string_view fragment);
@@ -65,7 +70,7 @@ public:
   std::size_t bytes() const { return end_.bytes - begin().bytes; }
 
 private:
-  enum class sort : uint8_t { text, reasoning, refusal, call, arguments };
+  enum class sort : uint8_t { text, reasoning, refusal, call, arguments, seal };
 
   struct mark {
     uint32_t size : 24;

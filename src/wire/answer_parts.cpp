@@ -96,6 +96,21 @@ failure broken_off(const http::response_head& head, uint64_t pieces, std::string
   return result;
 }
 
+std::variant<model_list, failure> read_names(const http::response_head& head, std::string_view body,
+                                             std::string_view list, std::string_view name) {
+  auto parsed = parse_json(body);
+  auto* root = std::get_if<json>(&parsed);
+  if (head.status < 200 || head.status >= 300 || (root != nullptr && find_error(*root)))
+    return error_answer(head, root, body);
+  if (root == nullptr || !member(*root, list).is_array())
+    return invalid_answer(head, root == nullptr ? describe_body(body) : "JSON without a list of models");
+  model_list result;
+  for (auto& x : member(*root, list))
+    if (auto text = string_in(member(x, name)); !text.empty())
+      result.models.emplace_back(text);
+  return result;
+}
+
 std::string choices_warning(std::string_view how_many) {
   return "the answer held " + std::string{how_many} + " choices; the first one is given";
 }

@@ -1,8 +1,10 @@
 #pragma once
 
 #include "http/message.hpp"
+#include "wire/stream.hpp"
 
 #include <modelforge/messages/completion.hpp>
+#include <modelforge/messages/embedding.hpp>
 #include <modelforge/messages/error.hpp>
 
 #include <cstddef>
@@ -11,11 +13,25 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 /// What answers have in common, whole and streamed ones, whichever the provider.
 
 namespace modelforge::wire {
+
+/// Puts the texts of an answer together; the calls come otherwise.
+struct piece_collector final : piece_sink {
+  std::string words, declined;
+  std::vector<reasoning_part> thoughts;
+
+  void text(std::string_view x) override { words += x; }
+  void reasoning(std::string_view x) override { open_reasoning(thoughts).text += x; }
+  void seal(std::string_view signature) override { open_reasoning(thoughts).signature = signature; }
+  void refusal(std::string_view x) override { declined += x; }
+  void tool_call(uint32_t, std::string_view, std::string_view, std::string_view) override {}
+  void tool_arguments(uint32_t, std::string_view) override {}
+};
 
 /// A provider's word for why the model stopped.
 struct named_reason {
@@ -53,6 +69,10 @@ failure broken_off(const http::response_head& head, uint64_t pieces, std::string
 
 /// Says that only the first choice of several is given.
 std::string choices_warning(std::string_view how_many);
+
+/// Reads a list of models, whatever the answer's status: the texts `name` in the objects of the array `list`.
+std::variant<model_list, failure> read_names(const http::response_head& head, std::string_view body,
+                                             std::string_view list, std::string_view name);
 
 /// Said of an answer of which bytes were replaced.
 inline constexpr auto repaired_warning = "the answer held bytes that are not UTF-8; they were replaced";

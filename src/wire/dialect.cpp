@@ -1,5 +1,6 @@
 #include "wire/dialect.hpp"
 
+#include "wire/answer_parts.hpp"
 #include "wire/gemini/gemini.hpp"
 #include "wire/ollama/ollama.hpp"
 #include "wire/openai.hpp"
@@ -15,6 +16,19 @@ namespace modelforge::wire {
 answer_hints dialect::hints(const http::response_head& head, const failure* why) const {
   return {limits_in(head, std::chrono::system_clock::now()), wire::should_retry(head),
           why != nullptr && grew_too_fast(*why)};
+}
+
+std::variant<encoded_request, failure> dialect::encode_embedding(const embedding_request&) const {
+  return make_failure(errc::unsupported, std::string{name()} + " makes no embeddings", "use another provider for them");
+}
+
+std::variant<embedding, failure> dialect::decode_embedding(const http::response_head& head, std::string_view,
+                                                           std::size_t) const {
+  return invalid_answer(head, "an answer to what was never asked");
+}
+
+std::variant<model_list, failure> dialect::decode_models(const http::response_head& head, std::string_view body) const {
+  return read_names(head, body, "data", "id");
 }
 
 std::span<const dialect* const> dialects() {

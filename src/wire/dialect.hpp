@@ -6,6 +6,7 @@
 
 #include <modelforge/messages/chat_request.hpp>
 #include <modelforge/messages/completion.hpp>
+#include <modelforge/messages/embedding.hpp>
 #include <modelforge/messages/error.hpp>
 
 #include <memory>
@@ -68,6 +69,23 @@ public:
 
   /// How max_tokens counts where `accounting` is `arrival`.
   virtual limits::output_rule output_rule() const { return limits::output_rule::sum; }
+
+  /// How many inputs one request for embeddings may carry; 0: the provider makes none.
+  virtual std::size_t most_inputs() const { return 0; }
+
+  /// Writes a request for embeddings whose `model` is set and that has 1 to `most_inputs` inputs. Failures as in
+  /// `encode`.
+  virtual std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const;
+
+  /// Reads a whole answer to it, whatever its status; as `decode` does, with as many vectors as there were `inputs`.
+  virtual std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
+                                                            std::size_t inputs) const;
+
+  /// Where the list of models is, appended to the base URL; read with GET.
+  virtual std::string_view models_path() const { return "/models"; }
+
+  /// Reads the list of models, or why there is none. Unless a dialect knows better, they are the `id`s in `data`.
+  virtual std::variant<model_list, failure> decode_models(const http::response_head& head, std::string_view body) const;
 };
 
 /// All of them.

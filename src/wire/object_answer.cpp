@@ -15,21 +15,6 @@ constexpr std::size_t most_kept = 1 << 20; ///< Bytes of tool calls.
 constexpr std::size_t most_warnings = 10;
 constexpr std::string_view openai_address = "it usually ends in /v1";
 
-struct nobody : piece_sink {
-  void text(std::string_view) override {}
-  void reasoning(std::string_view) override {}
-  void refusal(std::string_view) override {}
-  void tool_call(uint32_t, std::string_view, std::string_view) override {}
-  void tool_arguments(uint32_t, std::string_view) override {}
-};
-
-struct collector : nobody {
-  std::string words, thoughts;
-
-  void text(std::string_view x) override { words += x; }
-  void reasoning(std::string_view x) override { thoughts += x; }
-};
-
 std::string_view trimmed(std::string_view x) {
   return x.substr(std::min(x.find_first_not_of(" \t\r\n"), x.size()));
 }
@@ -75,8 +60,8 @@ bool object_answer::take_one(std::string_view object, piece_sink& to) {
 
 void object_answer::take_late(std::string_view data) {
   json_reader in{data};
-  nobody to;
-  if (auto before = pieces_; in.finish() && take(data, to) && pieces_ > before) {
+  piece_collector ignored;
+  if (auto before = pieces_; in.finish() && take(data, ignored) && pieces_ > before) {
     pieces_ = before;
     is_done_ = false;
   }
@@ -114,8 +99,19 @@ void object_answer::say(said what, raw_json x, piece_sink& to) {
   (to.*what)(text);
 }
 
-void object_answer::say_call(raw_json id, raw_json name, raw_json arguments, piece_sink& to) {
+std::string object_answer::sealed(std::string_view dialect, raw_json x) {
+  auto seal = string_in(x, scratch_);
+  return seal.empty() ? std::string{} : std::string{dialect}.append(":").append(seal);
+}
+
+void object_answer::say_seal(std::string_view dialect, raw_json x, piece_sink& to) {
+  if (auto signature = sealed(dialect, x); !signature.empty())
+    to.seal(signature);
+}
+
+void object_answer::say_call(raw_json id, raw_json name, raw_json arguments, std::string signature, piece_sink& to) {
   tool_call call;
+  call.signature = std::move(signature);
   call.id = string_in(id, scratch_);
   call.name = string_in(name, scratch_);
   call.arguments = arguments.is_string() ? string_in(arguments, scratch_) : arguments.text;
@@ -125,12 +121,12 @@ void object_answer::say_call(raw_json id, raw_json name, raw_json arguments, pie
     call.arguments = "{}";
   if (auto parsed = parse_json(call.arguments); auto* x = std::get_if<json>(&parsed))
     call.arguments = to_text(*x); // on one line
-  size_ += sizeof call + call.id.size() + call.name.size() + call.arguments.size();
+  size_ += sizeof call + call.id.size() + call.name.size() + call.arguments.size() + call.signature.size();
   if (size_ > most_kept)
     return fail_with(errc::response_too_large,
                      "the answer's tool calls exceed " + std::to_string(most_kept) + " bytes");
   auto place = static_cast<uint32_t>(calls_.size());
-  to.tool_call(place, call.id, call.name);
+  to.tool_call(place, call.id, call.name, call.signature);
   to.tool_arguments(place, call.arguments);
   pieces_ += 2;
   ++tokens_;
@@ -196,12 +192,13 @@ std::variant<completion, failure> read_whole(object_answer& x, std::string_view 
   }
   if (!text.starts_with('{') && !text.starts_with('['))
     return x.fitted(invalid_answer(head, describe_body(text)));
-  collector to;
+  piece_collector to;
   x.take(text, to);
   auto result = x.end(false);
   if (auto* good = std::get_if<completion>(&result)) {
     good->text = std::move(to.words);
     good->reasoning = std::move(to.thoughts);
+    good->refusal = std::move(to.declined);
   }
   return result;
 }

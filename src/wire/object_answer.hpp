@@ -66,8 +66,14 @@ protected:
 
   void say(said what, raw_json x, piece_sink& to);
 
-  /// `arguments`: an object; none and null stand for an empty one.
-  void say_call(raw_json id, raw_json name, raw_json arguments, piece_sink& to);
+  /// Hands on a seal; nothing where there is none. `dialect`: what is put before it, as `reasoning_part` has it.
+  void say_seal(std::string_view dialect, raw_json x, piece_sink& to);
+
+  /// `arguments`: an object; none and null stand for an empty one. `signature`: as the neutral form has it.
+  void say_call(raw_json id, raw_json name, raw_json arguments, std::string signature, piece_sink& to);
+
+  /// The signature for a provider's seal, as `reasoning_part` has it; empty where there is none.
+  std::string sealed(std::string_view dialect, raw_json x);
 
   void note_usage(const told_usage& x);
 

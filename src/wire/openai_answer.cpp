@@ -32,22 +32,22 @@ called_tool read_call(const json& x) {
   auto custom = member(x, "custom").is_object(); // a tool that takes free text
   auto& function = member(x, custom ? "custom" : "function");
   auto& arguments = member(function, custom ? "input" : "arguments");
-  called_tool result{{text_of(member(x, "id")), text_of(member(function, "name")), text_of(arguments)}, custom};
+  called_tool result{{text_of(member(x, "id")), text_of(member(function, "name")), text_of(arguments), {}}, custom};
   if (arguments.is_object())
     result.call.arguments = to_text(arguments);
   return result;
 }
 
 /// Reads Mistral's form of content: an array of typed parts.
-void read_parts(const json& parts, completion& result) {
+void read_parts(const json& parts, completion& result, std::string& reasoning) {
   for (auto& part : parts) {
     auto type = string_in(member(part, "type"));
     if (type == "thinking") {
       auto& thoughts = member(part, "thinking");
-      result.reasoning += string_in(thoughts);
+      reasoning += string_in(thoughts);
       if (thoughts.is_array())
         for (auto& thought : thoughts)
-          result.reasoning += string_in(member(thought, "text"));
+          reasoning += string_in(member(thought, "text"));
     } else if (type == "refusal") {
       result.refusal += string_in(member(part, "refusal"));
     } else {
@@ -57,14 +57,17 @@ void read_parts(const json& parts, completion& result) {
 }
 
 void read_texts(const json& message, completion& result) {
+  std::string reasoning;
   if (auto& content = member(message, "content"); content.is_array())
-    read_parts(content, result);
+    read_parts(content, result, reasoning);
   else
     result.text = string_in(content);
   result.refusal += string_in(member(message, "refusal"));
   for (auto* name : {"reasoning", "reasoning_content"})
-    if (result.reasoning.empty())
-      result.reasoning = string_in(member(message, name));
+    if (reasoning.empty())
+      reasoning = string_in(member(message, name));
+  if (!reasoning.empty())
+    result.reasoning.push_back({std::move(reasoning), {}});
 }
 
 std::vector<called_tool> read_calls(const json& message) {

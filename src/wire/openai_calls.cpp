@@ -60,7 +60,7 @@ std::size_t call_joiner::tell(std::size_t last, std::string_view answer_id, piec
     x.is_told = true;
     if (x.call.id.empty())
       x.call.id = made_up_id(answer_id, i);
-    to.tool_call(static_cast<uint32_t>(i), x.call.id, x.call.name);
+    to.tool_call(static_cast<uint32_t>(i), x.call.id, x.call.name, {});
     ++pieces;
   }
   return pieces;

@@ -395,9 +395,9 @@ void write_message(json_writer& out, const completion& x) {
   out.key("content");
   silent ? out.raw("null") : out.repaired(x.text);
   write_text_or_null(out, "refusal", x.refusal);
-  if (!x.reasoning.empty()) {
+  if (auto thoughts = reasoning_of(x); !thoughts.empty()) {
     out.key("reasoning_content");
-    out.repaired(x.reasoning);
+    out.repaired(thoughts);
   }
   if (!x.tool_calls.empty()) {
     out.key("tool_calls");
@@ -460,7 +460,7 @@ std::variant<chat_request, failure> read_openai_request(std::string_view json) {
 
 std::string write_openai_completion(const completion& x) {
   std::string text;
-  text.reserve(512 + x.text.size() + x.text.size() / 16 + x.reasoning.size());
+  text.reserve(512 + x.text.size() + x.text.size() / 16);
   json_writer out{text};
   out.open('{');
   out.key("id");

@@ -126,12 +126,13 @@ private:
   }
 
   void hand_on(completion& x, piece_sink& to) {
-    say(&piece_sink::reasoning, std::exchange(x.reasoning, {}), to);
+    say(&piece_sink::reasoning, reasoning_of(x), to);
+    x.reasoning.clear();
     say(&piece_sink::text, std::exchange(x.text, {}), to);
     say(&piece_sink::refusal, std::exchange(x.refusal, {}), to);
     for (std::size_t i = 0; i < x.tool_calls.size(); ++i) {
       auto& call = x.tool_calls[i];
-      to.tool_call(static_cast<uint32_t>(i), call.id, call.name);
+      to.tool_call(static_cast<uint32_t>(i), call.id, call.name, {});
       to.tool_arguments(static_cast<uint32_t>(i), call.arguments);
     }
     if (x.usage)
@@ -294,19 +295,13 @@ private:
 
   /// Reads what no blank line followed: an end mark or an error may be in it, but for text it is too late.
   void read_last() {
-    struct : piece_sink {
-      void text(std::string_view) override {}
-      void reasoning(std::string_view) override {}
-      void refusal(std::string_view) override {}
-      void tool_call(uint32_t, std::string_view, std::string_view) override {}
-      void tool_arguments(uint32_t, std::string_view) override {}
-    } nobody;
+    piece_collector ignored;
     auto before = pieces_;
     events_.finish([&](const sse::event& x) {
       chunk whole;
       std::string problem;
       auto is_whole_event = x.data.starts_with("[DONE]") || x.type == "error" || read_chunk(x.data, whole, problem);
-      return is_whole_event && read_event(x, nobody);
+      return is_whole_event && read_event(x, ignored);
     });
     if (pieces_ > before) {
       pieces_ = before;

@@ -125,6 +125,12 @@ private:
   std::optional<failure> problem_;
 };
 
+/// The provider's own part of a signature (see `reasoning_part`) that the dialect of that name gave; else empty.
+inline std::string_view unsealed(std::string_view signature, std::string_view dialect) {
+  auto fits = signature.size() > dialect.size() && signature[dialect.size()] == ':' && signature.starts_with(dialect);
+  return fits ? signature.substr(dialect.size() + 1) : std::string_view{};
+}
+
 /// How many parts of that kind a message holds.
 template <class T>
 std::size_t count_of(const chat_message& x) {

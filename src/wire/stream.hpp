@@ -20,11 +20,16 @@ public:
   /// What the provider tells of the model's thinking.
   virtual void reasoning(std::string_view x) = 0;
 
+  /// What was thought since the last seal is a whole part, and this is what the provider wants back with it; see
+  /// `reasoning_part::signature`. There may be a seal without thinking.
+  virtual void seal(std::string_view signature) = 0;
+
   /// The model's words when it declines.
   virtual void refusal(std::string_view x) = 0;
 
-  /// The model begins to call a tool. `call` counts the answer's calls from 0.
-  virtual void tool_call(uint32_t call, std::string_view id, std::string_view name) = 0;
+  /// The model begins to call a tool. `call` counts the answer's calls from 0. `signature`: the call's seal, if it has
+  /// one.
+  virtual void tool_call(uint32_t call, std::string_view id, std::string_view name, std::string_view signature) = 0;
 
   /// More of a call's arguments: a fragment of JSON, cut anywhere between characters.
   virtual void tool_arguments(uint32_t call, std::string_view fragment) = 0;

@@ -107,9 +107,10 @@ struct listener : piece_sink {
   void text(std::string_view x) override { add("t", x); }
   void reasoning(std::string_view x) override { add("r", x); }
   void refusal(std::string_view x) override { add("n", x); }
-  void tool_call(uint32_t call, std::string_view id, std::string_view name) override {
+  void seal(std::string_view x) override { add("s", x); }
+  void tool_call(uint32_t call, std::string_view id, std::string_view name, std::string_view signature) override {
     require(call == calls++, "calls are counted from 0");
-    add("c" + std::to_string(call), std::string{id} + '|' + std::string{name});
+    add("c" + std::to_string(call), std::string{id} + '|' + std::string{name} + '|' + std::string{signature});
   }
   void tool_arguments(uint32_t call, std::string_view x) override {
     require(call < calls, "arguments follow their call");

@@ -52,7 +52,7 @@ inline response_format sample_format() {
 }
 
 inline tool_definition sample_tool() {
-  return {"look", "Looks at things", R"({"type":"object"})", true};
+  return {"look", "Looks at things", R"({"type":"object"})", true, true};
 }
 
 inline tool_choice sample_choice() {
@@ -62,8 +62,9 @@ inline tool_choice sample_choice() {
 /// A message with a part of each kind; no provider would take it.
 inline chat_message sample_message() {
   return {role::tool,
-          {text_part{"Grüße"}, image_part{"https://example.com/a.png", "image/png", "AAAA", "low"},
-           tool_call{"call_1", "look", "{}"}, tool_result{"call_1", "a cat", true}, reasoning_part{"hm", "seal"}},
+          {text_part{"Grüße", true}, image_part{"https://example.com/a.png", "image/png", "AAAA", "low", true},
+           tool_call{"call_1", "look", "{}", "seal"}, tool_result{"call_1", "a cat", true, true},
+           reasoning_part{"hm", "seal"}},
           "ada"};
 }
 
@@ -80,24 +81,28 @@ inline chat_request sample_request() {
           {{"a", "1"}, {"b", "2"}},
           "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
           std::chrono::seconds{30},
-          R"({"user":"u"})"};
+          R"({"user":"u"})",
+          "prefix-1",
+          std::chrono::hours{1}};
 }
 
 inline completion sample_completion() {
   return {{1, 2},
           "Hello",
-          {{"call_1", "look", "{}"}},
-          "hm",
+          {{"call_1", "look", "{}", "seal"}},
+          {{"hm", "seal"}},
           "no",
           finish_reason::error,
           "brand_new",
           sample_usage(),
+          0.125,
           "openai",
           "demo",
           "req_1",
           {sample_attempt()},
           sample_timings(),
-          {"one choice of two"}};
+          {"one choice of two"},
+          {"seed: 42"}};
 }
 
 inline batch_progress sample_progress() {
@@ -138,7 +143,7 @@ inline provider_status sample_status() {
 }
 
 inline stream_piece sample_piece() {
-  return {piece_kind::tool_call, "{\"a\":", 1, "call_1", "look"};
+  return {piece_kind::tool_call, "{\"a\":", 1, "call_1", "look", "seal"};
 }
 
 inline subscription sample_subscription() {
@@ -148,6 +153,28 @@ inline subscription sample_subscription() {
 inline stream_request sample_stream_request() {
   using namespace std::chrono_literals;
   return {sample_request(), sample_subscription(), disconnect_policy::drain_for, 1s, 2s, 4096, true};
+}
+
+inline embedding_request sample_embedding_request() {
+  return {{1, 2},
+          "demo-embed",
+          {"Grüße", "two"},
+          256,
+          embedding_purpose::document,
+          priority::batch,
+          "acme",
+          {{"a", "1"}},
+          "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+          std::chrono::seconds{30},
+          R"({"user":"u"})"};
+}
+
+inline embedding sample_embedding() {
+  return {{1, 2},           {{0.5F, -0.25F}, {1.0F, 0.0F}},
+          sample_usage(),   0.125,
+          "openai",         "demo-embed",
+          "req_1",          {sample_attempt()},
+          sample_timings(), {"cut"}};
 }
 
 inline stream_status sample_stream_status() {
@@ -161,10 +188,10 @@ inline auto samples() {
                     sample_failure(),
                     sample_attempt(),
                     request_id{0x0123456789abcdef, 0xfedcba9876543210},
-                    text_part{"Grüße"},
-                    image_part{"https://example.com/a.png", "image/png", "AAAA", "low"},
-                    tool_call{"call_1", "look", "{}"},
-                    tool_result{"call_1", "a cat", true},
+                    text_part{"Grüße", true},
+                    image_part{"https://example.com/a.png", "image/png", "AAAA", "low", true},
+                    tool_call{"call_1", "look", "{}", "seal"},
+                    tool_result{"call_1", "a cat", true, true},
                     reasoning_part{"hm", "seal"},
                     sample_message(),
                     sample_request(),
@@ -180,7 +207,10 @@ inline auto samples() {
                     stream_failed{{1, 2}, sample_failure(), 7, 9},
                     sample_subscription(),
                     sample_stream_request(),
-                    sample_stream_status()};
+                    sample_stream_status(),
+                    sample_embedding_request(),
+                    sample_embedding(),
+                    model_list{"openai", {"demo-mini", "demo"}}};
 }
 
 /// Returns the name that CAF knows a type by, without the namespace.

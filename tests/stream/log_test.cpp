@@ -40,8 +40,10 @@ struct model {
   uint64_t tokens = 0;
 
   void add(stream_piece x, std::size_t beside) {
-    auto size = x.text.size() + x.call_id.size() + x.call_name.size() + beside;
-    entries.push_back({std::move(x), size, ++tokens});
+    auto size = x.text.size() + x.call_id.size() + x.call_name.size() + x.signature.size() + beside;
+    auto is_seal = x.kind == piece_kind::reasoning && !x.signature.empty();
+    tokens += is_seal ? 0 : 1;
+    entries.push_back({std::move(x), size, tokens});
   }
 
   void add_long(const test::prose& from, std::string_view text, piece_kind kind, uint32_t call, std::size_t beside) {
@@ -75,7 +77,9 @@ struct model {
       auto& x = entries[to.next];
       auto* last = to.pieces.empty() ? nullptr : &to.pieces.back();
       auto begins_call = !x.piece.call_id.empty() || !x.piece.call_name.empty();
-      auto joined = join && last && !begins_call && last->kind == x.piece.kind && last->call == x.piece.call;
+      auto seals =
+        x.piece.kind == piece_kind::reasoning && (!x.piece.signature.empty() || (last && !last->signature.empty()));
+      auto joined = join && last && !begins_call && !seals && last->kind == x.piece.kind && last->call == x.piece.call;
       auto size = x.size + (joined ? 0 : sizeof(stream_piece));
       if (to.next > from && taken + size > most)
         break;
@@ -101,7 +105,7 @@ struct pair {
     auto text =
       words.draw(random, test::chance(random, 0.02) ? test::scale(random, 1, 50'000) : test::scale(random, 1, 400));
     auto call = static_cast<uint32_t>(random() % 3);
-    switch (random() % 5) {
+    switch (random() % 6) {
       case 0:
       case 1:
       case 2: {
@@ -113,10 +117,15 @@ struct pair {
       case 3: {
         auto name = words.beginning(text, 200);
         auto id = "call_" + std::to_string(random() % 1000);
-        real.append_call(call, id, name);
-        ideal.add({piece_kind::tool_call, {}, call, id, std::string{name}}, 8);
+        auto seal = words.beginning(text, random() % 3 * 30);
+        real.append_call(call, id, name, seal);
+        ideal.add({piece_kind::tool_call, {}, call, id, std::string{name}, std::string{seal}}, 12);
         break;
       }
+      case 4:
+        real.append_seal(text);
+        ideal.add({piece_kind::reasoning, {}, 0, {}, {}, std::string{text}}, 0);
+        break;
       default:
         real.append_arguments(call, text);
         ideal.add_long(words, text, piece_kind::tool_call, call, 4);
@@ -292,8 +301,35 @@ TEST_CASE("log collects texts by kind, without the calls", "[stream][log]") {
   completion to;
   x.collect(to);
   CHECK(to.text == "ad");
-  CHECK(to.reasoning == "b");
+  CHECK(to.reasoning == std::vector<reasoning_part>{{"b", ""}});
   CHECK(to.refusal == "c");
+}
+
+TEST_CASE("log keeps seals whole and apart, and counts none as a token", "[stream][log]") {
+  piece_log x;
+  const std::string long_seal(40'000, 's');
+  x.append(piece_kind::reasoning, "a");
+  x.append_seal("one");
+  x.append_seal(long_seal);
+  x.append(piece_kind::reasoning, "b");
+  x.append_seal({});
+  x.append_seal(std::string(2u << 20, 's')); // longer than any
+  x.append(piece_kind::reasoning, "c");
+  x.append_call(0, "id", "f", "three");
+  x.append_arguments(0, "{}");
+  CHECK(x.tokens() == 5);
+  stream_chunk all;
+  CHECK(x.read(x.begin(), 1u << 20, true, all) == x.end());
+  CHECK(all.tokens == 5);
+  CHECK(all.pieces
+        == std::vector<stream_piece>{{piece_kind::reasoning, "a", 0, "", "", ""},
+                                     {piece_kind::reasoning, "", 0, "", "", "one"},
+                                     {piece_kind::reasoning, "", 0, "", "", long_seal},
+                                     {piece_kind::reasoning, "bc", 0, "", "", ""},
+                                     {piece_kind::tool_call, "{}", 0, "id", "f", "three"}});
+  completion to;
+  x.collect(to);
+  CHECK(to.reasoning == std::vector<reasoning_part>{{"a", "one"}, {"", long_seal}, {"bc", ""}});
 }
 
 TEST_CASE("log that forgets as it goes stays small", "[stream][log]") {

@@ -104,7 +104,7 @@ void oracle::rewound() {
 void oracle::came(const said& x) {
   auto cost = x.text.size() + x.call_id.size() + x.call_name.size() + 8;
   least_.push_back(least_.back() + cost);
-  most_.push_back(most_.back() + cost + (x.kind == piece_kind::tool_call ? 8 : 0));
+  most_.push_back(most_.back() + cost + (x.kind == piece_kind::tool_call ? 12 : 0));
   pieces_.push_back(x);
   ++tokens_;
 }
@@ -237,7 +237,7 @@ void oracle::check_done(const reader& r, const stream_done& x) {
     if (piece.kind != piece_kind::tool_call)
       texts[static_cast<std::size_t>(piece.kind)] += piece.text;
   auto none = x.result.text.empty() && x.result.reasoning.empty() && x.result.refusal.empty();
-  auto all = x.result.text == texts[0] && x.result.reasoning == texts[1] && x.result.refusal == texts[2];
+  auto all = x.result.text == texts[0] && reasoning_of(x.result) == texts[1] && x.result.refusal == texts[2];
   if (settings_.whole_text && most_.back() <= settings_.log_limit && !all)
     fail("the whole text is missing although it is within log_limit");
   if (settings_.whole_text && !all && (!none || x.result.warnings.empty()))

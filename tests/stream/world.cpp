@@ -304,7 +304,7 @@ void world::arrive(uint64_t number, std::size_t bytes, std::size_t from, std::si
           all = {all.data(), all.size() + x.says[k + 1].text.size()};
         }
         if (!y.call_id.empty())
-          tested_.tool_call(y.call, y.call_id, y.call_name);
+          tested_.tool_call(y.call, y.call_id, y.call_name, {});
         else if (y.kind == piece_kind::text)
           tested_.text(all);
         else if (y.kind == piece_kind::reasoning)

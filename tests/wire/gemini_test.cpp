@@ -133,8 +133,8 @@ TEST_CASE("a gemini request is written field by field", "[wire][gemini]") {
                   image_part{"", "image/png", "iVBORw0KGgo=", "low"}},
                  "ada"},
                 {role::assistant,
-                 {text_part{"Let me look."}, reasoning_part{"hm", "c2ln"}, tool_call{"c1", "look", R"({"at":"it"})"},
-                  tool_call{"c2", "wait", ""}},
+                 {text_part{"Let me look."}, reasoning_part{"hm", "gemini:c2ln"},
+                  tool_call{"c1", "look", R"({"at":"it"})", ""}, tool_call{"c2", "wait", ""}},
                  ""},
                 {role::tool, {tool_result{"c1", "a cat", false}}, ""},
                 {role::tool, {tool_result{"c2", R"({"done":false})", false}, tool_result{"c2", "no", true}}, ""},
@@ -244,7 +244,7 @@ TEST_CASE("what gemini has no place for is told", "[wire][gemini]") {
     CHECK(has(result.body, "skip_thought_signature_validator") == (more[0].content[0].index() == 2));
   }
   auto x = hello();
-  x.messages.push_back({role::assistant, {text_part{"Yes"}, reasoning_part{"", "c2ln"}}, ""});
+  x.messages.push_back({role::assistant, {text_part{"Yes"}, reasoning_part{"", "gemini:c2ln"}}, ""});
   CHECK(body_of(x)["contents"][1]["parts"][1] == nlohmann::json{{"text", ""}, {"thoughtSignature", "c2ln"}});
   x.messages[1] = {role::assistant, {tool_call{"a", "f", "{}"}}, ""};
   x.model = "gemini-2.5-flash";
@@ -324,8 +324,8 @@ TEST_CASE("a typical gemini answer is read whole", "[wire][gemini]") {
  "usageMetadata":{"promptTokenCount":50,"cachedContentTokenCount":20,"candidatesTokenCount":12,"thoughtsTokenCount":30,"totalTokenCount":92},
  "modelVersion":"gemini-demo","responseId":"r1"})");
   completion expected;
-  expected.reasoning = "Need data.";
-  expected.tool_calls = {{"fn1", "get_weather", R"({"city":"Oslo"})"}};
+  expected.reasoning = {{"Need data.", ""}};
+  expected.tool_calls = {{"fn1", "get_weather", R"({"city":"Oslo"})", "gemini:c2ln"}};
   expected.finish_reason = finish_reason::tool_calls;
   expected.raw_finish_reason = "STOP";
   expected.usage = token_usage{50, 42, 20, 0, 30};
@@ -542,10 +542,12 @@ TEST_CASE("a gemini stream is handed on piece by piece and ends in a completion"
   auto y = hear(thinking, gemini());
   CHECK(y.said
         == std::vector<std::string>{"reasoning: Need \"däta\".", "text: Let me look.", "call 0: fn1 get_weather",
-                                    R"(arguments 0: {"city":"Oslo"})", "call 1: call_r2_1 now", "arguments 1: {}"});
+                                    "seal of call 0: gemini:c2ln", R"(arguments 0: {"city":"Oslo"})",
+                                    "call 1: call_r2_1 now", "arguments 1: {}", "seal: gemini:c2ln"});
   CHECK(y.good().finish_reason == finish_reason::tool_calls);
-  CHECK(y.good().tool_calls
-        == std::vector<tool_call>{{"fn1", "get_weather", R"({"city":"Oslo"})"}, {"call_r2_1", "now", "{}"}});
+  CHECK(
+    y.good().tool_calls
+    == std::vector<tool_call>{{"fn1", "get_weather", R"({"city":"Oslo"})", "gemini:c2ln"}, {"call_r2_1", "now", "{}"}});
   auto z = hear(blocked, gemini());
   CHECK(z.said.empty());
   CHECK(z.good().finish_reason == finish_reason::content_filter);

@@ -28,9 +28,12 @@ struct listener : piece_sink {
   }
   void reasoning(std::string_view x) override { note("reasoning", x); }
   void refusal(std::string_view x) override { note("refusal", x); }
+  void seal(std::string_view x) override { note("seal", x); }
 
-  void tool_call(uint32_t call, std::string_view id, std::string_view name) override {
+  void tool_call(uint32_t call, std::string_view id, std::string_view name, std::string_view signature) override {
     note("call " + std::to_string(call), std::string{id} + " " + std::string{name});
+    if (!signature.empty())
+      note("seal of call " + std::to_string(call), signature);
   }
 
   void tool_arguments(uint32_t call, std::string_view x) override { note("arguments " + std::to_string(call), x); }

@@ -206,7 +206,7 @@ TEST_CASE("a typical ollama answer is read whole", "[wire][ollama]") {
     "total_duration":900000000,"prompt_eval_count":12,"eval_count":9})");
   completion expected;
   expected.text = "Mild";
-  expected.reasoning = "Hmm";
+  expected.reasoning = {{"Hmm", ""}};
   expected.tool_calls = {{"call_o1", "get_weather", R"({"city":"Oslo"})"}, {"call_20260901T1000004Z_1", "now", "{}"}};
   expected.finish_reason = finish_reason::tool_calls;
   expected.raw_finish_reason = "stop";

@@ -186,8 +186,8 @@ TEST_CASE("a completion is written so that the dialect reads the same back", "[w
   completion x;
   x.id = {1, 2};
   x.text = "Grüße \"an\" alle\n";
-  x.reasoning = "hm";
-  x.tool_calls = {{"call_1", "f", R"({"a":1})"}};
+  x.reasoning = {{"hm", ""}};
+  x.tool_calls = {{"call_1", "f", R"({"a":1})", ""}};
   x.finish_reason = finish_reason::tool_calls;
   x.raw_finish_reason = "tool_calls";
   x.usage = token_usage{10, 5, 4, 3, 2};

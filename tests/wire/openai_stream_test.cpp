@@ -429,7 +429,8 @@ TEST_CASE("reading costs no allocation for an event, and little memory for a str
     void text(std::string_view x) override { bytes += x.size(); }
     void reasoning(std::string_view) override {}
     void refusal(std::string_view) override {}
-    void tool_call(uint32_t, std::string_view, std::string_view) override {}
+    void seal(std::string_view) override {}
+    void tool_call(uint32_t, std::string_view, std::string_view, std::string_view) override {}
     void tool_arguments(uint32_t, std::string_view) override {}
   } to;
   std::string body;

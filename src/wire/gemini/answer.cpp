@@ -157,7 +157,7 @@ private:
   }
 
   void read_part(json_reader& in, piece_sink& to) {
-    raw_json text, thought, call;
+    raw_json text, thought, call, signature;
     std::string other;
     in.members([&](std::string_view name) {
       if (name == "text")
@@ -166,19 +166,22 @@ private:
         thought = in.value();
       else if (name == "functionCall")
         call = in.value();
-      else if (name != "thoughtSignature" && name != "partMetadata")
+      else if (name == "thoughtSignature")
+        signature = in.value();
+      else if (name != "partMetadata")
         other = name;
     });
     if (ended_)
       return;
     say(thought.text == "true" ? &piece_sink::reasoning : &piece_sink::text, text, to);
     if (call.is_object())
-      read_call(call, to);
-    else if (text.text.empty() && !other.empty())
+      return read_call(call, signature, to);
+    say_seal("gemini", signature, to);
+    if (text.text.empty() && !other.empty())
       warn("the answer held a part that was left out: " + clean_words(other, 100));
   }
 
-  void read_call(raw_json x, piece_sink& to) {
+  void read_call(raw_json x, raw_json signature, piece_sink& to) {
     raw_json id, name, args;
     json_reader in{x};
     in.members([&](std::string_view field) {
@@ -189,7 +192,7 @@ private:
       else if (field == "args")
         args = in.value();
     });
-    say_call(id, name, args, to);
+    say_call(id, name, args, sealed("gemini", signature), to);
   }
 
   void warn_of(raw_json words) {

@@ -186,6 +186,8 @@ private:
     out_.key("args");
     embed(part.arguments.empty() ? "{}" : part.arguments, "arguments");
     out_.close('}');
+    if (auto seal = unsealed(part.signature, "gemini"); !seal.empty())
+      signature_ = seal;
     if (signature_.empty() && !has_call_ && !has_budgets()) { // models from 3 on refuse a turn's first call without one
       signature_ = no_signature;
       warn(place() + "id: the call's thought signature is not known; gemini is asked to go on without it");
@@ -229,10 +231,10 @@ private:
   void write_part(const chat_message& x, const reasoning_part& part) {
     if (x.role != role::assistant)
       return fail("", "is reasoning, which needs the role assistant");
-    if (part.signature.empty())
-      warn(place() + "text: gemini takes no reasoning back without its signature; it was left out");
+    if (auto seal = unsealed(part.signature, "gemini"); !seal.empty())
+      signature_ = seal;
     else
-      signature_ = part.signature;
+      warn(place() + "text: gemini takes no reasoning back without a signature of its own; it was left out");
   }
 
   void write_signature() {
@@ -395,6 +397,18 @@ public:
   }
 
   limits::token_accounting accounting() const override { return limits::token_accounting::input; }
+
+  std::string_view models_path() const override { return "/models?pageSize=1000"; }
+
+  std::variant<model_list, failure> decode_models(const http::response_head& head,
+                                                  std::string_view body) const override {
+    auto result = read_names(head, body, "models", "name");
+    if (auto* good = std::get_if<model_list>(&result))
+      for (auto& x : good->models)
+        if (x.starts_with("models/"))
+          x.erase(0, 7);
+    return result;
+  }
 };
 
 } // namespace

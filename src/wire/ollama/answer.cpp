@@ -102,7 +102,7 @@ private:
         });
     });
     if (is_call && !ended_)
-      say_call(id, name, arguments, to);
+      say_call(id, name, arguments, {}, to);
   }
 };
 

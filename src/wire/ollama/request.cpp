@@ -261,6 +261,13 @@ public:
   }
 
   limits::token_accounting accounting() const override { return limits::token_accounting::none; }
+
+  std::string_view models_path() const override { return "/api/tags"; }
+
+  std::variant<model_list, failure> decode_models(const http::response_head& head,
+                                                  std::string_view body) const override {
+    return read_names(head, body, "models", "name");
+  }
 };
 
 } // namespace
