@@ -1,5 +1,6 @@
 #include <modelforge/actors/provider.hpp>
 
+#include "actors/embedding_split.hpp"
 #include "actors/provider_metrics.hpp"
 #include "actors/provider_parts.hpp"
 #include "actors/provider_texts.hpp"
@@ -113,6 +114,8 @@ public:
     return {
       [this](chat_request& x) { return accept(x); },
       [this](stream_request& x, const stream_subscriber_actor& to) { return accept_stream(x, to); },
+      [this](embedding_request& x) { return accept_embedding(x); },
+      [this](models_atom) { return list_models(); },
       [this](cancel_atom, request_id id) { cancel(id); },
       [this](status_atom) { return status(); },
       [this](drain_atom, caf::timespan grace) { return drain(grace); },
@@ -121,8 +124,9 @@ public:
 
 private:
   struct live_request {
-    caf::typed_response_promise<completion> reply; ///< Of a stream: unused, its session is told.
-    bool streamed = false;
+    std::variant<caf::typed_response_promise<completion>, caf::typed_response_promise<embedding>> reply;
+    bool streamed = false;  ///< Then its session is told, and `reply` is unused.
+    std::size_t inputs = 0; ///< Of a request for embeddings.
     caf::actor_addr caller;
     std::string model;
     wire::encoded_request encoded; ///< Body and headers have left with the last attempt that may be made.
@@ -146,6 +150,7 @@ private:
 
   using live_map = std::unordered_map<request_id, live_request>;
 
+  static constexpr auto list_timeout = std::chrono::seconds{30};
   static constexpr auto show_interval = std::chrono::milliseconds{250};
 
   time_point now() const { return self_->clock().now(); }
@@ -153,14 +158,43 @@ private:
   // -- accepting ----------------------------------------------------------------
 
   caf::result<completion> accept(chat_request& x) {
-    auto taken = take(x, false);
+    auto taken = take(x, parts_.settings.default_model, [&] { return parts_.dialect->encode(x); });
+    if (auto* why = std::get_if<caf::error>(&taken))
+      return std::move(*why);
+    return begin<completion>(x.id, std::get<live_request>(taken));
+  }
+
+  caf::result<embedding> accept_embedding(embedding_request& x) {
+    auto most = parts_.dialect->most_inputs();
+    if (most > 0 && x.inputs.size() > most && !draining_)
+      return split(x, most);
+    if (most > 0 && x.inputs.empty())
+      return refuse(x, make_failure(errc::invalid_request, "inputs is empty", "give at least one text"));
+    auto taken = take(x, parts_.settings.default_embedding_model, [&] { return parts_.dialect->encode_embedding(x); });
     if (auto* why = std::get_if<caf::error>(&taken))
       return std::move(*why);
     auto& live = std::get<live_request>(taken);
+    live.inputs = x.inputs.size();
+    return begin<embedding>(x.id, live);
+  }
+
+  /// Lets an actor of its own send the parts, as requests like all others.
+  caf::result<embedding> split(embedding_request& x, std::size_t most) {
+    std::erase_if(splits_, [](auto& entry) { return caf::actor_cast<caf::strong_actor_ptr>(entry.second) == nullptr; });
+    if (!x.id)
+      x.id = make_request_id(random_);
+    auto at_once = std::size_t{2} * parts_.settings.max_concurrent * parts_.keys.size();
+    auto actor = spawn_embedding_split(self_->system(), caf::actor_cast<provider_actor>(self_), most, at_once);
+    splits_[x.id] = caf::actor_cast<caf::weak_actor_ptr>(actor);
+    return self_->delegate(actor, std::move(x));
+  }
+
+  template <class Answer>
+  caf::result<Answer> begin(request_id id, live_request& live) {
     live.caller = callers_.add(self_->current_sender()); // the promise takes the sender away
-    live.reply = self_->make_response_promise<completion>();
-    auto reply = live.reply;
-    live_.emplace(x.id, std::move(live));
+    auto reply = self_->make_response_promise<Answer>();
+    live.reply = reply;
+    live_.emplace(id, std::move(live));
     serve(now());
     return reply;
   }
@@ -169,7 +203,7 @@ private:
     if (to == nullptr || x.as.from != 0)
       return refuse(x.chat, make_failure(errc::invalid_request, to == nullptr ? "the stream has no subscriber"
                                                                               : "a new stream begins with piece 0"));
-    auto taken = take(x.chat, true);
+    auto taken = take(x.chat, parts_.settings.default_model, [&] { return parts_.dialect->encode(x.chat, true); });
     if (auto* why = std::get_if<caf::error>(&taken))
       return std::move(*why);
     auto& live = std::get<live_request>(taken);
@@ -208,28 +242,31 @@ private:
   }
 
   /// Takes a request in, if it can be sent.
-  std::variant<live_request, caf::error> take(chat_request& x, bool streamed) {
+  template <class Request, class Encode>
+  std::variant<live_request, caf::error> take(Request& x, const std::string& default_model, Encode encode) {
     auto at = now();
     if (!x.id)
       x.id = make_request_id(random_);
     if (x.model.empty())
-      x.model = parts_.settings.default_model;
+      x.model = default_model;
     if (x.model.empty() && !draining_)
       return refuse(x, make_failure(errc::invalid_request, "the request names no model",
-                                    "name one, or set default_model for this provider"));
+                                    std::is_same_v<Request, embedding_request>
+                                      ? "name one, or set default_embedding_model for this provider"
+                                      : "name one, or set default_model for this provider"));
     if (x.deadline && x.deadline->count() <= 0)
       return refuse(x, make_failure(errc::deadline_exceeded, "its deadline had passed when the request arrived"));
     if (streams_.count(x.id) > 0 && live_.count(x.id) == 0)
       return refuse(x, make_failure(errc::duplicate_request, "a stream with this id is being handed over"));
-    auto encoded = guarded<wire::encoded_request>([&] { return parts_.dialect->encode(x, streamed); });
+    auto encoded = guarded<wire::encoded_request>(encode);
     if (auto* problem = std::get_if<failure>(&encoded))
       return refuse(x, std::move(*problem));
 
     live_request live;
     live.encoded = std::move(std::get<wire::encoded_request>(encoded));
-    live.raw_tokens = limits::token_estimator::raw(x);
+    live.raw_tokens = raw_tokens(x);
     live.group = group_of(parts_.settings, x.model);
-    live.reserved = estimate(x, live);
+    live.reserved = estimate(x.model, most_tokens(x), live);
     live.model = x.model;
     live.accepted = live.idle_since = at;
     take_written();
@@ -246,16 +283,28 @@ private:
     return live;
   }
 
-  limits::charge estimate(const chat_request& x, const live_request& live) const {
+  static uint64_t raw_tokens(const chat_request& x) { return limits::token_estimator::raw(x); }
+
+  static uint64_t raw_tokens(const embedding_request& x) {
+    uint64_t sum = 0;
+    for (auto& input : x.inputs)
+      sum += limits::token_estimator::raw(input);
+    return std::max<uint64_t>(sum, 1);
+  }
+
+  static std::optional<uint32_t> most_tokens(const chat_request& x) { return x.sampling.max_tokens; }
+  static std::optional<uint32_t> most_tokens(const embedding_request&) { return 0; }
+
+  limits::charge estimate(const std::string& model, std::optional<uint32_t> most, const live_request& live) const {
     auto& accounting = parts_.accounting[live.group];
-    auto input = estimator_.estimate(x.model, live.raw_tokens);
-    auto most = x.sampling.max_tokens;
-    auto output = accounting.tokens == limits::token_accounting::produced ? estimator_.expected_output(x.model, most)
+    auto input = estimator_.estimate(model, live.raw_tokens);
+    auto output = accounting.tokens == limits::token_accounting::produced ? estimator_.expected_output(model, most)
                                                                           : most.value_or(0);
     return limits::charge_for(accounting, input, output);
   }
 
-  std::optional<time_point> deadline_of(const chat_request& x, time_point at) const {
+  template <class Request>
+  std::optional<time_point> deadline_of(const Request& x, time_point at) const {
     if (x.deadline)
       return after(at, *x.deadline);
     if (x.priority == priority::interactive && parts_.settings.deadline.count() > 0)
@@ -263,7 +312,8 @@ private:
     return {};
   }
 
-  caf::error refuse(const chat_request& x, failure why, bool counted = false) {
+  template <class Request>
+  caf::error refuse(const Request& x, failure why, bool counted = false) {
     refused_ += !counted;
     count();
     why.provider = parts_.settings.name;
@@ -365,15 +415,20 @@ private:
     auto at = now();
     take_written();
     for (auto& x : arrivals_->take_ended())
-      settle(x.attempt, x.answer, read(x.answer), at);
+      settle(x.attempt, x.answer, read(x.attempt, x.answer), at);
     serve(at);
   }
 
-  using outcome = std::variant<completion, failure>;
+  using outcome = std::variant<completion, embedding, failure>;
+
+  static std::optional<token_usage> usage_of(const outcome& x) {
+    auto* chat = std::get_if<completion>(&x);
+    auto* vectors = std::get_if<embedding>(&x);
+    return chat != nullptr ? chat->usage : vectors != nullptr ? vectors->usage : std::nullopt;
+  }
 
   void settle(attempt_id attempt, const http::response& answer, outcome outcome, time_point at,
               const stream_report* streamed = nullptr) {
-    auto* good = std::get_if<completion>(&outcome);
     auto* bad = std::get_if<failure>(&outcome);
     auto hints = parts_.dialect->hints(answer.head, bad);
     dispatcher::attempt_end end;
@@ -392,7 +447,7 @@ private:
                                          .should_retry = hints.should_retry,
                                          .server_wait = bad->retry_after};
     } else if (i != live_.end()) {
-      learn(i->second, *good, end);
+      learn(i->second, usage_of(outcome), end);
     }
     auto settled = dispatcher_.end(attempt, end, at);
     if (i == live_.end())
@@ -401,10 +456,10 @@ private:
     live.transfer = 0;
     live.idle_since = at;
     add_attempt(live, at, answer.head.status, bad != nullptr ? bad->code : errc::none);
-    if (good != nullptr) {
-      complete(i, std::move(*good), answer, at, streamed);
-      return;
-    }
+    if (auto* chat = std::get_if<completion>(&outcome))
+      return complete(i, std::move(*chat), answer, at, streamed);
+    if (auto* vectors = std::get_if<embedding>(&outcome))
+      return complete(i, std::move(*vectors), answer, at);
     explain_end(*bad, settled);
     if (settled.then == dispatcher::settlement::what::again)
       live.last = std::move(*bad);
@@ -412,17 +467,26 @@ private:
       fail(i, std::move(*bad));
   }
 
-  outcome read(const http::response& answer) const {
-    if (!answer.end.error)
-      return guarded<completion>([&] { return parts_.dialect->decode(answer.head, answer.body); });
-    return describe(*answer.end.error);
+  outcome read(attempt_id attempt, const http::response& answer) {
+    if (answer.end.error)
+      return describe(*answer.end.error);
+    auto i = live_.find(dispatcher_.request_of(attempt));
+    if (i != live_.end() && i->second.inputs > 0)
+      return widened(guarded<embedding>(
+        [&] { return parts_.dialect->decode_embedding(answer.head, answer.body, i->second.inputs); }));
+    return widened(guarded<completion>([&] { return parts_.dialect->decode(answer.head, answer.body); }));
+  }
+
+  template <class T>
+  static outcome widened(std::variant<T, failure> x) {
+    return std::visit([](auto& y) -> outcome { return std::move(y); }, x);
   }
 
   /// Takes from a good answer what it teaches.
-  void learn(const live_request& live, const completion& x, dispatcher::attempt_end& end) {
-    if (!x.usage)
+  void learn(const live_request& live, const std::optional<token_usage>& told, dispatcher::attempt_end& end) {
+    if (!told)
       return;
-    auto& usage = *x.usage;
+    auto& usage = *told;
     estimator_.train(live.model, live.raw_tokens, usage.input);
     estimator_.train_output(live.model, usage.output);
     auto& accounting = parts_.accounting[live.group];
@@ -436,19 +500,37 @@ private:
   void complete(live_map::iterator i, completion x, const http::response& answer, time_point at,
                 const stream_report* streamed) {
     auto& live = i->second;
+    sign(x, i, answer, at);
+    metrics_.answered(live.model, x.usage, x.timings,
+                      streamed != nullptr ? std::optional{streamed->first_token} : std::nullopt);
+    if (live.streamed)
+      streams_.at(i->first).is.session->conclude(std::move(x));
+    else
+      std::get<0>(live.reply).deliver(std::move(x));
+    forget(i);
+  }
+
+  void complete(live_map::iterator i, embedding x, const http::response& answer, time_point at) {
+    auto& live = i->second;
+    sign(x, i, answer, at);
+    metrics_.answered(live.model, x.usage, x.timings, {});
+    std::get<1>(live.reply).deliver(std::move(x));
+    forget(i);
+  }
+
+  /// Adds what the provider actor knows of an answer.
+  template <class Answer>
+  void sign(Answer& x, live_map::iterator i, const http::response& answer, time_point at) {
+    auto& live = i->second;
     x.id = i->first;
     x.provider = parts_.settings.name;
     if (x.model.empty())
       x.model = live.model;
+    if (x.usage)
+      x.cost = cost_of(parts_.settings, live.group, *x.usage);
     x.timings = {live.attempts.front().started, answer.end.times.first_byte, at - live.accepted};
     x.attempts = std::move(live.attempts);
     x.warnings.insert(x.warnings.begin(), live.encoded.warnings.begin(), live.encoded.warnings.end());
-    metrics_.answered(live.model, x, streamed != nullptr ? std::optional{streamed->first_token} : std::nullopt);
-    if (live.streamed)
-      streams_.at(i->first).is.session->conclude(std::move(x));
-    else
-      live.reply.deliver(std::move(x));
-    forget(i);
   }
 
   void add_attempt(live_request& live, time_point at, uint16_t status, errc result) {
@@ -469,7 +551,7 @@ private:
     why.attempts = std::move(live.attempts);
     metrics_.failed(live.model, why.code, now() - live.accepted);
     if (!live.streamed)
-      live.reply.deliver(caf::make_error(why.code, why));
+      std::visit([&](auto& reply) { reply.deliver(caf::make_error(why.code, why)); }, live.reply);
     else if (auto stream = streams_.find(i->first); stream != streams_.end())
       stream->second.is.session->conclude(std::move(why));
     forget(i);
@@ -519,7 +601,7 @@ private:
   void on_stream_ended(request_id, stream_report& x) override {
     auto at = now();
     take_written();
-    settle(x.attempt, x.answer, x.outcome ? std::move(*x.outcome) : read(x.answer), at, &x);
+    settle(x.attempt, x.answer, x.outcome ? widened(std::move(*x.outcome)) : read(x.attempt, x.answer), at, &x);
     serve(at);
   }
 
@@ -566,6 +648,11 @@ private:
   }
 
   void cancel(request_id id) {
+    if (auto i = splits_.find(id); i != splits_.end()) {
+      if (auto split = caf::actor_cast<embedding_split_actor>(i->second))
+        tell(self_, split, cancel_atom_v);
+      splits_.erase(i);
+    }
     if (live_.count(id) > 0)
       withdraw(id, "cancelled by the caller");
     if (auto i = streams_.find(id); i != streams_.end()) // subscribers may still be behind
@@ -610,6 +697,40 @@ private:
       withdraw(live_.find(id), why, at);
     for (auto& [id, x] : streams_)
       x.is.session->cut(make_failure(errc::cancelled, why));
+  }
+
+  // -- models -------------------------------------------------------------------
+
+  /// One attempt beside the gate: it asks for no answer of a model, and providers do not count it.
+  caf::result<model_list> list_models() {
+    http::request out;
+    out.method = "GET";
+    out.url = parts_.base_url + std::string{parts_.dialect->models_path()};
+    for (auto* more : {&parts_.keys.front().headers, &parts_.headers})
+      out.headers.insert(out.headers.end(), more->begin(), more->end());
+    out.connect_timeout = parts_.settings.timeouts.connect;
+    out.total_timeout = list_timeout;
+    auto reply = self_->make_response_promise<model_list>();
+    parts_.transport->fetch(std::move(out), [this, reply, self = caf::actor_cast<caf::actor>(self_)](http::response x) {
+      post(self, [this, reply, x = std::move(x)] { tell_models(reply, x); });
+    });
+    return reply;
+  }
+
+  void tell_models(caf::typed_response_promise<model_list> reply, const http::response& answer) {
+    auto result = guarded<model_list>([&]() -> std::variant<model_list, failure> {
+      if (answer.end.error)
+        return describe(*answer.end.error);
+      return parts_.dialect->decode_models(answer.head, answer.body);
+    });
+    if (auto* good = std::get_if<model_list>(&result)) {
+      good->provider = parts_.settings.name;
+      return reply.deliver(std::move(*good));
+    }
+    auto& why = std::get<failure>(result);
+    why.provider = parts_.settings.name;
+    why.provider_message = redact(std::move(why.provider_message));
+    reply.deliver(caf::make_error(why.code, why));
   }
 
   // -- time ---------------------------------------------------------------------
@@ -774,7 +895,8 @@ private:
   std::mt19937_64 random_;
   live_map live_;
   std::unordered_map<request_id, live_stream> streams_;
-  retry::due_queue alarms_; ///< Of streams.
+  retry::due_queue alarms_;                                    ///< Of streams.
+  std::unordered_map<request_id, caf::weak_actor_ptr> splits_; ///< Of requests for many embeddings; some have ended.
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
   std::vector<written_attempt> written_;
   std::set<time_point> wake_ups_; ///< Those that are set and have not come.

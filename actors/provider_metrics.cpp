@@ -135,16 +135,17 @@ public:
     predicted_wait_(registry_, telemetry::predicted_wait, provider_);
   }
 
-  void answered(const std::string& model, const completion& x, std::optional<std::chrono::nanoseconds> first_token) {
+  void answered(const std::string& model, const std::optional<token_usage>& usage, const timings& times,
+                std::optional<std::chrono::nanoseconds> first_token) {
     auto& to = model_of(model);
     if (first_token)
       first_token_of(to).observe(seconds(*first_token));
-    duration_of(to, errc::none).observe(seconds(x.timings.total));
-    to.queue->observe(seconds(x.timings.queued));
-    if (!x.usage)
+    duration_of(to, errc::none).observe(seconds(times.total));
+    to.queue->observe(seconds(times.queued));
+    if (!usage)
       return;
-    to.input->observe(static_cast<int64_t>(x.usage->input));
-    to.output->observe(static_cast<int64_t>(x.usage->output));
+    to.input->observe(static_cast<int64_t>(usage->input));
+    to.output->observe(static_cast<int64_t>(usage->output));
   }
 
   void failed(const std::string& model, errc why, std::chrono::nanoseconds duration) {
@@ -349,10 +350,10 @@ provider_metrics::~provider_metrics() {
     attempt([&] { to_->clear(); });
 }
 
-void provider_metrics::answered(const std::string& model, const completion& x,
+void provider_metrics::answered(const std::string& model, const std::optional<token_usage>& usage, const timings& times,
                                 std::optional<std::chrono::nanoseconds> first_token) noexcept {
   if (to_)
-    attempt([&] { to_->answered(model, x, first_token); });
+    attempt([&] { to_->answered(model, usage, times, first_token); });
 }
 
 void provider_metrics::failed(const std::string& model, errc why, std::chrono::nanoseconds duration) noexcept {

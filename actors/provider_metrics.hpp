@@ -25,7 +25,7 @@ public:
   provider_metrics& operator=(const provider_metrics&) = delete;
 
   /// A request has got its completion. `model` is what it asked for; `first_token` is set for streams.
-  void answered(const std::string& model, const completion& x,
+  void answered(const std::string& model, const std::optional<token_usage>& usage, const timings& times,
                 std::optional<std::chrono::nanoseconds> first_token) noexcept;
 
   /// A request that had been taken in ends in an error, `duration` after its acceptance.

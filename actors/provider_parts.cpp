@@ -194,6 +194,20 @@ uint32_t group_of(const provider_settings& x, std::string_view model) {
   return 0;
 }
 
+std::optional<double> cost_of(const provider_settings& x, uint32_t group, const token_usage& usage) {
+  constexpr price_settings none;
+  auto& own = group == 0 ? x.price : x.models[group - 1].price;
+  auto& price = own == none ? x.price : own;
+  if (price == none)
+    return {};
+  auto plain = usage.input - std::min(usage.input, usage.cached_read + usage.cache_written);
+  auto or_input = [&](double special) { return special > 0 ? special : price.input; };
+  auto sum = static_cast<double>(plain) * price.input + static_cast<double>(usage.output) * price.output
+             + static_cast<double>(usage.cached_read) * or_input(price.cached_read)
+             + static_cast<double>(usage.cache_written) * or_input(price.cache_written);
+  return sum / 1e6;
+}
+
 std::string lane_name(const provider_parts& x, uint32_t group, uint32_t key) {
   auto name = x.keys[key].name;
   return group == 0 ? name : name + "/" + x.settings.models[group - 1].pattern;

@@ -7,10 +7,14 @@
 #include "wire/dialect.hpp"
 
 #include <modelforge/config/settings.hpp>
+#include <modelforge/messages/completion.hpp>
 #include <modelforge/messages/error.hpp>
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -42,6 +46,9 @@ std::variant<provider_parts, failure> prepare_provider(const provider_settings& 
 
 /// The group of models whose limits are `model`'s: 0 for the provider's own, i for the i-th of `models`.
 uint32_t group_of(const provider_settings& x, std::string_view model);
+
+/// What an answer of a model of that group cost; empty where no price is set.
+std::optional<double> cost_of(const provider_settings& x, uint32_t group, const token_usage& usage);
 
 /// Returns whether `name` matches `pattern`, in which `*` stands for any text and `?` for any one character.
 bool matches(std::string_view pattern, std::string_view name);

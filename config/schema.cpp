@@ -17,6 +17,7 @@ slot to_slot(retry_settings& x);
 slot to_slot(rate_limit_settings& x);
 slot to_slot(circuit_breaker_settings& x);
 slot to_slot(stream_settings& x);
+slot to_slot(price_settings& x);
 slot to_slot(optimization_settings& x);
 slot to_slot(runtime_settings& x);
 slot to_slot(node_settings& x);
@@ -136,6 +137,13 @@ constexpr auto stream_keys = std::to_array<key_rule>({
   {"http2", at<&stream_settings::http2>, "Whether streams may share a connection over HTTP/2."},
 });
 
+constexpr auto price_keys = std::to_array<key_rule>({
+  {"input", at<&price_settings::input>, "Of the prompt.", 0, 1e9},
+  {"output", at<&price_settings::output>, "Of the answer, thinking included.", 0, 1e9},
+  {"cached_read", at<&price_settings::cached_read>, "Of what came from the prompt cache; 0: as `input`.", 0, 1e9},
+  {"cache_written", at<&price_settings::cache_written>, "Of what was written to it; 0: as `input`.", 0, 1e9},
+});
+
 constexpr auto optimization_keys = std::to_array<key_rule>({
   {"enable_batch_api", at<&optimization_settings::enable_batch_api>,
    "Whether batches go through the provider's own batch API: cheaper, but it may take a day."},
@@ -156,6 +164,7 @@ constexpr auto key_entry_keys = std::to_array<key_rule>({
 
 constexpr auto model_keys = std::to_array<key_rule>({
   {"rate_limit", at<&model_settings::rate_limit>, "Limits of these models alone."},
+  {"price", at<&model_settings::price>, "What these models cost, where that differs."},
 });
 
 constexpr auto provider_keys = std::to_array<key_rule>({
@@ -166,6 +175,8 @@ constexpr auto provider_keys = std::to_array<key_rule>({
   {"api_key_file", short_key<&key_source::api_key_file>, "The file that holds the key and nothing else."},
   {"default_model", at<&provider_settings::default_model>,
    "For requests that name no model; empty: such requests are refused."},
+  {"default_embedding_model", at<&provider_settings::default_embedding_model>,
+   "For requests for embeddings that name no model; empty: such requests are refused."},
   {"max_concurrent", at<&provider_settings::max_concurrent>, "Requests under way at a time, for each key.", 1, 100'000},
   {"interactive_slots", at<&provider_settings::interactive_slots>,
    "How many of them batches must leave free; left out: 1, or 0 where `max_concurrent` is 1.", 0, 99'999},
@@ -181,6 +192,8 @@ constexpr auto provider_keys = std::to_array<key_rule>({
   {"circuit_breaker", at<&provider_settings::circuit_breaker>,
    "Stops sending to a provider that keeps failing, and tries it now and then."},
   {"stream", at<&provider_settings::stream>, "Streamed answers."},
+  {"price", at<&provider_settings::price>,
+   "What a million tokens cost, in any currency; answers tell their cost in it."},
   {"optimizations", at<&provider_settings::optimizations>, "What may be changed in a request to make it cheaper."},
   {"headers", at<&provider_settings::headers>, "Sent with every request: text, or a variable of the environment."},
   {"keys", at<&provider_settings::keys>, "Several keys share the work, each with limits of its own."},
@@ -244,6 +257,7 @@ constexpr table_rule retry_table{"providers.NAME.retry", retry_keys};
 constexpr table_rule rate_limit_table{"providers.NAME.rate_limit", rate_limit_keys};
 constexpr table_rule circuit_breaker_table{"providers.NAME.circuit_breaker", circuit_breaker_keys};
 constexpr table_rule stream_table{"providers.NAME.stream", stream_keys};
+constexpr table_rule price_table{"providers.NAME.price", price_keys};
 constexpr table_rule optimizations_table{"providers.NAME.optimizations", optimization_keys};
 constexpr table_rule key_entry_table{"[providers.NAME.keys]", key_entry_keys};
 constexpr table_rule model_table{"providers.NAME.models.\"PATTERN\"", model_keys};
@@ -257,8 +271,8 @@ constexpr table_rule root_table{"", root_keys};
 
 constexpr auto all_tables = std::to_array<const table_rule*>(
   {&root_table, &runtime_table, &log_table, &metrics_table, &provider_table, &timeouts_table, &retry_table,
-   &rate_limit_table, &circuit_breaker_table, &stream_table, &optimizations_table, &key_entry_table, &model_table,
-   &node_table, &node_tls_table});
+   &rate_limit_table, &circuit_breaker_table, &stream_table, &price_table, &optimizations_table, &key_entry_table,
+   &model_table, &node_table, &node_tls_table});
 
 slot to_slot(timeout_settings& x) {
   return table_slot{&timeouts_table, &x};
@@ -274,6 +288,9 @@ slot to_slot(circuit_breaker_settings& x) {
 }
 slot to_slot(stream_settings& x) {
   return table_slot{&stream_table, &x};
+}
+slot to_slot(price_settings& x) {
+  return table_slot{&price_table, &x};
 }
 slot to_slot(optimization_settings& x) {
   return table_slot{&optimizations_table, &x};

@@ -152,10 +152,21 @@ struct optimization_settings {
   friend bool operator==(const optimization_settings&, const optimization_settings&) = default;
 };
 
+/// What a million tokens cost, in any currency; `completion.cost` is in the same. All 0: cost is not told.
+struct price_settings {
+  double input = 0;
+  double output = 0;
+  double cached_read = 0;   ///< Of input that came from the prompt cache. 0: as `input`.
+  double cache_written = 0; ///< Of input that was written to it. 0: as `input`.
+
+  friend bool operator==(const price_settings&, const price_settings&) = default;
+};
+
 /// Settings for the models whose names match `pattern` (`*` and `?`); the first match in the file counts.
 struct model_settings {
   std::string pattern;
   rate_limit_settings rate_limit;
+  price_settings price{}; ///< All 0: the provider's.
 
   friend bool operator==(const model_settings&, const model_settings&) = default;
 };
@@ -163,12 +174,13 @@ struct model_settings {
 struct provider_settings {
   std::string name; ///< The table's name in TOML.
   provider_kind kind = provider_kind::openai;
-  std::string base_url;           ///< Without a trailing slash. Empty in TOML: the kind's public address.
-  std::vector<key_source> keys;   ///< From `api_key_env`, `api_key_file` or `[[keys]]`; empty: no credential is sent.
-  std::string default_model;      ///< For requests that name none; empty: such requests are refused.
-  uint32_t max_concurrent = 16;   ///< Requests in flight, for each key.
-  uint32_t interactive_slots = 1; ///< Of these, kept free of batch items. Left out in TOML: below the former.
-  bool adaptive = false;          ///< Whether the number in flight follows the latency.
+  std::string base_url;         ///< Without a trailing slash. Empty in TOML: the kind's public address.
+  std::vector<key_source> keys; ///< From `api_key_env`, `api_key_file` or `[[keys]]`; empty: no credential is sent.
+  std::string default_model;    ///< For requests that name none; empty: such requests are refused.
+  std::string default_embedding_model; ///< The same for requests for embeddings.
+  uint32_t max_concurrent = 16;        ///< Requests in flight, for each key.
+  uint32_t interactive_slots = 1;      ///< Of these, kept free of batch items. Left out in TOML: below the former.
+  bool adaptive = false;               ///< Whether the number in flight follows the latency.
   std::vector<header_setting> headers;
   duration deadline = std::chrono::seconds{300}; ///< Of interactive requests that bring none. 0: none.
   std::vector<std::string> nodes;                ///< Names of the nodes that may own it, in order; empty: this one.
@@ -178,6 +190,7 @@ struct provider_settings {
   std::vector<model_settings> models;
   circuit_breaker_settings circuit_breaker;
   stream_settings stream;
+  price_settings price;
   optimization_settings optimizations;
 
   friend bool operator==(const provider_settings&, const provider_settings&) = default;

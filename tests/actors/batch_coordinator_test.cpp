@@ -126,6 +126,8 @@ provider_actor::behavior_type dummy(provider_actor::pointer self, manners how, p
       }
     },
     [](status_atom) { return provider_status{}; },
+    [](const embedding_request&) -> caf::result<embedding> { return caf::make_error(errc::unsupported); },
+    [](models_atom) { return model_list{}; },
     [](drain_atom, caf::timespan) {},
   };
 }

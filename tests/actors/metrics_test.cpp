@@ -336,7 +336,7 @@ TEST_CASE("taking a request's numbers costs next to nothing", "[.][metrics]") {
     queue.in_flight = 1;
     ++counters.attempts;
     metrics.count(counters, queue, 0);
-    metrics.answered("gpt-4o-mini", x, {});
+    metrics.answered("gpt-4o-mini", x.usage, x.timings, {});
     queue.in_flight = 0;
     ++counters.answered;
     metrics.count(counters, queue, 0);
