@@ -216,6 +216,8 @@ private:
     streams_.emplace(x.chat.id, std::move(stream));
     live_.emplace(x.chat.id, std::move(live));
     serve(now());
+    if (auto i = live_.find(x.chat.id); i != live_.end() && i->second.transfer == 0)
+      streams_.at(x.chat.id).is.session->wake(); // it waits here, and is to see its subscriber die
     return session;
   }
 
@@ -346,7 +348,7 @@ private:
     live.current.started = at - live.accepted;
     auto request = make_request(live, x);
     if (live.streamed) // its session has the transfer, as long as it lives
-      live.transfer = parts_.transport->open(std::move(request), streams_.at(x.id).is.session->begin(x.attempt));
+      live.transfer = streams_.at(x.id).is.session->begin(x.attempt, at, std::move(request));
     else
       live.transfer = parts_.transport->fetch(std::move(request), on_end(x.attempt));
   }
@@ -579,11 +581,22 @@ private:
     };
   }
 
-  void on_stream_begun(request_id, uint64_t attempt) override {
+  void on_stream_news(request_id id, stream_news& x) override {
     auto at = now();
     take_written();
-    dispatcher_.begun(attempt, at);
-    serve(at); // the breaker may have closed
+    if (x.begun)
+      dispatcher_.begun(*x.begun, at); // the breaker may close
+    if (x.ended)
+      settle(x.ended->attempt, x.ended->answer,
+             x.ended->outcome ? widened(std::move(*x.ended->outcome)) : read(x.ended->attempt, x.ended->answer), at,
+             &*x.ended);
+    if (x.alarm)
+      set_alarm(id, *x.alarm);
+    if (x.withdrawn)
+      withdraw(id, *x.withdrawn, at);
+    if (x.gone)
+      remove_stream(id);
+    serve(at);
   }
 
   /// Of a stream that was withdrawn or killed: its charge and slot are settled by what the transport tells.
@@ -598,25 +611,15 @@ private:
     serve(at);
   }
 
-  void on_stream_ended(request_id, stream_report& x) override {
-    auto at = now();
-    take_written();
-    settle(x.attempt, x.answer, x.outcome ? widened(std::move(*x.outcome)) : read(x.attempt, x.answer), at, &x);
-    serve(at);
-  }
-
-  void on_stream_alarm(request_id id, time_point when) override {
+  void set_alarm(request_id id, time_point when) {
     auto i = streams_.find(id);
     if (i == streams_.end())
       return;
     i->second.alarm = when;
     alarms_.push(when, id);
-    arm(now());
   }
 
-  void on_stream_withdrawn(request_id id, const std::string& why) override { withdraw(id, why); }
-
-  void on_stream_gone(request_id id) override {
+  void remove_stream(request_id id) {
     auto i = streams_.find(id);
     if (i == streams_.end())
       return;
@@ -653,18 +656,17 @@ private:
         tell(self_, split, cancel_atom_v);
       splits_.erase(i);
     }
-    if (live_.count(id) > 0)
-      withdraw(id, "cancelled by the caller");
-    if (auto i = streams_.find(id); i != streams_.end()) // subscribers may still be behind
-      i->second.is.session->cut(make_failure(errc::cancelled, "cancelled by the caller"));
-  }
-
-  void withdraw(request_id id, const std::string& why) {
     auto at = now();
     take_written();
+    withdraw(id, "cancelled by the caller", at);
+    if (auto i = streams_.find(id); i != streams_.end()) // subscribers may still be behind
+      i->second.is.session->cut(make_failure(errc::cancelled, "cancelled by the caller"));
+    serve(at);
+  }
+
+  void withdraw(request_id id, const std::string& why, time_point at) {
     if (auto i = live_.find(id); i != live_.end())
       withdraw(i, why, at);
-    serve(at);
   }
 
   /// Nobody is there to take the answers: nothing of this caller's goes on.

@@ -40,13 +40,18 @@ class inbox final : public http::receiver, public std::enable_shared_from_this<i
 public:
   using lost = std::function<void(bool written)>;
 
-  inbox(caf::weak_actor_ptr session, std::function<void(inbox&)> look, lost tell_lost)
-    : session_(std::move(session)), look_(std::move(look)), lost_(std::move(tell_lost)) {}
+  inbox(uint64_t attempt, time_point begun, caf::weak_actor_ptr session, std::function<void(inbox&)> look,
+        lost tell_lost)
+    : attempt(attempt), begun(begun), session_(std::move(session)), look_(std::move(look)),
+      lost_(std::move(tell_lost)) {}
 
   ~inbox() override {
     if (lost_)
       lost_(written_);
   }
+
+  const uint64_t attempt;
+  const time_point begun;
 
   struct content {
     std::optional<http::response_head> head;
@@ -69,17 +74,27 @@ public:
     put([&](content& to) { to.end = std::move(end); });
   }
 
+  void flush() override {
+    {
+      std::lock_guard guard{mutex_};
+      if (!is_news_ || std::exchange(told_, true))
+        return;
+    }
+    post_if_alive(session_, [me = shared_from_this()] { me->look_(*me); });
+  }
+
   /// Swaps what has come against `x`, which must be empty: so its buffer is used again.
   void take(content& x) {
     std::lock_guard guard{mutex_};
     std::swap(arrived_, x);
-    told_ = false;
+    is_news_ = told_ = false;
   }
 
   /// What still comes is dropped.
   void close() {
     std::lock_guard guard{mutex_};
     closed_ = true;
+    is_news_ = false;
     arrived_ = {};
   }
 
@@ -92,15 +107,11 @@ public:
 private:
   template <class F>
   void put(F f) {
-    {
-      std::lock_guard guard{mutex_};
-      if (closed_)
-        return;
-      f(arrived_);
-      if (std::exchange(told_, true))
-        return;
-    }
-    post_if_alive(session_, [me = shared_from_this()] { me->look_(*me); });
+    std::lock_guard guard{mutex_};
+    if (closed_)
+      return;
+    f(arrived_);
+    is_news_ = true;
   }
 
   caf::weak_actor_ptr session_;
@@ -110,7 +121,8 @@ private:
   std::atomic<bool> written_ = false; ///< As long as nothing ended: it never went out.
   std::mutex mutex_;
   content arrived_;
-  bool told_ = false;
+  bool is_news_ = false; ///< Something has come that is not taken.
+  bool told_ = false;    ///< The session has a message of it.
   bool closed_ = false;
 };
 
@@ -149,14 +161,15 @@ public:
 
   // -- what the provider calls --------------------------------------------------------
 
-  std::shared_ptr<http::receiver> begin(uint64_t attempt) override {
+  http::transfer_id begin(uint64_t attempt, time_point at, http::request request) override {
     auto lost = [to = parts_.provider, owner = parts_.owner, attempt](bool written) {
       post(to, [=] { owner->on_stream_lost(attempt, written); });
     };
-    auto result = std::make_shared<inbox>(
-      weak_self_, [this](inbox& x) { take_in(x); }, std::move(lost));
-    run([this, attempt, result] { start(attempt, result); });
-    return result;
+    auto to = std::make_shared<inbox>(
+      attempt, at, weak_self_, [this](inbox& x) { take_in(x); }, std::move(lost));
+    auto id = parts_.transport->open(std::move(request), to);
+    run([this, to = std::move(to)] { start(to); }); // afterwards: the provider is to be asked first
+    return id;
   }
 
   void conclude(outcome how) override {
@@ -193,11 +206,18 @@ private:
 
   time_point now() const { return self_->clock().now(); }
 
-  /// Runs `f` on the provider's side.
-  template <class F>
-  void tell_owner(F f) {
-    post(parts_.provider,
-         [owner = parts_.owner, id = parts_.settings.id, f = std::move(f)]() mutable { f(*owner, id); });
+  /// For the provider, at the end of this turn.
+  stream_news& news() {
+    if (!news_)
+      news_ = std::make_unique<stream_news>();
+    return *news_;
+  }
+
+  void tell_news() {
+    if (news_)
+      post(parts_.provider, [owner = parts_.owner, id = parts_.settings.id, x = std::shared_ptr{std::move(news_)}] {
+        owner->on_stream_news(id, *x);
+      });
   }
 
   // -- subscribers --------------------------------------------------------------------
@@ -248,20 +268,23 @@ private:
 
   // -- the transfer -------------------------------------------------------------------
 
-  void start(uint64_t attempt, std::shared_ptr<inbox> from) {
+  void start(std::shared_ptr<inbox> from) {
+    if (from->attempt <= attempt_)
+      return; // its first bytes were here before
     drop_transfer();
     from_ = std::move(from);
-    attempt_ = attempt;
+    attempt_ = from_->attempt;
     head_ = {};
     error_body_.clear();
     reader_.reset();
     if (to_readers_.pieces().end().piece > 0)
       to_readers_.rewind();
-    to_readers_.begin(now());
+    to_readers_.begin(from_->begun);
     serve();
   }
 
   void take_in(inbox& from) {
+    start(from.shared_from_this());
     if (&from != from_.get())
       return; // of an attempt that was given up
     inbox::content x;
@@ -284,7 +307,7 @@ private:
     if (head_.status != 200)
       return;
     reader_ = parts_.dialect->read_stream(head_);
-    tell_owner([attempt = attempt_](stream_owner& x, request_id id) { x.on_stream_begun(id, attempt); });
+    news().begun = attempt_;
   }
 
   void take_body(const std::string& bytes) {
@@ -325,7 +348,7 @@ private:
       adjust(*bad, x.repeatable);
     to_readers_.attempt_ended();
     reader_.reset();
-    tell_owner([x = std::move(x)](stream_owner& to, request_id id) mutable { to.on_stream_ended(id, x); });
+    news().ended = std::move(x);
   }
 
   /// An answer of which nobody has anything was a connection that broke; of another one the rest is missing.
@@ -377,7 +400,7 @@ private:
   /// The stream is not wanted any more.
   void withdraw(const failure& why) {
     drop_transfer();
-    tell_owner([why = why.message](stream_owner& x, request_id id) { x.on_stream_withdrawn(id, why); });
+    news().withdrawn = why.message;
     end_all(why);
   }
 
@@ -391,6 +414,7 @@ private:
       return;
     }
     arm();
+    tell_news(); // subscribers first
   }
 
   void carry_out(broadcast::deliver& x) {
@@ -427,13 +451,14 @@ private:
   void carry_out(broadcast::abandon&) {
     drop_transfer();
     abandoned_ = true;
-    tell_owner([](stream_owner& x, request_id id) { x.on_stream_withdrawn(id, "its last subscriber has ended"); });
+    news().withdrawn = "its last subscriber has ended";
   }
 
   void leave() {
     if (std::exchange(left_, true))
       return;
-    tell_owner([](stream_owner& x, request_id id) { x.on_stream_gone(id); });
+    news().gone = true;
+    tell_news();
     keep_ = nullptr;
     self_->quit();
   }
@@ -449,7 +474,7 @@ private:
     if (alarm_ && *alarm_ <= *due)
       return;
     alarm_ = due;
-    tell_owner([when = *due](stream_owner& x, request_id id) { x.on_stream_alarm(id, when); });
+    news().alarm = due;
   }
 
   stream_parts parts_;
@@ -471,6 +496,7 @@ private:
   std::string buffer_;
 
   std::optional<time_point> alarm_; ///< The provider wakes us then.
+  std::unique_ptr<stream_news> news_;
   bool abandoned_ = false;
   bool left_ = false;
 };
@@ -480,7 +506,8 @@ private:
 spawned_stream spawn_stream_session(caf::actor_system& system, stream_parts parts) {
   auto core = std::make_shared<session>(std::move(parts));
   spawned_stream result;
-  result.actor = system.spawn([core](stream_session_actor::pointer self) { return core->make_behavior(self); });
+  result.actor =
+    system.spawn<caf::lazy_init>([core](stream_session_actor::pointer self) { return core->make_behavior(self); });
   core->set_actor(result.actor);
   result.session = std::move(core);
   return result;

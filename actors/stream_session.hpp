@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <variant>
 
 namespace modelforge {
@@ -23,27 +24,24 @@ struct stream_report {
   bool repeatable = false; ///< No subscriber has anything of it.
 };
 
+/// What has happened in one turn of a session, in this order.
+struct stream_news {
+  std::optional<uint64_t> begun; ///< This attempt's answer has begun with a good status.
+  std::optional<stream_report> ended;
+  std::optional<stream::time_point> alarm; ///< The session wants to be woken then, or earlier.
+  std::optional<std::string> withdrawn;    ///< Why the stream is not wanted any more; its transfer is cut off already.
+  bool gone = false;                       ///< The session ends.
+};
+
 /// What a session tells its provider. The calls come inside the provider actor.
 class stream_owner {
 public:
   virtual ~stream_owner() = default;
 
-  /// An attempt's answer has begun with a good status.
-  virtual void on_stream_begun(request_id stream, uint64_t attempt) = 0;
+  virtual void on_stream_news(request_id stream, stream_news& x) = 0;
 
-  virtual void on_stream_ended(request_id stream, stream_report& how) = 0;
-
-  /// The session wants to be woken then, or earlier.
-  virtual void on_stream_alarm(request_id stream, stream::time_point when) = 0;
-
-  /// An attempt's transfer is gone, and no `on_stream_ended` tells how it ended. `written`: its request went out.
+  /// An attempt's transfer is gone, and no `stream_news` tells how it ended. `written`: its request went out.
   virtual void on_stream_lost(uint64_t attempt, bool written) = 0;
-
-  /// The stream is not wanted any more; its transfer is cut off already.
-  virtual void on_stream_withdrawn(request_id stream, const std::string& why) = 0;
-
-  /// The session ends.
-  virtual void on_stream_gone(request_id stream) = 0;
 };
 
 /// What a session is made of.
@@ -62,8 +60,8 @@ class stream_session {
 public:
   virtual ~stream_session() = default;
 
-  /// An attempt is about to be dispatched: returns the receiver of its transfer.
-  virtual std::shared_ptr<http::receiver> begin(uint64_t attempt) = 0;
+  /// Dispatches an attempt; later ones have larger numbers.
+  virtual http::transfer_id begin(uint64_t attempt, stream::time_point now, http::request request) = 0;
 
   /// The stream has ended so; subscribers still get what is left of it.
   virtual void conclude(std::variant<completion, failure> how) = 0;
@@ -82,7 +80,8 @@ struct spawned_stream {
   std::shared_ptr<stream_session> session;
 };
 
-/// Spawns the session of one stream. It ends with its last subscriber, or with its provider.
+/// Makes the session of one stream. It begins to live with the first call, so make one at once; it ends with its last
+/// subscriber, or with its provider.
 spawned_stream spawn_stream_session(caf::actor_system& system, stream_parts parts);
 
 } // namespace modelforge

@@ -227,10 +227,10 @@ stream_subscriber_actor::behavior_type subscriber(stream_subscriber_actor::point
   };
 }
 
-void start_stream(host& at, std::shared_ptr<slice> of, std::size_t i) {
+void start_stream(host& at, const stream_subscriber_actor& to) {
   stream_request x;
   x.chat.messages.push_back(text_message(role::user, "hi"));
-  caf::anon_send(at.provider(), std::move(x), stream_subscriber_actor{at.system().spawn(subscriber, std::move(of), i)});
+  caf::anon_send(at.provider(), std::move(x), to);
 }
 
 // -- the comparison ---------------------------------------------------------------
@@ -250,16 +250,18 @@ long voluntary_waits() {
   return x.ru_nvcsw;
 }
 
+/// `prepare` makes the consumers, which are there before what they ask for, and returns what starts the i-th stream.
 template <class F>
-void run_slice(side& to, std::size_t rate, std::size_t count, F start) {
+void run_slice(side& to, std::size_t rate, std::size_t count, F prepare) {
   auto x = std::make_shared<slice>(rate, count);
   auto ended = x->ended.get_future();
   auto waits = voluntary_waits();
   auto took = measure([&] {
+    auto start = prepare(x);
     x->begin = steady::now() + 5ms;
     for (std::size_t i = 0; i < count; ++i) {
       std::this_thread::sleep_until(x->planned(i));
-      start(x, i);
+      start(i);
     }
     if (ended.wait_for(60s) != std::future_status::ready)
       die("streams hang: " + std::to_string(x->to_end.load()));
@@ -275,10 +277,17 @@ void compare(bare_program& bare, host& ours, std::size_t rate, std::size_t sampl
   auto slices = std::max<std::size_t>(8, (samples + rate - 1) / rate);
   auto count = std::max(rate, (samples + slices - 1) / slices);
   auto run_bare = [&](side& to, std::size_t n) {
-    run_slice(to, rate, n, [&](auto x, std::size_t i) { bare.start(std::move(x), i); });
+    run_slice(to, rate, n, [&](auto x) { return [&, x](std::size_t i) { bare.start(x, i); }; });
   };
   auto run_ours = [&](side& to, std::size_t n) {
-    run_slice(to, rate, n, [&](auto x, std::size_t i) { start_stream(ours, std::move(x), i); });
+    run_slice(to, rate, n, [&](auto x) {
+      std::vector<stream_subscriber_actor> readers;
+      for (std::size_t i = 0; i < x->seconds.size(); ++i)
+        readers.push_back(ours.system().spawn(subscriber, x, i));
+      return [&, readers = std::move(readers)](std::size_t i) mutable {
+        start_stream(ours, std::exchange(readers[i], nullptr));
+      };
+    });
   };
   side unused;
   run_bare(unused, rate / 2);

@@ -73,8 +73,8 @@ struct response {
 /// Names a transfer; never used twice by one transport. 0 names none.
 using transfer_id = uint64_t;
 
-/// Takes in a transfer piece by piece. All calls but `on_open` come on the transport's thread, `on_end` exactly once
-/// and last.
+/// Takes in a transfer piece by piece. All calls but `on_open` come on the transport's thread, `on_end` exactly once;
+/// after it there is only `flush`.
 class receiver {
 public:
   virtual ~receiver() = default;
@@ -89,6 +89,10 @@ public:
   virtual void on_data(std::string_view bytes) = 0;
 
   virtual void on_end(transfer_end end) = 0;
+
+  /// There is nothing more of it for now: comes behind one or several of the calls above, so that whoever waits for
+  /// what they bring is woken once for all of it. May come without need.
+  virtual void flush() {}
 };
 
 /// Sends requests. May be called from any thread; never blocks.

@@ -113,7 +113,9 @@ transfer_id transport::loop::submit(request x, std::shared_ptr<receiver> to, uin
   command next{std::in_place_type<start>, start{id, std::move(x), std::move(to), credit, steady::now()}};
   if (!post(std::move(next))) {
     count_.failed.fetch_add(1, std::memory_order_relaxed);
-    std::get<start>(next).to->on_end({.error = draining_error(), .times = {}}); // no other thread is left to call it
+    auto& reader = *std::get<start>(next).to; // no other thread is left to call it
+    reader.on_end({.error = draining_error(), .times = {}});
+    reader.flush();
   }
   return id;
 }
@@ -169,8 +171,10 @@ void transport::loop::run() {
   while (!may_end()) {
     take_commands();
     work();
+    flush();
     wait();
   }
+  flush();
   for (auto& x : multis_)
     x->handle.reset();
   count_.multis.store(0, std::memory_order_relaxed);
@@ -238,11 +242,13 @@ void transport::loop::wait() {
   std::array<epoll_event, 256> events;
   auto count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout);
   sleeping_.store(false, std::memory_order_relaxed);
-  for (auto i = 0; i < count; ++i)
+  for (auto i = 0; i < count; ++i) {
     handle_event(events[static_cast<std::size_t>(i)].data.fd, events[static_cast<std::size_t>(i)].events);
-  for (auto& x : multis_)
-    if (x->touched)
-      collect(*x);
+    for (auto& x : multis_)
+      if (x->touched)
+        collect(*x);
+    flush(); // no stream waits for what is read of the others
+  }
   close_unused_multis();
 }
 
@@ -488,6 +494,17 @@ void transport::loop::fire_timers() {
   }
 }
 
+void transport::loop::note_news(const std::shared_ptr<receiver>& to) {
+  if (news_.empty() || news_.back() != to)
+    news_.push_back(to);
+}
+
+void transport::loop::flush() {
+  for (auto& to : news_)
+    to->flush();
+  news_.clear();
+}
+
 void transport::loop::collect(multi& in) {
   in.touched = false;
   int left = 0;
@@ -541,6 +558,7 @@ void transport::loop::finish(transfer& x, std::optional<transfer_error> error) {
   auto& counter = !end.error ? count_.succeeded : end.error->code == errc::cancelled ? count_.cancelled : count_.failed;
   counter.fetch_add(1, std::memory_order_release);
   to->on_end(std::move(end));
+  note_news(to);
 }
 
 void transport::loop::detach(transfer& x) {

@@ -150,6 +150,10 @@ private:
   void arm(transfer& x);
   void fire_timers();
 
+  /// Has the receiver flushed soon.
+  void note_news(const std::shared_ptr<receiver>& to);
+  void flush();
+
   void collect(multi& in);
   void complete(transfer& x, CURLcode code);
   void finish(transfer& x, std::optional<transfer_error> error);
@@ -203,6 +207,7 @@ private:
   std::vector<std::unique_ptr<transfer>> spare_;
   std::unordered_map<transfer_id, std::unique_ptr<transfer>> live_;
   std::set<std::pair<steady::time_point, transfer*>> timers_; ///< One for each transfer that has a deadline.
+  std::vector<std::shared_ptr<receiver>> news_;               ///< To be flushed; may repeat.
   std::vector<origin*> to_resume_;                            ///< May have transfers that need not wait any longer.
   std::optional<steady::time_point> drain_until_;
 

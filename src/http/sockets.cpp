@@ -231,6 +231,8 @@ std::size_t transport::loop::on_header(char* data, std::size_t size, std::size_t
   auto before = x.now.first_byte;
   if (x.take_line(line) == verdict::abort)
     return 0;
+  if (x.now.head_given)
+    self.note_news(x.now.to);
   if (x.now.first_byte != before) {
     self.note_version(x, line.starts_with("HTTP/2"));
     self.arm(x);
@@ -241,6 +243,7 @@ std::size_t transport::loop::on_header(char* data, std::size_t size, std::size_t
 std::size_t transport::loop::on_body(char* data, std::size_t size, std::size_t count, void* user) {
   auto& x = *static_cast<transfer*>(user);
   std::string_view piece{data, size * count};
+  x.now.in->owner->note_news(x.now.to);
   switch (x.take_data(piece)) {
     case verdict::taken:
       return piece.size();

@@ -173,7 +173,9 @@ verdict transfer::take_line(std::string_view line) {
 }
 
 verdict transfer::take_data(std::string_view piece) {
-  piece.remove_prefix(std::min(now.delivered_of_held, piece.size()));
+  auto known = std::min(now.delivered_of_held, piece.size()); // libcurl may cut what it held back into other pieces
+  piece.remove_prefix(known);
+  now.delivered_of_held -= known;
   if (piece.size() > asked.max_response_bytes - now.received) {
     now.stop = errc::response_too_large;
     return verdict::abort;
@@ -187,10 +189,9 @@ verdict transfer::take_data(std::string_view piece) {
     now.to->on_data(part);
   }
   if (part.size() < piece.size()) {
-    now.delivered_of_held += part.size();
+    now.delivered_of_held = known + part.size();
     return verdict::pause;
   }
-  now.delivered_of_held = 0;
   return verdict::taken;
 }
 

@@ -13,8 +13,9 @@ namespace modelforge::wire {
 
 namespace {
 
-constexpr std::size_t most_kept = 1 << 20; ///< Bytes of tool calls, or of a body that is no stream.
-constexpr std::size_t shown_bytes = 512;   ///< Of a body that is nothing we know.
+constexpr std::size_t most_frame = 1 << 10; ///< Bytes around a chunk's text that are kept.
+constexpr std::size_t most_kept = 1 << 20;  ///< Bytes of tool calls, or of a body that is no stream.
+constexpr std::size_t shown_bytes = 512;    ///< Of a body that is nothing we know.
 constexpr auto space = " \t\r\n";
 
 class openai_stream : public stream_reader {
@@ -159,6 +160,8 @@ private:
 
   void read_data(std::string_view data, std::string_view type, piece_sink& to) {
     auto is_ours = type.empty() || type == "message"; // else it may be anything, and only a chunk or an error counts
+    if (is_ours && say_framed(data, to))
+      return;
     std::string problem;
     if (chunk x; read_chunk(data, x, problem))
       return read_parts(x, data, is_ours, to);
@@ -182,6 +185,7 @@ private:
       return;
     auto before = std::tuple{pieces_, has_answer_, reason_.empty(), usage_};
     note(x);
+    only_text_ = {};
     json_reader in{x.choices};
     in.elements([&] { read_choice(in, to); });
     if (auto told = x.usage.is_object() ? read_usage(x.usage) : std::nullopt) {
@@ -190,6 +194,42 @@ private:
     }
     if (!ended_ && before != std::tuple{pieces_, has_answer_, reason_.empty(), usage_})
       ++news_;
+    if (is_ours && !ended_ && pieces_ == std::get<0>(before) + 1)
+      keep_frame(data);
+  }
+
+  /// Most chunks of a stream differ in nothing but their text, and what repeats says nothing new: where a chunk is the
+  /// last one with another text, which holds no escapes, there is nothing to read but that.
+  bool say_framed(std::string_view data, piece_sink& to) {
+    auto front = std::string_view{frame_}.substr(0, frame_front_);
+    auto back = std::string_view{frame_}.substr(frame_front_);
+    if (frame_.empty() || data.size() <= frame_.size() || !data.starts_with(front) || !data.ends_with(back))
+      return false;
+    auto text = data.substr(front.size(), data.size() - frame_.size());
+    if (!is_plain(text))
+      return false;
+    say(&piece_sink::text, text, to);
+    ++news_;
+    return true;
+  }
+
+  static bool is_plain(std::string_view text) {
+    auto is_ascii = true;
+    for (auto c : text) {
+      if (static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\')
+        return false;
+      is_ascii = is_ascii && static_cast<unsigned char>(c) < 0x80;
+    }
+    return is_ascii || valid_utf8(text);
+  }
+
+  void keep_frame(std::string_view data) {
+    auto at = only_text_.data() - data.data();
+    if (only_text_.size() < 2 || data.size() - only_text_.size() > most_frame)
+      return;
+    frame_front_ = static_cast<std::size_t>(at) + 1; // the text's quotes belong to the frame
+    frame_.assign(data, 0, frame_front_);
+    frame_ += data.substr(static_cast<std::size_t>(at) + only_text_.size() - 1);
   }
 
   /// The first chunk may name neither, the later ones repeat both.
@@ -224,7 +264,10 @@ private:
       return read_error("{\"error\":" + std::string{x.error.text} + "}", true);
     has_answer_ = true;
     auto is_whole_message = x.delta.text.empty() && pieces_ == 0; // it comes as the only event
-    say_delta(read_delta(is_whole_message ? x.message : x.delta), to);
+    auto delta = read_delta(is_whole_message ? x.message : x.delta);
+    if (!is_whole_message && is_only_text(delta))
+      only_text_ = delta.content.text;
+    say_delta(delta, to);
     if (auto word = string_in(x.finish_reason, scratch_); !word.empty())
       reason_ = clean_words(word, 200);
   }
@@ -257,6 +300,12 @@ private:
     });
     if (!has_calls && x.function_call.is_object())
       say_call(read_function_call(x.function_call), to);
+  }
+
+  static bool is_only_text(const chunk_delta& x) {
+    auto is_none = [](raw_json y) { return y.text.empty() || y.text == "null" || y.text == "[]" || y.text == "\"\""; };
+    return x.content.is_string() && is_none(x.refusal) && is_none(x.reasoning) && is_none(x.reasoning_content)
+           && is_none(x.tool_calls) && is_none(x.function_call);
   }
 
   void say_refusal(raw_json x, piece_sink& to) {
@@ -354,6 +403,9 @@ private:
   call_joiner calls_;
   std::string body_; ///< Of a body that is no stream.
   std::string scratch_;
+  std::string frame_; ///< Of the last chunk that brought a text and nothing else: what stood before and behind,
+  std::size_t frame_front_ = 0;  ///< so many bytes of it before.
+  std::string_view only_text_{}; ///< The text, with its quotes, of the chunk that is being read, if it is such a one.
   std::string id_, model_, reason_;
   std::optional<token_usage> usage_;
   uint64_t pieces_ = 0;

@@ -64,13 +64,17 @@ public:
     head.status = 200;
     head.headers = {{"content-type", "text/event-stream"}, {"x-request-id", "req_" + std::to_string(open_.at(i).id)}};
     open_.at(i).to->on_head(std::move(head));
+    if (bytes.empty())
+      open_.at(i).to->flush();
     send(i, bytes);
   }
 
   /// More bytes of a stream.
   void send(std::size_t i, std::string_view bytes) {
-    if (!bytes.empty())
-      open_.at(i).to->on_data(bytes);
+    if (bytes.empty())
+      return;
+    open_.at(i).to->on_data(bytes);
+    open_.at(i).to->flush();
   }
 
   /// Ends a stream.
@@ -121,6 +125,7 @@ private:
     if (!x.body.empty())
       ended.to->on_data(x.body);
     ended.to->on_end(std::move(x.end));
+    ended.to->flush();
   }
 
   std::vector<exchange> open_;
