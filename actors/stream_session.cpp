@@ -2,6 +2,7 @@
 
 #include "actors/provider_texts.hpp"
 #include "actors/support/callers.hpp"
+#include "actors/support/handover.hpp"
 #include "actors/support/mail.hpp"
 
 #include <caf/actor_control_block.hpp>
@@ -168,7 +169,8 @@ public:
     auto to = std::make_shared<inbox>(
       attempt, at, weak_self_, [this](inbox& x) { take_in(x); }, std::move(lost));
     auto id = parts_.transport->open(std::move(request), to);
-    run([this, to = std::move(to)] { start(to); }); // afterwards: the provider is to be asked first
+    handover soon; // afterwards: the provider is to be asked first
+    run([this, to = std::move(to)] { start(to); });
     return id;
   }
 
@@ -407,6 +409,7 @@ private:
   // -- what the broadcast decides -------------------------------------------------------
 
   void serve() {
+    handover soon;
     for (auto at = now(); auto step = to_readers_.next(at);)
       std::visit([this](auto& x) { carry_out(x); }, *step);
     if (to_readers_.over() || abandoned_) {

@@ -1,5 +1,6 @@
 #include <modelforge/actors/system.hpp>
 
+#include "actors/support/scheduler.hpp"
 #include "http/transport.hpp"
 
 #include <caf/actor_system_config.hpp>
@@ -24,7 +25,7 @@ void init_types() {
 
 void apply(const runtime_settings& from, caf::actor_system_config& to) {
   auto threads = from.threads != 0 ? from.threads : std::max(2u, std::thread::hardware_concurrency());
-  to.set("caf.scheduler.policy", "sharing");
+  use_handover(to);
   to.set("caf.scheduler.max-threads", threads);
 }
 

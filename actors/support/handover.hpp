@@ -1,0 +1,51 @@
+#pragma once
+
+#include <caf/fwd.hpp>
+
+#include <array>
+#include <cstddef>
+#include <utility>
+
+namespace modelforge {
+
+/// While one lives inside an actor's turn, the actors that its messages wake are run by this worker right behind the
+/// turn, up to four of them, instead of waking a worker for each: on a quiet machine that takes longer than most turns.
+/// Only for turns that end soon and wait for nothing, and messages to actors of which that is true, too. Without effect
+/// outside of our scheduler (see `use_handover`).
+class handover {
+public:
+  handover() : before_(std::exchange(here_.wanted, true)) {}
+  ~handover() { here_.wanted = before_; }
+  handover(const handover&) = delete;
+  handover& operator=(const handover&) = delete;
+
+  /// Of our scheduler: keeps a job for this thread. False: it is no worker, or the job must not wait.
+  static bool take(caf::resumable* job) {
+    if (!here_.wanted || !here_.is_worker || here_.kept == here_.jobs.size())
+      return false;
+    here_.jobs[here_.kept++] = job;
+    return true;
+  }
+
+  /// Hands the kept jobs to `f`, in order. This thread is a worker from now on.
+  template <class F>
+  static void release(F f) {
+    here_.is_worker = true;
+    for (std::size_t i = 0; i < here_.kept; ++i)
+      f(here_.jobs[i]);
+    here_.kept = 0;
+  }
+
+private:
+  struct thread_state {
+    bool wanted;
+    bool is_worker;
+    std::size_t kept;
+    std::array<caf::resumable*, 4> jobs;
+  };
+
+  static inline thread_local thread_state here_{};
+  bool before_;
+};
+
+} // namespace modelforge
