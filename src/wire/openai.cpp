@@ -39,13 +39,6 @@ public:
 private:
   // -- parts of the request ----------------------------------------------------------
 
-  void write_model() {
-    if (x_.model.empty())
-      return fail("model", "is empty", errc::invalid_request, "name a model, or set default_model");
-    if (begin("model"))
-      text(x_.model, "model");
-  }
-
   void write_messages() {
     if (!begin("messages"))
       return;
@@ -345,6 +338,17 @@ public:
 
   limits::token_accounting accounting() const override { return limits::token_accounting::arrival; }
   limits::output_rule output_rule() const override { return is_.output; }
+
+  std::size_t most_inputs() const override { return 2048; }
+
+  std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override {
+    return write_openai_embedding(is_.name, x, !is_.is_strict);
+  }
+
+  std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
+                                                    std::size_t inputs) const override {
+    return read_openai_embedding(head, body, inputs);
+  }
 
 private:
   flavour is_;

@@ -2,12 +2,15 @@
 
 #include "http/message.hpp"
 #include "wire/answer_parts.hpp"
+#include "wire/dialect.hpp"
 #include "wire/stream.hpp"
 
+#include <cstddef>
 #include <memory>
 #include <string_view>
+#include <variant>
 
-/// What whole and streamed answers of Chat Completions have in common.
+/// What the parts of the dialect share.
 
 namespace modelforge::wire {
 
@@ -17,5 +20,13 @@ finish_reason openai_reason(std::string_view word);
 /// Makes the reader of a streamed answer. `is_strict`: a whole answer has both a finish reason and `[DONE]`, as OpenAI
 /// sends them; otherwise either will do, with a warning, if the body ended well.
 std::unique_ptr<stream_reader> read_openai_stream(const http::response_head& head, bool is_strict);
+
+/// Writes a request for embeddings. `provider`: the dialect's name. `takes_empty`: an empty input is none of our
+/// business.
+std::variant<encoded_request, failure> write_openai_embedding(std::string_view provider, const embedding_request& x,
+                                                              bool takes_empty);
+
+std::variant<embedding, failure> read_openai_embedding(const http::response_head& head, std::string_view body,
+                                                       std::size_t inputs);
 
 } // namespace modelforge::wire

@@ -24,26 +24,32 @@ std::size_t guess_size(const chat_request& x) {
 
 } // namespace
 
-void request_writer::start(std::string_view stream_type, std::string_view merged) {
+void body_writer::start(std::size_t size, std::string_view stream_type, std::string_view merged) {
   merged_ = merged;
   result_.headers.push_back({"content-type", "application/json"});
-  if (stream_)
+  if (!stream_type.empty())
     result_.headers.push_back({"accept", std::string{stream_type}});
-  result_.body.reserve(guess_size(x_));
+  result_.body.reserve(size);
   read_extra();
   write_trace();
   out_.open('{');
 }
 
-std::variant<encoded_request, failure> request_writer::finish() {
-  write_fields(extra_);
+void body_writer::write_model() {
+  if (model_.empty())
+    return fail("model", "is empty", errc::invalid_request, "name a model, or set a default");
+  if (begin("model"))
+    text(model_, "model");
+}
+
+std::variant<encoded_request, failure> body_writer::hand_out() {
   out_.close('}');
   if (problem_)
     return std::move(*problem_);
   return std::move(result_);
 }
 
-std::string request_writer::place() const {
+std::string body_writer::place() const {
   std::string text;
   if (list_ != nullptr)
     text = std::string{list_} + "[" + std::to_string(item_) + "].";
@@ -52,7 +58,7 @@ std::string request_writer::place() const {
   return text;
 }
 
-void request_writer::fail(std::string_view field, std::string_view why, errc code, std::string suggestion) {
+void body_writer::fail(std::string_view field, std::string_view why, errc code, std::string suggestion) {
   if (problem_)
     return;
   auto name = place() + std::string{field};
@@ -61,15 +67,21 @@ void request_writer::fail(std::string_view field, std::string_view why, errc cod
   problem_.emplace();
   problem_->code = code;
   problem_->message = name + " " + std::string{why};
-  problem_->model = x_.model;
+  problem_->model = model_;
   problem_->suggestion = std::move(suggestion);
 }
 
-void request_writer::unsupported(std::string_view field, std::string suggestion) {
+void body_writer::unsupported(std::string_view field, std::string suggestion) {
   fail(field, "is nothing that " + std::string{provider_} + " has", errc::unsupported, std::move(suggestion));
 }
 
-bool request_writer::begin(std::string_view name) {
+void body_writer::warn(std::string text) {
+  auto& told = result_.warnings;
+  if (std::find(told.begin(), told.end(), text) == told.end())
+    told.push_back(std::move(text));
+}
+
+bool body_writer::begin(std::string_view name) {
   auto& given = in_merged_ ? merged_extra_ : extra_;
   if (std::any_of(given.begin(), given.end(), [&](auto& x) { return x.first == name; })) {
     warn("extra replaces the request's own " + std::string{name});
@@ -79,7 +91,7 @@ bool request_writer::begin(std::string_view name) {
   return true;
 }
 
-void request_writer::texts(std::string_view name, const std::vector<std::string>& values, std::string_view field) {
+void body_writer::texts(std::string_view name, const std::vector<std::string>& values, std::string_view field) {
   if (values.empty() || !begin(name))
     return;
   out_.open('[');
@@ -88,15 +100,7 @@ void request_writer::texts(std::string_view name, const std::vector<std::string>
   out_.close(']');
 }
 
-const tool_call* request_writer::call_of(std::string_view id) const {
-  for (auto i = item_; i-- > 0 && !id.empty();)
-    for (auto& part : x_.messages[i].content)
-      if (auto* call = std::get_if<tool_call>(&part); call != nullptr && call->id == id)
-        return call;
-  return nullptr;
-}
-
-void request_writer::embed(std::string_view value, std::string_view field) {
+void body_writer::embed(std::string_view value, std::string_view field) {
   auto parsed = parse_json(value);
   if (auto* why = std::get_if<std::string>(&parsed))
     return fail(field, "is no JSON: " + *why);
@@ -105,10 +109,10 @@ void request_writer::embed(std::string_view value, std::string_view field) {
   out_.raw(value);
 }
 
-void request_writer::read_extra() {
-  if (x_.extra.empty())
+void body_writer::read_extra() {
+  if (given_extra_.empty())
     return;
-  auto parsed = parse_json(x_.extra);
+  auto parsed = parse_json(given_extra_);
   if (auto* why = std::get_if<std::string>(&parsed))
     return fail("extra", "is no JSON: " + *why);
   auto* members = std::get<json>(parsed).get_ptr<json::object_t*>();
@@ -132,15 +136,15 @@ void request_writer::read_extra() {
   }
 }
 
-void request_writer::write_trace() {
-  if (x_.trace.empty())
+void body_writer::write_trace() {
+  if (trace_.empty())
     return;
-  if (!std::all_of(x_.trace.begin(), x_.trace.end(), [](char c) { return c >= ' ' && c <= '~'; }))
+  if (!std::all_of(trace_.begin(), trace_.end(), [](char c) { return c >= ' ' && c <= '~'; }))
     return fail("trace", "holds a character that no header may hold");
-  result_.headers.push_back({"traceparent", x_.trace});
+  result_.headers.push_back({"traceparent", trace_});
 }
 
-void request_writer::write_fields(const fields& x) {
+void body_writer::write_fields(const fields& x) {
   std::string name;
   for (auto& [key, value] : x) {
     name.clear();
@@ -148,6 +152,18 @@ void request_writer::write_fields(const fields& x) {
     out_.key(std::string_view{name}.substr(1, name.size() - 2));
     out_.raw(value);
   }
+}
+
+void request_writer::start(std::string_view stream_type, std::string_view merged) {
+  body_writer::start(guess_size(x_), stream_ ? stream_type : std::string_view{}, merged);
+}
+
+const tool_call* request_writer::call_of(std::string_view id) const {
+  for (auto i = item_; i-- > 0 && !id.empty();)
+    for (auto& part : x_.messages[i].content)
+      if (auto* call = std::get_if<tool_call>(&part); call != nullptr && call->id == id)
+        return call;
+  return nullptr;
 }
 
 } // namespace modelforge::wire

@@ -16,22 +16,36 @@
 
 namespace modelforge::wire {
 
-/// What writing a request has in common, whichever the provider: values that are checked, problems that name their
-/// field, and `extra`. The first thing that cannot be sent is kept; what is written after it is no use.
-class request_writer {
+/// What writing a body has in common, whichever the provider and whatever is asked: values that are checked, problems
+/// that name their field, and `extra`. The first thing that cannot be sent is kept; what is written after it is no use.
+class body_writer {
 protected:
-  /// `provider`: the dialect's name, for messages.
-  request_writer(std::string_view provider, const chat_request& x, bool stream)
-    : x_(x), stream_(stream), out_(result_.body), provider_(provider) {}
+  /// `provider`: the dialect's name, for messages. `x`: a request; it outlives this.
+  template <class Request>
+  body_writer(std::string_view provider, const Request& x)
+    : out_(result_.body), provider_(provider), model_(x.model), given_extra_(x.extra), trace_(x.trace) {}
 
-  ~request_writer() = default;
+  ~body_writer() = default;
 
-  /// Reserves room, sets the headers and opens the body. `merged`: an object of the body to which the members of the
-  /// same object in `extra` are added, where they would else replace it.
-  void start(std::string_view stream_type, std::string_view merged = {});
+  /// Reserves `size` bytes, sets the headers and opens the body. `stream_type`: of the answer, where it is a stream.
+  /// `merged`: an object of the body to which the members of the same object in `extra` are added, where they would
+  /// else replace it.
+  void start(std::size_t size, std::string_view stream_type = {}, std::string_view merged = {});
+
+  /// Writes the field that names the model.
+  void write_model();
+
+  /// Adds what `extra` brings.
+  void write_extra() { write_fields(extra_); }
+
+  /// Closes the body and hands out the result.
+  std::variant<encoded_request, failure> hand_out();
 
   /// Adds what `extra` brings, closes the body and hands out the result.
-  std::variant<encoded_request, failure> finish();
+  std::variant<encoded_request, failure> finish() {
+    write_extra();
+    return hand_out();
+  }
 
   // -- problems ----------------------------------------------------------------------
 
@@ -48,7 +62,8 @@ protected:
 
   bool failed() const { return problem_.has_value(); }
 
-  void warn(std::string text) { result_.warnings.push_back(std::move(text)); }
+  /// Tells something once.
+  void warn(std::string text);
 
   // -- values ------------------------------------------------------------------------
 
@@ -79,9 +94,6 @@ protected:
   /// Writes a list of texts, if there are any.
   void texts(std::string_view name, const std::vector<std::string>& values, std::string_view field);
 
-  /// Finds the call in an earlier message that a result in the present one answers; null where there is none.
-  const tool_call* call_of(std::string_view id) const;
-
   /// Embeds a JSON object that came as text.
   void embed(std::string_view value, std::string_view field);
 
@@ -103,8 +115,6 @@ protected:
       out_.back_to(before);
   }
 
-  const chat_request& x_;
-  bool stream_;
   encoded_request result_;
   json_writer out_;
   const char* list_ = nullptr; ///< The list that is being written, for the names of fields,
@@ -119,10 +129,30 @@ private:
   void write_fields(const fields& x);
 
   std::string_view provider_;
+  const std::string& model_;
+  const std::string& given_extra_;
+  const std::string& trace_;
   std::string_view merged_;
   bool in_merged_ = false; ///< The merged object is being written.
   fields extra_, merged_extra_;
   std::optional<failure> problem_;
+};
+
+/// What writing a request for an answer has in common.
+class request_writer : protected body_writer {
+protected:
+  request_writer(std::string_view provider, const chat_request& x, bool stream)
+    : body_writer(provider, x), x_(x), stream_(stream) {}
+
+  ~request_writer() = default;
+
+  void start(std::string_view stream_type, std::string_view merged = {});
+
+  /// Finds the call in an earlier message that a result in the present one answers; null where there is none.
+  const tool_call* call_of(std::string_view id) const;
+
+  const chat_request& x_;
+  bool stream_;
 };
 
 /// The provider's own part of a signature (see `reasoning_part`) that the dialect of that name gave; else empty.

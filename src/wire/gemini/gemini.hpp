@@ -3,7 +3,10 @@
 #include "wire/dialect.hpp"
 #include "wire/object_answer.hpp"
 
+#include <cstddef>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <variant>
 
 namespace modelforge::wire {
@@ -14,5 +17,13 @@ const dialect& gemini();
 std::variant<encoded_request, failure> write_gemini_request(const chat_request& x, bool stream);
 
 std::unique_ptr<object_answer> gemini_answer(const http::response_head& head);
+
+/// The path of a model, escaped: "gemini-x", "models/gemini-x" and "tunedModels/x" are all names of models.
+std::string gemini_path(std::string_view model);
+
+std::variant<encoded_request, failure> write_gemini_embedding(const embedding_request& x);
+
+std::variant<embedding, failure> read_gemini_embedding(const http::response_head& head, std::string_view body,
+                                                       std::size_t inputs);
 
 } // namespace modelforge::wire

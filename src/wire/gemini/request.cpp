@@ -22,18 +22,6 @@ std::string escaped(std::string_view text) {
   return result;
 }
 
-/// "gemini-x", "models/gemini-x" and "tunedModels/x" are all names of models.
-std::string path_of(std::string_view model) {
-  std::string_view list = "models/";
-  for (std::string_view known : {"models/", "tunedModels/"})
-    if (model.starts_with(known)) {
-      list = known;
-      model.remove_prefix(known.size());
-      break;
-    }
-  return "/" + std::string{list} + escaped(model);
-}
-
 /// Tokens for thinking, as Google itself translates efforts for models that know no levels.
 struct effort_budget {
   std::string_view effort;
@@ -52,7 +40,7 @@ public:
       fail("model", "is empty", errc::invalid_request, "name a model, or set default_model");
     if (!valid_utf8(x_.model))
       fail("model", "is not UTF-8");
-    result_.path = path_of(x_.model) + (stream_ ? ":streamGenerateContent?alt=sse" : ":generateContent");
+    result_.path = gemini_path(x_.model) + (stream_ ? ":streamGenerateContent?alt=sse" : ":generateContent");
     start("text/event-stream", "generationConfig");
     write_contents();
     write_system();
@@ -398,6 +386,17 @@ public:
 
   limits::token_accounting accounting() const override { return limits::token_accounting::input; }
 
+  std::size_t most_inputs() const override { return 100; }
+
+  std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override {
+    return write_gemini_embedding(x);
+  }
+
+  std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
+                                                    std::size_t inputs) const override {
+    return read_gemini_embedding(head, body, inputs);
+  }
+
   std::string_view models_path() const override { return "/models?pageSize=1000"; }
 
   std::variant<model_list, failure> decode_models(const http::response_head& head,
@@ -412,6 +411,17 @@ public:
 };
 
 } // namespace
+
+std::string gemini_path(std::string_view model) {
+  std::string_view list = "models/";
+  for (std::string_view known : {"models/", "tunedModels/"})
+    if (model.starts_with(known)) {
+      list = known;
+      model.remove_prefix(known.size());
+      break;
+    }
+  return "/" + std::string{list} + escaped(model);
+}
 
 std::variant<encoded_request, failure> write_gemini_request(const chat_request& x, bool stream) {
   return gemini_writer{x, stream}.run();

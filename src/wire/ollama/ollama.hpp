@@ -3,7 +3,9 @@
 #include "wire/dialect.hpp"
 #include "wire/object_answer.hpp"
 
+#include <cstddef>
 #include <memory>
+#include <string_view>
 #include <variant>
 
 namespace modelforge::wire {
@@ -14,5 +16,13 @@ const dialect& ollama();
 std::variant<encoded_request, failure> write_ollama_request(const chat_request& x, bool stream);
 
 std::unique_ptr<object_answer> ollama_answer(const http::response_head& head);
+
+std::variant<encoded_request, failure> write_ollama_embedding(const embedding_request& x);
+
+std::variant<embedding, failure> read_ollama_embedding(const http::response_head& head, std::string_view body,
+                                                       std::size_t inputs);
+
+/// Adds how to get a model that is not there.
+failure with_pull_hint(failure x);
 
 } // namespace modelforge::wire

@@ -14,10 +14,7 @@ public:
   std::variant<encoded_request, failure> run() {
     result_.path = "/api/chat";
     start("application/x-ndjson", "options");
-    if (x_.model.empty())
-      fail("model", "is empty", errc::invalid_request, "name a model, or set default_model");
-    if (begin("model"))
-      text(x_.model, "model");
+    write_model();
     write_messages();
     write_tools();
     write_format();
@@ -251,8 +248,8 @@ public:
 
   std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
     auto result = read_whole(*ollama_answer(head), body);
-    if (auto* bad = std::get_if<failure>(&result); bad != nullptr && bad->code == errc::not_found)
-      bad->suggestion += "; `ollama pull` fetches models";
+    if (auto* bad = std::get_if<failure>(&result))
+      return with_pull_hint(std::move(*bad));
     return result;
   }
 
@@ -261,6 +258,17 @@ public:
   }
 
   limits::token_accounting accounting() const override { return limits::token_accounting::none; }
+
+  std::size_t most_inputs() const override { return 256; } // it has no limit; one request must end in its time
+
+  std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override {
+    return write_ollama_embedding(x);
+  }
+
+  std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
+                                                    std::size_t inputs) const override {
+    return read_ollama_embedding(head, body, inputs);
+  }
 
   std::string_view models_path() const override { return "/api/tags"; }
 
@@ -274,6 +282,12 @@ public:
 
 std::variant<encoded_request, failure> write_ollama_request(const chat_request& x, bool stream) {
   return ollama_writer{x, stream}.run();
+}
+
+failure with_pull_hint(failure x) {
+  if (x.code == errc::not_found)
+    x.suggestion += "; `ollama pull` fetches models";
+  return x;
 }
 
 const dialect& ollama() {

@@ -1,0 +1,154 @@
+#include "wire/embedding_answer.hpp"
+
+#include "wire/provider_error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <utility>
+
+namespace modelforge::wire {
+
+namespace {
+
+/// The number in a JSON text that is one; not finite where it is too large, or no number at all.
+float float_in(std::string_view x) {
+  float result = 0;
+  auto [end, error] = std::from_chars(x.data(), x.data() + x.size(), result);
+  if (error == std::errc{})
+    return result;
+  auto is_number = !x.empty() && (x.front() == '-' || (x.front() >= '0' && x.front() <= '9'));
+  return is_number ? static_cast<float>(real_of(x)) : NAN; // beyond a float: nearly 0, or infinite
+}
+
+constexpr auto base64_values = [] {
+  std::array<uint8_t, 256> result{};
+  result.fill(0xFF);
+  uint8_t value = 0;
+  for (char c : std::string_view{"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"})
+    result[static_cast<uint8_t>(c)] = value++;
+  return result;
+}();
+
+/// Whether the text is base64 of whole floats; they are appended to `to`.
+bool read_base64(std::string_view text, std::vector<float>& to) {
+  text = text.substr(0, text.find_last_not_of('=') + 1);
+  auto bytes = text.size() * 6 / 8;
+  if (text.size() % 4 == 1 || bytes % sizeof(float) != 0)
+    return false;
+  to.reserve(bytes / sizeof(float));
+  uint32_t bits = 0, word = 0;
+  std::size_t pending = 0, taken = 0;
+  for (char c : text) {
+    auto value = base64_values[static_cast<uint8_t>(c)];
+    if (value == 0xFF)
+      return false;
+    bits = bits << 6 | value;
+    pending += 6;
+    if (pending < 8)
+      continue;
+    pending -= 8;
+    word |= (bits >> pending & 0xFF) << 8 * (taken++ % sizeof word);
+    if (taken % sizeof word == 0)
+      to.push_back(std::bit_cast<float>(std::exchange(word, 0)));
+  }
+  return true;
+}
+
+/// The failure that an answer tells of; also one that tells of none, where its status does.
+std::optional<failure> error_in(const http::response_head& head, std::string_view text) {
+  text = text.substr(0, 1 << 16); // an error is not long
+  auto parsed = parse_json(valid_utf8(text) ? std::string{text} : repair_utf8(text));
+  auto* tree = std::get_if<json>(&parsed);
+  auto is_success = head.status >= 200 && head.status < 300;
+  if (is_success && (tree == nullptr || !find_error(*tree)))
+    return {};
+  return error_answer(head, tree, text);
+}
+
+} // namespace
+
+void vector_answer::fail(std::string why) {
+  if (problem_.empty())
+    problem_ = std::move(why);
+}
+
+void vector_answer::take_vector(json_reader& in) {
+  taken_.clear();
+  if (put_ > 0 && !vectors_.empty())
+    taken_.reserve(vectors_.front().size());
+  if (in.elements([&] { taken_.push_back(float_in(in.value().text)); }))
+    return;
+  std::string scratch;
+  if (auto x = in.value(); !x.is_string() || !read_base64(string_in(x, scratch), taken_))
+    fail("a vector that is neither a list of numbers nor base64 of floats");
+}
+
+void vector_answer::put(std::optional<uint64_t> index) {
+  auto place = index.value_or(put_);
+  ++put_;
+  if (taken_.empty())
+    return fail("an empty vector");
+  if (!std::all_of(taken_.begin(), taken_.end(), [](float x) { return std::isfinite(x); }))
+    return fail("a vector with something in it that is no finite number");
+  if (place >= vectors_.size())
+    return fail("more vectors than inputs (" + std::to_string(vectors_.size()) + ")");
+  if (!vectors_[place].empty())
+    return fail("two vectors for input " + std::to_string(place));
+  vectors_[place] = std::move(taken_);
+}
+
+std::variant<std::vector<std::vector<float>>, std::string> vector_answer::finish() {
+  if (put_ == 0)
+    return "JSON without any vectors";
+  if (!problem_.empty())
+    return std::move(problem_);
+  if (put_ < vectors_.size())
+    return std::to_string(put_) + " vectors for " + std::to_string(vectors_.size()) + " inputs";
+  auto size = vectors_.front().size();
+  for (auto& x : vectors_)
+    if (x.size() != size)
+      return "vectors of different lengths (" + std::to_string(size) + " and " + std::to_string(x.size()) + ")";
+  return std::move(vectors_);
+}
+
+std::variant<embedding, failure> read_vectors(const http::response_head& head, std::string_view body,
+                                              std::size_t inputs, vector_member read) {
+  auto text = body.substr(std::min(body.find_first_not_of(" \t\r\n"), body.size()));
+  if (head.status < 200 || head.status >= 300)
+    return error_in(head, text).value();
+  vector_answer x{inputs};
+  raw_json error;
+  json_reader in{text};
+  auto is_object = in.members([&](std::string_view name) {
+    if (name == "error")
+      error = in.value();
+    else
+      read(name, in, x);
+  });
+  if (!in.finish())
+    return invalid_answer(head, text.starts_with('{') ? "broken JSON (" + clean_words(in.problem(), 200) + ")"
+                                                      : describe_body(text));
+  if (!is_object || error.is_object() || error.is_string())
+    if (auto found = error_in(head, text))
+      return std::move(*found);
+  auto vectors = x.finish();
+  if (auto* why = std::get_if<std::string>(&vectors)) {
+    auto problem = invalid_answer(head, std::move(*why));
+    if (x.has_any())
+      problem.suggestion.clear();
+    return problem;
+  }
+  std::string scratch;
+  embedding result;
+  result.vectors = std::move(std::get<0>(vectors));
+  result.usage = usage_of(x.usage);
+  result.model = string_in(x.model, scratch);
+  result.provider_request_id = request_id_in(head);
+  if (result.provider_request_id.empty())
+    result.provider_request_id = clean_words(string_in(x.id, scratch), 200);
+  return result;
+}
+
+} // namespace modelforge::wire

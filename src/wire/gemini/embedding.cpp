@@ -1,0 +1,101 @@
+#include "wire/embedding_answer.hpp"
+#include "wire/embedding_writer.hpp"
+#include "wire/gemini/gemini.hpp"
+
+namespace modelforge::wire {
+
+namespace {
+
+std::string_view task_of(embedding_purpose x) {
+  switch (x) {
+    case embedding_purpose::unspecified:
+      break;
+    case embedding_purpose::query:
+      return "RETRIEVAL_QUERY";
+    case embedding_purpose::document:
+      return "RETRIEVAL_DOCUMENT";
+    case embedding_purpose::similarity:
+      return "SEMANTIC_SIMILARITY";
+    case embedding_purpose::classification:
+      return "CLASSIFICATION";
+    case embedding_purpose::clustering:
+      return "CLUSTERING";
+  }
+  return {};
+}
+
+class writer : embedding_writer {
+public:
+  explicit writer(const embedding_request& x) : embedding_writer("gemini", x), path_(gemini_path(x.model)) {}
+
+  std::variant<encoded_request, failure> run() {
+    if (x_.model.empty())
+      fail("model", "is empty", errc::invalid_request, "name a model, or set a default");
+    if (!valid_utf8(x_.model))
+      fail("model", "is not UTF-8");
+    result_.path = path_ + ":batchEmbedContents";
+    start(128 + path_.size() + x_.extra.size());
+    out_.key("requests");
+    write_inputs([this](const std::string& input) { write_one(input); });
+    return hand_out();
+  }
+
+private:
+  /// A request for one input; `extra` is for each of them, since there is no other place.
+  void write_one(const std::string& input) {
+    if (input.empty())
+      fail("", "is empty");
+    out_.open('{');
+    out_.key("model"); // each names the same one as the path
+    text(std::string_view{path_}.substr(1), "model");
+    out_.key("content");
+    out_.open('{');
+    out_.key("parts");
+    out_.open('[');
+    out_.open('{');
+    member_text("text", input, "");
+    out_.close('}');
+    out_.close(']');
+    out_.close('}');
+    if (auto task = task_of(x_.purpose); !task.empty() && begin("taskType"))
+      text(task, "purpose");
+    number("outputDimensionality", x_.dimensions, "dimensions");
+    write_extra();
+    out_.close('}');
+  }
+
+  std::string path_; ///< Of the model.
+};
+
+void read_member(std::string_view name, json_reader& in, vector_answer& to) {
+  if (name == "embeddings")
+    in.elements([&] {
+      auto is_item = in.members([&](std::string_view inner) {
+        if (inner == "values")
+          to.take_vector(in);
+      });
+      if (is_item)
+        to.put({});
+    });
+  else if (name == "usageMetadata")
+    in.members([&](std::string_view inner) {
+      if (inner == "promptTokenCount")
+        to.usage.input = count_in(in.value());
+    });
+}
+
+} // namespace
+
+std::variant<encoded_request, failure> write_gemini_embedding(const embedding_request& x) {
+  return writer{x}.run();
+}
+
+std::variant<embedding, failure> read_gemini_embedding(const http::response_head& head, std::string_view body,
+                                                       std::size_t inputs) {
+  auto result = read_vectors(head, body, inputs, read_member);
+  if (auto* bad = std::get_if<failure>(&result))
+    return gemini_answer(head)->fitted(std::move(*bad));
+  return result;
+}
+
+} // namespace modelforge::wire

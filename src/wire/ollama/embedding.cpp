@@ -1,0 +1,52 @@
+#include "wire/embedding_answer.hpp"
+#include "wire/embedding_writer.hpp"
+#include "wire/ollama/ollama.hpp"
+
+namespace modelforge::wire {
+
+namespace {
+
+class writer : embedding_writer {
+public:
+  explicit writer(const embedding_request& x) : embedding_writer("ollama", x) {}
+
+  std::variant<encoded_request, failure> run() {
+    result_.path = "/api/embed";
+    start();
+    write_model();
+    if (begin("input"))
+      write_inputs([this](const std::string& input) { text(input, ""); });
+    number("dimensions", x_.dimensions, "dimensions");
+    if (begin("truncate")) // else the end of a long input would not count, and nobody would know
+      out_.boolean(false);
+    return finish();
+  }
+};
+
+void read_member(std::string_view name, json_reader& in, vector_answer& to) {
+  if (name == "embeddings")
+    in.elements([&] {
+      to.take_vector(in);
+      to.put({});
+    });
+  else if (name == "model")
+    to.model = in.value();
+  else if (name == "prompt_eval_count")
+    to.usage.input = count_in(in.value());
+}
+
+} // namespace
+
+std::variant<encoded_request, failure> write_ollama_embedding(const embedding_request& x) {
+  return writer{x}.run();
+}
+
+std::variant<embedding, failure> read_ollama_embedding(const http::response_head& head, std::string_view body,
+                                                       std::size_t inputs) {
+  auto result = read_vectors(head, body, inputs, read_member);
+  if (auto* bad = std::get_if<failure>(&result))
+    return with_pull_hint(ollama_answer(head)->fitted(std::move(*bad)));
+  return result;
+}
+
+} // namespace modelforge::wire
