@@ -8,29 +8,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI from 'openai';
+import { base_url, error_of, prompt, run, weather as parameters } from './checks.mjs';
 
-const url = process.argv[2];
+const url = base_url();
 const modelforge = process.argv[3];
-if (!url) {
-  console.error('usage: node openai_sdk.mjs BASE_URL');
-  process.exit(2);
-}
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'unused', maxRetries: 0, timeout: 10_000 });
 const chat = client.chat.completions;
 const ask = (content, more = {}) => ({ model: 'sim-mini', messages: [{ role: 'user', content }], ...more });
-const prompt = 'How does photosynthesis work in desert plants?';
-const weather = {
-  type: 'function',
-  function: {
-    name: 'get_weather',
-    parameters: {
-      type: 'object',
-      properties: { city: { type: 'string' }, unit: { type: 'string', enum: ['celsius', 'fahrenheit'] } },
-      required: ['city', 'unit'],
-      additionalProperties: false,
-    },
-  },
-};
+const weather = { type: 'function', function: { name: 'get_weather', parameters } };
 
 async function collect(request) {
   const seen = { text: '', chunks: 0, deltas: 0, usage: null, finish: null };
@@ -44,15 +29,6 @@ async function collect(request) {
     seen.usage = chunk.usage ?? seen.usage;
   }
   return seen;
-}
-
-async function error_of(promise) {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  assert.fail('the call should have failed');
 }
 
 const checks = {
@@ -188,14 +164,4 @@ if (modelforge)
     }
   };
 
-let failed = 0;
-for (const [name, check] of Object.entries(checks)) {
-  try {
-    await check();
-    console.log(`ok      ${name}`);
-  } catch (error) {
-    ++failed;
-    console.log(`FAILED  ${name}: ${error.message}`);
-  }
-}
-process.exit(failed === 0 ? 0 : 1);
+await run(checks);

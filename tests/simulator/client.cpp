@@ -176,6 +176,34 @@ std::string ask(std::string_view prompt, std::string_view more) {
   return merged(x.dump(), more);
 }
 
+std::vector<event> events_of(std::string_view body) {
+  std::vector<event> all;
+  event next;
+  auto is_open = false;
+  while (!body.empty()) {
+    auto line = body.substr(0, body.find('\n'));
+    body.remove_prefix(std::min(line.size() + 1, body.size()));
+    if (line.ends_with('\r'))
+      line.remove_suffix(1);
+    if (line.starts_with("event: "))
+      next.name = line.substr(7);
+    if (line.starts_with("data: "))
+      next.data = json::parse(line.substr(6), nullptr, false);
+    is_open = is_open || line.starts_with("event: ") || line.starts_with("data: ");
+    if (!is_open || (!line.empty() && !body.empty()))
+      continue;
+    all.push_back(std::exchange(next, {}));
+    is_open = false;
+  }
+  return all;
+}
+
+simulator::options always(std::string fault) {
+  simulator::options x;
+  x.faults = {{std::move(fault), 1}};
+  return x;
+}
+
 std::string merged(std::string_view x, std::string_view more) {
   auto result = json::parse(x);
   result.update(json::parse(more));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "tools/simulator/simulator.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <chrono>
@@ -75,6 +77,18 @@ http_answer chat(uint16_t port, std::string_view body, std::string_view headers 
 
 /// Returns a request, as JSON text, whose only message is `prompt`; the members of the JSON object `more` go on top.
 std::string ask(std::string_view prompt, std::string_view more = "{}");
+
+/// An event of a stream; `data` is discarded JSON when it is none.
+struct event {
+  std::string name; ///< Empty: it has none.
+  json data;
+};
+
+/// Returns the server-sent events of `body`, comments left out; what follows the last whole event is another one.
+std::vector<event> events_of(std::string_view body);
+
+/// Returns a provider's simulator that lets every request go wrong in that way.
+simulator::options always(std::string fault);
 
 /// Returns the JSON object `x` with the members of `more` on top, both as text.
 std::string merged(std::string_view x, std::string_view more);

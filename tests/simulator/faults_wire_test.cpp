@@ -22,12 +22,6 @@ constexpr auto prompt = "How does photosynthesis help cacti?";
 constexpr auto streamed = R"({"stream": true})";
 constexpr auto unary = "{}";
 
-simulator::options always(std::string fault) {
-  simulator::options x;
-  x.faults = {{std::move(fault), 1}};
-  return x;
-}
-
 /// Returns the headers of attempt `attempt` of request `id`, up to 99.
 std::string identity(int id, int attempt) {
   auto text = std::to_string(100 + id).substr(1);

@@ -21,12 +21,6 @@ constexpr auto prompt = "How does photosynthesis help cacti?";
 constexpr auto chinese = "光合作用如何帮助仙人掌？";
 constexpr auto streamed = R"({"stream": true})";
 
-simulator::options always(std::string fault) {
-  simulator::options x;
-  x.faults = {{std::move(fault), 1}};
-  return x;
-}
-
 /// Sends a request for a stream that `more` describes.
 void ask_for_stream(connection& to, std::string_view more = "{}", std::string_view text = prompt) {
   to.send(http_request("POST", "/v1/chat/completions", merged(ask(text, streamed), more)));

@@ -10,6 +10,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -179,7 +180,11 @@ private:
     auto target = view(request.target());
     x.method = view(request.method_string());
     x.path = target.substr(0, target.find('?'));
+    x.query = target.substr(std::min(x.path.size() + 1, target.size()));
     x.authorization = view(request[http::field::authorization]);
+    x.x_api_key = view(request["x-api-key"]);
+    x.x_goog_api_key = view(request["x-goog-api-key"]);
+    x.anthropic_version = view(request["anthropic-version"]);
     x.body = request.body();
     frame_ = {request.keep_alive(), request.version() < 11, x.method == "HEAD"};
     is_counted_ = !is_control(x.path);

@@ -1,6 +1,6 @@
 #include "tools/simulator/control.hpp"
 
-#include "tools/simulator/openai.hpp"
+#include "tools/simulator/openai/openai.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -113,6 +113,10 @@ void apply(options& to, const std::string& key, const json& x) {
   throw bad_setting(key, "is not a setting that can be changed");
 }
 
+reply error_reply(const exchange& x, const api_error& error) {
+  return simulator::error_reply(openai::speech(), x, error);
+}
+
 reply json_reply(std::string body) {
   reply answer;
   answer.body = std::move(body);
@@ -133,16 +137,16 @@ reply reset_stats(const exchange&, hub& shared) {
 reply configure(const exchange& x, hub& shared) {
   auto changes = json::parse(x.body, nullptr, false);
   if (!changes.is_object())
-    return openai::error_reply(x, {400, "The settings must be a JSON object."});
+    return error_reply(x, {400, "The settings must be a JSON object."});
   auto settings = shared.settings;
   try {
     for (const auto& [key, value] : changes.items())
       apply(settings, key, value);
   } catch (const bad_setting& problem) {
-    return openai::error_reply(x, {400, problem.what()});
+    return error_reply(x, {400, problem.what()});
   }
   if (auto problem = problem_of(settings); !problem.empty())
-    return openai::error_reply(x, {400, problem});
+    return error_reply(x, {400, problem});
   shared.configure(std::move(settings));
   return json_reply("{}");
 }
@@ -151,7 +155,7 @@ reply show_attempts(const exchange& x, hub& shared) {
   auto id = x.path.substr(x.path.rfind('/') + 1);
   auto found = shared.book.attempts_of(id);
   if (!found)
-    return openai::error_reply(x, {404, "No attempt with this request id was seen lately."});
+    return error_reply(x, {404, "No attempt with this request id was seen lately."});
   auto is_faulty = found->injected != fault::none;
   json body = {{"fault", nullptr}, {"status", nullptr}, {"attempts", found->attempts}};
   if (is_faulty)

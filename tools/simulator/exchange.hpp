@@ -20,10 +20,21 @@ struct exchange {
   int64_t created;                     ///< Seconds since 1970.
   std::string_view method = {};        ///< Upper case.
   std::string_view path = {};          ///< Without the query.
+  std::string_view query = {};         ///< Without the question mark.
   std::string_view authorization = {}; ///< The header's value, here and below.
-  std::string_view request_id = {};    ///< `x-modelforge-request`.
-  std::string_view attempt = {};       ///< `x-modelforge-attempt`.
+  std::string_view x_api_key = {};
+  std::string_view x_goog_api_key = {};
+  std::string_view anthropic_version = {};
+  std::string_view request_id = {}; ///< `x-modelforge-request`.
+  std::string_view attempt = {};    ///< `x-modelforge-attempt`.
   std::string_view body = {};
+};
+
+/// How the events of a stream are told apart.
+struct stream_form {
+  std::string_view event_end = "\n\n";
+  std::string_view keep_alive = ": keep-alive\n\n"; ///< Empty: the protocol has nothing of the kind.
+  bool is_crlf = false;                             ///< The provider itself ends lines by CR LF.
 };
 
 /// The rest of a streamed answer, written out token by token, so that a waiting stream stays small.
@@ -31,18 +42,20 @@ class token_stream {
 public:
   virtual ~token_stream() = default;
 
-  /// Appends what the next token puts on the wire: its event, together with whatever opens or ends the stream.
-  /// Returns whether more is to come.
+  /// Appends what the next token puts on the wire: its event, together with whatever opens or ends the stream; nothing
+  /// while it belongs to something that is sent whole. Returns whether more is to come.
   virtual bool next(std::string& out) = 0;
 
   /// Completion tokens written so far.
   virtual uint64_t tokens() const = 0;
 
-  /// How many events all of the stream has, its end mark included. Each ends with an empty line.
+  /// How many events all of the stream has, its end mark included. Each ends as the form says.
   virtual uint64_t events() const = 0;
 
-  /// Appends an error as an event, and the end mark.
+  /// Appends an error as an event, and whatever comes after it.
   virtual void fail(std::string& out) const = 0;
+
+  virtual stream_form form() const { return {}; }
 };
 
 /// An answer. The server adds the framing headers, and waits as the settings say.

@@ -3,6 +3,7 @@
 #include "tools/simulator/exchange.hpp"
 #include "tools/simulator/random.hpp"
 #include "tools/simulator/text.hpp"
+#include "tools/simulator/times.hpp"
 
 #include <boost/beast/http/status.hpp>
 
@@ -17,15 +18,6 @@ using std::chrono::duration_cast;
 using precise_seconds = std::chrono::duration<double>;
 
 constexpr precise_seconds longest_wait = std::chrono::hours(1); ///< Before one token, or the first byte.
-
-/// Returns the Date header's value for `seconds` since 1970.
-std::string http_date(int64_t seconds) {
-  std::time_t time = seconds;
-  std::tm parts{};
-  gmtime_r(&time, &parts);
-  char text[64];
-  return {text, std::strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts)};
-}
 
 const std::string& date_of_now(hub& shared) {
   auto second = static_cast<int64_t>(std::time(nullptr));

@@ -6,11 +6,8 @@ namespace modelforge::simulator {
 
 namespace {
 
-constexpr std::string_view comment = ": keep-alive\n\n";
-constexpr std::string_view event_end = "\n\n";
-
 /// Returns the length of the first `count` events of `text`, or of all when there are fewer, and how many these are.
-std::pair<std::size_t, uint64_t> first_events(std::string_view text, uint64_t count) {
+std::pair<std::size_t, uint64_t> first_events(std::string_view text, std::string_view event_end, uint64_t count) {
   std::size_t size = 0;
   uint64_t found = 0;
   for (; found < count; ++found) {
@@ -37,11 +34,12 @@ bool is_inside_character(char byte) {
 
 outgoing_stream::outgoing_stream(reply& answer, const frame& form, const options& settings, clock::time_point now,
                                  clock::time_point first_due, clock::duration interval)
-  : tokens_(std::move(answer.stream)), next_token_(first_due), last_sent_(now), interval_(interval),
-    keep_alive_(settings.keep_alive), jitter_(settings.token_jitter), random_(mix(answer.jitter_seed)),
-    strike_at_(UINT64_MAX), break_at_(breaks_off(answer.decided.effect) ? answer.steps / 2 : UINT32_MAX),
-    packet_steps_(settings.pieces_per_packet), form_(form), effect_(answer.decided.effect), crlf_(settings.crlf),
-    is_split_(settings.split_packets) {
+  : tokens_(std::move(answer.stream)), form_of_events_(tokens_->form()), next_token_(first_due), last_sent_(now),
+    interval_(interval), keep_alive_(form_of_events_.keep_alive.empty() ? clock::duration{} : settings.keep_alive),
+    jitter_(settings.token_jitter), random_(mix(answer.jitter_seed)), strike_at_(UINT64_MAX),
+    break_at_(breaks_off(answer.decided.effect) ? answer.steps / 2 : UINT32_MAX),
+    packet_steps_(settings.pieces_per_packet), form_(form), effect_(answer.decided.effect),
+    crlf_(settings.crlf || form_of_events_.is_crlf), is_split_(settings.split_packets) {
   if (strikes_between_events(effect_))
     strike_at_ = answer.decided.place % tokens_->events();
 }
@@ -53,7 +51,7 @@ void outgoing_stream::append_due(std::string& out, std::string& scratch, clock::
       break; // the next event has packets of its own
   }
   if (out.empty() && state_ == state::open && now >= next_due())
-    send(out, comment);
+    send(out, form_of_events_.keep_alive);
   if (!out.empty())
     last_sent_ = now;
 }
@@ -85,7 +83,7 @@ void outgoing_stream::append_step(std::string& out, std::string& scratch) {
   if (is_last)
     state_ = state::complete;
   next_token_ += next_interval();
-  if (breaks_off(effect_) && (is_last || steps_ == break_at_)) {
+  if (breaks_off(effect_) && (is_last || (steps_ >= break_at_ && !scratch.empty()))) {
     flush(out);
     auto start = out.size();
     send(out, scratch);
@@ -108,7 +106,7 @@ void outgoing_stream::append_step(std::string& out, std::string& scratch) {
 
 /// Takes from `event`, one or several, what the fault does not let through.
 void outgoing_stream::strike(std::string& event) {
-  auto [size, count] = first_events(event, strike_at_ - events_);
+  auto [size, count] = first_events(event, form_of_events_.event_end, strike_at_ - events_);
   events_ += count;
   if (size == event.size())
     return;

@@ -54,6 +54,7 @@ private:
   clock::duration next_interval();
 
   std::unique_ptr<token_stream> tokens_;
+  stream_form form_of_events_;
   std::string gathered_; ///< Events that wait for the rest of their packet.
   clock::time_point next_token_, last_sent_;
   clock::duration interval_;

@@ -1,7 +1,8 @@
 #include "tools/simulator/router.hpp"
 
+#include "tools/simulator/anthropic/anthropic.hpp"
 #include "tools/simulator/control.hpp"
-#include "tools/simulator/openai.hpp"
+#include "tools/simulator/openai/openai.hpp"
 
 namespace modelforge::simulator {
 
@@ -13,10 +14,24 @@ struct endpoint {
   reply (*answer)(const exchange& x, hub& shared);
 };
 
+/// Turns a function of the exchange alone into an endpoint's.
+template <reply (*Answer)(const exchange&)>
+reply plain(const exchange& x, hub&) {
+  return Answer(x);
+}
+
+/// OpenAI and Anthropic list their models at the same place.
+template <reply (*Openai)(const exchange&), reply (*Anthropic)(const exchange&)>
+reply by_version(const exchange& x, hub&) {
+  return x.anthropic_version.empty() ? Openai(x) : Anthropic(x);
+}
+
 constexpr endpoint endpoints[] = {
-  {"POST", "/v1/chat/completions", [](const exchange& x, hub&) { return openai::chat_completions(x); }},
-  {"GET", "/v1/models", [](const exchange& x, hub&) { return openai::list_models(x); }},
-  {"GET", "/v1/models/", [](const exchange& x, hub&) { return openai::show_model(x); }},
+  {"POST", "/v1/chat/completions", plain<openai::chat_completions>},
+  {"GET", "/v1/models", by_version<openai::list_models, anthropic::list_models>},
+  {"GET", "/v1/models/", by_version<openai::show_model, anthropic::show_model>},
+  {"POST", "/v1/messages", plain<anthropic::messages>},
+  {"POST", "/v1/messages/count_tokens", plain<anthropic::count_prompt>},
   {"GET", "/__simulator/stats", control::show_stats},
   {"POST", "/__simulator/reset", control::reset_stats},
   {"POST", "/__simulator/configure", control::configure},
@@ -25,6 +40,30 @@ constexpr endpoint endpoints[] = {
 
 bool matches(std::string_view pattern, std::string_view path) {
   return pattern.back() == '/' ? path.size() > pattern.size() && path.starts_with(pattern) : path == pattern;
+}
+
+const language& language_of(const exchange& x) {
+  if (x.path.starts_with("/v1/messages") || (x.path.starts_with("/v1/models") && !x.anthropic_version.empty()))
+    return anthropic::speech();
+  return openai::speech();
+}
+
+reply unknown_path(const exchange& x) {
+  return error_reply(
+    language_of(x), x,
+    {404,
+     "Unknown request URL: " + std::string(x.method) + " " + std::string(x.path) + ". Please check the URL for typos.",
+     "", "unknown_url"});
+}
+
+reply wrong_method(const exchange& x, const std::string& allowed) {
+  auto answer = error_reply(language_of(x), x,
+                            {405,
+                             "Not allowed to " + std::string(x.method) + " on " + std::string(x.path)
+                               + " (HINT: Perhaps you meant to make your HTTP request using " + allowed + "?)",
+                             "", "method_not_supported"});
+  append_header(answer.headers, "allow", allowed);
+  return answer;
 }
 
 } // namespace
@@ -38,13 +77,11 @@ reply route(const exchange& x, hub& shared) {
       return e.answer(x, shared);
     allowed.append(allowed.empty() ? "" : ", ").append(e.method);
   }
-  if (allowed.empty() || x.method == "HEAD")
-    return openai::unknown_path(x);
-  return openai::wrong_method(x, allowed);
+  return allowed.empty() || x.method == "HEAD" ? unknown_path(x) : wrong_method(x, allowed);
 }
 
 reply refuse(const exchange& x, int status, std::string message) {
-  return openai::error_reply(x, {status, std::move(message)});
+  return error_reply(language_of(x), x, {status, std::move(message)});
 }
 
 } // namespace modelforge::simulator

@@ -6,8 +6,8 @@ namespace modelforge::simulator {
 
 struct hub;
 
-/// Returns the answer to `x` by the table of endpoints; an unknown path or a wrong method is answered in OpenAI's form.
-/// The simulator's own endpoints (`is_control`) read and change `shared`.
+/// Returns the answer to `x` by the table of endpoints; an unknown path or a wrong method is answered in the form of
+/// the provider that has such paths. The simulator's own endpoints (`is_control`) read and change `shared`.
 reply route(const exchange& x, hub& shared);
 
 /// Returns an error for a request that is not even worth routing: bad HTTP, too large.

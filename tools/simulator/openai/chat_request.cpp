@@ -1,7 +1,6 @@
-#include "tools/simulator/openai_request.hpp"
+#include "tools/simulator/openai/chat_request.hpp"
 
-#include "tools/simulator/random.hpp"
-#include "tools/simulator/text.hpp"
+#include "tools/simulator/body_reader.hpp"
 
 #include <algorithm>
 #include <initializer_list>
@@ -10,30 +9,10 @@ namespace modelforge::simulator::openai {
 
 namespace {
 
-using form = chat_request::form;
+using form = generation::form;
 
 std::string in_quotes(std::string_view text) {
   return "'" + std::string(text) + "'";
-}
-
-/// Names a JSON type with its article, as OpenAI's messages do.
-std::string type_of(const json& x) {
-  switch (x.type()) {
-    case json::value_t::object:
-      return "an object";
-    case json::value_t::array:
-      return "an array";
-    case json::value_t::string:
-      return "a string";
-    case json::value_t::boolean:
-      return "a boolean";
-    case json::value_t::number_float:
-      return "a decimal";
-    case json::value_t::null:
-      return "null";
-    default:
-      return "an integer";
-  }
 }
 
 std::string index_path(std::string_view name, std::size_t i) {
@@ -48,9 +27,9 @@ bool mentions_json(std::string_view text) {
 }
 
 /// Reads one request, field by field; after the first fault nothing more is looked at.
-class request_reader {
+class request_reader final : body_reader {
 public:
-  request_reader(const json& body, const options& settings) : body_(body), settings_(settings) {}
+  request_reader(const json& body, const options& settings) : body_reader(body, settings, result_) {}
 
   std::variant<chat_request, api_error> read() {
     for (auto step : {&request_reader::read_model, &request_reader::read_messages, &request_reader::read_sampling,
@@ -67,15 +46,14 @@ private:
   // -- faults -------------------------------------------------------------------
 
   void fail(std::string message, std::string param, std::string code, int status = 400) {
-    if (!error_)
-      error_ = api_error{status, std::move(message), std::move(param), std::move(code)};
+    body_reader::fail({status, std::move(message), std::move(param), std::move(code)});
   }
 
-  void fail_missing(std::string param) {
+  void fail_missing(const std::string& param) override {
     fail("Missing required parameter: " + in_quotes(param) + ".", param, "missing_required_parameter");
   }
 
-  void fail_type(std::string param, std::string_view expected, const json& found) {
+  void fail_type(const std::string& param, std::string_view expected, const json& found) override {
     fail("Invalid type for " + in_quotes(param) + ": expected " + std::string(expected) + ", but got " + type_of(found)
            + " instead.",
          param, "invalid_type");
@@ -86,36 +64,7 @@ private:
          "invalid_value");
   }
 
-  // -- access -------------------------------------------------------------------
-
-  /// Returns the member `name` of `x`, or nullptr when it is not there or null.
-  static const json* member(const json& x, const char* name) {
-    auto found = x.find(name);
-    return found == x.end() || found->is_null() ? nullptr : &*found;
-  }
-
-  /// Returns the string `name` of `x`, or nullptr after a fault.
-  const std::string* required_string(const json& x, const char* name, const std::string& path) {
-    auto value = member(x, name);
-    if (!value)
-      fail_missing(path + name);
-    else if (!value->is_string())
-      fail_type(path + name, "a string", *value);
-    else
-      return &value->get_ref<const std::string&>();
-    return nullptr;
-  }
-
-  bool read_bool(const json& x, const char* name, const std::string& path, bool otherwise) {
-    auto value = member(x, name);
-    if (!value)
-      return otherwise;
-    if (!value->is_boolean()) {
-      fail_type(path + name, "a boolean", *value);
-      return otherwise;
-    }
-    return value->get<bool>();
-  }
+  // -- numbers ------------------------------------------------------------------
 
   void check_decimal(const char* name, double least, double most) {
     auto value = member(body_, name);
@@ -152,30 +101,23 @@ private:
     return std::nullopt;
   }
 
-  /// Takes `text` into the answer's seed and the prompt's tokens.
-  void absorb(std::string_view text) {
-    result_.seed = hash(text, result_.seed);
-    result_.prompt_tokens += count_tokens(text);
-  }
-
   // -- fields -------------------------------------------------------------------
 
   void read_model() {
     auto value = member(body_, "model");
     if (!value || (value->is_string() && value->get_ref<const std::string&>().empty()))
       return fail("you must provide a model parameter", "model", "missing_required_parameter");
-    auto model = required_string(body_, "model", "");
+    auto model = string_in(body_, "model", "");
     if (!model)
       return;
     if (model->starts_with("missing"))
       return fail("The model `" + *model + "` does not exist or you do not have access to it.", "", "model_not_found",
                   404);
-    result_.model = *model;
-    result_.seed = hash(*model, settings_.seed);
+    begin_with(*model);
     if (auto seed = member(body_, "seed")) {
       if (!seed->is_number_integer())
         return fail_type("seed", "an integer", *seed);
-      result_.seed = hash(seed->dump(), result_.seed);
+      mix_in(seed->dump());
     }
   }
 
@@ -210,7 +152,7 @@ private:
     static constexpr std::string_view roles[] = {"system", "assistant", "user", "function", "tool", "developer"};
     if (!x.is_object())
       return fail_type(path, "an object", x);
-    auto role = required_string(x, "role", path + ".");
+    auto role = string_in(x, "role", path + ".");
     if (!role)
       return;
     if (std::find(std::begin(roles), std::end(roles), *role) == std::end(roles))
@@ -220,8 +162,8 @@ private:
     else if (!open_calls_.empty())
       return fail_open_calls();
     last_role_ = *role;
-    result_.prompt_tokens += 4; // what frames a message
-    result_.seed = hash(*role, result_.seed);
+    result_.prompt_tokens += frame_tokens;
+    mix_in(*role);
     auto calls = *role == "assistant" ? member(x, "tool_calls") : nullptr;
     if (calls)
       read_calls(*calls, path + ".tool_calls");
@@ -229,7 +171,7 @@ private:
   }
 
   void answer_call(const json& x, const std::string& path) {
-    auto id = required_string(x, "tool_call_id", path + ".");
+    auto id = string_in(x, "tool_call_id", path + ".");
     if (!id)
       return;
     auto open = std::find(open_calls_.begin(), open_calls_.end(), *id);
@@ -248,7 +190,7 @@ private:
       auto at = index_path(path, i) + ".";
       if (!calls[i].is_object())
         return fail_type(index_path(path, i), "an object", calls[i]);
-      if (auto id = required_string(calls[i], "id", at))
+      if (auto id = string_in(calls[i], "id", at))
         open_calls_.push_back(*id);
       absorb(calls[i].dump());
     }
@@ -277,17 +219,16 @@ private:
   void read_part(const json& x, const std::string& path, std::string& text) {
     if (!x.is_object())
       return fail_type(path, "an object", x);
-    auto type = required_string(x, "type", path + ".");
+    auto type = string_in(x, "type", path + ".");
     if (!type)
       return;
     if (*type == "text" || *type == "refusal") {
-      if (auto piece = required_string(x, type->c_str(), path + "."))
+      if (auto piece = string_in(x, *type, path + "."))
         text += (text.empty() ? "" : "\n") + *piece;
     } else if (*type == "image_url" || *type == "input_audio" || *type == "file") {
-      if (!member(x, type->c_str()))
+      if (!member(x, *type))
         return fail_missing(path + "." + *type);
-      result_.seed = hash(x.dump(), result_.seed);
-      result_.prompt_tokens += 85; // a low-detail image's price
+      absorb_media(x);
     } else {
       fail_value(path + ".type", *type, "'text', 'image_url', 'input_audio', 'refusal', and 'file'");
     }
@@ -327,7 +268,7 @@ private:
   }
 
   void read_streaming() {
-    result_.is_stream = read_bool(body_, "stream", "", false);
+    result_.is_stream = bool_in(body_, "stream", "", false);
     auto details = member(body_, "stream_options");
     if (!details)
       return;
@@ -335,8 +276,8 @@ private:
       return fail("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options", "");
     if (!details->is_object())
       return fail_type("stream_options", "an object", *details);
-    result_.include_usage = read_bool(*details, "include_usage", "stream_options.", false);
-    result_.obfuscation = read_bool(*details, "include_obfuscation", "stream_options.", true);
+    result_.include_usage = bool_in(*details, "include_usage", "stream_options.", false);
+    result_.obfuscation = bool_in(*details, "include_obfuscation", "stream_options.", true);
   }
 
   void read_tools() {
@@ -350,14 +291,14 @@ private:
       return fail_type("tools", "an array of objects", *tools);
     for (std::size_t i = 0; i < tools->size() && !error_; ++i)
       read_tool((*tools)[i], index_path("tools", i));
-    if (!error_ && !functions_.empty())
+    if (!error_ && !offers().empty())
       choose_tool(choice);
   }
 
   void read_tool(const json& x, const std::string& path) {
     if (!x.is_object())
       return fail_type(path, "an object", x);
-    auto type = required_string(x, "type", path + ".");
+    auto type = string_in(x, "type", path + ".");
     if (!type || *type != "function")
       return; // a custom tool: taken, never called
     auto function = member(x, "function");
@@ -365,12 +306,14 @@ private:
       return fail_missing(path + ".function");
     if (!function->is_object())
       return fail_type(path + ".function", "an object", *function);
-    if (!required_string(*function, "name", path + ".function."))
+    auto name = string_in(*function, "name", path + ".function.");
+    if (!name)
       return;
-    if (auto parameters = member(*function, "parameters"); parameters && !parameters->is_object())
+    auto parameters = member(*function, "parameters");
+    if (parameters && !parameters->is_object())
       return fail_type(path + ".function.parameters", "an object", *parameters);
     result_.prompt_tokens += static_cast<uint32_t>(function->dump().size() / 3);
-    functions_.push_back(function);
+    offer(*name, parameters);
   }
 
   void choose_tool(const json* choice) {
@@ -378,57 +321,31 @@ private:
     if (choice && choice->is_string())
       word = choice->get_ref<const std::string&>();
     else if (choice && choice->is_object())
-      return call_named(*choice);
+      return call_chosen(*choice);
     else if (choice)
       return fail_type("tool_choice", "a string or an object", *choice);
     if (word == "required")
-      return call(*functions_[random_source(result_.seed).below(functions_.size())]);
+      return call_any();
     if (word != "auto" && word != "none")
       return fail_value("tool_choice", word, "'none', 'auto', and 'required'");
-    if (word == "none" || last_role_ != "user")
-      return;
-    for (auto x : functions_)
-      if (is_about(x->at("name").get_ref<const std::string&>()))
-        return call(*x);
+    if (word == "auto" && last_role_ == "user")
+      call_if_asked(bool_in(body_, "parallel_tool_calls", "", true));
   }
 
-  void call_named(const json& choice) {
+  void call_chosen(const json& choice) {
     auto function = member(choice, "function");
     if (!function || !function->is_object())
       return fail_missing("tool_choice.function");
-    auto name = required_string(*function, "name", "tool_choice.function.");
+    auto name = string_in(*function, "name", "tool_choice.function.");
     if (!name)
       return;
-    for (auto x : functions_)
-      if (x->at("name") == *name) {
-        result_.is_tool_named = true;
-        return call(*x);
-      }
+    result_.is_tool_named = call_named(*name);
+    if (result_.is_tool_named)
+      return;
     fail("Invalid value for 'tool_choice': no function named " + in_quotes(*name)
            + " was specified in the 'tools' "
              "parameter.",
          "tool_choice", "");
-  }
-
-  /// Returns whether the prompt holds a word of four letters or more of the function's name.
-  bool is_about(std::string_view name) const {
-    while (!name.empty()) {
-      auto word = name.substr(0, name.find_first_of("_-."));
-      name.remove_prefix(std::min(word.size() + 1, name.size()));
-      auto same = [](char a, char b) { return (a | 0x20) == (b | 0x20); };
-      if (word.size() >= 4
-          && std::search(result_.prompt.begin(), result_.prompt.end(), word.begin(), word.end(), same)
-               != result_.prompt.end())
-        return true;
-    }
-    return false;
-  }
-
-  void call(const json& function) {
-    result_.wanted = form::tool_call;
-    result_.tool = function.at("name").get<std::string>();
-    auto parameters = member(function, "parameters");
-    result_.schema = parameters ? *parameters : json{{"type", "object"}};
   }
 
   void read_format() {
@@ -437,7 +354,7 @@ private:
       return;
     if (!format->is_object())
       return fail_type("response_format", "an object", *format);
-    auto type = required_string(*format, "type", "response_format.");
+    auto type = string_in(*format, "type", "response_format.");
     if (!type)
       return;
     if (*type == "json_schema")
@@ -450,8 +367,7 @@ private:
       return fail("'messages' must contain the word 'json' in some form, to use 'response_format' of type "
                   "'json_object'.",
                   "messages", "");
-    if (result_.wanted == form::text)
-      result_.wanted = form::json_object;
+    result_.wanted = form::json_object;
   }
 
   void read_schema(const json& format) {
@@ -460,7 +376,7 @@ private:
       return fail_missing("response_format.json_schema");
     if (!details->is_object())
       return fail_type("response_format.json_schema", "an object", *details);
-    if (!required_string(*details, "name", "response_format.json_schema."))
+    if (!string_in(*details, "name", "response_format.json_schema."))
       return;
     auto schema = member(*details, "schema");
     if (!schema)
@@ -468,8 +384,6 @@ private:
     if (!schema->is_object())
       return fail_type("response_format.json_schema.schema", "an object", *schema);
     result_.prompt_tokens += static_cast<uint32_t>(schema->dump().size() / 3);
-    if (result_.wanted != form::text)
-      return;
     result_.wanted = form::json_schema;
     result_.schema = *schema;
   }
@@ -482,38 +396,20 @@ private:
            "messages", "context_length_exceeded");
   }
 
-  const json& body_;
-  const options& settings_;
   chat_request result_;
-  std::optional<api_error> error_;
-  std::vector<const json*> functions_;
   std::vector<std::string> open_calls_; ///< Ids that still want their tool message.
   std::string calls_path_;
   std::string last_role_;
   bool mentions_json_ = false;
 };
 
-/// Returns what nlohmann_json says about broken JSON, without its own error number.
-std::string parse_fault(std::string_view body) {
-  try {
-    auto parsed = json::parse(body);
-  } catch (const json::exception& e) {
-    std::string_view text = e.what();
-    auto end = text.find("] ");
-    return std::string(end == text.npos ? text : text.substr(end + 2));
-  }
-  return "unknown fault";
-}
-
 } // namespace
 
-std::variant<chat_request, api_error> read_chat_request(std::string_view body, const options& settings) {
-  auto parsed = json::parse(body, nullptr, false);
-  if (parsed.is_discarded())
-    return api_error{400, "We could not parse the JSON body of your request: " + parse_fault(body)};
-  if (!parsed.is_object())
-    return api_error{400, "The JSON body of your request must be an object, but is " + type_of(parsed) + "."};
-  return request_reader(parsed, settings).read();
+std::variant<chat_request, api_error> read_chat_request(const exchange& x) {
+  auto body = parse_object(x.body);
+  if (auto problem = std::get_if<std::string>(&body))
+    return api_error{400, *problem};
+  return request_reader(std::get<json>(body), x.settings).read();
 }
 
 } // namespace modelforge::simulator::openai

@@ -1,0 +1,242 @@
+#include "tools/simulator/anthropic/anthropic.hpp"
+#include "tools/simulator/anthropic/message_request.hpp"
+#include "tools/simulator/random.hpp"
+
+namespace modelforge::simulator::anthropic {
+
+namespace {
+
+using kind = piece::kind;
+
+std::string_view stop_reason_of(const choice& x, const message_request& request) {
+  if (request.is_refused)
+    return "refusal";
+  if (request.is_warm_up || x.end == ending::length)
+    return "max_tokens";
+  return x.end == ending::calls ? "tool_use" : x.end == ending::stop_word ? "stop_sequence" : "end_turn";
+}
+
+/// The members of an answer's end, from the stop reason on.
+std::string stop_text(const choice& x, const message_request& request) {
+  std::string text = R"("stop_reason":")";
+  text.append(stop_reason_of(x, request)).append(R"(","stop_sequence":)");
+  if (x.end == ending::stop_word)
+    append_json(text, x.stop_word);
+  else
+    text += "null";
+  return text;
+}
+
+/// What stays the same in all tellings of the usage: the prompt's part.
+std::string input_usage(const message_request& request) {
+  std::string text = R"("input_tokens":)";
+  append_number(text, request.prompt_tokens);
+  return text + R"(,"cache_creation_input_tokens":0,"cache_read_input_tokens":0)";
+}
+
+std::string output_usage(const choice& x, const message_request& request) {
+  std::string text = R"("output_tokens":)";
+  append_number(text, request.has_content() ? x.tokens : 0);
+  if (auto thinking = x.tokens_of(kind::thinking); thinking > 0 && request.has_content()) {
+    text += R"(,"output_tokens_details":{"thinking_tokens":)";
+    append_number(text, thinking);
+    text += '}';
+  }
+  return text;
+}
+
+constexpr std::string_view more_usage =
+  R"("cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"service_tier":"standard")";
+
+/// What a message begins with, up to its content.
+std::string opening(const exchange& x, const message_request& request) {
+  auto id = unique_number(x);
+  std::string text = R"("id":"msg_)" + hex(id) + hex(mix(id), 8) + R"(","type":"message","role":"assistant","model":)";
+  append_json(text, request.model);
+  return text;
+}
+
+/// How thinking is shown.
+struct thinking_style {
+  bool is_hidden, is_redacted;
+  uint64_t seed;
+};
+
+thinking_style style_of(const exchange& x, const message_request& request) {
+  return {request.hides_thinking, request.is_redacted, x.settings.seed};
+}
+
+/// Thinking as the client gets it: that is what is signed.
+std::string shown(const piece& x, const thinking_style& style) {
+  return style.is_hidden ? std::string() : x.whole();
+}
+
+/// Appends a block with all its content, or as a stream begins it.
+void append_block(std::string& out, const piece& x, const thinking_style& style, bool is_whole) {
+  if (x.what == kind::text) {
+    out += R"({"type":"text","text":)";
+    append_json(out, is_whole ? x.whole() : std::string());
+  } else if (x.what == kind::call) {
+    out += R"({"type":"tool_use","id":"toolu_)" + hex(x.id) + hex(mix(x.id), 8) + R"(","name":)";
+    append_json(out, x.tool);
+    auto input = x.whole();
+    out.append(R"(,"input":)").append(is_whole && json::accept(input) ? input : "{}"); // cut JSON is lost
+  } else if (style.is_redacted) {
+    out += R"({"type":"redacted_thinking","data":")" + redacted_data(hash(x.whole(), style.seed), style.seed) + '"';
+  } else {
+    auto text = is_whole ? shown(x, style) : std::string();
+    out += R"({"type":"thinking","thinking":)";
+    append_json(out, text);
+    out.append(R"(,"signature":")").append(is_whole ? signature_of(text, style.seed) : "").append("\"");
+  }
+  out += '}';
+}
+
+std::string unary_text(const exchange& x, const message_request& request, const choice& made) {
+  auto text = "{" + opening(x, request) + R"(,"content":[)";
+  for (const auto& each : made.pieces) {
+    if (!request.has_content())
+      break;
+    if (&each != &made.pieces.front())
+      text += ',';
+    append_block(text, each, style_of(x, request), true);
+  }
+  text += "]," + stop_text(made, request) + R"(,"usage":{)" + input_usage(request) + ",";
+  return text.append(output_usage(made, request)).append(",").append(more_usage).append("}}");
+}
+
+/// Writes the events of a message: its start, its blocks with a delta for each token, its end.
+class message_stream : public token_stream {
+public:
+  message_stream(const exchange& x, const message_request& request, choice made)
+    : request_number_(unique_number(x)), style_(style_of(x, request)), has_content_(request.has_content()),
+      start_(R"({"type":"message_start","message":{)" + opening(x, request)
+             + R"(,"content":[],"stop_reason":null,"stop_sequence":null,"usage":{)" + input_usage(request)
+             + R"(,"output_tokens":)" + (has_content_ ? "1," : "0,") + std::string(more_usage) + "}}}"),
+      end_(R"({"type":"message_delta","delta":{)" + stop_text(made, request) + R"(},"usage":{)" + input_usage(request)
+           + "," + output_usage(made, request) + "}}"),
+      choice_(std::move(made)) {}
+
+  bool next(std::string& out) override {
+    if (!start_.empty())
+      append_event(out, "message_start", start_);
+    start_.clear();
+    if (has_content_)
+      send_step(out, choice_.next());
+    if (has_content_ && !choice_.is_done())
+      return true;
+    append_event(out, "message_delta", end_);
+    append_event(out, "message_stop", R"({"type":"message_stop"})");
+    return false;
+  }
+
+  uint64_t tokens() const override { return choice_.tokens(); }
+
+  uint64_t events() const override {
+    uint64_t count = has_content_ ? 4 : 3; // the message's three, and a ping
+    for (const auto& x : choice_.all().pieces) {
+      if (!has_content_)
+        break;
+      auto is_shown = x.what != kind::thinking || !(style_.is_hidden || style_.is_redacted);
+      count += 2 + (is_shown ? x.tokens - x.name_tokens : 0);
+      count += x.what == kind::call || (x.what == kind::thinking && !style_.is_redacted); // empty delta; signature
+    }
+    return count;
+  }
+
+  void fail(std::string& out) const override { append_event(out, "error", server_error(request_number_)); }
+
+  stream_form form() const override { return {"\n\n", "event: ping\ndata: {\"type\":\"ping\"}\n\n"}; }
+
+private:
+  static void append_event(std::string& out, std::string_view name, std::string_view data) {
+    out.append("event: ").append(name).append("\ndata: ").append(data).append("\n\n");
+  }
+
+  void send_step(std::string& out, const choice_cursor::step& step) {
+    if (step.begins)
+      begin_block(out, step);
+    auto is_thinking = step.of.what == kind::thinking;
+    if (!step.token.empty() && !(is_thinking && (style_.is_hidden || style_.is_redacted)))
+      append_delta(out, step, step.token);
+    if (!step.ends)
+      return;
+    if (is_thinking && !style_.is_redacted)
+      append_signature(out, step);
+    append_event(out, "content_block_stop", R"({"type":"content_block_stop",)" + index_text(step) + "}");
+  }
+
+  void begin_block(std::string& out, const choice_cursor::step& step) {
+    data_ = R"({"type":"content_block_start",)" + index_text(step) + R"(,"content_block":)";
+    append_block(data_, step.of, style_, false);
+    append_event(out, "content_block_start", data_ += '}');
+    if (step.index == 0)
+      append_event(out, "ping", R"({"type": "ping"})");
+    if (step.of.what == kind::call)
+      append_delta(out, step, "");
+  }
+
+  void append_delta(std::string& out, const choice_cursor::step& step, std::string_view text) {
+    data_ = R"({"type":"content_block_delta",)" + index_text(step) + R"(,"delta":{"type":)";
+    data_ += step.of.what == kind::text   ? R"("text_delta","text":)"
+             : step.of.what == kind::call ? R"("input_json_delta","partial_json":)"
+                                          : R"("thinking_delta","thinking":)";
+    append_json(data_, text);
+    append_event(out, "content_block_delta", data_ += "}}");
+  }
+
+  void append_signature(std::string& out, const choice_cursor::step& step) {
+    data_ = R"({"type":"content_block_delta",)" + index_text(step)
+            + R"(,"delta":{"type":"signature_delta","signature":")" + signature_of(shown(step.of, style_), style_.seed)
+            + "\"}}";
+    append_event(out, "content_block_delta", data_);
+  }
+
+  static std::string index_text(const choice_cursor::step& step) { return R"("index":)" + std::to_string(step.index); }
+
+  uint64_t request_number_;
+  thinking_style style_;
+  bool has_content_;
+  std::string start_; ///< Empty once it is sent.
+  std::string end_;
+  std::string data_;
+  choice_cursor choice_;
+};
+
+reply answer_message(const exchange& x, const message_request& request) {
+  auto answer = speech().new_reply(x);
+  auto made = make_choice(request, 0, x.settings);
+  answer.completion_tokens = answer.steps = request.has_content() ? made.tokens : 0;
+  answer.is_paced = true;
+  answer.jitter_seed = request.seed;
+  answer.prompt_tokens = request.prompt_tokens;
+  if (request.is_stream) {
+    answer.content_type = "text/event-stream; charset=utf-8";
+    answer.headers += "cache-control: no-cache\r\n";
+    answer.stream = std::make_unique<message_stream>(x, request, std::move(made));
+  } else {
+    answer.body = unary_text(x, request, made);
+  }
+  return answer;
+}
+
+} // namespace
+
+reply messages(const exchange& x) {
+  return judge(
+    x, speech(), [&] { return read_message_request(x); },
+    [&](const auto& request) { return answer_message(x, request); });
+}
+
+reply count_prompt(const exchange& x) {
+  if (auto error = speech().check_key(x))
+    return error_reply(speech(), x, *error);
+  auto request = read_message_request(x, true);
+  if (auto error = std::get_if<api_error>(&request))
+    return error_reply(speech(), x, *error);
+  auto answer = speech().new_reply(x);
+  answer.body = R"({"input_tokens":)" + std::to_string(std::get<message_request>(request).prompt_tokens) + "}";
+  return answer;
+}
+
+} // namespace modelforge::simulator::anthropic

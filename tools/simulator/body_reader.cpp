@@ -1,0 +1,119 @@
+#include "tools/simulator/body_reader.hpp"
+
+
+#include <algorithm>
+
+namespace modelforge::simulator {
+
+namespace {
+
+/// Returns what nlohmann_json says about broken JSON, without its own error number.
+std::string parse_fault(std::string_view body) {
+  try {
+    auto parsed = json::parse(body);
+  } catch (const json::exception& e) {
+    std::string_view text = e.what();
+    auto end = text.find("] ");
+    return std::string(end == text.npos ? text : text.substr(end + 2));
+  }
+  return "unknown fault";
+}
+
+} // namespace
+
+std::string type_of(const json& x) {
+  switch (x.type()) {
+    case json::value_t::object:
+      return "an object";
+    case json::value_t::array:
+      return "an array";
+    case json::value_t::string:
+      return "a string";
+    case json::value_t::boolean:
+      return "a boolean";
+    case json::value_t::number_float:
+      return "a decimal";
+    case json::value_t::null:
+      return "null";
+    default:
+      return "an integer";
+  }
+}
+
+std::variant<json, std::string> parse_object(std::string_view body) {
+  auto parsed = json::parse(body, nullptr, false);
+  if (parsed.is_discarded())
+    return "We could not parse the JSON body of your request: " + parse_fault(body);
+  if (!parsed.is_object())
+    return "The JSON body of your request must be an object, but is " + type_of(parsed) + ".";
+  return parsed;
+}
+
+const json* member(const json& x, std::string_view name) {
+  auto found = x.find(name);
+  return found == x.end() || found->is_null() ? nullptr : &*found;
+}
+
+const std::string* body_reader::string_in(const json& x, std::string_view name, const std::string& path,
+                                          bool is_required) {
+  auto value = member(x, name);
+  if (!value && is_required)
+    fail_missing(path + std::string(name));
+  else if (value && !value->is_string())
+    fail_type(path + std::string(name), "a string", *value);
+  else if (value)
+    return &value->get_ref<const std::string&>();
+  return nullptr;
+}
+
+bool body_reader::bool_in(const json& x, std::string_view name, const std::string& path, bool otherwise) {
+  auto value = member(x, name);
+  if (!value)
+    return otherwise;
+  if (value->is_boolean())
+    return value->get<bool>();
+  fail_type(path + std::string(name), "a boolean", *value);
+  return otherwise;
+}
+
+void body_reader::begin_with(const std::string& model) {
+  generation_.model = model;
+  generation_.seed = hash(model, settings_.seed);
+}
+
+void body_reader::offer(std::string name, const json* schema) {
+  offers_.push_back({std::move(name), schema ? *schema : json{{"type", "object"}}});
+}
+
+void body_reader::call_any() {
+  if (!offers_.empty())
+    generation_.calls = {offers_[random_source(generation_.seed).below(offers_.size())]};
+}
+
+bool body_reader::call_named(std::string_view name) {
+  auto found = std::find_if(offers_.begin(), offers_.end(), [&](const auto& x) { return x.name == name; });
+  if (found == offers_.end())
+    return false;
+  generation_.calls = {*found};
+  return true;
+}
+
+void body_reader::call_if_asked(bool is_parallel) {
+  for (const auto& x : offers_)
+    if (is_about(x.name) && (is_parallel || generation_.calls.empty()))
+      generation_.calls.push_back(x);
+}
+
+bool body_reader::is_about(std::string_view name) const {
+  const auto& prompt = generation_.prompt;
+  while (!name.empty()) {
+    auto word = name.substr(0, name.find_first_of("_-."));
+    name.remove_prefix(std::min(word.size() + 1, name.size()));
+    auto same = [](char a, char b) { return (a | 0x20) == (b | 0x20); };
+    if (word.size() >= 4 && std::search(prompt.begin(), prompt.end(), word.begin(), word.end(), same) != prompt.end())
+      return true;
+  }
+  return false;
+}
+
+} // namespace modelforge::simulator

@@ -1,0 +1,104 @@
+#pragma once
+
+#include "tools/simulator/generation.hpp"
+#include "tools/simulator/language.hpp"
+#include "tools/simulator/random.hpp"
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace modelforge::simulator {
+
+/// Names a JSON type with its article, as OpenAI's messages do.
+std::string type_of(const json& x);
+
+/// Returns the object that `body` holds, or what is wrong with it, as a sentence.
+std::variant<json, std::string> parse_object(std::string_view body);
+
+/// Returns the member `name` of `x`, or nullptr when it is not there or null.
+const json* member(const json& x, std::string_view name);
+
+/// Reads one request for text or calls, field by field; after the first fault nothing more is looked at. The languages
+/// derive from it: they know the fields and the words.
+class body_reader {
+protected:
+  /// `result` is where all is read into; it may still be under construction.
+  body_reader(const json& body, const options& settings, generation& result)
+    : body_(body), settings_(settings), generation_(result) {}
+
+  ~body_reader() = default;
+
+  // -- faults -------------------------------------------------------------------
+
+  void fail(api_error error) {
+    if (!error_)
+      error_ = std::move(error);
+  }
+
+  /// `path` names a field that must be there.
+  virtual void fail_missing(const std::string& path) = 0;
+
+  /// The field should be `expected`, a type with its article.
+  virtual void fail_type(const std::string& path, std::string_view expected, const json& found) = 0;
+
+  // -- access: `path` is what comes before the name -------------------------------
+
+  /// Returns the string `name` of `x`, or nullptr after a fault, or without one if it may be missing.
+  const std::string* string_in(const json& x, std::string_view name, const std::string& path, bool is_required = true);
+
+  bool bool_in(const json& x, std::string_view name, const std::string& path, bool otherwise);
+
+  // -- what decides the answer ------------------------------------------------------
+
+  /// Names the model: it and the simulator's seed begin the answer's.
+  void begin_with(const std::string& model);
+
+  /// Takes `text` into the answer's seed alone.
+  void mix_in(std::string_view text) { generation_.seed = hash(text, generation_.seed); }
+
+  /// Takes `text` into the answer's seed and the prompt's tokens.
+  void absorb(std::string_view text) {
+    mix_in(text);
+    generation_.prompt_tokens += count_tokens(text);
+  }
+
+  /// Takes a picture, or another thing that is no text.
+  void absorb_media(const json& x) {
+    mix_in(x.dump());
+    generation_.prompt_tokens += media_tokens;
+  }
+
+  // -- tools ----------------------------------------------------------------------
+
+  /// The schema may be nullptr.
+  void offer(std::string name, const json* schema);
+
+  const std::vector<offered_tool>& offers() const { return offers_; }
+
+  /// Makes the answer call some function.
+  void call_any();
+
+  /// Makes the answer call that function; returns whether it was offered.
+  bool call_named(std::string_view name);
+
+  /// Makes the answer call the functions of whose name the prompt holds a word of four letters or more: all of them, or
+  /// the first.
+  void call_if_asked(bool is_parallel);
+
+  static constexpr uint32_t frame_tokens = 4;  ///< What frames a message.
+  static constexpr uint32_t media_tokens = 85; ///< A low-detail image's price.
+
+  const json& body_;
+  const options& settings_;
+  std::optional<api_error> error_;
+
+private:
+  bool is_about(std::string_view name) const;
+
+  generation& generation_;
+  std::vector<offered_tool> offers_;
+};
+
+} // namespace modelforge::simulator

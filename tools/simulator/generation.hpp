@@ -1,0 +1,103 @@
+#pragma once
+
+#include "tools/simulator/simulator.hpp"
+#include "tools/simulator/text.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// What is said, in no provider's form yet.
+namespace modelforge::simulator {
+
+/// Keeps the order of keys, so that an answer follows its schema's.
+using json = nlohmann::ordered_json;
+
+/// A function that a request offers.
+struct offered_tool {
+  std::string name;
+  json schema; ///< Of its arguments.
+};
+
+/// A checked request for text or calls, whatever its language: what decides its answer.
+struct generation {
+  enum class form : uint8_t { text, json_object, json_schema };
+
+  std::string model;
+  std::string prompt;         ///< Text of the last user message.
+  uint64_t seed = 0;          ///< Of the simulator's seed, the request's, the model and the messages.
+  uint32_t prompt_tokens = 0; ///< Of messages and tools.
+  uint32_t choices = 1;
+  std::optional<uint32_t> max_tokens; ///< Of a choice, with its thinking.
+  std::vector<std::string> stop;
+  bool is_stream = false;
+  form wanted = form::text;
+  json schema;                     ///< Of the answer, for `json_schema`.
+  std::vector<offered_tool> calls; ///< The answer makes these; none: it is text.
+  bool says_before_calls = false;  ///< A few words come before the calls.
+  uint32_t most_thinking = 0;      ///< Tokens of thinking; 0: there is none.
+};
+
+/// A run of an answer that is of one kind.
+struct piece {
+  enum class kind : uint8_t { thinking, text, call };
+
+  kind what = kind::text;
+  looped_text text = {};    ///< Of a call: its arguments, JSON unless the limit cut them.
+  std::string tool = {};    ///< Name of the function called.
+  uint64_t id = 0;          ///< Any number; of a call.
+  uint32_t name_tokens = 0; ///< Of `tool`: part of `tokens`.
+  uint32_t tokens = 0;
+
+  std::string whole() const { return text.first(text.size()); }
+};
+
+enum class ending : uint8_t { stop, length, stop_word, calls };
+
+/// One finished choice.
+struct choice {
+  std::vector<piece> pieces; ///< At least one: thinking, then text, then calls.
+  ending end = ending::stop;
+  std::string stop_word; ///< Which ended it.
+  uint32_t tokens = 0;
+
+  /// Tokens of the pieces of that kind.
+  uint32_t tokens_of(piece::kind what) const;
+};
+
+choice make_choice(const generation& request, uint32_t index, const options& settings);
+
+/// Goes through a choice token by token.
+class choice_cursor {
+public:
+  struct step {
+    const piece& of;
+    std::size_t index;      ///< Of the piece.
+    std::string_view token; ///< Empty only in a piece without text.
+    bool begins, ends;      ///< The piece.
+  };
+
+  explicit choice_cursor(choice x) : choice_(std::move(x)) {}
+
+  bool is_done() const { return at_ == choice_.pieces.size(); }
+
+  /// Must not be done.
+  step next();
+
+  /// Tokens gone through so far; a call's name counts with its first.
+  uint64_t tokens() const { return tokens_; }
+
+  const choice& all() const { return choice_; }
+
+private:
+  choice choice_;
+  std::size_t at_ = 0;
+  uint64_t sent_ = 0; ///< Bytes of the piece.
+  uint64_t tokens_ = 0;
+};
+
+} // namespace modelforge::simulator

@@ -1,0 +1,94 @@
+#pragma once
+
+#include "tools/simulator/exchange.hpp"
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+/// What the providers' APIs have in common: a reader of requests and a writer of answers around one shared exchange.
+namespace modelforge::simulator {
+
+/// An error, before it has a provider's form. What a provider has no place for is left out, and what is empty gets the
+/// provider's own value for the status, if it has one.
+struct api_error {
+  int status = 400;
+  std::string message;
+  std::string param = {}; ///< The field at fault.
+  std::string code = {};
+  std::string type = {};
+};
+
+/// How one provider says what is no answer. Has no state.
+class language {
+public:
+  virtual ~language() = default;
+
+  /// Returns an empty 200 with the headers of every answer.
+  virtual reply new_reply(const exchange& x) const = 0;
+
+  /// Returns the body of an answer to `x` that is this error.
+  virtual std::string error_text(const exchange& x, const api_error& error) const = 0;
+
+  /// Returns what is wrong with the key of `x`, where one is demanded.
+  virtual std::optional<api_error> check_key(const exchange& x) const = 0;
+
+  /// Returns the answer to a request for `model` that a limit refused.
+  virtual reply limit_reply(const exchange& x, std::string_view model, const ruling& why) const = 0;
+
+  /// Returns the answer that `injected`, an error with a status of its own, gives to a request for `model`.
+  virtual reply fault_reply(const exchange& x, std::string_view model, fault injected) const = 0;
+
+  /// Returns a 200 whose body is no JSON, or is a stream with an event that is none.
+  virtual reply garbage_reply(const exchange& x, bool is_stream) const = 0;
+
+  /// Adds the headers that tell the state of the limits that are set.
+  virtual void append_limit_headers(const exchange&, reply&) const {}
+};
+
+reply error_reply(const language& in, const exchange& x, const api_error& error);
+
+void append_header(std::string& out, std::string_view name, std::string_view value);
+
+/// Returns what follows "Bearer " in the header `authorization`; nothing without that word.
+std::optional<std::string_view> bearer_key(const exchange& x);
+
+/// Returns a number that no other exchange of the same server has, and another run has again.
+uint64_t unique_number(const exchange& x);
+
+/// What the gatekeeper must know of a valid request.
+struct demand {
+  std::string_view model;
+  uint32_t prompt_tokens = 0;
+  std::optional<uint32_t> max_tokens;
+  bool is_stream = false;
+};
+
+/// Decides about a valid request, and answers it or not.
+reply serve(const exchange& x, const language& in, const demand& wanted, const std::function<reply()>& answer);
+
+/// Adds the headers of the limits, unless they are switched off or no API would send them.
+void add_limit_headers(const exchange& x, const language& in, reply& answer);
+
+/// Answers whatever the gatekeeper judges: checks the key, reads the request by `read`, which returns it or an
+/// api_error, and answers it by `answer` if it may be answered.
+template <class Read, class Answer>
+reply judge(const exchange& x, const language& in, Read read, Answer answer) {
+  auto check_and_serve = [&] {
+    if (auto error = in.check_key(x))
+      return error_reply(in, x, *error);
+    auto read_result = read();
+    if (auto error = std::get_if<api_error>(&read_result))
+      return error_reply(in, x, *error);
+    auto& request = std::get<0>(read_result);
+    demand wanted{request.model, request.prompt_tokens, request.max_tokens, request.is_stream};
+    return serve(x, in, wanted, [&] { return answer(request); });
+  };
+  auto result = check_and_serve();
+  add_limit_headers(x, in, result);
+  return result;
+}
+
+} // namespace modelforge::simulator

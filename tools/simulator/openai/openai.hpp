@@ -1,0 +1,26 @@
+#pragma once
+
+#include "tools/simulator/language.hpp"
+
+/// OpenAI's API, as its reference and its SDKs have it.
+namespace modelforge::simulator::openai {
+
+/// How OpenAI says what is no answer.
+const language& speech();
+
+/// The error of status 500.
+api_error server_error();
+
+/// Returns `error` as JSON.
+std::string error_text(const api_error& error);
+
+/// `POST /v1/chat/completions`, in one piece or as server-sent events.
+reply chat_completions(const exchange& x);
+
+/// `GET /v1/models`.
+reply list_models(const exchange& x);
+
+/// `GET /v1/models/{id}`; every name is a model but those that begin with "missing".
+reply show_model(const exchange& x);
+
+} // namespace modelforge::simulator::openai
