@@ -102,6 +102,12 @@ dispatcher_settings dispatch_of(const provider_settings& x, const runtime_settin
   return y;
 }
 
+/// Names of headers are the same in any case.
+bool same_name(std::string_view x, std::string_view y) {
+  auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return std::equal(x.begin(), x.end(), y.begin(), y.end(), [&](char a, char b) { return lower(a) == lower(b); });
+}
+
 bool has_limits(const dispatcher_settings& x) {
   return std::any_of(x.groups.begin(), x.groups.end(), [](auto& group) {
     auto& limits = group.limits.per_minute;
@@ -162,6 +168,9 @@ std::variant<provider_parts, failure> prepare_provider(const provider_settings& 
     parts.keys.push_back({"default", {}});
   if (auto problem = add_headers(x, parts.headers))
     return std::move(*problem);
+  for (auto& header : parts.dialect->headers())
+    if (std::none_of(x.headers.begin(), x.headers.end(), [&](auto& own) { return same_name(own.name, header.name); }))
+      parts.headers.push_back(header);
   parts.dispatch = dispatch_of(x, runtime, static_cast<uint32_t>(parts.keys.size()));
   if (auto problem = open_journal(parts))
     return std::move(*problem);

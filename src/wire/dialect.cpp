@@ -1,6 +1,7 @@
 #include "wire/dialect.hpp"
 
 #include "wire/answer_parts.hpp"
+#include "wire/anthropic/anthropic.hpp"
 #include "wire/gemini/gemini.hpp"
 #include "wire/ollama/ollama.hpp"
 #include "wire/openai.hpp"
@@ -32,7 +33,7 @@ std::variant<model_list, failure> dialect::decode_models(const http::response_he
 }
 
 std::span<const dialect* const> dialects() {
-  static const std::array all{&openai(), &openai_compatible(), &gemini(), &ollama()};
+  static const std::array all{&openai(), &openai_compatible(), &anthropic(), &gemini(), &ollama()};
   return all;
 }
 

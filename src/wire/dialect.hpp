@@ -48,6 +48,9 @@ public:
   /// The header that carries a credential.
   virtual http::header authorize(std::string_view key) const = 0;
 
+  /// What every request carries beside the credential; configured headers of the same name replace it.
+  virtual std::vector<http::header> headers() const { return {}; }
+
   /// Writes a request whose `model` is set. A failure names the field that cannot be sent (`invalid_request` for text
   /// that is not UTF-8 or JSON that does not parse, `unsupported` for what the provider has not got). `stream`: the
   /// answer shall come piece by piece, for `read_stream`.

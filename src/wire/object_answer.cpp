@@ -32,7 +32,7 @@ object_answer::object_answer(const http::response_head& head, words say) : say_(
 bool object_answer::take(std::string_view data, piece_sink& to) {
   if (ended_)
     return false;
-  auto before = std::tuple{pieces_, is_done_, has_answer_, usage_};
+  auto before = std::tuple{pieces_, signs_, is_done_, has_answer_, usage_};
   json_reader in{data};
   auto is_list = in.elements([&] {
     if (auto x = in.value(); x.is_object() && !ended_)
@@ -42,7 +42,7 @@ bool object_answer::take(std::string_view data, piece_sink& to) {
     take_one(data, to);
   else if (!in.finish() && !ended_)
     fail(invalid_answer(head_, "broken JSON (" + clean_words(in.problem(), 200) + ")"));
-  return ended_ || before != std::tuple{pieces_, is_done_, has_answer_, usage_};
+  return ended_ || before != std::tuple{pieces_, signs_, is_done_, has_answer_, usage_};
 }
 
 bool object_answer::take_one(std::string_view object, piece_sink& to) {
@@ -121,16 +121,46 @@ void object_answer::say_call(raw_json id, raw_json name, raw_json arguments, std
     call.arguments = "{}";
   if (auto parsed = parse_json(call.arguments); auto* x = std::get_if<json>(&parsed))
     call.arguments = to_text(*x); // on one line
-  size_ += sizeof call + call.id.size() + call.name.size() + call.arguments.size() + call.signature.size();
-  if (size_ > most_kept)
-    return fail_with(errc::response_too_large,
-                     "the answer's tool calls exceed " + std::to_string(most_kept) + " bytes");
+  note_size(sizeof call + call.id.size() + call.name.size() + call.arguments.size() + call.signature.size());
+  if (ended_)
+    return;
   auto place = static_cast<uint32_t>(calls_.size());
   to.tool_call(place, call.id, call.name, call.signature);
   to.tool_arguments(place, call.arguments);
   pieces_ += 2;
   ++tokens_;
   calls_.push_back({std::move(call), false});
+}
+
+std::size_t object_answer::begin_call(raw_json id, raw_json name, piece_sink& to) {
+  tool_call call;
+  call.id = string_in(id, scratch_);
+  call.name = string_in(name, scratch_);
+  auto place = calls_.size();
+  if (call.id.empty())
+    call.id = made_up_id(id_, place);
+  note_size(sizeof call + call.id.size() + call.name.size());
+  to.tool_call(static_cast<uint32_t>(place), call.id, call.name, {});
+  ++pieces_;
+  ++tokens_;
+  calls_.push_back({std::move(call), false});
+  return place;
+}
+
+void object_answer::say_arguments(std::size_t call, std::string_view fragment, piece_sink& to) {
+  note_size(fragment.size());
+  if (fragment.empty() || ended_)
+    return;
+  calls_[call].call.arguments += fragment;
+  to.tool_arguments(static_cast<uint32_t>(call), fragment);
+  ++pieces_;
+  ++tokens_;
+}
+
+void object_answer::note_size(std::size_t more) {
+  size_ += more;
+  if (size_ > most_kept)
+    fail_with(errc::response_too_large, "the answer's tool calls exceed " + std::to_string(most_kept) + " bytes");
 }
 
 void object_answer::note_usage(const told_usage& x) {

@@ -72,6 +72,12 @@ protected:
   /// `arguments`: an object; none and null stand for an empty one. `signature`: as the neutral form has it.
   void say_call(raw_json id, raw_json name, raw_json arguments, std::string signature, piece_sink& to);
 
+  /// Begins a call whose arguments come in fragments; returns its place.
+  std::size_t begin_call(raw_json id, raw_json name, piece_sink& to);
+
+  /// More of the arguments of the call at that place: JSON, cut anywhere.
+  void say_arguments(std::size_t call, std::string_view fragment, piece_sink& to);
+
   /// The signature for a provider's seal, as `reasoning_part` has it; empty where there is none.
   std::string sealed(std::string_view dialect, raw_json x);
 
@@ -86,12 +92,14 @@ protected:
   std::string call_names_; ///< To make up ids of calls from, where that is not `id_`.
   std::string scratch_;
   uint64_t pieces_ = 0;
+  uint64_t signs_ = 0;      ///< Of life, that say nothing by themselves.
   bool is_done_ = false;    ///< The end mark was seen.
   bool ended_ = false;      ///< Nothing more is to be expected.
   bool has_answer_ = false; ///< There was an object with an answer.
   bool has_others_ = false; ///< There were answers beside the first one.
 
 private:
+  void note_size(std::size_t more);
   bool take_one(std::string_view object, piece_sink& to);
 
   http::response_head head_;
@@ -110,8 +118,9 @@ std::variant<completion, failure> read_whole(object_answer& x, std::string_view 
 
 /// How the objects of a streamed answer are cut from its body.
 enum class framing : uint8_t {
-  events, ///< As the data of server-sent events; also plain ones between these, and in an array.
-  lines,  ///< One behind the other.
+  events,       ///< As the data of server-sent events; also plain ones between these, and in an array.
+  named_events, ///< The same, where each event has a name of its own.
+  lines,        ///< One behind the other.
 };
 
 /// Makes the reader of a streamed answer.

@@ -116,14 +116,14 @@ private:
     if (bytes.empty())
       return bytes;
     // of events: comments, data, event, id, retry; a byte order mark
-    std::string_view known = framing_ == framing::events ? "{[:deir\xEF" : "{";
+    std::string_view known = framing_ != framing::lines ? "{[:deir\xEF" : "{";
     form_ = known.find(bytes.front()) == known.npos ? form::text : form::objects;
     return bytes;
   }
 
   /// Whether a byte between two plain objects says nothing. Ends of lines do, to events.
   bool is_separator(char c) const {
-    return framing_ == framing::events ? c == '[' || c == ',' || c == ']' || c == ' ' : space.find(c) != space.npos;
+    return framing_ != framing::lines ? c == '[' || c == ',' || c == ']' || c == ' ' : space.find(c) != space.npos;
   }
 
   void take_text(std::string_view& bytes) {
@@ -165,8 +165,8 @@ private:
   }
 
   /// Whether an event is none of somebody between us and the provider.
-  static bool is_ours(const sse::event& x) {
-    auto named = !x.type.empty() && x.type != "message" && x.type != "error";
+  bool is_ours(const sse::event& x) const {
+    auto named = framing_ != framing::named_events && !x.type.empty() && x.type != "message" && x.type != "error";
     return !named && x.data.find_first_not_of(space) != x.data.npos && !x.data.starts_with("[DONE]");
   }
 

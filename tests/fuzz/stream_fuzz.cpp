@@ -1,4 +1,5 @@
 #include "sse/parser.hpp"
+#include "wire/anthropic/anthropic.hpp"
 #include "wire/gemini/gemini.hpp"
 #include "wire/json_reader.hpp"
 #include "wire/ollama/ollama.hpp"
@@ -127,6 +128,8 @@ struct listener : piece_sink {
 
 /// Whether the text has what ends an answer, perhaps with escapes.
 bool has_end_mark(std::string_view text, const dialect& by) {
+  if (&by == &anthropic())
+    return text.find("stop") != text.npos || text.find('\\') != text.npos;
   if (&by == &gemini())
     return text.find("Reason") != text.npos || text.find('\\') != text.npos;
   if (&by == &ollama())
@@ -175,7 +178,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   if (size < 2)
     return 0;
   std::string_view text{reinterpret_cast<const char*>(data) + 2, size - 2};
-  switch (data[0] % 6) {
+  switch (static_cast<uint8_t>(data[0] - '0') % 7) {
     case 0:
       fuzz_events(text, data[1]);
       break;
@@ -191,8 +194,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     case 4:
       fuzz_stream(text, data[1], gemini());
       break;
-    default:
+    case 5:
       fuzz_stream(text, data[1], ollama());
+      break;
+    default:
+      fuzz_stream(text, data[1], anthropic());
   }
   return 0;
 }
