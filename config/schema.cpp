@@ -134,7 +134,7 @@ constexpr auto stream_keys = std::to_array<key_rule>({
    "How much of a stream's past is kept for late subscribers and whole texts.", 0, gib},
   {"min_bytes_per_second", at<&stream_settings::min_bytes_per_second>,
    "A stream that brings less, over ten seconds, has failed; 0: none.", 0, gib},
-  {"http2", at<&stream_settings::http2>, "Whether streams may share a connection over HTTP/2."},
+  {"http2", at<&stream_settings::http2>, "Whether streams may use HTTP/2."},
 });
 
 constexpr auto price_keys = std::to_array<key_rule>({

@@ -136,7 +136,7 @@ struct stream_settings {
     std::chrono::seconds{60};        ///< A subscriber that withholds demand for so long is ended. 0: never.
   uint64_t log_limit = 1u << 20;     ///< Bytes of the past kept for late subscribers and whole texts.
   uint64_t min_bytes_per_second = 0; ///< Over ten seconds; a slower stream has failed. 0: none.
-  bool http2 = false;                ///< Libcurl may then hold up to 32 MiB of a stream whose reader is slow.
+  bool http2 = false;                ///< Whether they may use it; each has a connection to itself anyway.
 
   friend bool operator==(const stream_settings&, const stream_settings&) = default;
 };

@@ -262,6 +262,7 @@ void transport::loop::apply(start& x) {
   t.now.to = std::move(x.to);
   t.now.started = x.at;
   t.now.credit = x.credit;
+  t.now.may_pause = x.credit != UINT64_MAX;
   if (drain_until_)
     return finish(t, draining_error());
   if (auto reason = refuse_reason(t.asked); !reason.empty())

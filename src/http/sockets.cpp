@@ -34,6 +34,7 @@ multi& transport::loop::open_multi(origin* only) {
   set(CURLMOPT_SOCKETDATA, &x);
   set(CURLMOPT_TIMERFUNCTION, &loop::on_timer);
   set(CURLMOPT_TIMERDATA, &x);
+  set(CURLMOPT_PIPELINING, only != nullptr ? CURLPIPE_MULTIPLEX : CURLPIPE_NOTHING);
   if (only != nullptr)
     ++only->users;
   count_.multis.fetch_add(1, std::memory_order_relaxed);
@@ -260,7 +261,7 @@ void transport::loop::note_version(transfer& x, bool http2) {
   if (!x.now.at->secure || !x.asked.http2)
     return;
   x.now.at->speaks_http2 = http2;
-  if (!http2 || x.now.socket < 0)
+  if (!http2 || x.now.socket < 0 || x.now.in->only == nullptr) // not shared: used again like any other
     return;
   auto& socket = at(x.now.socket);
   if (socket.at == x.now.at && !socket.http2) {

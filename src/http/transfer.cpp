@@ -81,7 +81,7 @@ curl_slist* header_lines::list() {
 }
 
 bool transfer::may_share() const {
-  return now.at->secure && asked.http2 && now.at->speaks_http2.value_or(true);
+  return !now.may_pause && now.at->secure && asked.http2 && now.at->speaks_http2.value_or(true);
 }
 
 bool transfer::request_written() const {

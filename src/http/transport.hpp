@@ -57,7 +57,7 @@ public:
 
   transfer_id fetch(request x, std::function<void(response)> done) override;
 
-  /// With `x.http2` libcurl buffers up to 32 MiB for each paused HTTP/2 stream.
+  /// Shares no connection over HTTP/2: libcurl would buffer up to 32 MiB of each stream that is paused there.
   transfer_id open(request x, std::shared_ptr<receiver> to) override;
 
   void grant(transfer_id id, std::size_t bytes) override;
