@@ -33,7 +33,7 @@ std::variant<model_list, failure> dialect::decode_models(const http::response_he
 }
 
 std::span<const dialect* const> dialects() {
-  static const std::array all{&openai(), &openai_compatible(), &anthropic(), &gemini(), &ollama()};
+  static const std::array all{&openai(), &openai_responses(), &openai_compatible(), &anthropic(), &gemini(), &ollama()};
   return all;
 }
 

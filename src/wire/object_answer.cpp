@@ -159,7 +159,11 @@ void object_answer::say_arguments(std::size_t call, std::string_view fragment, p
 
 void object_answer::note_size(std::size_t more) {
   size_ += more;
-  if (size_ > most_kept)
+  check_calls(size_);
+}
+
+void object_answer::check_calls(std::size_t bytes) {
+  if (bytes > most_kept)
     fail_with(errc::response_too_large, "the answer's tool calls exceed " + std::to_string(most_kept) + " bytes");
 }
 
@@ -195,7 +199,7 @@ std::variant<completion, failure> object_answer::end(bool streamed) {
     return fitted(invalid_answer(head_, std::string{say_.no_answer}));
   completion x;
   x.raw_finish_reason = clean_words(reason_, 200);
-  if (auto problem = add_calls(head_, std::move(calls_), id_, meaning(), false, x))
+  if (auto problem = add_calls(head_, std::move(calls_), id_, meaning(), is_refused_, x))
     return fitted(std::move(*problem));
   x.usage = usage_;
   x.model = std::move(model_);

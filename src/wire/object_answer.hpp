@@ -42,6 +42,12 @@ public:
   /// The end mark behind which nothing comes, or an error.
   bool ended() const { return ended_; }
 
+  /// Whether events of that name are the provider's; others may be of somebody between us.
+  virtual bool knows(std::string_view event) const { return event.empty() || event == "message" || event == "error"; }
+
+  /// How many bytes of one object are taken.
+  virtual std::size_t most_bytes() const { return 1 << 20; }
+
   uint64_t tokens() const { return tokens_; }
 
   const http::response_head& head() const { return head_; }
@@ -88,11 +94,17 @@ protected:
 
   void warn(std::string text);
 
+  /// Ends the answer if its calls are too large.
+  void check_calls(std::size_t bytes);
+
   std::string id_, model_, reason_;
   std::string call_names_; ///< To make up ids of calls from, where that is not `id_`.
   std::string scratch_;
+  std::vector<called_tool> calls_;
   uint64_t pieces_ = 0;
-  uint64_t signs_ = 0;      ///< Of life, that say nothing by themselves.
+  uint64_t signs_ = 0; ///< Of life, that say nothing by themselves.
+  uint64_t tokens_ = 0;
+  bool is_refused_ = false; ///< The model declined.
   bool is_done_ = false;    ///< The end mark was seen.
   bool ended_ = false;      ///< Nothing more is to be expected.
   bool has_answer_ = false; ///< There was an object with an answer.
@@ -105,10 +117,8 @@ private:
   http::response_head head_;
   words say_;
   std::unique_ptr<failure> problem_;
-  std::vector<called_tool> calls_;
   std::optional<token_usage> usage_;
   std::vector<std::string> warnings_;
-  uint64_t tokens_ = 0;
   std::size_t size_ = 0; ///< Bytes of calls.
   bool is_repaired_ = false;
 };
@@ -118,9 +128,8 @@ std::variant<completion, failure> read_whole(object_answer& x, std::string_view 
 
 /// How the objects of a streamed answer are cut from its body.
 enum class framing : uint8_t {
-  events,       ///< As the data of server-sent events; also plain ones between these, and in an array.
-  named_events, ///< The same, where each event has a name of its own.
-  lines,        ///< One behind the other.
+  events, ///< As the data of server-sent events; also plain ones between these, and in an array.
+  lines,  ///< One behind the other.
 };
 
 /// Makes the reader of a streamed answer.

@@ -10,8 +10,7 @@ namespace modelforge::wire {
 
 namespace {
 
-constexpr std::size_t most_kept = 1 << 20; ///< Bytes of one object.
-constexpr std::size_t shown_bytes = 512;   ///< Of a body that is nothing we know.
+constexpr std::size_t shown_bytes = 512; ///< Of a body that is nothing we know.
 constexpr std::string_view space = " \t\r\n";
 
 /// Gathers one JSON object from bytes that are cut anywhere, by its brackets alone.
@@ -74,7 +73,8 @@ private:
 
 class object_stream : public stream_reader {
 public:
-  object_stream(std::unique_ptr<object_answer> x, framing form) : answer_(std::move(x)), framing_(form) {}
+  object_stream(std::unique_ptr<object_answer> x, framing form)
+    : answer_(std::move(x)), events_(answer_->most_bytes()), framing_(form) {}
 
   std::size_t take(std::string_view bytes, piece_sink& to) override {
     news_ = 0;
@@ -136,8 +136,8 @@ private:
   void take_object(std::string_view& bytes, piece_sink& to) {
     auto object = object_.take(bytes);
     is_between_ = !object_.is_open();
-    if (std::max(object.size(), object_.size()) > most_kept)
-      return too_large("an object of more than " + std::to_string(most_kept) + " bytes");
+    if (auto most = answer_->most_bytes(); std::max(object.size(), object_.size()) > most)
+      return too_large("an object of more than " + std::to_string(most) + " bytes");
     if (!object.empty())
       news_ += answer_->take(object, to);
     object_.shrink();
@@ -164,10 +164,8 @@ private:
       too_large(events_.problem());
   }
 
-  /// Whether an event is none of somebody between us and the provider.
   bool is_ours(const sse::event& x) const {
-    auto named = framing_ != framing::named_events && !x.type.empty() && x.type != "message" && x.type != "error";
-    return !named && x.data.find_first_not_of(space) != x.data.npos && !x.data.starts_with("[DONE]");
+    return answer_->knows(x.type) && x.data.find_first_not_of(space) != x.data.npos && !x.data.starts_with("[DONE]");
   }
 
   void too_large(const std::string& what) { answer_->fail_with(errc::response_too_large, "the provider sent " + what); }

@@ -1,369 +1,63 @@
 #include "wire/openai.hpp"
 
+#include "wire/openai_dialect.hpp"
 #include "wire/openai_parts.hpp"
-#include "wire/request_writer.hpp"
+#include "wire/responses/responses.hpp"
 
 namespace modelforge::wire {
 
 namespace {
 
-/// What sets one speaker of the format apart from another.
-struct flavour {
-  std::string_view name;
-  std::string_view base_url;
-  std::string_view max_tokens; ///< Name of the field.
-  bool top_k;                  ///< Whether it is known.
-  limits::output_rule output;  ///< How max_tokens counts against the token limit.
-  bool is_strict;              ///< Keeps to the format as published: streams end in `[DONE]`, and may be obfuscated.
-};
+constexpr quirks plain{.name = "openai",
+                       .base_url = "https://api.openai.com/v1",
+                       .max_tokens = "max_completion_tokens",
+                       .top_k = false,
+                       .cache_key = true,
+                       .obfuscation = true,
+                       .is_strict = true,
+                       .output = limits::output_rule::larger};
 
-class encoder : request_writer {
-public:
-  encoder(const flavour& is, const chat_request& x, bool stream) : request_writer(is.name, x, stream), is_(is) {}
-
-  std::variant<encoded_request, failure> run() {
-    result_.path = "/chat/completions";
-    start("text/event-stream");
-    write_model();
-    write_messages();
-    write_sampling();
-    write_response_format();
-    write_tools();
-    write_stream();
-    if (dropped_reasoning_ > 0)
-      warn(std::string{is_.name} + " takes no reasoning back: " + std::to_string(dropped_reasoning_)
-           + " parts were left out");
-    return finish();
-  }
-
-private:
-  // -- parts of the request ----------------------------------------------------------
-
-  void write_messages() {
-    if (!begin("messages"))
-      return;
-    if (x_.messages.empty())
-      return fail("messages", "is empty");
-    out_.open('[');
-    list_ = "messages";
-    for (item_ = 0; item_ < x_.messages.size() && !failed(); ++item_)
-      write_message(x_.messages[item_]);
-    list_ = nullptr;
-    out_.close(']');
-  }
-
-  void write_message(const chat_message& x) {
-    if (x.content.empty())
-      return fail("content", "is empty");
-    if (x.role == role::tool)
-      return write_tool_results(x);
-    check_parts(x);
-    auto calls = count_of<tool_call>(x);
-    auto texts = count_of<text_part>(x);
-    auto images = count_of<image_part>(x);
-    if (calls + texts + images == 0)
-      return fail("content", "has nothing but reasoning");
-    out_.open('{');
-    out_.key("role");
-    out_.raw('"' + to_string(x.role) + '"');
-    out_.key("content");
-    if (texts + images == 0)
-      out_.raw("null");
-    else
-      write_content(x, texts == 1 && images == 0);
-    if (!x.name.empty()) {
-      out_.key("name");
-      text(x.name, "name");
-    }
-    if (calls > 0)
-      write_calls(x);
-    out_.close('}');
-  }
-
-  /// Refuses what a role cannot say, and counts what is left out.
-  void check_parts(const chat_message& x) {
-    for (part_ = 0; part_ < x.content.size(); ++part_) {
-      auto& part = x.content[part_];
-      if (std::holds_alternative<tool_result>(part))
-        fail("", "is a tool's result, which needs the role tool");
-      if (std::holds_alternative<tool_call>(part) && x.role != role::assistant)
-        fail("", "is a tool call, which needs the role assistant");
-      if (std::holds_alternative<image_part>(part) && x.role != role::user)
-        fail("", "is an image, which needs the role user", errc::unsupported);
-      if (std::holds_alternative<reasoning_part>(part))
-        ++dropped_reasoning_;
-    }
-    part_ = none;
-  }
-
-  void write_content(const chat_message& x, bool single) {
-    if (!single)
-      out_.open('[');
-    for (part_ = 0; part_ < x.content.size(); ++part_)
-      if (auto* piece = std::get_if<text_part>(&x.content[part_]))
-        single ? text(piece->text, "text") : write_text(*piece);
-      else if (auto* image = std::get_if<image_part>(&x.content[part_]))
-        write_image(*image);
-    part_ = none;
-    if (!single)
-      out_.close(']');
-  }
-
-  void write_text(const text_part& x) {
-    out_.open('{');
-    out_.key("type");
-    out_.raw(R"("text")");
-    out_.key("text");
-    text(x.text, "text");
-    out_.close('}');
-  }
-
-  void write_image(const image_part& x) {
-    if (x.url.empty() == x.data.empty())
-      return fail("", "is an image that needs either url or data");
-    if (!x.data.empty() && x.media_type.empty())
-      return fail("media_type", "is empty; data needs it");
-    out_.open('{');
-    out_.key("type");
-    out_.raw(R"("image_url")");
-    out_.key("image_url");
-    out_.open('{');
-    out_.key("url");
-    if (x.data.empty())
-      text(x.url, "url");
-    else if (!out_.string({"data:", x.media_type, ";base64,", x.data}))
-      fail("data", "or media_type is not UTF-8");
-    if (!x.detail.empty()) {
-      out_.key("detail");
-      text(x.detail, "detail");
-    }
-    out_.close('}');
-    out_.close('}');
-  }
-
-  void write_calls(const chat_message& x) {
-    out_.key("tool_calls");
-    out_.open('[');
-    for (part_ = 0; part_ < x.content.size(); ++part_)
-      if (auto* call = std::get_if<tool_call>(&x.content[part_]))
-        write_call(*call);
-    part_ = none;
-    out_.close(']');
-  }
-
-  void write_call(const tool_call& x) {
-    if (x.id.empty())
-      fail("id", "is empty");
-    if (x.name.empty())
-      fail("name", "is empty");
-    out_.open('{');
-    out_.key("id");
-    text(x.id, "id");
-    out_.key("type");
-    out_.raw(R"("function")");
-    out_.key("function");
-    out_.open('{');
-    out_.key("name");
-    text(x.name, "name");
-    out_.key("arguments");
-    text(x.arguments.empty() ? "{}" : x.arguments, "arguments");
-    out_.close('}');
-    out_.close('}');
-  }
-
-  /// One message for each result: the format knows no other way.
-  void write_tool_results(const chat_message& x) {
-    for (part_ = 0; part_ < x.content.size(); ++part_) {
-      auto* result = std::get_if<tool_result>(&x.content[part_]);
-      if (result == nullptr)
-        return fail("", "is no tool's result, and the role tool has nothing else");
-      if (result->call_id.empty())
-        return fail("call_id", "is empty");
-      if (result->is_error)
-        result_.warnings.push_back(place() + "is_error: there is no such field here; only the content tells it");
-      out_.open('{');
-      out_.key("role");
-      out_.raw(R"("tool")");
-      out_.key("tool_call_id");
-      text(result->call_id, "call_id");
-      out_.key("content");
-      text(result->content, "content");
-      out_.close('}');
-    }
-    part_ = none;
-  }
-
-  void write_sampling() {
-    auto& s = x_.sampling;
-    number(is_.max_tokens, s.max_tokens, "sampling.max_tokens");
-    number("temperature", s.temperature, "sampling.temperature");
-    number("top_p", s.top_p, "sampling.top_p");
-    if (s.top_k && !is_.top_k)
-      unsupported("sampling.top_k", "use top_p");
-    number("top_k", s.top_k, "sampling.top_k");
-    number("frequency_penalty", s.frequency_penalty, "sampling.frequency_penalty");
-    number("presence_penalty", s.presence_penalty, "sampling.presence_penalty");
-    number("seed", s.seed, "sampling.seed");
-    if (s.reasoning_budget)
-      unsupported("sampling.reasoning_budget", "use reasoning_effort, or give the server's own field in extra");
-    texts("stop", s.stop, "sampling.stop");
-    if (!s.reasoning_effort.empty() && begin("reasoning_effort"))
-      text(s.reasoning_effort, "sampling.reasoning_effort");
-  }
-
-  void write_response_format() {
-    auto& format = x_.response_format;
-    if (format.kind == response_kind::text || !begin("response_format"))
-      return;
-    out_.open('{');
-    out_.key("type");
-    out_.raw('"' + to_string(format.kind) + '"');
-    if (format.kind == response_kind::json_schema) {
-      out_.key("json_schema");
-      out_.open('{');
-      out_.key("name");
-      text(format.name.empty() ? "answer" : format.name, "response_format.name"); // the format demands one
-      out_.key("schema");
-      embed(format.schema, "response_format.schema");
-      out_.key("strict");
-      out_.boolean(format.strict);
-      out_.close('}');
-    }
-    out_.close('}');
-  }
-
-  void write_tools() {
-    if (!x_.tools.empty() && begin("tools")) {
-      out_.open('[');
-      list_ = "tools";
-      for (item_ = 0; item_ < x_.tools.size(); ++item_)
-        write_tool(x_.tools[item_]);
-      list_ = nullptr;
-      out_.close(']');
-    }
-    auto& choice = x_.tool_choice;
-    if (choice.mode != tool_mode::automatic && begin("tool_choice")) {
-      if (choice.mode == tool_mode::named)
-        write_named_choice();
-      else
-        out_.raw('"' + to_string(choice.mode) + '"');
-    }
-    if (choice.parallel && begin("parallel_tool_calls"))
-      out_.boolean(*choice.parallel);
-  }
-
-  void write_tool(const tool_definition& x) {
-    if (x.name.empty())
-      fail("name", "is empty");
-    out_.open('{');
-    out_.key("type");
-    out_.raw(R"("function")");
-    out_.key("function");
-    out_.open('{');
-    out_.key("name");
-    text(x.name, "name");
-    if (!x.description.empty()) {
-      out_.key("description");
-      text(x.description, "description");
-    }
-    if (!x.parameters.empty()) {
-      out_.key("parameters");
-      embed(x.parameters, "parameters");
-    }
-    if (x.strict) {
-      out_.key("strict");
-      out_.boolean(true);
-    }
-    out_.close('}');
-    out_.close('}');
-  }
-
-  void write_named_choice() {
-    if (x_.tool_choice.name.empty())
-      fail("tool_choice.name", "is empty");
-    out_.open('{');
-    out_.key("type");
-    out_.raw(R"("function")");
-    out_.key("function");
-    out_.open('{');
-    out_.key("name");
-    text(x_.tool_choice.name, "tool_choice.name");
-    out_.close('}');
-    out_.close('}');
-  }
-
-  void write_stream() {
-    if (!stream_)
-      return;
-    out_.key("stream"); // nothing that `extra` can replace
-    out_.boolean(true);
-    if (!begin("stream_options"))
-      return;
-    out_.open('{');
-    out_.key("include_usage");
-    out_.boolean(true);
-    if (is_.is_strict) {
-      out_.key("include_obfuscation");
-      out_.boolean(false);
-    }
-    out_.close('}');
-  }
-
-  const flavour& is_;
-  std::size_t dropped_reasoning_ = 0;
-};
-
-class openai_dialect : public dialect {
-public:
-  explicit openai_dialect(flavour is) : is_(is) {}
-
-  std::string_view name() const override { return is_.name; }
-  std::string_view default_base_url() const override { return is_.base_url; }
-
-  http::header authorize(std::string_view key) const override {
-    return {"authorization", "Bearer " + std::string{key}};
-  }
-
-  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override {
-    return encoder{is_, x, stream}.run();
-  }
-
-  std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
-    return read_openai_answer(head, body);
-  }
-
-  std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override {
-    return read_openai_stream(head, is_.is_strict);
-  }
-
-  limits::token_accounting accounting() const override { return limits::token_accounting::arrival; }
-  limits::output_rule output_rule() const override { return is_.output; }
-
-  std::size_t most_inputs() const override { return 2048; }
-
-  std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override {
-    return write_openai_embedding(is_.name, x, !is_.is_strict);
-  }
-
-  std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
-                                                    std::size_t inputs) const override {
-    return read_openai_embedding(head, body, inputs);
-  }
-
-private:
-  flavour is_;
-};
+constexpr quirks compatible{.name = "openai_compatible"};
 
 } // namespace
 
+http::header openai_dialect::authorize(std::string_view key) const {
+  return {"authorization", "Bearer " + std::string{key}};
+}
+
+std::variant<encoded_request, failure> openai_dialect::encode(const chat_request& x, bool stream) const {
+  return write_openai_request(is_, x, stream);
+}
+
+std::variant<completion, failure> openai_dialect::decode(const http::response_head& head, std::string_view body) const {
+  return read_openai_answer(head, body);
+}
+
+std::unique_ptr<stream_reader> openai_dialect::read_stream(const http::response_head& head) const {
+  return read_openai_stream(head, is_.is_strict);
+}
+
+std::variant<encoded_request, failure> openai_dialect::encode_embedding(const embedding_request& x) const {
+  return write_openai_embedding(is_, x);
+}
+
+std::variant<embedding, failure> openai_dialect::decode_embedding(const http::response_head& head,
+                                                                  std::string_view body, std::size_t inputs) const {
+  return read_openai_embedding(head, body, inputs);
+}
+
 const dialect& openai() {
-  static const openai_dialect x{
-    {"openai", "https://api.openai.com/v1", "max_completion_tokens", false, limits::output_rule::larger, true}};
+  static const openai_dialect x{plain};
   return x;
 }
 
 const dialect& openai_compatible() {
-  static const openai_dialect x{{"openai_compatible", "", "max_tokens", true, limits::output_rule::sum, false}};
+  static const openai_dialect x{compatible};
+  return x;
+}
+
+const dialect& openai_responses() {
+  static const responses_dialect x{"openai_responses", plain};
   return x;
 }
 

@@ -8,15 +8,15 @@ namespace {
 
 class writer : embedding_writer {
 public:
-  writer(std::string_view provider, const embedding_request& x) : embedding_writer(provider, x) {}
+  writer(const quirks& is, const embedding_request& x) : embedding_writer(is.name, x), is_(is) {}
 
-  std::variant<encoded_request, failure> run(bool takes_empty) {
+  std::variant<encoded_request, failure> run() {
     result_.path = "/embeddings";
     start();
     write_model();
     if (begin("input"))
-      write_inputs([&](const std::string& input) {
-        if (input.empty() && !takes_empty)
+      write_inputs([this](const std::string& input) {
+        if (input.empty() && is_.is_strict)
           fail("", "is empty");
         text(input, "");
       });
@@ -25,6 +25,9 @@ public:
       out_.raw(R"("float")");
     return finish();
   }
+
+private:
+  const quirks& is_;
 };
 
 void read_item(json_reader& in, vector_answer& to) {
@@ -55,9 +58,8 @@ void read_member(std::string_view name, json_reader& in, vector_answer& to) {
 
 } // namespace
 
-std::variant<encoded_request, failure> write_openai_embedding(std::string_view provider, const embedding_request& x,
-                                                              bool takes_empty) {
-  return writer{provider, x}.run(takes_empty);
+std::variant<encoded_request, failure> write_openai_embedding(const quirks& is, const embedding_request& x) {
+  return writer{is, x}.run();
 }
 
 std::variant<embedding, failure> read_openai_embedding(const http::response_head& head, std::string_view body,

@@ -3,6 +3,7 @@
 #include "http/message.hpp"
 #include "wire/answer_parts.hpp"
 #include "wire/dialect.hpp"
+#include "wire/openai_quirks.hpp"
 #include "wire/stream.hpp"
 
 #include <cstddef>
@@ -21,10 +22,9 @@ finish_reason openai_reason(std::string_view word);
 /// sends them; otherwise either will do, with a warning, if the body ended well.
 std::unique_ptr<stream_reader> read_openai_stream(const http::response_head& head, bool is_strict);
 
-/// Writes a request for embeddings. `provider`: the dialect's name. `takes_empty`: an empty input is none of our
-/// business.
-std::variant<encoded_request, failure> write_openai_embedding(std::string_view provider, const embedding_request& x,
-                                                              bool takes_empty);
+std::variant<encoded_request, failure> write_openai_request(const quirks& is, const chat_request& x, bool stream);
+
+std::variant<encoded_request, failure> write_openai_embedding(const quirks& is, const embedding_request& x);
 
 std::variant<embedding, failure> read_openai_embedding(const http::response_head& head, std::string_view body,
                                                        std::size_t inputs);

@@ -53,7 +53,8 @@ constexpr auto quota_phrases =
   std::to_array<std::string_view>({"specified API usage limits", "credit balance is too low"});
 
 constexpr auto filter_names =
-  std::to_array<std::string_view>({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"});
+  std::to_array<std::string_view>({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation",
+                                   "bio_policy", "image_content_policy_violation"});
 
 constexpr auto context_names =
   std::to_array<std::string_view>({"context_length_exceeded", "exceed_context_size_error"});
@@ -89,6 +90,8 @@ constexpr auto named_statuses = std::to_array<named_status>({
   {"invalid_request_error", 400},
   {"BadRequestError", 400},
   {"unsupported_parameter", 400},
+  {"invalid_prompt", 400},
+  {"data_residency_mismatch", 400},
   {"authentication_error", 401},
   {"invalid_api_key", 401},
   {"billing_error", 402},
@@ -120,6 +123,8 @@ uint16_t status_of(const provider_error& x) {
   if (is_named(x, quota_names))
     return 429;
   if (is_named(x, context_names) || says(x.message, context_phrases) || x.moderated)
+    return 400;
+  if (contains(x.code, "image")) // of the Responses API: nothing that passes
     return 400;
   for (auto* name : {&x.code, &x.type})
     for (auto& known : named_statuses)

@@ -24,8 +24,10 @@ std::size_t guess_size(const chat_request& x) {
 
 } // namespace
 
-void body_writer::start(std::size_t size, std::string_view stream_type, std::string_view merged) {
-  merged_ = merged;
+void body_writer::start(std::size_t size, std::string_view stream_type,
+                        std::initializer_list<std::string_view> merged) {
+  for (auto name : merged)
+    merged_.emplace_back(name, fields{});
   result_.headers.push_back({"content-type", "application/json"});
   if (!stream_type.empty())
     result_.headers.push_back({"accept", std::string{stream_type}});
@@ -82,7 +84,7 @@ void body_writer::warn(std::string text) {
 }
 
 bool body_writer::begin(std::string_view name) {
-  auto& given = in_merged_ ? merged_extra_ : extra_;
+  auto& given = inside_ != nullptr ? *inside_ : extra_;
   if (std::any_of(given.begin(), given.end(), [&](auto& x) { return x.first == name; })) {
     warn("extra replaces the request's own " + std::string{name});
     return false;
@@ -129,11 +131,11 @@ void body_writer::read_extra() {
   take(*members, extra_, "extra");
   if (std::any_of(extra_.begin(), extra_.end(), [](auto& x) { return x.first == "stream"; }))
     fail("extra.stream", "cannot be given here: whether an answer is streamed is decided by how it is asked for");
-  if (auto* inner =
-        merged_.empty() ? nullptr : member(std::get<json>(parsed), merged_).get_ptr<const json::object_t*>()) {
-    std::erase_if(extra_, [this](auto& x) { return x.first == merged_; });
-    take(*inner, merged_extra_, "extra." + std::string{merged_});
-  }
+  for (auto& [name, fields] : merged_)
+    if (auto* inner = member(std::get<json>(parsed), name).get_ptr<const json::object_t*>()) {
+      std::erase_if(extra_, [&merged = name](auto& x) { return x.first == merged; });
+      take(*inner, fields, "extra." + std::string{name});
+    }
 }
 
 void body_writer::write_trace() {
@@ -154,8 +156,32 @@ void body_writer::write_fields(const fields& x) {
   }
 }
 
-void request_writer::start(std::string_view stream_type, std::string_view merged) {
+void request_writer::start(std::string_view stream_type, std::initializer_list<std::string_view> merged) {
   body_writer::start(guess_size(x_), stream_ ? stream_type : std::string_view{}, merged);
+}
+
+void request_writer::check_parts(const chat_message& x) {
+  for (part_ = 0; part_ < x.content.size(); ++part_) {
+    auto& part = x.content[part_];
+    if (std::holds_alternative<tool_result>(part))
+      fail("", "is a tool's result, which needs the role tool");
+    if (std::holds_alternative<tool_call>(part) && x.role != role::assistant)
+      fail("", "is a tool call, which needs the role assistant");
+    if (std::holds_alternative<image_part>(part) && x.role != role::user)
+      fail("", "is an image, which needs the role user", errc::unsupported);
+  }
+  part_ = none;
+}
+
+void request_writer::image_url(const image_part& x) {
+  if (x.url.empty() == x.data.empty())
+    return fail("", "is an image that needs either url or data");
+  if (!x.data.empty() && x.media_type.empty())
+    return fail("media_type", "is empty; data needs it");
+  if (x.data.empty())
+    text(x.url, "url");
+  else if (!out_.string({"data:", x.media_type, ";base64,", x.data}))
+    fail("data", "or media_type is not UTF-8");
 }
 
 const tool_call* request_writer::call_of(std::string_view id) const {
@@ -164,6 +190,19 @@ const tool_call* request_writer::call_of(std::string_view id) const {
       if (auto* call = std::get_if<tool_call>(&part); call != nullptr && call->id == id)
         return call;
   return nullptr;
+}
+
+std::string path_segment(std::string_view text) {
+  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  constexpr char digits[] = "0123456789ABCDEF";
+  auto is_dots = text.find_first_not_of('.') == text.npos; // would lead to another path
+  std::string result;
+  for (char c : text)
+    if (plain.find(c) != plain.npos && !is_dots)
+      result += c;
+    else
+      (((result += '%') += digits[(c >> 4) & 15]) += digits[c & 15]);
+  return result;
 }
 
 } // namespace modelforge::wire

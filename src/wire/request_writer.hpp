@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,9 +29,9 @@ protected:
   ~body_writer() = default;
 
   /// Reserves `size` bytes, sets the headers and opens the body. `stream_type`: of the answer, where it is a stream.
-  /// `merged`: an object of the body to which the members of the same object in `extra` are added, where they would
-  /// else replace it.
-  void start(std::size_t size, std::string_view stream_type = {}, std::string_view merged = {});
+  /// `merged`: objects of the body to which the members of the same objects in `extra` are added, where they would
+  /// else replace them.
+  void start(std::size_t size, std::string_view stream_type = {}, std::initializer_list<std::string_view> merged = {});
 
   /// Writes the field that names the model.
   void write_model();
@@ -67,7 +68,7 @@ protected:
 
   // -- values ------------------------------------------------------------------------
 
-  /// Begins a field of the request itself, or of the merged object; false where `extra` has that field.
+  /// Begins a field of the request itself, or of the present merged object; false where `extra` has that field.
   bool begin(std::string_view name);
 
   void text(std::string_view value, std::string_view field) {
@@ -97,18 +98,17 @@ protected:
   /// Embeds a JSON object that came as text.
   void embed(std::string_view value, std::string_view field);
 
-  /// Writes the merged object by `f`, with what `extra` adds to it; nothing where both have nothing.
+  /// Writes a merged object by `f`, with what `extra` adds to it; nothing where both have nothing.
   template <class F>
-  void merge(F&& f) {
+  void merge(std::string_view name, F&& f) {
     auto before = result_.body.size();
-    if (!begin(merged_))
+    if (!begin(name))
       return;
     out_.open('{');
     auto opened = result_.body.size();
-    in_merged_ = true;
+    inside_ = &std::find_if(merged_.begin(), merged_.end(), [&](auto& x) { return x.first == name; })->second;
     f();
-    in_merged_ = false;
-    write_fields(merged_extra_);
+    write_fields(*std::exchange(inside_, nullptr));
     auto is_empty = result_.body.size() == opened;
     out_.close('}');
     if (is_empty)
@@ -132,9 +132,9 @@ private:
   const std::string& model_;
   const std::string& given_extra_;
   const std::string& trace_;
-  std::string_view merged_;
-  bool in_merged_ = false; ///< The merged object is being written.
-  fields extra_, merged_extra_;
+  fields extra_;
+  std::vector<std::pair<std::string_view, fields>> merged_; ///< What `extra` adds to each of these objects.
+  const fields* inside_ = nullptr;                          ///< Of the merged object that is being written.
   std::optional<failure> problem_;
 };
 
@@ -146,7 +146,15 @@ protected:
 
   ~request_writer() = default;
 
-  void start(std::string_view stream_type, std::string_view merged = {});
+  void start(std::string_view stream_type, std::initializer_list<std::string_view> merged = {});
+
+  // -- what several dialects have in common ------------------------------------------
+
+  /// Refuses what a role cannot say: all have tool results, tool calls and images at the same places.
+  void check_parts(const chat_message& x);
+
+  /// Writes where an image is, or the image itself, as a URL.
+  void image_url(const image_part& x);
 
   /// Finds the call in an earlier message that a result in the present one answers; null where there is none.
   const tool_call* call_of(std::string_view id) const;
@@ -160,6 +168,9 @@ inline std::string_view unsealed(std::string_view signature, std::string_view di
   auto fits = signature.size() > dialect.size() && signature[dialect.size()] == ':' && signature.starts_with(dialect);
   return fits ? signature.substr(dialect.size() + 1) : std::string_view{};
 }
+
+/// Escapes what may not stand in one segment of a path.
+std::string path_segment(std::string_view text);
 
 /// How many parts of that kind a message holds.
 template <class T>

@@ -5,13 +5,15 @@
 #include "wire/ollama/ollama.hpp"
 #include "wire/openai.hpp"
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <vector>
 
 // Fuzzes what reads streams. Of an input the first byte chooses what is read ('0' server-sent events, '1' JSON, '2' an
-// answer of OpenAI, '3' of a clone, '4' of Gemini, '5' of Ollama), the second one how it is cut; the rest is the text.
+// answer of OpenAI, '3' of a clone, '4' of Gemini, '5' of Ollama, '6' of OpenAI's Responses API, '7' vectors), the
+// second one how it is cut, or of the vectors whose they are; the rest is the text.
 
 using namespace modelforge;
 using namespace modelforge::wire;
@@ -132,6 +134,8 @@ bool has_end_mark(std::string_view text, const dialect& by) {
     return text.find("stop") != text.npos || text.find('\\') != text.npos;
   if (&by == &gemini())
     return text.find("Reason") != text.npos || text.find('\\') != text.npos;
+  if (&by == &openai_responses())
+    return text.find("complete") != text.npos;
   if (&by == &ollama())
     return text.find("true") != text.npos;
   auto first = text.find_first_not_of(" \t\r\n");
@@ -172,13 +176,28 @@ void fuzz_stream(std::string_view text, unsigned seed, const dialect& by) {
     require(has_end_mark(text, by), "an answer has its end mark");
 }
 
+void fuzz_vectors(std::string_view text, unsigned seed) {
+  const dialect* speakers[] = {&openai(), &gemini(), &ollama()};
+  auto inputs = 1 + seed / 3 % 3;
+  auto result = speakers[seed % 3]->decode_embedding({200, {}}, text, inputs);
+  if (auto* problem = std::get_if<failure>(&result))
+    return require(problem->code != errc::none && !problem->message.empty(), "a failure says what it is");
+  auto& vectors = std::get<embedding>(result).vectors;
+  require(vectors.size() == inputs, "there is a vector for each input");
+  for (auto& x : vectors) {
+    require(!x.empty() && x.size() == vectors[0].size(), "vectors have one length");
+    for (auto number : x)
+      require(std::isfinite(number), "vectors are finite");
+  }
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   if (size < 2)
     return 0;
   std::string_view text{reinterpret_cast<const char*>(data) + 2, size - 2};
-  switch (static_cast<uint8_t>(data[0] - '0') % 7) {
+  switch (static_cast<uint8_t>(data[0] - '0') % 9) {
     case 0:
       fuzz_events(text, data[1]);
       break;
@@ -196,6 +215,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
       break;
     case 5:
       fuzz_stream(text, data[1], ollama());
+      break;
+    case 6:
+      fuzz_stream(text, data[1], openai_responses());
+      break;
+    case 7:
+      fuzz_vectors(text, data[1]);
       break;
     default:
       fuzz_stream(text, data[1], anthropic());

@@ -84,6 +84,8 @@ private:
     return true;
   }
 
+  bool knows(std::string_view) const override { return true; } // each event has a name of its own
+
   finish_reason meaning() const override { return reason_named(reason_, reasons); }
 
   static fields take_fields(json_reader& in) {

@@ -28,7 +28,7 @@ public:
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/v1/messages";
-    start("text/event-stream", "output_config");
+    start("text/event-stream", {"output_config"});
     write_model();
     plan_thinking();
     plan_marks();
@@ -38,7 +38,7 @@ public:
     write_messages();
     write_sampling();
     write_thinking();
-    merge([this] { write_output(); });
+    merge("output_config", [this] { write_output(); });
     if (stream_ && begin("stream"))
       out_.boolean(true);
     return finish();
@@ -427,7 +427,7 @@ public:
   }
 
   std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override {
-    return read_objects(anthropic_answer(head), framing::named_events);
+    return read_objects(anthropic_answer(head), framing::events);
   }
 
   limits::token_accounting accounting() const override { return limits::token_accounting::produced; }

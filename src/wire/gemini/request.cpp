@@ -9,19 +9,6 @@ namespace {
 
 constexpr std::size_t most_stops = 5;
 
-/// Escapes what may not stand in one segment of a path.
-std::string escaped(std::string_view text) {
-  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-  constexpr char digits[] = "0123456789ABCDEF";
-  std::string result;
-  for (char c : text)
-    if (plain.find(c) != plain.npos)
-      result += c;
-    else
-      (((result += '%') += digits[(c >> 4) & 15]) += digits[c & 15]);
-  return result;
-}
-
 /// Tokens for thinking, as Google itself translates efforts for models that know no levels.
 struct effort_budget {
   std::string_view effort;
@@ -41,11 +28,11 @@ public:
     if (!valid_utf8(x_.model))
       fail("model", "is not UTF-8");
     result_.path = gemini_path(x_.model) + (stream_ ? ":streamGenerateContent?alt=sse" : ":generateContent");
-    start("text/event-stream", "generationConfig");
+    start("text/event-stream", {"generationConfig"});
     write_contents();
     write_system();
     write_tools();
-    merge([this] { write_config(); });
+    merge("generationConfig", [this] { write_config(); });
     return finish();
   }
 
@@ -420,7 +407,7 @@ std::string gemini_path(std::string_view model) {
       model.remove_prefix(known.size());
       break;
     }
-  return "/" + std::string{list} + escaped(model);
+  return "/" + std::string{list} + path_segment(model);
 }
 
 std::variant<encoded_request, failure> write_gemini_request(const chat_request& x, bool stream) {

@@ -13,7 +13,7 @@ public:
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/api/chat";
-    start("application/x-ndjson", "options");
+    start("application/x-ndjson", {"options"});
     write_model();
     write_messages();
     write_tools();
@@ -21,7 +21,7 @@ public:
     write_think();
     out_.key("stream"); // it defaults to true
     out_.boolean(stream_);
-    merge([this] { write_options(); });
+    merge("options", [this] { write_options(); });
     return finish();
   }
 

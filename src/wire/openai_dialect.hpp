@@ -1,0 +1,33 @@
+#pragma once
+
+#include "wire/dialect.hpp"
+#include "wire/openai_quirks.hpp"
+
+namespace modelforge::wire {
+
+/// Chat Completions, and what else all speakers of OpenAI's format have in common.
+class openai_dialect : public dialect {
+public:
+  explicit openai_dialect(const quirks& is) : is_(is) {}
+
+  std::string_view name() const override { return is_.name; }
+  std::string_view default_base_url() const override { return is_.base_url; }
+  http::header authorize(std::string_view key) const override;
+
+  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override;
+  std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override;
+  std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override;
+
+  limits::token_accounting accounting() const override { return limits::token_accounting::arrival; }
+  limits::output_rule output_rule() const override { return is_.output; }
+
+  std::size_t most_inputs() const override { return 2048; }
+  std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override;
+  std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
+                                                    std::size_t inputs) const override;
+
+protected:
+  quirks is_;
+};
+
+} // namespace modelforge::wire

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "wire/openai_dialect.hpp"
+
+#include <memory>
+#include <string_view>
+#include <variant>
+
+namespace modelforge::wire {
+
+/// OpenAI's Responses API: other requests and answers, all else as with Chat Completions. Nothing is stored at the
+/// provider: what the model thought comes encrypted, and goes back with the conversation.
+class responses_dialect : public openai_dialect {
+public:
+  responses_dialect(std::string_view name, const quirks& is) : openai_dialect(is), name_(name) {}
+
+  std::string_view name() const override { return name_; }
+
+  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override;
+  std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override;
+  std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override;
+
+private:
+  std::string_view name_;
+};
+
+} // namespace modelforge::wire
