@@ -2,6 +2,7 @@
 
 #include "wire/answer_parts.hpp"
 #include "wire/anthropic/anthropic.hpp"
+#include "wire/azure/azure.hpp"
 #include "wire/gemini/gemini.hpp"
 #include "wire/ollama/ollama.hpp"
 #include "wire/openai.hpp"
@@ -33,7 +34,8 @@ std::variant<model_list, failure> dialect::decode_models(const http::response_he
 }
 
 std::span<const dialect* const> dialects() {
-  static const std::array all{&openai(), &openai_responses(), &openai_compatible(), &anthropic(), &gemini(), &ollama()};
+  static const std::array all{
+    &openai(), &openai_responses(), &openai_compatible(), &azure(), &azure(true), &anthropic(), &gemini(), &ollama()};
   return all;
 }
 

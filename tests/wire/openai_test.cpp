@@ -66,7 +66,7 @@ bool has(std::string_view text, std::string_view part) {
 TEST_CASE("dialects are found by their kind's name", "[wire][openai]") {
   CHECK(find_dialect("openai") == &openai());
   CHECK(find_dialect("openai_compatible") == &openai_compatible());
-  for (auto* kind : {"azure", "", "OpenAI"})
+  for (auto* kind : {"", "OpenAI"})
     CHECK(find_dialect(kind) == nullptr);
   CHECK(openai().default_base_url() == "https://api.openai.com/v1");
   CHECK(openai_compatible().default_base_url().empty());

@@ -1,0 +1,119 @@
+#include "wire/azure/azure.hpp"
+
+#include "wire/openai_dialect.hpp"
+#include "wire/request_writer.hpp"
+#include "wire/responses/responses.hpp"
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <tuple>
+#include <utility>
+
+namespace modelforge::wire {
+
+namespace {
+
+constexpr quirks new_quirks{
+  .name = "azure", .max_tokens = "max_completion_tokens", .top_k = false, .cache_key = true, .is_strict = true};
+
+constexpr quirks old_quirks{.name = "azure", .max_tokens = "max_completion_tokens", .top_k = false, .is_strict = true};
+
+/// Where the operations are, behind the base URL.
+struct surface {
+  std::string prefix;
+  std::string query;
+  bool is_old = false; ///< The deployment stands in the path.
+};
+
+surface surface_of(std::string_view base_url, std::string_view api_version) {
+  surface x;
+  x.is_old = !api_version.empty() && !base_url.ends_with("/v1");
+  if (!api_version.empty())
+    x.query = "?api-version=" + path_segment(api_version);
+  if (base_url.ends_with("/v1"))
+    return x;
+  x.prefix = base_url.ends_with("/openai") ? "" : "/openai";
+  if (!x.is_old)
+    x.prefix += "/v1";
+  return x;
+}
+
+/// What sets Azure apart, beside `quirks`: paths and the key's header.
+template <class Base>
+class azure_dialect final : public Base {
+public:
+  template <class... Ts>
+  explicit azure_dialect(surface where, Ts&&... xs)
+    : Base(std::forward<Ts>(xs)...), where_(std::move(where)), models_(where_.prefix + "/models" + where_.query) {}
+
+  std::string_view default_base_url() const override { return {}; }
+
+  /// Microsoft's own tokens (Entra ID) are JSON Web Tokens, which all begin alike.
+  http::header authorize(std::string_view key) const override {
+    return key.starts_with("eyJ") ? Base::authorize(key) : http::header{"api-key", std::string{key}};
+  }
+
+  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override {
+    return placed(Base::encode(x, stream), x.model);
+  }
+
+  std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
+    return explained(Base::decode(head, body));
+  }
+
+  std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override {
+    return placed(Base::encode_embedding(x), x.model);
+  }
+
+  std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
+                                                    std::size_t inputs) const override {
+    return explained(Base::decode_embedding(head, body, inputs));
+  }
+
+  std::string_view models_path() const override { return models_; }
+
+private:
+  std::variant<encoded_request, failure> placed(std::variant<encoded_request, failure> x,
+                                                std::string_view model) const {
+    if (auto* good = std::get_if<encoded_request>(&x)) {
+      auto in_deployment = where_.is_old && good->path != "/responses";
+      good->path =
+        where_.prefix + (in_deployment ? "/deployments/" + path_segment(model) : "") + good->path + where_.query;
+    }
+    return x;
+  }
+
+  template <class Answer>
+  static std::variant<Answer, failure> explained(std::variant<Answer, failure> x) {
+    if (auto* bad = std::get_if<failure>(&x); bad != nullptr && bad->code == errc::not_found)
+      bad->suggestion =
+        "is the model the name of a deployment, and base_url https://RESOURCE.openai.azure.com/openai/v1 "
+        "(without /v1, and with api_version, for the older API)?";
+    return x;
+  }
+
+  surface where_;
+  std::string models_;
+};
+
+} // namespace
+
+const dialect& azure(bool responses, std::string_view base_url, std::string_view api_version) {
+  static std::mutex guard;
+  static std::map<std::tuple<bool, std::string, std::string>, std::unique_ptr<dialect>> known;
+  auto where = surface_of(base_url, api_version);
+  std::lock_guard lock{guard};
+  auto& x = known[{responses, where.prefix, where.query}];
+  if (x != nullptr)
+    return *x;
+  auto& is = where.is_old ? old_quirks : new_quirks;
+  if (responses)
+    x = std::make_unique<azure_dialect<responses_dialect>>(std::move(where), "azure_responses", is);
+  else
+    x = std::make_unique<azure_dialect<openai_dialect>>(std::move(where), is);
+  return *x;
+}
+
+} // namespace modelforge::wire
