@@ -2,6 +2,7 @@
 
 #include "tools/simulator/anthropic/anthropic.hpp"
 #include "tools/simulator/control.hpp"
+#include "tools/simulator/gemini/gemini.hpp"
 #include "tools/simulator/openai/openai.hpp"
 
 namespace modelforge::simulator {
@@ -20,18 +21,22 @@ reply plain(const exchange& x, hub&) {
   return Answer(x);
 }
 
-/// OpenAI and Anthropic list their models at the same place.
-template <reply (*Openai)(const exchange&), reply (*Anthropic)(const exchange&)>
-reply by_version(const exchange& x, hub&) {
-  return x.anthropic_version.empty() ? Openai(x) : Anthropic(x);
+/// All but Ollama list their models at the same place; the headers tell who is asked.
+template <reply (*Openai)(const exchange&), reply (*Anthropic)(const exchange&), reply (*Gemini)(const exchange&)>
+reply by_headers(const exchange& x, hub&) {
+  return !x.anthropic_version.empty() ? Anthropic(x) : !x.x_goog_api_key.empty() ? Gemini(x) : Openai(x);
 }
 
 constexpr endpoint endpoints[] = {
   {"POST", "/v1/chat/completions", plain<openai::chat_completions>},
-  {"GET", "/v1/models", by_version<openai::list_models, anthropic::list_models>},
-  {"GET", "/v1/models/", by_version<openai::show_model, anthropic::show_model>},
+  {"GET", "/v1/models", by_headers<openai::list_models, anthropic::list_models, gemini::list_models>},
+  {"GET", "/v1/models/", by_headers<openai::show_model, anthropic::show_model, gemini::show_model>},
+  {"POST", "/v1/models/", plain<gemini::call_method>},
   {"POST", "/v1/messages", plain<anthropic::messages>},
   {"POST", "/v1/messages/count_tokens", plain<anthropic::count_prompt>},
+  {"GET", "/v1beta/models", plain<gemini::list_models>},
+  {"GET", "/v1beta/models/", plain<gemini::show_model>},
+  {"POST", "/v1beta/models/", plain<gemini::call_method>},
   {"GET", "/__simulator/stats", control::show_stats},
   {"POST", "/__simulator/reset", control::reset_stats},
   {"POST", "/__simulator/configure", control::configure},
@@ -43,8 +48,11 @@ bool matches(std::string_view pattern, std::string_view path) {
 }
 
 const language& language_of(const exchange& x) {
-  if (x.path.starts_with("/v1/messages") || (x.path.starts_with("/v1/models") && !x.anthropic_version.empty()))
+  auto is_shared = x.path.starts_with("/v1/models");
+  if (x.path.starts_with("/v1/messages") || (is_shared && !x.anthropic_version.empty()))
     return anthropic::speech();
+  if (x.path.starts_with("/v1beta/") || (is_shared && (!x.x_goog_api_key.empty() || x.method == "POST")))
+    return gemini::speech();
   return openai::speech();
 }
 

@@ -2,10 +2,9 @@
 
 #include "tools/simulator/body_reader.hpp"
 #include "tools/simulator/random.hpp"
+#include "tools/simulator/seals.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 
 namespace modelforge::simulator::anthropic {
 
@@ -329,7 +328,7 @@ private:
 
   void read_redacted(const json& x, const std::string& path) {
     auto data = string_in(x, "data", path + ".");
-    if (data && !is_redacted_data(*data, settings_.seed))
+    if (data && !unsealed(*data, settings_.seed))
       return fail(path + ": Invalid `data` in `redacted_thinking` block");
     if (data)
       absorb(*data);
@@ -641,20 +640,7 @@ std::variant<message_request, api_error> read_message_request(const exchange& x,
 }
 
 std::string signature_of(std::string_view thinking, uint64_t seed) {
-  auto number = hash(thinking, mix(seed + 1));
-  return "Esim" + hex(number) + hex(mix(~number)); // only characters of base64
-}
-
-std::string redacted_data(uint64_t number, uint64_t seed) {
-  return "Ered" + hex(number) + hex(mix(number ^ seed));
-}
-
-bool is_redacted_data(std::string_view data, uint64_t seed) {
-  uint64_t number = 0;
-  if (data.size() != 36)
-    return false;
-  std::from_chars(data.data() + 4, data.data() + 20, number, 16);
-  return data == redacted_data(number, seed);
+  return sealed(hash(thinking, seed), seed);
 }
 
 } // namespace modelforge::simulator::anthropic

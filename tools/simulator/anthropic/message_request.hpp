@@ -24,9 +24,4 @@ std::variant<message_request, api_error> read_message_request(const exchange& x,
 /// Returns what vouches for thinking that is sent back.
 std::string signature_of(std::string_view thinking, uint64_t seed);
 
-/// Returns data of a redacted block, which `is_redacted_data` knows again.
-std::string redacted_data(uint64_t number, uint64_t seed);
-
-bool is_redacted_data(std::string_view data, uint64_t seed);
-
 } // namespace modelforge::simulator::anthropic

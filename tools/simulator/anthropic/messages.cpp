@@ -1,6 +1,7 @@
 #include "tools/simulator/anthropic/anthropic.hpp"
 #include "tools/simulator/anthropic/message_request.hpp"
 #include "tools/simulator/random.hpp"
+#include "tools/simulator/seals.hpp"
 
 namespace modelforge::simulator::anthropic {
 
@@ -82,7 +83,7 @@ void append_block(std::string& out, const piece& x, const thinking_style& style,
     auto input = x.whole();
     out.append(R"(,"input":)").append(is_whole && json::accept(input) ? input : "{}"); // cut JSON is lost
   } else if (style.is_redacted) {
-    out += R"({"type":"redacted_thinking","data":")" + redacted_data(hash(x.whole(), style.seed), style.seed) + '"';
+    out += R"({"type":"redacted_thinking","data":")" + sealed(hash(x.whole(), ~style.seed), style.seed) + '"';
   } else {
     auto text = is_whole ? shown(x, style) : std::string();
     out += R"({"type":"thinking","thinking":)";
