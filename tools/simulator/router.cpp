@@ -3,6 +3,7 @@
 #include "tools/simulator/anthropic/anthropic.hpp"
 #include "tools/simulator/control.hpp"
 #include "tools/simulator/gemini/gemini.hpp"
+#include "tools/simulator/ollama/ollama.hpp"
 #include "tools/simulator/openai/openai.hpp"
 
 namespace modelforge::simulator {
@@ -37,6 +38,12 @@ constexpr endpoint endpoints[] = {
   {"GET", "/v1beta/models", plain<gemini::list_models>},
   {"GET", "/v1beta/models/", plain<gemini::show_model>},
   {"POST", "/v1beta/models/", plain<gemini::call_method>},
+  {"POST", "/api/chat", plain<ollama::chat>},
+  {"POST", "/api/embed", plain<ollama::embed>},
+  {"POST", "/api/show", plain<ollama::show_model>},
+  {"GET", "/api/tags", plain<ollama::list_models>},
+  {"GET", "/api/ps", plain<ollama::list_running>},
+  {"GET", "/api/version", plain<ollama::show_version>},
   {"GET", "/__simulator/stats", control::show_stats},
   {"POST", "/__simulator/reset", control::reset_stats},
   {"POST", "/__simulator/configure", control::configure},
@@ -53,7 +60,7 @@ const language& language_of(const exchange& x) {
     return anthropic::speech();
   if (x.path.starts_with("/v1beta/") || (is_shared && (!x.x_goog_api_key.empty() || x.method == "POST")))
     return gemini::speech();
-  return openai::speech();
+  return x.path.starts_with("/api/") ? ollama::speech() : openai::speech();
 }
 
 reply unknown_path(const exchange& x) {

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "tools/simulator/language.hpp"
+
+/// Ollama's own API, as its server has it.
+namespace modelforge::simulator::ollama {
+
+/// How Ollama says what is no answer.
+const language& speech();
+
+/// Returns an error as JSON.
+std::string error_text(std::string_view message);
+
+/// Returns the error for a model that was not pulled.
+api_error missing_model(std::string_view model);
+
+/// `POST /api/chat`: lines of JSON unless the request wants one object.
+reply chat(const exchange& x);
+
+/// `POST /api/embed`.
+reply embed(const exchange& x);
+
+/// `GET /api/tags`.
+reply list_models(const exchange& x);
+
+/// `GET /api/ps`.
+reply list_running(const exchange& x);
+
+/// `POST /api/show`; every name is a model but those that begin with "missing".
+reply show_model(const exchange& x);
+
+/// `GET /api/version`.
+reply show_version(const exchange& x);
+
+} // namespace modelforge::simulator::ollama
