@@ -1,13 +1,12 @@
+#include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
-#include "tools/cli/session.hpp"
 
-#include "actors/support/mail.hpp"
 #include "wire/json.hpp"
 #include "wire/openai_format.hpp"
 
-#include <modelforge/actors/text_stream.hpp>
+#include "config/read_file.hpp"
 
-#include <caf/event_based_actor.hpp>
+#include <modelforge/actors/text_stream.hpp>
 
 #include <cstdio>
 #include <iostream>
@@ -38,7 +37,73 @@ std::optional<std::string> read_prompt(const std::string& given) {
   return text;
 }
 
-chat_request make_request(const chat_options& x, std::string prompt) {
+constexpr std::size_t most_schema = 1u << 20;
+constexpr std::size_t most_image = 20u << 20;
+
+/// A name for a schema, from its file's: what providers take.
+std::string schema_name(const std::string& path) {
+  auto name = path.substr(path.rfind('/') + 1);
+  name = name.substr(0, std::min(name.find('.'), std::size_t{64}));
+  for (auto& c : name)
+    if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-')
+      c = '_';
+  return name.empty() ? "answer" : name;
+}
+
+/// By its first bytes; empty for what no provider takes.
+std::string image_type(std::string_view bytes) {
+  if (bytes.starts_with("\x89PNG"))
+    return "image/png";
+  if (bytes.starts_with("\xFF\xD8\xFF"))
+    return "image/jpeg";
+  if (bytes.starts_with("GIF8"))
+    return "image/gif";
+  return bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP") ? "image/webp" : "";
+}
+
+std::string base64(std::string_view bytes) {
+  constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    auto at = [&](std::size_t k) { return i + k < bytes.size() ? static_cast<uint8_t>(bytes[i + k]) : 0u; };
+    auto group = at(0) << 16 | at(1) << 8 | at(2);
+    for (int k = 0; k < 4; ++k)
+      text += i + static_cast<std::size_t>(k) > bytes.size() ? '=' : digits[group >> (18 - 6 * k) & 63];
+  }
+  return text;
+}
+
+/// The content of a file that an option names, or a complaint.
+std::optional<std::string> content_of(const std::string& path, std::size_t limit) {
+  auto content = read_file(path, limit);
+  if (auto* text = std::get_if<file_text>(&content))
+    return std::move(text->text);
+  complain(path + " cannot be read: " + std::get<std::string>(content));
+  return {};
+}
+
+bool add_images(const chat_options& x, chat_message& to) {
+  for (auto& image : x.images) {
+    if (image.starts_with("http://") || image.starts_with("https://")) {
+      to.content.push_back(image_part{image, "", "", ""});
+      continue;
+    }
+    auto bytes = content_of(image, most_image);
+    if (!bytes)
+      return false;
+    auto type = image_type(*bytes);
+    if (type.empty()) {
+      complain(image + " is no PNG, JPEG, GIF or WebP image");
+      return false;
+    }
+    to.content.push_back(image_part{"", type, base64(*bytes), ""});
+  }
+  return true;
+}
+
+/// Empty, with a complaint, where a file that it needs cannot be used.
+std::optional<chat_request> make_request(const chat_options& x, std::string prompt) {
   std::mt19937_64 random{std::random_device{}()};
   chat_request request;
   request.id = make_request_id(random);
@@ -47,6 +112,19 @@ chat_request make_request(const chat_options& x, std::string prompt) {
     request.messages.push_back(text_message(role::system, x.system));
   request.messages.push_back(text_message(role::user, std::move(prompt)));
   request.deadline = to_deadline(x.timeout);
+  if (!add_images(x, request.messages.back()))
+    return {};
+  if (x.schema.empty())
+    return request;
+  auto schema = content_of(x.schema, most_schema);
+  if (!schema)
+    return {};
+  auto parsed = wire::parse_json(*schema);
+  if (auto* why = std::get_if<std::string>(&parsed)) {
+    complain(x.schema + " is no JSON: " + *why);
+    return {};
+  }
+  request.response_format = {response_kind::json_schema, schema_name(x.schema), std::move(*schema), true};
   return request;
 }
 
@@ -90,35 +168,14 @@ void tell_speed(const completion& x, std::optional<std::chrono::nanoseconds> fir
     if (generating.count() > 0)
       text += rate;
   }
+  if (x.cost)
+    text += ", cost " + std::to_string(*x.cost);
+  for (auto& change : x.optimizations)
+    std::fprintf(stderr, "modelforge: optimized: %s\n", change.c_str());
   std::fprintf(stderr, "modelforge: %s\n", text.c_str());
 }
 
-int exit_code_of(const failure& why) {
-  return why.code == errc::configuration ? exit_usage : exit_failed;
-}
-
-/// Waits for the end, or for Ctrl-C, which calls `stop` and gives what runs a moment to end: what hangs on a blocked
-/// standard output would not.
-bool wait_for_end(waiter& waiter, const std::function<void()>& stop) {
-  for (;;)
-    switch (waiter.wait(std::chrono::hours{1})) {
-      case waiter::event::interrupted:
-        stop();
-        if (waiter.wait(std::chrono::seconds{5}) != waiter::event::woken) {
-          complain("interrupted");
-          _exit(exit_interrupted);
-        }
-        return false;
-      case waiter::event::woken:
-        return true;
-      case waiter::event::timeout:
-        break;
-    }
-}
-
 // -- whole answers ------------------------------------------------------------------
-
-using outcome = std::variant<completion, failure>;
 
 int show_whole(const chat_options& x, const completion& answer) {
   tell_about(answer);
@@ -140,22 +197,13 @@ int show_whole(const chat_options& x, const failure& why) {
 }
 
 int chat_whole(const chat_options& x, session& at, waiter& waiter, chat_request request) {
-  auto result = std::make_shared<std::optional<outcome>>(); // set once, before `wake`
-  auto id = request.id;
-  at.system().spawn([&, result, to = at.provider()](caf::event_based_actor* self) {
-    auto end = [&, result](outcome y) {
-      *result = std::move(y);
-      waiter.wake();
-    };
-    ask(self, to, std::move(request))
-      .then([=](completion& answer) { end(std::move(answer)); },
-            [=](const caf::error& error) { end(failure_of(error)); });
-  });
-  if (!wait_for_end(waiter, [&] { tell_from_outside(at.provider(), cancel_atom_v, id); })) {
+  auto result = ask_and_wait<completion>(
+    at, waiter, [&at, id = request.id] { tell_from_outside(at.provider(), cancel_atom_v, id); }, std::move(request));
+  if (!result) {
     complain("interrupted");
     return exit_interrupted;
   }
-  return std::visit([&](auto& y) { return show_whole(x, y); }, **result);
+  return std::visit([&](auto& y) { return show_whole(x, y); }, *result);
 }
 
 // -- streams ------------------------------------------------------------------------
@@ -280,7 +328,7 @@ int chat_to_file(const chat_options& x, session& at, waiter& waiter, chat_reques
       first_token = done->first_token;
   };
   auto id = request.id;
-  outcome result;
+  std::variant<completion, failure> result;
   std::thread writer{[&] {
     result = stream_to_file(at.system(), at.provider(), std::move(request), x.output, std::move(options));
     waiter.wake();
@@ -310,15 +358,17 @@ int chat(const chat_options& x) {
   auto prompt = read_prompt(x.prompt);
   if (!prompt)
     return exit_usage;
+  auto request = make_request(x, std::move(*prompt));
+  if (!request)
+    return exit_usage;
   waiter waiter;
   auto session = session::start(x.target, true);
   if (!session)
     return exit_usage;
   if (auto problem = session->serve_metrics()) // a batch may have the port; one answer is worth more than its numbers
     std::fprintf(stderr, "modelforge: warning: %s\n", problem->message.c_str());
-  auto request = make_request(x, std::move(*prompt));
   auto how = !x.output.empty() ? chat_to_file : x.stream ? chat_stream : chat_whole;
-  return how(x, *session, waiter, std::move(request));
+  return how(x, *session, waiter, std::move(*request));
 }
 
 } // namespace modelforge::cli

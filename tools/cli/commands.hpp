@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 /// What `modelforge` can do. Each function is one command; what it returns is the exit code.
 
@@ -27,11 +28,26 @@ struct chat_options {
   target_options target;
   std::string prompt; ///< "-" or empty: standard input.
   std::string system;
-  std::string output; ///< File for the text; empty: standard output.
+  std::string output;              ///< File for the text; empty: standard output.
+  std::string schema;              ///< File of a JSON Schema that the answer must follow; empty: none.
+  std::vector<std::string> images; ///< Files or http(s) addresses.
   bool json = false;
   bool stream = true;            ///< Print the answer as it comes.
   bool stats = false;            ///< Tell at the end how fast it was.
   std::optional<double> timeout; ///< Seconds.
+};
+
+struct embed_options {
+  target_options target;
+  std::vector<std::string> inputs; ///< None, or "-": the lines of standard input.
+  std::string purpose;             ///< As `embedding_purpose` is written; empty: none.
+  std::optional<uint32_t> dimensions;
+  std::optional<double> timeout; ///< Seconds.
+  bool stats = false;
+};
+
+struct models_options {
+  target_options target;
 };
 
 struct batch_command_options {
@@ -49,6 +65,8 @@ struct providers_options {
 };
 
 int chat(const chat_options& x);
+int embed(const embed_options& x);
+int models(const models_options& x);
 int batch(const batch_command_options& x);
 int providers(const providers_options& x);
 int config_check(const std::string& path);

@@ -74,12 +74,16 @@ struct command_line {
                "modelforge"};
   chat_options chat;
   batch_command_options batch;
+  embed_options embed;
+  models_options models;
   providers_options providers;
   simulator::options simulator;
   std::string config_path;
   uint32_t latency = 0;
   CLI::App* chat_command = nullptr;
   CLI::App* batch_command = nullptr;
+  CLI::App* embed_command = nullptr;
+  CLI::App* models_command = nullptr;
   CLI::App* simulate_command = nullptr;
   CLI::App* providers_command = nullptr;
   CLI::App* check_command = nullptr;
@@ -92,6 +96,7 @@ struct command_line {
     app.require_subcommand(1);
     app.get_formatter()->column_width(34);
     add_chat();
+    add_embed();
     add_batch();
     add_simulate();
     add_config();
@@ -108,7 +113,13 @@ struct command_line {
     chat_command->add_flag("--json", chat.json,
                            "Print JSON: an event a line, or with --no-stream one OpenAI chat.completion object");
     chat_command->add_option("-o,--output", chat.output, "Write the text to a file as it comes")->type_name("FILE");
-    chat_command->add_flag("--stats", chat.stats, "Tell the time to the first token and the speed");
+    chat_command->add_option("--schema", chat.schema, "JSON Schema that the answer must follow")->type_name("FILE");
+    chat_command
+      ->add_option("--image", chat.images,
+                   "Image to ask about: a PNG, JPEG, GIF or WebP file, or an address; may be repeated")
+      ->type_name("FILE|URL")
+      ->allow_extra_args(false);
+    chat_command->add_flag("--stats", chat.stats, "Tell the time to the first token, the speed and the cost");
     chat_command->add_option("--timeout", chat.timeout, "Give up after so many seconds")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 1e6));
@@ -117,6 +128,25 @@ struct command_line {
                          "  git diff | modelforge chat --system \"Review this change.\" -\n"
                          "  modelforge chat \"Write a story.\" -o story.txt --stats\n\n"
                          "The answer is printed as it comes; Ctrl-C stops the provider and keeps what was printed.");
+  }
+
+  void add_embed() {
+    embed_command = app.add_subcommand("embed", "Make vectors of texts");
+    add_target(*embed_command, embed.target);
+    embed_command->add_option("--dimensions", embed.dimensions, "Length of the vectors; default: the model's")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 1'000'000u));
+    embed_command->add_option("--purpose", embed.purpose, "query, document, similarity, classification or clustering")
+      ->type_name("NAME");
+    embed_command->add_flag("--stats", embed.stats, "Tell how many vectors, the time and the tokens");
+    embed_command->add_option("--timeout", embed.timeout, "Give up after so many seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.001, 1e6));
+    embed_command->add_option("TEXT", embed.inputs, "Texts; - or nothing: a text a line of standard input");
+    embed_command->footer("Example:\n  modelforge embed -m text-embedding-3-small \"a river\" \"a bank\"\n\n"
+                          "Prints a line of JSON for each text, in order: {\"index\":0,\"embedding\":[...]}");
+    models_command = app.add_subcommand("models", "List the models that a provider offers");
+    add_target(*models_command, models.target);
   }
 
   void add_batch() {
@@ -269,6 +299,10 @@ struct command_line {
   int run() {
     if (*chat_command)
       return cli::chat(chat);
+    if (*embed_command)
+      return cli::embed(embed);
+    if (*models_command)
+      return cli::models(models);
     if (*batch_command)
       return cli::batch(batch);
     if (*simulate_command) {

@@ -1,4 +1,4 @@
-#include "tools/cli/session.hpp"
+#include "tools/cli/ask.hpp"
 
 #include "tools/cli/output.hpp"
 #include "tools/simulator/simulator.hpp"
@@ -158,6 +158,29 @@ session::~session() {
   if (provider_)
     caf::anon_send_exit(provider_, caf::exit_reason::user_shutdown);
   provider_ = nullptr;
+}
+
+// -- asking -----------------------------------------------------------------------------
+
+int exit_code_of(const failure& why) {
+  return why.code == errc::configuration ? exit_usage : exit_failed;
+}
+
+bool wait_for_end(waiter& waiter, const std::function<void()>& stop) {
+  for (;;)
+    switch (waiter.wait(std::chrono::hours{1})) {
+      case waiter::event::interrupted:
+        stop();
+        if (waiter.wait(std::chrono::seconds{5}) != waiter::event::woken) {
+          complain("interrupted");
+          _exit(exit_interrupted);
+        }
+        return false;
+      case waiter::event::woken:
+        return true;
+      case waiter::event::timeout:
+        break;
+    }
 }
 
 } // namespace modelforge::cli
