@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI from 'openai';
-import { base_url, error_of, prompt, run, weather as parameters } from './checks.mjs';
+import { base_url, error_of, prompt, run, weather as parameters, with_settings } from './checks.mjs';
 
 const url = base_url();
 const modelforge = process.argv[3];
@@ -129,6 +129,55 @@ const checks = {
     assert.ok(Number.isInteger(book.pages) && book.pages >= 10 && book.pages <= 20);
     assert.ok(book.tags.length >= 1 && book.tags.every((tag) => typeof tag === 'string'));
     assert.match(book.author.born, /^\d{4}-\d\d-\d\d$/);
+  },
+  async 'responses: unary answer and stream say the same, with reasoning'() {
+    const request = { model: 'sim-reasoning', input: prompt, reasoning: { effort: 'low', summary: 'auto' },
+      include: ['reasoning.encrypted_content'] };
+    const unary = await client.responses.create(request);
+    assert.equal(unary.status, 'completed');
+    assert.match(unary.output_text, /photosynthesis/);
+    assert.ok(unary.usage.output_tokens_details.reasoning_tokens > 0);
+    const numbers = [];
+    const stream = client.responses.stream(request);
+    stream.on('event', (event) => numbers.push(event.sequence_number));
+    const streamed = await stream.finalResponse();
+    assert.equal(streamed.output_text, unary.output_text);
+    assert.equal(streamed.output[0].summary[0].text, unary.output[0].summary[0].text);
+    assert.deepEqual(streamed.usage, unary.usage);
+    assert.deepEqual(numbers, numbers.map((_, i) => i));
+  },
+  async 'responses: a tool is called, and its result answered'() {
+    const tools = [{ ...weather.function, type: 'function', strict: true }];
+    const input = [{ role: 'user', content: 'What is the weather in Oslo?' }];
+    const unary = await client.responses.create({ model: 'sim-mini', input, tools });
+    const call = unary.output.find((item) => item.type === 'function_call');
+    assert.equal(JSON.parse(call.arguments).city, 'Oslo');
+    const streamed = await client.responses.stream({ model: 'sim-mini', input, tools }).finalResponse();
+    assert.equal(streamed.output.at(-1).arguments, call.arguments);
+    input.push(...unary.output, { type: 'function_call_output', call_id: call.call_id, output: '7 degrees' });
+    assert.match((await client.responses.create({ model: 'sim-mini', input, tools })).output_text, /./);
+    const text = { format: { type: 'json_schema', name: 'place', strict: true, schema: weather.function.parameters } };
+    const parsed = await client.responses.parse({ model: 'sim-mini', input: 'Where is Oslo?', text });
+    assert.deepEqual(Object.keys(parsed.output_parsed), ['city', 'unit']);
+  },
+  async 'responses: limits and errors in the stream are told'() {
+    const x = await client.responses.create({ model: 'sim-mini', input: prompt, max_output_tokens: 16 });
+    assert.equal(x.status, 'incomplete');
+    assert.equal(x.incomplete_details.reason, 'max_output_tokens');
+    await with_settings(url, { faults: { error_event: 1 } }, { faults: {} }, async () => {
+      await error_of(client.responses.stream({ model: 'sim-mini', input: prompt }).finalResponse());
+    });
+  },
+  async 'texts are embedded'() {
+    const input = ['a red apple', 'the red apple', 'income tax law'];
+    const packed = await client.embeddings.create({ model: 'sim-embedding', input }); // base64 on the wire
+    const plain = await client.embeddings.create({ model: 'sim-embedding', input, encoding_format: 'float' });
+    const product = (x, y) => x.embedding.reduce((sum, each, i) => sum + each * y.embedding[i], 0);
+    const [a, b, c] = packed.data;
+    assert.equal(a.embedding.length, 1536);
+    assert.ok(product(a, b) > product(a, c));
+    for (const [i, each] of plain.data.entries())
+      assert.ok(each.embedding.every((value, j) => Math.abs(value - packed.data[i].embedding[j]) < 1e-6));
   },
   async 'models are listed and shown'() {
     const ids = [];

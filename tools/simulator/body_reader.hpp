@@ -64,6 +64,11 @@ protected:
     generation_.prompt_tokens += count_tokens(text);
   }
 
+  /// Takes what the model is told about a tool or a schema: a third of its size.
+  void absorb_size(const json& x) { generation_.prompt_tokens += static_cast<uint32_t>(x.dump().size() / 3); }
+
+  uint32_t prompt_tokens() const { return generation_.prompt_tokens; }
+
   /// Takes a picture, or another thing that is no text.
   void absorb_media(const json& x) {
     mix_in(x.dump());

@@ -30,6 +30,9 @@ reply by_headers(const exchange& x, hub&) {
 
 constexpr endpoint endpoints[] = {
   {"POST", "/v1/chat/completions", plain<openai::chat_completions>},
+  {"POST", "/v1/responses", plain<openai::responses>},
+  {"POST", "/v1/responses/input_tokens", plain<openai::count_input>},
+  {"POST", "/v1/embeddings", plain<openai::embeddings>},
   {"GET", "/v1/models", by_headers<openai::list_models, anthropic::list_models, gemini::list_models>},
   {"GET", "/v1/models/", by_headers<openai::show_model, anthropic::show_model, gemini::show_model>},
   {"POST", "/v1/models/", plain<gemini::call_method>},

@@ -485,7 +485,7 @@ private:
     if (!name)
       return;
     note_cache_control(x, path);
-    result_.prompt_tokens += static_cast<uint32_t>(x.dump().size() / 3);
+    absorb_size(x);
     if (type && *type != "custom")
       return; // the provider's own tools: taken, never called
     auto where = path + ".custom.";

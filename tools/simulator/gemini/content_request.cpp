@@ -452,7 +452,7 @@ private:
       return fail("Only one of parameters and parameters_json_schema can be set.");
     if (own)
       fail(read_schema(*own, path + ".parameters", converted));
-    result_.prompt_tokens += static_cast<uint32_t>(x.dump().size() / 3);
+    absorb_size(x);
     offer(*name, own ? &converted : schema);
   }
 

@@ -209,7 +209,7 @@ private:
       auto parameters = member(*function, "parameters");
       if (parameters && !parameters->is_object())
         return fail_type("tools.function.parameters", "api.ToolFunctionParameters", *parameters);
-      result_.prompt_tokens += static_cast<uint32_t>(function->dump().size() / 3);
+      absorb_size(*function);
       if (name)
         offer(*name, parameters);
     }

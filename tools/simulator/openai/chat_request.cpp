@@ -1,9 +1,8 @@
 #include "tools/simulator/openai/chat_request.hpp"
 
-#include "tools/simulator/body_reader.hpp"
+#include "tools/simulator/openai/reader.hpp"
 
 #include <algorithm>
-#include <initializer_list>
 
 namespace modelforge::simulator::openai {
 
@@ -11,28 +10,13 @@ namespace {
 
 using form = generation::form;
 
-std::string in_quotes(std::string_view text) {
-  return "'" + std::string(text) + "'";
-}
-
-std::string index_path(std::string_view name, std::size_t i) {
-  return std::string(name) + "[" + std::to_string(i) + "]";
-}
-
-/// Returns whether `text` holds "json" in any case.
-bool mentions_json(std::string_view text) {
-  constexpr std::string_view word = "json";
-  return std::search(text.begin(), text.end(), word.begin(), word.end(), [](char a, char b) { return (a | 0x20) == b; })
-         != text.end();
-}
-
 /// Reads one request, field by field; after the first fault nothing more is looked at.
-class request_reader final : body_reader {
+class request_reader final : openai_reader {
 public:
-  request_reader(const json& body, const options& settings) : body_reader(body, settings, result_) {}
+  request_reader(const json& body, const options& settings) : openai_reader(body, settings, result_) {}
 
   std::variant<chat_request, api_error> read() {
-    for (auto step : {&request_reader::read_model, &request_reader::read_messages, &request_reader::read_sampling,
+    for (auto step : {&request_reader::read_head, &request_reader::read_messages, &request_reader::read_sampling,
                       &request_reader::read_limits, &request_reader::read_streaming, &request_reader::read_tools,
                       &request_reader::read_format, &request_reader::check_length}) {
       (this->*step)();
@@ -43,82 +27,15 @@ public:
   }
 
 private:
-  // -- faults -------------------------------------------------------------------
-
-  void fail(std::string message, std::string param, std::string code, int status = 400) {
-    body_reader::fail({status, std::move(message), std::move(param), std::move(code)});
-  }
-
-  void fail_missing(const std::string& param) override {
-    fail("Missing required parameter: " + in_quotes(param) + ".", param, "missing_required_parameter");
-  }
-
-  void fail_type(const std::string& param, std::string_view expected, const json& found) override {
-    fail("Invalid type for " + in_quotes(param) + ": expected " + std::string(expected) + ", but got " + type_of(found)
-           + " instead.",
-         param, "invalid_type");
-  }
-
-  void fail_value(std::string param, std::string_view found, std::string_view supported) {
-    fail("Invalid value: " + in_quotes(found) + ". Supported values are: " + std::string(supported) + ".", param,
-         "invalid_value");
-  }
-
-  // -- numbers ------------------------------------------------------------------
-
-  void check_decimal(const char* name, double least, double most) {
-    auto value = member(body_, name);
-    if (!value)
-      return;
-    if (!value->is_number())
-      return fail_type(name, "a decimal", *value);
-    auto x = value->get<double>();
-    if (x >= least && x <= most)
-      return;
-    auto limit = json(x < least ? least : most).dump();
-    fail("Invalid " + in_quotes(name) + ": decimal " + (x < least ? "below minimum" : "above maximum")
-           + " value. Expected a value " + (x < least ? ">= " : "<= ") + limit + ", but got " + value->dump()
-           + " instead.",
-         name, x < least ? "decimal_below_min_value" : "decimal_above_max_value");
-  }
-
-  std::optional<uint32_t> read_integer(const char* name, int64_t least, int64_t most) {
-    auto value = member(body_, name);
-    if (!value)
-      return std::nullopt;
-    if (!value->is_number_integer()) {
-      fail_type(name, "an integer", *value);
-      return std::nullopt;
-    }
-    auto is_huge = value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX;
-    auto x = is_huge ? INT64_MAX : value->get<int64_t>();
-    if (x >= least && x <= most)
-      return static_cast<uint32_t>(x);
-    fail("Invalid " + in_quotes(name) + ": integer " + (x < least ? "below minimum" : "above maximum")
-           + " value. Expected a value " + (x < least ? ">= " : "<= ") + std::to_string(x < least ? least : most)
-           + ", but got " + value->dump() + " instead.",
-         name, x < least ? "integer_below_min_value" : "integer_above_max_value");
-    return std::nullopt;
-  }
-
   // -- fields -------------------------------------------------------------------
 
-  void read_model() {
-    auto value = member(body_, "model");
-    if (!value || (value->is_string() && value->get_ref<const std::string&>().empty()))
-      return fail("you must provide a model parameter", "model", "missing_required_parameter");
-    auto model = string_in(body_, "model", "");
-    if (!model)
-      return;
-    if (model->starts_with("missing"))
-      return fail("The model `" + *model + "` does not exist or you do not have access to it.", "", "model_not_found",
-                  404);
-    begin_with(*model);
-    if (auto seed = member(body_, "seed")) {
-      if (!seed->is_number_integer())
-        return fail_type("seed", "an integer", *seed);
+  void read_head() {
+    read_model();
+    auto seed = error_ ? nullptr : member(body_, "seed");
+    if (seed && !seed->is_number_integer())
+      return fail_type("seed", "an integer", *seed);
+    if (seed)
       mix_in(seed->dump());
-    }
   }
 
   void read_messages() {
@@ -304,16 +221,7 @@ private:
     auto function = member(x, "function");
     if (!function)
       return fail_missing(path + ".function");
-    if (!function->is_object())
-      return fail_type(path + ".function", "an object", *function);
-    auto name = string_in(*function, "name", path + ".function.");
-    if (!name)
-      return;
-    auto parameters = member(*function, "parameters");
-    if (parameters && !parameters->is_object())
-      return fail_type(path + ".function.parameters", "an object", *parameters);
-    result_.prompt_tokens += static_cast<uint32_t>(function->dump().size() / 3);
-    offer(*name, parameters);
+    read_function(*function, path + ".function");
   }
 
   void choose_tool(const json* choice) {
@@ -383,18 +291,12 @@ private:
       return fail_missing("response_format.json_schema.schema");
     if (!schema->is_object())
       return fail_type("response_format.json_schema.schema", "an object", *schema);
-    result_.prompt_tokens += static_cast<uint32_t>(schema->dump().size() / 3);
+    absorb_size(*schema);
     result_.wanted = form::json_schema;
     result_.schema = *schema;
   }
 
-  void check_length() {
-    if (result_.prompt_tokens > settings_.context_tokens)
-      fail("This model's maximum context length is " + std::to_string(settings_.context_tokens)
-             + " tokens. However, your messages resulted in " + std::to_string(result_.prompt_tokens)
-             + " tokens. Please reduce the length of the messages.",
-           "messages", "context_length_exceeded");
-  }
+  void check_length() { openai_reader::check_length("messages"); }
 
   chat_request result_;
   std::vector<std::string> open_calls_; ///< Ids that still want their tool message.

@@ -17,6 +17,15 @@ std::string error_text(const api_error& error);
 /// `POST /v1/chat/completions`, in one piece or as server-sent events.
 reply chat_completions(const exchange& x);
 
+/// `POST /v1/responses`, in one piece or as server-sent events.
+reply responses(const exchange& x);
+
+/// `POST /v1/responses/input_tokens`.
+reply count_input(const exchange& x);
+
+/// `POST /v1/embeddings`.
+reply embeddings(const exchange& x);
+
 /// `GET /v1/models`.
 reply list_models(const exchange& x);
 

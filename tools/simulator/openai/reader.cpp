@@ -1,0 +1,106 @@
+#include "tools/simulator/openai/reader.hpp"
+
+#include <algorithm>
+
+namespace modelforge::simulator::openai {
+
+std::string in_quotes(std::string_view text) {
+  return "'" + std::string(text) + "'";
+}
+
+std::string index_path(std::string_view name, std::size_t i) {
+  return std::string(name) + "[" + std::to_string(i) + "]";
+}
+
+bool mentions_json(std::string_view text) {
+  constexpr std::string_view word = "json";
+  return std::search(text.begin(), text.end(), word.begin(), word.end(), [](char a, char b) { return (a | 0x20) == b; })
+         != text.end();
+}
+
+void openai_reader::fail_missing(const std::string& param) {
+  fail("Missing required parameter: " + in_quotes(param) + ".", param, "missing_required_parameter");
+}
+
+void openai_reader::fail_type(const std::string& param, std::string_view expected, const json& found) {
+  fail("Invalid type for " + in_quotes(param) + ": expected " + std::string(expected) + ", but got " + type_of(found)
+         + " instead.",
+       param, "invalid_type");
+}
+
+void openai_reader::fail_value(std::string param, std::string_view found, std::string_view supported) {
+  fail("Invalid value: " + in_quotes(found) + ". Supported values are: " + std::string(supported) + ".", param,
+       "invalid_value");
+}
+
+void openai_reader::check_decimal(const char* name, double least, double most) {
+  auto value = member(body_, name);
+  if (!value)
+    return;
+  if (!value->is_number())
+    return fail_type(name, "a decimal", *value);
+  auto x = value->get<double>();
+  if (x >= least && x <= most)
+    return;
+  auto limit = json(x < least ? least : most).dump();
+  fail("Invalid " + in_quotes(name) + ": decimal " + (x < least ? "below minimum" : "above maximum")
+         + " value. Expected a value " + (x < least ? ">= " : "<= ") + limit + ", but got " + value->dump()
+         + " instead.",
+       name, x < least ? "decimal_below_min_value" : "decimal_above_max_value");
+}
+
+std::optional<uint32_t> openai_reader::read_integer(const char* name, int64_t least, int64_t most) {
+  auto value = member(body_, name);
+  if (!value)
+    return std::nullopt;
+  if (!value->is_number_integer()) {
+    fail_type(name, "an integer", *value);
+    return std::nullopt;
+  }
+  auto is_huge = value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX;
+  auto x = is_huge ? INT64_MAX : value->get<int64_t>();
+  if (x >= least && x <= most)
+    return static_cast<uint32_t>(x);
+  fail("Invalid " + in_quotes(name) + ": integer " + (x < least ? "below minimum" : "above maximum")
+         + " value. Expected a value " + (x < least ? ">= " : "<= ") + std::to_string(x < least ? least : most)
+         + ", but got " + value->dump() + " instead.",
+       name, x < least ? "integer_below_min_value" : "integer_above_max_value");
+  return std::nullopt;
+}
+
+void openai_reader::read_model() {
+  auto value = member(body_, "model");
+  if (!value || *value == "")
+    return fail("you must provide a model parameter", "model", "missing_required_parameter");
+  auto model = string_in(body_, "model", "");
+  if (!model)
+    return;
+  if (model->starts_with("missing"))
+    return fail("The model `" + *model + "` does not exist or you do not have access to it.", "", "model_not_found",
+                404);
+  begin_with(*model);
+}
+
+void openai_reader::read_function(const json& x, const std::string& path) {
+  if (!x.is_object())
+    return fail_type(path, "an object", x);
+  auto name = string_in(x, "name", path + ".");
+  if (!name)
+    return;
+  auto parameters = member(x, "parameters");
+  if (parameters && !parameters->is_object())
+    return fail_type(path + ".parameters", "an object", *parameters);
+  absorb_size(x);
+  offer(*name, parameters);
+}
+
+void openai_reader::check_length(const char* param) {
+  auto tokens = prompt_tokens();
+  if (tokens > settings_.context_tokens)
+    fail("This model's maximum context length is " + std::to_string(settings_.context_tokens)
+           + " tokens. However, your messages resulted in " + std::to_string(tokens)
+           + " tokens. Please reduce the length of the messages.",
+         param, "context_length_exceeded");
+}
+
+} // namespace modelforge::simulator::openai

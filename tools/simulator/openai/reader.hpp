@@ -1,0 +1,43 @@
+#pragma once
+
+#include "tools/simulator/body_reader.hpp"
+
+namespace modelforge::simulator::openai {
+
+std::string in_quotes(std::string_view text);
+
+/// Returns "name[i]".
+std::string index_path(std::string_view name, std::size_t i);
+
+/// Returns whether `text` holds "json" in any case.
+bool mentions_json(std::string_view text);
+
+/// What OpenAI's APIs have in common: their words for what is wrong.
+class openai_reader : protected body_reader {
+protected:
+  using body_reader::body_reader;
+  using body_reader::fail;
+
+  ~openai_reader() = default;
+
+  void fail(std::string message, std::string param, std::string code, int status = 400) {
+    body_reader::fail({status, std::move(message), std::move(param), std::move(code)});
+  }
+
+  void fail_missing(const std::string& param) override;
+  void fail_type(const std::string& param, std::string_view expected, const json& found) override;
+  void fail_value(std::string param, std::string_view found, std::string_view supported);
+
+  void check_decimal(const char* name, double least, double most);
+  std::optional<uint32_t> read_integer(const char* name, int64_t least, int64_t most);
+
+  void read_model();
+
+  /// Takes the function that `x` describes, at `path`, among those that may be called.
+  void read_function(const json& x, const std::string& path);
+
+  /// Judges the prompt's length; `param` holds it.
+  void check_length(const char* param);
+};
+
+} // namespace modelforge::simulator::openai
