@@ -21,6 +21,7 @@ constexpr auto reasons = std::to_array<named_reason>({
   {"insufficient_system_resource", finish_reason::error}, // DeepSeek
   {"eos_token", finish_reason::stop},                     // servers built on text-generation-inference
   {"stop_sequence", finish_reason::stop},
+  {"abort", finish_reason::error}, // vLLM
 });
 
 std::string text_of(const json& x) {

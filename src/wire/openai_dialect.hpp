@@ -12,6 +12,7 @@ public:
 
   std::string_view name() const override { return is_.name; }
   std::string_view default_base_url() const override { return is_.base_url; }
+  answer_hints hints(const http::response_head& head, const failure* why) const override;
   http::header authorize(std::string_view key) const override;
 
   std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override;
@@ -21,7 +22,7 @@ public:
   limits::token_accounting accounting() const override { return limits::token_accounting::arrival; }
   limits::output_rule output_rule() const override { return is_.output; }
 
-  std::size_t most_inputs() const override { return 2048; }
+  std::size_t most_inputs() const override { return is_.embeddings ? 2048 : 0; }
   std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override;
   std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
                                                     std::size_t inputs) const override;

@@ -20,7 +20,7 @@ public:
           fail("", "is empty");
         text(input, "");
       });
-    number("dimensions", x_.dimensions, "dimensions");
+    number(is_.dimensions, x_.dimensions, "dimensions");
     if (begin("encoding_format"))
       out_.raw(R"("float")");
     return finish();

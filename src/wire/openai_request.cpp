@@ -12,7 +12,10 @@ public:
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/chat/completions";
-    start("text/event-stream");
+    if (is_.reasoning_object)
+      start("text/event-stream", {"reasoning"});
+    else
+      start("text/event-stream");
     write_model();
     write_messages();
     write_sampling();
@@ -22,7 +25,8 @@ public:
       text(x_.cache_key, "cache_key");
     write_stream();
     if (dropped_reasoning_ > 0)
-      warn(std::string{is_.name} + " takes no reasoning back: " + std::to_string(dropped_reasoning_)
+      warn(std::string{is_.name} + " takes no reasoning back"
+           + (is_.reasoning.empty() ? "" : " that another provider sealed") + ": " + std::to_string(dropped_reasoning_)
            + " parts were left out");
     return finish();
   }
@@ -49,7 +53,6 @@ private:
     if (x.role == role::tool)
       return write_tool_results(x);
     check_parts(x);
-    dropped_reasoning_ += count_of<reasoning_part>(x);
     auto calls = count_of<tool_call>(x);
     auto texts = count_of<text_part>(x);
     auto images = count_of<image_part>(x);
@@ -57,19 +60,34 @@ private:
       return fail("content", "has nothing but reasoning");
     out_.open('{');
     out_.key("role");
-    out_.raw('"' + to_string(x.role) + '"');
+    out_.raw('"' + to_string(x.role == role::developer && !is_.developer ? role::system : x.role) + '"');
     out_.key("content");
     if (texts + images == 0)
       out_.raw("null");
     else
       write_content(x, texts == 1 && images == 0);
-    if (!x.name.empty()) {
-      out_.key("name");
-      text(x.name, "name");
-    }
+    if (!x.name.empty() && is_.names)
+      member_text("name", x.name, "name");
+    else if (!x.name.empty())
+      warn(place() + "name: " + std::string{is_.name} + " knows no names of participants; it was left out");
+    write_thoughts(x);
     if (calls > 0)
       write_calls(x);
     out_.close('}');
+  }
+
+  /// Gives thoughts back that no other provider sealed, to who takes them.
+  void write_thoughts(const chat_message& x) {
+    std::string joined;
+    for (auto& part : x.content)
+      if (auto* thought = std::get_if<reasoning_part>(&part)) {
+        auto goes_back = !is_.reasoning.empty() && x.role == role::assistant && thought->signature.empty();
+        dropped_reasoning_ += !goes_back;
+        if (goes_back)
+          joined += (joined.empty() ? "" : "\n\n") + thought->text;
+      }
+    if (!joined.empty())
+      member_text(is_.reasoning, joined, "content");
   }
 
   void write_content(const chat_message& x, bool single) {
@@ -167,21 +185,46 @@ private:
     number(is_.max_tokens, s.max_tokens, "sampling.max_tokens");
     number("temperature", s.temperature, "sampling.temperature");
     number("top_p", s.top_p, "sampling.top_p");
-    if (s.top_k && !is_.top_k)
-      unsupported("sampling.top_k", "use top_p");
-    number("top_k", s.top_k, "sampling.top_k");
+    if (may_send(is_.top_k, s.top_k.has_value(), "sampling.top_k", "use top_p"))
+      number("top_k", s.top_k, "sampling.top_k");
     number("frequency_penalty", s.frequency_penalty, "sampling.frequency_penalty");
     number("presence_penalty", s.presence_penalty, "sampling.presence_penalty");
-    number("seed", s.seed, "sampling.seed");
+    if (may_send(is_.seeds, s.seed.has_value(), "sampling.seed", "leave it out"))
+      number(is_.seed, s.seed, "sampling.seed");
+    texts("stop", s.stop, "sampling.stop");
+    if (is_.reasoning_object)
+      return merge("reasoning", [this] { write_reasoning(); });
     if (s.reasoning_budget)
       unsupported("sampling.reasoning_budget", "use reasoning_effort, or give the server's own field in extra");
-    texts("stop", s.stop, "sampling.stop");
     if (!s.reasoning_effort.empty() && begin("reasoning_effort"))
+      text(s.reasoning_effort, "sampling.reasoning_effort");
+  }
+
+  /// Whether to send a field that is set.
+  bool may_send(support known, bool is_set, std::string_view field, std::string suggestion) {
+    if (!is_set || known == support::yes)
+      return is_set;
+    if (known == support::no)
+      unsupported(field, std::move(suggestion));
+    else
+      warn(std::string{field} + ": " + std::string{is_.name} + " would ignore it; it was left out");
+    return false;
+  }
+
+  /// Only one of the two may be given.
+  void write_reasoning() {
+    auto& s = x_.sampling;
+    if (s.reasoning_budget && !s.reasoning_effort.empty())
+      warn("sampling.reasoning_effort: left out, since reasoning_budget says it exactly");
+    number("max_tokens", s.reasoning_budget, "sampling.reasoning_budget");
+    if (!s.reasoning_budget && !s.reasoning_effort.empty() && begin("effort"))
       text(s.reasoning_effort, "sampling.reasoning_effort");
   }
 
   void write_response_format() {
     auto& format = x_.response_format;
+    if (format.kind == response_kind::json_schema && !is_.json_schema)
+      unsupported("response_format.schema", "use json_object, and describe the schema in the prompt");
     if (format.kind == response_kind::text || !begin("response_format"))
       return;
     out_.open('{');
@@ -202,6 +245,15 @@ private:
   }
 
   void write_tools() {
+    auto& choice = x_.tool_choice;
+    auto is_forced = choice.mode == tool_mode::required || choice.mode == tool_mode::named;
+    if (is_forced && is_.required.empty())
+      unsupported("tool_choice",
+                  std::string{is_.name} + " lets the model choose: offer only the tool that it shall call");
+    if (choice.mode == tool_mode::named && !is_.named_tool)
+      unsupported("tool_choice.name", "offer only the tool that it shall call, and use \"required\"");
+    if (choice.mode == tool_mode::none && is_.required.empty())
+      return; // without tools none is called
     if (!x_.tools.empty() && begin("tools")) {
       out_.open('[');
       list_ = "tools";
@@ -210,15 +262,22 @@ private:
       list_ = nullptr;
       out_.close(']');
     }
-    auto& choice = x_.tool_choice;
-    if (choice.mode != tool_mode::automatic && begin("tool_choice")) {
-      if (choice.mode == tool_mode::named)
-        write_named_choice();
-      else
-        out_.raw('"' + to_string(choice.mode) + '"');
-    }
-    if (choice.parallel && begin("parallel_tool_calls"))
+    if (choice.mode != tool_mode::automatic && begin("tool_choice"))
+      write_choice();
+    auto is_told = choice.parallel && (is_.parallel == support::yes || !*choice.parallel); // to allow it is the default
+    if (may_send(is_.parallel, is_told, "tool_choice.parallel", "leave it out") && begin("parallel_tool_calls"))
       out_.boolean(*choice.parallel);
+  }
+
+  void write_choice() {
+    switch (x_.tool_choice.mode) {
+      case tool_mode::named:
+        return write_named_choice();
+      case tool_mode::required:
+        return text(is_.required, "tool_choice");
+      default:
+        return text(to_string(x_.tool_choice.mode), "tool_choice");
+    }
   }
 
   void write_tool(const tool_definition& x) {
@@ -266,7 +325,7 @@ private:
       return;
     out_.key("stream"); // nothing that `extra` can replace
     out_.boolean(true);
-    if (!begin("stream_options"))
+    if (!is_.stream_options || !begin("stream_options"))
       return;
     out_.open('{');
     out_.key("include_usage");

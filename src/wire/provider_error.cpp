@@ -229,15 +229,6 @@ provider_error read_detail(const json& detail) {
   return result;
 }
 
-std::string_view host_of(std::string_view url) {
-  auto start = url.find("://");
-  if (start == url.npos)
-    return {};
-  url.remove_prefix(start + 3);
-  url = url.substr(0, url.find_first_of("/?#"));
-  return url.substr(url.find('@') + 1); // npos + 1 is 0
-}
-
 /// The first name in quotes or backticks: "The model `demo` does not exist".
 std::string_view quoted_name(std::string_view text) {
   auto start = text.find_first_of("`'\"");
@@ -430,6 +421,15 @@ failure invalid_answer(const http::response_head& head, std::string what) {
   result.provider_request_id = request_id_in(head);
   result.suggestion = "is base_url right? it usually ends in /v1";
   return result;
+}
+
+std::string_view host_of(std::string_view url) {
+  auto start = url.find("://");
+  if (start == url.npos)
+    return {};
+  url.remove_prefix(start + 3);
+  url = url.substr(0, url.find_first_of("/?#"));
+  return url.substr(url.find('@') + 1); // npos + 1 is 0
 }
 
 std::string describe_body(std::string_view text) {

@@ -47,6 +47,9 @@ failure invalid_answer(const http::response_head& head, std::string what);
 /// Says what a body is, for people: "an empty body", "an HTML page", "an event stream", or how it begins.
 std::string describe_body(std::string_view text);
 
+/// Returns the host of a URL, with its port if it names one.
+std::string_view host_of(std::string_view url);
+
 /// Returns the id that the provider's support asks for, from the headers.
 std::string request_id_in(const http::response_head& head);
 

@@ -311,7 +311,7 @@ TEST_CASE("limits and faults speak Anthropic's language", "[simulator][anthropic
        {row{"429", 429, "rate_limit_error", ""}, row{"429_retry_after", 429, "rate_limit_error", "1"},
         row{"429_quota", 429, "rate_limit_error", ""}, row{"500", 500, "api_error", ""},
         row{"503", 503, "api_error", ""}, row{"529", 529, "overloaded_error", ""}}) {
-    simulator::server server(always(name));
+    simulator::server server(always_with(name));
     auto x = post(server.port(), message(question));
     INFO(name << " " << x.body);
     CHECK(x.status == status);
@@ -340,7 +340,7 @@ TEST_CASE("faults in Anthropic's streams strike between and within its events", 
   std::set<std::size_t> lengths;
   simulator::server whole({});
   const auto all = events_of(post(whole.port(), request).body);
-  simulator::server server(always("error_event"));
+  simulator::server server(always_with("error_event"));
   for (int i = 100; i < 200; ++i) {
     auto id = "x-modelforge-request: " + std::string(29, '0') + std::to_string(i) + "\r\n"; // another place
     auto events = events_of(post(server.port(), request, version + id).body);
@@ -352,9 +352,9 @@ TEST_CASE("faults in Anthropic's streams strike between and within its events", 
   }
   CHECK(*lengths.begin() < 10);
   CHECK(*lengths.rbegin() > all.size() - 10);
-  simulator::server cut(always("cut"));
+  simulator::server cut(always_with("cut"));
   auto events = events_of(post(cut.port(), request).body);
   CHECK((events.empty() || events.back().name != "message_stop"));
-  simulator::server garbage(always("garbage"));
+  simulator::server garbage(always_with("garbage"));
   CHECK(events_of(post(garbage.port(), request).body).back().data.is_discarded());
 }

@@ -198,7 +198,7 @@ std::vector<event> events_of(std::string_view body) {
   return all;
 }
 
-simulator::options always(std::string fault) {
+simulator::options always_with(std::string fault) {
   simulator::options x;
   x.faults = {{std::move(fault), 1}};
   return x;

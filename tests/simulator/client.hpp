@@ -88,7 +88,7 @@ struct event {
 std::vector<event> events_of(std::string_view body);
 
 /// Returns a provider's simulator that lets every request go wrong in that way.
-simulator::options always(std::string fault);
+simulator::options always_with(std::string fault);
 
 /// Returns the JSON object `x` with the members of `more` on top, both as text.
 std::string merged(std::string_view x, std::string_view more);

@@ -61,7 +61,7 @@ TEST_CASE("refusing and failing faults answer in OpenAI's form", "[simulator]") 
         row{"429_quota", 429, "insufficient_quota", "insufficient_quota"}, row{"500", 500, "server_error", nullptr},
         row{"503", 503, "service_unavailable_error", "server_is_overloaded"},
         row{"529", 529, "overloaded_error", nullptr}}) {
-    simulator::server server(always(name));
+    simulator::server server(always_with(name));
     for (auto more : {unary, streamed}) {
       INFO(name << " " << more);
       auto x = chat(server.port(), ask(prompt, more), identity(7, 1));
@@ -85,7 +85,7 @@ TEST_CASE("refusing and failing faults answer in OpenAI's form", "[simulator]") 
 }
 
 TEST_CASE("a wait with a fraction is told in milliseconds, too", "[simulator]") {
-  auto settings = always("429_retry_after");
+  auto settings = always_with("429_retry_after");
   settings.retry_after = 2'250ms;
   simulator::server server(settings);
   auto x = chat(server.port(), ask(prompt));
@@ -94,7 +94,7 @@ TEST_CASE("a wait with a fraction is told in milliseconds, too", "[simulator]") 
 }
 
 TEST_CASE("bodies that are no answer come with status 200", "[simulator]") {
-  simulator::server server(always("garbage"));
+  simulator::server server(always_with("garbage"));
   auto x = chat(server.port(), ask(prompt));
   CHECK(x.status == 200);
   CHECK(x.headers["content-type"] == "application/json");
@@ -117,7 +117,7 @@ TEST_CASE("bodies that are no answer come with status 200", "[simulator]") {
 }
 
 TEST_CASE("a reset comes before any byte", "[simulator]") {
-  simulator::server server(always("reset"));
+  simulator::server server(always_with("reset"));
   for (auto more : {unary, streamed}) {
     auto [bytes, was_reset] = bytes_and_reset(server.port(), more);
     CHECK(bytes.empty());
@@ -133,7 +133,7 @@ TEST_CASE("a reset comes before any byte", "[simulator]") {
 
 TEST_CASE("cut answers end in the middle of their body, by a reset or cleanly", "[simulator]") {
   for (auto is_reset : {true, false}) {
-    simulator::server server(always(is_reset ? "reset_mid" : "truncated"));
+    simulator::server server(always_with(is_reset ? "reset_mid" : "truncated"));
     INFO("reset " << is_reset);
     auto [whole, whole_was_reset] = bytes_and_reset(server.port(), unary);
     CHECK(whole_was_reset == is_reset);
@@ -165,7 +165,7 @@ TEST_CASE("cut answers end in the middle of their body, by a reset or cleanly", 
 }
 
 TEST_CASE("a cut stream has sent half its tokens", "[simulator]") {
-  simulator::server server(always("truncated"));
+  simulator::server server(always_with("truncated"));
   auto all = bytes_and_reset(server.port(), R"({"stream": true, "max_tokens": 20})").first;
   std::size_t deltas = 0;
   for (auto at = all.find("\"content\":\""); at != all.npos; at = all.find("\"content\":\"", at + 1))
@@ -175,7 +175,7 @@ TEST_CASE("a cut stream has sent half its tokens", "[simulator]") {
 }
 
 TEST_CASE("a request without an answer waits until its client gives up", "[simulator]") {
-  simulator::server server(always("timeout"));
+  simulator::server server(always_with("timeout"));
   std::deque<connection> open;
   open.emplace_back(server.port()).send(http_request("GET", "/v1/models") + post(unary)); // together, in one packet
   CHECK(open.front().receive().status == 200);
@@ -203,7 +203,7 @@ TEST_CASE("a request without an answer waits until its client gives up", "[simul
 }
 
 TEST_CASE("a slow answer arrives whole, a second later", "[simulator]") {
-  simulator::server server(always("slow"));
+  simulator::server server(always_with("slow"));
   auto x = chat(server.port(), ask(prompt));
   CHECK(x.status == 200);
   CHECK(std::stoi(x.headers["openai-processing-ms"]) >= 1'000);
@@ -233,7 +233,7 @@ TEST_CASE("the same faults come again with the same seed, and others with a retr
 }
 
 TEST_CASE("only a valid request for an answer can get a fault", "[simulator]") {
-  auto settings = always("503");
+  auto settings = always_with("503");
   settings.api_key = "key";
   simulator::server server(settings);
   auto key = "authorization: Bearer key\r\n";
@@ -245,7 +245,7 @@ TEST_CASE("only a valid request for an answer can get a fault", "[simulator]") {
 }
 
 TEST_CASE("the last fault of a request can be asked for", "[simulator]") {
-  simulator::server server(always("reset"));
+  simulator::server server(always_with("reset"));
   auto path = "/__simulator/faults/" + std::string(30, '0') + "05";
   CHECK(fetch(server.port(), "GET", path).status == 404);
   auto attempt = [&](int number) { return chat(server.port(), ask(prompt), identity(5, number)).status; };
@@ -321,7 +321,7 @@ TEST_CASE("settings change at run time, all that were sent or none", "[simulator
 TEST_CASE("a program can change settings from any thread", "[simulator]") {
   simulator::server server({});
   auto url = server.url();
-  auto settings = always("503");
+  auto settings = always_with("503");
   settings.port = 1;
   server.configure(settings);
   CHECK(chat(server.port(), ask(prompt)).status == 503);
@@ -332,7 +332,7 @@ TEST_CASE("a program can change settings from any thread", "[simulator]") {
   for (int i = 0; i < 4; ++i)
     threads.emplace_back([&, i] {
       for (int j = 0; j < 50; ++j)
-        server.configure(always(i % 2 == 0 ? "429" : "500"));
+        server.configure(always_with(i % 2 == 0 ? "429" : "500"));
     });
   std::set<int> seen;
   for (int i = 0; i < 50; ++i)
@@ -344,11 +344,11 @@ TEST_CASE("a program can change settings from any thread", "[simulator]") {
   server.configure({});
   CHECK(chat(server.port(), ask(prompt)).status == 200);
   server.stop();
-  server.configure(always("500"));
+  server.configure(always_with("500"));
 }
 
 TEST_CASE("an outage can be played by the clock", "[simulator]") {
-  auto settings = always("503");
+  auto settings = always_with("503");
   settings.fault_until = 0s;
   simulator::server server(settings);
   CHECK(chat(server.port(), ask(prompt)).status == 200);

@@ -237,7 +237,7 @@ TEST_CASE("limits and faults speak Google's language", "[simulator][gemini]") {
        {row{"429", 429, "RESOURCE_EXHAUSTED", ""}, row{"429_retry_after", 429, "PerMinute", "1.5s"},
         row{"429_quota", 429, "PerDay", "21s"}, row{"500", 500, "INTERNAL", ""}, row{"503", 503, "UNAVAILABLE", ""},
         row{"529", 503, "overloaded", ""}}) {
-    auto settings = always(name);
+    auto settings = always_with(name);
     settings.retry_after = std::chrono::milliseconds(1'500);
     simulator::server server(settings);
     auto x = generate(server.port(), content(question));
@@ -264,7 +264,7 @@ TEST_CASE("faults in Gemini's streams strike between its events", "[simulator][g
     const auto request = content("What is the weather in Oslo?", more);
     simulator::server whole({});
     const auto all = events_of(stream(whole.port(), request).body).size();
-    simulator::server server(always("error_event"));
+    simulator::server server(always_with("error_event"));
     std::set<std::size_t> lengths;
     for (int i = 100; i < 200; ++i) {
       auto answer =
@@ -276,7 +276,7 @@ TEST_CASE("faults in Gemini's streams strike between its events", "[simulator][g
     CHECK(*lengths.rbegin() < all);
     CHECK(*lengths.begin() < 2 + all / 10);
   }
-  simulator::server cut(always("truncated"));
+  simulator::server cut(always_with("truncated"));
   CHECK(stream(cut.port(), content("What is the weather in Oslo?", weather)).status == 0);
 }
 
@@ -304,7 +304,7 @@ TEST_CASE("Gemini's embeddings keep near what has the same words", "[simulator][
   CHECK(batch("another").status == 400);
   CHECK(call(server.port(), "embedContent", R"({"content": {"parts": []}})").status == 400);
   CHECK(server.snapshot().admitted == 2);
-  simulator::server faulty(always("503"));
+  simulator::server faulty(always_with("503"));
   CHECK(call(faulty.port(), "embedContent", R"({"content": {"parts": [{"text": "x"}]}})").status == 503);
 }
 

@@ -149,7 +149,7 @@ TEST_CASE("limits and faults speak Ollama's language", "[simulator][ollama]") {
   for (auto [name, status, retry_after] :
        {row{"429", 429, ""}, row{"429_retry_after", 429, "1"}, row{"429_quota", 429, ""}, row{"500", 500, ""},
         row{"503", 503, ""}, row{"529", 503, ""}}) {
-    simulator::server server(always(name));
+    simulator::server server(always_with(name));
     auto x = post(server.port(), ask(question));
     INFO(name << " " << x.body);
     CHECK(x.status == status);
@@ -171,7 +171,7 @@ TEST_CASE("faults in Ollama's streams strike between and within its lines", "[si
     simulator::server whole({});
     const auto all = lines_of(post(whole.port(), request).body).size();
     std::set<std::size_t> lengths;
-    simulator::server server(always("error_event"));
+    simulator::server server(always_with("error_event"));
     for (int i = 100; i < 200; ++i) {
       auto id = "x-modelforge-request: " + std::string(29, '0') + std::to_string(i) + "\r\n"; // another place
       auto lines = lines_of(post(server.port(), request, id).body);
@@ -182,10 +182,10 @@ TEST_CASE("faults in Ollama's streams strike between and within its lines", "[si
     CHECK(*lengths.rbegin() + 10 > all);
     CHECK(*lengths.rbegin() <= all);
   }
-  simulator::server cut(always("cut"));
+  simulator::server cut(always_with("cut"));
   auto lines = lines_of(post(cut.port(), ask(question)).body);
   CHECK((lines.empty() || lines.back()["done"] == false));
-  simulator::server garbage(always("garbage"));
+  simulator::server garbage(always_with("garbage"));
   CHECK(lines_of(post(garbage.port(), ask(question)).body).at(0).is_discarded());
 }
 

@@ -183,7 +183,7 @@ TEST_CASE("faults in Responses strike between its events", "[simulator][response
     const auto request = merged(input("What is the weather in Oslo?", more), R"({"stream": true})");
     simulator::server whole({});
     const auto all = events_of(post(whole.port(), request).body).size();
-    simulator::server server(always("error_event"));
+    simulator::server server(always_with("error_event"));
     std::set<std::size_t> lengths;
     for (int i = 100; i < 200; ++i) {
       auto id = "x-modelforge-request: " + std::string(29, '0') + std::to_string(i) + "\r\n"; // another place

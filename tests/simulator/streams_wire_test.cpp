@@ -44,7 +44,7 @@ std::size_t count(std::string_view text, std::string_view what) {
 } // namespace
 
 TEST_CASE("a cut stream ends cleanly without its end mark, after any number of events", "[simulator]") {
-  simulator::server server(always("cut"));
+  simulator::server server(always_with("cut"));
   std::set<std::size_t> seen;
   for (int i = 0; i < 100; ++i) {
     connection to(server.port());
@@ -67,7 +67,7 @@ TEST_CASE("a cut stream ends cleanly without its end mark, after any number of e
 }
 
 TEST_CASE("an error comes as an event after any number of others, then the end mark", "[simulator]") {
-  simulator::server server(always("error_event"));
+  simulator::server server(always_with("error_event"));
   connection to(server.port()); // one for all: the answers end as they should
   std::set<std::size_t> seen;
   for (int i = 0; i < 100; ++i) {
@@ -87,7 +87,7 @@ TEST_CASE("an error comes as an event after any number of others, then the end m
 }
 
 TEST_CASE("a stalled stream stays open until its client gives up, which is noticed at once", "[simulator]") {
-  auto settings = always("stall");
+  auto settings = always_with("stall");
   settings.slots = 1;
   simulator::server server(settings);
   for (uint64_t i = 1; i <= 20; ++i) {
@@ -115,7 +115,7 @@ TEST_CASE("a stalled stream stays open until its client gives up, which is notic
 TEST_CASE("faults of streams have their like for other answers", "[simulator]") {
   for (auto name : {"cut", "error_event", "stall"}) {
     INFO(name);
-    simulator::server server(always(name));
+    simulator::server server(always_with(name));
     connection to(server.port());
     to.send(http_request("POST", "/v1/chat/completions", ask(prompt)));
     if (name == std::string("cut")) {

@@ -16,9 +16,10 @@ namespace modelforge::wire {
 namespace {
 
 constexpr quirks new_quirks{
-  .name = "azure", .max_tokens = "max_completion_tokens", .top_k = false, .cache_key = true, .is_strict = true};
+  .name = "azure", .max_tokens = "max_completion_tokens", .top_k = support::no, .cache_key = true, .is_strict = true};
 
-constexpr quirks old_quirks{.name = "azure", .max_tokens = "max_completion_tokens", .top_k = false, .is_strict = true};
+constexpr quirks old_quirks{
+  .name = "azure", .max_tokens = "max_completion_tokens", .top_k = support::no, .is_strict = true};
 
 /// Where the operations are, behind the base URL.
 struct surface {

@@ -125,7 +125,7 @@ private:
     auto size = static_cast<std::size_t>(std::find_if_not(first, x.content.end(), is_said) - first);
     out_.open('{');
     out_.key("role");
-    out_.raw('"' + to_string(x.role) + '"');
+    out_.raw('"' + to_string(x.role == role::developer && !is_.developer ? role::system : x.role) + '"');
     out_.key("content");
     if (auto* only = std::get_if<text_part>(&*first); only != nullptr && size == 1) {
       text(only->text, "text");

@@ -3,7 +3,9 @@
 #include "wire/openai_dialect.hpp"
 
 #include <memory>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 namespace modelforge::wire {
@@ -12,7 +14,7 @@ namespace modelforge::wire {
 /// provider: what the model thought comes encrypted, and goes back with the conversation.
 class responses_dialect : public openai_dialect {
 public:
-  responses_dialect(std::string_view name, const quirks& is) : openai_dialect(is), name_(name) {}
+  responses_dialect(std::string name, const quirks& is) : openai_dialect(is), name_(std::move(name)) {}
 
   std::string_view name() const override { return name_; }
 
@@ -21,7 +23,7 @@ public:
   std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override;
 
 private:
-  std::string_view name_;
+  std::string name_;
 };
 
 } // namespace modelforge::wire

@@ -1,0 +1,82 @@
+#include "wire/openai_quirks.hpp"
+
+#include "wire/provider_error.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace modelforge::wire {
+
+namespace {
+
+constexpr auto known = std::to_array<quirks>({
+  // takes nearly all, ignores what it does not know
+  {.name = "vllm", .reasoning = "reasoning"},
+  // an object as tool_choice means "auto" to it; roles are what the model's template knows
+  {.name = "llama_cpp", .reasoning = "reasoning_content", .named_tool = false, .developer = false},
+  // refuses what it does not know
+  {.name = "groq",
+   .host = "api.groq.com",
+   .max_tokens = "max_completion_tokens",
+   .top_k = support::no,
+   .names = false,
+   .developer = false,
+   .embeddings = false,
+   .requests_by_day = true},
+  // so does Mistral
+  {.name = "mistral",
+   .host = "api.mistral.ai",
+   .seed = "random_seed",
+   .dimensions = "output_dimension",
+   .required = "any",
+   .top_k = support::no,
+   .names = false,
+   .developer = false,
+   .stream_options = false,
+   .cache_key = true},
+  // in a loop of tool calls it wants its thoughts back
+  {.name = "deepseek",
+   .host = "api.deepseek.com",
+   .reasoning = "reasoning_content",
+   .top_k = support::ignored,
+   .seeds = support::ignored,
+   .parallel = support::ignored,
+   .json_schema = false,
+   .developer = false,
+   .embeddings = false},
+  {.name = "openrouter", .host = "openrouter.ai", .reasoning = "reasoning", .reasoning_object = true},
+  // its /v1 ignores tool_choice
+  {.name = "ollama",
+   .reasoning = "reasoning",
+   .required = {},
+   .top_k = support::ignored,
+   .parallel = support::ignored,
+   .named_tool = false,
+   .names = false,
+   .developer = false},
+});
+
+const quirks* find(auto holds) {
+  auto found = std::find_if(known.begin(), known.end(), holds);
+  return found == known.end() ? nullptr : &*found;
+}
+
+} // namespace
+
+std::span<const quirks> known_quirks() {
+  return known;
+}
+
+const quirks* quirks_of(std::string_view name) {
+  return find([&](auto& x) { return x.name == name; });
+}
+
+const quirks* quirks_at(std::string_view base_url) {
+  auto host = host_of(base_url);
+  host = host.substr(0, host.find(':'));
+  auto same = [](char x, char y) { return x == (y >= 'A' && y <= 'Z' ? y + 32 : y); };
+  return find(
+    [&](auto& x) { return !host.empty() && std::equal(x.host.begin(), x.host.end(), host.begin(), host.end(), same); });
+}
+
+} // namespace modelforge::wire
