@@ -47,7 +47,7 @@ TEST_CASE_METHOD(chat_stream_test, "chat prints a stream as it comes, and Ctrl-C
   misbehaving_server server{[&](peer& x) {
     if (!x.read_request())
       return;
-    x.send(head + delta("first line\\n") + delta("second"));
+    x.send(head + delta("first line\\nsecond")); // printed at once
     x.wait_for_close();
     closed = true;
   }};
