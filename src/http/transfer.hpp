@@ -58,7 +58,7 @@ struct transfer {
     multi* in = nullptr; ///< Set while libcurl has it.
     int socket = -1;     ///< The one it uses or used last; several may share it (HTTP/2).
     uint64_t credit = 0;
-    bool may_pause = false; ///< It has credit, which may run out.
+    bool may_pause = false;            ///< It has credit, which may run out.
     uint64_t received = 0;             ///< Decoded bytes handed on.
     std::size_t delivered_of_held = 0; ///< Of the piece that libcurl holds back for us, so many are handed on already.
     std::size_t head_bytes = 0;

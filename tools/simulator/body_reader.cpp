@@ -1,6 +1,5 @@
 #include "tools/simulator/body_reader.hpp"
 
-
 #include <algorithm>
 
 namespace modelforge::simulator {
