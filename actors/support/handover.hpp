@@ -19,18 +19,18 @@ public:
   handover(const handover&) = delete;
   handover& operator=(const handover&) = delete;
 
-  /// Of our scheduler: keeps a job for this thread. False: it is no worker, or the job must not wait.
-  static bool take(caf::resumable* job) {
-    if (!here_.wanted || !here_.is_worker || here_.kept == here_.jobs.size())
+  /// Of our `scheduler`: keeps a job for this thread. False: it is none of its workers, or the job must not wait.
+  static bool take(caf::resumable* job, const void* scheduler) {
+    if (!here_.wanted || here_.scheduler != scheduler || here_.kept == here_.jobs.size())
       return false;
     here_.jobs[here_.kept++] = job;
     return true;
   }
 
-  /// Hands the kept jobs to `f`, in order. This thread is a worker from now on.
+  /// Hands the kept jobs to `f`, in order. This thread is a worker of `scheduler` from now on.
   template <class F>
-  static void release(F f) {
-    here_.is_worker = true;
+  static void release(const void* scheduler, F f) {
+    here_.scheduler = scheduler;
     for (std::size_t i = 0; i < here_.kept; ++i)
       f(here_.jobs[i]);
     here_.kept = 0;
@@ -39,7 +39,7 @@ public:
 private:
   struct thread_state {
     bool wanted;
-    bool is_worker;
+    const void* scheduler; ///< Whose worker it is; null: nobody's.
     std::size_t kept;
     std::array<caf::resumable*, 4> jobs;
   };

@@ -43,7 +43,7 @@ public:
 
   template <class Coordinator>
   void central_enqueue(Coordinator* self, caf::resumable* job) {
-    if (handover::take(job))
+    if (handover::take(job, self))
       return;
     auto& to = d(self);
     std::binary_semaphore* sleeper = nullptr;
@@ -77,7 +77,7 @@ public:
   template <class Worker>
   caf::resumable* dequeue(Worker* self) {
     auto& own = d(self).own;
-    handover::release([&](caf::resumable* job) { own.push_back(job); });
+    handover::release(self->parent(), [&](caf::resumable* job) { own.push_back(job); });
     if (!own.empty())
       return take_first(own);
     auto& from = d(self->parent());
