@@ -31,7 +31,7 @@ struct request {
   uint64_t max_response_bytes = 64u << 20;        ///< Of the decoded body.
   bool http2 = true;                              ///< Allow HTTP/2 on https.
   bool compression = true;                        ///< Offer encodings and decode them. Streams say false.
-  /// Called on the transport's thread when the request is being handed to the socket with its last byte: at most once,
+  /// Called, as a receiver is, when the request is being handed to the socket with its last byte: at most once,
   /// before the end is told. Not called where the answer comes first, or the request does not go out whole.
   std::function<void()> on_written{};
 };
@@ -73,8 +73,8 @@ struct response {
 /// Names a transfer; never used twice by one transport. 0 names none.
 using transfer_id = uint64_t;
 
-/// Takes in a transfer piece by piece. All calls but `on_open` come on the transport's thread, `on_end` exactly once;
-/// after it there is only `flush`.
+/// Takes in a transfer piece by piece. All calls but `on_open` come one at a time, on the transport's thread or within
+/// a call to `open`, be it for another transfer; `on_end` exactly once; after it there is only `flush`.
 class receiver {
 public:
   virtual ~receiver() = default;

@@ -64,6 +64,14 @@ bool proxy_in_environment() {
   return false;
 }
 
+/// For epoll_wait; -1: for ever.
+int milliseconds_until(steady::time_point x) {
+  if (x == steady::time_point::max())
+    return -1;
+  auto left = std::chrono::ceil<std::chrono::milliseconds>(x - steady::now()).count();
+  return static_cast<int>(std::clamp<int64_t>(left, 0, 3'600'000));
+}
+
 transfer_error draining_error() {
   return {.code = errc::draining, .phase = phase::queued, .message = "the HTTP transport is shutting down"};
 }
@@ -92,8 +100,7 @@ transport::loop::loop(transport_options options) : options_(std::move(options)),
   pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread{[this] {
     run();
-    if (alone_)
-      delete this;
+    auto last = std::move(alone_);
   }};
   pthread_setname_np(thread_.native_handle(), "modelforge-http");
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -106,12 +113,12 @@ transport::loop::~loop() {
   close(epoll_);
 }
 
-transfer_id transport::loop::submit(request x, std::shared_ptr<receiver> to, uint64_t credit) {
+transfer_id transport::loop::submit(request x, std::shared_ptr<receiver> to, uint64_t credit, bool here) {
   auto id = last_id_.fetch_add(1, std::memory_order_relaxed) + 1;
   count_.started.fetch_add(1, std::memory_order_relaxed);
   to->on_open(id);
   command next{std::in_place_type<start>, start{id, std::move(x), std::move(to), credit, steady::now()}};
-  if (!post(std::move(next))) {
+  if (!post(std::move(next), here)) {
     count_.failed.fetch_add(1, std::memory_order_relaxed);
     auto& reader = *std::get<start>(next).to; // no other thread is left to call it
     reader.on_end({.error = draining_error(), .times = {}});
@@ -120,19 +127,43 @@ transfer_id transport::loop::submit(request x, std::shared_ptr<receiver> to, uin
   return id;
 }
 
-bool transport::loop::post(command&& x) {
-  auto wake = false;
+bool transport::loop::post(command&& x, bool here) {
+  auto asleep = false;
   {
     std::lock_guard lock{mutex_};
     if (ended_)
       return false;
     inbox_.push_back(std::move(x));
-    wake = sleeping_.exchange(false, std::memory_order_relaxed);
+    asleep = sleeping_.exchange(false, std::memory_order_relaxed);
   }
-  if (wake) {
-    uint64_t one = 1;
-    [[maybe_unused]] auto written = write(wake_up_, &one, sizeof one);
+  if (asleep && !(here && work_in_its_place()))
+    wake();
+  return true;
+}
+
+void transport::loop::wake() {
+  uint64_t one = 1;
+  [[maybe_unused]] auto written = write(wake_up_, &one, sizeof one);
+}
+
+bool transport::loop::work_in_its_place() {
+  std::unique_lock hold{state_, std::try_to_lock};
+  if (!hold)
+    return false;
+  sleeping_.store(false, std::memory_order_relaxed); // the thread may have slept again since: no deputy in a deputy
+  deputy_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  take_commands();
+  work();
+  flush();
+  deputy_.store({}, std::memory_order_relaxed);
+  auto sooner = drain_until_ || next_due() < sleeps_until_; // it alone finds that all is drained
+  {
+    std::lock_guard lock{mutex_};
+    sleeping_.store(inbox_.empty() && !sooner, std::memory_order_relaxed);
+    sooner |= !inbox_.empty();
   }
+  if (sooner)
+    wake();
   return true;
 }
 
@@ -144,9 +175,10 @@ void transport::loop::shutdown(std::chrono::nanoseconds grace) {
     thread_.join();
 }
 
-void transport::loop::end_alone() {
-  alone_ = true;
+void transport::loop::end_alone(std::shared_ptr<loop> me) {
+  alone_ = std::move(me);
   post(drain{steady::now()});
+  std::lock_guard lock{join_mutex_};
   thread_.detach();
 }
 
@@ -168,11 +200,12 @@ transport_stats transport::loop::stats() const {
 // -- the thread -----------------------------------------------------------------------
 
 void transport::loop::run() {
+  std::unique_lock hold{state_};
   while (!may_end()) {
     take_commands();
     work();
     flush();
-    wait();
+    wait(hold);
   }
   flush();
   for (auto& x : multis_)
@@ -216,7 +249,7 @@ void transport::loop::work() {
   resume_waiting();
 }
 
-int transport::loop::wait_milliseconds() const {
+steady::time_point transport::loop::next_due() const {
   auto next = drain_until_.value_or(steady::time_point::max());
   if (!timers_.empty())
     next = std::min(next, timers_.begin()->first);
@@ -225,22 +258,22 @@ int transport::loop::wait_milliseconds() const {
     if (x->handle && x->active == 0)
       next = std::min(next, x->retired() ? steady::time_point{} : x->last_used + options_.max_idle_time);
   }
-  if (next == steady::time_point::max())
-    return -1;
-  auto left = std::chrono::ceil<std::chrono::milliseconds>(next - steady::now()).count();
-  return static_cast<int>(std::clamp<int64_t>(left, 0, 3'600'000));
+  return next;
 }
 
-void transport::loop::wait() {
-  auto timeout = wait_milliseconds();
+void transport::loop::wait(std::unique_lock<std::mutex>& hold) {
+  sleeps_until_ = next_due();
+  auto timeout = milliseconds_until(sleeps_until_);
   {
     std::lock_guard lock{mutex_};
     if (!inbox_.empty())
       timeout = 0;
     sleeping_.store(timeout != 0, std::memory_order_relaxed);
   }
+  hold.unlock();
   std::array<epoll_event, 256> events;
   auto count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout);
+  hold.lock();
   sleeping_.store(false, std::memory_order_relaxed);
   for (auto i = 0; i < count; ++i) {
     handle_event(events[static_cast<std::size_t>(i)].data.fd, events[static_cast<std::size_t>(i)].events);

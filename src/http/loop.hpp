@@ -6,6 +6,7 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -62,6 +63,10 @@ struct watched {
 };
 
 /// The thread, its queue of commands, and all that libcurl is.
+///
+/// While the thread sleeps, who starts a transfer may do the thread's work in its place: what is asked for goes out at
+/// once instead of after a wake-up, which takes longer than the sending. Where throughput counts, not the first byte,
+/// two threads at work are better.
 class transport::loop {
 public:
   explicit loop(transport_options options);
@@ -94,19 +99,25 @@ public:
     steady::time_point until;
   };
 
-  transfer_id submit(request x, std::shared_ptr<receiver> to, uint64_t credit);
+  transfer_id submit(request x, std::shared_ptr<receiver> to, uint64_t credit, bool here);
 
   using command = std::variant<start, grant, cancel, drain>;
 
-  /// Queues a command. Returns false, and leaves it alone, when the thread takes no more.
-  bool post(command&& x);
+  /// Queues a command. Returns false, and leaves it alone, when the thread takes no more. With `here`, the caller
+  /// carries it out where the thread sleeps.
+  bool post(command&& x, bool here = false);
 
   void shutdown(std::chrono::nanoseconds grace);
 
-  bool on_its_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
+  /// Whether a callback is what calls.
+  bool in_callback() const {
+    auto me = std::this_thread::get_id();
+    return me == thread_.get_id() || me == deputy_.load(std::memory_order_relaxed);
+  }
 
-  /// Cancels what is left, ends the thread and deletes the loop, without anybody waiting for it. On its thread only.
-  void end_alone();
+  /// Cancels what is left and ends the thread, which holds `me` until then, without anybody waiting for it. In a
+  /// callback only.
+  void end_alone(std::shared_ptr<loop> me);
 
   transport_stats stats() const;
 
@@ -118,9 +129,13 @@ private:
   void run();
   void take_commands();
   void work();
-  void wait();
+  void wait(std::unique_lock<std::mutex>& hold);
   bool may_end();
-  int wait_milliseconds() const;
+  steady::time_point next_due() const;
+  void wake();
+
+  /// Does what the thread would on waking. False: it does not sleep any more.
+  bool work_in_its_place();
 
   void apply(start& x);
   void apply(grant& x);
@@ -187,6 +202,9 @@ private:
   std::vector<command> inbox_;        ///< Guarded by `mutex_`.
   bool ended_ = false;                ///< Guarded by `mutex_`.
   std::atomic<bool> sleeping_{false}; ///< The thread needs a wake-up call; set under `mutex_`.
+  std::mutex state_;                  ///< Held by whoever uses what follows: the thread, but not while it sleeps.
+  std::atomic<std::thread::id> deputy_{};
+  steady::time_point sleeps_until_{};
   std::atomic<transfer_id> last_id_{0};
 
   struct counters {
@@ -211,7 +229,7 @@ private:
   std::vector<origin*> to_resume_;                            ///< May have transfers that need not wait any longer.
   std::optional<steady::time_point> drain_until_;
 
-  bool alone_ = false; ///< Nobody owns the loop any more but its thread.
+  std::shared_ptr<loop> alone_; ///< Itself, when nobody else owns it any more but its thread.
   std::mutex join_mutex_;
   std::thread thread_;
 };

@@ -17,6 +17,12 @@ namespace {
 /// How long a resolved address is used.
 constexpr std::chrono::seconds address_lifetime{60};
 
+/// Whether a read would tell something: bytes, the end of the connection, or an error.
+bool readable(int fd) {
+  char ignored = 0;
+  return recv(fd, &ignored, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
 } // namespace
 
 multi& transport::loop::open_multi(origin* only) {
@@ -87,11 +93,15 @@ void transport::loop::handle_event(int fd, uint32_t events) {
     return;
   }
   auto& x = at(fd);
+  if (x.registered == 0)
+    return; // closed since the event was fetched
   constexpr uint32_t trouble = EPOLLERR | EPOLLHUP;
   if (x.wanted == 0) {
     if ((events & (EPOLLIN | trouble)) == 0)
       return watch(fd, x, EPOLLIN); // an idle connection can always be written to
-    set_idle(x, false);             // one that the server closed, or a paused one with data
+    if (!readable(fd))
+      return;           // what the event told of has been read since, and the transfer has ended
+    set_idle(x, false); // one that the server closed, or a paused one with data
     return watch(fd, x, 0);
   }
   int action = 0;

@@ -27,19 +27,23 @@ private:
 
 } // namespace
 
-transport::transport(transport_options options) : loop_(std::make_unique<loop>(std::move(options))) {}
+transport::transport(transport_options options) : loop_(std::make_shared<loop>(std::move(options))) {}
 
 transport::~transport() {
-  if (loop_->on_its_thread()) // the last owner was a callback: the thread cannot wait for itself
-    loop_.release()->end_alone();
+  if (loop_->in_callback()) // the last owner was a callback, which cannot wait for its own end
+    loop_->end_alone(loop_);
+  else
+    loop_->shutdown({});
 }
 
 transfer_id transport::fetch(request x, std::function<void(response)> done) {
-  return loop_->submit(std::move(x), std::make_shared<collector>(std::move(done)), UINT64_MAX);
+  auto keep = loop_;
+  return keep->submit(std::move(x), std::make_shared<collector>(std::move(done)), UINT64_MAX, false);
 }
 
 transfer_id transport::open(request x, std::shared_ptr<receiver> to) {
-  return loop_->submit(std::move(x), std::move(to), loop_->initial_credit());
+  auto keep = loop_;
+  return keep->submit(std::move(x), std::move(to), keep->initial_credit(), true);
 }
 
 void transport::grant(transfer_id id, std::size_t bytes) {

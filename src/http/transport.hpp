@@ -10,11 +10,13 @@
 #include <string>
 #include <vector>
 
-/// HTTP for thousands of transfers at once: libcurl on one thread of its own, waiting on readiness.
+/// HTTP for thousands of transfers at once: libcurl on one thread of its own, waiting on readiness. While that thread
+/// sleeps, `open` does its work where it is called.
 ///
 /// Every member of `transport` may be called from any thread and never blocks (but `shutdown` and the destructor).
-/// All callbacks run on the transport's thread: hand over what they bring and return; never block in one, never throw
-/// from one. Calling `fetch`, `open`, `grant` and `cancel` from inside a callback is fine.
+/// Callbacks come one at a time, on the transport's thread or within `open`, be it for another transfer: hand over what
+/// they bring and return; never block in one, never throw from one, hold no lock in `open` that one takes. Calling
+/// `fetch`, `open`, `grant` and `cancel` from inside a callback is fine, ending the transport too.
 
 namespace modelforge::http {
 
@@ -74,7 +76,7 @@ public:
   class loop; // defined in loop.hpp
 
 private:
-  std::unique_ptr<loop> loop_;
+  std::shared_ptr<loop> loop_; ///< Also held by calls, for a callback may end the transport meanwhile.
 };
 
 } // namespace modelforge::http

@@ -3,6 +3,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 using namespace modelforge;
@@ -179,12 +181,16 @@ TEST_CASE("transport goes through the proxy that the environment names") {
 }
 
 TEST_CASE("transport keeps connections and uses them again") {
-  misbehaving_server server{[](peer& x) {
-    while (x.read_request())
+  constexpr std::size_t at_once = 16;
+  std::atomic<std::size_t> asked{0};
+  misbehaving_server server{[&](peer& x) {
+    while (x.read_request()) {
+      ++asked;
+      eventually([&] { return asked >= at_once; }); // the first ones need a connection each
       x.answer("ok");
+    }
   }};
   http::transport transport;
-  constexpr std::size_t at_once = 16;
   for (auto round = 0; round < 20; ++round) {
     std::vector<std::shared_ptr<recorder>> all;
     for (std::size_t i = 0; i < at_once; ++i)
@@ -264,16 +270,101 @@ TEST_CASE("callbacks may call the transport, and times tell where a transfer's t
   CHECK(times.total < patience);
 }
 
+TEST_CASE("open sends on the caller's thread while the transport's sleeps") {
+  misbehaving_server server{saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"sv)};
+  http::transport transport;
+  CHECK(eventually([&] { // over a connection that is there, once the thread has gone to sleep
+    std::thread::id sender;
+    auto request = post_to(server.url());
+    request.on_written = [&] { sender = std::this_thread::get_id(); };
+    auto to = std::make_shared<recorder>();
+    transport.open(std::move(request), to);
+    CHECK_FALSE(to->end().error);
+    return sender == std::this_thread::get_id();
+  }));
+  auto before = transport.stats();
+  CHECK(before.connections < before.started);
+  std::vector<std::thread> callers;
+  std::vector<std::shared_ptr<recorder>> told(400);
+  for (std::size_t i = 0; i < 4; ++i)
+    callers.emplace_back([&, i] {
+      for (auto k = i; k < told.size(); k += 4) {
+        told[k] = std::make_shared<recorder>();
+        auto id = transport.open(post_to(server.url()), told[k]);
+        if (k % 10 == 0)
+          transport.cancel(id);
+      }
+    });
+  for (auto& x : callers)
+    x.join();
+  for (std::size_t k = 0; k < told.size(); ++k)
+    CHECK((!told[k]->end().error || k % 10 == 0));
+  CHECK(std::all_of(told.begin(), told.end(), [](auto& x) { return x->ends() == 1; }));
+}
+
+TEST_CASE("a timer that a sent request sets runs, however long the transport's thread would sleep") {
+  misbehaving_server server{[](peer& x) {
+    x.read_request();
+    x.wait_for_close();
+  }};
+  http::transport transport;
+  auto request = post_to(server.url());
+  request.total_timeout = 50ms;
+  auto to = std::make_shared<recorder>();
+  transport.open(std::move(request), to);
+  CHECK(to->end().error->code == errc::attempt_timeout);
+}
+
+namespace {
+
+int transport_threads() {
+  auto count = 0;
+  for (auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+    std::ifstream file{task.path() / "comm"};
+    std::string name;
+    count += std::getline(file, name) && name == "modelforge-http";
+  }
+  return count;
+}
+
+/// Lets go of its transport at the end of its transfer.
+class last_owner : public http::receiver {
+public:
+  explicit last_owner(std::shared_ptr<http::transport> x) : transport_(std::move(x)) {}
+
+  void on_head(http::response_head) override {}
+  void on_data(std::string_view) override {}
+
+  void on_end(http::transfer_end) override {
+    transport_.reset();
+    ended_on.set_value(std::this_thread::get_id());
+  }
+
+  std::promise<std::thread::id> ended_on;
+
+private:
+  std::shared_ptr<http::transport> transport_;
+};
+
+} // namespace
+
+TEST_CASE("a transport may end within a call to it") {
+  CHECK(eventually([] {
+    auto transport = std::make_shared<http::transport>();
+    auto& used = *transport;
+    auto to = std::make_shared<last_owner>(std::move(transport));
+    auto before = std::make_shared<recorder>(); // behind its end the thread goes to sleep, sooner or later
+    used.open(post_to("no://url"), before);
+    before->end();
+    used.open(post_to("no://url"), to);
+    auto where = to->ended_on.get_future();
+    REQUIRE(where.wait_for(patience) == std::future_status::ready);
+    return where.get() == std::this_thread::get_id();
+  }));
+  CHECK(eventually([] { return transport_threads() == 0; }));
+}
+
 TEST_CASE("a transport may end in a callback of its own, and takes its thread along") {
-  auto threads = [] {
-    auto count = 0;
-    for (auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
-      std::ifstream file{task.path() / "comm"};
-      std::string name;
-      count += std::getline(file, name) && name == "modelforge-http";
-    }
-    return count;
-  };
   misbehaving_server server{[](peer& x) {
     x.read_request();
     x.answer("ok");
@@ -292,5 +383,5 @@ TEST_CASE("a transport may end in a callback of its own, and takes its thread al
                   [f = std::make_shared<decltype(first)>(std::move(first))](http::response x) { (*f)(std::move(x)); });
   REQUIRE(answered.get_future().wait_for(patience) == std::future_status::ready);
   CHECK(second->end().error);
-  CHECK(eventually([&] { return threads() == 0; }));
+  CHECK(eventually([] { return transport_threads() == 0; }));
 }
