@@ -151,6 +151,8 @@ errc classify_429(const provider_error& x) {
     return errc::quota_exhausted;
   if (contains(x.message, "request too large")) // OpenAI; its code is rate_limit_exceeded all the same
     return errc::too_large;
+  if (contains(x.message, "usage limit") && contains(x.message, "upgrade")) // Ollama's cloud, for days
+    return errc::quota_exhausted;
   auto named_by_rate = x.code == "rate_limit_exceeded" || x.type == "rate_limit_error";
   if (is_named(x, overload_names) || (!named_by_rate && contains(x.message, "overloaded")))
     return errc::overloaded;
@@ -354,6 +356,8 @@ errc classify(uint16_t status, const provider_error& x) {
     case 402:
       return errc::quota_exhausted;
     case 403:
+      if (contains(x.message, "unregistered callers")) // Gemini, where there was no key
+        return errc::authentication;
       return x.moderated ? errc::content_filtered : errc::permission;
     case 404:
     case 410:

@@ -1,4 +1,4 @@
-// Runs modelforge against aimock, an independent simulator of the providers' wire formats.
+// Runs modelforge against aimock, an independent simulator of the providers' wire formats, in every language that both speak.
 // Usage: node aimock.mjs PATH/TO/modelforge     (npm install first)
 // Prints one line per check; ends with 1 if one failed.
 import assert from 'node:assert/strict';
@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LLMock } from '@copilotkit/aimock';
+import { run } from './checks.mjs';
 
 const program = process.argv[2];
 if (!program) {
@@ -24,9 +25,29 @@ mock.onMessage('broken', { error: { message: 'Oops', type: 'server_error' }, sta
 mock.onMessage('weather', { toolCalls: [{ name: 'get_weather', arguments: '{"city":"Oslo"}' }] });
 await mock.start();
 
-const environment = { PATH: process.env.PATH, HOME: folder, OPENAI_API_KEY: 'mock', OPENAI_BASE_URL: `${mock.url}/v1` };
+mock.onEmbedding('a river', { embedding: [0.5, -0.5, 0.25] });
 
-function run(...args) {
+/// Where each dialect finds it.
+const dialects = {
+  openai: { base: `${mock.url}/v1`, model: 'gpt-4o-mini' },
+  responses: { kind: 'openai', base: `${mock.url}/v1`, model: 'gpt-4o-mini', more: 'api = "responses"' },
+  azure: { base: mock.url, model: 'gpt-4o-mini', more: 'api_version = "2024-10-21"' },
+  openai_compatible: { base: `${mock.url}/v1`, model: 'any' },
+  anthropic: { base: mock.url, model: 'claude-sonnet-4-5' },
+  gemini: { base: `${mock.url}/v1beta`, model: 'gemini-2.5-flash' },
+  ollama: { base: mock.url, model: 'llama3.1' },
+};
+writeFileSync(join(folder, 'modelforge.toml'), Object.entries(dialects).map(([name, { kind, base, model, more }]) => `
+[providers.${name}]
+kind = "${kind ?? name}"
+base_url = "${base}"
+api_key_env = "MOCK_KEY"
+default_model = "${model}"
+${more ?? ''}
+`).join(''));
+const environment = { PATH: process.env.PATH, HOME: folder, MOCK_KEY: 'mock' };
+
+function modelforge(...args) {
   return new Promise((resolve) => {
     const child = spawn(program, args, { cwd: folder, env: environment, timeout: 30_000 });
     const result = { out: '', err: '' };
@@ -37,14 +58,17 @@ function run(...args) {
   });
 }
 
-const checks = {
-  'a chat answer arrives as it was sent': async () => {
-    const x = await run('chat', '-m', 'gpt-4o-mini', 'please greet me');
-    assert.equal(x.code, 0, x.err);
-    assert.equal(x.out, 'Grüß Gott! 你好 👋\n');
+/// What holds for every dialect; `ask` takes arguments of the command chat.
+const common = (ask) => ({
+  'a chat answer arrives as it was sent, streamed and whole': async () => {
+    for (const more of [[], ['--no-stream']]) {
+      const x = await ask(...more, 'please greet me');
+      assert.equal(x.code, 0, x.err);
+      assert.equal(x.out, 'Grüß Gott! 你好 👋\n');
+    }
   },
   'a tool call is shown with its arguments': async () => {
-    const x = await run('chat', '-m', 'gpt-4o-mini', '--json', '--no-stream', 'weather?');
+    const x = await ask('--json', '--no-stream', 'weather?');
     assert.equal(x.code, 0, x.err);
     const choice = JSON.parse(x.out).choices[0];
     assert.equal(choice.finish_reason, 'tool_calls');
@@ -57,16 +81,24 @@ const checks = {
       ['wrong key', 401, 'authentication', 'Bad key'],
       ['broken', 500, 'server_error', 'Oops'],
     ]) {
-      const x = await run('chat', '-m', 'gpt-4o-mini', prompt);
+      const x = await ask(prompt);
       assert.equal(x.code, 1, x.err);
       for (const part of [code, `HTTP ${status}`, words]) assert.ok(x.err.includes(part), `${part} in ${x.err}`);
     }
   },
-  'a batch of 500 gives every item its line, in order': async () => {
+});
+
+const checks = {
+  'openai: texts are embedded': async () => {
+    const x = await modelforge('embed', '-p', 'openai', '-m', 'text-embedding-3-small', 'a river');
+    assert.equal(x.code, 0, x.err);
+    assert.deepEqual(JSON.parse(x.out).embedding, [0.5, -0.5, 0.25]);
+  },
+  'openai: a batch of 500 gives every item its line, in order': async () => {
     const prompts = Array.from({ length: 500 }, (_, i) => JSON.stringify({ id: `q${i}`, prompt: `item ${i}` }));
     prompts[250] = JSON.stringify({ id: 'q250', prompt: 'broken' });
     writeFileSync(join(folder, 'in.jsonl'), prompts.join('\n'));
-    const x = await run('batch', '-m', 'gpt-4o-mini', '--max-concurrent', '32', 'in.jsonl', '-o', 'out.jsonl');
+    const x = await modelforge('batch', '-p', 'openai', '--max-concurrent', '32', 'in.jsonl', '-o', 'out.jsonl');
     assert.equal(x.code, 1, x.err);
     const lines = readFileSync(join(folder, 'out.jsonl'), 'utf8').trimEnd().split('\n').map((y) => JSON.parse(y));
     assert.deepEqual(lines.map((y) => y.custom_id), prompts.map((_, i) => `q${i}`));
@@ -75,17 +107,11 @@ const checks = {
     assert.ok(JSON.stringify(lines[250]).includes('Oops'));
   },
 };
+for (const provider of Object.keys(dialects))
+  for (const [name, check] of Object.entries(common((...args) => modelforge('chat', '-p', provider, ...args))))
+    checks[`${provider}: ${name}`] = check;
 
-let failed = 0;
-for (const [name, check] of Object.entries(checks)) {
-  try {
-    await check();
-    console.log(`ok   ${name}`);
-  } catch (error) {
-    failed = 1;
-    console.log(`FAIL ${name}: ${error.message}`);
-  }
-}
+const failed = await run(checks);
 await mock.stop();
 rmSync(folder, { recursive: true, force: true });
 process.exit(failed);

@@ -1,8 +1,8 @@
 // Tries the simulator with Anthropic's own SDK: if that understands it, its wire format is right.
-// Usage: node anthropic_sdk.mjs http://127.0.0.1:PORT     (npm install first)
+// Usage: node anthropic_sdk.mjs http://127.0.0.1:PORT [MODELFORGE]     (npm install first)
 import assert from 'node:assert/strict';
 import Anthropic from '@anthropic-ai/sdk';
-import { base_url, error_of, prompt, run, weather, with_settings } from './checks.mjs';
+import { base_url, error_of, prompt, run, same_as_modelforge, weather, with_settings } from './checks.mjs';
 
 const url = base_url();
 const client = new Anthropic({ baseURL: url, apiKey: 'unused', authToken: null, maxRetries: 0, timeout: 10_000 });
@@ -93,4 +93,7 @@ const checks = {
   },
 };
 
-await run(checks);
+Object.assign(checks, same_as_modelforge(
+  { kind: 'anthropic', base_url: url, default_model: 'claude-sim-large' },
+  async (text) => (await client.messages.create(ask(text))).content[0].text));
+process.exit(await run(checks));

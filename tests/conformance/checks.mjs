@@ -1,7 +1,11 @@
 // What the conformance programs share.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
-/// Runs the checks one after the other, prints a line for each, and ends the process: with 1 if one failed.
+/// Runs the checks one after the other and prints a line for each. Returns 1 if one failed, else 0.
 export async function run(checks) {
   let failed = 0;
   for (const [name, check] of Object.entries(checks)) {
@@ -13,7 +17,7 @@ export async function run(checks) {
       console.log(`FAILED  ${name}: ${error.stack ?? error}`);
     }
   }
-  process.exit(failed);
+  return failed;
 }
 
 /// Returns what the promise fails with.
@@ -45,6 +49,40 @@ export async function with_settings(url, settings, usual, action) {
   } finally {
     await change(usual);
   }
+}
+
+/// Returns checks that our program, if it is named after the address, gets what the SDK gets: `text_of` gives the answer
+/// to a prompt, `vectors_of`, if there is one, the vectors of texts. `provider` has kind, base_url and default_model.
+export function same_as_modelforge(provider, text_of, vectors_of) {
+  const program = process.argv[3];
+  if (!program) return {};
+  const run = (...args) => {
+    const folder = mkdtempSync(join(tmpdir(), 'modelforge-'));
+    const lines = Object.entries({ ...provider, api_key_env: 'MOCK_KEY' }).map(([key, x]) => `${key} = "${x}"\n`);
+    writeFileSync(join(folder, 'modelforge.toml'), `[providers.sim]\n${lines.join('')}`);
+    try {
+      const env = { PATH: process.env.PATH, HOME: folder, MOCK_KEY: 'mock' };
+      return execFileSync(program, args, { cwd: folder, env, encoding: 'utf8', timeout: 20_000, stdio: 'pipe' });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  };
+  const checks = {
+    async 'modelforge chat prints the same, streamed and whole'() {
+      for (const text of [prompt, 'Wie spät ist es in Zürich?', '犬と猫について教えてください。'])
+        for (const more of [[], ['--no-stream']])
+          assert.equal(run('chat', ...more, text), `${await text_of(text)}\n`);
+    },
+  };
+  if (vectors_of)
+    checks['modelforge embed prints the same'] = async () => {
+      const texts = ['a river', 'a bank'];
+      const printed = run('embed', '-m', 'sim-embedding', ...texts).trimEnd().split('\n');
+      for (const [i, vector] of (await vectors_of(texts)).entries())
+        for (const [j, value] of JSON.parse(printed[i]).embedding.entries())
+          assert.ok(Math.abs(value - vector[j]) < 1e-6);
+    };
+  return checks;
 }
 
 export const prompt = 'How does photosynthesis work in desert plants?';

@@ -1,8 +1,8 @@
 // Tries the simulator with Google's own SDK: if that understands it, its wire format is right.
-// Usage: node google_sdk.mjs http://127.0.0.1:PORT     (npm install first)
+// Usage: node google_sdk.mjs http://127.0.0.1:PORT [MODELFORGE]     (npm install first)
 import assert from 'node:assert/strict';
 import { ApiError, FunctionCallingConfigMode, GoogleGenAI, Type } from '@google/genai';
-import { base_url, error_of, prompt, run, weather, with_settings } from './checks.mjs';
+import { base_url, error_of, prompt, run, same_as_modelforge, weather, with_settings } from './checks.mjs';
 
 const url = base_url();
 const client = new GoogleGenAI({ apiKey: 'unused', httpOptions: { baseUrl: url, timeout: 10_000 } });
@@ -102,4 +102,8 @@ const checks = {
   },
 };
 
-await run(checks);
+Object.assign(checks, same_as_modelforge(
+  { kind: 'gemini', base_url: `${url}/v1beta`, default_model: model },
+  async (text) => (await collect(ask(text))).text,
+  async (contents) => (await client.models.embedContent({ model: 'sim-embedding', contents })).embeddings.map((x) => x.values)));
+process.exit(await run(checks));

@@ -1,8 +1,8 @@
 // Tries the simulator with Ollama's own SDK: if that understands it, its wire format is right.
-// Usage: node ollama_sdk.mjs http://127.0.0.1:PORT     (npm install first)
+// Usage: node ollama_sdk.mjs http://127.0.0.1:PORT [MODELFORGE]     (npm install first)
 import assert from 'node:assert/strict';
 import { Ollama } from 'ollama';
-import { base_url, error_of, prompt, run, weather, with_settings } from './checks.mjs';
+import { base_url, error_of, prompt, run, same_as_modelforge, weather, with_settings } from './checks.mjs';
 
 const url = base_url();
 const client = new Ollama({ host: url });
@@ -74,4 +74,8 @@ const checks = {
   },
 };
 
-await run(checks);
+Object.assign(checks, same_as_modelforge(
+  { kind: 'ollama', base_url: url, default_model: 'sim-mini:8b' },
+  async (text) => (await collect(ask(text))).content,
+  async (input) => (await client.embed({ model: 'sim-embedding', input })).embeddings));
+process.exit(await run(checks));

@@ -1,17 +1,11 @@
 // Tries the simulator with OpenAI's own SDK: if that understands it, its wire format is right.
 // Usage: node openai_sdk.mjs http://127.0.0.1:PORT [MODELFORGE]     (npm install first)
-// MODELFORGE is our program: it must print the same stream as the SDK reads.
 // Prints one line per check; ends with 1 if one failed.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import OpenAI from 'openai';
-import { base_url, error_of, prompt, run, weather as parameters, with_settings } from './checks.mjs';
+import { base_url, error_of, prompt, run, same_as_modelforge, weather as parameters, with_settings } from './checks.mjs';
 
 const url = base_url();
-const modelforge = process.argv[3];
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'unused', maxRetries: 0, timeout: 10_000 });
 const chat = client.chat.completions;
 const ask = (content, more = {}) => ({ model: 'sim-mini', messages: [{ role: 'user', content }], ...more });
@@ -198,19 +192,8 @@ const checks = {
   },
 };
 
-if (modelforge)
-  checks['modelforge chat prints the same stream'] = async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'modelforge-'));
-    const config = join(folder, 'sim.toml');
-    writeFileSync(config, `[providers.sim]\nkind = "openai"\nbase_url = "${url}/v1"\ndefault_model = "sim-mini"\n`);
-    try {
-      for (const text of [prompt, 'Wie spät ist es in Zürich?', '犬と猫について教えてください。']) {
-        const printed = execFileSync(modelforge, ['chat', '-c', config, text], { encoding: 'utf8', timeout: 20_000 });
-        assert.equal(printed, (await collect(ask(text))).text + '\n');
-      }
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  };
-
-await run(checks);
+Object.assign(checks, same_as_modelforge(
+  { kind: 'openai', base_url: `${url}/v1`, default_model: 'sim-mini' },
+  async (text) => (await collect(ask(text))).text,
+  async (input) => (await client.embeddings.create({ model: 'sim-embedding', input })).data.map((x) => x.embedding)));
+process.exit(await run(checks));

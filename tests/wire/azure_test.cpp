@@ -31,6 +31,16 @@ bool has(std::string_view text, std::string_view part) {
 
 } // namespace
 
+TEST_CASE("Azure's surfaces are told apart, whichever is asked for first", "[wire][azure]") {
+  auto& newer = azure(false, "https://r.openai.azure.com/openai/v1", "2024-10-21");
+  auto& older = azure(false, "https://r.openai.azure.com/openai", "2024-10-21");
+  chat_request x;
+  x.model = "m";
+  x.messages.push_back(text_message(role::user, "Hi"));
+  CHECK(std::get<encoded_request>(newer.encode(x)).path == "/chat/completions?api-version=2024-10-21");
+  CHECK(std::get<encoded_request>(older.encode(x)).path == "/deployments/m/chat/completions?api-version=2024-10-21");
+}
+
 TEST_CASE("Azure's paths follow from the address and the version", "[wire][azure]") {
   struct {
     std::string_view base_url, version;

@@ -232,7 +232,8 @@ TEST_CASE("what gemini has no place for is told", "[wire][gemini]") {
     std::string_view warning;
   } table[] = {
     {{text_message(role::system, "Late.")}, "messages[1].role"},
-    {{{role::assistant, {reasoning_part{"hm", ""}, text_part{"Yes"}}, ""}}, "messages[1].content[0].text"},
+    {{{role::assistant, {reasoning_part{"hm", "anthropic:c2ln"}, text_part{"Yes"}}, ""}},
+     "messages[1].content[0].text"},
     {{{role::assistant, {tool_call{"a", "f", "{}"}, tool_call{"b", "f", "{}"}}, ""}}, "messages[1].content[0].id"},
   };
   for (auto& [more, warning] : table) {

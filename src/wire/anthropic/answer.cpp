@@ -1,7 +1,9 @@
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/provider_error.hpp"
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
 namespace modelforge::wire {
 
@@ -19,7 +21,7 @@ constexpr auto reasons = std::to_array<named_reason>({
 
 /// A part of an answer's content, whole or at its beginning.
 struct content_block {
-  raw_json type, text, thinking, signature, data, id, name, input;
+  raw_json type, text, citations, thinking, signature, data, id, name, input;
 };
 
 content_block take_block(json_reader& in) {
@@ -29,6 +31,8 @@ content_block take_block(json_reader& in) {
       x.type = in.value();
     else if (name == "text")
       x.text = in.value();
+    else if (name == "citations")
+      x.citations = in.value();
     else if (name == "thinking")
       x.thinking = in.value();
     else if (name == "signature")
@@ -65,22 +69,28 @@ private:
     }
     if (read_error(x.error, object))
       return true;
-    auto type = std::string{string_in(x.type, scratch_)};
-    signs_ += type != "ping";
+    signs_ += read_event(std::string{string_in(x.type, scratch_)}, x, to);
+    return true;
+  }
+
+  /// Returns whether the event is a sign of progress: pings, and what we do not know, are none.
+  bool read_event(std::string_view type, const fields& x, piece_sink& to) {
     if (type == "content_block_delta")
       read_delta(x, to);
     else if (type == "content_block_start")
       begin_block(x, to);
     else if (type == "content_block_stop")
-      end_block(to);
+      end_block(index_of(x), to);
     else if (type == "message_start")
       read_message(x.message, to);
     else if (type == "message_delta")
       read_end(x, to);
     else if (type == "message_stop")
-      is_done_ = ended_ = has_answer_;
+      read_stop(to);
     else if (type == "message" || x.content.is_array())
       read_whole_message(x, to);
+    else
+      return false;
     return true;
   }
 
@@ -140,18 +150,23 @@ private:
     note(model_, x.model);
     json_reader in{x.content};
     in.elements([&] {
-      say_block(take_block(in), to);
-      end_block(to);
+      say_block(take_block(in), 0, to);
+      end_block(0, to);
     });
     read_reason(x);
     read_usage(x.usage);
   }
 
   void read_end(const fields& x, piece_sink& to) {
-    end_block(to);
+    end_blocks(to);
     json_reader in{x.delta};
     read_reason(take_fields(in));
     read_usage(x.usage);
+  }
+
+  void read_stop(piece_sink& to) {
+    end_blocks(to);
+    is_done_ = ended_ = ended_ || has_answer_;
   }
 
   void read_reason(const fields& x) {
@@ -197,31 +212,58 @@ private:
 
   // -- its content -------------------------------------------------------------------
 
-  void begin_block(const fields& x, piece_sink& to) {
-    end_block(to);
-    json_reader in{x.block};
-    say_block(take_block(in), to);
+  /// A part that has begun and not ended.
+  struct open_block {
+    uint64_t index = 0;
+    std::optional<std::size_t> call; ///< Its place, where it is one.
+    bool has_arguments = false;
+    bool is_left_out = false;
+  };
+
+  static uint64_t index_of(const fields& x) { return count_in(x.index).value_or(0); }
+
+  open_block* find_block(uint64_t index) {
+    auto found = std::find_if(open_.begin(), open_.end(), [index](auto& x) { return x.index == index; });
+    return found == open_.end() ? nullptr : &*found;
   }
 
-  void say_block(const content_block& x, piece_sink& to) {
+  void begin_block(const fields& x, piece_sink& to) {
+    end_block(index_of(x), to);
+    json_reader in{x.block};
+    say_block(take_block(in), index_of(x), to);
+  }
+
+  void say_block(const content_block& x, uint64_t index, piece_sink& to) {
+    seal(to);
+    std::erase_if(open_, [](auto& y) { return !y.call; }); // only calls may come side by side
+    auto& block = open_.emplace_back();
+    block.index = index;
     auto type = std::string{string_in(x.type, scratch_)};
     if (type == "text") {
       say(&piece_sink::text, x.text, to);
+      if (x.citations.is_array() && x.citations.text.find('{') != x.citations.text.npos)
+        leave_out("citations");
     } else if (type == "thinking") {
       say(&piece_sink::reasoning, x.thinking, to);
       signature_ = sealed("anthropic", x.signature);
     } else if (type == "redacted_thinking") {
       signature_ = sealed("anthropic:redacted", x.data);
     } else if (type == "tool_use") {
-      call_ = begin_call(x.id, x.name, to);
+      block.call = begin_call(x.id, x.name, to);
       if (x.input.is_object() && !is_empty(x.input))
-        add_arguments(x.input.text, to);
+        add_arguments(block, x.input.text, to);
     } else if (!type.empty()) {
-      warn("the answer held a part that was left out: " + clean_words(type, 100));
+      block.is_left_out = true;
+      leave_out(type);
     }
   }
 
   static bool is_empty(raw_json object) { return object.text.find('"') == object.text.npos; }
+
+  void leave_out(std::string_view what) {
+    if (!what.empty())
+      warn("the answer held a part that was left out: " + clean_words(what, 100));
+  }
 
   void read_delta(const fields& x, piece_sink& to) {
     raw_json type, text, thinking, signature, fragment;
@@ -238,36 +280,57 @@ private:
       else if (name == "partial_json")
         fragment = in.value();
     });
+    auto* block = find_block(index_of(x));
+    if (block != nullptr && block->is_left_out)
+      return;
     if (text.is_string())
       say(&piece_sink::text, text, to);
     else if (thinking.is_string())
       say(&piece_sink::reasoning, thinking, to);
     else if (signature.is_string())
       signature_ = sealed("anthropic", signature);
-    else if (fragment.is_string() && call_)
-      add_arguments(string_in(fragment, scratch_), to);
+    else if (fragment.is_string() && block != nullptr && block->call)
+      add_arguments(*block, string_in(fragment, scratch_), to);
+    else if (auto name = string_in(type, scratch_); name == "citations_delta")
+      leave_out("citations");
+    else
+      leave_out(name);
   }
 
-  void add_arguments(std::string_view fragment, piece_sink& to) {
-    has_arguments_ = has_arguments_ || !fragment.empty();
-    say_arguments(*call_, fragment, to);
+  void add_arguments(open_block& block, std::string_view fragment, piece_sink& to) {
+    block.has_arguments = block.has_arguments || !fragment.empty();
+    say_arguments(*block.call, fragment, to);
   }
 
-  /// Ends the part that is open, if one is.
-  void end_block(piece_sink& to) {
+  void seal(piece_sink& to) {
     if (!signature_.empty())
       to.seal(signature_);
-    if (call_ && !has_arguments_)
-      say_arguments(*call_, "{}", to);
     signature_.clear();
-    call_.reset();
-    has_arguments_ = false;
   }
 
-  // of the part that is open
-  std::string signature_;
-  std::optional<std::size_t> call_;
-  bool has_arguments_ = false;
+  void end_block(uint64_t index, piece_sink& to) {
+    seal(to);
+    if (auto* block = find_block(index)) {
+      end_call(*block, to);
+      open_.erase(open_.begin() + (block - open_.data()));
+    }
+  }
+
+  void end_blocks(piece_sink& to) {
+    seal(to);
+    for (auto& block : open_)
+      end_call(block, to);
+    open_.clear();
+  }
+
+  /// A call without arguments may bring none.
+  void end_call(const open_block& block, piece_sink& to) {
+    if (block.call && !block.has_arguments)
+      say_arguments(*block.call, "{}", to);
+  }
+
+  std::vector<open_block> open_;
+  std::string signature_; ///< Of the thinking that is open.
 
   std::optional<uint64_t> plain_input_;
   told_usage told_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "wire/batch_api.hpp"
 #include "wire/dialect.hpp"
 #include "wire/object_answer.hpp"
 
@@ -15,6 +16,9 @@ const dialect& anthropic();
 std::variant<encoded_request, failure> write_anthropic_request(const chat_request& x, bool stream);
 
 std::unique_ptr<object_answer> anthropic_answer(const http::response_head& head);
+
+/// Message Batches; `by` is Anthropic's dialect.
+std::unique_ptr<batch_api> anthropic_batches(const dialect& by);
 
 /// In a signature, before the data of thinking that the provider shows to nobody.
 inline constexpr std::string_view anthropic_redacted = "redacted:";

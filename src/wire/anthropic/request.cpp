@@ -1,4 +1,6 @@
 #include "wire/anthropic/anthropic.hpp"
+#include "wire/anthropic/model_family.hpp"
+#include "wire/anthropic/thinking.hpp"
 #include "wire/request_writer.hpp"
 
 #include <array>
@@ -8,35 +10,30 @@ namespace modelforge::wire {
 namespace {
 
 constexpr std::size_t most_marks = 4; ///< For the cache.
-constexpr uint32_t usual_output = 8192;
-constexpr uint32_t old_output = 4096; ///< All that the first models of the third generation write.
-constexpr uint32_t least_budget = 1024;
 constexpr auto short_cache = std::chrono::minutes{5};
 
-/// Tokens for thinking, for models that know no efforts.
-struct effort_budget {
-  std::string_view effort;
-  uint32_t tokens;
-};
-
-constexpr auto budgets = std::to_array<effort_budget>({{"low", 1024}, {"medium", 8192}, {"high", 24576}});
-constexpr auto efforts = std::to_array<std::string_view>({"low", "medium", "high", "xhigh", "max"});
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n\f\v") == text.npos;
+}
 
 class anthropic_writer : request_writer {
 public:
-  anthropic_writer(const chat_request& x, bool stream) : request_writer("anthropic", x, stream) {}
+  anthropic_writer(const chat_request& x, bool stream)
+    : request_writer("anthropic", x, stream), family_(family_of(x.model)), plan_(plan_thinking(x, family_)) {}
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/v1/messages";
     start("text/event-stream", {"output_config"});
     write_model();
-    plan_thinking();
+    check_thinking();
     plan_marks();
     write_max_tokens();
     write_tools();
     write_system();
     write_messages();
     write_sampling();
+    write_stops();
+    check_absent();
     write_thinking();
     merge("output_config", [this] { write_output(); });
     if (stream_ && begin("stream"))
@@ -47,91 +44,50 @@ public:
 private:
   static bool is_system(const chat_message& x) { return x.role == role::system || x.role == role::developer; }
 
-  bool is(std::string_view part) const { return x_.model.find(part) != x_.model.npos; }
-
   // -- thinking and length -----------------------------------------------------------
 
-  /// Models up to 4.6 take a budget; those from 4.6 on choose for themselves, led by an effort.
-  bool takes_budget() const {
-    constexpr auto parts = std::to_array<std::string_view>({"claude-3", "-4-0", "-4-1", "-4-5", "-4-6", "-4-2025"});
-    return std::any_of(parts.begin(), parts.end(), [this](auto part) { return is(part); });
-  }
-
-  bool takes_effort() const { return !takes_budget() || is("-4-6"); }
-
-  void plan_thinking() {
-    auto& s = x_.sampling;
-    auto& effort = s.reasoning_effort;
-    if (s.reasoning_budget) {
-      if (!effort.empty())
-        warn("sampling.reasoning_effort: left out, since reasoning_budget says it exactly");
-      if (*s.reasoning_budget == 0)
-        return;
-      if (!takes_budget())
-        return fail("sampling.reasoning_budget", "is nothing that " + x_.model + " takes", errc::unsupported,
-                    "use reasoning_effort");
-      if (*s.reasoning_budget < least_budget)
-        return fail("sampling.reasoning_budget", "is less than the 1024 tokens that anthropic takes");
-      budget_ = *s.reasoning_budget;
-    } else if (effort.empty() || effort == "none") {
-      return;
-    } else if (takes_effort()) {
-      if (std::find(efforts.begin(), efforts.end(), effort) == efforts.end())
-        return unsupported("sampling.reasoning_effort", R"(use "none", "low", "medium", "high", "xhigh" or "max")");
-      is_adaptive_ = true;
-    } else {
-      for (auto& x : budgets)
-        if (x.effort == effort)
-          budget_ = x.tokens;
-      if (!budget_)
-        return fail("sampling.reasoning_effort", "is nothing that " + x_.model + " takes", errc::unsupported,
-                    R"(use "none", "low", "medium" or "high", or give reasoning_budget)");
-    }
-    check_beside_thinking();
-  }
-
-  void check_beside_thinking() {
-    auto& s = x_.sampling;
-    if (s.temperature && *s.temperature != 1)
-      fail("sampling.temperature", "must be left out while the model thinks");
-    if (s.top_k)
-      fail("sampling.top_k", "must be left out while the model thinks");
-    auto mode = x_.tool_choice.mode;
-    if (budget_ && (mode == tool_mode::required || mode == tool_mode::named))
-      fail("tool_choice.mode", "must leave the choice to the model while it thinks");
+  void check_thinking() {
+    for (auto& x : plan_.warnings)
+      warn(x);
+    if (auto& x = plan_.problem)
+      fail(x->field, x->why, x->code, x->suggestion);
   }
 
   /// The one field that others leave to the provider. What was thought counts too.
   void write_max_tokens() {
     auto most = x_.sampling.max_tokens;
-    if (most && budget_ && *most <= *budget_)
-      fail("sampling.max_tokens", "must be more than the " + std::to_string(*budget_) + " tokens for thinking");
+    if (most && plan_.budget && *most <= *plan_.budget)
+      fail("sampling.max_tokens", "must be more than the " + std::to_string(*plan_.budget) + " tokens for thinking");
+    if (most == 0u && stream_)
+      fail("sampling.max_tokens", "is 0, which only fills the cache and cannot be streamed");
     if (!begin("max_tokens"))
       return;
     if (!most) {
-      auto is_old = is("claude-3-opus") || is("claude-3-sonnet") || is("claude-3-haiku");
-      most = (is_old ? old_output : usual_output) + budget_.value_or(0);
+      most = family_.usual_output + plan_.room;
       warn("sampling.max_tokens: anthropic needs one; " + std::to_string(*most) + " was sent");
     }
     out_.number(*most);
   }
 
   void write_thinking() {
-    auto is_off = x_.sampling.reasoning_effort == "none" || x_.sampling.reasoning_budget == 0u;
-    if ((!budget_ && !is_adaptive_ && !is_off) || !begin("thinking"))
+    if ((!plan_.budget && !plan_.is_adaptive && !plan_.is_off) || !begin("thinking"))
       return;
     out_.open('{');
     out_.key("type");
-    out_.raw(budget_ ? R"("enabled")" : is_adaptive_ ? R"("adaptive")" : R"("disabled")");
-    if (budget_) {
+    out_.raw(plan_.budget ? R"("enabled")" : plan_.is_adaptive ? R"("adaptive")" : R"("disabled")");
+    if (plan_.budget) {
       out_.key("budget_tokens");
-      out_.number(*budget_);
+      out_.number(*plan_.budget);
+    }
+    if (plan_.is_adaptive && family_.thinks != thinking_kind::either) { // up to 4.6 they show it anyway
+      out_.key("display");
+      out_.raw(R"("summarized")");
     }
     out_.close('}');
   }
 
   void write_output() {
-    if (is_adaptive_ && begin("effort"))
+    if (plan_.is_adaptive && begin("effort"))
       text(x_.sampling.reasoning_effort, "sampling.reasoning_effort");
     auto& format = x_.response_format;
     if (format.kind == response_kind::json_object)
@@ -150,12 +106,38 @@ private:
     auto& s = x_.sampling;
     if (s.temperature && (*s.temperature < 0 || *s.temperature > 1))
       fail("sampling.temperature", "is not from 0 to 1, which is what anthropic takes");
-    if (s.temperature && s.top_p && !is("claude-3"))
+    if (!family_.takes_sampling)
+      return check_no_sampling();
+    if (s.temperature && s.top_p && x_.model.find("claude-3") == x_.model.npos)
       fail("sampling.top_p", "cannot be given beside temperature to " + x_.model);
     number("temperature", s.temperature, "sampling.temperature");
     number("top_p", s.top_p, "sampling.top_p");
     number("top_k", s.top_k, "sampling.top_k");
+  }
+
+  /// What says no more than the default is left out.
+  void check_no_sampling() {
+    auto& s = x_.sampling;
+    auto refuse = [this](std::string_view field) {
+      fail(field, "is nothing that " + x_.model + " takes", errc::unsupported, "leave it out, or use an older model");
+    };
+    if (s.temperature && *s.temperature != 1)
+      refuse("sampling.temperature");
+    if (s.top_p && *s.top_p != 1)
+      refuse("sampling.top_p");
+    if (s.top_k)
+      refuse("sampling.top_k");
+  }
+
+  void write_stops() {
+    auto& s = x_.sampling;
+    if (std::any_of(s.stop.begin(), s.stop.end(), is_blank))
+      fail("sampling.stop", "has a text of nothing but white space, which anthropic refuses");
     texts("stop_sequences", s.stop, "sampling.stop");
+  }
+
+  void check_absent() {
+    auto& s = x_.sampling;
     if (s.seed)
       unsupported("sampling.seed", "leave it out: answers cannot be made to repeat");
     if (s.frequency_penalty)
@@ -184,7 +166,7 @@ private:
 
   static bool is_marked(const content_part& part) {
     struct visitor {
-      bool operator()(const text_part& x) const { return x.cache && !x.text.empty(); }
+      bool operator()(const text_part& x) const { return x.cache && !is_blank(x.text); }
       bool operator()(const image_part& x) const { return x.cache; }
       bool operator()(const tool_result& x) const { return x.cache; }
       bool operator()(const tool_call&) const { return false; }
@@ -275,7 +257,7 @@ private:
   void write_part(const chat_message& x, const text_part& part) {
     if (x.role == role::tool)
       return fail("", "is no tool's result, and the role tool has nothing else");
-    if (part.text.empty())
+    if (is_blank(part.text))
       return; // the provider refuses them
     begin_part(R"("text")");
     member_text("text", part.text, "text");
@@ -314,7 +296,7 @@ private:
     if (part.name.empty())
       return fail("name", "is empty");
     begin_part(R"("tool_use")");
-    member_text("id", part.id, "id");
+    member_id("id", part.id, "id");
     member_text("name", part.name, "name");
     out_.key("input");
     embed(part.arguments.empty() ? "{}" : part.arguments, "arguments");
@@ -327,7 +309,7 @@ private:
     if (part.call_id.empty())
       return fail("call_id", "is empty");
     begin_part(R"("tool_result")");
-    member_text("tool_use_id", part.call_id, "call_id");
+    member_id("tool_use_id", part.call_id, "call_id");
     member_text("content", part.content, "content");
     if (part.is_error) {
       out_.key("is_error");
@@ -335,6 +317,21 @@ private:
     }
     write_mark(part.cache);
     out_.close('}');
+  }
+
+  /// Writes a call's id. Those of other providers may hold what this one refuses; a call and its result are changed
+  /// alike.
+  void member_id(std::string_view name, std::string_view id, std::string_view field) {
+    constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    if (id.find_first_not_of(plain) == id.npos || !valid_utf8(id))
+      return member_text(name, id, field);
+    std::string changed;
+    for (unsigned char c : id)
+      if (plain.find(static_cast<char>(c)) != plain.npos)
+        changed += static_cast<char>(c);
+      else
+        changed += "_" + std::to_string(c);
+    member_text(name, changed, field);
   }
 
   /// Thinking goes back as it came, or not at all: the signature covers the text.
@@ -367,8 +364,20 @@ private:
       out_.close(']');
     }
     auto& choice = x_.tool_choice;
-    if ((choice.mode != tool_mode::automatic || choice.parallel == false) && begin("tool_choice"))
+    if (choice.mode == tool_mode::automatic && choice.parallel != false)
+      return;
+    if (x_.tools.empty())
+      refuse_choice(choice.mode);
+    else if (begin("tool_choice"))
       write_choice(choice);
+  }
+
+  /// The provider takes none without tools.
+  void refuse_choice(tool_mode mode) {
+    if (mode == tool_mode::required || mode == tool_mode::named)
+      return fail("tool_choice.mode", "asks for a call, but there are no tools", errc::invalid_request,
+                  "give tools; with tools in extra, give tool_choice there, too");
+    warn("tool_choice: left out, since there are no tools");
   }
 
   void write_tool(const tool_definition& x) {
@@ -403,9 +412,9 @@ private:
     out_.close('}');
   }
 
-  std::optional<uint32_t> budget_; ///< For thinking.
-  bool is_adaptive_ = false;       ///< The model thinks as it sees fit.
-  std::size_t skipped_marks_ = 0;  ///< Still to be left out.
+  const model_family& family_;
+  thinking_plan plan_;
+  std::size_t skipped_marks_ = 0; ///< Still to be left out.
 };
 
 class anthropic_dialect : public dialect {
@@ -431,6 +440,18 @@ public:
   }
 
   limits::token_accounting accounting() const override { return limits::token_accounting::produced; }
+
+  optimizable optimizations() const override { return {.cache_marks = true}; }
+
+  std::variant<model_list, failure> decode_models(const http::response_head& head,
+                                                  std::string_view body) const override {
+    auto result = dialect::decode_models(head, body);
+    if (auto* bad = std::get_if<failure>(&result))
+      return anthropic_answer(head)->fitted(std::move(*bad));
+    return result;
+  }
+
+  std::unique_ptr<batch_api> batches() const override { return anthropic_batches(*this); }
 
   std::string_view models_path() const override { return "/v1/models?limit=1000"; }
 };

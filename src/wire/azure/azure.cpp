@@ -1,5 +1,6 @@
 #include "wire/azure/azure.hpp"
 
+#include "wire/openai_batch.hpp"
 #include "wire/openai_dialect.hpp"
 #include "wire/request_writer.hpp"
 #include "wire/responses/responses.hpp"
@@ -73,6 +74,12 @@ public:
     return explained(Base::decode_embedding(head, body, inputs));
   }
 
+  /// The deployment must be one for batches; it stands in the body, as the model.
+  std::unique_ptr<batch_api> batches() const override {
+    auto endpoint = (where_.is_old ? "" : "/v1") + std::string{this->endpoint()};
+    return openai_batches(*this, {std::move(endpoint), where_.prefix, where_.query});
+  }
+
   std::string_view models_path() const override { return models_; }
 
 private:
@@ -103,10 +110,10 @@ private:
 
 const dialect& azure(bool responses, std::string_view base_url, std::string_view api_version) {
   static std::mutex guard;
-  static std::map<std::tuple<bool, std::string, std::string>, std::unique_ptr<dialect>> known;
+  static std::map<std::tuple<bool, bool, std::string, std::string>, std::unique_ptr<dialect>> known;
   auto where = surface_of(base_url, api_version);
   std::lock_guard lock{guard};
-  auto& x = known[{responses, where.prefix, where.query}];
+  auto& x = known[{responses, where.is_old, where.prefix, where.query}];
   if (x != nullptr)
     return *x;
   auto& is = where.is_old ? old_quirks : new_quirks;

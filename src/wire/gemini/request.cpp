@@ -208,7 +208,7 @@ private:
       return fail("", "is reasoning, which needs the role assistant");
     if (auto seal = unsealed(part.signature, "gemini"); !seal.empty())
       signature_ = seal;
-    else
+    else if (!part.signature.empty()) // without one it is a summary, which gemini does not miss
       warn(place() + "text: gemini takes no reasoning back without a signature of its own; it was left out");
   }
 
@@ -389,6 +389,8 @@ public:
   std::variant<model_list, failure> decode_models(const http::response_head& head,
                                                   std::string_view body) const override {
     auto result = read_names(head, body, "models", "name");
+    if (auto* bad = std::get_if<failure>(&result))
+      return gemini_answer(head)->fitted(std::move(*bad));
     if (auto* good = std::get_if<model_list>(&result))
       for (auto& x : good->models)
         if (x.starts_with("models/"))

@@ -259,6 +259,8 @@ public:
 
   limits::token_accounting accounting() const override { return limits::token_accounting::none; }
 
+  optimizable optimizations() const override { return {.keep_alive = true}; }
+
   std::size_t most_inputs() const override { return 256; } // it has no limit; one request must end in its time
 
   std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override {
@@ -274,7 +276,10 @@ public:
 
   std::variant<model_list, failure> decode_models(const http::response_head& head,
                                                   std::string_view body) const override {
-    return read_names(head, body, "models", "name");
+    auto result = read_names(head, body, "models", "name");
+    if (auto* bad = std::get_if<failure>(&result))
+      return ollama_answer(head)->fitted(std::move(*bad));
+    return result;
   }
 };
 

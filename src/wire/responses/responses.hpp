@@ -22,6 +22,13 @@ public:
   std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override;
   std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override;
 
+  optimizable optimizations() const override {
+    return {.json_object = true, .json_word_in_input = true, .cache_key = is_.cache_key};
+  }
+
+protected:
+  std::string_view endpoint() const override { return "/responses"; }
+
 private:
   std::string name_;
 };

@@ -1,0 +1,147 @@
+#include "wire/anthropic/thinking.hpp"
+
+#include "wire/request_writer.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace modelforge::wire {
+
+namespace {
+
+constexpr uint32_t least_budget = 1024;
+constexpr uint32_t adaptive_room = 24576;
+constexpr double least_top_p = 0.95;
+
+/// Tokens for thinking, for models that know no efforts. With the usual length of an answer, all of them fit into the
+/// 32,000 tokens that the first models of the fourth generation write.
+struct effort_budget {
+  std::string_view effort;
+  uint32_t tokens;
+};
+
+constexpr auto budgets = std::to_array<effort_budget>({{"low", 1024}, {"medium", 8192}, {"high", 16384}});
+constexpr auto efforts = std::to_array<std::string_view>({"low", "medium", "high", "xhigh", "max"});
+
+constexpr std::string_view budget_field = "sampling.reasoning_budget";
+constexpr std::string_view effort_field = "sampling.reasoning_effort";
+
+bool is_system(const chat_message& x) {
+  return x.role == role::system || x.role == role::developer;
+}
+
+/// Whether the conversation ends with results for a turn without thinking that the provider knows as its own, e.g.
+/// for another provider's turn.
+bool goes_on_without_thinking(const chat_request& x) {
+  auto last = std::find_if_not(x.messages.rbegin(), x.messages.rend(), is_system);
+  if (last == x.messages.rend() || last->role != role::tool)
+    return false;
+  auto turn = std::find_if(last, x.messages.rend(), [](auto& y) { return y.role == role::assistant; });
+  if (turn == x.messages.rend())
+    return false;
+  return std::none_of(turn->content.begin(), turn->content.end(), [](auto& part) {
+    auto* thought = std::get_if<reasoning_part>(&part);
+    return thought != nullptr && !unsealed(thought->signature, "anthropic").empty();
+  });
+}
+
+class planner {
+public:
+  planner(const chat_request& x, const model_family& family) : x_(x), family_(family) {}
+
+  thinking_plan run() {
+    auto& s = x_.sampling;
+    auto has_budget = s.reasoning_budget.has_value();
+    auto field = has_budget ? budget_field : effort_field;
+    if (!has_budget && s.reasoning_effort.empty())
+      return {};
+    if (has_budget && !s.reasoning_effort.empty())
+      plan_.warnings.emplace_back("sampling.reasoning_effort: left out, since reasoning_budget says it exactly");
+    if (has_budget ? *s.reasoning_budget == 0 : s.reasoning_effort == "none")
+      plan_none(field);
+    else if (family_.thinks == thinking_kind::none)
+      refuse(field, "leave it out, or use a model that thinks");
+    else if (has_budget)
+      plan_budget(*s.reasoning_budget);
+    else
+      plan_effort(s.reasoning_effort);
+    if (plan_.budget || plan_.is_adaptive)
+      check_others();
+    plan_.room = plan_.is_adaptive ? adaptive_room : plan_.budget.value_or(0);
+    return std::move(plan_);
+  }
+
+private:
+  void fail(std::string_view field, std::string why) {
+    if (!plan_.problem)
+      plan_.problem = {field, std::move(why), errc::invalid_request, ""};
+  }
+
+  void refuse(std::string_view field, std::string suggestion) {
+    plan_.problem = {field, "is nothing that " + x_.model + " takes", errc::unsupported, std::move(suggestion)};
+  }
+
+  void plan_none(std::string_view field) {
+    if (family_.thinks == thinking_kind::always)
+      plan_.problem = {field, "cannot keep " + x_.model + " from thinking", errc::unsupported,
+                       R"(leave it out, or give the reasoning_effort "low")"};
+    plan_.is_off = family_.thinks != thinking_kind::none;
+  }
+
+  void plan_budget(uint32_t tokens) {
+    if (family_.thinks != thinking_kind::budget && family_.thinks != thinking_kind::either)
+      return refuse(budget_field, "use reasoning_effort");
+    if (tokens < least_budget)
+      return fail(budget_field, "is less than the 1024 tokens that anthropic takes");
+    plan_.budget = tokens;
+  }
+
+  void plan_effort(std::string_view effort) {
+    if (family_.thinks != thinking_kind::budget) {
+      auto has_xhigh = family_.thinks != thinking_kind::either; // it came with 4.7
+      auto is_known = std::find(efforts.begin(), efforts.end(), effort) != efforts.end();
+      plan_.is_adaptive = is_known && (effort != "xhigh" || has_xhigh);
+      if (!plan_.is_adaptive)
+        refuse(effort_field, std::string{R"(use "none", "low", "medium", "high")"} + (has_xhigh ? R"(, "xhigh")" : "")
+                               + R"( or "max")");
+      return;
+    }
+    for (auto& x : budgets)
+      if (x.effort == effort)
+        plan_.budget = x.tokens;
+    if (!plan_.budget)
+      refuse(effort_field, R"(use "none", "low", "medium" or "high", or give reasoning_budget)");
+  }
+
+  /// What stands beside thinking.
+  void check_others() {
+    if (plan_.budget && goes_on_without_thinking(x_)) {
+      plan_.warnings.push_back("messages: the last turn has no thinking of anthropic's own, and " + x_.model
+                               + " cannot begin to think behind its calls; it was not asked to");
+      plan_.budget.reset();
+      return;
+    }
+    auto& s = x_.sampling;
+    if (s.temperature && *s.temperature != 1)
+      fail("sampling.temperature", "must be left out while the model thinks");
+    if (s.top_p && *s.top_p < least_top_p)
+      fail("sampling.top_p", "must be at least 0.95 while the model thinks");
+    if (s.top_k)
+      fail("sampling.top_k", "must be left out while the model thinks");
+    auto mode = x_.tool_choice.mode;
+    if (mode == tool_mode::required || mode == tool_mode::named)
+      fail("tool_choice.mode", "must leave the choice to the model while it thinks");
+  }
+
+  const chat_request& x_;
+  const model_family& family_;
+  thinking_plan plan_;
+};
+
+} // namespace
+
+thinking_plan plan_thinking(const chat_request& x, const model_family& family) {
+  return planner{x, family}.run();
+}
+
+} // namespace modelforge::wire
