@@ -27,17 +27,26 @@ TEST_CASE("simulate refuses options that make no sense, and names them", "[simul
     std::vector<std::string> arguments;
     std::string named;
   };
-  for (const auto& [arguments, named] :
-       {row{{"--fault", "504=0.1"}, "504"}, row{{"--fault", "503"}, "NAME=SHARE"}, row{{"--fault", "503=2"}, "503"},
-        row{{"--fault", "503=0.1", "--fault", "503=0.1"}, "twice"},
-        row{{"--fault", "503=0.6", "--fault", "429=0.6"}, "\"429\" makes the shares"},
-        row{{"--requests-per-minute", "0"}, "--requests-per-minute"},
-        row{{"--tokens-per-minute", "many"}, "--tokens-per-minute"},
-        row{{"--token-accounting", "output"}, "--token-accounting"}, row{{"--window", "0"}, "--window"},
-        row{{"--slots", "0"}, "--slots"}, row{{"--retry-after", "-1"}, "--retry-after"},
-        row{{"--fault-from", "2", "--fault-until", "1"}, "fault_until"}, row{{"--token-jitter", "2"}, "--token-jitter"},
-        row{{"--keep-alive", "0"}, "--keep-alive"}, row{{"--pieces-per-packet", "0"}, "--pieces-per-packet"},
-        row{{"--send-buffer", "100"}, "--send-buffer"}, row{{"--max-answer-tokens", "0"}, "--max-answer-tokens"}}) {
+  for (const auto& [arguments, named] : {row{{"--fault", "504=0.1"}, "504"},
+                                         row{{"--fault", "503"}, "NAME=SHARE"},
+                                         row{{"--fault", "503=2"}, "503"},
+                                         row{{"--fault", "503=0.1", "--fault", "503=0.1"}, "twice"},
+                                         row{{"--fault", "503=0.6", "--fault", "429=0.6"}, "\"429\" makes the shares"},
+                                         row{{"--requests-per-minute", "0"}, "--requests-per-minute"},
+                                         row{{"--tokens-per-minute", "many"}, "--tokens-per-minute"},
+                                         row{{"--token-accounting", "output"}, "--token-accounting"},
+                                         row{{"--window", "0"}, "--window"},
+                                         row{{"--slots", "0"}, "--slots"},
+                                         row{{"--retry-after", "-1"}, "--retry-after"},
+                                         row{{"--fault-from", "2", "--fault-until", "1"}, "fault_until"},
+                                         row{{"--token-jitter", "2"}, "--token-jitter"},
+                                         row{{"--keep-alive", "0"}, "--keep-alive"},
+                                         row{{"--pieces-per-packet", "0"}, "--pieces-per-packet"},
+                                         row{{"--batch-errors", "2"}, "--batch-errors"},
+                                         row{{"--batch-cut", "0.6", "--batch-silence", "0.6"}, "batch_cut"},
+                                         row{{"--batch-items", "0"}, "--batch-items"},
+                                         row{{"--send-buffer", "100"}, "--send-buffer"},
+                                         row{{"--max-answer-tokens", "0"}, "--max-answer-tokens"}}) {
     auto x = run(arguments);
     INFO(arguments[0] << " " << arguments[1] << ": " << x.err);
     CHECK(x.exit_code == 2);

@@ -302,6 +302,29 @@ TEST_CASE("wrong paths and methods are told", "[simulator]") {
   CHECK(head.status == 404);
 }
 
+TEST_CASE("Azure's paths are OpenAI's, the older ones with a version and a deployment", "[simulator][azure]") {
+  simulator::options settings;
+  settings.api_key = "right-key";
+  simulator::server server(settings);
+  struct row {
+    const char* path;
+    int status;
+  };
+  for (const auto& [path, status] :
+       {row{"/openai/v1/chat/completions", 200}, row{"/openai/v1/chat/completions?api-version=preview", 200},
+        row{"/openai/deployments/m/chat/completions?api-version=2024-10-21", 200},
+        row{"/openai/deployments/m/chat/completions?x=1&api-version=2024-10-21", 200},
+        row{"/openai/deployments/m/chat/completions", 404}, row{"/openai/chat/completions?api-version=2024-10-21", 404},
+        row{"/openai/deployments/m/responses?api-version=2024-10-21", 404},
+        row{"/openai/deployments?api-version=2024-10-21", 404}, row{"/openai/v1/nothing", 404}}) {
+    INFO(path);
+    CHECK(fetch(server.port(), "POST", path, ask(prompt), "api-key: right-key\r\n").status == status);
+  }
+  CHECK(fetch(server.port(), "POST", "/openai/v1/chat/completions", ask(prompt), "api-key: wrong\r\n").status == 401);
+  CHECK(fetch(server.port(), "GET", "/openai/models?api-version=2024-10-21", "", "api-key: right-key\r\n").status
+        == 200);
+}
+
 TEST_CASE("a wrong key is refused, and never repeated", "[simulator]") {
   simulator::options settings;
   settings.api_key = "right-key";

@@ -159,6 +159,11 @@ std::string background_process::read_line() {
   return line;
 }
 
+void background_process::signal(int number) const {
+  if (pid_ > 0)
+    kill(pid_, number);
+}
+
 std::chrono::duration<double> background_process::cpu() const {
   std::ifstream file{"/proc/" + std::to_string(pid_) + "/stat"};
   std::string text{std::istreambuf_iterator<char>{file}, {}};

@@ -40,6 +40,8 @@ public:
   /// Reads one line of its standard output; empty at its end or after 10 s.
   std::string read_line();
 
+  void signal(int number) const;
+
   /// User and system time until now.
   std::chrono::duration<double> cpu() const;
 

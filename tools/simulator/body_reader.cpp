@@ -18,6 +18,25 @@ std::string parse_fault(std::string_view body) {
   return "unknown fault";
 }
 
+/// Returns how deep arrays and objects lie inside each other.
+std::size_t depth_of(std::string_view body) {
+  std::size_t depth = 0, most = 0;
+  auto is_text = false;
+  for (std::size_t i = 0; i < body.size(); ++i) {
+    if (body[i] == '"')
+      is_text = !is_text;
+    else if (is_text)
+      i += body[i] == '\\';
+    else if (body[i] == '[' || body[i] == '{')
+      most = std::max(most, ++depth);
+    else if ((body[i] == ']' || body[i] == '}') && depth > 0)
+      --depth;
+  }
+  return most;
+}
+
+constexpr std::size_t most_depth = 500; ///< What is written again is written by recursion.
+
 } // namespace
 
 std::string type_of(const json& x) {
@@ -40,6 +59,8 @@ std::string type_of(const json& x) {
 }
 
 std::variant<json, std::string> parse_object(std::string_view body) {
+  if (depth_of(body) > most_depth)
+    return "The JSON body of your request is nested more than " + std::to_string(most_depth) + " deep.";
   auto parsed = json::parse(body, nullptr, false);
   if (parsed.is_discarded())
     return "We could not parse the JSON body of your request: " + parse_fault(body);
@@ -78,6 +99,36 @@ bool body_reader::bool_in(const json& x, std::string_view name, const std::strin
 void body_reader::begin_with(const std::string& model) {
   generation_.model = model;
   generation_.seed = hash(model, settings_.seed);
+  chain_.add_unit(hash(model, 0), 0);
+}
+
+void body_reader::cache_steps(uint32_t least) {
+  constexpr uint32_t step = 128;
+  auto& plan = generation_.cacheable;
+  plan.how = cache_plan::rule::automatic;
+  plan.least = settings_.cache_min_tokens > 0 ? settings_.cache_min_tokens : least;
+  chain_.note_steps(plan.least, step);
+}
+
+void body_reader::cache_blocks(uint32_t least) {
+  auto& plan = generation_.cacheable;
+  plan.how = cache_plan::rule::breakpoints;
+  plan.least = settings_.cache_min_tokens > 0 ? settings_.cache_min_tokens : least;
+}
+
+void body_reader::add_breakpoint(bool is_long) {
+  if (chain_.blocks() > 0)
+    generation_.cacheable.breakpoints.push_back({chain_.blocks() - 1, is_long});
+}
+
+void body_reader::route_cacheable(std::string key, uint32_t lifetime) {
+  generation_.cacheable.routing_key = std::move(key);
+  generation_.cacheable.lifetime = lifetime;
+}
+
+void body_reader::finish_cacheable() {
+  generation_.cacheable.prefixes = chain_.take_prefixes();
+  generation_.cacheable.head = chain_.head();
 }
 
 void body_reader::offer(std::string name, const json* schema) {

@@ -61,19 +61,56 @@ protected:
   /// Takes `text` into the answer's seed and the prompt's tokens.
   void absorb(std::string_view text) {
     mix_in(text);
-    generation_.prompt_tokens += count_tokens(text);
+    generation_.prompt_tokens += chain_.add(text);
+  }
+
+  /// Takes what frames a message of that role.
+  void absorb_frame(std::string_view role) {
+    mix_in(role);
+    add_tokens(hash(role, 0), frame_tokens);
   }
 
   /// Takes what the model is told about a tool or a schema: a third of its size.
-  void absorb_size(const json& x) { generation_.prompt_tokens += static_cast<uint32_t>(x.dump().size() / 3); }
+  void absorb_size(const json& x) {
+    auto text = x.dump();
+    add_tokens(hash(text, 0), static_cast<uint32_t>(text.size() / 3));
+  }
+
+  /// Takes tokens that are the same as a whole, or not at all.
+  void add_tokens(uint64_t key, uint32_t tokens) {
+    chain_.add_unit(key, tokens);
+    generation_.prompt_tokens += tokens;
+  }
 
   uint32_t prompt_tokens() const { return generation_.prompt_tokens; }
 
   /// Takes a picture, or another thing that is no text.
   void absorb_media(const json& x) {
-    mix_in(x.dump());
-    generation_.prompt_tokens += media_tokens;
+    auto text = x.dump();
+    mix_in(text);
+    add_tokens(hash(text, 0), media_tokens);
   }
+
+  // -- caching ----------------------------------------------------------------------
+
+  /// Makes the prompt cacheable in steps of 128 tokens, from `least` on unless the settings say otherwise. Before any
+  /// of it is read.
+  void cache_steps(uint32_t least);
+
+  /// Sends the prompt to the machine of that key, if it is not empty, and keeps it so many times the usual time.
+  void route_cacheable(std::string key, uint32_t lifetime);
+
+  /// Makes the prompt cacheable at its breakpoints, from `least` tokens on unless the settings say otherwise.
+  void cache_blocks(uint32_t least);
+
+  /// A block of the prompt ends.
+  void end_block() { chain_.end_block(); }
+
+  /// The last block that ended is a breakpoint, for an hour or less.
+  void add_breakpoint(bool is_long);
+
+  /// The prompt is read: hands over what was noted of it.
+  void finish_cacheable();
 
   // -- tools ----------------------------------------------------------------------
 
@@ -98,6 +135,7 @@ protected:
   const json& body_;
   const options& settings_;
   std::optional<api_error> error_;
+  prompt_chain chain_; ///< Of the model and the prompt.
 
 private:
   bool is_about(std::string_view name) const;

@@ -168,7 +168,7 @@ private:
     const auto& request = parser_->get();
     auto now = duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
     arrived_ = clock::now();
-    exchange x{shared_.settings, shared_.gate, arrived_, ++shared_.exchanges, now};
+    exchange x{shared_.settings, shared_.gate, shared_.cache, arrived_, ++shared_.exchanges, now};
     x.request_id = view(request["x-modelforge-request"]);
     x.attempt = view(request["x-modelforge-attempt"]);
     return x;
@@ -182,9 +182,12 @@ private:
     x.path = target.substr(0, target.find('?'));
     x.query = target.substr(std::min(x.path.size() + 1, target.size()));
     x.authorization = view(request[http::field::authorization]);
+    x.api_key = view(request["api-key"]);
     x.x_api_key = view(request["x-api-key"]);
     x.x_goog_api_key = view(request["x-goog-api-key"]);
     x.anthropic_version = view(request["anthropic-version"]);
+    x.content_type = view(request[http::field::content_type]);
+    x.host = view(request[http::field::host]);
     x.body = request.body();
     frame_ = {request.keep_alive(), request.version() < 11, x.method == "HEAD"};
     is_counted_ = !is_control(x.path);
@@ -258,6 +261,8 @@ private:
       open_stream();
       stream_->append_due(out_, shared_.event, now);
     }
+    if (!reply_.keep.empty())
+      shared_.cache.store(std::exchange(reply_.keep, {}), now);
     count_output(now, stream_ ? stream_->take_tokens() : reply_.completion_tokens);
     if (out_.empty())
       return go_on(); // it gathers

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tools/simulator/gatekeeper.hpp"
+#include "tools/simulator/prompt_cache.hpp"
 #include "tools/simulator/simulator.hpp"
 
 #include <cstdint>
@@ -15,6 +16,7 @@ namespace modelforge::simulator {
 struct exchange {
   const options& settings;
   gatekeeper& gate;
+  prompt_cache& cache;
   clock::time_point arrived;           ///< When all of it was read.
   uint64_t number;                     ///< From 1, in order of arrival.
   int64_t created;                     ///< Seconds since 1970.
@@ -22,9 +24,12 @@ struct exchange {
   std::string_view path = {};          ///< Without the query.
   std::string_view query = {};         ///< Without the question mark.
   std::string_view authorization = {}; ///< The header's value, here and below.
+  std::string_view api_key = {};       ///< Azure's.
   std::string_view x_api_key = {};
   std::string_view x_goog_api_key = {};
   std::string_view anthropic_version = {};
+  std::string_view content_type = {};
+  std::string_view host = {};
   std::string_view request_id = {}; ///< `x-modelforge-request`.
   std::string_view attempt = {};    ///< `x-modelforge-attempt`.
   std::string_view body = {};
@@ -69,7 +74,9 @@ struct reply {
   bool is_paced = false;                ///< Generated text: takes latency and time per token. Errors come at once.
   uint64_t jitter_seed = 0;             ///< Decides this prompt's part of `latency_jitter`.
   uint32_t steps = 0;                   ///< Tokens of the longest choice: what `tokens_per_second` counts.
-  uint32_t prompt_tokens = 0;           ///< As in `usage`.
+  uint32_t prompt_tokens = 0;           ///< As in `usage`, cached ones included.
+  cache_use cached;                     ///< Of these.
+  std::vector<kept_prefix> keep;        ///< To be cached once the answer begins.
   uint32_t completion_tokens = 0;       ///< As in `usage`: over all choices.
   decision decided;                     ///< The gatekeeper's, if it was asked.
 };

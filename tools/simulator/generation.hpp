@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tools/simulator/prompt_cache.hpp"
 #include "tools/simulator/simulator.hpp"
 #include "tools/simulator/text.hpp"
 
@@ -40,6 +41,8 @@ struct generation {
   std::vector<offered_tool> calls; ///< The answer makes these; none: it is text.
   bool says_before_calls = false;  ///< A few words come before the calls.
   uint32_t most_thinking = 0;      ///< Tokens of thinking; 0: there is none.
+  cache_plan cacheable;            ///< Of the prompt.
+  cache_use cached;                ///< What was found of it.
 };
 
 /// A run of an answer that is of one kind.

@@ -66,6 +66,12 @@ reply serve(const exchange& x, const language& in, const demand& wanted, const s
   return result;
 }
 
+reply remembering(reply answer, prompt_cache::finding found) {
+  answer.cached = found.use;
+  answer.keep = std::move(found.keep);
+  return answer;
+}
+
 void add_limit_headers(const exchange& x, const language& in, reply& answer) {
   if (x.settings.limit_headers && answer.status != 0 && answer.content_type != html_type)
     in.append_limit_headers(x, answer);

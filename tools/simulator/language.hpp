@@ -1,11 +1,13 @@
 #pragma once
 
 #include "tools/simulator/exchange.hpp"
+#include "tools/simulator/generation.hpp"
 
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 
 /// What the providers' APIs have in common: a reader of requests and a writer of answers around one shared exchange.
@@ -44,6 +46,9 @@ public:
   /// Returns a 200 whose body is no JSON, or is a stream with an event that is none.
   virtual reply garbage_reply(const exchange& x, bool is_stream) const = 0;
 
+  /// Whether what is read from the cache is left out of the limits.
+  virtual bool is_cached_free() const { return false; }
+
   /// Adds the headers that tell the state of the limits that are set.
   virtual void append_limit_headers(const exchange&, reply&) const {}
 };
@@ -72,6 +77,9 @@ reply serve(const exchange& x, const language& in, const demand& wanted, const s
 /// Adds the headers of the limits, unless they are switched off or no API would send them.
 void add_limit_headers(const exchange& x, const language& in, reply& answer);
 
+/// Returns `answer` with what the cache had of its prompt, and will have.
+reply remembering(reply answer, prompt_cache::finding found);
+
 /// Answers whatever the gatekeeper judges: checks the key, reads the request by `read`, which returns it or an
 /// api_error, and answers it by `answer` if it may be answered.
 template <class Read, class Answer>
@@ -84,7 +92,14 @@ reply judge(const exchange& x, const language& in, Read read, Answer answer) {
       return error_reply(in, x, *error);
     auto& request = std::get<0>(read_result);
     demand wanted{request.model, request.prompt_tokens, request.max_tokens, request.is_stream};
-    return serve(x, in, wanted, [&] { return answer(request); });
+    if constexpr (std::is_base_of_v<generation, std::remove_cvref_t<decltype(request)>>) {
+      auto found = x.cache.look_up(request.cacheable, x.arrived);
+      request.cached = found.use;
+      wanted.prompt_tokens -= in.is_cached_free() ? found.use.read : 0;
+      return serve(x, in, wanted, [&] { return remembering(answer(request), std::move(found)); });
+    } else {
+      return serve(x, in, wanted, [&] { return answer(request); });
+    }
   };
   auto result = check_and_serve();
   add_limit_headers(x, in, result);

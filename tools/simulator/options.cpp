@@ -38,6 +38,18 @@ std::string problem_with_streams(const options& x) {
   return {};
 }
 
+std::string problem_with_batches(const options& x) {
+  using namespace std::chrono_literals;
+  if (x.batch_time < 0ms || x.batch_time > 24h * 365 || x.batch_window < 0ms || x.batch_window > 24h * 365)
+    return "batch_time and batch_window must lie between 0 and a year";
+  for (auto share : {x.batch_errors, x.batch_cut, x.batch_silence})
+    if (!(share >= 0 && share <= 1))
+      return "batch_errors, batch_cut and batch_silence must lie between 0 and 1";
+  if (x.batch_cut + x.batch_silence > 1 + 1e-9)
+    return "batch_cut and batch_silence must not be more than 1 together";
+  return {};
+}
+
 std::string problem_with_faults(const std::map<std::string, double>& faults) {
   double sum = 0;
   for (const auto& [name, share] : faults) {
@@ -71,7 +83,13 @@ std::string problem_of(const options& x) {
     return "fault_from and fault_until must lie between 0 and a year";
   if (x.fault_until && *x.fault_until < x.fault_from)
     return "fault_until must not come before fault_from";
+  if (x.cache_ttl < 0ms || x.cache_ttl > 24h)
+    return "cache_ttl must lie between 0 and a day";
+  if (x.cache_machines < 1)
+    return "cache_machines must be at least 1";
   if (auto problem = problem_with_streams(x); !problem.empty())
+    return problem;
+  if (auto problem = problem_with_batches(x); !problem.empty())
     return problem;
   return problem_with_faults(x.faults);
 }

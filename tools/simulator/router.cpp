@@ -1,10 +1,14 @@
 #include "tools/simulator/router.hpp"
 
 #include "tools/simulator/anthropic/anthropic.hpp"
+#include "tools/simulator/anthropic/batches.hpp"
 #include "tools/simulator/control.hpp"
 #include "tools/simulator/gemini/gemini.hpp"
 #include "tools/simulator/ollama/ollama.hpp"
+#include "tools/simulator/openai/batches.hpp"
 #include "tools/simulator/openai/openai.hpp"
+
+#include <algorithm>
 
 namespace modelforge::simulator {
 
@@ -33,11 +37,23 @@ constexpr endpoint endpoints[] = {
   {"POST", "/v1/responses", plain<openai::responses>},
   {"POST", "/v1/responses/input_tokens", plain<openai::count_input>},
   {"POST", "/v1/embeddings", plain<openai::embeddings>},
+  {"POST", "/v1/files", openai::upload_file},
+  {"GET", "/v1/files/", openai::show_file},
+  {"DELETE", "/v1/files/", openai::delete_file},
+  {"POST", "/v1/batches", openai::create_batch},
+  {"GET", "/v1/batches", openai::list_batches},
+  {"GET", "/v1/batches/", openai::show_batch},
+  {"POST", "/v1/batches/", openai::cancel_batch},
   {"GET", "/v1/models", by_headers<openai::list_models, anthropic::list_models, gemini::list_models>},
   {"GET", "/v1/models/", by_headers<openai::show_model, anthropic::show_model, gemini::show_model>},
   {"POST", "/v1/models/", plain<gemini::call_method>},
   {"POST", "/v1/messages", plain<anthropic::messages>},
   {"POST", "/v1/messages/count_tokens", plain<anthropic::count_prompt>},
+  {"POST", "/v1/messages/batches", anthropic::create_batch},
+  {"GET", "/v1/messages/batches", anthropic::list_batches},
+  {"GET", "/v1/messages/batches/", anthropic::show_batch},
+  {"POST", "/v1/messages/batches/", anthropic::cancel_batch},
+  {"DELETE", "/v1/messages/batches/", anthropic::delete_batch},
   {"GET", "/v1beta/models", plain<gemini::list_models>},
   {"GET", "/v1beta/models/", plain<gemini::show_model>},
   {"POST", "/v1beta/models/", plain<gemini::call_method>},
@@ -57,11 +73,11 @@ bool matches(std::string_view pattern, std::string_view path) {
   return pattern.back() == '/' ? path.size() > pattern.size() && path.starts_with(pattern) : path == pattern;
 }
 
+/// By the path; where that says nothing, or several have it, by the headers.
 const language& language_of(const exchange& x) {
-  auto is_shared = x.path.starts_with("/v1/models");
-  if (x.path.starts_with("/v1/messages") || (is_shared && !x.anthropic_version.empty()))
+  if (x.path.starts_with("/v1/messages") || !x.anthropic_version.empty())
     return anthropic::speech();
-  if (x.path.starts_with("/v1beta/") || (is_shared && (!x.x_goog_api_key.empty() || x.method == "POST")))
+  if (x.path.starts_with("/v1beta/") || !x.x_goog_api_key.empty())
     return gemini::speech();
   return x.path.starts_with("/api/") ? ollama::speech() : openai::speech();
 }
@@ -84,9 +100,31 @@ reply wrong_method(const exchange& x, const std::string& allowed) {
   return answer;
 }
 
+/// Azure has OpenAI's API at other paths: /openai/v1/..., or the older /openai/... and /openai/deployments/MODEL/...
+/// with a version. Returns OpenAI's; empty where Azure has none.
+std::string_view without_azure(const exchange& x) {
+  auto path = x.path.substr(std::string_view{"/openai"}.size());
+  if (path.starts_with("/v1/"))
+    return path;
+  if (!x.query.starts_with("api-version=") && x.query.find("&api-version=") == x.query.npos)
+    return {};
+  constexpr std::string_view deployments = "/deployments/";
+  auto in_deployment = path.starts_with(deployments);
+  if (in_deployment)
+    path = path.substr(std::min(path.find('/', deployments.size()), path.size()));
+  constexpr std::string_view old[] = {"/v1/chat/completions", "/v1/embeddings", "/v1/responses", "/v1/models"};
+  for (auto each : old)
+    if (path == each.substr(3) && in_deployment == (each == old[0] || each == old[1]))
+      return each;
+  return {};
+}
+
 } // namespace
 
-reply route(const exchange& x, hub& shared) {
+reply route(const exchange& asked, hub& shared) {
+  auto x = asked;
+  if (x.path.starts_with("/openai/"))
+    x.path = without_azure(x);
   std::string allowed;
   for (const auto& e : endpoints) {
     if (!matches(e.path, x.path))
@@ -95,7 +133,7 @@ reply route(const exchange& x, hub& shared) {
       return e.answer(x, shared);
     allowed.append(allowed.empty() ? "" : ", ").append(e.method);
   }
-  return allowed.empty() || x.method == "HEAD" ? unknown_path(x) : wrong_method(x, allowed);
+  return allowed.empty() || x.method == "HEAD" ? unknown_path(asked) : wrong_method(asked, allowed);
 }
 
 reply refuse(const exchange& x, int status, std::string message) {

@@ -80,7 +80,7 @@ std::string summary_of(const stats& x) {
   std::ostringstream out;
   out << x.requests << " requests (" << list_of(x.statuses) << "), " << x.streams << " of them streams; " << x.answered
       << " answered, " << x.aborted << " aborted by the client; at most " << x.concurrency_peak << " at once; "
-      << x.prompt_tokens << " prompt and " << x.completion_tokens
+      << x.prompt_tokens << " prompt (" << x.cached_tokens << " cached) and " << x.completion_tokens
       << " completion tokens; fullest window: " << x.window_requests << " requests, " << x.window_tokens
       << " tokens.\n";
   if (x.rejected > 0 || !x.faults.empty())

@@ -64,10 +64,28 @@ struct options {
   bool limit_headers = true;                ///< Tell the state of the limits in `x-ratelimit-*`.
   uint32_t slots = 0; ///< Answers generated at once; further requests wait in order. 0: any number.
 
+  /// How long a prefix of a prompt that nobody reads stays cached, where the provider keeps it for minutes; what it
+  /// keeps for an hour lasts twelve times as long. 0: nothing is cached; at most a day.
+  std::chrono::milliseconds cache_ttl{300'000};
+  uint32_t cache_min_tokens = 0; ///< Least length of a cached prefix; 0: the provider's own.
+  /// OpenAI's machines, each with a cache of its own: a request with a `prompt_cache_key` comes to that of its key,
+  /// others come to each in turn. At least 1.
+  uint32_t cache_machines = 1;
+
   std::map<std::string, double> faults;                 ///< Share of requests by name (README.md); at most 1 in all.
   std::chrono::milliseconds retry_after{1'000};         ///< What the fault "429_retry_after" asks for; at most a day.
   std::chrono::milliseconds fault_from{0};              ///< From when on faults happen, after the start.
   std::optional<std::chrono::milliseconds> fault_until; ///< Until when; unset: for ever.
+
+  /// From a batch job's creation to its end. It expires after `batch_window` if it is not over by then: what was not
+  /// run by then never is. Both up to a year.
+  std::chrono::milliseconds batch_time{2'000};
+  std::chrono::milliseconds batch_window{86'400'000};
+  double batch_errors = 0;         ///< Share of a job's items that the provider fails to run.
+  double batch_cut = 0;            ///< Share of jobs that are created, but in place of the answer comes a TCP RST.
+  double batch_silence = 0;        ///< The same, but no answer comes until the client gives up. Both at most 1 in all.
+  uint32_t batch_items = 0;        ///< Most items of a job; 0: as many as the provider takes.
+  uint64_t batch_queue_tokens = 0; ///< Most tokens of a model's jobs that are not over (OpenAI); 0: any number.
 
   std::size_t max_body = 64u << 20;   ///< Bytes; a larger request is answered with 413.
   std::size_t max_header = 64u << 10; ///< Bytes of request line and headers; beyond it 431.
@@ -106,7 +124,9 @@ struct stats {
   uint64_t connections_peak = 0;
   uint64_t connections_accepted = 0;
 
-  uint64_t prompt_tokens = 0;     ///< As `usage` tells them; of accepted requests.
+  uint64_t prompt_tokens = 0; ///< As `usage` tells them; of accepted requests.
+  uint64_t cached_tokens = 0; ///< Of these, read from the cache.
+  uint64_t cache_written_tokens = 0;
   uint64_t completion_tokens = 0; ///< Likewise, counted when the request is accepted.
   /// Most requests and tokens admitted in any interval [t, t + `options::window`), the tokens by `options::accounting`.
   /// Admitted is a valid request for an answer that neither a limit nor a fault of 429 refused.
@@ -122,6 +142,10 @@ struct stats {
   uint64_t attempt_requests = 0;       ///< Different request ids; an id unseen for 131,072 others counts as new.
   uint64_t attempts_per_request = 0;   ///< Most requests received with the same id.
   uint64_t highest_attempt_number = 0; ///< Largest number a client gave.
+
+  uint64_t batch_jobs = 0;  ///< Created ones, whatever became of them and of the answer.
+  uint64_t batch_items = 0; ///< Items of jobs that were run, counted when somebody next looks at their job.
+  uint64_t files = 0;       ///< Uploaded ones.
 
   clock::time_point started;                   ///< The server.
   clock::time_point taken;                     ///< This snapshot.

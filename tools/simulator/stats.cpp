@@ -110,6 +110,8 @@ void stats_book::arrived(const exchange& request, const reply& answer) {
   now_.rejected_requests += decided.limits.exceeded == limit_kind::requests;
   now_.rejected_tokens += decided.limits.exceeded == limit_kind::tokens;
   now_.prompt_tokens += answer.prompt_tokens;
+  now_.cached_tokens += answer.cached.read;
+  now_.cache_written_tokens += uint64_t{answer.cached.written} + answer.cached.written_long;
   now_.completion_tokens += answer.completion_tokens;
   raise(now_.concurrency, now_.concurrency_peak);
   if (decided.injected != fault::none)
@@ -127,6 +129,21 @@ void stats_book::produced(clock::time_point now, uint64_t tokens) {
   std::lock_guard lock(mutex_);
   window_tokens_.add(now, tokens);
   now_.charged_tokens += tokens;
+}
+
+void stats_book::file_stored() {
+  std::lock_guard lock(mutex_);
+  ++now_.files;
+}
+
+void stats_book::batch_created() {
+  std::lock_guard lock(mutex_);
+  ++now_.batch_jobs;
+}
+
+void stats_book::batch_item_run() {
+  std::lock_guard lock(mutex_);
+  ++now_.batch_items;
 }
 
 void stats_book::stream_opened() {
@@ -204,6 +221,8 @@ std::string to_json(const stats& x) {
   field("connections_peak", x.connections_peak);
   field("connections_accepted", x.connections_accepted);
   field("prompt_tokens", x.prompt_tokens);
+  field("cached_tokens", x.cached_tokens);
+  field("cache_written_tokens", x.cache_written_tokens);
   field("completion_tokens", x.completion_tokens);
   field("admitted", x.admitted);
   field("charged_tokens", x.charged_tokens);
@@ -215,6 +234,9 @@ std::string to_json(const stats& x) {
   field("attempt_requests", x.attempt_requests);
   field("attempts_per_request", x.attempts_per_request);
   field("highest_attempt_number", x.highest_attempt_number);
+  field("batch_jobs", x.batch_jobs);
+  field("batch_items", x.batch_items);
+  field("files", x.files);
   field("uptime_ms", milliseconds_between(x.started, x.taken));
   if (x.last_abort)
     field("last_abort_ms", milliseconds_between(x.started, *x.last_abort));

@@ -95,6 +95,10 @@ public:
 
   void stream_opened();
 
+  void file_stored();
+  void batch_created();
+  void batch_item_run();
+
   /// So many bytes of a stream were given to the system.
   void stream_sent(std::size_t bytes);
 

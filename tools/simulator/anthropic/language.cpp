@@ -120,6 +120,8 @@ public:
     return answer;
   }
 
+  bool is_cached_free() const override { return true; }
+
   /// The real API rounds what remains of tokens to thousands; a limit in a test may be smaller than that.
   void append_limit_headers(const exchange& x, reply& answer) const override {
     auto& limits = x.gate.limits();

@@ -5,6 +5,7 @@
 #include "tools/simulator/seals.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace modelforge::simulator::anthropic {
 
@@ -25,6 +26,22 @@ constexpr std::string_view other_fields[] = {"max_tokens",      "stream",       
                                              "service_tier",    "container",    "inference_geo",  "speed",
                                              "user_profile_id", "workspace_id", "diagnostics"};
 constexpr std::string_view sampling_fields[] = {"temperature", "top_p", "top_k"};
+
+/// Least length of a cached prefix, by the beginning of the model's name.
+struct cacheable_length {
+  std::string_view model;
+  uint32_t tokens;
+};
+
+constexpr cacheable_length lengths[] = {
+  {"claude-opus-5", 512},    {"claude-fable-5", 512},    {"claude-mythos-5", 512},
+  {"claude-opus-4-7", 2048}, {"claude-3-5-haiku", 2048}, {"claude-opus-4-6", 4096},
+  {"claude-opus-4-5", 4096}, {"claude-haiku-4-5", 4096}, {"", 1024}};
+
+uint32_t least_cacheable(std::string_view model) {
+  return std::find_if(std::begin(lengths), std::end(lengths), [&](auto& x) { return model.starts_with(x.model); })
+    ->tokens;
+}
 
 template <class List>
 bool contains(const List& list, std::string_view x) {
@@ -135,6 +152,7 @@ private:
     if (model->starts_with("missing"))
       return fail("model: " + *model, 404);
     begin_with(*model);
+    cache_blocks(least_cacheable(*model));
   }
 
   void read_limits() {
@@ -156,8 +174,10 @@ private:
     auto system = member(body_, "system");
     if (!system)
       return;
-    if (system->is_string())
-      return absorb(system->get_ref<const std::string&>());
+    if (system->is_string()) {
+      absorb(system->get_ref<const std::string&>());
+      return close_block();
+    }
     if (!system->is_array())
       return fail_type("system", "a valid string or an array of blocks", *system);
     for (std::size_t i = 0; i < system->size() && !error_; ++i) {
@@ -169,6 +189,7 @@ private:
       if (*type != "text")
         return fail(path + ".type: Input should be 'text'");
       read_text(block, path);
+      close_block();
     }
   }
 
@@ -181,6 +202,9 @@ private:
     if (messages->empty())
       return fail("messages: at least one message is required");
     mix_in(member(body_, "thinking") ? "thinking" : "");
+    for (auto name : {"thinking", "tool_choice"}) // a change of these changes what comes after
+      if (auto value = member(body_, name))
+        add_tokens(hash(value->dump(), 0), 0);
     for (std::size_t i = 0; i < messages->size() && !error_; ++i)
       read_message((*messages)[i], at("messages", i));
     if (error_)
@@ -212,8 +236,7 @@ private:
       return fail_open_uses();
     last_role_ = *role;
     ends_with_results_ = has_text_ = false;
-    result_.prompt_tokens += frame_tokens;
-    mix_in(*role);
+    absorb_frame(*role);
     if (*role == "assistant") {
       assistant_path_ = path;
       began_with_thinking_ = false;
@@ -235,7 +258,8 @@ private:
       if (text_.empty())
         return fail(path + ": " + last_role_ + " messages must have non-empty content");
       has_text_ = true;
-      return absorb(text_);
+      absorb(text_);
+      return close_block();
     }
     if (!content->is_array())
       return fail_type(path + ".content", "a valid string or an array of blocks", *content);
@@ -243,8 +267,10 @@ private:
       return fail(path + ": " + last_role_ + " messages must have non-empty content");
     leading_ = true;
     path_ = path;
-    for (std::size_t i = 0; i < content->size() && !error_; ++i)
+    for (std::size_t i = 0; i < content->size() && !error_; ++i) {
       read_block((*content)[i], at(path + ".content", i), i == 0);
+      close_block();
+    }
   }
 
   void read_block(const json& x, const std::string& path, bool is_first) {
@@ -471,10 +497,12 @@ private:
       return;
     if (!tools->is_array())
       return fail_type("tools", "a valid array", *tools);
-    for (std::size_t i = 0; i < tools->size() && !error_; ++i)
-      read_tool((*tools)[i], at("tools", i));
     if (!tools->empty())
-      result_.prompt_tokens += tools_preamble;
+      add_tokens(0, tools_preamble);
+    for (std::size_t i = 0; i < tools->size() && !error_; ++i) {
+      read_tool((*tools)[i], at("tools", i));
+      close_block();
+    }
   }
 
   void read_tool(const json& x, const std::string& path) {
@@ -485,7 +513,9 @@ private:
     if (!name)
       return;
     note_cache_control(x, path);
-    absorb_size(x);
+    auto unmarked = x;
+    unmarked.erase("cache_control");
+    absorb_size(unmarked);
     if (type && *type != "custom")
       return; // the provider's own tools: taken, never called
     auto where = path + ".custom.";
@@ -591,11 +621,22 @@ private:
         + ".ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. Note that "
           "blocks are processed in the following order: `tools`, `system`, `messages`.");
     has_short_mark_ = has_short_mark_ || !is_long;
+    mark_ = is_long;
     ++marks_;
   }
 
+  /// A block ends here; it is a breakpoint if it was marked, itself or inside.
+  void close_block() {
+    end_block();
+    if (auto mark = std::exchange(mark_, std::nullopt))
+      add_breakpoint(*mark);
+  }
+
   void check_cache_control() {
-    note_cache_control(body_, "");
+    note_cache_control(body_, ""); // of the last block, by itself
+    if (auto mark = std::exchange(mark_, std::nullopt))
+      add_breakpoint(*mark);
+    finish_cacheable();
     if (marks_ > most_breakpoints)
       fail("A maximum of 4 blocks with cache_control may be provided. Found " + std::to_string(marks_) + ".");
   }
@@ -618,6 +659,7 @@ private:
   std::vector<std::string> used_ids_;
   std::vector<std::string> open_uses_; ///< Ids of its calls that still want their results.
   std::size_t marks_ = 0;              ///< Of caching.
+  std::optional<bool> mark_;           ///< Of the present block: whether it is for an hour.
   bool has_short_mark_ = false;
   bool has_text_ = false;          ///< The message has.
   bool leading_ = false;           ///< Only results came in this message so far.

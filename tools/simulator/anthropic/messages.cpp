@@ -30,9 +30,11 @@ std::string stop_text(const choice& x, const message_request& request) {
 
 /// What stays the same in all tellings of the usage: the prompt's part.
 std::string input_usage(const message_request& request) {
-  std::string text = R"("input_tokens":)";
-  append_number(text, request.prompt_tokens);
-  return text + R"(,"cache_creation_input_tokens":0,"cache_read_input_tokens":0)";
+  const auto& x = request.cached;
+  auto written = x.written + x.written_long;
+  return R"("input_tokens":)" + std::to_string(request.prompt_tokens - x.read - written)
+         + R"(,"cache_creation_input_tokens":)" + std::to_string(written) + R"(,"cache_read_input_tokens":)"
+         + std::to_string(x.read);
 }
 
 std::string output_usage(const choice& x, const message_request& request) {
@@ -46,8 +48,11 @@ std::string output_usage(const choice& x, const message_request& request) {
   return text;
 }
 
-constexpr std::string_view more_usage =
-  R"("cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"service_tier":"standard")";
+std::string more_usage(const message_request& request) {
+  return R"("cache_creation":{"ephemeral_5m_input_tokens":)" + std::to_string(request.cached.written)
+         + R"(,"ephemeral_1h_input_tokens":)" + std::to_string(request.cached.written_long)
+         + R"(},"service_tier":"standard")";
+}
 
 /// What a message begins with, up to its content.
 std::string opening(const exchange& x, const message_request& request) {
@@ -103,7 +108,7 @@ std::string unary_text(const exchange& x, const message_request& request, const 
     append_block(text, each, style_of(x, request), true);
   }
   text += "]," + stop_text(made, request) + R"(,"usage":{)" + input_usage(request) + ",";
-  return text.append(output_usage(made, request)).append(",").append(more_usage).append("}}");
+  return text.append(output_usage(made, request)).append(",").append(more_usage(request)).append("}}");
 }
 
 /// Writes the events of a message: its start, its blocks with a delta for each token, its end.
@@ -113,7 +118,7 @@ public:
     : request_number_(unique_number(x)), style_(style_of(x, request)), has_content_(request.has_content()),
       start_(R"({"type":"message_start","message":{)" + opening(x, request)
              + R"(,"content":[],"stop_reason":null,"stop_sequence":null,"usage":{)" + input_usage(request)
-             + R"(,"output_tokens":)" + (has_content_ ? "1," : "0,") + std::string(more_usage) + "}}}"),
+             + R"(,"output_tokens":)" + (has_content_ ? "1," : "0,") + more_usage(request) + "}}}"),
       end_(R"({"type":"message_delta","delta":{)" + stop_text(made, request) + R"(},"usage":{)" + input_usage(request)
            + "," + output_usage(made, request) + "}}"),
       choice_(std::move(made)) {}

@@ -13,11 +13,13 @@ using kind = piece::kind;
 
 /// The numbers of an answer, or of its part so far.
 struct usage {
-  uint32_t prompt = 0, candidates = 0, thoughts = 0;
+  uint32_t prompt = 0, cached = 0, candidates = 0, thoughts = 0;
 };
 
 std::string usage_text(const usage& x) {
   std::string text = R"({"promptTokenCount":)" + std::to_string(x.prompt);
+  if (x.cached > 0)
+    text += R"(,"cachedContentTokenCount":)" + std::to_string(x.cached);
   if (x.candidates > 0)
     text += R"(,"candidatesTokenCount":)" + std::to_string(x.candidates);
   if (x.thoughts > 0)
@@ -81,7 +83,7 @@ std::string_view finish_reason_of(const choice& x) {
 }
 
 usage usage_of(const content_request& request, const std::vector<choice>& choices) {
-  usage sum{request.prompt_tokens};
+  usage sum{request.prompt_tokens, request.cached.read};
   for (const auto& x : choices) {
     sum.thoughts += x.tokens_of(kind::thinking);
     sum.candidates += x.tokens - x.tokens_of(kind::thinking);
@@ -110,7 +112,7 @@ class content_stream : public token_stream {
 public:
   content_stream(const exchange& x, const content_request& request, std::vector<choice> choices)
     : how_{request.shows_thoughts, request.most_thinking > 0, x.settings.seed},
-      ending_(ending_of(x, request)), usage_{request.prompt_tokens} {
+      ending_(ending_of(x, request)), usage_{request.prompt_tokens, request.cached.read} {
     for (auto& each : choices)
       choices_.emplace_back(std::move(each));
   }

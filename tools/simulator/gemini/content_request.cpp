@@ -78,12 +78,13 @@ public:
   request_reader(const json& body, const exchange& x, std::string_view model, bool is_count)
     : body_reader(body, x.settings, result_), is_count_(is_count),
       wants_signatures_(!model.starts_with("gemini-1") && !model.starts_with("gemini-2")) {
+    cache_steps(model.starts_with("gemini-3") ? 4096 : 2048);
     begin_with(std::string(model));
   }
 
   std::variant<content_request, api_error> read() {
-    for (auto step : {&request_reader::check_fields, &request_reader::read_seed, &request_reader::read_system,
-                      &request_reader::read_contents, &request_reader::read_config, &request_reader::read_tools,
+    for (auto step : {&request_reader::check_fields, &request_reader::read_seed, &request_reader::read_tools,
+                      &request_reader::read_system, &request_reader::read_contents, &request_reader::read_config,
                       &request_reader::choose_calls, &request_reader::check_length}) {
       (this->*step)();
       if (error_)
@@ -206,18 +207,13 @@ private:
     auto parts = array_in(x, "parts", path + ".");
     if (!error_ && (!parts || parts->empty()))
       return fail("* GenerateContentRequest." + path + ".parts: contents.parts must not be empty.\n");
-    generation_frame(is_model ? "model" : "user");
+    absorb_frame(is_model ? "model" : "user");
     tally held;
     for (std::size_t i = 0; parts && i < parts->size() && !error_; ++i)
       read_part((*parts)[i], path + "." + at("parts", i), is_model, held);
     if (!error_)
       check_turn(held, is_model, index);
     last_role_ = is_model ? "model" : "user";
-  }
-
-  void generation_frame(std::string_view role) {
-    result_.prompt_tokens += frame_tokens;
-    mix_in(role);
   }
 
   void check_turn(tally& held, bool is_model, std::size_t index) {
@@ -491,6 +487,7 @@ private:
   }
 
   void check_length() {
+    finish_cacheable();
     if (result_.prompt_tokens > settings_.context_tokens)
       fail("The input token count (" + std::to_string(result_.prompt_tokens)
            + ") exceeds the maximum number of tokens allowed (" + std::to_string(settings_.context_tokens) + ").");

@@ -37,6 +37,8 @@ std::optional<api_error> read_input(const json& x, const std::string& path, embe
   auto content = field(x, "content");
   auto parts = content && content->is_object() ? field(*content, "parts") : nullptr;
   input made;
+  if (parts && !parts->is_array())
+    return wrong_type(where + "content.parts", "a list", *parts);
   for (std::size_t i = 0; parts && i < parts->size(); ++i) {
     auto text = (*parts)[i].is_object() ? member((*parts)[i], "text") : nullptr;
     if (!text || !text->is_string())

@@ -152,8 +152,7 @@ private:
     if (!role || std::find(std::begin(roles), std::end(roles), *role) == std::end(roles))
       return fail("invalid role: \"" + (role ? *role : "") + "\", must be one of [system user assistant tool]");
     last_role_ = *role;
-    result_.prompt_tokens += frame_tokens;
-    mix_in(*role);
+    absorb_frame(*role);
     absorb(content ? *content : "");
     absorb(thinking ? *thinking : "");
     read_images(x);

@@ -28,15 +28,16 @@ std::string opening(const exchange& x, const chat_request& request, std::string_
   return text;
 }
 
-std::string usage_text(uint32_t prompt, uint32_t completion) {
+std::string usage_text(uint32_t prompt, const cache_use& cached, uint32_t completion) {
   std::string text = R"({"prompt_tokens":)";
   append_number(text, prompt);
   text += R"(,"completion_tokens":)";
   append_number(text, completion);
   text += R"(,"total_tokens":)";
   append_number(text, uint64_t{prompt} + completion);
-  return text
-         + R"(,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":)"
+  text += R"(,"prompt_tokens_details":{"cached_tokens":)" + std::to_string(cached.read);
+  return text + R"(,"cache_write_tokens":)" + std::to_string(cached.written)
+         + R"(,"audio_tokens":0},"completion_tokens_details":)"
            R"({"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,)"
            R"("rejected_prediction_tokens":0}})";
 }
@@ -83,7 +84,7 @@ std::string unary_text(const exchange& x, const chat_request& request, const std
     append_message(text, choices[i]);
     text.append(R"(,"logprobs":null,"finish_reason":")").append(finish_reason_of(choices[i], request)).append("\"}");
   }
-  return text + R"(],"usage":)" + usage_text(request.prompt_tokens, completion_tokens) + "}";
+  return text + R"(],"usage":)" + usage_text(request.prompt_tokens, request.cached, completion_tokens) + "}";
 }
 
 /// Writes chunks: first the role, then a delta for each token of each choice, at last usage and [DONE].
@@ -91,7 +92,7 @@ class chat_stream : public token_stream {
 public:
   chat_stream(const exchange& x, const chat_request& request, std::vector<choice> choices, uint32_t completion_tokens)
     : opening_("data: " + opening(x, request, "chat.completion.chunk")), padding_(request.seed),
-      prompt_tokens_(request.prompt_tokens), completion_tokens_(completion_tokens),
+      prompt_tokens_(request.prompt_tokens), cached_(request.cached), completion_tokens_(completion_tokens),
       include_usage_(request.include_usage), obfuscation_(request.obfuscation) {
     for (auto& each : choices) {
       reasons_.push_back(finish_reason_of(each, request));
@@ -193,7 +194,7 @@ private:
 
   void finish(std::string& out) {
     if (include_usage_)
-      out += opening_ + R"([],"usage":)" + usage_text(prompt_tokens_, completion_tokens_) + "}\n\n";
+      out += opening_ + R"([],"usage":)" + usage_text(prompt_tokens_, cached_, completion_tokens_) + "}\n\n";
     out += end_mark;
   }
 
@@ -203,6 +204,7 @@ private:
   std::vector<std::string_view> reasons_; ///< Of each choice.
   random_source padding_;
   uint32_t prompt_tokens_;
+  cache_use cached_;
   uint32_t completion_tokens_;
   bool include_usage_;
   bool obfuscation_;

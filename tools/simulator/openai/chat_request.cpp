@@ -16,9 +16,9 @@ public:
   request_reader(const json& body, const options& settings) : openai_reader(body, settings, result_) {}
 
   std::variant<chat_request, api_error> read() {
-    for (auto step : {&request_reader::read_head, &request_reader::read_messages, &request_reader::read_sampling,
-                      &request_reader::read_limits, &request_reader::read_streaming, &request_reader::read_tools,
-                      &request_reader::read_format, &request_reader::check_length}) {
+    for (auto step : {&request_reader::read_head, &request_reader::read_tools, &request_reader::read_format,
+                      &request_reader::read_messages, &request_reader::read_sampling, &request_reader::read_limits,
+                      &request_reader::read_streaming, &request_reader::choose_tool, &request_reader::check_prompt}) {
       (this->*step)();
       if (error_)
         return std::move(*error_);
@@ -30,6 +30,7 @@ private:
   // -- fields -------------------------------------------------------------------
 
   void read_head() {
+    read_cacheable();
     read_model();
     auto seed = error_ ? nullptr : member(body_, "seed");
     if (seed && !seed->is_number_integer())
@@ -48,7 +49,7 @@ private:
       return fail("Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array "
                   "instead.",
                   "messages", "empty_array");
-    result_.prompt_tokens = 3; // primes the reply
+    result_.prompt_tokens += 3; // primes the reply
     for (std::size_t i = 0; i < messages->size() && !error_; ++i)
       read_message((*messages)[i], index_path("messages", i));
     if (!open_calls_.empty())
@@ -79,8 +80,7 @@ private:
     else if (!open_calls_.empty())
       return fail_open_calls();
     last_role_ = *role;
-    result_.prompt_tokens += frame_tokens;
-    mix_in(*role);
+    absorb_frame(*role);
     auto calls = *role == "assistant" ? member(x, "tool_calls") : nullptr;
     if (calls)
       read_calls(*calls, path + ".tool_calls");
@@ -200,16 +200,13 @@ private:
   void read_tools() {
     auto tools = member(body_, "tools");
     auto choice = member(body_, "tool_choice");
-    if (!tools)
-      return choice ? fail("Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.",
-                           "tool_choice", "")
-                    : void();
-    if (!tools->is_array())
+    if (!tools && choice)
+      return fail("Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.",
+                  "tool_choice", "");
+    if (tools && !tools->is_array())
       return fail_type("tools", "an array of objects", *tools);
-    for (std::size_t i = 0; i < tools->size() && !error_; ++i)
+    for (std::size_t i = 0; tools && i < tools->size() && !error_; ++i)
       read_tool((*tools)[i], index_path("tools", i));
-    if (!error_ && !offers().empty())
-      choose_tool(choice);
   }
 
   void read_tool(const json& x, const std::string& path) {
@@ -224,7 +221,10 @@ private:
     read_function(*function, path + ".function");
   }
 
-  void choose_tool(const json* choice) {
+  void choose_tool() {
+    if (offers().empty())
+      return;
+    auto choice = member(body_, "tool_choice");
     std::string_view word = "auto";
     if (choice && choice->is_string())
       word = choice->get_ref<const std::string&>();
@@ -269,13 +269,8 @@ private:
       return read_schema(*format);
     if (*type != "text" && *type != "json_object")
       return fail_value("response_format.type", *type, "'json_object', 'json_schema', and 'text'");
-    if (*type == "text")
-      return;
-    if (!mentions_json_)
-      return fail("'messages' must contain the word 'json' in some form, to use 'response_format' of type "
-                  "'json_object'.",
-                  "messages", "");
-    result_.wanted = form::json_object;
+    if (*type == "json_object")
+      result_.wanted = form::json_object;
   }
 
   void read_schema(const json& format) {
@@ -296,7 +291,13 @@ private:
     result_.schema = *schema;
   }
 
-  void check_length() { openai_reader::check_length("messages"); }
+  void check_prompt() {
+    if (result_.wanted == form::json_object && !mentions_json_)
+      fail("'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+           "messages", "");
+    check_length("messages");
+    finish_cacheable();
+  }
 
   chat_request result_;
   std::vector<std::string> open_calls_; ///< Ids that still want their tool message.

@@ -74,7 +74,7 @@ public:
   std::optional<api_error> check_key(const exchange& x) const override {
     if (x.settings.api_key.empty())
       return std::nullopt;
-    auto given = bearer_key(x);
+    auto given = x.api_key.empty() ? bearer_key(x) : x.api_key;
     if (!given)
       return api_error{401,
                        "You didn't provide an API key. You need to provide your API key in an Authorization header "

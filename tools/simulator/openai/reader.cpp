@@ -68,6 +68,17 @@ std::optional<uint32_t> openai_reader::read_integer(const char* name, int64_t le
   return std::nullopt;
 }
 
+void openai_reader::read_cacheable() {
+  constexpr uint32_t least = 1024;
+  constexpr uint32_t lifetimes_a_day = 288; // of five minutes
+  cache_steps(least);
+  auto key = string_in(body_, "prompt_cache_key", "", false);
+  auto retention = string_in(body_, "prompt_cache_retention", "", false);
+  if (retention && *retention != "in_memory" && *retention != "24h")
+    fail_value("prompt_cache_retention", *retention, "'in_memory' and '24h'");
+  route_cacheable(key ? *key : "", retention && *retention == "24h" ? lifetimes_a_day : 1);
+}
+
 void openai_reader::read_model() {
   auto value = member(body_, "model");
   if (!value || *value == "")

@@ -31,6 +31,9 @@ protected:
   void check_decimal(const char* name, double least, double most);
   std::optional<uint32_t> read_integer(const char* name, int64_t least, int64_t most);
 
+  /// Reads what decides about caching; before any of the prompt is read.
+  void read_cacheable();
+
   void read_model();
 
   /// Takes the function that `x` describes, at `path`, among those that may be called.

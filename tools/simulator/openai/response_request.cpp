@@ -64,9 +64,10 @@ public:
   explicit request_reader(const json& body, const options& settings) : openai_reader(body, settings, result_) {}
 
   std::variant<response_request, api_error> read() {
-    for (auto step : {&request_reader::check_fields, &request_reader::read_input, &request_reader::read_sampling,
-                      &request_reader::read_reasoning, &request_reader::read_streaming, &request_reader::read_tools,
-                      &request_reader::read_format, &request_reader::check_input, &request_reader::write_echo}) {
+    for (auto step : {&request_reader::check_fields, &request_reader::read_head, &request_reader::read_tools,
+                      &request_reader::read_format, &request_reader::read_input, &request_reader::read_sampling,
+                      &request_reader::read_reasoning, &request_reader::read_streaming, &request_reader::choose_tool,
+                      &request_reader::check_prompt, &request_reader::write_echo}) {
       (this->*step)();
       if (error_)
         return std::move(*error_);
@@ -78,7 +79,8 @@ private:
   // -- fields -------------------------------------------------------------------
 
   void check_fields() {
-    for (const auto& [name, value] : body_.items()) {
+    for (const auto& each : body_.items()) {
+      const auto& name = each.key();
       auto is_echoed = std::any_of(std::begin(repeated), std::end(repeated), [&](auto& x) { return x.name == name; });
       if (!is_echoed && !contains(others, name))
         return fail("Unknown parameter: " + in_quotes(name) + ".", name, "unknown_parameter");
@@ -97,10 +99,12 @@ private:
 
   // -- input ----------------------------------------------------------------------
 
-  void read_input() {
+  void read_head() {
+    read_cacheable();
     read_model();
-    if (error_)
-      return;
+  }
+
+  void read_input() {
     if (auto instructions = string_in(body_, "instructions", "", false))
       absorb_text(*instructions);
     auto input = member(body_, "input");
@@ -123,7 +127,7 @@ private:
   }
 
   void read_prompt(const std::string& text) {
-    result_.prompt_tokens += frame_tokens;
+    absorb_frame("user");
     absorb_text(text);
     result_.prompt = text;
     is_asked_ = true;
@@ -145,8 +149,7 @@ private:
     if (*type == "reasoning")
       return read_thought(x, path);
     if (*type == "item_reference")
-      return fail("Item with id " + in_quotes(x.value("id", "")) + " not found. Items are not persisted here.", "input",
-                  "", 404);
+      return fail("Item not found: items are not persisted here.", path, "", 404);
     if (!type->ends_with("_call") && !type->ends_with("_output"))
       return fail_value(
         path + ".type", *type,
@@ -161,8 +164,7 @@ private:
       return;
     if (!contains(roles, *role))
       return fail_value(path + ".role", *role, "'assistant', 'system', 'developer', and 'user'");
-    result_.prompt_tokens += frame_tokens;
-    mix_in(*role);
+    absorb_frame(*role);
     auto content = member(x, "content");
     if (!content)
       return fail_missing(path + ".content");
@@ -293,8 +295,6 @@ private:
       if (type && *type == "function")
         read_function((*tools)[i], path);
     }
-    if (!error_)
-      choose_tool();
   }
 
   void choose_tool() {
@@ -302,7 +302,8 @@ private:
     if (choice && !choice->is_string() && !choice->is_object())
       return fail_type("tool_choice", "a string or an object", *choice);
     if (choice && choice->is_object()) {
-      auto name = string_in(*choice, "name", "tool_choice.", choice->value("type", "") == "function");
+      auto type = string_in(*choice, "type", "tool_choice.");
+      auto name = type ? string_in(*choice, "name", "tool_choice.", *type == "function") : nullptr;
       if (name && !call_named(*name))
         fail("Tool choice 'function' not found in 'tools' parameter.", "tool_choice", "");
       return;
@@ -330,10 +331,6 @@ private:
     auto type = string_in(*format, "type", "text.format.");
     if (!type || *type == "text")
       return;
-    if (*type == "json_object" && !mentions_json_)
-      return fail("Response input messages must contain the word 'json' in some form to use 'text.format' of type "
-                  "'json_object'.",
-                  "input", "");
     if (*type != "json_object" && *type != "json_schema")
       return fail_value("text.format.type", *type, "'json_object', 'json_schema', and 'text'");
     result_.wanted = *type == "json_object" ? form::json_object : form::json_schema;
@@ -354,7 +351,14 @@ private:
     result_.schema = *schema;
   }
 
-  void check_input() { check_length("input"); }
+  void check_prompt() {
+    if (result_.wanted == form::json_object && !mentions_json_)
+      fail("Response input messages must contain the word 'json' in some form to use 'text.format' of type "
+           "'json_object'.",
+           "input", "");
+    check_length("input");
+    finish_cacheable();
+  }
 
   void write_echo() {
     for (const auto& x : repeated) {

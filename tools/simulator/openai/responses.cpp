@@ -73,7 +73,9 @@ std::string output_text(const choice& x, const item_style& style) {
 
 std::string usage_text(const response_request& request, const choice& made) {
   std::string text = R"({"input_tokens":)" + std::to_string(request.prompt_tokens);
-  text += R"(,"input_tokens_details":{"cached_tokens":0},"output_tokens":)" + std::to_string(made.tokens);
+  text += R"(,"input_tokens_details":{"cached_tokens":)" + std::to_string(request.cached.read);
+  text += R"(,"cache_write_tokens":)" + std::to_string(request.cached.written);
+  text += R"(},"output_tokens":)" + std::to_string(made.tokens);
   text += R"(,"output_tokens_details":{"reasoning_tokens":)" + std::to_string(made.tokens_of(kind::thinking));
   return text + R"(},"total_tokens":)" + std::to_string(uint64_t{request.prompt_tokens} + made.tokens) + "}";
 }
