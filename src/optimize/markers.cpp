@@ -1,0 +1,131 @@
+#include "optimize/markers.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace modelforge::optimize {
+
+namespace {
+
+/// A marker in a text, with the line end that goes with it.
+struct place {
+  std::size_t begin = std::string_view::npos;
+  std::size_t end = std::string_view::npos;
+  bool is_static = false;
+
+  explicit operator bool() const { return begin != std::string_view::npos; }
+};
+
+/// The length of the line end that `text` begins with.
+std::size_t line_end(std::string_view text) {
+  return text.starts_with("\r\n") ? 2 : text.starts_with('\n') ? 1 : 0;
+}
+
+place next_marker(std::string_view text, std::size_t from) {
+  for (auto i = text.find("<<", from); i != text.npos; i = text.find("<<", i + 1)) {
+    auto rest = text.substr(i);
+    auto is_static = rest.starts_with(static_marker);
+    if (!is_static && !rest.starts_with(dynamic_marker))
+      continue;
+    auto end = i + (is_static ? static_marker : dynamic_marker).size();
+    if (i == 0 || text[i - 1] == '\n')
+      end += line_end(text.substr(end));
+    return {i, end, is_static};
+  }
+  return {};
+}
+
+template <class F>
+void for_each_text(const chat_message& x, F&& f) {
+  for (auto& part : x.content)
+    if (auto* text = std::get_if<text_part>(&part))
+      f(*text);
+}
+
+/// Takes the markers out of a text, those too that come to be when others go, as in "<<ST<<STATIC>>ATIC>>".
+void take_out(std::string& text) {
+  if (!next_marker(text, 0))
+    return;
+  std::string result;
+  std::size_t from = 0;
+  for (auto end = text.find('>'); end != text.npos; end = text.find('>', from)) {
+    result.append(text, from, ++end - from);
+    from = end;
+    for (auto marker : {static_marker, dynamic_marker})
+      if (result.ends_with(marker)) {
+        result.resize(result.size() - marker.size());
+        if (result.empty() || result.back() == '\n')
+          from += line_end(std::string_view{text}.substr(from));
+        break;
+      }
+  }
+  text = result.append(text, from);
+}
+
+} // namespace
+
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n\f\v") == text.npos;
+}
+
+marking marking_of(const chat_message& x) {
+  std::size_t statics = 0, dynamics = 0;
+  auto in_order = true;
+  for_each_text(x, [&](auto& part) {
+    for (auto marker = next_marker(part.text, 0); marker; marker = next_marker(part.text, marker.end)) {
+      in_order = in_order && !(marker.is_static && dynamics > 0);
+      ++(marker.is_static ? statics : dynamics);
+    }
+  });
+  if (statics + dynamics == 0)
+    return marking::none;
+  return statics <= 1 && dynamics <= 1 && in_order ? marking::good : marking::bad;
+}
+
+sections sections_of(const chat_message& x) {
+  sections result;
+  auto has_static = false;
+  for_each_text(x, [&](auto& part) { has_static = has_static || part.text.find(static_marker) != part.text.npos; });
+  auto* to = has_static ? &result.ahead : &result.stable;
+  for (auto& part : x.content) {
+    auto* text = std::get_if<text_part>(&part);
+    auto marker = text != nullptr ? next_marker(text->text, 0) : place{};
+    if (!marker) {
+      to->push_back(part);
+      continue;
+    }
+    std::size_t from = 0;
+    auto put = [&](std::size_t end, bool is_last) {
+      auto piece = text->text.substr(from, end - from);
+      take_out(piece);
+      if (!is_blank(piece))
+        to->push_back(text_part{std::move(piece), is_last && text->cache});
+    };
+    for (; marker; marker = next_marker(text->text, from)) {
+      put(marker.begin, false);
+      to = marker.is_static ? &result.stable : &result.varying;
+      from = marker.end;
+    }
+    put(text->text.size(), true);
+  }
+  return result;
+}
+
+std::vector<std::string> remove_markers(chat_request& x) {
+  std::vector<std::string> warnings;
+  for (std::size_t i = 0; i < x.messages.size(); ++i) {
+    auto is = marking_of(x.messages[i]);
+    if (is == marking::none)
+      continue;
+    if (is == marking::bad)
+      warnings.push_back("messages[" + std::to_string(i)
+                         + "]: <<STATIC>> and <<DYNAMIC>> may appear once each, in "
+                           "this order; they were taken out, and the text was left in its order");
+    for (auto& part : x.messages[i].content)
+      if (auto* text = std::get_if<text_part>(&part))
+        take_out(text->text);
+  }
+  return warnings;
+}
+
+} // namespace modelforge::optimize

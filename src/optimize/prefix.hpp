@@ -1,0 +1,23 @@
+#pragma once
+
+#include <modelforge/messages/chat_request.hpp>
+
+#include <cstdint>
+
+namespace modelforge::optimize {
+
+/// The size of a prompt's beginning.
+struct extent {
+  uint64_t characters = 0;
+  uint64_t tokens = 0; ///< As `limits::token_estimator::raw` has them.
+
+  void add(std::string_view text);
+  void add(const tool_definition& x);
+  void add(const content_part& x);
+};
+
+inline bool is_instruction(const chat_message& x) {
+  return x.role == role::system || x.role == role::developer;
+}
+
+} // namespace modelforge::optimize
