@@ -167,6 +167,7 @@ int main(int argc, char** argv) {
   options.input = folder / "prompts.txt";
   options.output = folder / "answers.jsonl";
   options.max_concurrent = static_cast<uint32_t>(in_flight);
+  options.fresh = true;
 
   std::printf("%zu prompts, %zu in flight, %zu rounds\n", prompts, in_flight, rounds);
   std::vector<double> ratios;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <modelforge/messages/batch_job.hpp>
 #include <modelforge/messages/chat_request.hpp>
 #include <modelforge/messages/completion.hpp>
 #include <modelforge/messages/error.hpp>
@@ -9,54 +10,84 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 namespace modelforge {
 
-/// How a batch stands; sent to its observers, and once more with `finished` set when it has ended.
+/// How a batch stands; sent to its observers, and once more with `finished` set when it has ended. An item counts as
+/// answered or failed when its result is safe: what is told here outlives a crash.
 struct batch_progress {
-  uint64_t answered = 0;         ///< Items with a completion.
-  uint64_t failed = 0;           ///< Items with an error, input errors included.
-  uint64_t in_flight = 0;        ///< Items handed to a provider actor and not answered yet.
-  std::optional<uint64_t> total; ///< Items in all; empty while the input has not been read to its end.
-  uint64_t input_tokens = 0;
-  uint64_t output_tokens = 0;
+  uint64_t answered = 0;              ///< Items with a completion, those of earlier runs included.
+  uint64_t failed = 0;                ///< Items with an error, input errors and those of earlier runs included.
+  uint64_t resumed = 0;               ///< Of these two, what earlier runs had done.
+  uint64_t in_flight = 0;             ///< Items handed to a provider actor and not done yet.
+  uint64_t in_jobs = 0;               ///< Items handed to a provider's batch API and not done yet.
+  std::optional<uint64_t> total;      ///< Items in all; empty while the input has not been read to its end.
+  token_usage usage;                  ///< Of this run.
+  std::optional<double> cost;         ///< Of this run; empty without prices.
+  std::vector<batch_job_status> jobs; ///< Those that are not over.
   std::chrono::nanoseconds elapsed{0};
   bool finished = false;
 
   friend bool operator==(const batch_progress&, const batch_progress&) = default;
 };
 
-/// What a whole batch came to.
-struct batch_report {
+/// A provider's share of a batch, in this run.
+struct batch_share {
+  std::string provider; ///< The configured name.
   uint64_t answered = 0;
   uint64_t failed = 0;
-  uint64_t attempts = 0; ///< HTTP exchanges made for all items.
-  uint64_t input_tokens = 0;
-  uint64_t output_tokens = 0;
+  uint64_t by_jobs = 0;  ///< Of these two, what went through the provider's batch API.
+  uint64_t attempts = 0; ///< HTTP exchanges made for items; not those about jobs.
+  token_usage usage;
+  uint64_t estimated_input = 0;    ///< What `usage.input` was estimated at before anything was sent.
+  std::optional<double> cost;      ///< Empty without prices.
+  std::optional<double> live_cost; ///< What `cost` would be had nothing gone through the batch API.
+
+  friend bool operator==(const batch_share&, const batch_share&) = default;
+};
+
+/// What a whole batch came to.
+struct batch_report {
+  uint64_t answered = 0;  ///< As in `batch_progress`.
+  uint64_t failed = 0;    ///< As in `batch_progress`.
+  uint64_t resumed = 0;   ///< As in `batch_progress`.
+  uint64_t attempts = 0;  ///< HTTP exchanges made for items in this run.
   bool cancelled = false; ///< Ended before the input did.
   std::chrono::nanoseconds elapsed{0};
+  std::vector<batch_share> shares;
   std::optional<failure> stopped_by;    ///< Why it could not go on, e.g. a full disk.
-  std::optional<failure> first_failure; ///< Of the items, in the order of their ends.
-  std::string results;                  ///< Where they are: OUTPUT, OUTPUT.part or "standard output".
+  std::optional<failure> first_failure; ///< Of this run's items, in the order of their ends.
+  std::vector<std::string> warnings;    ///< What people should know, e.g. why it did not use the batch API.
+  std::string results;                  ///< Where they are: OUTPUT, "standard output"; empty: not written.
+  std::string ledger;                   ///< Where a later run finds what is done; empty: it cannot.
 
   friend bool operator==(const batch_report&, const batch_report&) = default;
 };
 
 template <class Inspector>
 bool inspect(Inspector& f, batch_progress& x) {
-  return f.object(x).fields(f.field("answered", x.answered), f.field("failed", x.failed),
-                            f.field("in_flight", x.in_flight), f.field("total", x.total),
-                            f.field("input_tokens", x.input_tokens), f.field("output_tokens", x.output_tokens),
+  return f.object(x).fields(f.field("answered", x.answered), f.field("failed", x.failed), f.field("resumed", x.resumed),
+                            f.field("in_flight", x.in_flight), f.field("in_jobs", x.in_jobs), f.field("total", x.total),
+                            f.field("usage", x.usage), f.field("cost", x.cost), f.field("jobs", x.jobs),
                             f.field("elapsed", x.elapsed), f.field("finished", x.finished));
 }
 
 template <class Inspector>
+bool inspect(Inspector& f, batch_share& x) {
+  return f.object(x).fields(f.field("provider", x.provider), f.field("answered", x.answered),
+                            f.field("failed", x.failed), f.field("by_jobs", x.by_jobs), f.field("attempts", x.attempts),
+                            f.field("usage", x.usage), f.field("estimated_input", x.estimated_input),
+                            f.field("cost", x.cost), f.field("live_cost", x.live_cost));
+}
+
+template <class Inspector>
 bool inspect(Inspector& f, batch_report& x) {
-  return f.object(x).fields(f.field("answered", x.answered), f.field("failed", x.failed),
-                            f.field("attempts", x.attempts), f.field("input_tokens", x.input_tokens),
-                            f.field("output_tokens", x.output_tokens), f.field("cancelled", x.cancelled),
-                            f.field("elapsed", x.elapsed), f.field("stopped_by", x.stopped_by),
-                            f.field("first_failure", x.first_failure), f.field("results", x.results));
+  return f.object(x).fields(
+    f.field("answered", x.answered), f.field("failed", x.failed), f.field("resumed", x.resumed),
+    f.field("attempts", x.attempts), f.field("cancelled", x.cancelled), f.field("elapsed", x.elapsed),
+    f.field("shares", x.shares), f.field("stopped_by", x.stopped_by), f.field("first_failure", x.first_failure),
+    f.field("warnings", x.warnings), f.field("results", x.results), f.field("ledger", x.ledger));
 }
 
 } // namespace modelforge

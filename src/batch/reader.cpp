@@ -21,13 +21,13 @@ namespace {
 constexpr std::size_t max_line = 16u << 20;
 constexpr std::size_t block = 64u << 10;
 
-/// A set of 64-bit hashes, 16 bytes each on average. Two different ids meet by chance once in 2^64 pairs.
+/// A set of 64-bit hashes, 11 to 22 bytes each. Two different ids meet by chance once in 2^64 pairs.
 class hash_set {
 public:
   /// Returns false if it was there.
   bool insert(uint64_t x) {
     x += x == 0; // 0 marks a free place
-    if (2 * (size_ + 1) > places_.size())
+    if (4 * (size_ + 1) > 3 * places_.size())
       grow();
     auto& place = find(x);
     if (place == x)
@@ -55,6 +55,15 @@ private:
 
   std::vector<uint64_t> places_;
   std::size_t size_ = 0;
+};
+
+/// The same in parts, which grow one at a time: so a large one is never in memory twice.
+class large_hash_set {
+public:
+  bool insert(uint64_t x) { return parts_[x >> 58].insert(x); }
+
+private:
+  std::array<hash_set, 64> parts_;
 };
 
 /// Cuts a file into lines, a block at a time.
@@ -303,7 +312,7 @@ private:
   bool json_lines_ = false;
   uint64_t number_ = 0;
   uint64_t index_ = 0;
-  hash_set ids_;
+  large_hash_set ids_;
 };
 
 } // namespace

@@ -29,7 +29,7 @@ public:
 };
 
 /// Opens an input file; "-" is standard input. Reads it line by line as items are asked for: memory grows with the
-/// number of lines by a hash of each custom_id (16 bytes on average), not with the file's size. Forms, told apart by
+/// number of lines by a hash of each custom_id (11 to 22 bytes), not with the file's size. Forms, told apart by
 /// the first line that is not blank (reading it may block, where the input is a pipe): JSON lines when it starts with
 /// `{`, each either an OpenAI batch line (`custom_id`, `body`; `method` and `url`, where given, must be POST and
 /// /v1/chat/completions) or a short one (`id`, `prompt`, optionally `system`, `model`, `max_tokens`, `temperature`);

@@ -66,9 +66,8 @@ bool write_all(int fd, std::string_view bytes) {
 
 /// What is written until it gets its final name.
 struct part_file {
-  std::string path;      ///< Empty: the final file itself is written.
-  file lock;             ///< A second descriptor of the same opening: keeps the lock while the first one is closed.
-  bool replaces = false; ///< Whether there was a file under the final name when this was opened.
+  std::string path; ///< Empty: the final file itself is written.
+  file lock;        ///< A second descriptor of the same opening: keeps the lock while the first one is closed.
 };
 
 class line_sink : public sink {
@@ -79,10 +78,10 @@ public:
     buffer_.reserve(2 * buffer_size);
   }
 
-  std::optional<failure> write(const std::string& custom_id, const std::variant<completion, failure>& result) override {
+  std::optional<failure> write(std::string_view line) override {
     if (problem_)
       return problem_;
-    append(custom_id, result);
+    (buffer_ += line) += '\n';
     return buffer_.size() >= buffer_size ? flush() : std::nullopt;
   }
 
@@ -97,7 +96,7 @@ public:
     if (flush())
       return problem_;
     auto& part = part_.path;
-    auto rename = !part.empty() && (complete || !part_.replaces);
+    auto rename = !part.empty() && complete;
     if (!part.empty() && ::fdatasync(output_.get()) != 0)
       problem_ = io_failure("cannot write to", part);
     else if (!output_.close())
@@ -113,46 +112,11 @@ public:
   std::string place() const override { return place_; }
 
 private:
-  void append(const std::string& custom_id, const std::variant<completion, failure>& result) {
-    wire::json_writer out{buffer_};
-    out.open('{');
-    out.key("id");
-    out.repaired("batch_req_" + std::to_string(++count_));
-    out.key("custom_id");
-    out.repaired(custom_id);
-    auto* answer = std::get_if<completion>(&result);
-    auto* problem = std::get_if<failure>(&result);
-    out.key("response");
-    if (answer != nullptr)
-      append_response(out, 200, answer->provider_request_id, wire::write_openai_completion(*answer));
-    else if (problem->http_status >= 400)
-      append_response(out, problem->http_status, problem->provider_request_id, wire::write_openai_error_body(*problem));
-    else
-      out.raw("null");
-    out.key("error");
-    out.raw(answer != nullptr || problem->http_status >= 400 ? "null" : wire::write_openai_error(*problem));
-    out.close('}');
-    buffer_ += '\n';
-  }
-
-  static void append_response(wire::json_writer& out, uint16_t status, const std::string& request_id,
-                              const std::string& body) {
-    out.open('{');
-    out.key("status_code");
-    out.number(status);
-    out.key("request_id");
-    out.repaired(request_id);
-    out.key("body");
-    out.raw(body);
-    out.close('}');
-  }
-
   file output_;
   std::string path_;
   part_file part_;
   std::string place_;
   std::string buffer_;
-  uint64_t count_ = 0;
   std::optional<failure> problem_; ///< The first one: from then on nothing is written.
 };
 
@@ -213,7 +177,7 @@ std::variant<file, failure> open_part(const std::string& part) {
 
 std::variant<std::unique_ptr<sink>, failure> open_regular(const std::string& path) {
   auto real = real_path(path);
-  part_file part{part_of(real), {}, false};
+  part_file part{part_of(real), {}};
   auto opened = open_part(part.path);
   if (auto* problem = std::get_if<failure>(&opened))
     return std::move(*problem);
@@ -224,13 +188,46 @@ std::variant<std::unique_ptr<sink>, failure> open_regular(const std::string& pat
   if (part.lock.get() < 0)
     return io_failure("cannot open", part.path);
   struct stat is {}; // looked at under the lock: a run before may have made it only now
-  part.replaces = ::stat(real.c_str(), &is) == 0;
-  if (part.replaces)
+  if (::stat(real.c_str(), &is) == 0)
     (void)!::fchmod(output.get(), is.st_mode & 07777); // what replaces a private file is private; else as created
   return std::make_unique<line_sink>(std::move(output), std::move(real), std::move(part));
 }
 
+void append_response(wire::json_writer& out, uint16_t status, const std::string& request_id, const std::string& body) {
+  out.open('{');
+  out.key("status_code");
+  out.number(status);
+  out.key("request_id");
+  out.repaired(request_id);
+  out.key("body");
+  out.raw(body);
+  out.close('}');
+}
+
 } // namespace
+
+std::string result_line(uint64_t item, const std::string& custom_id, const std::variant<completion, failure>& result) {
+  std::string line;
+  wire::json_writer out{line};
+  out.open('{');
+  out.key("id");
+  out.repaired("batch_req_" + std::to_string(item + 1));
+  out.key("custom_id");
+  out.repaired(custom_id);
+  auto* answer = std::get_if<completion>(&result);
+  auto* problem = std::get_if<failure>(&result);
+  out.key("response");
+  if (answer != nullptr)
+    append_response(out, 200, answer->provider_request_id, wire::write_openai_completion(*answer));
+  else if (problem->http_status >= 400)
+    append_response(out, problem->http_status, problem->provider_request_id, wire::write_openai_error_body(*problem));
+  else
+    out.raw("null");
+  out.key("error");
+  out.raw(answer != nullptr || problem->http_status >= 400 ? "null" : wire::write_openai_error(*problem));
+  out.close('}');
+  return line;
+}
 
 std::variant<std::unique_ptr<sink>, failure> open_sink(const std::string& path) {
   if (path == "-")

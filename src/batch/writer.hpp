@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 
 namespace modelforge::batch {
@@ -17,31 +18,32 @@ class sink {
 public:
   virtual ~sink() = default;
 
-  /// Takes the result of an item. Returns why it could not be kept (`io_failed`: disk full, closed pipe, ...); so does
-  /// every later call then. May buffer up to 64 KiB.
-  virtual std::optional<failure> write(const std::string& custom_id,
-                                       const std::variant<completion, failure>& result) = 0;
+  /// Takes a line, without its end. Returns why it could not be kept (`io_failed`: disk full, closed pipe, ...); so
+  /// does every later call then. May buffer up to 64 KiB.
+  virtual std::optional<failure> write(std::string_view line) = 0;
 
   /// Hands on what is buffered, e.g. when a reader waits at the other end of a pipe.
   virtual std::optional<failure> flush() { return {}; }
 
-  /// Makes what was written visible under its final name; but not where it is incomplete (the batch was cancelled or
-  /// stopped) and there was a file of that name before: a part never replaces a whole. Called once, after the last
-  /// `write`.
+  /// Makes what was written visible under its final name, if it is `complete`: a part never looks like a whole. Called
+  /// once, after the last `write`.
   virtual std::optional<failure> finish(bool complete) = 0;
 
   /// Where the results are, for people: a path, or "standard output".
   virtual std::string place() const = 0;
 };
 
-/// Opens an output file; "-" is standard output. Lines are OpenAI batch results:
+/// Renders an item's result as an OpenAI batch result, a JSON object on one line:
 /// `{"id", "custom_id", "response": {"status_code", "request_id", "body"}, "error"}`.
 /// A failure that the provider answered with (HTTP 400 and above) has a `response` with that status and `{"error"}` as
 /// its body, and a null `error`, as in OpenAI's error files; any other failure has a null `response` and an `error`
-/// with `code` and `message`. A regular file is written as PATH.part and renamed by `finish`, so a PATH that was there
-/// is a whole result before and after; where it is not renamed PATH.part stays, for people to look at, until the next
-/// run starts it anew. While one run writes PATH.part others are refused. What is no regular file (a pipe, a device) is
-/// written in place. Errors of write, sync, close and rename are all reported.
+/// with `code` and `message`. `item` counts from 0.
+std::string result_line(uint64_t item, const std::string& custom_id, const std::variant<completion, failure>& result);
+
+/// Opens an output file; "-" is standard output. A regular file is written as PATH.part and renamed by `finish`, so a
+/// PATH that was there is a whole result before and after; where it is not renamed PATH.part stays, for people to look
+/// at, until the next run starts it anew. While one run writes PATH.part others are refused. What is no regular file (a
+/// pipe, a device) is written in place. Errors of write, sync, close and rename are all reported.
 std::variant<std::unique_ptr<sink>, failure> open_sink(const std::string& path);
 
 /// Refuses (`io_failed`) to write results over the very file that is read: `output`, or the PATH.part it is written as,

@@ -2,6 +2,7 @@
 
 #include "http/message.hpp"
 #include "limits/charge.hpp"
+#include "wire/optimizable.hpp"
 #include "wire/stream.hpp"
 
 #include <modelforge/messages/chat_request.hpp>
@@ -34,12 +35,14 @@ struct answer_hints {
   bool slow_down = false;           ///< The traffic grew too fast, although within its limits: grow more slowly.
 };
 
-/// One provider's language. Stateless: one object per kind serves all threads.
+class batch_api;
+
+/// One provider's language. Stateless: one object serves all threads.
 class dialect {
 public:
   virtual ~dialect() = default;
 
-  /// The kind's name in TOML, e.g. "openai".
+  /// What messages call it, and signatures; of most it is the kind's name in TOML, e.g. "openai".
   virtual std::string_view name() const = 0;
 
   /// The public address, without a trailing slash, used where the settings give no `base_url`.
@@ -73,6 +76,9 @@ public:
   /// How max_tokens counts where `accounting` is `arrival`.
   virtual limits::output_rule output_rule() const { return limits::output_rule::sum; }
 
+  /// What of its requests can be optimized.
+  virtual optimizable optimizations() const { return {}; }
+
   /// How many inputs one request for embeddings may carry; 0: the provider makes none.
   virtual std::size_t most_inputs() const { return 0; }
 
@@ -84,6 +90,9 @@ public:
   virtual std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
                                                             std::size_t inputs) const;
 
+  /// The provider's batch jobs; null where it has none that we know.
+  virtual std::unique_ptr<batch_api> batches() const;
+
   /// Where the list of models is, appended to the base URL; read with GET.
   virtual std::string_view models_path() const { return "/models"; }
 
@@ -91,10 +100,23 @@ public:
   virtual std::variant<model_list, failure> decode_models(const http::response_head& head, std::string_view body) const;
 };
 
-/// All of them.
+/// One of each name, but for the flavours of `openai_compatible`.
 std::span<const dialect* const> dialects();
 
-/// Returns the dialect for a kind as named in TOML, or null if none speaks it yet.
-const dialect* find_dialect(std::string_view kind);
+/// Returns the dialect of that name, which for a kind as named in TOML is its usual one; null if there is none.
+const dialect* find_dialect(std::string_view name);
+
+/// What settings say of how to speak to a provider, in the words of TOML.
+struct dialect_choice {
+  std::string_view kind;
+  std::string_view api = "chat";         ///< Or "responses".
+  std::string_view flavor = "automatic"; ///< By `base_url`; or "none", or a name of `known_quirks`.
+  std::string_view base_url = {};
+  std::string_view api_version = {}; ///< Azure's.
+};
+
+/// Returns the dialect for a provider, or for some models of it; null where its kind has not got that API. It lives as
+/// long as the program.
+const dialect* find_dialect(const dialect_choice& x);
 
 } // namespace modelforge::wire

@@ -1,5 +1,6 @@
 #include "wire/openai.hpp"
 
+#include "wire/openai_batch.hpp"
 #include "wire/openai_dialect.hpp"
 #include "wire/openai_parts.hpp"
 #include "wire/responses/responses.hpp"
@@ -60,6 +61,12 @@ std::variant<encoded_request, failure> openai_dialect::encode_embedding(const em
 std::variant<embedding, failure> openai_dialect::decode_embedding(const http::response_head& head,
                                                                   std::string_view body, std::size_t inputs) const {
   return read_openai_embedding(head, body, inputs);
+}
+
+std::unique_ptr<batch_api> openai_dialect::batches() const {
+  if (is_.name != plain.name)
+    return nullptr;
+  return openai_batches(*this, {.endpoint = "/v1" + std::string{endpoint()}});
 }
 
 const dialect& openai() {

@@ -22,12 +22,21 @@ public:
   limits::token_accounting accounting() const override { return limits::token_accounting::arrival; }
   limits::output_rule output_rule() const override { return is_.output; }
 
+  optimizable optimizations() const override {
+    return {.seed = is_.seeds == support::yes, .json_object = true, .cache_key = is_.cache_key};
+  }
+
   std::size_t most_inputs() const override { return is_.embeddings ? 2048 : 0; }
   std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override;
   std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
                                                     std::size_t inputs) const override;
+  /// OpenAI's own; of its clones we are not sure.
+  std::unique_ptr<batch_api> batches() const override;
 
 protected:
+  /// Where requests go, behind the version.
+  virtual std::string_view endpoint() const { return "/chat/completions"; }
+
   quirks is_;
 };
 

@@ -127,6 +127,9 @@ provider_actor::behavior_type dummy(provider_actor::pointer self, manners how, p
     },
     [](status_atom) { return provider_status{}; },
     [](const embedding_request&) -> caf::result<embedding> { return caf::make_error(errc::unsupported); },
+    [](const batch_job_request&, const batch_job_listener_actor&) -> caf::result<batch_job_actor> {
+      return caf::make_error(errc::unsupported);
+    },
     [](models_atom) { return model_list{}; },
     [](drain_atom, caf::timespan) {},
   };
@@ -174,9 +177,9 @@ struct batch_test {
     return {folder.write("in.txt", text), folder.path("out.jsonl"), "m", 5, {}};
   }
 
-  std::vector<std::string> lines() {
+  std::vector<std::string> lines(const std::string& of = "out.jsonl") {
     std::vector<std::string> result;
-    std::istringstream in{folder.read("out.jsonl")};
+    std::istringstream in{folder.read(of)};
     for (std::string line; std::getline(in, line);)
       result.push_back(line);
     return result;
@@ -192,7 +195,7 @@ TEST_CASE_METHOD(batch_test, "batch writes one line per item, in order, whatever
   CHECK(report.answered == 183);
   CHECK(report.failed == 20);
   CHECK(report.attempts == 183);
-  CHECK(report.output_tokens == 3 * 183);
+  CHECK(report.shares.at(0).usage.output == 3 * 183);
   CHECK_FALSE(report.cancelled);
   CHECK(log.peak <= 5);
   auto out = lines();
@@ -224,10 +227,11 @@ TEST_CASE_METHOD(batch_test, "a cancelled batch keeps what is done and cancels w
   });
   auto& report = std::get<batch_report>(outcome);
   CHECK(report.cancelled);
-  CHECK(report.failed == 3);
+  CHECK(report.failed == 0); // they have not failed: a later run sends them
   CHECK(log.requests == 3);
   CHECK(log.cancels == 3);
-  CHECK(lines().size() == 3);
+  CHECK(lines("out.jsonl.part").empty());
+  CHECK_FALSE(std::filesystem::exists(options.output));
 }
 
 TEST_CASE_METHOD(batch_test, "a result that cannot be written stops the batch with the reason", "[actors]") {
@@ -292,7 +296,8 @@ TEST_CASE_METHOD(batch_test, "observers see the last figures, and that they are 
 }
 
 TEST_CASE_METHOD(batch_test, "a slow first item stops the reading, and the batch goes on when it ends", "[actors]") {
-  log.release_at = 1000 + 4 * 5; // the last request before the span is full
+  log.release_at = 1000; // no more may be unsafe
+
   auto outcome = run(manners::holds_back_the_first, prompts(3000));
   auto& report = std::get<batch_report>(outcome);
   CHECK(report.answered == 2700);
@@ -306,7 +311,7 @@ TEST_CASE_METHOD(batch_test, "a provider that shuts down stops the batch instead
   REQUIRE(report.stopped_by);
   CHECK(report.stopped_by->code == errc::draining);
   CHECK(report.answered + report.failed < 20);
-  CHECK(lines().size() == report.answered + report.failed);
+  CHECK(lines("out.jsonl.part").size() == report.answered + report.failed);
 }
 
 TEST_CASE_METHOD(batch_test, "a batch that was cancelled before it ran sends nothing", "[actors]") {

@@ -40,6 +40,10 @@ result failed(errc code, uint16_t status) {
   return x;
 }
 
+std::string line(const std::string& custom_id, const result& x, uint64_t item = 0) {
+  return result_line(item, custom_id, x);
+}
+
 std::unique_ptr<sink> open(const std::string& path) {
   auto opened = open_sink(path);
   if (auto* problem = std::get_if<failure>(&opened))
@@ -76,10 +80,10 @@ TEST_CASE("writer writes OpenAI's result lines", "[batch][writer]") {
   temporary_folder folder;
   auto path = folder.path("out.jsonl");
   auto to = open(path);
-  CHECK_FALSE(to->write("row-1", answered("Hé\n")));
-  CHECK_FALSE(to->write("row \"2\"", failed(errc::rate_limited, 429)));
-  CHECK_FALSE(to->write("row-3", failed(errc::deadline_exceeded, 0)));
-  CHECK_FALSE(to->write("row-4", failed(errc::invalid_response, 200))); // must not look like a success
+  CHECK_FALSE(to->write(line("row-1", answered("Hé\n"))));
+  CHECK_FALSE(to->write(line("row \"2\"", failed(errc::rate_limited, 429), 1)));
+  CHECK_FALSE(to->write(line("row-3", failed(errc::deadline_exceeded, 0), 2)));
+  CHECK_FALSE(to->write(line("row-4", failed(errc::invalid_response, 200), 3))); // must not look like a success
   CHECK_FALSE(to->finish(true));
   auto lines = lines_of(folder.read(path));
   REQUIRE(lines.size() == 4);
@@ -103,7 +107,7 @@ TEST_CASE("a result has its name only when it is whole", "[batch][writer]") {
   auto path = folder.write("out", "old");
   ::chmod(path.c_str(), 0600);
   auto to = open(path);
-  CHECK_FALSE(to->write("a", answered("b")));
+  CHECK_FALSE(to->write(line("a", answered("b"))));
   CHECK_FALSE(to->flush());
   CHECK(folder.read(path) == "old");
   CHECK(lines_of(folder.read(path + ".part")).size() == 1);
@@ -120,29 +124,29 @@ TEST_CASE("without finish the old result stays, and what came is kept beside it"
   auto path = folder.write("out", "old");
   {
     auto to = open(path);
-    CHECK_FALSE(to->write("a", answered("b")));
+    CHECK_FALSE(to->write(line("a", answered("b"))));
     CHECK_FALSE(to->flush());
   }
   CHECK(folder.read(path) == "old");
   CHECK(lines_of(folder.read(path + ".part")).size() == 1);
 }
 
-TEST_CASE("an incomplete result takes its name only where no other has it", "[batch][writer]") {
+TEST_CASE("an incomplete result does not take its name", "[batch][writer]") {
   temporary_folder folder;
   for (bool there : {false, true}) {
     auto path = there ? folder.write("out", "old") : folder.path("new");
     auto to = open(path);
     CHECK(to->place() == path + ".part");
-    CHECK_FALSE(to->write("a", answered("b")));
+    CHECK_FALSE(to->write(line("a", answered("b"))));
     CHECK_FALSE(to->finish(false));
     CAPTURE(path);
-    CHECK(to->place() == (there ? path + ".part" : path));
+    CHECK(to->place() == path + ".part");
+    CHECK(std::filesystem::exists(path) == there);
     CHECK(lines_of(folder.read(to->place())).size() == 1);
-    CHECK(std::filesystem::exists(path + ".part") == there);
   }
   CHECK(folder.read(folder.path("out")) == "old");
   auto again = open(folder.path("out")); // starts the part anew
-  CHECK_FALSE(again->write("c", answered("d")));
+  CHECK_FALSE(again->write(line("c", answered("d"))));
   CHECK_FALSE(again->finish(true));
   CHECK(again->place() == folder.path("out"));
   CHECK(lines_of(folder.read(folder.path("out"))).at(0)["custom_id"] == "c");
@@ -166,7 +170,7 @@ TEST_CASE("a second run into the same file is refused and spoils nothing", "[bat
   };
   {
     auto first = open(path);
-    CHECK_FALSE(first->write("a", answered("b")));
+    CHECK_FALSE(first->write(line("a", answered("b"))));
     CHECK_FALSE(first->flush());
     CHECK(refused());
     CHECK(lines_of(folder.read(path + ".part")).size() == 1);
@@ -186,7 +190,7 @@ TEST_CASE("of runs that start and finish at the same time each result is whole",
     runs.emplace_back([&] {
       for (int j = 0; j < 200; ++j)
         if (auto opened = open_sink(path); auto* to = std::get_if<0>(&opened)) {
-          (void)(*to)->write("a", answered("b"));
+          (void)(*to)->write(line("a", answered("b")));
           (void)(*to)->finish(true);
         }
     });
@@ -235,7 +239,7 @@ TEST_CASE("a link to a result stays a link", "[batch][writer]") {
   auto path = folder.write("real", "old");
   std::filesystem::create_symlink(path, folder.path("link"));
   auto to = open(folder.path("link"));
-  CHECK_FALSE(to->write("a", answered("b")));
+  CHECK_FALSE(to->write(line("a", answered("b"))));
   CHECK_FALSE(to->finish(true));
   CHECK(std::filesystem::is_symlink(folder.path("link")));
   CHECK(lines_of(folder.read(path)).size() == 1);
@@ -253,14 +257,14 @@ TEST_CASE("what cannot be opened for writing is a failure at once", "[batch][wri
 
 TEST_CASE("a full disk is reported, by small writes at the end and by large ones at once", "[batch][writer]") {
   auto small = open("/dev/full");
-  CHECK_FALSE(small->write("a", answered("b")));
+  CHECK_FALSE(small->write(line("a", answered("b"))));
   auto problem = small->finish(true);
   REQUIRE(problem);
   CHECK(problem->code == errc::io_failed);
   CHECK(problem->message == "cannot write to /dev/full: No space left on device");
   auto large = open("/dev/full");
-  CHECK(large->write("a", answered(std::string(100'000, 'x'))));
-  CHECK(large->write("b", answered("y"))); // and stays reported
+  CHECK(large->write(line("a", answered(std::string(100'000, 'x')))));
+  CHECK(large->write(line("b", answered("y")))); // and stays reported
   CHECK(large->finish(true));
   CHECK(std::filesystem::is_character_file("/dev/full"));
 }
@@ -269,7 +273,7 @@ TEST_CASE("a rename that fails is reported", "[batch][writer]") {
   temporary_folder folder;
   auto path = folder.path("out");
   auto to = open(path);
-  CHECK_FALSE(to->write("a", answered("b")));
+  CHECK_FALSE(to->write(line("a", answered("b"))));
   std::filesystem::create_directory(path);
   auto problem = to->finish(true);
   REQUIRE(problem);
@@ -284,7 +288,7 @@ TEST_CASE("a pipe that nobody reads any more is reported, and ends no process", 
   {
     standard_output replaced{ends[1]};
     auto to = open("-");
-    CHECK_FALSE(to->write("a", answered("b")));
+    CHECK_FALSE(to->write(line("a", answered("b"))));
     problem = to->flush();
   }
   ::close(ends[1]);
@@ -326,7 +330,7 @@ TEST_CASE("a slow pipe that does not block gets every byte", "[batch][writer]") 
     ::close(ends[1]);
     auto to = std::get<0>(open_sink("-"));
     for (int i = 0; i < 100; ++i)
-      fine = fine && !to->write(std::to_string(i), answered(std::string(10'000, 'x')));
+      fine = fine && !to->write(line(std::to_string(i), answered(std::string(10'000, 'x'))));
     fine = fine && !to->finish(true);
   }
   reader.join();
@@ -341,7 +345,7 @@ TEST_CASE("writer holds back no more than 64 KiB", "[batch][writer]") {
   auto to = open(folder.path("out"));
   std::vector<std::size_t> written;
   for (int i = 0; i < 1'000; ++i) {
-    REQUIRE_FALSE(to->write("a", answered("b")));
+    REQUIRE_FALSE(to->write(line("a", answered("b"))));
     written.push_back(std::filesystem::file_size(folder.path("out.part")));
   }
   CHECK_FALSE(to->finish(true));

@@ -1,5 +1,6 @@
 #include "sse/parser.hpp"
 #include "wire/anthropic/anthropic.hpp"
+#include "wire/batch_api.hpp"
 #include "wire/gemini/gemini.hpp"
 #include "wire/json_reader.hpp"
 #include "wire/ollama/ollama.hpp"
@@ -12,8 +13,9 @@
 #include <vector>
 
 // Fuzzes what reads streams. Of an input the first byte chooses what is read ('0' server-sent events, '1' JSON, '2' an
-// answer of OpenAI, '3' of a clone, '4' of Gemini, '5' of Ollama, '6' of OpenAI's Responses API, '7' vectors), the
-// second one how it is cut, or of the vectors whose they are; the rest is the text.
+// answer of OpenAI, '3' of a clone, '4' of Gemini, '5' of Ollama, '6' of OpenAI's Responses API, '7' vectors, '8' an
+// answer of Anthropic, '9' a line of a batch's results), the second one how it is cut, or of vectors and results whose
+// they are; the rest is the text. With the variable MODELFORGE_FUZZ_ONLY its first character chooses instead.
 
 using namespace modelforge;
 using namespace modelforge::wire;
@@ -191,13 +193,28 @@ void fuzz_vectors(std::string_view text, unsigned seed) {
   }
 }
 
+void fuzz_result(std::string_view text, unsigned seed) {
+  const dialect* speakers[] = {&openai(), &anthropic(), &openai_responses()};
+  auto read = speakers[seed % 3]->batches()->decode_result(text);
+  if (auto* problem = std::get_if<failure>(&read))
+    return require(problem->code != errc::none && !problem->message.empty(), "a failure says what it is");
+  auto& x = std::get<batch_result>(read);
+  require(!x.id.empty() && valid_utf8(x.id), "a result names its item");
+  auto* problem = std::get_if<failure>(&x.answer);
+  require((problem == nullptr) == (x.end == batch_end::succeeded), "an item's end fits its answer");
+  if (problem != nullptr)
+    require(problem->code != errc::none && !problem->message.empty(), "an item's failure says what it is");
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   if (size < 2)
     return 0;
   std::string_view text{reinterpret_cast<const char*>(data) + 2, size - 2};
-  switch (static_cast<uint8_t>(data[0] - '0') % 9) {
+  static const char* const only = std::getenv("MODELFORGE_FUZZ_ONLY");
+  auto chosen = only != nullptr && *only != '\0' ? static_cast<uint8_t>(*only) : data[0];
+  switch (static_cast<uint8_t>(chosen - '0') % 10) {
     case 0:
       fuzz_events(text, data[1]);
       break;
@@ -222,8 +239,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     case 7:
       fuzz_vectors(text, data[1]);
       break;
-    default:
+    case 8:
       fuzz_stream(text, data[1], anthropic());
+      break;
+    default:
+      fuzz_result(text, data[1]);
   }
   return 0;
 }

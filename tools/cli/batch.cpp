@@ -3,6 +3,7 @@
 #include "tools/cli/session.hpp"
 
 #include "actors/support/mail.hpp"
+#include "batch/ledger.hpp"
 
 #include <modelforge/actors/batch_coordinator.hpp>
 
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <mutex>
 #include <sys/stat.h>
@@ -96,20 +98,75 @@ std::string grouped(uint64_t x) {
   return text;
 }
 
+std::string money(double x) {
+  char text[32];
+  std::snprintf(text, sizeof text, x < 0.1 ? "%.5f" : "%.2f", x);
+  return text;
+}
+
+std::string tokens_text(const batch_share& x) {
+  auto text = grouped(x.usage.input) + " in";
+  if (x.usage.cached_read > 0)
+    text += " (" + grouped(x.usage.cached_read) + " cached)";
+  if (x.estimated_input > 0)
+    text += " (estimated: " + grouped(x.estimated_input) + ")";
+  text += ", " + grouped(x.usage.output) + " out";
+  if (x.cost)
+    text += "; cost: " + money(*x.cost);
+  if (x.by_jobs > 0 && x.live_cost && *x.live_cost > *x.cost)
+    text += " (live: " + money(*x.live_cost) + ")";
+  return text;
+}
+
+void add(batch_share& to, const batch_share& x) {
+  to.estimated_input += x.estimated_input;
+  to.usage.input += x.usage.input;
+  to.usage.output += x.usage.output;
+  to.usage.cached_read += x.usage.cached_read;
+  to.by_jobs += x.by_jobs;
+  if (x.cost)
+    to.cost = to.cost.value_or(0) + *x.cost;
+  if (x.live_cost)
+    to.live_cost = to.live_cost.value_or(0) + *x.live_cost;
+}
+
 void summarize(const batch_report& x) {
   auto items = x.answered + x.failed;
+  auto done = items - std::min(items, x.resumed);
   auto seconds = std::max(1e-9, std::chrono::duration<double>(x.elapsed).count());
-  std::fprintf(stderr, "%s requests: %s answered, %s failed, in %.1f s (%.1f/s)\n", grouped(items).c_str(),
-               grouped(x.answered).c_str(), grouped(x.failed).c_str(), seconds, static_cast<double>(items) / seconds);
+  std::fprintf(stderr, "%s requests: %s answered, %s failed, in %.1f s (%.1f/s)", grouped(items).c_str(),
+               grouped(x.answered).c_str(), grouped(x.failed).c_str(), seconds, static_cast<double>(done) / seconds);
+  std::fputs(x.resumed > 0 ? ("; " + grouped(x.resumed) + " of them earlier\n").c_str() : "\n", stderr);
   if (x.first_failure)
     std::fprintf(stderr, "the first failure: %s\n", to_string(*x.first_failure).c_str());
-  std::fprintf(stderr, "tokens: %s in, %s out; HTTP attempts: %s; results: %s\n", grouped(x.input_tokens).c_str(),
-               grouped(x.output_tokens).c_str(), grouped(x.attempts).c_str(), x.results.c_str());
+  batch_share sum;
+  for (auto& share : x.shares)
+    add(sum, share);
+  if (x.shares.size() > 1)
+    for (auto& share : x.shares)
+      if (!share.provider.empty())
+        std::fprintf(stderr, "%s: %s answered, %s failed; tokens: %s\n", share.provider.c_str(),
+                     grouped(share.answered).c_str(), grouped(share.failed).c_str(), tokens_text(share).c_str());
+  std::fprintf(stderr, "tokens: %s; HTTP attempts: %s; results: %s\n", tokens_text(sum).c_str(),
+               grouped(x.attempts).c_str(), x.results.empty() ? "none" : x.results.c_str());
+}
+
+/// Says how to go on, where there is something left.
+void explain_rest(const batch_report& x) {
+  for (auto& warning : x.warnings)
+    std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
+  auto unfinished = x.cancelled || x.stopped_by;
+  if (unfinished && !x.ledger.empty())
+    std::fprintf(stderr, "what is done is kept in %s; run the same command again to go on\n", x.ledger.c_str());
+  else if (x.resumed > 0 && x.resumed == x.answered + x.failed)
+    std::fputs("nothing was left to do; --fresh starts over\n", stderr);
+  if (!unfinished && x.failed > 0 && !x.ledger.empty())
+    std::fputs("run it again with --retry-failed to send what failed once more\n", stderr);
 }
 
 int exit_code(const batch_report& x) {
   if (x.stopped_by)
-    return x.answered + x.failed == 0 ? exit_usage : exit_failed;
+    return x.answered + x.failed == 0 && x.stopped_by->code != errc::io_failed ? exit_usage : exit_failed;
   if (x.cancelled)
     return exit_interrupted;
   return x.failed == 0 ? exit_ok : exit_failed;
@@ -117,11 +174,14 @@ int exit_code(const batch_report& x) {
 
 } // namespace
 
-int batch(const batch_command_options& x) {
+namespace {
+
+/// Runs a batch to its end, shows how it goes on and what it came to. `cancel_jobs`: as in `batch_options`.
+int run(const batch_command_options& x, bool cancel_jobs) {
   waiter waiter;
   shared_progress progress; // outlives the actors, which write to it
   auto session = session::start(x.target, false, [&](provider_settings& provider) {
-    if (x.max_concurrent) // what the command line says counts: so many batch items in flight
+    if (x.max_concurrent && *x.max_concurrent > 0) // what the command line says counts: so many batch items in flight
       provider.max_concurrent = *x.max_concurrent + provider.interactive_slots;
   });
   if (!session)
@@ -137,7 +197,19 @@ int batch(const batch_command_options& x) {
   options.model = x.target.model;
   options.max_concurrent = x.max_concurrent.value_or(options.max_concurrent);
   options.deadline = to_deadline(x.timeout);
-  auto spawned = spawn_batch(session->system(), session->provider(), options);
+  options.finish_within = to_deadline(x.deadline);
+  options.fresh = x.fresh;
+  options.retry_failed = x.retry_failed;
+  options.job_items = x.job_items;
+  options.cancel_jobs = cancel_jobs;
+  from_string(x.order, options.order);
+  from_string(x.after_expiry, options.after_expiry);
+  if (!from_string(x.mode, options.mode) && session->settings().optimizations.enable_batch_api)
+    options.mode = batch_mode::automatic;
+  std::vector<batch_provider> providers;
+  for (auto& one : session->providers())
+    providers.push_back({one.actor, one.weight, one.settings.price.batch});
+  auto spawned = spawn_batch(session->system(), std::move(providers), options);
   if (auto* problem = std::get_if<failure>(&spawned)) {
     complain(to_string(*problem));
     return exit_usage;
@@ -156,7 +228,8 @@ int batch(const batch_command_options& x) {
             [finish](const caf::error& error) { finish(failure_of(error)); });
   });
 
-  progress_display display{count_items(x.input), x.quiet};
+  progress_display display{cancel_jobs ? std::nullopt : count_items(x.input), x.quiet};
+  auto told_resumed = x.quiet;
   auto ask_at = std::chrono::steady_clock::now() + status_interval;
   for (;;) {
     auto event = waiter.wait(100ms);
@@ -170,7 +243,11 @@ int batch(const batch_command_options& x) {
         ask_status(*session, progress);
         ask_at = now + status_interval;
       }
-      display.show(progress.read(), progress.hindrance(), now);
+      auto newest = progress.read();
+      if (newest.resumed > 0 && !std::exchange(told_resumed, true))
+        std::fprintf(stderr, "resuming: %s items are done already\n", grouped(newest.resumed).c_str());
+      auto hindrance = newest.jobs.empty() ? progress.hindrance() : job_text(newest.jobs);
+      display.show(newest, hindrance, now);
     } else {
       break;
     }
@@ -185,9 +262,79 @@ int batch(const batch_command_options& x) {
   auto& report = std::get<batch_report>(outcome);
   if (report.stopped_by)
     complain(to_string(*report.stopped_by));
-  if (!x.quiet)
+  if (!x.quiet) {
     summarize(report);
-  return exit_code(report);
+    explain_rest(report);
+  }
+  return cancel_jobs && !report.stopped_by ? exit_ok : exit_code(report);
+}
+
+std::string when_text(uint64_t seconds) {
+  auto time = static_cast<std::time_t>(seconds);
+  std::tm parts{};
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&time, &parts));
+  return text;
+}
+
+} // namespace
+
+int batch(const batch_command_options& x) {
+  return run(x, false);
+}
+
+int batch_status(const ledger_command_options& x) {
+  auto seen = batch::ledger::look(x.ledger);
+  if (auto* problem = std::get_if<failure>(&seen)) {
+    complain(to_string(*problem));
+    return exit_usage;
+  }
+  auto& is = std::get<batch::ledger_summary>(seen);
+  auto done = is.ok + is.failed;
+  std::printf("%s of %s done: %s answered, %s failed\n", grouped(done).c_str(),
+              is.total ? grouped(*is.total).c_str() : "an unknown number", grouped(is.ok).c_str(),
+              grouped(is.failed).c_str());
+  batch_share sum;
+  sum.usage = is.usage;
+  sum.cost = is.cost;
+  std::printf("tokens: %s; HTTP attempts: %s\n", tokens_text(sum).c_str(), grouped(is.attempts).c_str());
+  std::printf("input: %s\n", is.input.path.c_str());
+  for (auto& [nonce, job] : is.jobs) {
+    uint64_t items = 0;
+    for (auto [first, last] : job.items)
+      items += last - first + 1;
+    std::printf("job at %s: %s, %s items, begun %s\n", job.provider.c_str(),
+                job.id.empty() ? "not known to exist" : job.id.c_str(), grouped(items).c_str(),
+                when_text(job.at).c_str());
+  }
+  return std::fflush(stdout) == 0 ? exit_ok : exit_failed;
+}
+
+int batch_cancel(const ledger_command_options& x) {
+  constexpr std::string_view ending = ".ledger";
+  auto seen = batch::ledger::look(x.ledger);
+  if (auto* problem = std::get_if<failure>(&seen)) {
+    complain(to_string(*problem));
+    return exit_usage;
+  }
+  auto& is = std::get<batch::ledger_summary>(seen);
+  if (!x.ledger.ends_with(ending)) {
+    complain("a batch's ledger has a name that ends with .ledger: " + x.ledger);
+    return exit_usage;
+  }
+  if (is.jobs.empty()) {
+    std::fprintf(stderr, "the batch has no jobs at a provider; press Ctrl-C where it runs to stop it\n");
+    return exit_ok;
+  }
+  batch_command_options options;
+  options.target = x.target;
+  if (options.target.provider.empty())
+    for (auto& [nonce, job] : is.jobs)
+      if (("," + options.target.provider + ",").find("," + job.provider + ",") == std::string::npos)
+        options.target.provider += (options.target.provider.empty() ? "" : ",") + job.provider;
+  options.input = is.input.path;
+  options.output = x.ledger.substr(0, x.ledger.size() - ending.size());
+  return run(options, true);
 }
 
 } // namespace modelforge::cli

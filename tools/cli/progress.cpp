@@ -70,6 +70,20 @@ std::string wait_text(const provider_status& x) {
   return {};
 }
 
+std::string job_text(const std::vector<batch_job_status>& jobs) {
+  if (jobs.empty())
+    return {};
+  auto& x = jobs.front();
+  auto text = "job " + (x.job.empty() ? std::string{"being created"} : x.job + " " + std::string{name_of(x.state)});
+  if (x.total > 0)
+    text += " " + std::to_string(x.succeeded + x.failed) + "/" + std::to_string(x.total);
+  if (x.next_look && *x.next_look >= least_shown)
+    text += ", next look in " + rounded(*x.next_look);
+  if (jobs.size() > 1)
+    text += ", and " + std::to_string(jobs.size() - 1) + " more";
+  return text;
+}
+
 std::string clock_text(std::chrono::nanoseconds x) {
   auto total = std::chrono::ceil<std::chrono::seconds>(x).count();
   char text[32];
@@ -85,14 +99,17 @@ std::string progress_text(const batch_progress& x, std::optional<uint64_t> expec
   auto total = x.total ? x.total : expected;
   auto ended = x.answered + x.failed;
   auto seconds = std::chrono::duration<double>(x.elapsed).count();
-  auto rate = seconds > 0 ? static_cast<double>(ended) / seconds : 0;
+  auto now = ended - std::min(ended, x.resumed);
+  auto rate = seconds > 0 ? static_cast<double>(now) / seconds : 0;
   auto text = "answered " + std::to_string(x.answered);
   if (total)
     text += "/" + std::to_string(*total);
   text += ", failed " + std::to_string(x.failed) + ", in flight " + std::to_string(x.in_flight);
-  if (ended > 0)
+  if (x.in_jobs > 0)
+    text += ", in jobs " + std::to_string(x.in_jobs);
+  if (now > 0)
     text += ", " + number(rate) + "/s";
-  if (total && rate > 0 && *total > ended) {
+  if (total && rate > 0 && *total > ended && x.in_jobs == 0) {
     auto left = std::chrono::duration<double>(static_cast<double>(*total - ended) / rate);
     text += ", " + clock_text(std::chrono::duration_cast<std::chrono::nanoseconds>(left)) + " left";
   }

@@ -7,12 +7,16 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace modelforge::cli {
 
 /// Says what the requests that wait at a provider wait for, e.g. "waiting 12 s for the rate limit"; empty where they go
 /// out as they come, or wait for nothing but a free slot.
 std::string wait_text(const provider_status& x);
+
+/// Says how the first of a batch's jobs at its providers stands, and how many more there are; empty without any.
+std::string job_text(const std::vector<batch_job_status>& jobs);
 
 /// Renders one line about a batch, without line end: "answered 12/60, failed 1, in flight 5, 8.4/s, 0:06 left".
 /// `expected` is the number of items where it is known beforehand; `hindrance`, what the batch waits for, comes last.

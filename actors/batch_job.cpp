@@ -1,0 +1,411 @@
+#include "actors/batch_job.hpp"
+
+#include "actors/provider_texts.hpp"
+#include "actors/support/callers.hpp"
+#include "actors/support/mail.hpp"
+#include "optimize/optimizers.hpp"
+
+#include <modelforge/config/secret.hpp>
+
+#include <caf/actor_system.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+namespace modelforge {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A message of results has at most so many, and is sent when their lines have so many bytes.
+constexpr std::size_t most_results = 256;
+constexpr std::size_t most_bytes = 1u << 20;
+
+/// Items encoded in one turn of the actor.
+constexpr std::size_t most_at_once = 256;
+
+/// What one line of results may have; far more than any answer.
+constexpr std::size_t longest_line = 64u << 20;
+
+/// Hands what comes of a download to the actor, as it comes.
+class line_receiver : public http::receiver {
+public:
+  struct news {
+    std::optional<http::response_head> head;
+    std::string bytes;
+    std::optional<http::transfer_end> end;
+  };
+
+  explicit line_receiver(std::function<void(news)> tell) : tell_(std::move(tell)) {}
+
+  void on_head(http::response_head head) override { pending_.head = std::move(head); }
+  void on_data(std::string_view bytes) override { pending_.bytes += bytes; }
+  void on_end(http::transfer_end end) override { pending_.end = std::move(end); }
+
+  void flush() override {
+    if (pending_.head || !pending_.bytes.empty() || pending_.end)
+      tell_(std::exchange(pending_, {}));
+  }
+
+private:
+  std::function<void(news)> tell_;
+  news pending_;
+};
+
+/// One item's line, changed by the optimizers as a live request would be.
+std::variant<wire::batch_line, failure> encode(const wire::batch_api& api, const std::string& id,
+                                               const optimize::list& optimizers, chat_request& x) {
+  auto told = optimize::apply(optimizers, x);
+  auto line = api.encode_item(id, x);
+  if (std::holds_alternative<failure>(line) && told.original) {
+    x = std::move(*told.original);
+    optimize::apply({}, x); // markers must go all the same
+    line = api.encode_item(id, x);
+  }
+  return line;
+}
+
+/// Carries out what `batch::job` decides.
+class job_runner_state {
+public:
+  static inline const char* name = "batch-job";
+
+  job_runner_state(batch_job_actor::pointer self, std::shared_ptr<batch_job_parts> parts,
+                   batch_job_listener_actor listener, const provider_actor& provider)
+    : self_(self), parts_(std::move(parts)), listener_(std::move(listener)),
+      watched_(self, [this](const caf::actor_addr& who) { on_death(who); }),
+      keep_(caf::actor_cast<caf::strong_actor_ptr>(self)) {
+    begin_ = self_->clock().now();
+    watched_.add(caf::actor_cast<caf::strong_actor_ptr>(listener_));
+    provider_ = watched_.add(caf::actor_cast<caf::strong_actor_ptr>(provider));
+    post(self_, [this] { encode_some(); });
+  }
+
+  ~job_runner_state() {
+    if (transfer_ != 0)
+      parts_->transport->cancel(transfer_);
+  }
+
+  batch_job_actor::behavior_type make_behavior() {
+    return {
+      [this](cancel_atom) {
+        if (!job_) {
+          parts_->asked.cancel = true;
+          return;
+        }
+        job_->cancel(now());
+        go_on();
+      },
+    };
+  }
+
+private:
+  batch::job_time now() const { return self_->clock().now(); }
+
+  // -- encoding ---------------------------------------------------------------------
+
+  /// Encodes some of the items, then lets others have their turn.
+  void encode_some() {
+    if (left_)
+      return;
+    auto& items = parts_->asked.items;
+    auto end = std::min(items.size(), encoded_ + most_at_once);
+    for (; encoded_ < end; ++encoded_)
+      encode_item(items[encoded_]);
+    if (encoded_ < items.size())
+      return post(self_, [this] { encode_some(); });
+    auto most = parts_->api->limits();
+    if (lines_.size() > most.items || line_bytes_ > most.bytes)
+      return leave({parts_->asked.nonce,
+                    {},
+                    batch_job_outcome::refused,
+                    make_failure(errc::too_large, "a job takes at most " + std::to_string(most.items) + " items and "
+                                                    + std::to_string(most.bytes) + " bytes here")});
+    parts_->asked.items = {};
+    job_.emplace(*parts_->api, parts_->asked, std::move(lines_), parts_->timing, std::random_device{}());
+    go_on();
+  }
+
+  void encode_item(batch_job_item& x) {
+    if (x.request.model.empty())
+      x.request.model = parts_->asked.model;
+    auto line = encode(*parts_->api, wire::batch_item_id(parts_->asked.nonce, x.number), parts_->optimizers, x.request);
+    if (auto* why = std::get_if<failure>(&line)) {
+      why->provider = parts_->provider;
+      pending_.push_back({x.number, false, std::move(*why)});
+      return;
+    }
+    lines_.push_back(std::move(std::get<wire::batch_line>(line).text));
+    line_bytes_ += lines_.back().size() + 1;
+    x.request = {};
+  }
+
+  // -- deciding ---------------------------------------------------------------------
+
+  /// Does what is due: hands results over, makes the next call, waits for its time, or ends.
+  void go_on() {
+    if (left_ || telling_)
+      return;
+    if (!pending_.empty() && (pending_.size() >= most_results || pending_bytes_ >= most_bytes || transfer_ == 0))
+      return tell_results();
+    if (transfer_ != 0)
+      return;
+    if (job_->over())
+      return leave(job_->end());
+    if (auto call = job_->next(now()))
+      make(std::move(*call));
+    else
+      wait_until(job_->due());
+    tell_status();
+  }
+
+  void wait_until(batch::job_time when) {
+    run_at(self_, when, [this] { go_on(); });
+  }
+
+  void tell_status() {
+    auto x = job_->status(now());
+    auto told = x;
+    told.next_look.reset(); // passes by itself
+    if (std::exchange(status_, told) == told && !x.next_look)
+      return;
+    x.elapsed = now() - begin_;
+    tell(self_, listener_, std::move(x));
+  }
+
+  // -- calls ----------------------------------------------------------------------
+
+  void make(batch::job::exchange x) {
+    http::request out;
+    out.method = std::string{x.call.method};
+    out.url = parts_->base_url + x.call.path;
+    out.headers = std::move(x.call.headers);
+    out.headers.insert(out.headers.end(), parts_->headers.begin(), parts_->headers.end());
+    out.body = std::move(x.call.body);
+    out.connect_timeout = parts_->connect_timeout;
+    out.first_byte_timeout = parts_->call_timeout;
+    out.idle_timeout = std::max(parts_->idle_timeout, std::chrono::nanoseconds{60s});
+    out.http2 = false; // a large body is no good neighbour on a shared connection
+    ++turn_;
+    if (x.results)
+      return fetch_lines(std::move(out));
+    out.total_timeout = parts_->call_timeout;
+    auto weak = caf::actor_cast<caf::weak_actor_ptr>(self_);
+    transfer_ = parts_->transport->fetch(std::move(out), [this, weak, turn = turn_](http::response answer) {
+      post_if_alive(weak, [this, turn, answer = std::move(answer)] {
+        if (turn == turn_)
+          take(answer);
+      });
+    });
+  }
+
+  void take(const http::response& x) {
+    transfer_ = 0;
+    if (x.end.error)
+      fail(*x.end.error);
+    else
+      job_->take_answer(now(), x.head, x.body);
+    go_on();
+  }
+
+  void fail(const http::transfer_error& x) {
+    auto why = describe(x);
+    why.provider = parts_->provider;
+    job_->take_failure(now(), {std::move(why), x.request_written || x.response_begun});
+  }
+
+  void fetch_lines(http::request out) {
+    head_ = {};
+    buffer_.clear();
+    out.max_response_bytes = UINT64_MAX;
+    auto weak = caf::actor_cast<caf::weak_actor_ptr>(self_);
+    auto to = std::make_shared<line_receiver>([this, weak, turn = turn_](line_receiver::news x) {
+      post_if_alive(weak, [this, turn, x = std::move(x)]() mutable {
+        if (turn == turn_)
+          take_news(std::move(x));
+      });
+    });
+    transfer_ = parts_->transport->open(std::move(out), std::move(to));
+  }
+
+  void take_news(line_receiver::news x) {
+    if (x.head)
+      head_ = std::move(*x.head);
+    buffer_ += x.bytes;
+    ungranted_ += x.bytes.size();
+    if (x.end)
+      ended_ = std::move(x.end);
+    read_lines();
+  }
+
+  /// Takes in what has come, as far as the listener has kept what came before.
+  void read_lines() {
+    if (telling_)
+      return;
+    auto good = head_.status >= 200 && head_.status < 300;
+    std::size_t begin = 0;
+    while (good && !job_->has_seen_enough() && pending_.size() < most_results && pending_bytes_ < most_bytes) {
+      auto end = buffer_.find('\n', begin);
+      if (end == buffer_.npos && (!ended_ || ended_->error || begin == buffer_.size()))
+        break;
+      take_line(std::string_view{buffer_}.substr(begin, end - begin));
+      begin = end == buffer_.npos ? buffer_.size() : end + 1;
+    }
+    buffer_.erase(0, begin);
+    if (pending_.size() >= most_results || pending_bytes_ >= most_bytes)
+      return tell_results();
+    if (job_->has_seen_enough() || buffer_.size() > longest_line)
+      return end_download();
+    if (ended_)
+      return end_download();
+    if (ungranted_ > 0)
+      parts_->transport->grant(transfer_, std::exchange(ungranted_, 0));
+  }
+
+  void take_line(std::string_view line) {
+    auto result = job_->take_line(line);
+    if (!result)
+      return;
+    if (auto* answer = std::get_if<completion>(&result->outcome)) {
+      answer->provider = parts_->provider;
+      if (answer->usage)
+        answer->cost = parts_->price(*answer->usage);
+    } else {
+      auto& why = std::get<failure>(result->outcome);
+      why.provider = parts_->provider;
+      why.provider_message = redact(std::move(why.provider_message));
+    }
+    pending_bytes_ += line.size();
+    pending_.push_back(std::move(*result));
+  }
+
+  void end_download() {
+    auto id = std::exchange(transfer_, 0);
+    auto end = std::exchange(ended_, std::nullopt);
+    ++turn_;
+    ungranted_ = 0;
+    if (!end)
+      parts_->transport->cancel(id);
+    auto good = head_.status >= 200 && head_.status < 300;
+    if (end && end->error)
+      fail(*end->error);
+    else if (!good)
+      job_->take_answer(now(), head_, buffer_);
+    else if (!job_->has_seen_enough() && buffer_.size() > longest_line) // what is behind it must not count as not run
+      job_->take_failure(now(),
+                         {make_failure(errc::too_large, "a line of the job's results is longer than 64 MiB"), true});
+    else
+      job_->end_lines(now());
+    buffer_.clear();
+    go_on();
+  }
+
+  // -- handing over -----------------------------------------------------------------
+
+  void tell_results() {
+    telling_ = true;
+    batch_job_results x;
+    x.nonce = parts_->asked.nonce;
+    x.results = std::exchange(pending_, {});
+    pending_bytes_ = 0;
+    ask(self_, listener_, std::move(x))
+      .then(
+        [this] {
+          telling_ = false;
+          if (transfer_ != 0)
+            read_lines();
+          go_on();
+        },
+        [this](const caf::error&) { quit(); });
+  }
+
+  void on_death(const caf::actor_addr& who) {
+    if (who != provider_)
+      return quit();
+    batch_job_end end;
+    end.nonce = parts_->asked.nonce;
+    end.job = job_ ? job_->status(now()).job : parts_->asked.job;
+    end.outcome = batch_job_outcome::undecided;
+    end.problem = make_failure(errc::draining, "the provider's actor has ended", "the job goes on; ask for it again");
+    leave(std::move(end));
+  }
+
+  void leave(batch_job_end x) {
+    if (x.problem) {
+      x.problem->provider = parts_->provider;
+      x.problem->provider_message = redact(std::move(x.problem->provider_message));
+    }
+    tell(self_, listener_, std::move(x));
+    quit();
+  }
+
+  void quit() {
+    left_ = true;
+    keep_ = nullptr;
+    self_->quit();
+  }
+
+  batch_job_actor::pointer self_;
+  std::shared_ptr<batch_job_parts> parts_;
+  batch_job_listener_actor listener_;
+  std::size_t encoded_ = 0; ///< Of its items.
+  std::vector<std::string> lines_;
+  std::size_t line_bytes_ = 0;
+  std::optional<batch::job> job_; ///< When its items have been encoded.
+  callers<batch_job_actor::base> watched_;
+  caf::actor_addr provider_;
+  caf::strong_actor_ptr keep_; ///< Itself, until the end: nobody else need hold it.
+  batch::job_time begin_;
+  std::optional<batch_job_status> status_; ///< As last told.
+
+  http::transfer_id transfer_ = 0;
+  uint64_t turn_ = 0; ///< Of calls: what comes of an earlier one is no news.
+  http::response_head head_;
+  std::string buffer_; ///< Of a download: what has not been read.
+  std::size_t ungranted_ = 0;
+  std::optional<http::transfer_end> ended_;
+  std::vector<batch_job_result> pending_;
+  std::size_t pending_bytes_ = 0;
+  bool telling_ = false; ///< The listener has some, and has not kept them yet.
+  bool left_ = false;
+};
+
+} // namespace
+
+std::variant<batch_job_parts, failure> prepare_job(const provider_parts& parts, batch_job_request& asked) {
+  auto& settings = parts.settings;
+  if (asked.model.empty())
+    asked.model = settings.default_model;
+  auto group = group_of(settings, asked.model);
+  batch_job_parts x;
+  x.provider = settings.name;
+  x.api = parts.dialects[group]->batches();
+  if (!x.api)
+    return make_failure(errc::unsupported, settings.name + " has no batch API that we know");
+  if (!parts.optimizers.empty())
+    x.optimizers = parts.optimizers[group];
+  x.asked = std::move(asked);
+  x.base_url = parts.base_url;
+  for (auto* more : {&parts.keys.front().headers, &parts.headers})
+    x.headers.insert(x.headers.end(), more->begin(), more->end());
+  x.transport = parts.transport;
+  x.price = [settings, group](const token_usage& usage) {
+    auto live = cost_of(settings, group, usage);
+    return live ? std::optional{*live * price_of(settings, group).batch} : std::nullopt;
+  };
+  x.connect_timeout = settings.timeouts.connect;
+  x.idle_timeout = settings.timeouts.idle;
+  return x;
+}
+
+batch_job_actor spawn_batch_job(caf::actor_system& system, batch_job_parts parts, batch_job_listener_actor listener,
+                                const provider_actor& provider) {
+  return system.spawn<batch_job_actor::stateful_impl<job_runner_state>>(
+    std::make_shared<batch_job_parts>(std::move(parts)), std::move(listener), provider);
+}
+
+} // namespace modelforge

@@ -1,0 +1,84 @@
+#include "batch/ledger_file.hpp"
+
+#include "batch/file.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+namespace modelforge::batch {
+
+namespace {
+
+class disk_file : public ledger_file {
+public:
+  explicit disk_file(file x) : file_(std::move(x)) {}
+
+  bool read(uint64_t offset, std::size_t size, std::string& out) override {
+    out.resize(size);
+    std::size_t got = 0;
+    while (got < size) {
+      auto n = ::pread(file_.get(), out.data() + got, size - got, static_cast<off_t>(offset + got));
+      if (n < 0 && errno != EINTR)
+        return false;
+      if (n == 0)
+        break;
+      got += n > 0 ? static_cast<std::size_t>(n) : 0;
+    }
+    out.resize(got);
+    return true;
+  }
+
+  bool append(std::string_view bytes) override {
+    while (!bytes.empty()) {
+      auto n = ::write(file_.get(), bytes.data(), bytes.size());
+      if (n > 0)
+        bytes.remove_prefix(static_cast<std::size_t>(n));
+      else if (n == 0 || !try_again(file_.get(), POLLOUT))
+        return false;
+    }
+    return true;
+  }
+
+  bool sync() override {
+    struct stat is {};
+    if (::fdatasync(file_.get()) != 0 || ::fstat(file_.get(), &is) != 0)
+      return false;
+    errno = ENOENT;
+    return is.st_nlink > 0;
+  }
+
+  bool truncate(uint64_t size) override { return ::ftruncate(file_.get(), static_cast<off_t>(size)) == 0; }
+
+private:
+  file file_;
+};
+
+/// Makes a new file's name outlive a crash.
+bool sync_folder_of(const std::string& path) {
+  auto folder = std::filesystem::path{path}.parent_path().string();
+  file opened{::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  return opened.get() >= 0 && ::fsync(opened.get()) == 0;
+}
+
+} // namespace
+
+std::variant<std::unique_ptr<ledger_file>, failure> open_ledger_file(const std::string& path, bool fresh,
+                                                                     bool existing) {
+  auto make = existing ? 0 : O_CREAT;
+  file opened{::open(path.c_str(), O_RDWR | O_APPEND | make | O_CLOEXEC, 0600)}; // it holds prompts' answers
+  if (opened.get() < 0)
+    return io_failure("cannot open the ledger", path);
+  if (::flock(opened.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    return make_failure(errc::io_failed, "another run is using the ledger " + path,
+                        "wait for it, or write to another output");
+  if (fresh && ::ftruncate(opened.get(), 0) != 0)
+    return io_failure("cannot empty the ledger", path);
+  if (!sync_folder_of(path))
+    return io_failure("cannot sync the folder of the ledger", path);
+  return std::make_unique<disk_file>(std::move(opened));
+}
+
+} // namespace modelforge::batch

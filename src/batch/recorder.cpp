@@ -1,0 +1,158 @@
+#include "batch/recorder.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <utility>
+
+namespace modelforge::batch {
+
+namespace {
+
+ledger_result result_of(const record& x) {
+  ledger_result to;
+  to.item = x.item;
+  if (auto* answer = std::get_if<completion>(&x.outcome)) {
+    to.ok = true;
+    to.attempts = answer->attempts.size();
+    to.usage = answer->usage.value_or(token_usage{});
+    to.cost = answer->cost;
+    to.provider = answer->provider;
+  } else {
+    auto& why = std::get<failure>(x.outcome);
+    to.attempts = why.attempts.size();
+    to.provider = why.provider;
+  }
+  to.line = result_line(x.item, x.custom_id, x.outcome);
+  return to;
+}
+
+} // namespace
+
+recorder::recorder(std::unique_ptr<ledger> book, std::unique_ptr<sink> out, bool by_arrival,
+                   std::function<void(const recorder_news&)> tell)
+  : book_(std::move(book)), out_(std::move(out)), by_arrival_(by_arrival), tell_(std::move(tell)) {
+  sigset_t all{}, before{}; // signals are the host's
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread{[this] { run(); }};
+  pthread_setname_np(thread_.native_handle(), "modelforge-file");
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+recorder::~recorder() {
+  {
+    std::lock_guard lock{mutex_};
+    closing_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void recorder::add(record x) {
+  std::lock_guard lock{mutex_};
+  inbox_.emplace_back(std::move(x));
+  if (inbox_.size() == 1)
+    wake_.notify_one();
+}
+
+void recorder::note(entry x) {
+  std::lock_guard lock{mutex_};
+  inbox_.emplace_back(std::move(x));
+  wake_.notify_one();
+}
+
+void recorder::finish(bool complete) {
+  std::lock_guard lock{mutex_};
+  complete_ = complete;
+  wake_.notify_one();
+}
+
+void recorder::run() {
+  std::unique_lock lock{mutex_};
+  for (;;) {
+    auto leaving = [this] { return closing_ || complete_; };
+    wake_.wait(lock, [&] { return leaving() || !inbox_.empty(); });
+    auto group = std::exchange(inbox_, {});
+    auto last = complete_;
+    auto closing = closing_;
+    lock.unlock();
+    if (keep(group) && !last && !closing)
+      report(false);
+    if (last && !closing) {
+      if (!news_.problem && book_)
+        news_.problem = book_->seal();
+      if (!news_.problem) {
+        news_.problem = write_output(*last);
+        news_.place = out_->place();
+      }
+      report(true);
+    }
+    if (last || closing)
+      return;
+    lock.lock();
+  }
+}
+
+/// Returns whether there is news.
+bool recorder::keep(std::vector<task>& group) {
+  if (group.empty() || news_.problem)
+    return false;
+  auto before = news_;
+  for (auto& x : group)
+    if (!news_.problem)
+      news_.problem = take(x);
+  if (!news_.problem)
+    news_.problem = book_ ? book_->sync() : out_->flush();
+  if (news_.problem) { // what was written may not have left this process
+    news_.ok = before.ok;
+    news_.failed = before.failed;
+    return true;
+  }
+  news_.kept += group.size();
+  return true;
+}
+
+std::optional<failure> recorder::take(task& x) {
+  if (auto* entry = std::get_if<recorder::entry>(&x))
+    return book_ ? (*entry)(*book_) : std::nullopt;
+  auto& result = std::get<record>(x);
+  if (book_)
+    return book_->add(result_of(result));
+  if (by_arrival_)
+    return write(result);
+  waiting_.emplace(result.item, std::move(result));
+  std::optional<failure> problem;
+  for (auto i = waiting_.begin(); i != waiting_.end() && i->first == next_ && !problem; i = waiting_.erase(i), ++next_)
+    problem = write(i->second);
+  return problem;
+}
+
+std::optional<failure> recorder::write(const record& x) {
+  ++(x.outcome.index() == 0 ? news_.ok : news_.failed);
+  return out_->write(result_line(x.item, x.custom_id, x.outcome));
+}
+
+std::optional<failure> recorder::write_output(bool complete) {
+  std::optional<failure> problem;
+  if (book_)
+    problem = book_->for_each_line(by_arrival_, [this](std::string_view line) { return out_->write(line); });
+  for (auto i = waiting_.begin(); i != waiting_.end() && !problem; ++i)
+    problem = write(i->second);
+  waiting_.clear();
+  auto unfinished = out_->finish(complete && !problem);
+  return problem ? problem : unfinished;
+}
+
+void recorder::report(bool finished) {
+  if (book_) {
+    news_.ok = book_->summary().ok;
+    news_.failed = book_->summary().failed;
+  }
+  news_.finished = finished;
+  auto kept = news_;
+  kept.kept -= waiting_.size() * !book_;
+  tell_(kept);
+}
+
+} // namespace modelforge::batch

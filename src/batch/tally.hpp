@@ -1,0 +1,96 @@
+#pragma once
+
+#include <modelforge/messages/batch.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace modelforge::batch {
+
+/// Adds up what a batch's items cost, each when its result is safe.
+class tally {
+public:
+  /// One share a provider, in the order of the batch's; the last one is that of items that reached none.
+  explicit tally(std::size_t providers) : shares_(providers + 1) {}
+
+  void name(std::size_t provider, std::string text) { shares_[provider].provider = std::move(text); }
+
+  /// Notes a result that will be safe as the `number`th thing. `provider`: empty for an item that reached none.
+  /// `estimated_input`: tokens of the prompt, as they were estimated. `live_factor`: what a live request costs for each
+  /// unit that this one did.
+  void add(uint64_t number, std::optional<std::size_t> provider, const std::variant<completion, failure>& outcome,
+           uint64_t estimated_input, bool by_job, double live_factor) {
+    waiting x{number, provider.value_or(shares_.size() - 1), {}};
+    x.share.by_jobs = by_job;
+    if (auto* answer = std::get_if<completion>(&outcome)) {
+      x.share.answered = 1;
+      x.share.attempts = answer->attempts.size();
+      x.share.usage = answer->usage.value_or(token_usage{});
+      x.share.estimated_input = answer->usage ? estimated_input : 0;
+      x.share.cost = answer->cost;
+      if (answer->cost)
+        x.share.live_cost = *answer->cost * live_factor;
+    } else {
+      x.share.failed = 1;
+      x.share.attempts = std::get<failure>(outcome).attempts.size();
+    }
+    waiting_.push_back(std::move(x));
+  }
+
+  /// Counts what is safe: the first `kept` things.
+  void keep(uint64_t kept) {
+    for (; !waiting_.empty() && waiting_.front().number <= kept; waiting_.pop_front())
+      join(shares_[waiting_.front().index], waiting_.front().share);
+  }
+
+  /// Returns the shares that did something.
+  std::vector<batch_share> shares() const {
+    std::vector<batch_share> result;
+    for (auto& x : shares_)
+      if (x.answered + x.failed > 0)
+        result.push_back(x);
+    return result;
+  }
+
+  /// Returns all in one.
+  batch_share total() const {
+    batch_share sum;
+    for (auto& x : shares_)
+      join(sum, x);
+    return sum;
+  }
+
+private:
+  struct waiting {
+    uint64_t number;
+    std::size_t index;
+    batch_share share;
+  };
+
+  static void join(batch_share& to, const batch_share& x) {
+    to.answered += x.answered;
+    to.failed += x.failed;
+    to.by_jobs += x.by_jobs;
+    to.attempts += x.attempts;
+    to.estimated_input += x.estimated_input;
+    to.usage.input += x.usage.input;
+    to.usage.output += x.usage.output;
+    to.usage.cached_read += x.usage.cached_read;
+    to.usage.cache_written += x.usage.cache_written;
+    to.usage.reasoning += x.usage.reasoning;
+    if (x.cost)
+      to.cost = to.cost.value_or(0) + *x.cost;
+    if (x.live_cost)
+      to.live_cost = to.live_cost.value_or(0) + *x.live_cost;
+  }
+
+  std::vector<batch_share> shares_;
+  std::deque<waiting> waiting_;
+};
+
+} // namespace modelforge::batch

@@ -1,0 +1,226 @@
+#include "wire/anthropic/anthropic.hpp"
+#include "wire/batch_parts.hpp"
+#include "wire/json_reader.hpp"
+#include "wire/provider_error.hpp"
+#include "wire/request_writer.hpp"
+#include "wire/times.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace modelforge::wire {
+
+namespace {
+
+constexpr std::string_view root_path = "/v1/messages/batches";
+
+struct named_status {
+  std::string_view type;
+  uint16_t status;
+};
+
+/// An item's error has no HTTP status of its own: the one that comes with such an error elsewhere.
+constexpr named_status statuses[] = {
+  {"invalid_request_error", 400}, {"authentication_error", 401}, {"billing_error", 402},    {"permission_error", 403},
+  {"not_found_error", 404},       {"request_too_large", 413},    {"rate_limit_error", 429}, {"api_error", 500},
+  {"timeout_error", 504},         {"overloaded_error", 529},
+};
+
+uint16_t status_of(const json& error) {
+  auto type = string_in(member(member(error, "error"), "type"));
+  auto found = std::find_if(std::begin(statuses), std::end(statuses), [&](auto& x) { return x.type == type; });
+  return found == std::end(statuses) ? 500 : found->status;
+}
+
+batch_state state_of(const json& x, std::string_view word) {
+  if (word == "canceling")
+    return batch_state::cancelling;
+  if (word != "ended")
+    return batch_state::running;
+  auto& counts = member(x, "request_counts");
+  if (count_in(member(counts, "canceled")).value_or(0) > 0)
+    return batch_state::cancelled;
+  return count_in(member(counts, "expired")).value_or(0) > 0 ? batch_state::expired : batch_state::completed;
+}
+
+batch_status status_in(const json& x) {
+  batch_status result;
+  result.id = string_in(member(x, "id"));
+  result.raw_state = clean_words(string_in(member(x, "processing_status")), 100);
+  result.state = state_of(x, result.raw_state);
+  if (auto created = read_rfc3339(string_in(member(x, "created_at"))))
+    result.created = static_cast<uint64_t>(
+      std::max<int64_t>(0, std::chrono::floor<std::chrono::seconds>(created->time_since_epoch()).count()));
+  auto& counts = member(x, "request_counts");
+  auto count = [&](std::string_view name) { return count_in(member(counts, name)).value_or(0); };
+  result.succeeded = count("succeeded");
+  result.failed = count("errored") + count("canceled") + count("expired");
+  result.total = count("processing") + result.succeeded + result.failed;
+  if (!is_over(result.state))
+    return result;
+  if (!string_in(member(x, "archived_at")).empty())
+    result.problem = make_failure(errc::not_found, "the provider keeps the results of this batch no longer",
+                                  "they are kept for 29 days; send the items again");
+  else
+    result.outputs = {result.id};
+  return result;
+}
+
+/// What a line of results has.
+struct result_fields {
+  std::string id, type;
+  raw_json message, error;
+};
+
+/// Returns what a line says, or what is wrong with it.
+std::variant<result_fields, std::string> read_line(std::string_view line) {
+  result_fields x;
+  raw_json result;
+  std::string scratch;
+  json_reader in{line};
+  auto is_object = in.members([&](std::string_view name) {
+    if (name == "custom_id")
+      x.id = string_in(in.value(), scratch);
+    else if (name == "result")
+      result = in.value();
+  });
+  if (!in.finish())
+    return in.problem();
+  if (!is_object || x.id.empty())
+    return "no custom_id";
+  json_reader inner{result};
+  inner.members([&](std::string_view name) {
+    if (name == "type")
+      x.type = string_in(inner.value(), scratch);
+    else if (name == "message")
+      x.message = inner.value();
+    else if (name == "error")
+      x.error = inner.value();
+  });
+  return x;
+}
+
+class api final : public batch_api {
+public:
+  explicit api(const dialect& by) : by_(by) {}
+
+  batch_limits limits() const override { return {100'000, 256'000'000 - 1'024}; } // all of the body counts
+
+  bool has_upload() const override { return false; }
+
+  bool keeps_nonce() const override { return false; }
+
+  std::variant<batch_line, failure> encode_item(std::string_view id, const chat_request& x) const override {
+    auto encoded = by_.encode(x);
+    if (auto* problem = std::get_if<failure>(&encoded))
+      return std::move(*problem);
+    auto& request = std::get<encoded_request>(encoded);
+    batch_line line;
+    line.warnings = std::move(request.warnings);
+    line.text.reserve(request.body.size() + id.size() + 32);
+    json_writer out{line.text};
+    out.open('{');
+    out.key("custom_id");
+    out.repaired(id);
+    out.key("params");
+    out.raw(request.body);
+    out.close('}');
+    return line;
+  }
+
+  batch_call upload(std::span<const std::string>, std::string_view) const override { return {}; }
+
+  std::variant<std::string, failure> decode_upload(const http::response_head& head, std::string_view) const override {
+    return invalid_answer(head, "an answer to what was never asked");
+  }
+
+  /// Anthropic keeps no word of ours with a job: the items' ids hold its nonce.
+  batch_call create(std::string_view, std::span<const std::string> lines, std::string_view) const override {
+    batch_call x{"POST", std::string{root_path}, {{"content-type", "application/json"}}, {}};
+    std::size_t size = 32;
+    for (auto& line : lines)
+      size += line.size() + 1;
+    x.body.reserve(size);
+    json_writer out{x.body};
+    out.open('{');
+    out.key("requests");
+    out.open('[');
+    for (auto& line : lines)
+      out.raw(line);
+    out.close(']');
+    out.close('}');
+    return x;
+  }
+
+  batch_call poll(std::string_view id) const override { return {"GET", path_of(id), {}, {}}; }
+
+  batch_call cancel(std::string_view id) const override {
+    return {"POST", path_of(id, "/cancel"), {{"content-type", "application/json"}}, "{}"};
+  }
+
+  batch_call list(std::string_view after) const override {
+    std::string path{root_path};
+    path += "?limit=100";
+    if (!after.empty())
+      path.append("&after_id=").append(path_segment(after));
+    return {"GET", std::move(path), {}, {}};
+  }
+
+  /// Not by the job's `results_url`: the key goes nowhere but to the base URL.
+  batch_call download(std::string_view output) const override { return {"GET", path_of(output, "/results"), {}, {}}; }
+
+  std::variant<batch_status, failure> decode_job(const http::response_head& head,
+                                                 std::string_view body) const override {
+    auto read = read_batch_answer(head, body, "processing_status", "batch");
+    if (auto* problem = std::get_if<failure>(&read))
+      return std::move(*problem);
+    return status_in(std::get<json>(read));
+  }
+
+  std::variant<batch_page, failure> decode_list(const http::response_head& head, std::string_view body) const override {
+    return read_batch_list(head, body, status_in);
+  }
+
+  std::variant<batch_result, failure> decode_result(std::string_view line) const override {
+    auto read = read_line(line);
+    if (auto* problem = std::get_if<std::string>(&read))
+      return broken_line(*problem);
+    auto& x = std::get<result_fields>(read);
+    if (x.type == "succeeded") {
+      batch_result result{std::move(x.id), batch_end::succeeded, by_.decode({200, {}}, x.message.text)};
+      if (std::holds_alternative<failure>(result.answer))
+        result.end = batch_end::errored;
+      return result;
+    }
+    if (x.type == "expired" || x.type == "canceled")
+      return unrun(std::move(x.id), x.type == "expired" ? batch_end::expired : batch_end::cancelled);
+    return batch_result{x.id, batch_end::errored, error_of(x)};
+  }
+
+private:
+  static std::string path_of(std::string_view id, std::string_view verb = {}) {
+    std::string path{root_path};
+    path.append("/").append(path_segment(id)).append(verb);
+    return path;
+  }
+
+  /// An item's error is a whole answer with an error in it.
+  static failure error_of(const result_fields& x) {
+    auto parsed = parse_json(x.error.text);
+    auto* error = std::get_if<json>(&parsed);
+    if (error == nullptr || !find_error(*error))
+      return make_failure(errc::invalid_response,
+                          "the provider tells neither a result nor an error, but \"" + clean_words(x.type, 100) + "\"");
+    return error_answer({status_of(*error), {}}, error, x.error.text);
+  }
+
+  const dialect& by_;
+};
+
+} // namespace
+
+std::unique_ptr<batch_api> anthropic_batches(const dialect& by) {
+  return std::make_unique<api>(by);
+}
+
+} // namespace modelforge::wire

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "wire/batch_api.hpp"
+#include "wire/json.hpp"
+
+#include <string>
+#include <string_view>
+#include <variant>
+
+/// What the batch APIs have in common.
+
+namespace modelforge::wire {
+
+/// Reads the JSON of a good answer, an object whose member `needed` is not null; `what` it should be, for messages. All
+/// else is a failure.
+std::variant<json, failure> read_batch_answer(const http::response_head& head, std::string_view body,
+                                              std::string_view needed, std::string_view what);
+
+/// Reads a list of jobs, each by `read`.
+std::variant<batch_page, failure> read_batch_list(const http::response_head& head, std::string_view body,
+                                                  batch_status (*read)(const json& job));
+
+/// Makes the result of an item that was not run because its job is `over`: expired or cancelled.
+batch_result unrun(std::string id, batch_end over);
+
+/// Makes the failure for a line of results that cannot be read.
+failure broken_line(const std::string& problem);
+
+} // namespace modelforge::wire

@@ -1,0 +1,288 @@
+#include "wire/openai_batch.hpp"
+
+#include "wire/batch_parts.hpp"
+#include "wire/json_reader.hpp"
+#include "wire/provider_error.hpp"
+#include "wire/request_writer.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace modelforge::wire {
+
+namespace {
+
+constexpr auto nonce_key = "modelforge_job"; ///< In the metadata.
+
+struct named_state {
+  std::string_view name;
+  batch_state state;
+};
+
+constexpr named_state states[] = {
+  {"validating", batch_state::checking},   {"in_progress", batch_state::running}, {"finalizing", batch_state::ending},
+  {"cancelling", batch_state::cancelling}, {"completed", batch_state::completed}, {"failed", batch_state::failed},
+  {"expired", batch_state::expired},       {"cancelled", batch_state::cancelled},
+};
+
+/// A new word is none for an end, as far as we know.
+batch_state state_named(std::string_view name) {
+  auto found = std::find_if(std::begin(states), std::end(states), [&](auto& x) { return x.name == name; });
+  return found == std::end(states) ? batch_state::running : found->state;
+}
+
+/// Says why a job failed: the first of the problems, and how many more there are.
+failure problem_of(const json& errors) {
+  auto& all = member(errors, "data");
+  if (!all.is_array() || all.empty())
+    return make_failure(errc::invalid_request, "the provider refused the batch without a reason");
+  auto& first = all.front();
+  auto line = count_in(member(first, "line"));
+  auto x = make_failure(errc::invalid_request, "the provider refused the batch");
+  x.provider_code = clean_words(string_in(member(first, "code")), 100);
+  x.provider_message = clean_words(string_in(member(first, "message")));
+  if (line)
+    x.message += ", at line " + std::to_string(*line) + " of its input";
+  if (all.size() > 1)
+    x.message += ", for " + std::to_string(all.size()) + " reasons, of which this is the first";
+  if (x.provider_code == "token_limit_exceeded") {
+    x.code = errc::rate_limited;
+    x.suggestion = "wait until other batches have ended, or make smaller ones";
+  }
+  return x;
+}
+
+batch_status status_in(const json& x) {
+  batch_status result;
+  result.id = string_in(member(x, "id"));
+  result.nonce = string_in(member(member(x, "metadata"), nonce_key));
+  result.raw_state = clean_words(string_in(member(x, "status")), 100);
+  result.state = state_named(result.raw_state);
+  result.created = count_in(member(x, "created_at"));
+  auto& counts = member(x, "request_counts");
+  result.total = count_in(member(counts, "total")).value_or(0);
+  result.succeeded = count_in(member(counts, "completed")).value_or(0);
+  result.failed = count_in(member(counts, "failed")).value_or(0);
+  if (!is_over(result.state))
+    return result;
+  for (auto name : {"output_file_id", "error_file_id"})
+    if (auto id = string_in(member(x, name)); !id.empty())
+      result.outputs.emplace_back(id);
+  if (result.state == batch_state::failed)
+    result.problem = problem_of(member(x, "errors"));
+  return result;
+}
+
+/// What a line of results has.
+struct result_fields {
+  std::string id, request_id, code, message;
+  std::optional<uint64_t> status;
+  raw_json body;
+  bool has_error = false;
+};
+
+void read_response(raw_json x, result_fields& to) {
+  json_reader in{x};
+  std::string scratch;
+  in.members([&](std::string_view name) {
+    if (name == "status_code")
+      to.status = count_in(in.value());
+    else if (name == "request_id")
+      to.request_id = string_in(in.value(), scratch);
+    else if (name == "body")
+      to.body = in.value();
+  });
+}
+
+void read_error(raw_json x, result_fields& to) {
+  to.has_error = x.is_object();
+  json_reader in{x};
+  std::string scratch;
+  in.members([&](std::string_view name) {
+    if (name == "code")
+      to.code = string_in(in.value(), scratch);
+    else if (name == "message")
+      to.message = string_in(in.value(), scratch);
+  });
+}
+
+/// Returns what a line says, or what is wrong with it.
+std::variant<result_fields, std::string> read_line(std::string_view line) {
+  result_fields x;
+  raw_json response, error;
+  std::string scratch;
+  json_reader in{line};
+  auto is_object = in.members([&](std::string_view name) {
+    if (name == "custom_id")
+      x.id = string_in(in.value(), scratch);
+    else if (name == "response")
+      response = in.value();
+    else if (name == "error")
+      error = in.value();
+  });
+  if (!in.finish())
+    return in.problem();
+  if (!is_object || x.id.empty())
+    return "no custom_id";
+  read_response(response, x);
+  read_error(error, x);
+  return x;
+}
+
+/// The result of an item that never had an answer.
+batch_result unanswered(result_fields x) {
+  batch_result result;
+  if (x.code == "batch_expired")
+    result = unrun(std::move(x.id), batch_end::expired);
+  else if (x.code == "batch_cancelled" || x.code == "batch_canceled")
+    result = unrun(std::move(x.id), batch_end::cancelled);
+  else
+    result = {std::move(x.id), batch_end::errored,
+              make_failure(errc::server_error, "the provider could not run this item of the batch")};
+  auto& why = std::get<failure>(result.answer);
+  why.provider_code = clean_words(x.code, 100);
+  why.provider_message = clean_words(x.message);
+  return result;
+}
+
+class api final : public batch_api {
+public:
+  api(const dialect& by, batch_place where) : by_(by), where_(std::move(where)) {}
+
+  batch_limits limits() const override { return {50'000, 200'000'000}; }
+
+  bool has_upload() const override { return true; }
+
+  bool keeps_nonce() const override { return true; }
+
+  std::variant<batch_line, failure> encode_item(std::string_view id, const chat_request& x) const override {
+    auto encoded = by_.encode(x);
+    if (auto* problem = std::get_if<failure>(&encoded))
+      return std::move(*problem);
+    auto& request = std::get<encoded_request>(encoded);
+    batch_line line;
+    line.warnings = std::move(request.warnings);
+    line.text.reserve(request.body.size() + id.size() + where_.endpoint.size() + 64);
+    json_writer out{line.text};
+    out.open('{');
+    out.key("custom_id");
+    out.repaired(id);
+    out.key("method");
+    out.raw(R"("POST")");
+    out.key("url");
+    out.repaired(where_.endpoint);
+    out.key("body");
+    out.raw(request.body);
+    out.close('}');
+    return line;
+  }
+
+  /// No line can hold the boundary: JSON on one line has no line feed of its own.
+  batch_call upload(std::span<const std::string> lines, std::string_view nonce) const override {
+    auto boundary = "modelforge-" + std::string{nonce};
+    auto part = "--" + boundary + "\r\nContent-Disposition: form-data; name=\"";
+    auto x = post("/files", {});
+    x.headers = {{"content-type", "multipart/form-data; boundary=" + boundary}};
+    std::size_t size = 4 * part.size() + 256;
+    for (auto& line : lines)
+      size += line.size() + 1;
+    x.body.reserve(size);
+    x.body.append(part).append("purpose\"\r\n\r\nbatch\r\n").append(part).append("file\"; filename=\"");
+    x.body.append(boundary).append(".jsonl\"\r\nContent-Type: application/jsonl\r\n\r\n");
+    for (auto& line : lines)
+      x.body.append(line).append("\n");
+    x.body.append("\r\n--").append(boundary).append("--\r\n");
+    return x;
+  }
+
+  std::variant<std::string, failure> decode_upload(const http::response_head& head,
+                                                   std::string_view body) const override {
+    auto read = read_batch_answer(head, body, "id", "file");
+    if (auto* problem = std::get_if<failure>(&read))
+      return std::move(*problem);
+    return std::string{string_in(member(std::get<json>(read), "id"))};
+  }
+
+  batch_call create(std::string_view input, std::span<const std::string>, std::string_view nonce) const override {
+    auto x = post("/batches", {});
+    json_writer out{x.body};
+    out.open('{');
+    out.key("input_file_id");
+    out.repaired(input);
+    out.key("endpoint");
+    out.repaired(where_.endpoint);
+    out.key("completion_window");
+    out.raw(R"("24h")");
+    out.key("metadata");
+    out.open('{');
+    out.key(nonce_key);
+    out.repaired(nonce);
+    out.close('}');
+    out.close('}');
+    return x;
+  }
+
+  batch_call poll(std::string_view id) const override { return get("/batches/" + path_segment(id)); }
+
+  batch_call cancel(std::string_view id) const override {
+    return post("/batches/" + path_segment(id) + "/cancel", "{}");
+  }
+
+  batch_call list(std::string_view after) const override {
+    auto query = after.empty() ? "limit=100" : "limit=100&after=" + path_segment(after);
+    auto x = get("/batches");
+    x.path += (where_.query.empty() ? "?" : "&") + query;
+    return x;
+  }
+
+  batch_call download(std::string_view output) const override {
+    return get("/files/" + path_segment(output) + "/content");
+  }
+
+  std::variant<batch_status, failure> decode_job(const http::response_head& head,
+                                                 std::string_view body) const override {
+    auto read = read_batch_answer(head, body, "status", "batch");
+    if (auto* problem = std::get_if<failure>(&read))
+      return std::move(*problem);
+    return status_in(std::get<json>(read));
+  }
+
+  std::variant<batch_page, failure> decode_list(const http::response_head& head, std::string_view body) const override {
+    return read_batch_list(head, body, status_in);
+  }
+
+  std::variant<batch_result, failure> decode_result(std::string_view line) const override {
+    auto read = read_line(line);
+    if (auto* problem = std::get_if<std::string>(&read))
+      return broken_line(*problem);
+    auto& x = std::get<result_fields>(read);
+    if (!x.status || (x.has_error && x.body.text.empty()))
+      return unanswered(std::move(x));
+    http::response_head head{static_cast<uint16_t>(std::min<uint64_t>(*x.status, 999)), {}};
+    if (!x.request_id.empty())
+      head.headers.push_back({"x-request-id", x.request_id});
+    batch_result result{std::move(x.id), batch_end::succeeded, by_.decode(head, x.body.text)};
+    if (std::holds_alternative<failure>(result.answer))
+      result.end = batch_end::errored;
+    return result;
+  }
+
+private:
+  batch_call get(std::string path) const { return {"GET", where_.prefix + std::move(path) + where_.query, {}, {}}; }
+
+  batch_call post(std::string path, std::string body) const {
+    return {
+      "POST", where_.prefix + std::move(path) + where_.query, {{"content-type", "application/json"}}, std::move(body)};
+  }
+
+  const dialect& by_;
+  batch_place where_;
+};
+
+} // namespace
+
+std::unique_ptr<batch_api> openai_batches(const dialect& by, batch_place where) {
+  return std::make_unique<api>(by, std::move(where));
+}
+
+} // namespace modelforge::wire

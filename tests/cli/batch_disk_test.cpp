@@ -1,0 +1,179 @@
+#include "tests/cli/cli_fixture.hpp"
+#include "tests/http/waiting.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <sys/mount.h>
+#include <thread>
+
+// Where a batch's files cannot be kept: what it says, and that nothing is lost.
+
+using namespace modelforge;
+using namespace std::chrono_literals;
+using namespace modelforge::test;
+
+namespace {
+
+std::string answer_of(std::size_t size) {
+  return whole_answer(200, R"({"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":")"
+                             + std::string(size, 'x')
+                             + R"("},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}})");
+}
+
+/// A small file system in memory; only root may make one.
+class small_disk {
+public:
+  explicit small_disk(std::string where) : where_(std::move(where)) {
+    std::filesystem::create_directory(where_);
+    is_there_ = mount("tmpfs", where_.c_str(), "tmpfs", 0, "size=256k") == 0;
+  }
+
+  ~small_disk() {
+    if (is_there_)
+      umount2(where_.c_str(), MNT_DETACH);
+  }
+
+  small_disk(const small_disk&) = delete;
+  small_disk& operator=(const small_disk&) = delete;
+
+  bool is_there() const { return is_there_; }
+
+  bool change(unsigned long flags, const char* options) {
+    return mount("tmpfs", where_.c_str(), "tmpfs", MS_REMOUNT | flags, options) == 0;
+  }
+
+private:
+  std::string where_;
+  bool is_there_ = false;
+};
+
+std::string prompts(int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i)
+    text += "prompt " + std::to_string(i) + "\n";
+  return text;
+}
+
+} // namespace
+
+TEST_CASE_METHOD(cli_test, "a full disk stops a batch, and with more room it goes on", "[cli][batch]") {
+  small_disk disk{folder.path("disk")};
+  if (!disk.is_there())
+    SKIP("only root may mount a file system");
+  std::atomic<int> asked{0};
+  misbehaving_server server{[&](peer& x) {
+    while (x.read_request()) {
+      ++asked;
+      x.send(answer_of(1'500));
+    }
+  }};
+  auto output = folder.path("disk/out.jsonl");
+  std::vector<std::string> arguments{
+    "batch", "-c",  configure(server.url("")), "--max-concurrent", "4", folder.write("in.txt", prompts(300)),
+    "-o",    output};
+  auto full = run(arguments);
+  INFO(full.err);
+  CHECK(full.exit_code == 1);
+  CHECK(contains(full.err, "cannot write to the ledger " + output + ".ledger: No space left on device"));
+  CHECK(contains(full.err, "make room, then run it again"));
+  auto before = asked.load();
+  CHECK(before < 300);
+  auto again = run(arguments); // still full: it says so again, and asks for next to nothing
+  INFO(again.err);
+  CHECK(again.exit_code != 0);
+  CHECK(contains(again.err, "No space left on device"));
+  REQUIRE(disk.change(0, "size=8m"));
+  auto whole = run(arguments);
+  INFO(whole.err);
+  CHECK(whole.exit_code == 0);
+  CHECK(contains(whole.err, "300 requests: 300 answered, 0 failed"));
+  auto out = folder.read("disk/out.jsonl");
+  CHECK(std::count(out.begin(), out.end(), '\n') == 300);
+  CHECK(asked <= 300 + 2 * 4 + 100); // those that came when they could not be kept: a group or two
+}
+
+TEST_CASE_METHOD(cli_test, "a disk that has become read-only stops a batch", "[cli][batch]") {
+  small_disk disk{folder.path("disk")};
+  if (!disk.is_there())
+    SKIP("only root may mount a file system");
+  REQUIRE(disk.change(MS_RDONLY, "size=256k"));
+  misbehaving_server server{always(answer_of(10))};
+  auto x = run({"batch", "-c", configure(server.url("")), folder.write("in.txt", prompts(3)), "-o",
+                folder.path("disk/out.jsonl")});
+  INFO(x.err);
+  CHECK(x.exit_code == 2);
+  CHECK(contains(x.err, "out.jsonl.ledger: Read-only file system"));
+  CHECK(server.connections == 0);
+}
+
+TEST_CASE_METHOD(cli_test, "a batch whose output folder is removed ends, and does not go on paying", "[cli][batch]") {
+  std::filesystem::create_directory(folder.path("results"));
+  std::atomic<int> asked{0};
+  misbehaving_server server{[&](peer& x) {
+    while (x.read_request()) {
+      if (++asked == 50)
+        std::filesystem::remove_all(folder.path("results"));
+      x.send(answer_of(10));
+    }
+  }};
+  auto x = run({"batch", "-c", configure(server.url("")), "--max-concurrent", "4",
+                folder.write("in.txt", prompts(5'000)), "-o", folder.path("results/out.jsonl")});
+  INFO(x.err);
+  CHECK(x.exit_code == 1);
+  CHECK(contains(x.err, "results/out.jsonl.ledger: No such file or directory"));
+  CHECK(asked < 5'000);
+}
+
+TEST_CASE_METHOD(cli_test, "a batch whose input has changed is refused, with both named", "[cli][batch]") {
+  misbehaving_server server{always(answer_of(10))};
+  std::vector<std::string> arguments{
+    "batch", "-c", configure(server.url("")), folder.write("in.txt", prompts(3)), "-o", folder.path("out.jsonl")};
+  REQUIRE(run(arguments).exit_code == 0);
+  auto output = folder.read("out.jsonl");
+  folder.write("in.txt", prompts(4));
+  auto x = run(arguments);
+  INFO(x.err);
+  CHECK(x.exit_code == 2);
+  CHECK(contains(x.err, "belongs to another input: " + folder.path("in.txt") + " with 27 bytes"));
+  CHECK(contains(x.err, "--fresh"));
+  CHECK(folder.read("out.jsonl") == output);
+  arguments.push_back("--fresh");
+  CHECK(run(arguments).exit_code == 0);
+}
+
+TEST_CASE_METHOD(cli_test, "status tells what a batch has done, and cancel finds nothing to cancel", "[cli][batch]") {
+  misbehaving_server server{always(answer_of(10))};
+  auto config = configure(server.url(""));
+  auto output = folder.path("out.jsonl");
+  REQUIRE(run({"batch", "-c", config, folder.write("in.txt", prompts(3)), "-o", output}).exit_code == 0);
+  auto status = run({"batch", "status", output + ".ledger"});
+  CHECK(status.exit_code == 0);
+  CHECK(status.out
+        == "3 of 3 done: 3 answered, 0 failed\ntokens: 3 in, 3 out; HTTP attempts: 3\ninput: " + folder.path("in.txt")
+             + "\n");
+  auto cancel = run({"batch", "cancel", "-c", config, output + ".ledger"});
+  CHECK(cancel.exit_code == 0);
+  CHECK(contains(cancel.err, "no jobs at a provider"));
+  CHECK(run({"batch", "status", output}).exit_code == 2);
+  CHECK(contains(run({"batch", "status", folder.path("none")}).err, "cannot open the ledger"));
+}
+
+TEST_CASE_METHOD(cli_test, "a dry run tells what a batch would take, and sends nothing", "[cli][batch]") {
+  misbehaving_server server{always(answer_of(10))};
+  auto config = configure(server.url(""), "price = { input = 2.0, output = 8.0 }\n"
+                                          "rate_limit = { requests_per_minute = 2 }\n");
+  auto input = folder.write("in.jsonl", "{\"prompt\":\"one two three\",\"max_tokens\":100}\n{\"prompt\":\n"
+                                        "{\"prompt\":\"four\",\"max_tokens\":50}\n");
+  auto x = run({"batch", "-c", config, "--dry-run", input});
+  INFO(x.out);
+  INFO(x.err);
+  CHECK(x.exit_code == 0);
+  CHECK(contains(x.out, "items: 3, of which 1 cannot be read; the first: " + input + ":2: "));
+  CHECK(contains(x.out, "at most 150 out"));
+  CHECK(contains(x.out, "at most 0.0012 for those answers"));
+  CHECK(contains(x.out, "time: at least 60 s by the limits of test"));
+  CHECK(server.connections == 0);
+}
