@@ -1,6 +1,9 @@
 #include <modelforge/actors/provider.hpp>
 
+#include "actors/batch_job.hpp"
 #include "actors/embedding_split.hpp"
+#include "actors/optimized_request.hpp"
+#include "actors/provider_control.hpp"
 #include "actors/provider_metrics.hpp"
 #include "actors/provider_parts.hpp"
 #include "actors/provider_texts.hpp"
@@ -95,11 +98,12 @@ class provider_state : public stream_owner {
 public:
   static inline const char* name = "provider";
 
-  provider_state(provider_actor::pointer self, provider_parts parts)
+  provider_state(provider_actor::pointer self, provider_parts parts, provider_state** known_as)
     : self_(self), parts_(std::move(parts)), dispatcher_(parts_.dispatch, std::random_device{}()),
       metrics_(self->system().metrics(), parts_.settings.name, to_string(parts_.settings.kind)),
       callers_(self, [this](const caf::actor_addr& who) { on_death(who); }), random_(std::random_device{}()) {
     take_over();
+    *known_as = this;
   }
 
   /// Nobody is left to take the answers of what still runs: stop it. (No message is sent from here.)
@@ -115,6 +119,7 @@ public:
       [this](chat_request& x) { return accept(x); },
       [this](stream_request& x, const stream_subscriber_actor& to) { return accept_stream(x, to); },
       [this](embedding_request& x) { return accept_embedding(x); },
+      [this](batch_job_request& x, const batch_job_listener_actor& to) { return accept_job(x, to); },
       [this](models_atom) { return list_models(); },
       [this](cancel_atom, request_id id) { cancel(id); },
       [this](status_atom) { return status(); },
@@ -122,14 +127,35 @@ public:
     };
   }
 
+  /// What runs goes on with what it was begun with: its dialect, key and price group are still there.
+  void reconfigure(provider_parts fresh) {
+    auto at = now();
+    take_written();
+    fresh.transport = parts_.transport;
+    fresh.limits_journal = std::move(parts_.limits_journal);
+    parts_ = std::move(fresh);
+    dispatcher_.reconfigure(parts_.dispatch);
+    keep_journal();
+    serve(at);
+  }
+
+  void keep_journal() {
+    if (!parts_.limits_journal)
+      if (auto problem = open_journal(parts_))
+        parts_.problem = problem->message;
+    dispatcher_.keep_journal(parts_.limits_journal.has_value());
+  }
+
 private:
   struct live_request {
     std::variant<caf::typed_response_promise<completion>, caf::typed_response_promise<embedding>> reply;
     bool streamed = false;  ///< Then its session is told, and `reply` is unused.
     std::size_t inputs = 0; ///< Of a request for embeddings.
+    bool is_spent = false;  ///< Body and headers have left with the last attempt that could be made.
     caf::actor_addr caller;
     std::string model;
-    wire::encoded_request encoded; ///< Body and headers have left with the last attempt that may be made.
+    wire::encoded_request encoded;
+    std::vector<std::string> optimizations; ///< What the optimizers changed.
     limits::charge reserved;
     uint32_t group = 0;      ///< Of models.
     uint64_t raw_tokens = 0; ///< Of the prompt, before it was corrected.
@@ -157,20 +183,26 @@ private:
 
   // -- accepting ----------------------------------------------------------------
 
+  /// By the model, once it is known.
+  template <class Request>
+  const wire::dialect& dialect_for(const Request& x) const {
+    return *parts_.dialects[group_of(parts_.settings, x.model)];
+  }
+
   caf::result<completion> accept(chat_request& x) {
-    auto taken = take(x, parts_.settings.default_model, [&] { return parts_.dialect->encode(x); });
+    auto taken = take(x, parts_.settings.default_model, [&] { return dialect_for(x).encode(x); });
     if (auto* why = std::get_if<caf::error>(&taken))
       return std::move(*why);
     return begin<completion>(x.id, std::get<live_request>(taken));
   }
 
   caf::result<embedding> accept_embedding(embedding_request& x) {
-    auto most = parts_.dialect->most_inputs();
+    auto most = parts_.dialects.front()->most_inputs();
     if (most > 0 && x.inputs.size() > most && !draining_)
       return split(x, most);
     if (most > 0 && x.inputs.empty())
       return refuse(x, make_failure(errc::invalid_request, "inputs is empty", "give at least one text"));
-    auto taken = take(x, parts_.settings.default_embedding_model, [&] { return parts_.dialect->encode_embedding(x); });
+    auto taken = take(x, parts_.settings.default_embedding_model, [&] { return dialect_for(x).encode_embedding(x); });
     if (auto* why = std::get_if<caf::error>(&taken))
       return std::move(*why);
     auto& live = std::get<live_request>(taken);
@@ -203,7 +235,7 @@ private:
     if (to == nullptr || x.as.from != 0)
       return refuse(x.chat, make_failure(errc::invalid_request, to == nullptr ? "the stream has no subscriber"
                                                                               : "a new stream begins with piece 0"));
-    auto taken = take(x.chat, parts_.settings.default_model, [&] { return parts_.dialect->encode(x.chat, true); });
+    auto taken = take(x.chat, parts_.settings.default_model, [&] { return dialect_for(x.chat).encode(x.chat, true); });
     if (auto* why = std::get_if<caf::error>(&taken))
       return std::move(*why);
     auto& live = std::get<live_request>(taken);
@@ -236,7 +268,7 @@ private:
     result.settings.whole_text = x.whole_text;
     result.as = x.as;
     result.subscriber = to;
-    result.dialect = parts_.dialect;
+    result.dialect = &dialect_for(x.chat);
     result.transport = parts_.transport;
     result.provider = caf::actor_cast<provider_actor>(self_);
     result.owner = this;
@@ -260,11 +292,10 @@ private:
       return refuse(x, make_failure(errc::deadline_exceeded, "its deadline had passed when the request arrived"));
     if (streams_.count(x.id) > 0 && live_.count(x.id) == 0)
       return refuse(x, make_failure(errc::duplicate_request, "a stream with this id is being handed over"));
-    auto encoded = guarded<wire::encoded_request>(encode);
+    live_request live;
+    auto encoded = guarded<wire::encoded_request>([&] { return optimized(x, encode, live.optimizations); });
     if (auto* problem = std::get_if<failure>(&encoded))
       return refuse(x, std::move(*problem));
-
-    live_request live;
     live.encoded = std::move(std::get<wire::encoded_request>(encoded));
     live.raw_tokens = raw_tokens(x);
     live.group = group_of(parts_.settings, x.model);
@@ -275,7 +306,7 @@ private:
     auto no = dispatcher_.accept({.id = x.id,
                                   .rank = x.priority,
                                   .tenant = std::move(x.tenant),
-                                  .group = live.group,
+                                  .group = limited_as(parts_.settings, live.group),
                                   .cost = live.reserved,
                                   .bytes = live.encoded.body.size(),
                                   .deadline = deadline_of(x, at)},
@@ -283,6 +314,24 @@ private:
     if (no)
       return refuse(x, describe(*no, parts_.dispatch, {}, false, nullptr), true);
     return live;
+  }
+
+  template <class Encode>
+  auto optimized(embedding_request&, Encode& encode, std::vector<std::string>&) {
+    return encode();
+  }
+
+  template <class Encode>
+  auto optimized(chat_request& x, Encode& encode, std::vector<std::string>& changes) {
+    static const optimize::list none;
+    auto& optimizers = parts_.optimizers;
+    auto result =
+      optimize_and_encode(optimizers.empty() ? none : optimizers[group_of(parts_.settings, x.model)], x, encode);
+    changes = std::move(result.changes);
+    metrics_.optimizers_failed(result.failed.size());
+    if (!result.failed.empty())
+      parts_.problem = "an optimizer failed: " + result.failed.back();
+    return std::move(result.encoded);
   }
 
   static uint64_t raw_tokens(const chat_request& x) { return limits::token_estimator::raw(x); }
@@ -340,6 +389,15 @@ private:
 
   void carry_out(dispatcher::dispatch& x, time_point at) {
     auto& live = live_.at(x.id);
+    if (live.is_spent) { // more attempts are allowed now than when its last one went out
+      dispatcher_.withdraw(x.id, at);
+      dispatcher_.end(x.attempt,
+                      {.failed = retry::failed_attempt{.code = errc::cancelled, .written = false},
+                       .written = false,
+                       .repeatable = false},
+                      at);
+      return fail(live_.find(x.id), live.last.value_or(make_failure(errc::internal, "it cannot be sent again")));
+    }
     live.current = {};
     live.current.number = x.number;
     live.current.lane = lane_name(parts_, x.group, x.key);
@@ -357,6 +415,7 @@ private:
     auto last = x.number >= parts_.settings.retry.max_attempts;
     http::request out;
     out.url = parts_.base_url + live.encoded.path;
+    live.is_spent = last;
     if (last) {
       out.headers = std::move(live.encoded.headers);
       out.body = std::move(live.encoded.body);
@@ -432,7 +491,7 @@ private:
   void settle(attempt_id attempt, const http::response& answer, outcome outcome, time_point at,
               const stream_report* streamed = nullptr) {
     auto* bad = std::get_if<failure>(&outcome);
-    auto hints = parts_.dialect->hints(answer.head, bad);
+    auto hints = parts_.dialects.front()->hints(answer.head, bad);
     dispatcher::attempt_end end;
     end.told = hints.limits;
     auto& error = answer.end.error;
@@ -473,10 +532,11 @@ private:
     if (answer.end.error)
       return describe(*answer.end.error);
     auto i = live_.find(dispatcher_.request_of(attempt));
+    auto& dialect = *parts_.dialects[i != live_.end() ? i->second.group : 0];
     if (i != live_.end() && i->second.inputs > 0)
-      return widened(guarded<embedding>(
-        [&] { return parts_.dialect->decode_embedding(answer.head, answer.body, i->second.inputs); }));
-    return widened(guarded<completion>([&] { return parts_.dialect->decode(answer.head, answer.body); }));
+      return widened(
+        guarded<embedding>([&] { return dialect.decode_embedding(answer.head, answer.body, i->second.inputs); }));
+    return widened(guarded<completion>([&] { return dialect.decode(answer.head, answer.body); }));
   }
 
   template <class T>
@@ -503,6 +563,7 @@ private:
                 const stream_report* streamed) {
     auto& live = i->second;
     sign(x, i, answer, at);
+    x.optimizations = std::move(live.optimizations);
     metrics_.answered(live.model, x.usage, x.timings,
                       streamed != nullptr ? std::optional{streamed->first_token} : std::nullopt);
     if (live.streamed)
@@ -701,13 +762,30 @@ private:
       x.is.session->cut(make_failure(errc::cancelled, why));
   }
 
+  // -- jobs of the provider's batch API ---------------------------------------------
+
+  /// Beside the gate: providers count them apart.
+  caf::result<batch_job_actor> accept_job(batch_job_request& x, const batch_job_listener_actor& to) {
+    auto prepared = guarded<batch_job_parts>([&]() -> std::variant<batch_job_parts, failure> {
+      if (draining_)
+        return make_failure(errc::draining, "the provider is shutting down");
+      return prepare_job(parts_, x);
+    });
+    if (auto* why = std::get_if<failure>(&prepared)) {
+      why->provider = parts_.settings.name;
+      return caf::make_error(why->code, *why);
+    }
+    return spawn_batch_job(self_->system(), std::move(std::get<batch_job_parts>(prepared)), to,
+                           caf::actor_cast<provider_actor>(self_));
+  }
+
   // -- models -------------------------------------------------------------------
 
   /// One attempt beside the gate: it asks for no answer of a model, and providers do not count it.
   caf::result<model_list> list_models() {
     http::request out;
     out.method = "GET";
-    out.url = parts_.base_url + std::string{parts_.dialect->models_path()};
+    out.url = parts_.base_url + std::string{parts_.dialects.front()->models_path()};
     for (auto* more : {&parts_.keys.front().headers, &parts_.headers})
       out.headers.insert(out.headers.end(), more->begin(), more->end());
     out.connect_timeout = parts_.settings.timeouts.connect;
@@ -723,7 +801,7 @@ private:
     auto result = guarded<model_list>([&]() -> std::variant<model_list, failure> {
       if (answer.end.error)
         return describe(*answer.end.error);
-      return parts_.dialect->decode_models(answer.head, answer.body);
+      return parts_.dialects.front()->decode_models(answer.head, answer.body);
     });
     if (auto* good = std::get_if<model_list>(&result)) {
       good->provider = parts_.settings.name;
@@ -842,7 +920,7 @@ private:
     x.draining = draining_;
     x.problem = parts_.problem;
     for (uint32_t group = 0; group < dispatcher_.groups(); ++group)
-      for (uint32_t key = 0; key < dispatcher_.keys(); ++key)
+      for (uint32_t key = 0; key < dispatcher_.keys() && limited_as(parts_.settings, group) == group; ++key)
         x.lanes.push_back(lane_of(group, key, at));
     return x;
   }
@@ -914,13 +992,30 @@ std::variant<provider_actor, failure> spawn_provider(caf::actor_system& system, 
                                                      const runtime_settings& runtime,
                                                      std::shared_ptr<http::client> transport) {
   auto parts = prepare_provider(provider, runtime);
-  if (auto* problem = std::get_if<failure>(&parts)) {
+  auto* problem = std::get_if<failure>(&parts);
+  std::optional<failure> unkept;
+  if (problem == nullptr && (unkept = open_journal(std::get<provider_parts>(parts))))
+    problem = &*unkept;
+  if (problem != nullptr) {
     problem->provider = provider.name;
     return std::move(*problem);
   }
-  auto& ready = std::get<provider_parts>(parts);
-  ready.transport = std::move(transport);
-  return system.spawn<provider_actor::stateful_impl<provider_state>>(std::move(ready));
+  return spawn_controlled_provider(system, std::move(std::get<provider_parts>(parts)), std::move(transport)).actor;
+}
+
+controlled_provider spawn_controlled_provider(caf::actor_system& system, provider_parts parts,
+                                              std::shared_ptr<http::client> transport) {
+  parts.transport = std::move(transport);
+  provider_state* state = nullptr;
+  controlled_provider result;
+  result.actor = system.spawn<provider_actor::stateful_impl<provider_state>>(std::move(parts), &state);
+  auto to = caf::actor_cast<caf::weak_actor_ptr>(result.actor);
+  result.reconfigure = [to, state](provider_parts fresh) {
+    post_if_alive(
+      to, [state, x = std::make_shared<provider_parts>(std::move(fresh))] { state->reconfigure(std::move(*x)); });
+  };
+  result.keep_journal = [to, state] { post_if_alive(to, [state] { state->keep_journal(); }); };
+  return result;
 }
 
 } // namespace modelforge

@@ -62,6 +62,8 @@ public:
       to_->inc(static_cast<int64_t>(x - std::exchange(seen_, x)));
   }
 
+  void add(uint64_t x) { to_->inc(static_cast<int64_t>(x)); }
+
 private:
   int_counter* to_ = nullptr;
   uint64_t seen_ = 0;
@@ -123,6 +125,7 @@ public:
     failed_(registry_, telemetry::failed, provider_);
     late_(registry_, telemetry::late, provider_);
     attempts_(registry_, telemetry::attempts, provider_);
+    optimizer_failures_(registry_, telemetry::optimizer_failures, provider_);
     for (std::size_t i = 0; i < retries_.size(); ++i)
       retries_[i](registry_, telemetry::retries, with(label::reason, name_of(static_cast<retry::meaning>(i))));
     for (std::size_t i = 0; i < refusals_.size(); ++i)
@@ -151,6 +154,8 @@ public:
   void failed(const std::string& model, errc why, std::chrono::nanoseconds duration) {
     duration_of(model_of(model), why).observe(seconds(duration));
   }
+
+  void optimizers_failed(uint64_t count) { optimizer_failures_.add(count); }
 
   void count(const dispatcher::counters& x, const dispatcher::queue_state& queue, uint64_t refused) {
     answered_.set(x.answered);
@@ -317,6 +322,7 @@ private:
   total failed_;
   total late_;
   total attempts_;
+  total optimizer_failures_;
   std::array<total, std::tuple_size_v<decltype(dispatcher::counters::retries)>> retries_;
   std::array<total, std::tuple_size_v<decltype(dispatcher::counters::refused)>> refusals_;
   std::array<level, 2> queued_;
@@ -359,6 +365,11 @@ void provider_metrics::answered(const std::string& model, const std::optional<to
 void provider_metrics::failed(const std::string& model, errc why, std::chrono::nanoseconds duration) noexcept {
   if (to_)
     attempt([&] { to_->failed(model, why, duration); });
+}
+
+void provider_metrics::optimizers_failed(uint64_t count) noexcept {
+  if (to_ && count > 0)
+    attempt([&] { to_->optimizers_failed(count); });
 }
 
 void provider_metrics::count(const dispatcher::counters& x, const dispatcher::queue_state& queue,

@@ -31,6 +31,9 @@ public:
   /// A request that had been taken in ends in an error, `duration` after its acceptance.
   void failed(const std::string& model, errc why, std::chrono::nanoseconds duration) noexcept;
 
+  /// So many optimizers were no use to a request.
+  void optimizers_failed(uint64_t count) noexcept;
+
   /// Takes in the counters and the queue's state; cheap enough for every event. `refused`: requests that failed before
   /// the dispatcher saw them.
   void count(const dispatcher::counters& x, const dispatcher::queue_state& queue, uint64_t refused) noexcept;

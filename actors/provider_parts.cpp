@@ -115,7 +115,94 @@ bool has_limits(const dispatcher_settings& x) {
   });
 }
 
+/// Finds how to speak with the models of each group, and how their tokens count.
+std::optional<failure> find_dialects(provider_parts& parts) {
+  auto& x = parts.settings;
+  auto find = [&](std::string_view api, const rate_limit_settings& limits) {
+    auto* found = wire::find_dialect({.kind = name_of(x.kind),
+                                      .api = api,
+                                      .flavor = name_of(x.flavor),
+                                      .base_url = x.base_url,
+                                      .api_version = x.api_version});
+    if (found == nullptr)
+      return false;
+    parts.dialects.push_back(found);
+    parts.accounting.push_back(accounting_of(*found, limits));
+    return true;
+  };
+  auto is_found = find(name_of(x.api), x.rate_limit);
+  for (auto& model : x.models) {
+    auto shares = model.rate_limit == rate_limit_settings{};
+    is_found = is_found
+               && find(model.api == model_api::inherit ? name_of(x.api) : name_of(model.api),
+                       shares ? x.rate_limit : model.rate_limit);
+  }
+  if (is_found)
+    return {};
+  return wrong("kind \"" + to_string(x.kind) + "\" has no Responses API", "leave out api = \"responses\"");
+}
+
 /// A folder that the settings name must be usable; the usual one is used where it can be.
+/// In the order in which they act: ours, by what the group's API has, then the host's.
+std::optional<failure> add_optimizers(provider_parts& to) {
+  auto& x = to.settings.optimizations;
+  if (!to.runtime.enable_optimizations)
+    return {};
+  for (auto* dialect : to.dialects) {
+    auto& list = to.optimizers.emplace_back(optimize::make_optimizers(
+      dialect->optimizations(), {.enable_seed = x.enable_seed,
+                                 .seed = x.seed,
+                                 .json_mode_auto = x.json_mode_auto,
+                                 .prompt_cache_key = x.prompt_cache_key,
+                                 .cache_prompt_structure = x.cache_prompt_structure,
+                                 .min_cache_length = x.min_cache_length,
+                                 .min_cache_tokens = x.min_cache_tokens,
+                                 .keep_alive = std::chrono::ceil<std::chrono::seconds>(x.keep_alive)}));
+    for (auto& name : x.custom) {
+      auto made = optimize::make_registered(name);
+      if (auto* problem = std::get_if<std::string>(&made))
+        return wrong("optimizations.custom: " + *problem, "the host program calls register_optimizer before it spawns "
+                                                          "the provider; `custom = []` does without");
+      list.push_back(std::get<0>(std::move(made)));
+    }
+  }
+  return {};
+}
+
+} // namespace
+
+std::variant<provider_parts, failure> prepare_provider(const provider_settings& x, const runtime_settings& runtime) {
+  provider_parts parts;
+  if (x.interactive_slots >= x.max_concurrent) // batch items would wait for ever
+    return wrong("interactive_slots must be less than max_concurrent");
+  parts.settings = x;
+  parts.runtime = runtime;
+  if (auto problem = find_dialects(parts))
+    return std::move(*problem);
+  auto& dialect = *parts.dialects.front(); // what follows is the same for all groups
+  parts.base_url = x.base_url.empty() ? std::string{dialect.default_base_url()} : x.base_url;
+  if (parts.base_url.empty())
+    return wrong("base_url is not set", "this kind has no public address of its own");
+  for (auto& source : x.keys) {
+    auto key = resolve(source);
+    if (auto* problem = std::get_if<std::string>(&key))
+      return wrong(*problem);
+    parts.keys.push_back(
+      {source.name.empty() ? "default" : source.name, {dialect.authorize(std::get<secret>(key).reveal())}});
+  }
+  if (parts.keys.empty())
+    parts.keys.push_back({"default", {}});
+  if (auto problem = add_headers(x, parts.headers))
+    return std::move(*problem);
+  for (auto& header : dialect.headers())
+    if (std::none_of(x.headers.begin(), x.headers.end(), [&](auto& own) { return same_name(own.name, header.name); }))
+      parts.headers.push_back(header);
+  parts.dispatch = dispatch_of(x, runtime, static_cast<uint32_t>(parts.keys.size()));
+  if (auto problem = add_optimizers(parts))
+    return std::move(*problem);
+  return parts;
+}
+
 std::optional<failure> open_journal(provider_parts& x) {
   auto named = !x.runtime.state_folder.empty();
   auto folder = named ? x.runtime.state_folder : default_state_folder();
@@ -136,45 +223,15 @@ std::optional<failure> open_journal(provider_parts& x) {
   return {};
 }
 
-} // namespace
-
-std::variant<provider_parts, failure> prepare_provider(const provider_settings& x, const runtime_settings& runtime) {
-  provider_parts parts;
-  if (x.interactive_slots >= x.max_concurrent) // batch items would wait for ever
-    return wrong("interactive_slots must be less than max_concurrent");
-  parts.settings = x;
-  parts.runtime = runtime;
-  parts.dialect = wire::find_dialect(name_of(x.kind));
-  if (parts.dialect == nullptr) {
-    std::string spoken;
-    for (auto* dialect : wire::dialects())
-      spoken += (spoken.empty() ? "" : ", ") + std::string{dialect->name()};
-    return wrong("kind \"" + to_string(x.kind) + "\" is not spoken yet", "this version speaks " + spoken);
-  }
-  parts.accounting.push_back(accounting_of(*parts.dialect, x.rate_limit));
-  for (auto& model : x.models)
-    parts.accounting.push_back(accounting_of(*parts.dialect, model.rate_limit));
-  parts.base_url = x.base_url.empty() ? std::string{parts.dialect->default_base_url()} : x.base_url;
-  if (parts.base_url.empty())
-    return wrong("base_url is not set", "this kind has no public address of its own");
-  for (auto& source : x.keys) {
-    auto key = resolve(source);
-    if (auto* problem = std::get_if<std::string>(&key))
-      return wrong(*problem);
-    parts.keys.push_back(
-      {source.name.empty() ? "default" : source.name, {parts.dialect->authorize(std::get<secret>(key).reveal())}});
-  }
-  if (parts.keys.empty())
-    parts.keys.push_back({"default", {}});
-  if (auto problem = add_headers(x, parts.headers))
-    return std::move(*problem);
-  for (auto& header : parts.dialect->headers())
-    if (std::none_of(x.headers.begin(), x.headers.end(), [&](auto& own) { return same_name(own.name, header.name); }))
-      parts.headers.push_back(header);
-  parts.dispatch = dispatch_of(x, runtime, static_cast<uint32_t>(parts.keys.size()));
-  if (auto problem = open_journal(parts))
-    return std::move(*problem);
-  return parts;
+bool can_become(const provider_settings& from, const provider_settings& to) {
+  auto same_group = [](const model_settings& x, const model_settings& y) {
+    auto shares = [](const model_settings& z) { return z.rate_limit == rate_limit_settings{}; };
+    return x.pattern == y.pattern && x.api == y.api && shares(x) == shares(y); // else its lane would be another
+  };
+  return from.name == to.name && from.kind == to.kind && from.api == to.api && from.flavor == to.flavor
+         && from.api_version == to.api_version && from.base_url == to.base_url && from.keys == to.keys
+         && from.nodes == to.nodes
+         && std::equal(from.models.begin(), from.models.end(), to.models.begin(), to.models.end(), same_group);
 }
 
 bool matches(std::string_view pattern, std::string_view name) {
@@ -203,11 +260,17 @@ uint32_t group_of(const provider_settings& x, std::string_view model) {
   return 0;
 }
 
+uint32_t limited_as(const provider_settings& x, uint32_t group) {
+  return group > 0 && x.models[group - 1].rate_limit == rate_limit_settings{} ? 0 : group;
+}
+
+const price_settings& price_of(const provider_settings& x, uint32_t group) {
+  return group == 0 || x.models[group - 1].price == price_settings{} ? x.price : x.models[group - 1].price;
+}
+
 std::optional<double> cost_of(const provider_settings& x, uint32_t group, const token_usage& usage) {
-  constexpr price_settings none;
-  auto& own = group == 0 ? x.price : x.models[group - 1].price;
-  auto& price = own == none ? x.price : own;
-  if (price == none)
+  auto& price = price_of(x, group);
+  if (price == price_settings{})
     return {};
   auto plain = usage.input - std::min(usage.input, usage.cached_read + usage.cache_written);
   auto or_input = [&](double special) { return special > 0 ? special : price.input; };

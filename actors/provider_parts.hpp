@@ -4,6 +4,7 @@
 #include "dispatch/journal.hpp"
 #include "http/client.hpp"
 #include "limits/accounting.hpp"
+#include "optimize/optimizers.hpp"
 #include "wire/dialect.hpp"
 
 #include <modelforge/config/settings.hpp>
@@ -30,22 +31,37 @@ struct provider_key {
 struct provider_parts {
   provider_settings settings;
   runtime_settings runtime;
-  const wire::dialect* dialect = nullptr;
+  std::vector<const wire::dialect*> dialects; ///< By group of models.
   std::string base_url;
   std::vector<provider_key> keys;             ///< At least one; without a credential it has no headers.
   std::vector<http::header> headers;          ///< The configured ones; secret.
   std::vector<limits::accounting> accounting; ///< By group of models.
   dispatcher_settings dispatch;
-  std::optional<journal> limits_journal; ///< Where what is used of the limits is kept.
-  std::string problem;                   ///< What does not work, though requests do.
+  std::vector<optimize::list> optimizers; ///< By group of models; empty where the settings want none.
+  std::optional<journal> limits_journal;  ///< Where what is used of the limits is kept.
+  std::string problem;                    ///< What does not work, though requests do.
   std::shared_ptr<http::client> transport;
 };
 
-/// Gets what the settings name: keys, header values, the dialect. A failure says what is missing.
+/// Gets what the settings name: keys, header values, the dialects. A failure says what is missing. The file that keeps
+/// what is used of the limits is left to `open_journal`.
 std::variant<provider_parts, failure> prepare_provider(const provider_settings& x, const runtime_settings& runtime);
 
-/// The group of models whose limits are `model`'s: 0 for the provider's own, i for the i-th of `models`.
+/// Opens that file, where the settings want one. A failure: it was named, and cannot be had.
+std::optional<failure> open_journal(provider_parts& x);
+
+/// Whether a provider with the settings `from` can take over `to` as it runs: the same place, keys and groups of
+/// models.
+bool can_become(const provider_settings& from, const provider_settings& to);
+
+/// The group of models whose settings are `model`'s: 0 for the provider's own, i for the i-th of `models`.
 uint32_t group_of(const provider_settings& x, std::string_view model);
+
+/// The group whose limits are this one's: its own, where it sets any, else the provider's.
+uint32_t limited_as(const provider_settings& x, uint32_t group);
+
+/// What the models of that group cost.
+const price_settings& price_of(const provider_settings& x, uint32_t group);
 
 /// What an answer of a model of that group cost; empty where no price is set.
 std::optional<double> cost_of(const provider_settings& x, uint32_t group, const token_usage& usage);

@@ -42,6 +42,15 @@ dispatcher::dispatcher(const dispatcher_settings& x, uint64_t seed)
   journal_left_.resize(lanes_.size());
 }
 
+void dispatcher::reconfigure(const dispatcher_settings& x) {
+  settings_ = x;
+  for (std::size_t i = 0; i < lanes_.size(); ++i)
+    lanes_[i].reconfigure(x.groups[i / keys_]);
+  for (auto& g : groups_)
+    g.changed = true;
+  journal_until_ = {}; // what the last journal allows was part of the old limits
+}
+
 // -- taking requests ----------------------------------------------------------------
 
 dispatcher::refusal dispatcher::count(refusal x) {

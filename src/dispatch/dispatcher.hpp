@@ -43,6 +43,10 @@ public:
 
   dispatcher(const dispatcher_settings& x, uint64_t seed);
 
+  /// Takes over other settings, with as many groups and keys, each still the same. What the windows have used stays
+  /// used; requests that could never go now are given up by `next`.
+  void reconfigure(const dispatcher_settings& x);
+
   // -- taking requests --------------------------------------------------------------
 
   struct offer {

@@ -9,6 +9,18 @@ circuit_breaker::circuit_breaker(const breaker_settings& x) : settings_(x) {
   width_ = std::max(duration{1}, x.sample_window / static_cast<int64_t>(window_.size()));
 }
 
+void circuit_breaker::reconfigure(const breaker_settings& x) {
+  auto fresh = x;
+  fresh.probes = std::max(1u, x.probes);
+  if (fresh == settings_)
+    return;
+  settings_ = fresh;
+  width_ = std::max(duration{1}, x.sample_window / static_cast<int64_t>(window_.size()));
+  window_ = {};
+  if ((!x.enabled && state_ != state::closed) || (state_ == state::half_open && successes_ >= settings_.probes))
+    change(state::closed, since_);
+}
+
 time_point circuit_breaker::ready_at(time_point now) const {
   switch (state_) {
     case state::open:
@@ -49,7 +61,7 @@ void circuit_breaker::end(permit x, outcome how, duration took, time_point now) 
 void circuit_breaker::judge_probe(bool failed, time_point now) {
   if (failed)
     change(state::open, now);
-  else if (++successes_ == settings_.probes)
+  else if (++successes_ >= settings_.probes)
     change(state::closed, now);
 }
 

@@ -15,6 +15,8 @@ struct breaker_settings {
   duration slow_after = duration::zero(); ///< A success slower than this counts as a failure. 0: never.
   duration open_for = std::chrono::seconds{10};
   uint32_t probes = 1; ///< Places for requests while half open; at least 1.
+
+  friend bool operator==(const breaker_settings&, const breaker_settings&) = default;
 };
 
 /// What an attempt tells of the provider's health.
@@ -49,6 +51,10 @@ public:
   };
 
   explicit circuit_breaker(const breaker_settings& x);
+
+  /// Takes over other settings. The state stays, unless it is not enabled any more or has proof enough now; where they
+  /// differ, what the window has seen is forgotten.
+  void reconfigure(const breaker_settings& x);
 
   /// When an attempt may begin: `now`; the time of the next probe; or `time_point::max()` while all places are taken,
   /// which only `end` changes.

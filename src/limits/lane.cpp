@@ -15,6 +15,31 @@ lane::lane(const lane_settings& x)
     adaptive_.emplace(concurrency_settings{.max = max_concurrent_});
 }
 
+void lane::reconfigure(const lane_settings& x) {
+  limiter_.reconfigure(x.limits);
+  learned_.set_window(x.limits.window);
+  breaker_.reconfigure(x.breaker);
+  auto most = std::max(1u, x.max_concurrent);
+  if (!x.adaptive)
+    adaptive_.reset();
+  else if (!adaptive_ || most != max_concurrent_)
+    adaptive_.emplace(concurrency_settings{.max = most});
+  max_concurrent_ = most;
+  interactive_slots_ = std::min(x.interactive_slots, max_concurrent_ - 1);
+  heed_provider();
+}
+
+/// What the provider told holds where it is tighter than what is configured, or nothing is.
+void lane::heed_provider() {
+  for (std::size_t i = 0; i < dimensions; ++i) {
+    auto d = static_cast<dimension>(i);
+    if (auto told = learned_.limit(d)) {
+      auto configured = limiter_.configured(d);
+      limiter_.set_limit(d, configured ? std::min(*told, *configured) : *told);
+    }
+  }
+}
+
 uint32_t lane::slots() const {
   return adaptive_ ? adaptive_->limit() : max_concurrent_;
 }
@@ -102,11 +127,7 @@ void lane::end(attempt& x, const ending& how, time_point now) {
   for (std::size_t i = 0; i < dimensions; ++i)
     configured[i] = limiter_.configured(static_cast<dimension>(i));
   learned_.observe(x.mark, how.told, configured, now);
-  for (std::size_t i = 0; i < dimensions; ++i) {
-    auto d = static_cast<dimension>(i);
-    if (auto told = learned_.limit(d))
-      limiter_.set_limit(d, configured[i] ? std::min(*told, *configured[i]) : *told);
-  }
+  heed_provider();
 }
 
 time_point lane::predict(const amounts& ahead, const charge& x, time_point now) {

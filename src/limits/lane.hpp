@@ -28,6 +28,9 @@ class lane {
 public:
   explicit lane(const lane_settings& x);
 
+  /// Takes over other settings. What is charged, in flight, paused or known from the provider stays so.
+  void reconfigure(const lane_settings& x);
+
   struct readiness {
     time_point at;   ///< `time_point::max()`: some attempt must end first.
     wait_reason why; ///< What holds it longest.
@@ -103,6 +106,7 @@ public:
 
 private:
   void give_slot_back(attempt& x);
+  void heed_provider();
 
   rate_limiter limiter_;
   learned_limits learned_;

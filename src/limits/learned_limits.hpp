@@ -15,6 +15,8 @@ public:
   /// `window`: what a told limit is taken to be enforced over.
   explicit learned_limits(duration window) : window_(window) {}
 
+  void set_window(duration x) { window_ = x; }
+
   /// Names a dispatch among all of its lane.
   struct mark {
     uint64_t number = 0;

@@ -14,6 +14,12 @@ class pacer {
 public:
   explicit pacer(uint64_t burst) : burst_(std::max<uint64_t>(1, burst)) {}
 
+  void set_burst(uint64_t burst) {
+    burst_ = std::max<uint64_t>(1, burst);
+    while (times_.size() > burst_)
+      times_.pop_front();
+  }
+
   /// When the next one may go; with `before`, if a dispatch of that cost went now.
   time_point ready_at(time_point now, const duration* before = nullptr) const {
     auto count = times_.empty() || last() <= now ? 0 : times_.size();

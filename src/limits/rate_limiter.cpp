@@ -34,12 +34,35 @@ bool is_nothing(const amounts& x) {
 rate_limiter::rate_limiter(const rate_limits& x)
   : burst_(std::max<uint64_t>(1, x.burst)), window_(x.window),
     guard_(x.guard), pacers_{pacer{burst_}, pacer{burst_}, pacer{burst_}, pacer{burst_}} {
+  configure(x);
+}
+
+void rate_limiter::configure(const rate_limits& x) {
   auto share = std::chrono::duration<double>(window_) / minute;
-  for (std::size_t i = 0; i < limits_.size(); ++i)
+  for (std::size_t i = 0; i < limits_.size(); ++i) {
+    configured_[i].reset();
     if (x.per_minute[i])
       configured_[i] = std::max<uint64_t>(
         1, window_ == minute ? *x.per_minute[i] : static_cast<uint64_t>(static_cast<double>(*x.per_minute[i]) * share));
+  }
   limits_ = configured_;
+}
+
+void rate_limiter::reconfigure(const rate_limits& x) {
+  auto before = span();
+  burst_ = std::max<uint64_t>(1, x.burst);
+  window_ = x.window;
+  guard_ = x.guard;
+  for (auto& each : pacers_)
+    each.set_burst(burst_);
+  configure(x);
+  auto longer = std::chrono::ceil<std::chrono::milliseconds>(span() - before);
+  if (longer.count() <= 0)
+    return;
+  for (auto& each : log_)
+    each.expiry += longer;
+  for (auto& each : open_)
+    each.expiry += longer;
 }
 
 void rate_limiter::set_limit(dimension d, std::optional<uint64_t> in_window) {

@@ -47,6 +47,10 @@ public:
 
   explicit rate_limiter(const rate_limits& x);
 
+  /// Takes over other limits. What is live stays charged: below a lower limit nothing goes before enough has expired.
+  /// With a longer window it stays so for the longer time.
+  void reconfigure(const rate_limits& x);
+
   /// Limit within one window; empty: none.
   std::optional<uint64_t> limit(dimension d) const { return limits_[static_cast<std::size_t>(d)]; }
 
@@ -127,6 +131,7 @@ private:
     bool is_written = false;
   };
 
+  void configure(const rate_limits& x);
   void expire(time_point now);
   entry& entry_at(time_point expiry);
   void log(const amounts& x, time_point expiry);

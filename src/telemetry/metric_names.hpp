@@ -71,6 +71,8 @@ inline constexpr metric attempts{"modelforge", "attempts", "HTTP exchanges begun
 inline constexpr metric retries{"modelforge", "retries",
                                 "Attempts made again, by what the failure before them meant"}; ///< reason
 inline constexpr metric refusals{"modelforge", "refusals", "Requests that were not sent, or not sent again, by reason"};
+inline constexpr metric optimizer_failures{"modelforge", "optimizer.failures",
+                                           "Times that an optimizer failed, and a request went on without it"};
 inline constexpr metric breaker_openings{"modelforge", "breaker.openings",
                                          "How often the circuit breaker opened"}; ///< lane
 

@@ -29,8 +29,7 @@ public:
 
   explicit live_provider(const std::string& url) : live_provider(settings_for(url)) {}
 
-  explicit live_provider(const provider_settings& x) : system_(config_) {
-    runtime_settings runtime;
+  explicit live_provider(const provider_settings& x, runtime_settings runtime = {}) : system_(config_) {
     runtime.state_folder = "none";
     provider_ = std::get<provider_actor>(spawn_provider(system_, x, runtime, make_transport()));
   }

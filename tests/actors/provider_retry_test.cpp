@@ -310,14 +310,21 @@ TEST_CASE_METHOD(provider_test, "models with limits of their own have a lane of 
   settings.rate_limit.requests_per_minute = 60;
   settings.rate_limit.burst = 1;
   settings.models.push_back({"small-*", {}});
+  settings.models.push_back({"cheap-*", {}, {.input = 1}});
+  settings.models[0].rate_limit.requests_per_minute = 600;
   auto provider = spawn();
   ask_chat(provider, question(1));
   ask_chat(provider, question(2));
   CHECK(http->pending() == 1);
   auto x = question(3);
+  x.model = "cheap-1"; // shares the provider's
+  ask_chat(provider, x);
+  CHECK(http->pending() == 1);
+  x = question(4);
   x.model = "small-1";
   ask_chat(provider, x);
   CHECK(http->pending() == 2);
+  CHECK(status(provider).lanes.size() == 2);
   CHECK(status(provider).lanes.at(1).name == "default/small-*");
   CHECK(status(provider).lanes.at(1).in_flight == 1);
 }

@@ -305,6 +305,11 @@ TEST_CASE_METHOD(provider_test, "a provider that cannot work is not spawned", "[
     settings.base_url.clear();
     CHECK(problem().message.find("base_url") != std::string::npos);
   }
+  SECTION("for want of an API") {
+    settings.kind = provider_kind::gemini;
+    settings.models.push_back({"a*", {}, {}, model_api::responses});
+    CHECK(problem().message.find("Responses API") != std::string::npos);
+  }
   CHECK(problem().code == errc::configuration);
 }
 
