@@ -6,6 +6,8 @@
 #include <caf/timespan.hpp>
 #include <caf/typed_actor.hpp>
 
+#include <string>
+
 /// Every typed actor interface of ModelForge, a sentence a handler, from the caller's view.
 
 namespace modelforge {
@@ -31,6 +33,21 @@ using stream_session_actor = caf::typed_actor<
   // Tells how it stands.
   caf::result<stream_status>(status_atom)>;
 
+/// A BATCH JOB's LISTENER: any actor that has a provider run a job.
+using batch_job_listener_actor = caf::typed_actor<
+  // Takes how the job stands, whenever that changes.
+  caf::result<void>(batch_job_status),
+  // Takes results; answers when it has kept them, and gets no more before. An error stops the job's actor.
+  caf::result<void>(batch_job_results),
+  // The last message of the job.
+  caf::result<void>(batch_job_end)>;
+
+/// The BATCH JOB: one per job of a provider's batch API, spawned by its provider, gone when the job has ended or its
+/// listener has. The provider's job itself goes on without it.
+using batch_job_actor = caf::typed_actor<
+  // Has the provider cancel the job; what it has done still comes, then the end.
+  caf::result<void>(cancel_atom)>;
+
 /// The PROVIDER: one per configured provider; owns its lanes, queue and retries.
 using provider_actor = caf::typed_actor<
   // Answers once: with the completion, or with an error that holds a `failure` (see `failure_of`).
@@ -40,6 +57,8 @@ using provider_actor = caf::typed_actor<
   caf::result<stream_session_actor>(stream_request, stream_subscriber_actor),
   // Answers once, as for `chat_request`: with a vector for each input, in order.
   caf::result<embedding>(embedding_request),
+  // Answers with the job's actor, or with an error: the provider has no batch API (`errc::unsupported`), or drains.
+  caf::result<batch_job_actor>(batch_job_request, batch_job_listener_actor),
   // Tells which models the provider offers. Not counted against the limits; bounded by the provider's deadline.
   caf::result<model_list>(models_atom),
   // Withdraws a request wherever it stands; its asker gets `errc::cancelled`. An unknown id is no error.
@@ -49,6 +68,31 @@ using provider_actor = caf::typed_actor<
   // Refuses what is new from now on; answers when nothing is left, at the latest after the grace period, when it has
   // cancelled the rest.
   caf::result<void>(drain_atom, caf::timespan)>;
+
+/// The REGISTRY: one per actor system; holds the providers by name. They end with it.
+using registry_actor = caf::typed_actor<
+  // Answers with the provider of that name, an empty one meaning the first; or with an error that tells the known ones.
+  caf::result<provider_actor>(caf::get_atom, std::string),
+  // Tells the names.
+  caf::result<provider_names>(names_atom),
+  // Has all providers drain at once, and answers when the last one has. It can still be asked for them.
+  caf::result<void>(drain_atom, caf::timespan),
+  // Tells how this program stands among other nodes.
+  caf::result<node_status>(status_atom),
+  // Takes over settings, given as TOML; the second names their origin in errors. All or nothing: an error
+  // (`errc::configuration`) tells every fault, and nothing has changed.
+  caf::result<reload_report>(reload_atom, std::string, std::string)>;
+
+/// The NODE: one per actor system that is one among others, and all that others see of it before they have greeted.
+using node_actor = caf::typed_actor<
+  // Tells who it is; an error when the two do not fit together. This call is there in every version.
+  caf::result<node_hello>(node_hello),
+  // Likewise; the second is the asker's own node, which this one may reach by it.
+  caf::result<node_hello>(node_hello, caf::actor),
+  // Answers with an actor for the sender's node, by which it calls the provider of that name; it ends with the sender.
+  caf::result<provider_actor>(caf::get_atom, node_hello, std::string),
+  // Tells how it stands.
+  caf::result<node_status>(status_atom)>;
 
 /// A BATCH OBSERVER: any actor that wants to see a batch's progress.
 using batch_observer_actor = caf::typed_actor<
@@ -72,5 +116,9 @@ CAF_BEGIN_TYPE_ID_BLOCK(modelforge_handles, ::modelforge::first_type_id + 500)
 CAF_ADD_TYPE_ID(modelforge_handles, (modelforge::batch_observer_actor))
 CAF_ADD_TYPE_ID(modelforge_handles, (modelforge::stream_subscriber_actor))
 CAF_ADD_TYPE_ID(modelforge_handles, (modelforge::stream_session_actor))
+CAF_ADD_TYPE_ID(modelforge_handles, (modelforge::batch_job_listener_actor))
+CAF_ADD_TYPE_ID(modelforge_handles, (modelforge::batch_job_actor))
+CAF_ADD_TYPE_ID(modelforge_handles, (modelforge::provider_actor))
+CAF_ADD_TYPE_ID(modelforge_handles, (modelforge::registry_actor))
 
 CAF_END_TYPE_ID_BLOCK(modelforge_handles)

@@ -32,6 +32,48 @@ struct lane_status {
   friend bool operator==(const lane_status&, const lane_status&) = default;
 };
 
+/// The providers that a registry knows, in the order of the settings; the first is the default.
+struct provider_names {
+  std::vector<std::string> names;
+
+  friend bool operator==(const provider_names&, const provider_names&) = default;
+};
+
+/// What became of settings that were given to a running program, by the providers' names.
+struct reload_report {
+  std::vector<std::string> added;
+  std::vector<std::string> changed; ///< As they run.
+  std::vector<std::string>
+    replaced; ///< Another address, key or groups of models: the old one drains, the handle is new.
+  std::vector<std::string> removed; ///< They drain.
+  std::vector<std::string> unchanged;
+  std::vector<std::string> needs_restart; ///< Tables whose changes come to effect with the next start.
+
+  friend bool operator==(const reload_report&, const reload_report&) = default;
+};
+
+/// A link of a node to another one.
+struct peer_status {
+  std::string name;    ///< The peer's; empty until it has told.
+  std::string address; ///< HOST:PORT, as configured; empty: the peer connected to this node.
+  bool up = false;
+  std::string problem;               ///< Why not.
+  std::chrono::nanoseconds since{0}; ///< For how long it has been so.
+
+  friend bool operator==(const peer_status&, const peer_status&) = default;
+};
+
+/// How this program stands among other nodes.
+struct node_status {
+  std::string name; ///< Empty: it is no node.
+  std::string cluster;
+  std::string listening; ///< HOST:PORT; empty: nowhere.
+  bool tls = false;
+  std::vector<peer_status> peers;
+
+  friend bool operator==(const node_status&, const node_status&) = default;
+};
+
 /// What a provider actor is doing now, and what it has done since it started.
 struct provider_status {
   std::string name;
@@ -59,6 +101,25 @@ struct provider_status {
 };
 
 template <class Inspector>
+bool inspect(Inspector& f, reload_report& x) {
+  return f.object(x).fields(f.field("added", x.added), f.field("changed", x.changed), f.field("replaced", x.replaced),
+                            f.field("removed", x.removed), f.field("unchanged", x.unchanged),
+                            f.field("needs_restart", x.needs_restart));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, peer_status& x) {
+  return f.object(x).fields(f.field("name", x.name), f.field("address", x.address), f.field("up", x.up),
+                            f.field("problem", x.problem), f.field("since", x.since));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, node_status& x) {
+  return f.object(x).fields(f.field("name", x.name), f.field("cluster", x.cluster), f.field("listening", x.listening),
+                            f.field("tls", x.tls), f.field("peers", x.peers));
+}
+
+template <class Inspector>
 bool inspect(Inspector& f, limit_use& x) {
   return f.object(x).fields(f.field("of", x.of), f.field("limit", x.limit), f.field("used", x.used));
 }
@@ -69,6 +130,11 @@ bool inspect(Inspector& f, lane_status& x) {
                             f.field("breaker_openings", x.breaker_openings), f.field("slots", x.slots),
                             f.field("in_flight", x.in_flight), f.field("paused_for", x.paused_for),
                             f.field("out", x.out), f.field("limits", x.limits));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, provider_names& x) {
+  return f.object(x).fields(f.field("names", x.names));
 }
 
 template <class Inspector>

@@ -107,7 +107,9 @@ TEST_CASE("bytes that are cut fail to load", "[messages]") {
 
 TEMPLATE_TEST_CASE("every enum value has a name, and the name is the value's", "[messages]", last_value<errc::internal>,
                    last_value<role::tool>, last_value<priority::batch>, last_value<response_kind::json_schema>,
-                   last_value<tool_mode::named>, last_value<wait_reason::breaker>, last_value<finish_reason::error>) {
+                   last_value<tool_mode::named>, last_value<wait_reason::breaker>, last_value<finish_reason::error>,
+                   last_value<batch_job_state::cancelled>, last_value<batch_job_start::attach>,
+                   last_value<batch_job_outcome::undecided>) {
   using type = std::decay_t<decltype(TestType::value)>;
   auto count = enum_names<type>.size();
   CHECK(count == static_cast<std::size_t>(TestType::value) + 1);

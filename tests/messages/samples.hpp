@@ -105,12 +105,40 @@ inline completion sample_completion() {
           {"seed: 42"}};
 }
 
+inline batch_job_status sample_job_status() {
+  using namespace std::chrono_literals;
+  return {"n1", "batch_1", batch_job_state::cancelled, "cancelled", 3, 1, 2, 9s, 60s};
+}
+
+inline batch_job_result sample_job_result() {
+  return {7, false, sample_failure()};
+}
+
+inline batch_job_request sample_job_request() {
+  return {"n1", batch_job_start::attach, "demo", {{7, sample_request()}}, "batch_1", 1'700'000'000, {"batch_0"}, true};
+}
+
+inline batch_share sample_share() {
+  return {"openai", 1, 2, 3, 5, sample_usage(), 90, 0.125, 0.25};
+}
+
 inline batch_progress sample_progress() {
-  return {1, 2, 3, 6, 100, 200, std::chrono::seconds{9}, true};
+  return {1, 2, 1, 3, 4, 6, sample_usage(), 0.125, {sample_job_status()}, std::chrono::seconds{9}, true};
 }
 
 inline batch_report sample_report() {
-  return {1, 2, 5, 100, 200, true, std::chrono::seconds{9}, sample_failure(), sample_failure(), "out.jsonl"};
+  return {1,
+          2,
+          1,
+          5,
+          true,
+          std::chrono::seconds{9},
+          {sample_share()},
+          sample_failure(),
+          sample_failure(),
+          {"no batch API"},
+          "out.jsonl",
+          "out.jsonl.ledger"};
 }
 
 inline lane_status sample_lane() {
@@ -183,34 +211,46 @@ inline stream_status sample_stream_status() {
 
 /// Every type in the id block that is no atom, in the block's order.
 inline auto samples() {
-  return std::tuple{node_hello{7, "0.1.0", "modelforge", "a"},
-                    errc::internal,
-                    sample_failure(),
-                    sample_attempt(),
-                    request_id{0x0123456789abcdef, 0xfedcba9876543210},
-                    text_part{"Grüße", true},
-                    image_part{"https://example.com/a.png", "image/png", "AAAA", "low", true},
-                    tool_call{"call_1", "look", "{}", "seal"},
-                    tool_result{"call_1", "a cat", true, true},
-                    reasoning_part{"hm", "seal"},
-                    sample_message(),
-                    sample_request(),
-                    sample_completion(),
-                    sample_progress(),
-                    sample_report(),
-                    sample_status(),
-                    sample_lane().limits[0],
-                    sample_lane(),
-                    sample_piece(),
-                    stream_chunk{{1, 2}, 5, 7, {sample_piece()}, 9},
-                    stream_done{{1, 2}, sample_completion(), 7, std::chrono::milliseconds{30}},
-                    stream_failed{{1, 2}, sample_failure(), 7, 9},
-                    sample_subscription(),
-                    sample_stream_request(),
-                    sample_stream_status(),
-                    sample_embedding_request(),
-                    sample_embedding(),
-                    model_list{"openai", {"demo-mini", "demo"}}};
+  return std::tuple{
+    node_hello{7, "0.1.0", "modelforge", "a"},
+    errc::internal,
+    sample_failure(),
+    sample_attempt(),
+    request_id{0x0123456789abcdef, 0xfedcba9876543210},
+    text_part{"Grüße", true},
+    image_part{"https://example.com/a.png", "image/png", "AAAA", "low", true},
+    tool_call{"call_1", "look", "{}", "seal"},
+    tool_result{"call_1", "a cat", true, true},
+    reasoning_part{"hm", "seal"},
+    sample_message(),
+    sample_request(),
+    sample_completion(),
+    sample_progress(),
+    sample_report(),
+    sample_status(),
+    sample_lane().limits[0],
+    sample_lane(),
+    sample_piece(),
+    stream_chunk{{1, 2}, 5, 7, {sample_piece()}, 9},
+    stream_done{{1, 2}, sample_completion(), 7, std::chrono::milliseconds{30}},
+    stream_failed{{1, 2}, sample_failure(), 7, 9},
+    sample_subscription(),
+    sample_stream_request(),
+    sample_stream_status(),
+    sample_embedding_request(),
+    sample_embedding(),
+    model_list{"openai", {"demo-mini", "demo"}},
+    sample_share(),
+    batch_job_item{7, sample_request()},
+    sample_job_request(),
+    sample_job_status(),
+    sample_job_result(),
+    batch_job_results{"n1", {sample_job_result()}},
+    batch_job_end{"n1", "batch_1", batch_job_outcome::undecided, sample_failure(), true},
+    provider_names{{"main", "local"}},
+    peer_status{"b", "10.0.0.2:4711", true, "refused", std::chrono::nanoseconds{5}},
+    node_status{"a", "lab", "10.0.0.1:4711", true, {{"b", "", false, "lost", std::chrono::nanoseconds{7}}}},
+    reload_report{{"new"}, {"main"}, {"moved"}, {"old"}, {"same"}, {"node"}}};
 }
 
 /// Returns the name that CAF knows a type by, without the namespace.

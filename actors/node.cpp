@@ -1,0 +1,431 @@
+#include "actors/node.hpp"
+
+#include "actors/provider_guest.hpp"
+#include "actors/support/callers.hpp"
+#include "actors/support/mail.hpp"
+#include "node/credentials.hpp"
+#include "node/greeting.hpp"
+#include "node/peer_link.hpp"
+#include "node/probe.hpp"
+
+#include <modelforge/actors/system.hpp>
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/exit_reason.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/io/middleman_actor.hpp>
+#include <caf/openssl/manager.hpp>
+#include <caf/openssl/publish.hpp>
+#include <caf/sec.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <set>
+#include <utility>
+
+namespace modelforge {
+
+namespace {
+
+using node::peer_link;
+using time_point = node::time_point;
+
+bool uses_tls(const node_settings& x) {
+  return !x.tls.certificate.empty();
+}
+
+node_hello hello_of(const node_settings& x) {
+  node_hello result;
+  result.program = MODELFORGE_VERSION;
+  result.cluster = x.cluster;
+  result.node = x.name;
+  return result;
+}
+
+node::link_settings link_settings_of(const node_settings& x) {
+  node::link_settings result;
+  result.step = x.timeout;
+  result.most_wait = std::max<node::duration>(x.timeout / 2, result.first_wait);
+  return result;
+}
+
+/// Everything but its making runs inside the node's actor, which its handlers keep alive.
+class node_core : public std::enable_shared_from_this<node_core> {
+public:
+  node_core(caf::actor_system& system, const node_settings& x)
+    : settings_(x), hello_(hello_of(x)),
+      connector_(uses_tls(x) ? system.openssl_manager().actor_handle() : system.middleman().actor_handle()) {
+    for (auto& peer : x.peers)
+      links_.push_back(std::make_unique<link>(*node::parse_address(peer), link_settings_of(x), system.clock().now()));
+  }
+
+  node_actor::behavior_type make_behavior(node_actor::pointer self) {
+    self_ = self;
+    callers_.emplace(self, [this](const caf::actor_addr& who) { on_death(who); });
+    keep_ = caf::actor_cast<caf::strong_actor_ptr>(self);
+    self->set_exit_handler([this](caf::exit_msg&) { leave(); });
+    post_if_alive(weak(), [this] { serve(); });
+    return {
+      [me = shared_from_this()](const node_hello& x) { return me->greet(x); },
+      [this](const node_hello& x, const caf::actor& back) { return greet_back(x, back); },
+      [this](caf::get_atom, const node_hello& x, const std::string& name) { return find(x, name); },
+      [this](status_atom) { return status(); },
+    };
+  }
+
+  void listen_at(std::string where) { listening_ = std::move(where); }
+
+  void set_owned(std::vector<owned_provider> x) { owned_ = std::move(x); }
+
+  void add_remote(remote_provider x) {
+    auto name = x.name;
+    auto owner = x.owner;
+    remotes_.insert_or_assign(name, std::move(x));
+    find_again(name);
+  }
+
+  void remove_remote(const std::string& name) { remotes_.erase(name); }
+
+  /// Asks the owner for its provider, if there is a link.
+  void find_again(const std::string& name) {
+    auto i = remotes_.find(name);
+    if (i == remotes_.end())
+      return;
+    auto& x = i->second;
+    auto peer = peers_.find(x.owner);
+    if (peer == peers_.end())
+      return x.proxy.disconnect(why_not(x.owner));
+    ask(self_, peer->second, caf::get_atom_v, hello_, name)
+      .then([proxy = x.proxy](const provider_actor& found) { proxy.connect(found); },
+            [proxy = x.proxy](const caf::error& why) {
+              if (why.category() == caf::type_id_v<errc>) // else the link broke meanwhile
+                proxy.refuse(failure_of(why));
+            });
+  }
+
+private:
+  struct link {
+    link(node::address at, const node::link_settings& how, time_point now) : at(std::move(at)), machine(how, now) {}
+
+    node::address at;
+    peer_link machine;
+    std::unique_ptr<node::probe> probe;
+    node::address numeric;
+    node_actor root;
+    std::string name; ///< The peer's, once it has told.
+  };
+
+  time_point now() const { return self_->clock().now(); }
+
+  caf::weak_actor_ptr weak() const { return caf::actor_cast<caf::weak_actor_ptr>(self_); }
+
+  // -- what others ask ---------------------------------------------------------------
+
+  std::optional<caf::error> refuse_misfit(const node_hello& x) const {
+    auto why = node::misfit(hello_, x);
+    if (!why)
+      return {};
+    return caf::make_error(errc::configuration, make_failure(errc::configuration, *why));
+  }
+
+  caf::result<node_hello> greet(const node_hello& x) const {
+    if (auto no = refuse_misfit(x))
+      return std::move(*no);
+    return hello_;
+  }
+
+  caf::result<node_hello> greet_back(const node_hello& x, const caf::actor& back) {
+    if (auto no = refuse_misfit(x))
+      return std::move(*no);
+    if (back != nullptr)
+      set_root(x.node, caf::actor_cast<node_actor>(back));
+    return hello_;
+  }
+
+  caf::result<provider_actor> find(const node_hello& x, const std::string& name) {
+    if (auto no = refuse_misfit(x))
+      return std::move(*no);
+    std::string known;
+    for (auto& one : owned_) {
+      if (one.name == name)
+        return spawn_provider_guest(self_->system(), one.is, x.node, self_->current_sender(),
+                                    settings_.max_message_bytes);
+      known += (known.empty() ? "" : ", ") + one.name;
+    }
+    auto why = make_failure(errc::configuration, "node " + settings_.name + " does not run a provider \"" + name + "\"",
+                            known.empty() ? "it runs none" : "it runs: " + known);
+    return caf::make_error(why.code, why);
+  }
+
+  node_status status() const {
+    node_status x;
+    x.name = settings_.name;
+    x.cluster = settings_.cluster;
+    x.listening = listening_;
+    x.tls = uses_tls(settings_);
+    std::set<std::string> told;
+    for (auto& one : links_) {
+      peer_status y;
+      y.name = one->name;
+      y.address = node::to_string(one->at);
+      y.up = one->machine.current() == peer_link::state::up;
+      y.problem = one->machine.problem();
+      y.since = self_->clock().now() - one->machine.since();
+      told.insert(y.name);
+      x.peers.push_back(std::move(y));
+    }
+    for (auto& [name, root] : peers_)
+      if (told.count(name) == 0)
+        x.peers.push_back({name, "", true, "", {}});
+    return x;
+  }
+
+  // -- the others ---------------------------------------------------------------------
+
+  /// By this actor the peer is reached from now on. Another one than before: its program has been started anew.
+  void set_root(const std::string& name, const node_actor& root) {
+    auto& known = peers_[name];
+    if (known == root)
+      return;
+    if (known != nullptr)
+      forget(name, known, "it was started anew");
+    peers_[name] = root;
+    callers_->add(caf::actor_cast<caf::strong_actor_ptr>(root));
+    for (auto& [provider, x] : remotes_)
+      if (x.owner == name)
+        find_again(provider);
+  }
+
+  void forget(const std::string& name, const node_actor& root, const std::string& why) {
+    callers_->remove(caf::actor_cast<caf::actor_addr>(root));
+    peers_.erase(name);
+    for (auto& [provider, x] : remotes_)
+      if (x.owner == name)
+        x.proxy.disconnect(why);
+  }
+
+  void on_death(const caf::actor_addr& who) {
+    auto is_it = [&](const node_actor& x) { return x != nullptr && caf::actor_cast<caf::actor_addr>(x) == who; };
+    for (auto& x : links_)
+      if (is_it(x->root)) {
+        x->root = nullptr;
+        x->machine.fail("the link broke", now(), random_);
+      }
+    if (auto i = std::find_if(peers_.begin(), peers_.end(), [&](auto& x) { return is_it(x.second); });
+        i != peers_.end()) {
+      auto [name, root] = *i;
+      forget(name, root, "the link to it broke");
+    }
+    serve();
+  }
+
+  std::string why_not(const std::string& owner) const {
+    std::string result;
+    for (auto& x : links_)
+      if (x->name == owner || x->name.empty())
+        if (!x->machine.problem().empty())
+          result += (result.empty() ? "" : "; ") + node::to_string(x->at) + ": " + x->machine.problem();
+    return result;
+  }
+
+  // -- links that we make ---------------------------------------------------------------
+
+  void serve() {
+    if (left_)
+      return;
+    auto at = now();
+    std::optional<time_point> next;
+    for (auto& x : links_) {
+      while (auto step = x->machine.next(at, random_))
+        begin(*x, *step);
+      if (x->machine.current() == peer_link::state::waiting) // also where a step took too long
+        drop_root(*x);
+      if (auto due = x->machine.wake_at(); due && (!next || *due < *next))
+        next = due;
+    }
+    if (!next || (!wake_ups_.empty() && *wake_ups_.begin() <= *next))
+      return;
+    wake_ups_.insert(*next);
+    run_at(self_, *next, [this] {
+      wake_ups_.erase(wake_ups_.begin(), wake_ups_.upper_bound(now()));
+      serve();
+    });
+  }
+
+  void begin(link& x, peer_link::state step) {
+    auto attempt = x.machine.attempt();
+    switch (step) {
+      case peer_link::state::probing:
+        x.probe = std::make_unique<node::probe>(
+          x.at, std::chrono::duration_cast<std::chrono::milliseconds>(link_settings_of(settings_).step),
+          [to = weak(), this, &x, attempt](node::probe::result found) {
+            post_if_alive(to, [this, &x, attempt, found = std::move(found)] { on_probe(x, attempt, found); });
+          });
+        break;
+      case peer_link::state::connecting:
+        ask(self_, connector_, caf::connect_atom_v, x.numeric.host, x.numeric.port)
+          .then([this, &x, attempt](const caf::node_id&, const caf::strong_actor_ptr& root,
+                                    const std::set<std::string>& interface) { on_link(x, attempt, root, interface); },
+                [this, &x, attempt](const caf::error& why) { on_failure(x, attempt, link_problem(why)); });
+        break;
+      case peer_link::state::greeting:
+        ask(self_, x.root, hello_, caf::actor_cast<caf::actor>(self_))
+          .then([this, &x, attempt](const node_hello& theirs) { on_hello(x, attempt, theirs); },
+                [this, &x, attempt](const caf::error& why) { on_failure(x, attempt, failure_of(why).message); });
+        break;
+      default:
+        break;
+    }
+  }
+
+  std::string link_problem(const caf::error& why) const {
+    return std::string{"something listens there, but no link came about ("} + to_string(why) + "); "
+           + (uses_tls(settings_)
+                ? "it must be a node with a certificate of the same authority (`ca` in [node.tls])"
+                : "it must be a node without [node.tls], as this one, of the same version of ModelForge");
+  }
+
+  void on_probe(link& x, uint64_t attempt, const node::probe::result& found) {
+    if (attempt != x.machine.attempt())
+      return;
+    if (!found.problem.empty())
+      return on_failure(x, attempt, found.problem);
+    x.numeric = found.numeric;
+    x.machine.advance(now());
+    serve();
+  }
+
+  void on_link(link& x, uint64_t attempt, const caf::strong_actor_ptr& root, const std::set<std::string>& interface) {
+    if (attempt != x.machine.attempt())
+      return;
+    // the one call that is there in every version
+    static const auto wanted = self_->system().message_types<caf::typed_actor<caf::result<node_hello>(node_hello)>>();
+    if (root == nullptr || !std::includes(interface.begin(), interface.end(), wanted.begin(), wanted.end()))
+      return on_failure(x, attempt, "what listens there is no node of ModelForge");
+    x.root = caf::actor_cast<node_actor>(root);
+    callers_->add(root); // it may be lost before it is greeted
+    x.machine.advance(now());
+    serve();
+  }
+
+  void on_hello(link& x, uint64_t attempt, const node_hello& theirs) {
+    if (attempt != x.machine.attempt())
+      return;
+    if (auto why = node::misfit(hello_, theirs))
+      return on_failure(x, attempt, *why);
+    x.name = theirs.node;
+    x.machine.advance(now());
+    set_root(x.name, x.root);
+    serve();
+  }
+
+  void on_failure(link& x, uint64_t attempt, std::string why) {
+    if (attempt != x.machine.attempt())
+      return;
+    drop_root(x);
+    x.machine.fail(std::move(why), now(), random_);
+    for (auto& [provider, remote] : remotes_) // those who wait for it hear of it
+      if (peers_.count(remote.owner) == 0)
+        remote.proxy.disconnect(why_not(remote.owner));
+    serve();
+  }
+
+  void drop_root(link& x) {
+    if (x.root != nullptr)
+      callers_->remove(caf::actor_cast<caf::actor_addr>(std::exchange(x.root, nullptr)));
+  }
+
+  void leave() {
+    left_ = true;
+    for (auto& [name, x] : remotes_)
+      x.proxy.disconnect("the program is shutting down");
+    links_.clear();
+    keep_ = nullptr;
+    self_->quit();
+  }
+
+  node_settings settings_;
+  node_hello hello_;
+  caf::io::middleman_actor connector_;
+  std::string listening_;
+  node_actor::pointer self_ = nullptr;
+  caf::strong_actor_ptr keep_; ///< Itself, until the end.
+  std::optional<callers<std::remove_pointer_t<node_actor::pointer>>> callers_;
+  std::mt19937_64 random_{std::random_device{}()};
+  std::vector<std::unique_ptr<link>> links_;
+  std::map<std::string, node_actor> peers_; ///< Those that can be reached, by name.
+  std::vector<owned_provider> owned_;
+  std::map<std::string, remote_provider> remotes_;
+  std::set<time_point> wake_ups_;
+  bool left_ = false;
+};
+
+/// Opens the port; a failure says why that cannot be.
+std::variant<uint16_t, failure> publish(const node_actor& x, const node_settings& how) {
+  auto at = *node::parse_address(how.listen);
+  auto refuse = [&](const std::string& why) {
+    return make_failure(errc::configuration, "cannot listen on " + how.listen + ": " + why,
+                        "choose another address for `listen` in [node], or end what uses it");
+  };
+  try {
+    auto& system = x.home_system();
+    auto opened = uses_tls(how) ? caf::openssl::publish(x, at.port, at.host.c_str(), true)
+                                : system.middleman().publish(x, at.port, at.host.c_str(), true);
+    if (!opened)
+      return refuse(opened.error() == caf::sec::cannot_open_port
+                      ? "the port is taken, or the address is none of this machine's"
+                      : to_string(opened.error()));
+    return *opened;
+  } catch (const std::exception& error) {
+    return refuse(error.what());
+  }
+}
+
+} // namespace
+
+std::variant<node_control, failure> spawn_node(caf::actor_system& system, const node_settings& x) {
+  if (!system.has_middleman() || (uses_tls(x) && !system.has_openssl_manager()))
+    return make_failure(errc::configuration, "this actor system cannot reach other nodes",
+                        "call apply(settings, config) before the actor system is made");
+  if (uses_tls(x))
+    if (auto problem = node::problem_of_credentials(x.tls.certificate, x.tls.key, x.tls.ca))
+      return make_failure(errc::configuration, *problem, "script/certs makes files for a try-out");
+  auto core = std::make_shared<node_core>(system, x);
+  node_control result;
+  result.settings = x;
+  result.actor = system.spawn([core](node_actor::pointer self) { return core->make_behavior(self); });
+  auto run = [to = caf::actor_cast<caf::weak_actor_ptr>(result.actor), core = std::weak_ptr{core}](auto f) {
+    post_if_alive(to, [core, f = std::move(f)] {
+      if (auto here = core.lock())
+        f(*here);
+    });
+  };
+  if (!x.listen.empty()) {
+    auto opened = publish(result.actor, x);
+    if (auto* problem = std::get_if<failure>(&opened)) {
+      caf::anon_send_exit(result.actor, caf::exit_reason::user_shutdown);
+      return std::move(*problem);
+    }
+    auto at = *node::parse_address(x.listen);
+    at.port = std::get<uint16_t>(opened);
+    result.listening = node::to_string(at);
+    run([where = result.listening](node_core& y) { y.listen_at(where); });
+  }
+  result.set_owned = [run](std::vector<owned_provider> all) {
+    run([all = std::move(all)](node_core& y) { y.set_owned(all); });
+  };
+  result.add_remote = [run](remote_provider one) { run([one = std::move(one)](node_core& y) { y.add_remote(one); }); };
+  result.remove_remote = [run](std::string name) {
+    run([name = std::move(name)](node_core& y) { y.remove_remote(name); });
+  };
+  result.find_again = [run](std::string name) { run([name = std::move(name)](node_core& y) { y.find_again(name); }); };
+  return result;
+}
+
+} // namespace modelforge

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "actors/provider_proxy.hpp"
+
+#include <modelforge/config/settings.hpp>
+#include <modelforge/messages/interfaces.hpp>
+
+#include <caf/fwd.hpp>
+
+#include <functional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace modelforge {
+
+/// A provider that this node runs, for the others.
+struct owned_provider {
+  std::string name;
+  provider_actor is;
+};
+
+/// A provider that another node runs.
+struct remote_provider {
+  std::string name;
+  std::string owner; ///< Name of that node.
+  provider_proxy proxy;
+};
+
+/// This program as a node among others: the actor that others reach, and the links to them. The functions may be called
+/// from any thread.
+struct node_control {
+  node_actor actor;
+  node_settings settings;
+  std::string listening; ///< HOST:PORT, the port as the system chose it; empty: nowhere.
+  std::function<void(std::vector<owned_provider>)> set_owned;
+  std::function<void(remote_provider)> add_remote;
+  std::function<void(std::string name)> remove_remote;
+  /// The provider's owner's actor has ended, though the link may be there.
+  std::function<void(std::string name)> find_again;
+};
+
+/// Listens and connects as `x` says. A failure (`errc::configuration`) says why it cannot: a port that is taken, a
+/// certificate that cannot be used, an actor system that was made without `apply(settings, config)`. Blocks until the
+/// port is open, so call it from no actor. The node ends by an exit message.
+std::variant<node_control, failure> spawn_node(caf::actor_system& system, const node_settings& x);
+
+} // namespace modelforge

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <modelforge/config/settings.hpp>
+#include <modelforge/messages/interfaces.hpp>
+
+#include <caf/fwd.hpp>
+
+#include <functional>
+#include <string>
+
+namespace modelforge {
+
+/// Stands on this node for a provider that another one runs, with the same calls. It outlives that node's death and
+/// return, keeps every call until it is answered, and ends those of a lost owner by `retry.retry_uncertain`.
+///
+/// The functions tell it of its owner; they may be called from any thread, in order.
+struct provider_proxy {
+  provider_actor actor;
+  std::function<void(const provider_actor&)> connect; ///< The owner's actor for this node, see `spawn_provider_guest`.
+  std::function<void(std::string why)> disconnect;    ///< It cannot be reached; it is expected back.
+  std::function<void(failure why)> refuse;            ///< It does not run the provider: calls end so, at once.
+};
+
+/// Spawns one. It lives as `spawn_provider` says. `lost` is called inside the proxy when its owner's actor has ended.
+provider_proxy spawn_provider_proxy(caf::actor_system& system, const provider_settings& provider,
+                                    const node_settings& node, std::function<void()> lost);
+
+} // namespace modelforge

@@ -1,0 +1,220 @@
+#include "actors/stream_relay.hpp"
+
+#include "actors/support/callers.hpp"
+#include "actors/support/handover.hpp"
+#include "actors/support/mail.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/exit_reason.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace modelforge {
+
+namespace {
+
+/// Everything runs inside the relay's actor, which its handlers keep alive.
+class relay : public std::enable_shared_from_this<relay> {
+public:
+  explicit relay(relay_parts x) : parts_(std::move(x)), reader_(caf::actor_cast<caf::actor_addr>(parts_.subscriber)) {}
+
+  caf::behavior make_behavior(caf::event_based_actor* self) {
+    self_ = self;
+    keep_ = caf::actor_cast<caf::strong_actor_ptr>(self);
+    callers_.emplace(self, [this](const caf::actor_addr& who) { on_death(who); });
+    self->set_exit_handler([this](caf::exit_msg&) {
+      tell_end(make_failure(errc::cancelled, "the stream was ended on the subscriber's node"));
+      leave();
+    });
+    callers_->add(caf::actor_cast<caf::strong_actor_ptr>(parts_.subscriber));
+    proxy_ = callers_->add(caf::actor_cast<caf::strong_actor_ptr>(std::exchange(parts_.proxy, nullptr)));
+    return {
+      // the session
+      [me = shared_from_this()](stream_chunk& x) { me->take(std::move(x)); },
+      [this](stream_done& x) { take(std::move(x)); },
+      [this](stream_failed& x) { take(std::move(x)); },
+      // the subscriber, and others on this node
+      [this](grant_atom, uint32_t chunks) { grant(chunks); },
+      [this](subscribe_atom, const stream_subscriber_actor& who, const subscription& how) {
+        return subscribe(who, how);
+      },
+      [this](cancel_atom) {
+        if (session_)
+          tell(self_, session_, cancel_atom_v);
+      },
+      [this](status_atom) { return status(); },
+    };
+  }
+
+  void begin(const stream_session_actor& session) {
+    if (session_ || left_)
+      return;
+    session_ = session;
+    session_is_ = callers_->add(caf::actor_cast<caf::strong_actor_ptr>(session));
+    for (auto& x : std::exchange(early_, {}))
+      std::visit([this](auto& y) { hand_over(std::move(y)); }, x);
+  }
+
+  void leave() {
+    if (std::exchange(left_, true))
+      return;
+    if (parts_.ended)
+      std::exchange(parts_.ended, nullptr)();
+    keep_ = nullptr;
+    self_->quit();
+  }
+
+  /// For the subscriber, whoever was told.
+  void grant_own(uint32_t chunks) {
+    if (session_)
+      tell(self_, session_, grant_atom_v, chunks);
+  }
+
+private:
+  template <class T>
+  void take(T x) {
+    handover soon;
+    if (session_)
+      hand_over(std::move(x));
+    else
+      early_.emplace_back(std::move(x)); // at most what the subscriber has granted, and the end
+  }
+
+  void hand_over(stream_chunk x) {
+    pieces_ = x.next;
+    tokens_ = x.tokens;
+    tell(self_, parts_.subscriber, std::move(x));
+  }
+
+  template <class T>
+  void hand_over(T x) {
+    tell(self_, parts_.subscriber, std::move(x));
+    leave();
+  }
+
+  /// Of the subscriber itself, or of one that came later and has a relay of its own.
+  void grant(uint32_t chunks) {
+    auto who = caf::actor_cast<caf::actor_addr>(self_->current_sender());
+    if (who == reader_)
+      grant_own(chunks);
+    else if (auto i = later_.find(who); i != later_.end())
+      i->second(chunks);
+  }
+
+  caf::result<void> subscribe(const stream_subscriber_actor& who, const subscription& how) {
+    auto address = caf::actor_cast<caf::actor_addr>(who);
+    if (who == nullptr || address == reader_ || later_.count(address) > 0) {
+      auto why = who == nullptr ? make_failure(errc::invalid_request, "there is no subscriber")
+                                : make_failure(errc::duplicate_request, "this actor takes the stream already");
+      return caf::make_error(why.code, why);
+    }
+    if (!session_)
+      return lost();
+    auto parts = parts_;
+    parts.subscriber = who;
+    parts.proxy = caf::actor_cast<provider_actor>(proxy_);
+    parts.ended = [me = weak_from_this(), to = caf::actor_cast<caf::weak_actor_ptr>(self_), address] {
+      post_if_alive(to, [me, address] {
+        if (auto here = me.lock())
+          here->later_.erase(address);
+      });
+    };
+    auto other = spawn_stream_relay(self_->system(), std::move(parts));
+    later_.emplace(address, other.grant);
+    auto reply = self_->make_response_promise<void>();
+    ask(self_, session_, subscribe_atom_v, other.subscriber, how)
+      .then(
+        [this, reply, other]() mutable {
+          other.begin(session_);
+          reply.deliver();
+        },
+        [reply, other](const caf::error& x) mutable {
+          other.drop();
+          reply.deliver(x);
+        });
+    return reply;
+  }
+
+  caf::result<stream_status> status() {
+    if (!session_)
+      return lost();
+    auto reply = self_->make_response_promise<stream_status>();
+    ask(self_, session_, status_atom_v)
+      .then([reply](stream_status& x) mutable { reply.deliver(std::move(x)); },
+            [reply](const caf::error& x) mutable { reply.deliver(x); });
+    return reply;
+  }
+
+  void on_death(const caf::actor_addr& who) {
+    if (who == session_is_)
+      tell_end(lost_failure());
+    if (who == proxy_)
+      tell_end(make_failure(errc::cancelled, "its provider has ended"));
+    if (who == session_is_ || who == reader_ || who == proxy_)
+      leave();
+  }
+
+  void tell_end(failure why) {
+    if (!left_)
+      tell(self_, parts_.subscriber, stream_failed{parts_.stream, std::move(why), pieces_, tokens_});
+  }
+
+  failure lost_failure() const {
+    auto why = make_failure(pieces_ > 0 ? errc::stream_interrupted : errc::node_lost,
+                            "node " + parts_.owner + ", which had the stream, was lost after " + std::to_string(pieces_)
+                              + " pieces",
+                            "the provider may have answered, and charged for it; ask again if that does no harm");
+    why.provider = parts_.provider;
+    return why;
+  }
+
+  caf::error lost() const {
+    auto why = lost_failure();
+    return caf::make_error(why.code, why);
+  }
+
+  relay_parts parts_;
+  caf::actor_addr reader_;
+  caf::event_based_actor* self_ = nullptr;
+  caf::strong_actor_ptr keep_; ///< Itself, until the end.
+  std::optional<callers<caf::event_based_actor>> callers_;
+  stream_session_actor session_; ///< Null until it took the subscriber in.
+  caf::actor_addr session_is_;
+  caf::actor_addr proxy_;
+  std::vector<std::variant<stream_chunk, stream_done, stream_failed>> early_; ///< Came before that was known.
+  std::unordered_map<caf::actor_addr, std::function<void(uint32_t)>> later_;
+  uint64_t pieces_ = 0;
+  uint64_t tokens_ = 0;
+  bool left_ = false;
+};
+
+} // namespace
+
+stream_relay spawn_stream_relay(caf::actor_system& system, relay_parts parts) {
+  auto core = std::make_shared<relay>(std::move(parts));
+  auto actor = system.spawn([core](caf::event_based_actor* self) { return core->make_behavior(self); });
+  auto to = caf::actor_cast<caf::weak_actor_ptr>(actor);
+  auto run = [to, core = std::weak_ptr{core}](auto f) {
+    post_if_alive(to, [core, f = std::move(f)] {
+      if (auto here = core.lock())
+        f(*here);
+    });
+  };
+  stream_relay result;
+  result.subscriber = caf::actor_cast<stream_subscriber_actor>(actor);
+  result.session = caf::actor_cast<stream_session_actor>(actor);
+  result.begin = [run](const stream_session_actor& x) { run([x](relay& y) { y.begin(x); }); };
+  result.drop = [run] { run([](relay& y) { y.leave(); }); };
+  result.grant = [run](uint32_t chunks) { run([chunks](relay& y) { y.grant_own(chunks); }); };
+  return result;
+}
+
+} // namespace modelforge

@@ -1,0 +1,55 @@
+#include "node/greeting.hpp"
+
+#include <charconv>
+
+namespace modelforge::node {
+
+namespace {
+
+std::string describe(const node_hello& x) {
+  return "node \"" + x.node + "\" (ModelForge " + x.program + ", wire version " + std::to_string(x.wire)
+         + ", cluster \"" + x.cluster + "\")";
+}
+
+} // namespace
+
+std::optional<std::string> misfit(const node_hello& mine, const node_hello& theirs) {
+  auto both = describe(mine) + " and " + describe(theirs);
+  if (mine.wire != theirs.wire)
+    return both + " speak different versions; update the older one";
+  if (mine.cluster != theirs.cluster)
+    return both + " are of different clusters; set the same `cluster` in [node] if they belong together";
+  if (theirs.node.empty())
+    return describe(theirs) + " has no name";
+  if (mine.node == theirs.node)
+    return both + " have the same name; give each node of a cluster its own `name`";
+  return {};
+}
+
+std::optional<address> parse_address(std::string_view text) {
+  auto colon = text.rfind(':');
+  if (colon == text.npos || colon == 0)
+    return {};
+  address result;
+  auto host = text.substr(0, colon);
+  auto port = text.substr(colon + 1);
+  auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), result.port);
+  if (error != std::errc{} || end != port.data() + port.size())
+    return {};
+  if (host.front() == '[') {
+    if (host.size() < 3 || host.back() != ']')
+      return {};
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != host.npos) {
+    return {};
+  }
+  result.host = host;
+  return result;
+}
+
+std::string to_string(const address& x) {
+  auto bracketed = x.host.find(':') != x.host.npos;
+  return (bracketed ? "[" + x.host + "]" : x.host) + ":" + std::to_string(x.port);
+}
+
+} // namespace modelforge::node

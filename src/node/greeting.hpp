@@ -1,0 +1,25 @@
+#pragma once
+
+#include <modelforge/messages/node_hello.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace modelforge::node {
+
+/// Why two nodes must not talk, in words that name both sides; empty: they may.
+std::optional<std::string> misfit(const node_hello& mine, const node_hello& theirs);
+
+struct address {
+  std::string host; ///< A name or a number, without brackets.
+  uint16_t port = 0;
+};
+
+/// Reads HOST:PORT, where an IPv6 address stands in brackets. Empty: it is none.
+std::optional<address> parse_address(std::string_view text);
+
+/// HOST:PORT.
+std::string to_string(const address& x);
+
+} // namespace modelforge::node

@@ -1,0 +1,72 @@
+#include "node/peer_link.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace modelforge::node {
+
+namespace {
+
+const char* text_of(peer_link::state x) {
+  switch (x) {
+    case peer_link::state::probing:
+      return "nothing answers at this address";
+    case peer_link::state::connecting:
+      return "something listens there, but no link came about; is it a node, and does it use TLS as this one does?";
+    default:
+      return "the node does not answer";
+  }
+}
+
+} // namespace
+
+std::optional<peer_link::state> peer_link::next(time_point now, std::mt19937_64& random) {
+  if (state_ != state::waiting && state_ != state::up && begun_ && now >= due_)
+    fail(text_of(state_), now, random);
+  if (state_ == state::waiting && now >= due_) {
+    state_ = state::probing;
+    ++attempt_;
+    begun_ = false;
+  }
+  if (state_ == state::waiting || state_ == state::up || begun_)
+    return {};
+  begun_ = true;
+  due_ = now + settings_.step;
+  return state_;
+}
+
+void peer_link::advance(time_point now) {
+  if (state_ == state::waiting || state_ == state::up)
+    return;
+  state_ = static_cast<state>(static_cast<uint8_t>(state_) + 1);
+  begun_ = false;
+  due_ = now;
+  if (state_ == state::up) {
+    failures_ = 0;
+    problem_.clear();
+    since_ = now;
+  }
+}
+
+void peer_link::fail(std::string why, time_point now, std::mt19937_64& random) {
+  if (state_ == state::waiting)
+    return;
+  if (state_ == state::up)
+    since_ = now;
+  problem_ = std::move(why);
+  auto doublings = std::min(failures_++, 20u);
+  auto wait = std::min(settings_.most_wait, settings_.first_wait * (1 << doublings));
+  std::uniform_int_distribution<duration::rep> part{wait.count() / 2, wait.count()};
+  state_ = state::waiting;
+  begun_ = false;
+  ++attempt_;
+  due_ = now + duration{part(random)};
+}
+
+std::optional<time_point> peer_link::wake_at() const {
+  if (state_ == state::up)
+    return {};
+  return due_;
+}
+
+} // namespace modelforge::node

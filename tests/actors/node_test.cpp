@@ -1,0 +1,290 @@
+#include <modelforge/actors/runtime.hpp>
+
+#include "tests/http/misbehaving_server.hpp"
+#include "tests/http/waiting.hpp"
+#include "tools/simulator/simulator.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+using namespace modelforge;
+using namespace std::chrono_literals;
+
+// Nodes in one process, each a runtime of its own, over loopback.
+
+namespace {
+
+settings base_of(const std::string& name) {
+  settings x;
+  x.runtime.state_folder = "none";
+  x.runtime.threads = 2;
+  x.runtime.grace_period = 2s;
+  x.node.name = name;
+  return x;
+}
+
+provider_settings provider_of(const std::string& url, const std::string& owner) {
+  provider_settings x;
+  x.name = "sim";
+  x.kind = provider_kind::openai_compatible;
+  x.base_url = url + "/v1";
+  x.default_model = "sim-mini";
+  x.default_embedding_model = "sim-embedding";
+  x.max_concurrent = 64;
+  x.nodes = {owner};
+  return x;
+}
+
+/// A node that runs the provider.
+settings owner_of(const std::string& url, const std::string& listen = "127.0.0.1:0") {
+  auto x = base_of("owner");
+  x.node.listen = listen;
+  x.providers.push_back(provider_of(url, "owner"));
+  return x;
+}
+
+/// A host that reaches it.
+settings guest_of(const std::string& peer, const std::string& name = "guest") {
+  auto x = base_of(name);
+  x.node.peers = {peer};
+  x.providers.push_back(provider_of("http://127.0.0.1:9", "owner")); // not from here
+  return x;
+}
+
+chat_request sum_of(int i) {
+  chat_request x;
+  x.messages.push_back(text_message(role::user, "What is " + std::to_string(i) + " + 1000?"));
+  return x;
+}
+
+bool is_up(runtime& x) {
+  auto status = x.node();
+  return !status.peers.empty() && status.peers.front().up;
+}
+
+} // namespace
+
+TEST_CASE("a provider of another node is called like one's own", "[node]") {
+  simulator::server server{simulator::options{}};
+  runtime owner{owner_of(server.url())};
+  auto at = owner.node().listening;
+  REQUIRE(at.starts_with("127.0.0.1:"));
+  runtime guest{guest_of(at)};
+  auto answer = guest.chat("What is 12 + 30?"); // at once: it waits for the link
+  REQUIRE(answer);
+  CHECK(answer->text.find("42") != std::string::npos);
+  CHECK(is_up(guest));
+  std::string text;
+  auto stream = guest.stream("What is 12 + 30?");
+  for (auto& part : stream)
+    text += part;
+  CHECK(text.find("42") != std::string::npos);
+  CHECK(std::holds_alternative<stream_done>(stream.wait()));
+  embedding_request texts;
+  for (int i = 0; i < 500; ++i) // more than one message may carry
+    texts.inputs.push_back("text " + std::to_string(i));
+  auto vectors = guest.embed(texts);
+  REQUIRE(vectors);
+  CHECK(vectors->vectors.size() == 500);
+  CHECK(guest.models());
+  auto status = guest.status();
+  REQUIRE(status);
+  CHECK(status->base_url == server.url() + "/v1");
+  CHECK(status->answered >= 2);
+  auto other = owner.node();
+  REQUIRE(other.peers.size() == 1);
+  CHECK((other.peers[0].name == "guest" && other.peers[0].up));
+}
+
+TEST_CASE("the handle outlives its owner's end and return", "[node]") {
+  simulator::server server{simulator::options{}};
+  std::optional<runtime> owner{owner_of(server.url())};
+  auto at = owner->node().listening;
+  runtime guest{guest_of(at)};
+  for (int round = 0; round < 3; ++round) {
+    REQUIRE(guest.chat("What is 1 + 1?"));
+    owner.reset();
+    REQUIRE(test::eventually([&] { return !is_up(guest); }));
+    auto status = guest.status(); // its own, since nobody else can tell
+    REQUIRE(status);
+    CHECK(status->problem.find("node owner, which runs it, cannot be reached") == 0);
+    owner.emplace(owner_of(server.url(), at));
+  }
+  CHECK(guest.chat("What is 1 + 1?")); // waits for the link again
+}
+
+TEST_CASE("an owner that nobody finds is told at once, after the time that it is expected", "[node]") {
+  auto settings = guest_of("127.0.0.1:9");
+  settings.node.heartbeat = 100ms;
+  settings.node.timeout = 300ms;
+  runtime guest{settings};
+  auto begun = std::chrono::steady_clock::now();
+  auto answer = guest.chat("Hi");
+  auto took = std::chrono::steady_clock::now() - begun;
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().code == errc::node_lost);
+  CHECK(answer.error().message.find("node owner, which runs the provider, cannot be reached") == 0);
+  CHECK(answer.error().provider == "sim");
+  CHECK(answer.error().attempts.empty());
+  CHECK(took < 5s);
+  begun = std::chrono::steady_clock::now();
+  CHECK_FALSE(guest.chat("Hi"));
+  CHECK(std::chrono::steady_clock::now() - begun < 200ms);
+  REQUIRE(test::eventually([&] { return !guest.node().peers[0].problem.empty(); }));
+  CHECK(guest.node().peers[0].problem.find("no connection: Connection refused") == 0);
+}
+
+TEST_CASE("peers that take connections and say nothing delay no other one", "[node]") {
+  simulator::server server{simulator::options{}};
+  runtime owner{owner_of(server.url())};
+  std::vector<std::unique_ptr<test::misbehaving_server>> silent;
+  auto settings = guest_of(owner.node().listening);
+  for (int i = 0; i < 5; ++i) {
+    silent.push_back(std::make_unique<test::misbehaving_server>([](test::peer& x) { x.wait_for_close(); }));
+    settings.node.peers.insert(settings.node.peers.begin(), silent.back()->url("").substr(7));
+  }
+  runtime guest{settings};
+  auto begun = std::chrono::steady_clock::now();
+  CHECK(guest.chat("What is 1 + 1?"));
+  CHECK(std::chrono::steady_clock::now() - begun < 2s);
+  REQUIRE(test::eventually([&] { // each is told, none is waited for for ever
+    auto peers = guest.node().peers;
+    return std::count_if(peers.begin(), peers.end(), [](auto& x) { return !x.up && !x.problem.empty(); }) == 5;
+  }));
+}
+
+TEST_CASE("nodes that do not fit together stay apart, and say why", "[node]") {
+  simulator::server server{simulator::options{}};
+  runtime owner{owner_of(server.url())};
+  auto at = owner.node().listening;
+  auto stranger = guest_of(at);
+  stranger.node.cluster = "another";
+  stranger.node.timeout = 2s;
+  runtime one{stranger};
+  runtime two{guest_of(at, "owner-2")};
+  auto twin = guest_of(at, "owner");
+  twin.providers[0].nodes = {"somebody"};
+  runtime three{twin};
+  auto problem_of = [](runtime& x) {
+    std::string result;
+    CHECK(test::eventually([&] { return !(result = x.node().peers[0].problem).empty(); }));
+    return result;
+  };
+  auto first = problem_of(one);
+  CHECK(first.find("cluster \"another\"") != first.npos);
+  CHECK(first.find("cluster \"modelforge\"") != first.npos);
+  CHECK(problem_of(three).find("have the same name") != std::string::npos);
+  CHECK(two.chat("What is 1 + 1?")); // they disturb nobody
+  auto no = one.chat("Hi");
+  REQUIRE_FALSE(no);
+  CHECK(no.error().message.find("of different clusters") != std::string::npos);
+}
+
+TEST_CASE("what the owner does not run is a clear failure", "[node]") {
+  simulator::server server{simulator::options{}};
+  runtime owner{owner_of(server.url())};
+  auto settings = guest_of(owner.node().listening);
+  settings.providers[0].name = "other";
+  settings.node.timeout = 30s;
+  runtime guest{settings};
+  auto begun = std::chrono::steady_clock::now();
+  auto answer = guest.chat("Hi");
+  REQUIRE_FALSE(answer);
+  CHECK(std::chrono::steady_clock::now() - begun < 10s); // it does not wait for what will not come
+  CHECK(answer.error().code == errc::configuration);
+  CHECK(answer.error().message == "node owner does not run a provider \"other\"");
+  CHECK(answer.error().suggestion == "it runs: sim");
+}
+
+TEST_CASE("what is larger than a message between nodes is refused before it is sent", "[node]") {
+  simulator::options options;
+  options.context_tokens = 1'000'000;
+  simulator::server server{options};
+  runtime owner{owner_of(server.url())};
+  runtime guest{guest_of(owner.node().listening)};
+  REQUIRE(guest.chat("What is 1 + 1?"));
+  auto before = server.snapshot().requests;
+  auto answer = guest.chat(std::string(1u << 20, 'x'));
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().code == errc::too_large);
+  CHECK(answer.error().message.find("may have 1048576 (max_message_bytes in [node])") != std::string::npos);
+  CHECK(answer.error().suggestion.find("shorten the prompt, or raise") == 0);
+  CHECK(server.snapshot().requests == before);
+  CHECK(guest.chat(std::string((1u << 20) - 4096, 'x')));
+}
+
+TEST_CASE("a remote reader's demand holds the provider back", "[node]") {
+  simulator::options options;
+  options.min_answer_tokens = options.max_answer_tokens = 200'000;
+  simulator::server server{options};
+  runtime owner{owner_of(server.url())};
+  runtime guest{guest_of(owner.node().listening)};
+  auto stream = guest.stream("Tell me a story.");
+  REQUIRE(stream.next());
+  uint64_t bytes = 0;
+  for (int still = 0; still < 30; std::this_thread::sleep_for(10ms)) { // it comes to a stop by itself
+    auto now = server.snapshot().stream_bytes;
+    still = now == bytes ? still + 1 : 0;
+    bytes = now;
+  }
+  CHECK(bytes < 8u << 20);
+  std::size_t read = 0;
+  while (auto text = stream.next())
+    read += text->size();
+  CHECK(std::holds_alternative<stream_done>(stream.wait()));
+  CHECK(server.snapshot().stream_bytes > bytes * 2);
+  CHECK(read > 500'000);
+}
+
+TEST_CASE("what is cancelled here ends there", "[node]") {
+  simulator::options options;
+  options.latency = 20s;
+  simulator::server server{options};
+  runtime owner{owner_of(server.url())};
+  runtime guest{guest_of(owner.node().listening)};
+  auto request = sum_of(1);
+  request.id = {1, 2};
+  auto answer = guest.chat_async(request);
+  auto stream = guest.stream(sum_of(2));
+  REQUIRE(test::eventually([&] { return server.snapshot().requests == 2; }));
+  guest.cancel({1, 2});
+  auto ended = answer.get();
+  REQUIRE_FALSE(ended);
+  CHECK(ended.error().code == errc::cancelled);
+  stream.cancel();
+  CHECK(std::get<stream_failed>(stream.wait()).why.code == errc::cancelled);
+  CHECK(test::eventually([&] { return server.snapshot().aborted == 2; }));
+  { // so does what a host had that is gone
+    std::optional<runtime> other{guest_of(owner.node().listening, "other")};
+    auto lost = other->chat_async(sum_of(3));
+    REQUIRE(test::eventually([&] { return server.snapshot().requests == 3; }));
+    other.reset();
+    CHECK_FALSE(lost.get());
+  }
+  CHECK(test::eventually([&] { return server.snapshot().aborted == 3; }));
+}
+
+TEST_CASE("a program that cannot be the node it is to be says why", "[node]") {
+  simulator::server server{simulator::options{}};
+  runtime owner{owner_of(server.url())};
+  auto text_of = [](const settings& x) -> std::string {
+    try {
+      runtime one{x};
+      return {};
+    } catch (const std::invalid_argument& problem) {
+      return problem.what();
+    }
+  };
+  auto taken = text_of(owner_of(server.url(), owner.node().listening));
+  CHECK(taken.find("cannot listen on " + owner.node().listening) == 0);
+  auto certified = owner_of(server.url());
+  certified.node.tls = {"/none/cert.pem", "/none/key.pem", "/none/ca.pem"};
+  CHECK(text_of(certified).find("`certificate` in [node.tls]: cannot read /none/cert.pem") == 0);
+}
