@@ -4,7 +4,10 @@
 #include "http/transport.hpp"
 
 #include <caf/actor_system_config.hpp>
+#include <caf/config.hpp>
 #include <caf/init_global_meta_objects.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/openssl/manager.hpp>
 #include <caf/sec.hpp>
 
 #include <algorithm>
@@ -16,6 +19,8 @@ void init_types() {
   // CAF itself tolerates a block that is registered twice; the lock is for hosts that start two threads with it.
   static const bool once = [] {
     caf::core::init_global_meta_objects();
+    caf::io::middleman::init_global_meta_objects();
+    caf::openssl::manager::init_global_meta_objects();
     caf::init_global_meta_objects<caf::id_block::modelforge>();
     caf::init_global_meta_objects<caf::id_block::modelforge_handles>();
     return true;
@@ -27,6 +32,29 @@ void apply(const runtime_settings& from, caf::actor_system_config& to) {
   auto threads = from.threads != 0 ? from.threads : std::max(2u, std::thread::hardware_concurrency());
   use_handover(to);
   to.set("caf.scheduler.max-threads", threads);
+}
+
+void apply(const settings& from, caf::actor_system_config& to) {
+  apply(from.runtime, to);
+  auto& node = from.node;
+  if (node.listen.empty() && node.peers.empty())
+    return;
+  to.load<caf::io::middleman>();
+  to.set("caf.middleman.app-identifiers", std::vector<std::string>{"modelforge"}); // the nodes' greeting tells the rest
+  to.set("caf.middleman.heartbeat-interval", caf::timespan{node.heartbeat});
+  to.set("caf.middleman.connection-timeout", caf::timespan{node.timeout});
+  if (node.tls.certificate.empty())
+    return;
+  to.load<caf::openssl::manager>();
+#if CAF_MAJOR_VERSION >= 1
+  to.set("caf.openssl.certificate", node.tls.certificate);
+  to.set("caf.openssl.key", node.tls.key);
+  to.set("caf.openssl.cafile", node.tls.ca);
+#else
+  to.openssl_certificate = node.tls.certificate;
+  to.openssl_key = node.tls.key;
+  to.openssl_cafile = node.tls.ca;
+#endif
 }
 
 std::shared_ptr<http::client> make_transport() {

@@ -25,6 +25,10 @@ void init_types();
 /// wakes a thousand times a second when idle) and `runtime.threads` threads.
 void apply(const runtime_settings& from, caf::actor_system_config& to);
 
+/// Likewise, and what this program needs as a node among others, if [node] says that it is one. The actor system must
+/// end on a thread that is none of its own.
+void apply(const settings& from, caf::actor_system_config& to);
+
 /// Makes the HTTP transport that provider actors share; one per process is enough. It ends with its last owner.
 std::shared_ptr<http::client> make_transport();
 

@@ -405,12 +405,12 @@ text_stream stream_text(caf::actor_system& system, const provider_actor& provide
   options.timeout = request.deadline.value_or(std::chrono::nanoseconds{0});
   auto max_tokens = request.sampling.max_tokens;
   full.chat = std::move(request);
-  auto actor = system.spawn([=, to = shared](stream_subscriber_actor::pointer self) {
+  auto read = [=, to = shared](stream_subscriber_actor::pointer self) {
     auto state = std::make_shared<reader<core>>(self, to, options, max_tokens);
     state->start(provider, full);
     return state->make_behavior();
-  });
-  shared->set_actor(actor);
+  };
+  shared->set_actor(options.own_thread ? system.spawn<caf::detached>(read) : system.spawn(read));
   return text_stream{std::move(shared)};
 }
 

@@ -22,13 +22,16 @@ namespace modelforge {
 /// How a stream ended, for one reader.
 using stream_outcome = std::variant<stream_done, stream_failed>;
 
-/// How a host reads a stream. The callbacks run in an actor, one at a time, on a thread of the actor system; a slow one
-/// slows the stream down. One that throws ends the stream as `errc::callback_failed`.
+/// How a host reads a stream. The callbacks run in an actor, one at a time; a slow one slows the stream down. One that
+/// throws ends the stream as `errc::callback_failed`.
 struct stream_options {
   std::chrono::nanoseconds timeout =
     std::chrono::seconds{300}; ///< Of the whole stream; a shorter deadline holds. 0: none but that.
   uint32_t buffer_size = 10;   ///< Pieces of text that are joined into one; 1: each comes as it is.
   bool whole_text = false;     ///< `stream_done` repeats the text.
+  /// The callbacks run on a thread of their own, and may block; else on one of the actor system's, which they must
+  /// leave soon.
+  bool own_thread = false;
 
   std::function<void(const std::string&)> on_text{};   ///< Gets the texts; then the range has none.
   std::function<void(const stream_piece&)> on_chunk{}; ///< Sees every piece, tool calls and reasoning too.

@@ -5,12 +5,15 @@ include(GNUInstallDirs)
 
 set(MODELFORGE_HEADERS ${PROJECT_BINARY_DIR}/include) # holds <modelforge/...>, forwarding to the source tree
 
-# Makes <modelforge/PATH> of every public header: a file that includes the real one. The source root itself is never
-# on a host's include path, where its messages/ or config/ could meet the host's own.
+# Makes <modelforge/PATH> of every public header (without src/): a file that includes the real one. The source root
+# itself is never on a host's include path, where its messages/ or config/ could meet the host's own.
 function(modelforge_public_headers)
   foreach(path IN LISTS ARGN)
     set(real ${PROJECT_SOURCE_DIR}/${path})
+    string(REGEX REPLACE "^src/" "" path ${path})
     file(CONFIGURE OUTPUT ${MODELFORGE_HEADERS}/modelforge/${path} CONTENT "#include \"${real}\"\n" @ONLY)
+    cmake_path(GET path PARENT_PATH folder)
+    install(FILES ${real} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/modelforge/${folder} COMPONENT development)
     set_property(GLOBAL APPEND PROPERTY MODELFORGE_PUBLIC_HEADERS ${path})
   endforeach()
 endfunction()
@@ -71,14 +74,31 @@ function(modelforge_library)
   target_compile_features(modelforge PUBLIC cxx_std_20)
   target_include_directories(modelforge PUBLIC
     $<BUILD_INTERFACE:${MODELFORGE_HEADERS}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_link_libraries(modelforge PUBLIC CAF::core
-    PRIVATE CURL::libcurl nlohmann_json::nlohmann_json toml11::toml11 Threads::Threads)
+  target_link_libraries(modelforge PUBLIC CAF::core CAF::io CAF::openssl PRIVATE CURL::libcurl OpenSSL::SSL Threads::Threads
+    $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:toml11::toml11>) # headers alone: hosts need neither
+endfunction()
+
+# What `cmake --install` gives a host beside the headers: the library, and a package for find_package(modelforge CONFIG).
+function(modelforge_install)
+  set(package ${CMAKE_INSTALL_LIBDIR}/cmake/modelforge)
+  install(TARGETS modelforge EXPORT modelforge COMPONENT development)
+  install(EXPORT modelforge FILE modelforgeTargets.cmake NAMESPACE modelforge:: DESTINATION ${package}
+          COMPONENT development)
+  include(CMakePackageConfigHelpers)
+  configure_package_config_file(cmake/modelforgeConfig.cmake.in ${PROJECT_BINARY_DIR}/modelforgeConfig.cmake
+    INSTALL_DESTINATION ${package})
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/modelforgeConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+  install(FILES ${PROJECT_BINARY_DIR}/modelforgeConfig.cmake ${PROJECT_BINARY_DIR}/modelforgeConfigVersion.cmake
+          DESTINATION ${package} COMPONENT development)
+  install(FILES config/example.toml DESTINATION ${CMAKE_INSTALL_DOCDIR})
 endfunction()
 
 modelforge_public_headers(
   actors/batch_coordinator.hpp
   actors/metrics.hpp
   actors/provider.hpp
+  actors/registry.hpp
+  actors/runtime.hpp
   actors/system.hpp
   actors/text_stream.hpp
   config/load.hpp
@@ -86,6 +106,7 @@ modelforge_public_headers(
   config/settings.hpp
   messages/attempt.hpp
   messages/batch.hpp
+  messages/batch_job.hpp
   messages/chat_request.hpp
   messages/completion.hpp
   messages/content.hpp
@@ -99,4 +120,5 @@ modelforge_public_headers(
   messages/status.hpp
   messages/stream.hpp
   messages/type_ids.hpp
+  src/optimize/optimizer.hpp
 )

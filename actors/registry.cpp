@@ -1,0 +1,336 @@
+#include <modelforge/actors/registry.hpp>
+
+#include "actors/node.hpp"
+#include "actors/provider_control.hpp"
+#include "actors/provider_proxy.hpp"
+#include "actors/support/mail.hpp"
+
+#include <modelforge/actors/system.hpp>
+#include <modelforge/config/load.hpp>
+
+#include <caf/actor_system.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace modelforge {
+
+namespace {
+
+/// Whether this program runs the provider itself.
+bool is_ours(const provider_settings& x, const node_settings& node) {
+  return x.nodes.empty() || x.nodes.front() == node.name;
+}
+
+template <class Diagnostics>
+std::optional<failure> errors_of(const Diagnostics& all) {
+  std::string problems;
+  for (auto& each : all)
+    if (each.level == severity::error)
+      problems += (problems.empty() ? "" : "\n") + to_string(each);
+  if (problems.empty())
+    return {};
+  return make_failure(errc::configuration, problems);
+}
+
+/// Knows the providers by name. Runs inside the registry's actor, whose handlers keep it alive, but for the first
+/// `apply`.
+class registry : public std::enable_shared_from_this<registry> {
+public:
+  registry(caf::actor_system& system, std::optional<node_control> node)
+    : system_(system), node_(std::move(node)), transport_(make_transport()) {}
+
+  ~registry() {
+    if (node_)
+      caf::anon_send_exit(node_->actor, caf::exit_reason::user_shutdown);
+    for (auto& x : providers_)
+      caf::anon_send_exit(x.is.actor, caf::exit_reason::user_shutdown);
+    for (auto& [id, x] : leaving_)
+      caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
+  }
+
+  registry(const registry&) = delete;
+  registry& operator=(const registry&) = delete;
+
+  registry_actor::behavior_type make_behavior(registry_actor::pointer self) {
+    self_ = self;
+    return {
+      [me = shared_from_this()](caf::get_atom, const std::string& wanted) { return me->find(wanted); },
+      [this](names_atom) {
+        provider_names result;
+        for (auto& x : providers_)
+          result.names.push_back(x.settings.name);
+        return result;
+      },
+      [this](drain_atom, caf::timespan grace) { return drain(grace); },
+      [this](status_atom x) -> caf::result<node_status> {
+        if (!node_)
+          return node_status{};
+        return self_->delegate(node_->actor, x);
+      },
+      [this](reload_atom, const std::string& text, const std::string& origin) { return reload(text, origin); },
+    };
+  }
+
+  /// Takes over all of `x`, or nothing and says why. `report` gets the providers' names.
+  std::optional<failure> apply(settings x, reload_report& report) {
+    std::vector<change> changes;
+    std::vector<failure> problems;
+    for (auto& each : x.providers) {
+      auto prepared = prepare(each, x);
+      if (auto* problem = std::get_if<failure>(&prepared)) {
+        problem->provider = each.name;
+        problems.push_back(std::move(*problem));
+      } else {
+        changes.push_back(std::get<change>(std::move(prepared)));
+      }
+    }
+    if (problems.size() == 1)
+      return std::move(problems.front());
+    if (!problems.empty()) {
+      std::string all;
+      for (auto& each : problems)
+        all += (all.empty() ? "" : "\n") + to_string(each);
+      return make_failure(errc::configuration, all);
+    }
+    note_tables(x, report);
+    std::vector<named_provider> next;
+    for (std::size_t i = 0; i < changes.size(); ++i)
+      next.push_back(carry_out(std::move(x.providers[i]), std::move(changes[i]), report));
+    for (auto& old : providers_)
+      if (old.is.actor != nullptr) {
+        report.removed.push_back(old.settings.name);
+        let_go(old, {});
+      }
+    providers_ = std::move(next);
+    if (is_set_up_) { // what needs a restart stays as it is
+      x.node = settings_.node;
+      x.log = settings_.log;
+      x.metrics = settings_.metrics;
+      x.runtime.threads = settings_.runtime.threads;
+      x.runtime.state_folder = settings_.runtime.state_folder;
+    }
+    is_set_up_ = true;
+    settings_ = std::move(x);
+    settings_.providers.clear();
+    tell_node();
+    return {};
+  }
+
+private:
+  struct named_provider {
+    provider_settings settings;
+    controlled_provider is; ///< Of one that another node runs: only the actor.
+  };
+
+  /// What is to be done for a provider, prepared so that it cannot fail.
+  struct change {
+    named_provider* old = nullptr;
+    std::optional<provider_parts> fresh; ///< Empty: nothing, or a proxy.
+    bool in_place = false;
+    bool untouched = false;
+  };
+
+  std::variant<change, failure> prepare(const provider_settings& x, const settings& all) {
+    change result;
+    auto i = std::find_if(providers_.begin(), providers_.end(), [&](auto& y) { return y.settings.name == x.name; });
+    if (i != providers_.end())
+      result.old = &*i;
+    auto& node = is_set_up_ ? settings_.node : all.node;
+    auto same_runtime = is_set_up_ && all.runtime == settings_.runtime;
+    if (!is_ours(x, node)) {
+      if (!node_)
+        return make_failure(errc::configuration,
+                            "another node, " + x.nodes.front()
+                              + ", runs this provider, and this one "
+                                "was started without [node]",
+                            "start the program anew");
+      result.untouched = result.old != nullptr && result.old->settings == x;
+      return result;
+    }
+    auto parts = prepare_provider(x, all.runtime); // also where nothing seems changed: keys and headers may be new
+    if (auto* problem = std::get_if<failure>(&parts))
+      return std::move(*problem);
+    result.fresh = std::get<provider_parts>(std::move(parts));
+    result.in_place = result.old != nullptr && can_become(result.old->settings, x);
+    if (result.in_place) {
+      result.untouched = same_runtime && result.old->settings == x;
+      return result;
+    }
+    if (result.old == nullptr)
+      if (auto problem = open_journal(*result.fresh))
+        return std::move(*problem);
+    return result;
+  }
+
+  named_provider carry_out(provider_settings x, change how, reload_report& report) {
+    named_provider result{std::move(x), {}};
+    auto& name = result.settings.name;
+    if (how.in_place || how.untouched) {
+      result.is = std::exchange(how.old->is, {});
+      if (how.fresh)
+        result.is.reconfigure(std::move(*how.fresh));
+      (how.untouched ? report.unchanged : report.changed).push_back(name);
+      return result;
+    }
+    auto replaces = how.old != nullptr;
+    if (how.fresh)
+      result.is = spawn_controlled_provider(system_, std::move(*how.fresh), transport_);
+    else
+      result.is.actor = spawn_proxy(result.settings);
+    if (replaces)
+      let_go(*how.old, result.is.keep_journal);
+    (replaces ? report.replaced : report.added).push_back(name);
+    return result;
+  }
+
+  provider_actor spawn_proxy(const provider_settings& x) {
+    auto& node = node_->settings;
+    auto proxy = spawn_provider_proxy(system_, x, node, [find = node_->find_again, name = x.name] { find(name); });
+    auto result = proxy.actor;
+    node_->add_remote({x.name, x.nodes.front(), std::move(proxy)});
+    return result;
+  }
+
+  /// Lets an actor end when what it has is done; then calls `afterwards`.
+  void let_go(named_provider& old, const std::function<void()>& afterwards) {
+    auto actor = std::exchange(old.is, {}).actor;
+    auto id = ++leaving_id_;
+    leaving_.emplace(id, actor);
+    auto end = [this, id, afterwards] {
+      auto i = leaving_.find(id);
+      if (i == leaving_.end())
+        return;
+      if (afterwards) // it has let go of its file then
+        i->second->attach_functor([afterwards](const caf::error&) { afterwards(); });
+      self_->send_exit(i->second, caf::exit_reason::user_shutdown);
+      leaving_.erase(i);
+    };
+    auto grace = std::chrono::duration_cast<caf::timespan>(settings_.runtime.grace_period);
+    ask(self_, actor, drain_atom_v, grace).then(end, [end](const caf::error&) { end(); });
+  }
+
+  void tell_node() {
+    if (!node_)
+      return;
+    std::vector<owned_provider> owned;
+    for (auto& x : providers_)
+      if (is_ours(x.settings, node_->settings))
+        owned.push_back({x.settings.name, x.is.actor});
+    node_->set_owned(std::move(owned));
+  }
+
+  void note_tables(const settings& x, reload_report& report) const {
+    if (!is_set_up_)
+      return;
+    if (!(x.node == settings_.node))
+      report.needs_restart.push_back("node");
+    if (x.runtime.threads != settings_.runtime.threads || x.runtime.state_folder != settings_.runtime.state_folder)
+      report.needs_restart.push_back("runtime");
+    if (!(x.log == settings_.log))
+      report.needs_restart.push_back("log");
+    if (!(x.metrics == settings_.metrics))
+      report.needs_restart.push_back("metrics");
+  }
+
+  caf::result<reload_report> reload(const std::string& text, const std::string& origin) {
+    auto refuse = [](const failure& why) { return caf::make_error(why.code, why); };
+    if (draining_)
+      return refuse(make_failure(errc::draining, "the program is shutting down"));
+    auto parsed = parse(text, origin);
+    if (!parsed.value)
+      return refuse(*errors_of(parsed.diagnostics));
+    auto report = std::make_shared<reload_report>();
+    if (auto problem = apply(std::move(*parsed.value), *report))
+      return refuse(*problem);
+    auto reply = self_->make_response_promise<reload_report>();
+    auto left = std::make_shared<std::size_t>(1);
+    auto in_force = [reply, report, left]() mutable {
+      if (--*left == 0)
+        reply.deliver(std::move(*report));
+    };
+    for (auto& x : providers_) {
+      if (!x.is.reconfigure) // another node's
+        continue;
+      ++*left;
+      ask(self_, x.is.actor, status_atom_v) // who answers this has taken over what it was told before
+        .then([in_force](const provider_status&) mutable { in_force(); },
+              [in_force](const caf::error&) mutable { in_force(); });
+    }
+    in_force();
+    return reply;
+  }
+
+  caf::result<provider_actor> find(const std::string& wanted) const {
+    std::string known;
+    for (auto& x : providers_) {
+      if (wanted.empty() || x.settings.name == wanted)
+        return x.is.actor;
+      known += (known.empty() ? "" : ", ") + x.settings.name;
+    }
+    return caf::make_error(errc::invalid_request,
+                           make_failure(errc::invalid_request, "there is no provider \"" + wanted + "\"",
+                                        known.empty() ? "none is configured" : "configured: " + known));
+  }
+
+  /// All at once, not one after the other; one that has died has nothing left.
+  caf::result<void> drain(caf::timespan grace) {
+    draining_ = true;
+    std::vector<provider_actor> all;
+    for (auto& x : providers_)
+      all.push_back(x.is.actor);
+    for (auto& [id, x] : leaving_)
+      all.push_back(x);
+    auto promise = self_->make_response_promise<void>();
+    auto left = std::make_shared<std::size_t>(all.size());
+    auto drained = [promise, left]() mutable {
+      if (--*left == 0)
+        promise.deliver();
+    };
+    for (auto& x : all)
+      ask(self_, x, drain_atom_v, grace).then(drained, [drained](const caf::error&) mutable { drained(); });
+    if (all.empty())
+      promise.deliver();
+    return promise;
+  }
+
+  caf::actor_system& system_;
+  registry_actor::pointer self_ = nullptr;
+  std::optional<node_control> node_; ///< Empty: no node among others.
+  std::shared_ptr<http::client> transport_;
+  settings settings_; ///< Those in force, but for the providers.
+  bool is_set_up_ = false;
+  std::vector<named_provider> providers_; ///< In the order of the settings.
+  std::map<uint64_t, provider_actor> leaving_;
+  uint64_t leaving_id_ = 0;
+  bool draining_ = false;
+};
+
+} // namespace
+
+std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& x) {
+  if (auto problem = errors_of(check(x)))
+    return std::move(*problem);
+  std::optional<node_control> node;
+  if (!x.node.listen.empty() || !x.node.peers.empty()) {
+    auto made = spawn_node(system, x.node);
+    if (auto* problem = std::get_if<failure>(&made))
+      return std::move(*problem);
+    node = std::get<node_control>(std::move(made));
+  }
+  auto core = std::make_shared<registry>(system, std::move(node));
+  reload_report ignored;
+  if (auto problem = core->apply(x, ignored))
+    return std::move(*problem);
+  return system.spawn([core](registry_actor::pointer self) { return core->make_behavior(self); });
+}
+
+} // namespace modelforge

@@ -1,0 +1,431 @@
+#include <modelforge/actors/runtime.hpp>
+
+#include "actors/support/mail.hpp"
+
+#include <modelforge/actors/registry.hpp>
+#include <modelforge/actors/system.hpp>
+#include <modelforge/config/load.hpp>
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <stdexcept>
+
+namespace modelforge {
+
+namespace {
+
+/// How much longer than the grace period a provider may take to say that it is drained.
+constexpr auto slack = std::chrono::seconds{5};
+
+chat_request asking(std::string prompt) {
+  chat_request x;
+  x.messages.push_back(text_message(role::user, std::move(prompt)));
+  return x;
+}
+
+} // namespace
+
+class runtime::core {
+public:
+  explicit core(settings x) : settings_(std::move(x)), system_(configured(config_, settings_)) {
+    auto made = spawn_registry(system_, settings_);
+    if (auto* problem = std::get_if<failure>(&made))
+      throw std::invalid_argument(problem->suggestion.empty() ? problem->message : to_string(*problem));
+    registry_ = std::get<registry_actor>(std::move(made));
+    look_up_providers();
+    clerk_ = system_.spawn(idle, &clerk_self_);
+    courier_ = system_.spawn<caf::detached>(idle, &courier_self_);
+  }
+
+  ~core() {
+    shutdown();
+    stop_actors();
+  }
+
+  void shutdown() {
+    if (closing_.exchange(true))
+      return;
+    caf::scoped_actor self{system_};
+    {
+      std::lock_guard lock{batches_mutex_};
+      for (auto& x : batches_) // a job of a provider is no request that drains
+        self->send(x, cancel_atom_v);
+    }
+    auto grace = std::chrono::duration_cast<caf::timespan>(settings_.runtime.grace_period);
+    self->request(registry_, grace + slack, drain_atom_v, grace).receive([] {}, [](const caf::error&) {});
+  }
+
+  node_status node() {
+    running open{*this};
+    node_status result;
+    if (closing_)
+      return result;
+    caf::scoped_actor self{system_};
+    self->request(registry_, caf::infinite, status_atom_v)
+      .receive([&](node_status& x) { result = std::move(x); }, [](const caf::error&) {});
+    return result;
+  }
+
+  expected<reload_report> reload(const settings& x) {
+    running open{*this};
+    if (closing_)
+      return shut_down();
+    caf::scoped_actor self{system_};
+    std::optional<expected<reload_report>> result;
+    self->request(registry_, caf::infinite, reload_atom_v, to_toml(x), std::string{"settings"})
+      .receive([&](reload_report& y) { result.emplace(std::move(y)); },
+               [&](const caf::error& y) { result.emplace(failure_of(y)); });
+    if (*result) {
+      std::unique_lock lock{providers_mutex_};
+      settings_ = x;
+      look_up_providers();
+    }
+    return std::move(*result);
+  }
+
+  expected<provider_actor> find(std::string_view name) const {
+    if (closing_)
+      return shut_down();
+    std::shared_lock lock{providers_mutex_};
+    std::string known;
+    for (auto& x : providers_) {
+      if (name.empty() || x.name == name)
+        return x.is;
+      known += (known.empty() ? "" : ", ") + x.name;
+    }
+    return make_failure(errc::invalid_request, "there is no provider \"" + std::string{name} + "\"",
+                        "configured: " + known);
+  }
+
+  /// Asks a provider on the calling thread.
+  template <class T, class... Ts>
+  expected<T> ask_and_wait(std::string_view provider, Ts&&... xs) {
+    running open{*this};
+    auto to = find(provider);
+    if (!to)
+      return to.error();
+    caf::scoped_actor self{system_};
+    std::optional<expected<T>> result;
+    self->request(*to, caf::infinite, std::forward<Ts>(xs)...)
+      .receive([&](T& x) { result.emplace(std::move(x)); },
+               [&](const caf::error& x) { result.emplace(failure_of(x)); });
+    return std::move(*result);
+  }
+
+  /// Has `done` called in the clerk, where it must not block; at once when the runtime has been shut down.
+  void ask_later(chat_request x, std::function<void(expected<completion>)> done, std::string_view provider) {
+    auto open = std::make_shared<running>(*this); // before looking: then the clerk stays until it has answered
+    if (closing_)
+      return done(shut_down());
+    auto to = find(provider);
+    post(clerk_, [this, open, to = std::move(to), x = std::move(x), done = std::move(done)]() mutable {
+      if (!to)
+        return done(to.error());
+      ask(clerk_self_, *to, std::move(x))
+        .then([open, done](completion& y) { done(std::move(y)); },
+              [open, done](const caf::error& y) { done(failure_of(y)); });
+    });
+  }
+
+  /// Likewise on the courier's thread, where it may block.
+  void ask_and_call(chat_request x, std::function<void(expected<completion>)> done, std::string_view provider) {
+    auto safely = [done = std::move(done)](expected<completion> y) {
+      try {
+        done(std::move(y));
+      } catch (...) { // the host's; there is nobody to tell
+      }
+    };
+    auto open = std::make_shared<running>(*this);
+    if (closing_)
+      return safely(shut_down());
+    ask_later(
+      std::move(x),
+      [this, open, safely](expected<completion> y) {
+        post(courier_, [open, safely, y = std::move(y)]() mutable { safely(std::move(y)); });
+      },
+      provider);
+  }
+
+  expected<batch_report> run_batch(const batch_options& x, std::function<bool(const batch_progress&)> on_progress,
+                                   const std::vector<std::pair<std::string, double>>& names) {
+    auto open = std::make_shared<running>(*this);
+    std::vector<batch_provider> providers;
+    for (auto& [name, weight] : names.empty() ? std::vector<std::pair<std::string, double>>{{"", 0}} : names) {
+      auto found = find(name);
+      if (!found)
+        return found.error();
+      providers.push_back({*found, weight, batch_price(name)});
+    }
+    auto spawned = spawn_batch(system_, std::move(providers), x);
+    if (auto* problem = std::get_if<failure>(&spawned))
+      return std::move(*problem);
+    auto batch = std::get<batch_coordinator_actor>(std::move(spawned));
+    known_batch known{*this, batch};
+    caf::scoped_actor self{system_};
+    batch_observer_actor watcher;
+    if (on_progress) {
+      watcher = system_.spawn(observe, this, open, batch, std::move(on_progress));
+      self->send(batch, observe_atom_v, watcher);
+    }
+    std::optional<expected<batch_report>> result;
+    self->request(batch, caf::infinite, run_atom_v)
+      .receive([&](batch_report& y) { result.emplace(std::move(y)); },
+               [&](const caf::error& y) { result.emplace(failure_of(y)); });
+    return std::move(*result);
+  }
+
+  text_stream start_stream(chat_request x, stream_options options, std::string_view provider) {
+    running open{*this};
+    options.own_thread = options.on_text || options.on_chunk || options.on_progress || options.on_end;
+    auto to = find(provider);
+    return stream_text(system_, to ? *to : refusing(to.error()), std::move(x), std::move(options));
+  }
+
+  void withdraw(request_id id, std::string_view provider) {
+    running open{*this};
+    if (auto to = find(provider))
+      tell_from_outside(*to, cancel_atom_v, id);
+  }
+
+  std::vector<std::string> names() const {
+    std::shared_lock lock{providers_mutex_};
+    std::vector<std::string> result;
+    for (auto& x : providers_)
+      result.push_back(x.name);
+    return result;
+  }
+
+private:
+  /// A call that the end must wait for, because it uses the actors below.
+  class running {
+  public:
+    explicit running(core& of) : of_(of) { ++of_.open_; }
+    ~running() {
+      --of_.open_;
+      of_.open_.notify_all();
+    }
+    running(const running&) = delete;
+    running& operator=(const running&) = delete;
+
+  private:
+    core& of_;
+  };
+
+  /// A batch that runs: the end cancels it.
+  class known_batch {
+  public:
+    known_batch(core& of, const batch_coordinator_actor& is) : of_(of) {
+      std::lock_guard lock{of_.batches_mutex_};
+      at_ = of_.batches_.insert(of_.batches_.end(), is);
+      if (of_.closing_)
+        tell_from_outside(is, cancel_atom_v);
+    }
+
+    ~known_batch() {
+      std::lock_guard lock{of_.batches_mutex_};
+      of_.batches_.erase(at_);
+    }
+
+    known_batch(const known_batch&) = delete;
+    known_batch& operator=(const known_batch&) = delete;
+
+  private:
+    core& of_;
+    std::list<batch_coordinator_actor>::iterator at_;
+  };
+
+  /// Hands a batch's progress to the courier, and goes with the last of it.
+  static batch_observer_actor::behavior_type observe(batch_observer_actor::pointer self, core* of,
+                                                     const std::shared_ptr<running>& open,
+                                                     const batch_coordinator_actor& batch,
+                                                     const std::function<bool(const batch_progress&)>& on_progress) {
+    return {
+      [=](const batch_progress& x) {
+        post(of->courier_, [open, batch, on_progress, x] {
+          auto wanted = true;
+          try {
+            wanted = on_progress(x);
+          } catch (...) { // the host's; there is nobody to tell
+          }
+          if (!wanted && !x.finished)
+            tell_from_outside(batch, cancel_atom_v);
+        });
+        if (x.finished)
+          self->quit();
+      },
+    };
+  }
+
+  double batch_price(std::string_view name) const {
+    std::shared_lock lock{providers_mutex_};
+    for (auto& x : settings_.providers)
+      if (name.empty() || x.name == name)
+        return x.price.batch;
+    return price_settings{}.batch;
+  }
+
+  struct named_provider {
+    std::string name;
+    provider_actor is;
+  };
+
+  void look_up_providers() {
+    providers_.clear();
+    caf::scoped_actor self{system_};
+    for (auto& each : settings_.providers)
+      self->request(registry_, caf::infinite, caf::get_atom_v, each.name)
+        .receive(
+          [&](provider_actor& found) {
+            providers_.push_back({each.name, std::move(found)});
+          },
+          [](const caf::error&) {});
+  }
+
+  static caf::actor_system_config& configured(caf::actor_system_config& x, const settings& from) {
+    apply(from, x);
+    return x;
+  }
+
+  /// A provider that takes nothing: so a stream that cannot begin ends like every other.
+  provider_actor refusing(const failure& why) {
+    auto error = caf::make_error(why.code, why);
+    return system_.spawn([error](provider_actor::pointer) -> provider_actor::behavior_type {
+      return {
+        [=](const chat_request&) -> caf::result<completion> { return error; },
+        [=](const stream_request&, const stream_subscriber_actor&) -> caf::result<stream_session_actor> {
+          return error;
+        },
+        [=](const embedding_request&) -> caf::result<embedding> { return error; },
+        [=](const batch_job_request&, const batch_job_listener_actor&) -> caf::result<batch_job_actor> {
+          return error;
+        },
+        [=](models_atom) -> caf::result<model_list> { return error; },
+        [](cancel_atom, request_id) {},
+        [=](status_atom) -> caf::result<provider_status> { return error; },
+        [](drain_atom, caf::timespan) {},
+      };
+    });
+  }
+
+  /// An actor that does what is posted to it.
+  static caf::behavior idle(caf::event_based_actor* self, caf::event_based_actor** known_as) {
+    *known_as = self;
+    return {[](caf::unit_t) {}};
+  }
+
+  static failure shut_down() { return make_failure(errc::draining, "the runtime has been shut down"); }
+
+  void stop_actors() {
+    caf::anon_send_exit(registry_, caf::exit_reason::user_shutdown); // what is still asked ends as an error
+    registry_ = nullptr;
+    if (clerk_ == nullptr)
+      return;
+    for (auto open = open_.load(); open != 0; open = open_.load())
+      open_.wait(open);
+    post(clerk_, [this] { clerk_self_->quit(); });
+    post(courier_, [this] { courier_self_->quit(); });
+    caf::scoped_actor self{system_};
+    self->wait_for(clerk_, courier_);
+  }
+
+  struct types {
+    types() { init_types(); }
+  };
+
+  settings settings_;
+  types types_; // before the configuration object
+  caf::actor_system_config config_;
+  std::atomic<bool> closing_{false};
+  std::atomic<std::size_t> open_{0};
+  caf::event_based_actor* clerk_self_ = nullptr;   ///< Only inside the clerk.
+  caf::event_based_actor* courier_self_ = nullptr; ///< Only inside the courier.
+  caf::actor_system system_;                       // waits for its actors when it goes
+  std::mutex batches_mutex_;
+  std::list<batch_coordinator_actor> batches_; ///< Guarded by `batches_mutex_`.
+  registry_actor registry_;
+  mutable std::shared_mutex providers_mutex_;
+  std::vector<named_provider> providers_; ///< The registry's. Guarded by `providers_mutex_`, as is `settings_`.
+  caf::actor clerk_;   ///< Asks for those who do not wait. Never blocks: futures come even while a callback waits.
+  caf::actor courier_; ///< Calls the host's callbacks, which may block.
+};
+
+runtime::runtime(settings x) : core_(std::make_unique<core>(std::move(x))) {}
+
+runtime::~runtime() = default;
+
+expected<completion> runtime::chat(chat_request x, std::string_view provider) {
+  return core_->ask_and_wait<completion>(provider, std::move(x));
+}
+
+expected<completion> runtime::chat(std::string prompt, std::string_view provider) {
+  return chat(asking(std::move(prompt)), provider);
+}
+
+std::future<expected<completion>> runtime::chat_async(chat_request x, std::string_view provider) {
+  auto promise = std::make_shared<std::promise<expected<completion>>>();
+  auto result = promise->get_future();
+  core_->ask_later(
+    std::move(x), [promise](expected<completion> y) { promise->set_value(std::move(y)); }, provider);
+  return result;
+}
+
+void runtime::chat(chat_request x, std::function<void(expected<completion>)> done, std::string_view provider) {
+  core_->ask_and_call(std::move(x), std::move(done), provider);
+}
+
+text_stream runtime::stream(chat_request x, stream_options options, std::string_view provider) {
+  return core_->start_stream(std::move(x), std::move(options), provider);
+}
+
+text_stream runtime::stream(std::string prompt, stream_options options, std::string_view provider) {
+  return stream(asking(std::move(prompt)), std::move(options), provider);
+}
+
+expected<embedding> runtime::embed(embedding_request x, std::string_view provider) {
+  return core_->ask_and_wait<embedding>(provider, std::move(x));
+}
+
+expected<batch_report> runtime::batch(const batch_options& x, std::function<bool(const batch_progress&)> on_progress,
+                                      const std::vector<std::pair<std::string, double>>& providers) {
+  return core_->run_batch(x, std::move(on_progress), providers);
+}
+
+expected<model_list> runtime::models(std::string_view provider) {
+  return core_->ask_and_wait<model_list>(provider, models_atom_v);
+}
+
+expected<provider_status> runtime::status(std::string_view provider) {
+  return core_->ask_and_wait<provider_status>(provider, status_atom_v);
+}
+
+expected<reload_report> runtime::reload(const settings& x) {
+  return core_->reload(x);
+}
+
+node_status runtime::node() {
+  return core_->node();
+}
+
+void runtime::cancel(request_id id, std::string_view provider) {
+  core_->withdraw(id, provider);
+}
+
+void runtime::shutdown() {
+  core_->shutdown();
+}
+
+std::vector<std::string> runtime::providers() const {
+  return core_->names();
+}
+
+} // namespace modelforge

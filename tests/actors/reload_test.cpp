@@ -1,0 +1,221 @@
+#include <modelforge/actors/runtime.hpp>
+#include <modelforge/config/load.hpp>
+
+#include "tests/http/waiting.hpp"
+#include "tools/simulator/simulator.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <atomic>
+#include <future>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace modelforge;
+using namespace std::chrono_literals;
+
+namespace {
+
+provider_settings provider_of(const std::string& name, const std::string& url) {
+  provider_settings x;
+  x.name = name;
+  x.kind = provider_kind::openai_compatible;
+  x.base_url = url + "/v1";
+  x.default_model = "sim-mini";
+  return x;
+}
+
+settings before(const simulator::server& server) {
+  settings x;
+  x.runtime.state_folder = "none";
+  x.runtime.threads = 2;
+  x.runtime.grace_period = 5s;
+  x.providers = {provider_of("first", server.url()), provider_of("second", server.url())};
+  return x;
+}
+
+chat_request asking(const std::string& prompt) {
+  chat_request x;
+  x.messages = {text_message(role::user, prompt)};
+  return x;
+}
+
+using names = std::vector<std::string>;
+
+} // namespace
+
+TEST_CASE("settings change while it runs, and the report says which", "[reload]") {
+  simulator::server server{simulator::options{}};
+  auto x = before(server);
+  runtime ai{x};
+  auto same = ai.reload(x);
+  REQUIRE(same);
+  CHECK(same->unchanged == names{"first", "second"});
+  x.providers[0].default_model = "another";
+  x.providers[1].kind = provider_kind::ollama;
+  x.providers[1].base_url = server.url();
+  x.providers.push_back(provider_of("third", server.url()));
+  x.node.name = "node";
+  auto report = ai.reload(x);
+  REQUIRE(report);
+  CHECK(report->changed == names{"first"});
+  CHECK(report->replaced == names{"second"});
+  CHECK(report->added == names{"third"});
+  CHECK(report->needs_restart == names{"node"});
+  CHECK(ai.providers() == names{"first", "second", "third"});
+  auto answer = ai.chat("What is 12 + 30?");
+  REQUIRE(answer);
+  CHECK(answer->model == "another");
+  CHECK(ai.chat("What is 12 + 30?", "third"));
+  x.providers = {x.providers[2]};
+  report = ai.reload(x);
+  REQUIRE(report);
+  CHECK(report->removed == names{"first", "second"});
+  CHECK(ai.providers() == names{"third"});
+  auto gone = ai.chat("Hi", "first");
+  REQUIRE_FALSE(gone);
+  CHECK(gone.error().message.find("there is no provider \"first\"") == 0);
+}
+
+TEST_CASE("faulty settings change nothing, and say what is wrong", "[reload]") {
+  simulator::server server{simulator::options{}};
+  auto x = before(server);
+  runtime ai{x};
+  auto bad = x;
+  bad.providers[0].default_model = "another";
+  bad.providers[1].keys.emplace_back().api_key_env = "MODELFORGE_NO_SUCH_VARIABLE";
+  auto report = ai.reload(bad);
+  REQUIRE_FALSE(report);
+  CHECK(report.error().code == errc::configuration);
+  CHECK(report.error().message.find("MODELFORGE_NO_SUCH_VARIABLE") != std::string::npos);
+  bad = x;
+  bad.providers[0].max_concurrent = 0;
+  bad.providers[0].base_url = "nowhere";
+  report = ai.reload(bad);
+  REQUIRE_FALSE(report);
+  CHECK(report.error().message.find("max_concurrent") != std::string::npos);
+  CHECK(report.error().message.find("base_url") != std::string::npos); // all faults at once
+  auto answer = ai.chat("What is 12 + 30?");
+  REQUIRE(answer);
+  CHECK(answer->model == "sim-mini");
+}
+
+TEST_CASE("what runs goes on as it began while its provider changes, is replaced or goes", "[reload]") {
+  simulator::options slow;
+  slow.latency = 300ms;
+  slow.tokens_per_second = 200;
+  simulator::server server{slow};
+  auto x = before(server);
+  runtime ai{x};
+  std::vector<std::future<expected<completion>>> answers;
+  for (auto* name : {"first", "second"})
+    for (int i = 0; i < 20; ++i)
+      answers.push_back(ai.chat_async(asking("What is 12 + 30?"), name));
+  auto stream = ai.stream("Tell me a story.", {}, "second");
+  REQUIRE(test::eventually([&] { return server.snapshot().requests >= 30; }));
+  x.providers[0].max_concurrent = 2;
+  x.providers[1].default_embedding_model = "e";
+  REQUIRE(ai.reload(x));
+  x.providers.pop_back();
+  REQUIRE(ai.reload(x));
+  for (auto& each : answers)
+    CHECK(each.get());
+  CHECK(std::holds_alternative<stream_done>(stream.wait()));
+}
+
+TEST_CASE("more attempts than were allowed when the last one went out are not made", "[reload]") {
+  simulator::options failing;
+  failing.latency = 200ms;
+  failing.faults["500"] = 1;
+  simulator::server server{failing};
+  auto x = before(server);
+  x.providers[0].retry.max_attempts = 1;
+  runtime ai{x};
+  auto answer = ai.chat_async(asking("What is 12 + 30?"));
+  REQUIRE(test::eventually([&] { return server.snapshot().requests == 1; }));
+  x.providers[0].retry.max_attempts = 5;
+  REQUIRE(ai.reload(x));
+  auto ended = answer.get();
+  REQUIRE_FALSE(ended);
+  CHECK(ended.error().code == errc::server_error);
+  CHECK(server.snapshot().requests == 1);
+}
+
+TEST_CASE("a reload by TOML text tells every fault, and is in force when it is answered", "[reload]") {
+  simulator::server server{simulator::options{}};
+  auto x = before(server);
+  runtime ai{x};
+  for (uint32_t slots = 1; slots < 50; ++slots) {
+    x.providers[0].max_concurrent = slots + 1;
+    REQUIRE(ai.reload(x));
+    CHECK(ai.status()->max_concurrent == slots + 1);
+  }
+  x.providers[0].keys.emplace_back().api_key_env = "MODELFORGE_NO_SUCH_VARIABLE";
+  x.providers[1].keys.emplace_back().api_key_env = "MODELFORGE_NOR_THIS_ONE";
+  auto report = ai.reload(x);
+  REQUIRE_FALSE(report);
+  CHECK(report.error().message.find("MODELFORGE_NO_SUCH_VARIABLE") != std::string::npos);
+  CHECK(report.error().message.find("MODELFORGE_NOR_THIS_ONE") != std::string::npos);
+}
+
+TEST_CASE("a hundred reloads, good and bad, lose no request and overrun no limit", "[reload]") {
+  constexpr uint64_t fast = 120'000, slow = 60'000; // 400 and 200 in each 200 ms
+  constexpr int requests = 10'000;
+  simulator::options strict;
+  strict.window = 200ms;
+  strict.requests_per_minute = fast;
+  strict.limit_headers = false;
+  simulator::server server{strict};
+  auto x = before(server);
+  x.providers.pop_back();
+  auto& limited = x.providers[0];
+  limited.max_concurrent = 64;
+  limited.rate_limit.requests_per_minute = fast;
+  limited.rate_limit.window = 200ms;
+  limited.retry.max_attempts = 1;
+  runtime ai{x};
+  std::atomic<int> ended = 0, answered = 0;
+  std::atomic<bool> reloading = true;
+  std::atomic<int> begun = 0;
+  auto asks = std::async(std::launch::async, [&] {
+    for (; begun < requests || reloading; ++begun) {
+      for (auto open = begun - ended.load(); open >= 500; open = begun - ended.load())
+        std::this_thread::sleep_for(1ms);
+      ai.chat(asking("What is 12 + 30?"), [&](const expected<completion>& y) {
+        answered += y ? 1 : 0;
+        ++ended;
+      });
+    }
+  });
+  std::mt19937_64 random{5};
+  auto set_server = [&](uint64_t limit) {
+    strict.requests_per_minute = limit;
+    server.configure(strict);
+  };
+  for (int i = 0; i < 25; ++i) {
+    auto pause = [&] { std::this_thread::sleep_for(std::chrono::milliseconds{20 + random() % 120}); };
+    auto bad = x;
+    bad.providers[0].max_concurrent = 0;
+    CHECK_FALSE(ai.reload(bad));
+    limited.rate_limit.requests_per_minute = slow; // first here: the server follows when what was sent has arrived
+    REQUIRE(ai.reload(x));
+    std::this_thread::sleep_for(50ms);
+    set_server(slow);
+    pause();
+    bad = x;
+    bad.providers[0].keys.emplace_back().api_key_env = "MODELFORGE_NO_SUCH_VARIABLE";
+    CHECK_FALSE(ai.reload(bad));
+    set_server(fast); // first there
+    limited.rate_limit.requests_per_minute = fast;
+    REQUIRE(ai.reload(x));
+    pause();
+  }
+  reloading = false;
+  asks.get();
+  CHECK(test::eventually([&] { return ended == begun; }));
+  CHECK(begun >= requests);
+  CHECK(answered == begun);
+  CHECK(server.snapshot().rejected == 0);
+}
