@@ -216,6 +216,7 @@ private:
     if (std::count_if(all_.providers.begin(), all_.providers.end(), [&](auto& y) { return y.name == x.name; }) > 1)
       error({path}, "two providers have the name " + code(x.name));
     check_base_url(x, path);
+    check_api(x, path);
     check_keys(x, path);
     check_headers(x, path + ".headers.");
     if (x.interactive_slots >= x.max_concurrent)
@@ -255,6 +256,35 @@ private:
     for (std::string_view end : {"/chat/completions", "/messages", "/api/chat", "/responses"})
       if (x.base_url.ends_with(end))
         warn({where}, "`base_url` ends in " + code(end) + ", which is appended to it", "end it before that");
+    auto has_v1 = x.base_url.ends_with("/v1") || x.base_url.ends_with("/v1/");
+    if (has_v1 && (x.kind == provider_kind::anthropic || x.kind == provider_kind::ollama))
+      warn({where}, "`base_url` of kind " + code(name_of(x.kind)) + " ends in `/v1`", "end it before that");
+  }
+
+  void check_api(const provider_settings& x, const std::string& path) {
+    auto has_both =
+      x.kind == provider_kind::openai || x.kind == provider_kind::azure || x.kind == provider_kind::openai_compatible;
+    auto refuse = [&](const std::string& where) {
+      error({where}, "kind " + code(name_of(x.kind)) + " has no Responses API",
+            "`responses` is for the kinds `openai`, `azure` and `openai_compatible`");
+    };
+    if (x.api == provider_api::responses && !has_both)
+      refuse(path + ".api");
+    for (auto& model : x.models)
+      if (model.api == model_api::responses && !has_both)
+        refuse(path + ".models." + schema::quoted_key(model.pattern) + ".api");
+    if (x.flavor != server_flavor::automatic && x.kind != provider_kind::openai_compatible)
+      warn({path + ".flavor"}, "`flavor` means nothing to kind " + code(name_of(x.kind)),
+           "it is for the kind `openai_compatible`");
+    if (!x.api_version.empty() && x.kind != provider_kind::azure)
+      warn({path + ".api_version"}, "`api_version` means nothing to kind " + code(name_of(x.kind)),
+           "it is for the kind `azure`");
+    if (x.kind == provider_kind::azure && x.base_url.ends_with("/v1") && !x.api_version.empty()
+        && is_digit(x.api_version.front()))
+      warn({path + ".api_version"}, "the API below `/v1` has no dated versions",
+           "end `base_url` before /v1 for the older API, or leave `api_version` out");
+    if (!all(x.api_version, [](char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '.'; }))
+      error({path + ".api_version"}, "`api_version` is no version", "allowed: e.g. \"2024-10-21\" or \"preview\"");
   }
 
   void check_keys(const provider_settings& x, const std::string& path) {
@@ -448,10 +478,12 @@ private:
             "allowed: up to 64 letters, digits, `-` and `_`, the first one a letter");
     if (node.name.empty())
       return error({where, "node.name"}, "`nodes` is set but this node has no name", "set `name` in [node]");
-    auto mine = std::find(x.nodes.begin(), x.nodes.end(), node.name) != x.nodes.end();
-    if (!mine && node.listen.empty() && node.peers.empty())
+    if (x.nodes.front() != node.name && node.listen.empty() && node.peers.empty())
       error({where, "node.name", "node.peers", "node.listen"},
-            "only other nodes may run " + code(x.name) + ", and this node reaches none", "set `peers` in [node]");
+            "another node, " + x.nodes.front() + ", runs " + code(x.name) + ", and this one reaches none",
+            "set `peers` in [node]");
+    if (x.nodes.size() > 1)
+      warn({where}, "only the first one, " + x.nodes.front() + ", runs the provider in this version");
   }
 
   const settings& all_;

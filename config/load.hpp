@@ -64,4 +64,8 @@ std::string to_toml(settings x);
 /// `config/example.toml`: every key with its default and an explanation.
 std::string example_toml();
 
+/// Every key of every table with type, unit, range, default and meaning, as Markdown: the tables of
+/// docs/configuration.md.
+std::string reference_markdown();
+
 } // namespace modelforge

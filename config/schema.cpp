@@ -61,6 +61,8 @@ constexpr double day = 24 * hour;
 constexpr double week = 7 * day;
 constexpr double kib = 1024;
 constexpr double gib = kib * kib * kib;
+constexpr std::string_view bytes = "bytes";
+constexpr std::string_view money = "money for a million tokens";
 
 constexpr auto timeout_keys = std::to_array<key_rule>({
   {"connect", at<&timeout_settings::connect>, "Finding the host, connecting and TLS together.", 0, hour},
@@ -88,14 +90,15 @@ constexpr auto retry_keys = std::to_array<key_rule>({
 });
 
 constexpr auto rate_limit_keys = std::to_array<key_rule>({
-  {"requests_per_minute", at<&rate_limit_settings::requests_per_minute>, "Requests that the provider allows.", 1, 1e9},
+  {"requests_per_minute", at<&rate_limit_settings::requests_per_minute>, "Requests that the provider allows.", 1, 1e9,
+   "requests"},
   {"tokens_per_minute", at<&rate_limit_settings::tokens_per_minute>,
-   "Tokens that the provider allows, prompt and answer together.", 1, 1e12},
+   "Tokens that the provider allows, prompt and answer together.", 1, 1e12, "tokens"},
   {"input_tokens_per_minute", at<&rate_limit_settings::input_tokens_per_minute>,
-   "Prompt tokens that the provider allows, where it counts them apart.", 1, 1e12},
+   "Prompt tokens that the provider allows, where it counts them apart.", 1, 1e12, "tokens"},
   {"output_tokens_per_minute", at<&rate_limit_settings::output_tokens_per_minute>,
-   "Answer tokens that the provider allows, where it counts them apart.", 1, 1e12},
-  {"burst", at<&rate_limit_settings::burst>, "Requests that may leave at once after a quiet time.", 1, 1e6},
+   "Answer tokens that the provider allows, where it counts them apart.", 1, 1e12, "tokens"},
+  {"burst", at<&rate_limit_settings::burst>, "Requests that may leave at once after a quiet time.", 1, 1e6, "requests"},
   {"window", at<&rate_limit_settings::window>,
    "The time over which a limit is kept; the numbers above are scaled to it.", 0.1, day},
   {"window_guard", at<&rate_limit_settings::window_guard>,
@@ -113,7 +116,7 @@ constexpr auto circuit_breaker_keys = std::to_array<key_rule>({
   {"consecutive_failures", at<&circuit_breaker_settings::consecutive_failures>, "Opens after so many in a row.", 1,
    1e6},
   {"failure_share", at<&circuit_breaker_settings::failure_share>,
-   "Opens when this share of the latest answers failed; 0 switches it off.", 0, 1},
+   "Opens when this share of the latest answers failed; 0 switches it off.", 0, 1, "share"},
   {"min_samples", at<&circuit_breaker_settings::min_samples>, "Fewest answers that make a share.", 1, 1e6},
   {"sample_window", at<&circuit_breaker_settings::sample_window>, "How far back a share looks.", 0.1, hour},
   {"slow_after", at<&circuit_breaker_settings::slow_after>, "An answer slower than this counts as failed; 0: never.", 0,
@@ -131,29 +134,42 @@ constexpr auto stream_keys = std::to_array<key_rule>({
   {"reader_idle", at<&stream_settings::reader_idle>,
    "Ends a subscriber that takes nothing for so long, although there is something; 0: never.", 0, week},
   {"log_limit", at<&stream_settings::log_limit>,
-   "How much of a stream's past is kept for late subscribers and whole texts.", 0, gib},
+   "How much of a stream's past is kept for late subscribers and whole texts.", 0, gib, bytes},
   {"min_bytes_per_second", at<&stream_settings::min_bytes_per_second>,
-   "A stream that brings less, over ten seconds, has failed; 0: none.", 0, gib},
+   "A stream that brings less, over ten seconds, has failed; 0: none.", 0, gib, "bytes a second"},
   {"http2", at<&stream_settings::http2>, "Whether streams may use HTTP/2."},
 });
 
 constexpr auto price_keys = std::to_array<key_rule>({
-  {"input", at<&price_settings::input>, "Of the prompt.", 0, 1e9},
-  {"output", at<&price_settings::output>, "Of the answer, thinking included.", 0, 1e9},
-  {"cached_read", at<&price_settings::cached_read>, "Of what came from the prompt cache; 0: as `input`.", 0, 1e9},
-  {"cache_written", at<&price_settings::cache_written>, "Of what was written to it; 0: as `input`.", 0, 1e9},
+  {"input", at<&price_settings::input>, "Of the prompt.", 0, 1e9, money},
+  {"output", at<&price_settings::output>, "Of the answer, thinking included.", 0, 1e9, money},
+  {"cached_read", at<&price_settings::cached_read>, "Of what came from the prompt cache; 0: as `input`.", 0, 1e9,
+   money},
+  {"cache_written", at<&price_settings::cache_written>, "Of what was written to it; 0: as `input`.", 0, 1e9, money},
+  {"batch", at<&price_settings::batch>, "What the provider's batch API costs, as a share of these.", 0, 1, "share"},
 });
 
 constexpr auto optimization_keys = std::to_array<key_rule>({
   {"enable_batch_api", at<&optimization_settings::enable_batch_api>,
    "Whether batches go through the provider's own batch API: cheaper, but it may take a day."},
-  {"enable_seed", at<&optimization_settings::enable_seed>, "Whether requests without a seed get one."},
+  {"enable_seed", at<&optimization_settings::enable_seed>,
+   "Whether requests without a seed get one (`openai`, `azure`, `openai_compatible`)."},
   {"seed", at<&optimization_settings::seed>, "The seed they get."},
   {"json_mode_auto", at<&optimization_settings::json_mode_auto>,
-   "Whether prompts that ask for JSON switch on the provider's JSON mode."},
+   "Whether prompts that want nothing but JSON switch on JSON mode (`openai`, `azure`, `openai_compatible`)."},
   {"cache_prompt_structure", at<&optimization_settings::cache_prompt_structure>,
-   "Whether the part that prompts have in common is marked for the provider's cache."},
-  {"min_cache_length", at<&optimization_settings::min_cache_length>, "Fewest characters worth marking.", 0, 1e9},
+   "Whether static parts of prompts go first and, with `anthropic`, what prompts have in common is marked for the "
+   "cache."},
+  {"prompt_cache_key", at<&optimization_settings::prompt_cache_key>,
+   "Whether requests that begin alike share a `prompt_cache_key`, where the API has it (`openai`, `azure`)."},
+  {"min_cache_length", at<&optimization_settings::min_cache_length>,
+   "Fewest characters that are worth marking, or a key.", 0, 1e9, "characters"},
+  {"min_cache_tokens", at<&optimization_settings::min_cache_tokens>,
+   "The same in tokens, by estimate; 0: the least that the provider caches, as far as it is known.", 0, 1e9, "tokens"},
+  {"keep_alive", at<&optimization_settings::keep_alive>,
+   "How long a model stays in memory after an answer (`ollama`); 0: Ollama decides.", 0, week},
+  {"custom", at<&optimization_settings::custom>,
+   "Optimizers of the host program, by the names it has registered; the last to act."},
 });
 
 constexpr auto key_entry_keys = std::to_array<key_rule>({
@@ -163,12 +179,20 @@ constexpr auto key_entry_keys = std::to_array<key_rule>({
 });
 
 constexpr auto model_keys = std::to_array<key_rule>({
-  {"rate_limit", at<&model_settings::rate_limit>, "Limits of these models alone."},
+  {"rate_limit", at<&model_settings::rate_limit>, "Limits of these models alone; left out: they share the provider's."},
   {"price", at<&model_settings::price>, "What these models cost, where that differs."},
+  {"api", at<&model_settings::api>, "Which of OpenAI's APIs these models are asked by; `inherit`: as the provider."},
 });
 
 constexpr auto provider_keys = std::to_array<key_rule>({
   {"kind", at<&provider_settings::kind>, "Whose API it speaks."},
+  {"api", at<&provider_settings::api>,
+   "Which of OpenAI's APIs: `chat` completions, or `responses`; for the kinds `openai`, `azure`, `openai_compatible`."},
+  {"flavor", at<&provider_settings::flavor>,
+   "Which server an `openai_compatible` one is, since they differ in what they know; `automatic`: the one at that "
+   "public address, if it is known."},
+  {"api_version", at<&provider_settings::api_version>,
+   "Of an older Azure API, whose `base_url` does not end in /v1; empty: the present one, which has no versions."},
   {"base_url", at<&provider_settings::base_url>,
    "Where its API is; empty: the public address of the kind (`azure` and `openai_compatible` have none)."},
   {"api_key_env", short_key<&key_source::api_key_env>, "The environment variable that holds the key."},
@@ -197,7 +221,7 @@ constexpr auto provider_keys = std::to_array<key_rule>({
   {"optimizations", at<&provider_settings::optimizations>, "What may be changed in a request to make it cheaper."},
   {"headers", at<&provider_settings::headers>, "Sent with every request: text, or a variable of the environment."},
   {"keys", at<&provider_settings::keys>, "Several keys share the work, each with limits of its own."},
-  {"models", at<&provider_settings::models>, "Limits for models whose names match a pattern with `*` and `?`."},
+  {"models", at<&provider_settings::models>, "Settings for models whose names match a pattern with `*` and `?`."},
 });
 
 constexpr auto runtime_keys = std::to_array<key_rule>({
@@ -206,8 +230,8 @@ constexpr auto runtime_keys = std::to_array<key_rule>({
   {"threads", at<&runtime_settings::threads>, "Threads for the actors; 0: one for each core, at least two.", 0, 1024},
   {"max_queued", at<&runtime_settings::max_queued>, "Requests that may wait at one provider.", 1, 1e7},
   {"max_queued_bytes", at<&runtime_settings::max_queued_bytes>, "Size of the requests that may wait at one provider.",
-   64 * kib, 1024 * gib},
-  {"max_response_bytes", at<&runtime_settings::max_response_bytes>, "Size of one answer.", kib, 4 * gib},
+   64 * kib, 1024 * gib, bytes},
+  {"max_response_bytes", at<&runtime_settings::max_response_bytes>, "Size of one answer.", kib, 4 * gib, bytes},
   {"grace_period", at<&runtime_settings::grace_period>, "How long a shutdown waits for requests that are under way.", 0,
    day},
   {"state_folder", at<&runtime_settings::state_folder>,
@@ -229,7 +253,8 @@ constexpr auto node_keys = std::to_array<key_rule>({
   {"peers", at<&node_settings::peers>, "HOST:PORT of each node to connect to."},
   {"heartbeat", at<&node_settings::heartbeat>, "How often nodes tell each other that they live.", 0.05, minute},
   {"timeout", at<&node_settings::timeout>, "A node that is silent for so long counts as lost.", 0.1, hour},
-  {"max_message_bytes", at<&node_settings::max_message_bytes>, "Size of one message between nodes.", 4 * kib, gib},
+  {"max_message_bytes", at<&node_settings::max_message_bytes>, "Size of one message between nodes.", 4 * kib, gib,
+   bytes},
   {"tls", at<&node_settings::tls>, "All three files or none; without them nodes talk on this machine only."},
 });
 

@@ -48,6 +48,7 @@ struct key_rule {
   std::string_view doc;                                    ///< One sentence; stands in config/example.toml too.
   double least = -std::numeric_limits<double>::infinity(); ///< Of a number; of a duration in seconds.
   double most = std::numeric_limits<double>::infinity();
+  std::string_view unit{}; ///< Of a number that is no plain count; durations are in seconds anyway.
 };
 
 struct table_rule {
@@ -70,6 +71,9 @@ const key_rule* find(const table_rule& table, std::string_view name);
 
 /// What may stand there, for people: "an integer from 1 to 100", "one of `fail`, `wait`".
 std::string allowed(const key_rule& key, const slot& value);
+
+/// The value as TOML; nothing for tables, for what is not set, and for the short form of a key.
+std::optional<std::string> toml_text(const slot& value);
 
 /// For a name that `table` does not know: "did you mean `max_attempts`?", "belongs in [providers.NAME.retry]", or "".
 std::string suggest(const table_rule& table, std::string_view name);

@@ -23,6 +23,26 @@ template <>
 inline constexpr auto enum_names<provider_kind> =
   std::to_array<std::string_view>({"openai", "anthropic", "gemini", "ollama", "azure", "openai_compatible"});
 
+/// Which of OpenAI's two APIs is spoken: Chat Completions or Responses.
+enum class provider_api : uint8_t { chat, responses };
+
+template <>
+inline constexpr auto enum_names<provider_api> = std::to_array<std::string_view>({"chat", "responses"});
+
+/// The same for some of a provider's models. `inherit`: as the provider.
+enum class model_api : uint8_t { inherit, chat, responses };
+
+template <>
+inline constexpr auto enum_names<model_api> = std::to_array<std::string_view>({"inherit", "chat", "responses"});
+
+/// Which server of OpenAI's format it is. `automatic`: the one at the public address that `base_url` names, if any.
+enum class server_flavor : uint8_t { automatic, none, vllm, llama_cpp, groq, mistral, deepseek, openrouter, ollama };
+
+template <>
+inline constexpr auto enum_names<server_flavor> = std::to_array<std::string_view>({"automatic", "none", "vllm",
+                                                                                   "llama_cpp", "groq", "mistral",
+                                                                                   "deepseek", "openrouter", "ollama"});
+
 /// What a retry does that finds the retry budget empty. `automatic`: wait for batch items, fail for interactive ones.
 enum class empty_budget : uint8_t { automatic, wait, fail };
 
@@ -147,7 +167,11 @@ struct optimization_settings {
   int64_t seed = 42;
   bool json_mode_auto = true;
   bool cache_prompt_structure = true;
-  uint32_t min_cache_length = 1024; ///< Characters a static prefix needs before it is marked for caching.
+  bool prompt_cache_key = true;
+  uint32_t min_cache_length = 1024;               ///< Characters a stable prefix needs before it is worth caching.
+  uint32_t min_cache_tokens = 0;                  ///< The same in tokens. 0: as it is known of the model.
+  duration keep_alive = std::chrono::minutes{30}; ///< Of a model in Ollama's memory. 0: Ollama decides.
+  std::vector<std::string> custom{};              ///< Names by which the host has registered optimizers.
 
   friend bool operator==(const optimization_settings&, const optimization_settings&) = default;
 };
@@ -158,6 +182,7 @@ struct price_settings {
   double output = 0;
   double cached_read = 0;   ///< Of input that came from the prompt cache. 0: as `input`.
   double cache_written = 0; ///< Of input that was written to it. 0: as `input`.
+  double batch = 0.5;       ///< What the batch API costs, as a share of these.
 
   friend bool operator==(const price_settings&, const price_settings&) = default;
 };
@@ -165,8 +190,9 @@ struct price_settings {
 /// Settings for the models whose names match `pattern` (`*` and `?`); the first match in the file counts.
 struct model_settings {
   std::string pattern;
-  rate_limit_settings rate_limit;
-  price_settings price{}; ///< All 0: the provider's.
+  rate_limit_settings rate_limit; ///< All as by default: they share the provider's.
+  price_settings price{};         ///< All 0: the provider's.
+  model_api api = model_api::inherit;
 
   friend bool operator==(const model_settings&, const model_settings&) = default;
 };
@@ -174,6 +200,9 @@ struct model_settings {
 struct provider_settings {
   std::string name; ///< The table's name in TOML.
   provider_kind kind = provider_kind::openai;
+  provider_api api = provider_api::chat;           ///< Of the kinds that have both.
+  server_flavor flavor = server_flavor::automatic; ///< Of `openai_compatible`.
+  std::string api_version;                         ///< Of `azure`; empty: its new API, which has none.
   std::string base_url;         ///< Without a trailing slash. Empty in TOML: the kind's public address.
   std::vector<key_source> keys; ///< From `api_key_env`, `api_key_file` or `[[keys]]`; empty: no credential is sent.
   std::string default_model;    ///< For requests that name none; empty: such requests are refused.

@@ -37,14 +37,32 @@ std::string text_of(const std::vector<std::string>& x) {
   return result + ']';
 }
 
+struct as_toml {
+  using result = std::optional<std::string>;
+
+  result operator()(bool* x) const { return *x ? "true" : "false"; }
+  result operator()(std::string* x) const { return quoted(*x); }
+  result operator()(const enum_slot& x) const { return quoted(x.names[*x.value]); }
+  result operator()(duration* x) const { return text_of(*x); }
+  result operator()(double* x) const { return text_of(*x); }
+  result operator()(std::vector<std::string>* x) const { return text_of(*x); }
+  result operator()(std::optional<uint64_t>* x) const { return *x ? result{std::to_string(**x)} : std::nullopt; }
+  template <std::integral T>
+  result operator()(T* x) const {
+    return std::to_string(*x);
+  }
+  result operator()(const auto&) const { return {}; }
+};
+
 class printer {
 public:
   explicit printer(std::string& out) : out_{out} {}
 
   /// Plain values first: what follows a table's header belongs to that table.
   void table(const table_rule& rule, void* object, const std::string& path) {
-    for (const auto& key : rule.keys)
-      std::visit(plain{*this, key}, key.in(object));
+    for (const auto& key : rule.keys) // the short form of a key is printed as an entry of [[keys]]
+      if (auto value = toml_text(key.in(object)))
+        line(key.name, *value);
     for (const auto& key : rule.keys)
       std::visit(inner{*this, path.empty() ? std::string{key.name} : path + '.' + std::string{key.name}},
                  key.in(object));
@@ -54,27 +72,6 @@ private:
   void header(const std::string& path) { out_ += (out_.empty() ? "[" : "\n[") + path + "]\n"; }
 
   void line(std::string_view name, const std::string& value) { out_ += quoted_key(name) + " = " + value + '\n'; }
-
-  struct plain {
-    printer& self;
-    const key_rule& key;
-
-    void operator()(bool* x) const { self.line(key.name, *x ? "true" : "false"); }
-    void operator()(std::string* x) const { self.line(key.name, quoted(*x)); }
-    void operator()(const enum_slot& x) const { self.line(key.name, quoted(x.names[*x.value])); }
-    void operator()(duration* x) const { self.line(key.name, text_of(*x)); }
-    void operator()(double* x) const { self.line(key.name, text_of(*x)); }
-    void operator()(std::vector<std::string>* x) const { self.line(key.name, text_of(*x)); }
-    void operator()(std::optional<uint64_t>* x) const {
-      if (*x)
-        self.line(key.name, std::to_string(**x));
-    }
-    template <std::integral T>
-    void operator()(T* x) const {
-      self.line(key.name, std::to_string(*x));
-    }
-    void operator()(const auto&) const {} // tables; and the short form of a key, printed as an entry of [[keys]]
-  };
 
   struct inner {
     printer& self;
@@ -116,6 +113,10 @@ private:
 };
 
 } // namespace
+
+std::optional<std::string> schema::toml_text(const slot& value) {
+  return std::visit(as_toml{}, value);
+}
 
 std::string to_toml(settings x) {
   std::string result;

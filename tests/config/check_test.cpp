@@ -47,6 +47,17 @@ TEST_CASE("checks find what does not fit together", "[config]") {
     {warning, "base_url = \"http://example.org\"", 3, 12, "in clear"},
     {warning, "base_url = \"http://127.0.0.1.example.org\"", 3, 12, "in clear"},
     {warning, "base_url = \"https://h/v1/chat/completions\"", 3, 12, "which is appended to it"},
+    // APIs.
+    {error, "kind = \"gemini\"\napi = \"responses\"", 4, 7, "kind `gemini` has no Responses API"},
+    {error, "kind = \"anthropic\"\n[providers.x.models.\"a*\"]\napi = \"responses\"", 5, 7,
+     "kind `anthropic` has no Responses API"},
+    {warning, "flavor = \"vllm\"", 3, 10, "`flavor` means nothing to kind `openai`"},
+    {warning, "api_version = \"2024-10-21\"", 3, 15, "`api_version` means nothing to kind `openai`"},
+    {error, "kind = \"azure\"\nbase_url = \"https://h\"\napi_version = \"a/b\"", 5, 15, "is no version"},
+    {warning, "kind = \"azure\"\nbase_url = \"https://h/openai/v1\"\napi_version = \"2024-10-21\"", 5, 15,
+     "has no dated versions"},
+    {warning, "kind = \"anthropic\"\nbase_url = \"https://h/v1\"", 4, 12, "ends in `/v1`"},
+    {warning, "kind = \"ollama\"\nbase_url = \"https://h/v1/\"", 4, 12, "ends in `/v1`"},
     // Headers.
     {error, "headers = { \"a b\" = \"c\" }", 3, 21, "a header cannot have this name"},
     {error, "headers = { A = \"b\\r\\nC: d\" }", 3, 17, "has line breaks"},
@@ -95,7 +106,8 @@ TEST_CASE("checks find what does not fit together", "[config]") {
     {error, "[node.tls]\nca = \"/ca.pem\"", 3, 1, "[node.tls] is incomplete"},
     {error, "nodes = [\"n\"]", 3, 9, "`nodes` is set but this node has no name"},
     {error, "nodes = [\"n\", \"n\"]\n[node]\nname = \"n\"", 3, 9, "a node is named twice"},
-    {error, "nodes = [\"m\"]\n[node]\nname = \"n\"", 3, 9, "only other nodes may run `x`"},
+    {warning, "nodes = [\"n\", \"m\"]\n[node]\nname = \"n\"", 3, 9, "only the first one, n, runs the provider"},
+    {error, "nodes = [\"m\"]\n[node]\nname = \"n\"", 3, 9, "another node, m, runs `x`"},
     {error, "[log]\nsink = \"\"", 4, 8, "`sink` is empty"},
   };
   for (const auto& x : cases) {
@@ -131,7 +143,7 @@ TEST_CASE("checks have nothing to say about what is fine", "[config]") {
     "[providers.x]\napi_key_env = \"A\"\n[providers.y]\nkind = \"anthropic\"\napi_key_env = \"A\"\n",
     "[providers.x]\napi_key_env = \"A\"\n[providers.y]\napi_key_env = \"B\"\n",
     "[[providers.x.keys]]\napi_key_env = \"A\"\n[[providers.x.keys]]\napi_key_env = \"B\"\n",
-    "[providers.x]\napi_key_env = \"A\"\nnodes = [\"n\", \"m\"]\n[node]\nname = \"n\"\nlisten = \"127.0.0.1:0\"\n"
+    "[providers.x]\napi_key_env = \"A\"\nnodes = [\"n\"]\n[node]\nname = \"n\"\nlisten = \"127.0.0.1:0\"\n"
     "peers = [\"[::1]:4711\", \"localhost:1\"]\n",
     "[providers.x]\napi_key_env = \"A\"\n[node]\nname = \"n\"\nlisten = \"0.0.0.0:1\"\npeers = [\"far.example:1\"]\n"
     "tls = { certificate = \"c\", key = \"k\", ca = \"a\" }\n",

@@ -1,0 +1,180 @@
+#include "config/schema.hpp"
+
+#include <modelforge/config/load.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <span>
+
+namespace modelforge {
+
+namespace {
+
+using namespace schema;
+
+struct named_size {
+  double size;
+  const char* name;
+};
+
+constexpr auto byte_sizes =
+  std::to_array<named_size>({{1099511627776, "TiB"}, {1073741824, "GiB"}, {1048576, "MiB"}, {1024, "KiB"}});
+constexpr auto time_sizes = std::to_array<named_size>({{86'400, "d"}, {3'600, "h"}, {60, "min"}});
+
+/// A bound as one writes it in TOML and, where that is hard to read, as one says it: "1048576 (1 MiB)".
+std::string bound(double x, std::span<const named_size> sizes) {
+  auto text = *toml_text(&x);
+  if (text.ends_with(".0"))
+    text.resize(text.size() - 2);
+  if (x == std::floor(x) && x < 1e15)
+    text = std::to_string(static_cast<int64_t>(x));
+  auto found = std::find_if(sizes.begin(), sizes.end(),
+                            [&](const named_size& y) { return x >= y.size && std::fmod(x, y.size) == 0; });
+  return found == sizes.end() ? text : text + " (" + bound(x / found->size, {}) + ' ' + found->name + ')';
+}
+
+/// What the reference says about a kind of value.
+struct kind_of_value {
+  std::string type;
+  std::string unit;
+  std::span<const named_size> sizes{};
+};
+
+struct classify {
+  const key_rule& key;
+
+  kind_of_value operator()(bool*) const { return {"boolean", ""}; }
+  kind_of_value operator()(duration*) const { return {"number", "seconds", time_sizes}; }
+  kind_of_value operator()(double*) const { return {"number", std::string{key.unit}}; }
+  kind_of_value operator()(std::string*) const { return {"string", ""}; }
+  kind_of_value operator()(const short_key_slot&) const { return {"string", ""}; }
+  kind_of_value operator()(const enum_slot&) const { return {"string", ""}; }
+  kind_of_value operator()(std::vector<std::string>*) const { return {"array of strings", ""}; }
+  kind_of_value operator()(std::vector<key_source>*) const { return {"array of tables", ""}; }
+  kind_of_value operator()(std::optional<uint64_t>*) const { return {"integer", std::string{key.unit}}; }
+  template <std::integral T>
+  kind_of_value operator()(T*) const {
+    return {"integer", std::string{key.unit},
+            key.unit == "bytes" ? std::span{byte_sizes} : std::span<const named_size>{}};
+  }
+  kind_of_value operator()(const auto&) const { return {"table", ""}; }
+};
+
+std::string code(std::string_view text) {
+  return '`' + std::string{text} + '`';
+}
+
+/// The anchor that Markdown readers make of a heading.
+std::string anchor(std::string_view heading) {
+  std::string result;
+  for (char c : heading)
+    if (c >= 'A' && c <= 'Z')
+      result += static_cast<char>(c - 'A' + 'a');
+    else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-')
+      result += c;
+  return result;
+}
+
+std::string link_to(std::string_view path) {
+  auto heading = '[' + std::string{path} + ']';
+  return "[" + code(heading) + "](#" + anchor(heading) + ')';
+}
+
+class writer {
+public:
+  /// A table of the file, then those inside of it. `object` holds the defaults.
+  void table(const table_rule& rule, void* object, std::string_view doc) {
+    if (!rule.path.empty())
+      out_ += (out_.empty() ? "### `[" : "\n### `[") + std::string{rule.path} + "]`\n\n" + std::string{doc} + "\n\n";
+    else
+      out_ += "### The top of the file\n\n";
+    out_ += "| key | type | unit | allowed | default | meaning |\n|---|---|---|---|---|---|\n";
+    for (const auto& key : rule.keys)
+      row(rule, key, key.in(object));
+    for (const auto& key : rule.keys)
+      std::visit(inner{*this, rule, key}, key.in(object));
+  }
+
+  std::string finish() && { return std::move(out_); }
+
+private:
+  void row(const table_rule& rule, const key_rule& key, const slot& value) {
+    auto kind = std::visit(classify{key}, value);
+    out_ += "| " + code(key.name) + " | " + kind.type + " | " + kind.unit + " | " + range_of(key, value, kind) + " | "
+            + default_of(rule, key, value) + " | " + std::string{key.doc} + " |\n";
+  }
+
+  static std::string range_of(const key_rule& key, const slot& value, const kind_of_value& kind) {
+    if (auto* choice = std::get_if<enum_slot>(&value)) {
+      std::string result;
+      for (auto name : choice->names)
+        result += (result.empty() ? "" : ", ") + code(quoted(name));
+      return result;
+    }
+    if (std::holds_alternative<std::vector<header_setting>*>(value))
+      return "any name, with `\"text\"` or `{ env = \"VARIABLE\" }`";
+    if (auto* inside = std::get_if<table_slot>(&value))
+      return "see " + link_to(inside->rule->path);
+    if (std::holds_alternative<std::vector<provider_settings>*>(value))
+      return "see " + link_to(provider().path);
+    if (std::holds_alternative<std::vector<key_source>*>(value))
+      return "see " + link_to(key_entry().path);
+    if (std::holds_alternative<std::vector<model_settings>*>(value))
+      return "see " + link_to(model().path);
+    if (std::holds_alternative<bool*>(value))
+      return "`true`, `false`";
+    if (std::isfinite(key.most))
+      return bound(key.least, kind.sizes) + " to " + bound(key.most, kind.sizes);
+    return std::holds_alternative<int64_t*>(value) ? "any" : "";
+  }
+
+  static std::string default_of(const table_rule& rule, const key_rule& key, const slot& value) {
+    if (&rule == &key_entry() && key.name == "name")
+      return "`\"key1\"`, `\"key2\"`, ...";
+    if (&rule == &key_entry())
+      return "not set";
+    if (auto text = toml_text(value))
+      return code(*text);
+    auto is_plain =
+      std::holds_alternative<std::optional<uint64_t>*>(value) || std::holds_alternative<short_key_slot>(value);
+    return is_plain ? "not set" : "";
+  }
+
+  struct inner {
+    writer& self;
+    const table_rule& rule;
+    const key_rule& key;
+
+    void operator()(const table_slot& x) const {
+      if (x.rule->path.starts_with(rule.path)) // those of a model are described where the provider's are
+        self.table(*x.rule, x.object, key.doc);
+    }
+    void operator()(std::vector<provider_settings>*) const {
+      provider_settings x;
+      self.table(provider(), &x, key.doc);
+    }
+    void operator()(std::vector<key_source>*) const {
+      key_source x;
+      self.table(key_entry(), &x, key.doc);
+    }
+    void operator()(std::vector<model_settings>*) const {
+      model_settings x;
+      self.table(model(), &x, key.doc);
+    }
+    void operator()(const auto&) const {}
+  };
+
+  std::string out_;
+};
+
+} // namespace
+
+std::string reference_markdown() {
+  settings x;
+  writer out;
+  out.table(root(), &x, "");
+  return std::move(out).finish();
+}
+
+} // namespace modelforge
