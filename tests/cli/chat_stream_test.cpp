@@ -112,6 +112,20 @@ TEST_CASE_METHOD(chat_stream_test, "with --no-stream the request is no stream", 
   CHECK(streamed);
 }
 
+TEST_CASE_METHOD(chat_stream_test, "chat --stats tells what was optimized, what the cache gave and the cost",
+                 "[cli][stream]") {
+  misbehaving_server server{always(whole_answer(
+    200, R"({"choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}],)"
+         R"("usage":{"prompt_tokens":2000,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":1024}}})"))};
+  auto path =
+    configure(server.url(""), "[providers.test.price]\ninput = 1000.0\n[runtime]\nenable_optimizations = true\n");
+  auto x = run({"chat", "-c", path, "--stats", "--no-stream", "hello"});
+  CHECK(x.exit_code == 0);
+  CHECK(contains(x.err, "optimized: enable_seed: seed 42\n"));
+  CHECK(contains(x.err, "2000 tokens in (1024 from the cache), 2 out"));
+  CHECK(contains(x.err, "cost 2.0"));
+}
+
 TEST_CASE_METHOD(chat_stream_test, "a file gets the text, under its name only when it is whole", "[cli][stream]") {
   misbehaving_server good{streams(delta("all ") + delta("of it") + end_mark)};
   auto path = folder.path("answer.txt");

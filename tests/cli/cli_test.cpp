@@ -301,10 +301,11 @@ TEST_CASE_METHOD(cli_test, "Ctrl-C keeps what is done and ends with 130", "[cli]
   auto x = test::run_process(options);
   INFO(x.err);
   CHECK(x.exit_code == 130);
-  auto out = folder.read("out.jsonl");
+  auto out = folder.read("out.jsonl.part");
   CHECK(std::count(out.begin(), out.end(), '\n') >= 10);
   CHECK(contains(out, "\"fine\""));
   CHECK(contains(x.err, "10 answered"));
+  CHECK(contains(x.err, "run the same command again to go on"));
   CHECK(x.elapsed < 15s);
 }
 
@@ -321,7 +322,7 @@ TEST_CASE_METHOD(cli_test, "Ctrl-C works while standard input keeps the batch wa
   INFO(x.err);
   CHECK(x.exit_code == 130);
   CHECK(contains(x.err, "1 answered"));
-  CHECK(contains(folder.read("out.jsonl"), "\"fine\""));
+  CHECK(contains(folder.read("out.jsonl.part"), "\"fine\""));
   CHECK(x.elapsed < 15s);
 }
 

@@ -25,8 +25,9 @@ forbid "src knows neither CAF nor actors nor settings" "${include}(caf/|modelfor
 forbid "config knows neither CAF nor actors nor src" \
   "${include}(caf/|modelforge/actors|actors/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|tools/)" config
 forbid "actors know neither libcurl nor JSON nor TOML nor tools" "${include}(curl/|nlohmann/|toml|tools/)" actors
-forbid "libcurl belongs to src/http" "${include}curl/" messages config actors tools src/sse src/wire src/batch src/limits src/retry src/dispatch src/serve src/telemetry
-forbid "JSON belongs to src/wire, src/batch and tools" "${include}nlohmann/" messages config actors src/http src/sse src/limits src/retry src/dispatch src/serve src/telemetry
+forbid "node includes nothing of ours but messages" "${include}(http/|sse/|wire/|batch/|limits/|retry/|dispatch/|stream/|optimize/)" src/node
+forbid "libcurl belongs to src/http" "${include}curl/" messages config actors tools src/sse src/wire src/batch src/limits src/retry src/dispatch src/node src/serve src/telemetry
+forbid "JSON belongs to src/wire, src/batch and tools" "${include}nlohmann/" messages config actors src/http src/sse src/limits src/retry src/dispatch src/node src/serve src/telemetry
 forbid "sse includes nothing of ours" "${include}(modelforge/|http/|wire/|batch/|limits/|retry/|dispatch/|stream/)" src/sse
 forbid "limits include nothing of ours but messages" "${include}(http/|sse/|wire/|batch/|retry/|dispatch/)" src/limits
 forbid "retry includes nothing of ours but messages" "${include}(http/|sse/|wire/|batch/|limits/|dispatch/)" src/retry
@@ -35,6 +36,8 @@ forbid "stream knows messages and wire/stream.hpp only" \
   "${include}(http/|sse/|wire/[^s]|batch/|limits/|retry/|dispatch/|nlohmann/|curl/)" src/stream
 others=$(ls -d src/*/ | grep -v '^src/serve/')
 forbid "Boost belongs to src/serve and the simulator" "${include}boost/" messages config actors tools/cli $others
+forbid "optimize knows messages, limits/token_estimator.hpp, wire/json.hpp and wire/optimizable.hpp only" \
+  "${include}(http/|sse/|wire/[^jo]|batch/|limits/[^t]|retry/|dispatch/|stream/|nlohmann/|curl/)" src/optimize
 forbid "serve includes nothing of ours" "${include}(modelforge/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|telemetry/)" src/serve
 forbid "telemetry knows messages and JSON only" "${include}(http/|sse/|batch/|limits/|retry/|dispatch/|serve/)" src/telemetry
 

@@ -162,7 +162,10 @@ void tell_speed(const completion& x, std::optional<std::chrono::nanoseconds> fir
   if (x.usage) {
     auto generating = std::chrono::duration<double>(x.timings.total - x.timings.queued
                                                     - first_token.value_or(std::chrono::nanoseconds{0}));
-    text += ", " + std::to_string(x.usage->input) + " tokens in, " + std::to_string(x.usage->output) + " out";
+    text += ", " + std::to_string(x.usage->input) + " tokens in";
+    if (x.usage->cached_read > 0)
+      text += " (" + std::to_string(x.usage->cached_read) + " from the cache)";
+    text += ", " + std::to_string(x.usage->output) + " out";
     char rate[32];
     std::snprintf(rate, sizeof rate, " (%.0f/s)", static_cast<double>(x.usage->output) / generating.count());
     if (generating.count() > 0)

@@ -54,9 +54,22 @@ struct batch_command_options {
   target_options target;
   std::string input;
   std::string output;
-  std::optional<uint32_t> max_concurrent;
-  std::optional<double> timeout; ///< Seconds, of each item.
+  std::optional<uint32_t> max_concurrent; ///< 0: as many as the providers send at a time.
+  std::optional<double> timeout;          ///< Seconds, of each item.
+  std::string order = "input";
+  std::string mode; ///< Empty: `auto` where the first provider has `enable_batch_api`, else `live`.
+  std::string after_expiry = "live";
+  std::optional<double> deadline; ///< Seconds, of the whole batch.
+  std::size_t job_items = 10'000;
+  bool fresh = false;
+  bool retry_failed = false;
+  bool dry_run = false;
   bool quiet = false;
+};
+
+struct ledger_command_options {
+  target_options target;
+  std::string ledger;
 };
 
 struct providers_options {
@@ -64,14 +77,23 @@ struct providers_options {
   bool json = false;
 };
 
+struct node_options {
+  std::string config;
+};
+
 int chat(const chat_options& x);
 int embed(const embed_options& x);
 int models(const models_options& x);
 int batch(const batch_command_options& x);
+int batch_status(const ledger_command_options& x);
+int batch_cancel(const ledger_command_options& x);
+int batch_dry_run(const batch_command_options& x);
+int node(const node_options& x);
 int providers(const providers_options& x);
 int config_check(const std::string& path);
 int config_show(const std::string& path);
 int config_example();
+int config_reference();
 
 /// Finds the settings, or prints what is wrong with them (or that there are none) and returns nothing.
 std::optional<settings> load_settings(const std::string& path);

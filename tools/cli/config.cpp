@@ -50,4 +50,8 @@ int config_example() {
   return print(example_toml()) ? exit_ok : exit_failed;
 }
 
+int config_reference() {
+  return print(reference_markdown()) ? exit_ok : exit_failed;
+}
+
 } // namespace modelforge::cli

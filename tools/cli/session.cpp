@@ -4,26 +4,34 @@
 #include "tools/simulator/simulator.hpp"
 #include "wire/dialect.hpp"
 
+#include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <iterator>
 #include <poll.h>
+#include <sstream>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace modelforge::cli {
 
 // -- waiting ----------------------------------------------------------------------
 
-waiter::waiter() {
+waiter::waiter(bool hangups) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  if (hangups)
+    sigaddset(&set, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   signals_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -47,6 +55,8 @@ waiter::event waiter::wait(std::chrono::milliseconds most) {
     return event::timeout;
   signalfd_siginfo info;
   if (::read(signals_, &info, sizeof(info)) == sizeof(info)) {
+    if (info.ssi_signo == SIGHUP)
+      return event::hangup;
     if (interrupted_)
       _exit(exit_interrupted);
     interrupted_ = true;
@@ -78,6 +88,39 @@ std::optional<provider_settings> choose(const settings& all, const std::string& 
   return {};
 }
 
+/// Reads NAME[=WEIGHT],... for batches, else one name.
+std::optional<std::vector<session_provider>> choose_all(const settings& all, const std::string& names, bool several) {
+  std::vector<session_provider> result;
+  std::istringstream in{several && !names.empty() ? names : std::string{"\n"}};
+  for (std::string one; std::getline(in, one, ',');) {
+    auto equals = several ? one.find('=') : one.npos;
+    session_provider x;
+    if (equals != one.npos) {
+      auto* end = one.data() + one.size();
+      auto [stop, error] = std::from_chars(one.data() + equals + 1, end, x.weight);
+      if (error != std::errc{} || stop != end || !(x.weight > 0 && x.weight < 1e6)) {
+        complain("the weight in \"" + one + "\" is no number above 0; write PROVIDER=WEIGHT");
+        return {};
+      }
+    }
+    auto chosen = choose(all, several && !names.empty() ? one.substr(0, equals) : names);
+    if (!chosen)
+      return {};
+    x.settings = std::move(*chosen);
+    if (std::any_of(result.begin(), result.end(), [&](auto& y) { return y.settings.name == x.settings.name; })) {
+      complain("the provider \"" + x.settings.name + "\" is named twice");
+      return {};
+    }
+    result.push_back(std::move(x));
+  }
+  auto weighted = std::count_if(result.begin(), result.end(), [](auto& x) { return x.weight > 0; });
+  if (weighted > 0 && weighted < std::ssize(result)) {
+    complain("give every provider a weight, or none: " + names);
+    return {};
+  }
+  return result;
+}
+
 /// Fast enough to be no bore, slow enough to see that something is going on.
 simulator::options simulated_pace() {
   simulator::options x;
@@ -92,7 +135,22 @@ provider_settings simulated_provider(const std::string& url) {
   x.kind = provider_kind::openai_compatible;
   x.base_url = url + "/v1";
   x.default_model = "simulated-mini";
+  x.default_embedding_model = "simulated-embedding";
   return x;
+}
+
+/// A command that calls providers of nodes is a short-lived node of its own beside them, also where the configuration
+/// is that of a node on this machine: two programs with one provider would add up its limits.
+void become_guest(settings& x) {
+  if (std::all_of(x.providers.begin(), x.providers.end(), [](auto& y) { return y.nodes.empty(); })) {
+    x.node = {};
+    return;
+  }
+  if (!x.node.listen.empty() && !x.node.listen.ends_with(":0"))
+    x.node.peers.push_back(x.node.listen);
+  x.node.listen.clear();
+  auto suffix = "-" + std::to_string(getpid());
+  x.node.name = x.node.name.substr(0, 64 - suffix.size()) + suffix;
 }
 
 } // namespace
@@ -102,7 +160,7 @@ session::session() = default;
 std::unique_ptr<session> session::start(const target_options& x, bool needs_model,
                                         const std::function<void(provider_settings&)>& adapt) {
   std::unique_ptr<session> result{new session};
-  runtime_settings runtime;
+  modelforge::settings all;
   if (x.simulate) {
     if (!x.config.empty() || !x.provider.empty())
       std::fputs("modelforge: warning: --simulate asks the simulated provider; -c and -p have no effect\n", stderr);
@@ -112,40 +170,53 @@ std::unique_ptr<session> session::start(const target_options& x, bool needs_mode
       complain(error.what());
       return nullptr;
     }
-    result->settings_ = simulated_provider(result->simulator_->url());
+    result->providers_.push_back({simulated_provider(result->simulator_->url()), 0, {}});
   } else {
-    auto all = load_settings(x.config);
-    if (!all)
+    auto loaded = load_settings(x.config);
+    if (!loaded)
       return nullptr;
-    auto chosen = choose(*all, x.provider);
+    all = std::move(*loaded);
+    auto chosen = choose_all(all, x.provider, adapt != nullptr);
     if (!chosen)
       return nullptr;
-    result->settings_ = std::move(*chosen);
-    runtime = all->runtime;
-    result->metrics_settings_ = all->metrics;
+    result->providers_ = std::move(*chosen);
+    result->metrics_settings_ = all.metrics;
   }
-  if (needs_model && x.model.empty() && result->settings_.default_model.empty()) {
-    complain("no model: add -m NAME, or set default_model for provider " + result->settings_.name);
-    return nullptr;
+  for (auto& one : result->providers_) {
+    if (needs_model && x.model.empty() && one.settings.default_model.empty()) {
+      complain("no model: add -m NAME, or set default_model for provider " + one.settings.name);
+      return nullptr;
+    }
+    if (adapt)
+      adapt(one.settings);
   }
-  if (adapt)
-    adapt(result->settings_);
+  all.providers.clear();
+  for (auto& one : result->providers_)
+    all.providers.push_back(one.settings);
+  become_guest(all);
   init_types();
-  apply(runtime, result->config_);
+  apply(all, result->config_);
   result->system_ = std::make_unique<caf::actor_system>(result->config_);
-  auto provider = spawn_provider(*result->system_, result->settings_, runtime, make_transport());
-  if (auto* problem = std::get_if<failure>(&provider)) {
+  auto spawned = spawn_registry(*result->system_, all);
+  if (auto* problem = std::get_if<failure>(&spawned)) {
     complain(to_string(*problem));
     return nullptr;
   }
-  result->provider_ = std::get<provider_actor>(std::move(provider));
+  result->registry_ = std::get<registry_actor>(std::move(spawned));
+  caf::scoped_actor self{*result->system_};
+  for (auto& one : result->providers_)
+    self->request(result->registry_, caf::infinite, caf::get_atom_v, one.settings.name)
+      .receive([&](provider_actor& found) { one.actor = std::move(found); }, [](const caf::error&) {});
   return result;
 }
 
 std::optional<failure> session::serve_metrics() {
   if (metrics_settings_.listen.empty())
     return {};
-  auto started = modelforge::serve_metrics(*system_, metrics_settings_, {provider_});
+  std::vector<provider_actor> actors;
+  for (auto& one : providers_)
+    actors.push_back(one.actor);
+  auto started = modelforge::serve_metrics(*system_, metrics_settings_, std::move(actors));
   if (auto* problem = std::get_if<failure>(&started))
     return std::move(*problem);
   metrics_ = std::get<0>(std::move(started));
@@ -155,9 +226,9 @@ std::optional<failure> session::serve_metrics() {
 }
 
 session::~session() {
-  if (provider_)
-    caf::anon_send_exit(provider_, caf::exit_reason::user_shutdown);
-  provider_ = nullptr;
+  providers_.clear();
+  if (registry_ != nullptr)
+    caf::anon_send_exit(registry_, caf::exit_reason::user_shutdown);
 }
 
 // -- asking -----------------------------------------------------------------------------
@@ -178,6 +249,7 @@ bool wait_for_end(waiter& waiter, const std::function<void()>& stop) {
         return false;
       case waiter::event::woken:
         return true;
+      case waiter::event::hangup:
       case waiter::event::timeout:
         break;
     }

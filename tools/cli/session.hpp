@@ -3,7 +3,7 @@
 #include "tools/cli/commands.hpp"
 
 #include <modelforge/actors/metrics.hpp>
-#include <modelforge/actors/provider.hpp>
+#include <modelforge/actors/registry.hpp>
 #include <modelforge/actors/system.hpp>
 
 #include <caf/actor_system.hpp>
@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace modelforge::simulator {
 
@@ -34,7 +35,8 @@ inline std::optional<std::chrono::nanoseconds> to_deadline(std::optional<double>
 /// Make it before any other thread: they inherit its signal mask, and SIGINT and SIGTERM reach `wait` alone.
 class waiter {
 public:
-  waiter();
+  /// `hangups`: SIGHUP reaches `wait`, too, in place of ending the process.
+  explicit waiter(bool hangups = false);
   ~waiter();
   waiter(const waiter&) = delete;
   waiter& operator=(const waiter&) = delete;
@@ -42,9 +44,10 @@ public:
   /// Wakes `wait` up, from any thread.
   void wake();
 
-  enum class event : uint8_t { woken, interrupted, timeout };
+  enum class event : uint8_t { woken, interrupted, hangup, timeout };
 
-  /// Returns at the next `wake`, signal, or after `most`. A second signal ends the process with exit code 130.
+  /// Returns at the next `wake`, signal, or after `most`. A second SIGINT or SIGTERM ends the process with exit code
+  /// 130.
   event wait(std::chrono::milliseconds most);
 
 private:
@@ -53,11 +56,19 @@ private:
   bool interrupted_ = false;
 };
 
-/// One running provider: its settings, actor system and transport; with `--simulate` its simulator as well.
+/// One running provider or, for batches, several.
+struct session_provider {
+  provider_settings settings;
+  double weight = 0; ///< As in `batch_provider`.
+  provider_actor actor;
+};
+
+/// Running providers: their settings, actor system and transport; with `--simulate` the simulator as well.
 class session {
 public:
   /// Starts what `x` asks for. On failure prints why and returns null. `needs_model`: every request will be sent to the
-  /// model that `x` or the settings name, so there must be one. `adapt` may change the provider's settings.
+  /// model that `x` or the settings name, so there must be one. `adapt` may change a provider's settings; with it, `x`
+  /// may name several providers, parted by commas, each with =WEIGHT behind it.
   static std::unique_ptr<session> start(const target_options& x, bool needs_model,
                                         const std::function<void(provider_settings&)>& adapt = {});
 
@@ -67,18 +78,19 @@ public:
   std::optional<failure> serve_metrics();
 
   caf::actor_system& system() { return *system_; }
-  const provider_actor& provider() const { return provider_; }
-  const provider_settings& settings() const { return settings_; }
+  const std::vector<session_provider>& providers() const { return providers_; }
+  const provider_actor& provider() const { return providers_.front().actor; }
+  const provider_settings& settings() const { return providers_.front().settings; }
 
 private:
   session();
 
-  provider_settings settings_;
   metrics_settings metrics_settings_;
   std::unique_ptr<simulator::server> simulator_;
   caf::actor_system_config config_;
   std::unique_ptr<caf::actor_system> system_;
-  provider_actor provider_;
+  registry_actor registry_; ///< Null until it is spawned.
+  std::vector<session_provider> providers_;
   std::unique_ptr<metrics_server> metrics_; ///< Ends before the actor system.
 };
 
