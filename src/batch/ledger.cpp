@@ -206,10 +206,10 @@ std::variant<ledger_input, failure> read_ledger_input(const std::string& path) {
 // -- opening ------------------------------------------------------------------------------
 
 std::variant<std::unique_ptr<ledger>, failure> ledger::open(std::unique_ptr<ledger_file> file, std::string path,
-                                                            ledger_input input) {
+                                                            ledger_input input, bool fresh) {
   std::unique_ptr<ledger> x{new ledger{std::move(file), std::move(path)}};
   std::optional<uint64_t> torn_at;
-  auto problem = x->load(torn_at);
+  auto problem = fresh ? x->drop() : x->load(torn_at);
   if (!problem && x->size_ > 0)
     problem = x->check(input);
   if (problem)
@@ -221,20 +221,6 @@ std::variant<std::unique_ptr<ledger>, failure> ledger::open(std::unique_ptr<ledg
     x->problem_ = x->begin();
   }
   if (auto failed = x->sync()) // what is read may only be in the system's memory yet
-    return std::move(*failed);
-  return x;
-}
-
-std::variant<std::unique_ptr<ledger>, failure> ledger::open(std::unique_ptr<ledger_file> file, std::string path) {
-  std::unique_ptr<ledger> x{new ledger{std::move(file), std::move(path)}};
-  std::optional<uint64_t> torn_at;
-  if (auto problem = x->load(torn_at))
-    return std::move(*problem);
-  if (x->size_ == 0)
-    return refusal("the ledger " + x->path_ + " is empty", "start the batch anew");
-  if (torn_at && !x->file_->truncate(*torn_at))
-    return io_failure("cannot cut the torn end off the ledger", x->path_);
-  if (auto failed = x->sync())
     return std::move(*failed);
   return x;
 }
@@ -266,6 +252,17 @@ std::variant<ledger_summary, failure> ledger::look(const std::string& path) {
   if (auto problem = x.load(torn_at))
     return std::move(*problem);
   return std::move(x.summary_);
+}
+
+std::optional<failure> ledger::drop() {
+  std::string head;
+  if (!file_->read(0, block, head))
+    return io_failure("cannot read the ledger", path_);
+  if (!could_be_header(head.substr(0, sum_key.size())) && head.find("\n" + std::string{sum_key}) == head.npos)
+    return refusal("--fresh would empty " + path_ + ", which is no ledger", "move it away, or write to another output");
+  if (!file_->truncate(0))
+    return io_failure("cannot empty the ledger", path_);
+  return {};
 }
 
 std::optional<failure> ledger::load(std::optional<uint64_t>& torn_at) {

@@ -68,14 +68,11 @@ class ledger {
 public:
   enum class state : uint8_t { missing, ok, failed };
 
-  /// Takes up what an earlier run left in `file`, or begins. A torn tail is cut off. Refused, with the file left as it
-  /// was: damage in front of what is known to have been synced, another input, another version (`io_failed`).
-  /// `path` is for messages.
+  /// Takes up what an earlier run left in `file`, or begins; with `fresh`, what is there is dropped. A torn tail is cut
+  /// off. Refused, with the file left as it was: damage in front of what is known to have been synced, another input,
+  /// another version; with `fresh`, only what cannot have been a ledger (`io_failed`). `path` is for messages.
   static std::variant<std::unique_ptr<ledger>, failure> open(std::unique_ptr<ledger_file> file, std::string path,
-                                                             ledger_input input);
-
-  /// The same, for the input that the ledger itself names; an empty one is refused.
-  static std::variant<std::unique_ptr<ledger>, failure> open(std::unique_ptr<ledger_file> file, std::string path);
+                                                             ledger_input input, bool fresh = false);
 
   /// Looks at a ledger that may be in use; changes nothing, and what is being written may be missing.
   static std::variant<ledger_summary, failure> look(const std::string& path);
@@ -134,6 +131,7 @@ private:
   ledger(std::unique_ptr<ledger_file> file, std::string path) : file_(std::move(file)), path_(std::move(path)) {}
 
   /// Reads the file. `torn_at`: where its torn tail begins, if there is one.
+  std::optional<failure> drop();
   std::optional<failure> load(std::optional<uint64_t>& torn_at);
   std::optional<failure> take(std::string_view line, uint64_t offset);
   std::optional<failure> take_header(std::string_view line);

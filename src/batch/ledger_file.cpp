@@ -65,17 +65,13 @@ bool sync_folder_of(const std::string& path) {
 
 } // namespace
 
-std::variant<std::unique_ptr<ledger_file>, failure> open_ledger_file(const std::string& path, bool fresh,
-                                                                     bool existing) {
-  auto make = existing ? 0 : O_CREAT;
-  file opened{::open(path.c_str(), O_RDWR | O_APPEND | make | O_CLOEXEC, 0600)}; // it holds prompts' answers
+std::variant<std::unique_ptr<ledger_file>, failure> open_ledger_file(const std::string& path) {
+  file opened{::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600)}; // it holds prompts' answers
   if (opened.get() < 0)
     return io_failure("cannot open the ledger", path);
   if (::flock(opened.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
     return make_failure(errc::io_failed, "another run is using the ledger " + path,
                         "wait for it, or write to another output");
-  if (fresh && ::ftruncate(opened.get(), 0) != 0)
-    return io_failure("cannot empty the ledger", path);
   if (!sync_folder_of(path))
     return io_failure("cannot sync the folder of the ledger", path);
   return std::make_unique<disk_file>(std::move(opened));

@@ -29,9 +29,8 @@ public:
   virtual bool truncate(uint64_t size) = 0;
 };
 
-/// Opens a ledger's file for this process alone: while it lives, others are refused (`io_failed`). Made if need be, but
-/// not with `existing`; with `fresh`, emptied. Where the file system has no locks, two runs are not told apart.
-std::variant<std::unique_ptr<ledger_file>, failure> open_ledger_file(const std::string& path, bool fresh = false,
-                                                                     bool existing = false);
+/// Opens a ledger's file for this process alone: while it lives, others are refused (`io_failed`). Made if need be.
+/// Where the file system has no locks, two runs are not told apart.
+std::variant<std::unique_ptr<ledger_file>, failure> open_ledger_file(const std::string& path);
 
 } // namespace modelforge::batch

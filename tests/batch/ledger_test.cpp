@@ -230,6 +230,22 @@ TEST_CASE("a ledger of another input or version, or no ledger, is refused and le
   }
 }
 
+TEST_CASE("starting over empties what was a ledger, and nothing else") {
+  auto damaged = written();
+  damaged.bytes[3] ^= 1;
+  for (auto on : {disk{}, written(), damaged}) {
+    auto x = ledger::open(std::make_unique<memory_file>(on), "out.ledger", {5, 8, "other"}, true);
+    CHECK(get(x).known() == 0);
+    CHECK(get(x).summary().input.path == "other");
+  }
+  auto text = disk{};
+  text.bytes = "my notes\nof last week\n";
+  auto x = ledger::open(std::make_unique<memory_file>(text), "out.ledger", {5, 8, "other"}, true);
+  REQUIRE(std::holds_alternative<failure>(x));
+  CHECK(std::get<failure>(x).message == "--fresh would empty out.ledger, which is no ledger");
+  CHECK(text.bytes == "my notes\nof last week\n");
+}
+
 TEST_CASE("after a failed sync or write nothing counts and nothing is tried again") {
   for (bool full : {true, false}) {
     disk on;
