@@ -181,15 +181,14 @@ void tell_speed(const completion& x, std::optional<std::chrono::nanoseconds> fir
 // -- whole answers ------------------------------------------------------------------
 
 int show_whole(const chat_options& x, const completion& answer) {
-  tell_about(answer);
-  if (x.stats)
-    tell_speed(answer, {});
-  if (x.json)
-    return print(wire::write_openai_completion(answer) + "\n") ? exit_ok : exit_failed;
   auto text = answer.text.empty() ? answer.refusal : answer.text;
   if (auto calls = calls_of(answer); !calls.empty())
     text += (text.empty() ? "" : "\n") + calls;
-  return print(shown(std::move(text)) + "\n") ? exit_ok : exit_failed;
+  auto printed = print((x.json ? wire::write_openai_completion(answer) : shown(std::move(text))) + "\n");
+  tell_about(answer);
+  if (x.stats)
+    tell_speed(answer, {});
+  return printed ? exit_ok : exit_failed;
 }
 
 int show_whole(const chat_options& x, const failure& why) {
