@@ -187,8 +187,9 @@ private:
     std::string custom_id;
     chat_request request; ///< Kept, because a full queue or a failing provider gives it back.
     std::size_t to;
-    std::vector<bool> tried; ///< Providers that failed at it.
-    uint32_t estimated;      ///< Tokens of its prompt.
+    std::vector<bool> tried;             ///< Providers that failed at it.
+    uint32_t estimated;                  ///< Tokens of its prompt.
+    std::vector<attempt_record> earlier; ///< What was tried at these.
   };
 
   struct job_item {
@@ -445,7 +446,8 @@ private:
     request.priority = priority::batch;
     if (!request.deadline)
       request.deadline = parts_->options.deadline;
-    sent_item item{x.index, std::move(x.custom_id), std::move(request), 0, std::vector<bool>(lanes_.size()), estimated};
+    sent_item item{x.index, std::move(x.custom_id), std::move(request), 0, std::vector<bool>(lanes_.size()), estimated,
+                   {}};
     item.to = choose(item.tried).value_or(0);
     auto id = item.request.id;
     sent_.emplace(id, std::move(item));
@@ -493,6 +495,7 @@ private:
       x.tried[x.to] = true;
       if (auto other = choose(x.tried)) {
         --lanes_[x.to].in_flight;
+        x.earlier.insert(x.earlier.end(), why.attempts.begin(), why.attempts.end());
         x.to = *other;
         x.request.id = {};
         auto again = sent_.extract(id);
@@ -507,6 +510,9 @@ private:
 
   void end_item(request_id id, result outcome) {
     auto item = take_back(id);
+    auto& attempts = std::visit(
+      [](auto& x) -> auto& { return x.attempts; }, outcome);
+    attempts.insert(attempts.begin(), item.earlier.begin(), item.earlier.end());
     record(item.index, std::move(item.custom_id), std::move(outcome), item.to, item.estimated);
     fill();
   }
@@ -1101,10 +1107,10 @@ std::optional<failure> open_ledger(batch_parts& x) {
     for (auto& [nonce, job] : std::get<0>(old).jobs)
       x.warnings.push_back("a job of an earlier run is forgotten, and may go on at " + job.provider + ": "
                            + (job.id.empty() ? "its id is not known" : job.id));
-  auto file = batch::open_ledger_file(path, options.fresh);
+  auto file = batch::open_ledger_file(path);
   if (auto* problem = std::get_if<failure>(&file))
     return std::move(*problem);
-  auto ledger = batch::ledger::open(std::move(std::get<0>(file)), path, std::move(std::get<0>(input)));
+  auto ledger = batch::ledger::open(std::move(std::get<0>(file)), path, std::move(std::get<0>(input)), options.fresh);
   if (auto* problem = std::get_if<failure>(&ledger))
     return std::move(*problem);
   x.ledger = std::move(std::get<0>(ledger));

@@ -57,6 +57,12 @@ failure failed(errc code) {
   return make_failure(code, "made to fail");
 }
 
+failure failed_after_an_attempt(errc code) {
+  auto x = failed(code);
+  x.attempts.emplace_back();
+  return x;
+}
+
 caf::error error(const failure& x) {
   return caf::make_error(x.code, x);
 }
@@ -125,7 +131,7 @@ provider_actor::behavior_type provider(provider_actor::pointer self, world* is, 
       ++is->asked[prompt];
       ++is->asked_of[name];
       if (auto why = is->broken.find(name); why != is->broken.end())
-        return error(failed(why->second));
+        return error(failed_after_an_attempt(why->second));
       if (is->answers_before_draining == 0)
         return error(failed(errc::draining));
       --is->answers_before_draining;
@@ -312,6 +318,7 @@ TEST_CASE_METHOD(ledger_test, "weights share a batch out, and a failing provider
   CHECK(report.failed == 0);
   CHECK(is.asked_of["two"] == 100);
   CHECK(is.asked_of["one"] <= 5); // those that were in flight when it was found out
+  CHECK(report.attempts == 100u + static_cast<uint64_t>(is.asked_of["one"]));
   REQUIRE(report.shares.size() == 1);
   CHECK(report.shares[0].provider == "two");
   is.broken["two"] = errc::authentication;
