@@ -34,10 +34,10 @@ batch_observer_actor::behavior_type bar(batch_observer_actor::pointer) {
       auto done = x.answered + x.failed;
       auto total = x.total.value_or(done + x.in_flight); // not known before the input has been read to its end
       auto filled = total > 0 ? done * 30 / total : 0;
-      std::fprintf(stderr, "\r[%s%s] %llu of %llu, %llu failed, %llu tokens", std::string(filled, '#').c_str(),
+      std::fprintf(stderr, "\r[%s%s] %llu of %llu, %llu failed, %llu tokens, %.1f/s", std::string(filled, '#').c_str(),
                    std::string(30 - filled, '.').c_str(), static_cast<unsigned long long>(done),
                    static_cast<unsigned long long>(total), static_cast<unsigned long long>(x.failed),
-                   static_cast<unsigned long long>(x.usage.input + x.usage.output));
+                   static_cast<unsigned long long>(x.usage.input + x.usage.output), x.rate());
       if (x.finished)
         std::fputc('\n', stderr);
     },

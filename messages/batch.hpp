@@ -5,6 +5,7 @@
 #include <modelforge/messages/completion.hpp>
 #include <modelforge/messages/error.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -28,6 +29,23 @@ struct batch_progress {
   std::vector<batch_job_status> jobs; ///< Those that are not over.
   std::chrono::nanoseconds elapsed{0};
   bool finished = false;
+
+  /// Items that ended in this run, a second; 0 before the first one.
+  double rate() const {
+    auto seconds = std::chrono::duration<double>(elapsed).count();
+    return seconds > 0 ? static_cast<double>(answered + failed - std::min(answered + failed, resumed)) / seconds : 0;
+  }
+
+  /// How long the rest takes at this rate. Empty while there is no rate, no number of items (`expected` stands in for
+  /// a `total` that is not known yet), and while items are in jobs, whose end is the provider's to choose.
+  std::optional<std::chrono::nanoseconds> time_left(std::optional<uint64_t> expected = {}) const {
+    auto items = total ? total : expected;
+    auto ended = answered + failed;
+    if (!items || in_jobs > 0 || rate() <= 0)
+      return {};
+    auto left = std::chrono::duration<double>(static_cast<double>(*items - std::min(*items, ended)) / rate());
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(left);
+  }
 
   friend bool operator==(const batch_progress&, const batch_progress&) = default;
 };

@@ -75,3 +75,20 @@ TEST_CASE("what a batch waits for ends the line, and never makes it too long", "
   CHECK(cli::progress_bar(x, 20, 60, "paused by the provider for 3 s").size() == 60);
   CHECK(cli::progress_text(x, 20) == "answered 10/20, failed 0, in flight 2, 1.0/s, 0:10 left");
 }
+
+TEST_CASE("a batch's rate and time left are those of this run", "[cli][progress]") {
+  batch_progress x;
+  CHECK(x.rate() == 0);
+  CHECK_FALSE(x.time_left(20));
+  x.elapsed = 4s;
+  x.resumed = 100;
+  x.answered = 108;
+  x.failed = 2;
+  CHECK(x.rate() == 2.5);
+  CHECK_FALSE(x.time_left());
+  CHECK(x.time_left(120) == 4s);
+  x.total = 115;
+  CHECK(x.time_left(120) == 2s);
+  x.in_jobs = 1; // their end is the provider's to choose
+  CHECK_FALSE(x.time_left());
+}

@@ -48,13 +48,23 @@ std::optional<uint64_t> count_items(const std::string& path) {
 struct shared_progress {
   std::mutex mutex;
   batch_progress newest;
-  std::optional<provider_status> provider; ///< How it was when last asked.
+  std::chrono::steady_clock::time_point told{}; ///< When it came.
+  std::optional<provider_status> provider;      ///< How it was when last asked.
   bool asking = false;
   std::optional<std::variant<batch_report, failure>> outcome;
 
-  batch_progress read() {
+  /// How the batch stands at `now`: while nothing new comes, time goes on all the same.
+  batch_progress read(std::chrono::steady_clock::time_point now) {
     std::lock_guard guard{mutex};
-    return newest;
+    auto result = newest;
+    if (told == std::chrono::steady_clock::time_point{})
+      return result;
+    auto age = std::max<std::chrono::nanoseconds>(now - told, 0ns);
+    result.elapsed += age;
+    for (auto& job : result.jobs)
+      if (job.next_look)
+        job.next_look = std::max(*job.next_look - age, 0ns);
+    return result;
   }
 
   /// What the batch waits for; empty: it does not.
@@ -87,6 +97,7 @@ batch_observer_actor::behavior_type observer(batch_observer_actor::pointer, shar
     [to](const batch_progress& x) {
       std::lock_guard guard{to->mutex};
       to->newest = x;
+      to->told = std::chrono::steady_clock::now();
     },
   };
 }
@@ -243,7 +254,7 @@ int run(const batch_command_options& x, bool cancel_jobs) {
         ask_status(*session, progress);
         ask_at = now + status_interval;
       }
-      auto newest = progress.read();
+      auto newest = progress.read(now);
       if (newest.resumed > 0 && !std::exchange(told_resumed, true))
         std::fprintf(stderr, "resuming: %s items are done already\n", grouped(newest.resumed).c_str());
       auto hindrance = newest.jobs.empty() ? progress.hindrance() : job_text(newest.jobs);

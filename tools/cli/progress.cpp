@@ -97,22 +97,16 @@ std::string clock_text(std::chrono::nanoseconds x) {
 
 std::string progress_text(const batch_progress& x, std::optional<uint64_t> expected, const std::string& hindrance) {
   auto total = x.total ? x.total : expected;
-  auto ended = x.answered + x.failed;
-  auto seconds = std::chrono::duration<double>(x.elapsed).count();
-  auto now = ended - std::min(ended, x.resumed);
-  auto rate = seconds > 0 ? static_cast<double>(now) / seconds : 0;
   auto text = "answered " + std::to_string(x.answered);
   if (total)
     text += "/" + std::to_string(*total);
   text += ", failed " + std::to_string(x.failed) + ", in flight " + std::to_string(x.in_flight);
   if (x.in_jobs > 0)
     text += ", in jobs " + std::to_string(x.in_jobs);
-  if (now > 0)
-    text += ", " + number(rate) + "/s";
-  if (total && rate > 0 && *total > ended && x.in_jobs == 0) {
-    auto left = std::chrono::duration<double>(static_cast<double>(*total - ended) / rate);
-    text += ", " + clock_text(std::chrono::duration_cast<std::chrono::nanoseconds>(left)) + " left";
-  }
+  if (x.rate() > 0)
+    text += ", " + number(x.rate()) + "/s";
+  if (auto left = x.time_left(expected); left && *left > 0ns)
+    text += ", " + clock_text(*left) + " left";
   if (!hindrance.empty())
     text += ", " + hindrance;
   return text;
