@@ -155,7 +155,11 @@ public:
 
   batch_coordinator_state(batch_actor::pointer self, std::shared_ptr<batch_parts> parts)
     : self_(self), parts_(std::move(parts)), lanes_(parts_->providers.size()), tally_(lanes_.size()),
-      random_(std::random_device{}()), watched_(self, [this](const caf::actor_addr& who) { on_job_death(who); }) {}
+      random_(std::random_device{}()), watched_(self, [this](const caf::actor_addr& who) { on_job_death(who); }) {
+    if (parts_->options.mode == batch_mode::automatic)
+      for (std::size_t i = 0; i < lanes_.size(); ++i)
+        lanes_[i].has_no_jobs = parts_->providers[i].job_price >= 1;
+  }
 
   batch_actor::behavior_type make_behavior() {
     return {
@@ -176,7 +180,7 @@ private:
     uint64_t waiting = 0; ///< Retries that wait for their time, ours and others'.
     std::chrono::nanoseconds predicted_wait{0};
     clock_type::time_point out_until{};
-    bool has_no_jobs = false;            ///< It has no batch API, or that refused.
+    bool has_no_jobs = false;            ///< It has no batch API, or that refused or saves nothing.
     clock_type::time_point not_before{}; ///< Of its next job: its queue is full.
     std::size_t most_items = SIZE_MAX;   ///< Of a job, as far as its queue has shown.
     std::chrono::nanoseconds busy_pause{0};

@@ -55,8 +55,10 @@ struct batch_options {
 /// One of a batch's providers.
 struct batch_provider {
   provider_actor actor;
-  double weight = 0;      ///< Its share beside the others'; 0 for all: who answers soonest gets most.
-  double job_price = 0.5; ///< What an item costs in its batch API, beside a live one: for `batch_share::live_cost`.
+  double weight = 0; ///< Its share beside the others'; 0 for all: who answers soonest gets most.
+  /// What an item costs in its batch API, beside a live one: for `batch_share::live_cost`, and where the mode is
+  /// automatic, a batch API that is not cheaper is not used.
+  double job_price = 0.5;
 };
 
 /// Spawns the coordinator of one batch over one or more provider actors, with input and output open. A failure

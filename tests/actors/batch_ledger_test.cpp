@@ -184,12 +184,14 @@ struct ledger_test {
     return x;
   }
 
+  double job_price = 0.5;
+
   std::variant<batch_coordinator_actor, failure> spawn(const batch_options& options,
                                                        const std::vector<std::string>& names = {"one"},
                                                        const std::vector<double>& weights = {}) {
     std::vector<batch_provider> providers;
     for (std::size_t i = 0; i < names.size(); ++i)
-      providers.push_back({system.spawn(provider, &is, names[i]), weights.empty() ? 0 : weights[i]});
+      providers.push_back({system.spawn(provider, &is, names[i]), weights.empty() ? 0 : weights[i], job_price});
     auto spawned = spawn_batch(system, providers, options);
     for (auto& x : providers)
       actors.push_back(x.actor);
@@ -512,9 +514,10 @@ TEST_CASE_METHOD(ledger_test, "the automatic mode leaves to a batch API what has
   auto options = prompts(12);
   options.mode = batch_mode::automatic;
   auto short_time = GENERATE(true, false);
+  job_price = GENERATE(0.5, 1.0);
   options.finish_within = short_time ? 2h : 30h;
   run(options);
-  CHECK(asked() == (short_time ? 12 : 0));
+  CHECK(asked() == (short_time || job_price == 1 ? 12 : 0));
   CHECK(is_whole(12));
 }
 

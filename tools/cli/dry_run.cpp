@@ -1,5 +1,6 @@
 #include "tools/cli/commands.hpp"
 #include "tools/cli/output.hpp"
+#include "tools/cli/session.hpp"
 
 #include "batch/reader.hpp"
 #include "limits/token_estimator.hpp"
@@ -9,6 +10,7 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <vector>
 
 /// `modelforge batch --dry-run`
 
@@ -69,22 +71,44 @@ std::optional<std::chrono::nanoseconds> least_time(const plan& x, const rate_lim
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double, std::ratio<60>>(*minutes));
 }
 
+/// Tells what the whole batch would take at one provider.
+void tell(const plan& x, const provider_settings& at, bool by_jobs) {
+  auto& price = at.price;
+  if (price == price_settings{}) {
+    std::printf("cost: not known; %s has no prices\n", at.name.c_str());
+  } else {
+    auto share = by_jobs ? price.batch : 1;
+    std::printf("cost at %s%s: about %.4f for the prompts, at most %.4f for those answers\n", at.name.c_str(),
+                by_jobs ? ", by its batch API" : "", static_cast<double>(x.input_tokens) * price.input * share / 1e6,
+                static_cast<double>(x.output_tokens) * price.output * share / 1e6);
+  }
+  if (by_jobs)
+    std::printf("time: up to a day, as the batch API of %s has room\n", at.name.c_str());
+  else if (auto least = least_time(x, at.rate_limit))
+    std::printf("time: at least %s by the limits of %s\n", duration_text(*least).c_str(), at.name.c_str());
+  else
+    std::printf("time: not bounded by limits; %s has none\n", at.name.c_str());
+}
+
+/// Whether the items would go through the provider's batch API, as far as the options say.
+bool uses_jobs(const batch_command_options& x, const provider_settings& first, const provider_settings& at) {
+  auto automatic = x.mode == "auto" || (x.mode.empty() && first.optimizations.enable_batch_api);
+  auto has_a_day = !x.deadline || *x.deadline >= 24 * 3600;
+  return x.mode == "provider" || (automatic && has_a_day && at.price.batch < 1);
+}
+
 } // namespace
 
 int batch_dry_run(const batch_command_options& x) {
-  std::optional<provider_settings> provider;
+  std::vector<session_provider> providers;
   if (!x.target.simulate) {
     auto all = load_settings(x.target.config);
     if (!all)
       return exit_usage;
-    auto name = x.target.provider.substr(0, x.target.provider.find_first_of("=,"));
-    auto found = std::find_if(all->providers.begin(), all->providers.end(),
-                              [&](auto& y) { return name.empty() || y.name == name; });
-    if (found == all->providers.end()) {
-      complain("there is no provider \"" + name + "\"");
+    auto chosen = choose_providers(*all, x.target.provider, true);
+    if (!chosen)
       return exit_usage;
-    }
-    provider = std::move(*found);
+    providers = std::move(*chosen);
   }
   auto made = read_plan(x.input);
   if (auto* problem = std::get_if<failure>(&made)) {
@@ -103,19 +127,10 @@ int batch_dry_run(const batch_command_options& x) {
   else
     std::printf("at most %llu out of %llu items, and what %llu items without max_tokens take\n",
                 count(is.output_tokens), count(is.items - is.broken - is.unbounded), count(is.unbounded));
-  if (!provider)
-    return exit_ok;
-  if (auto& price = provider->price; price == price_settings{}) {
-    std::printf("cost: not known; %s has no prices\n", provider->name.c_str());
-  } else {
-    auto input = static_cast<double>(is.input_tokens) * price.input / 1e6;
-    auto output = static_cast<double>(is.output_tokens) * price.output / 1e6;
-    std::printf("cost: about %.4f for the prompts, at most %.4f for those answers\n", input, output);
-  }
-  if (auto least = least_time(is, provider->rate_limit))
-    std::printf("time: at least %s by the limits of %s\n", duration_text(*least).c_str(), provider->name.c_str());
-  else
-    std::printf("time: not bounded by limits; %s has none\n", provider->name.c_str());
+  if (providers.size() > 1)
+    std::puts("if all of it went to one of these:");
+  for (auto& one : providers)
+    tell(is, one.settings, uses_jobs(x, providers.front().settings, one.settings));
   return std::fflush(stdout) == 0 ? exit_ok : exit_failed;
 }
 

@@ -192,7 +192,7 @@ struct command_line {
       ->check(CLI::Range(0.001, 1e6));
     batch_command->add_option("--order", batch.order, "input (default), or arrival: as results come")
       ->check(CLI::IsMember({"input", "arrival"}));
-    batch_command->add_option("--mode", batch.mode, "live, provider (its batch API), or auto: by --deadline")
+    batch_command->add_option("--mode", batch.mode, "live, provider (its batch API), or auto: by --deadline and price")
       ->check(CLI::IsMember({"live", "provider", "auto"}));
     batch_command
       ->add_option("--deadline", batch.deadline,

@@ -88,8 +88,10 @@ std::optional<provider_settings> choose(const settings& all, const std::string& 
   return {};
 }
 
-/// Reads NAME[=WEIGHT],... for batches, else one name.
-std::optional<std::vector<session_provider>> choose_all(const settings& all, const std::string& names, bool several) {
+} // namespace
+
+std::optional<std::vector<session_provider>> choose_providers(const settings& all, const std::string& names,
+                                                              bool several) {
   std::vector<session_provider> result;
   std::istringstream in{several && !names.empty() ? names : std::string{"\n"}};
   for (std::string one; std::getline(in, one, ',');) {
@@ -120,6 +122,8 @@ std::optional<std::vector<session_provider>> choose_all(const settings& all, con
   }
   return result;
 }
+
+namespace {
 
 /// Fast enough to be no bore, slow enough to see that something is going on.
 simulator::options simulated_pace() {
@@ -176,7 +180,7 @@ std::unique_ptr<session> session::start(const target_options& x, bool needs_mode
     if (!loaded)
       return nullptr;
     all = std::move(*loaded);
-    auto chosen = choose_all(all, x.provider, adapt != nullptr);
+    auto chosen = choose_providers(all, x.provider, adapt != nullptr);
     if (!chosen)
       return nullptr;
     result->providers_ = std::move(*chosen);

@@ -63,6 +63,11 @@ struct session_provider {
   provider_actor actor;
 };
 
+/// Finds the providers that `names` asks for: with `several` NAME[=WEIGHT],..., else one name; none means the first
+/// one. On failure prints why and returns nothing.
+std::optional<std::vector<session_provider>> choose_providers(const settings& all, const std::string& names,
+                                                              bool several);
+
 /// Running providers: their settings, actor system and transport; with `--simulate` the simulator as well.
 class session {
 public:
