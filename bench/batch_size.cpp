@@ -45,8 +45,8 @@ struct sample {
 } // namespace
 
 int main(int argc, char** argv) {
-  auto items = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 100'000;
-  auto in_flight = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 64;
+  auto items = bench::argument(argc, argv, 1, 100'000);
+  auto in_flight = bench::argument(argc, argv, 2, 64);
   bench::nginx server{{.body = body}};
   auto folder = std::filesystem::temp_directory_path() / ("modelforge-bench-" + std::to_string(getpid()));
   std::filesystem::create_directory(folder);

@@ -66,7 +66,13 @@ inline void promise(const char* what, bool kept) {
 }
 
 inline std::size_t argument(int argc, char** argv, int i, std::size_t otherwise) {
-  return argc > i ? std::strtoul(argv[i], nullptr, 10) : otherwise;
+  if (argc <= i)
+    return otherwise;
+  char* end = nullptr;
+  auto x = std::strtoul(argv[i], &end, 10);
+  if (end == argv[i] || *end != '\0')
+    die(std::string{"this is no number: "} + argv[i]);
+  return x;
 }
 
 } // namespace modelforge::bench

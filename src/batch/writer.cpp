@@ -137,9 +137,11 @@ std::variant<std::unique_ptr<sink>, failure> open_standard_output() {
   return make_sink(fd, "standard output");
 }
 
-/// The file that a path leads to, so that a link stays a link; the path itself where there is none.
+/// The file that a link leads to, so that it stays a link; for anything else the path as it was given.
 std::string real_path(const std::string& path) {
   std::error_code ignored;
+  if (!std::filesystem::is_symlink(path, ignored))
+    return path;
   auto real = std::filesystem::canonical(path, ignored).string();
   return real.empty() ? path : real;
 }

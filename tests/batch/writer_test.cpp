@@ -243,6 +243,9 @@ TEST_CASE("a link to a result stays a link", "[batch][writer]") {
   CHECK_FALSE(to->finish(true));
   CHECK(std::filesystem::is_symlink(folder.path("link")));
   CHECK(lines_of(folder.read(path)).size() == 1);
+  auto named = open(folder.path("./real")); // any other path is told as it was given
+  CHECK_FALSE(named->finish(true));
+  CHECK(named->place() == folder.path("./real"));
 }
 
 TEST_CASE("what cannot be opened for writing is a failure at once", "[batch][writer]") {
