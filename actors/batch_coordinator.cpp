@@ -155,7 +155,8 @@ public:
 
   batch_coordinator_state(batch_actor::pointer self, std::shared_ptr<batch_parts> parts)
     : self_(self), parts_(std::move(parts)), lanes_(parts_->providers.size()), tally_(lanes_.size()),
-      random_(std::random_device{}()), watched_(self, [this](const caf::actor_addr& who) { on_job_death(who); }) {
+      random_(std::random_device{}()),
+      watched_(self, [this](const caf::actor_addr& who, const caf::error&) { on_job_death(who); }) {
     if (parts_->options.mode == batch_mode::automatic)
       for (std::size_t i = 0; i < lanes_.size(); ++i)
         lanes_[i].has_no_jobs = parts_->providers[i].job_price >= 1;

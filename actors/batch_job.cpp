@@ -77,7 +77,7 @@ public:
   job_runner_state(batch_job_actor::pointer self, std::shared_ptr<batch_job_parts> parts,
                    batch_job_listener_actor listener, const provider_actor& provider)
     : self_(self), parts_(std::move(parts)), listener_(std::move(listener)),
-      watched_(self, [this](const caf::actor_addr& who) { on_death(who); }),
+      watched_(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); }),
       keep_(caf::actor_cast<caf::strong_actor_ptr>(self)) {
     begin_ = self_->clock().now();
     watched_.add(caf::actor_cast<caf::strong_actor_ptr>(listener_));

@@ -21,7 +21,7 @@ public:
 
   split_state(embedding_split_actor::pointer self, provider_actor provider, std::size_t most, std::size_t at_once)
     : self_(self), provider_(std::move(provider)), most_(most), at_once_(at_once),
-      callers_(self, [this](const caf::actor_addr&) { self_->quit(); }) {}
+      callers_(self, [this](const caf::actor_addr&, const caf::error&) { self_->quit(); }) {}
 
   embedding_split_actor::behavior_type make_behavior() {
     return {

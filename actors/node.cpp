@@ -67,7 +67,7 @@ public:
 
   node_actor::behavior_type make_behavior(node_actor::pointer self) {
     self_ = self;
-    callers_.emplace(self, [this](const caf::actor_addr& who) { on_death(who); });
+    callers_.emplace(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); });
     keep_ = caf::actor_cast<caf::strong_actor_ptr>(self);
     self->set_exit_handler([this](caf::exit_msg&) { leave(); });
     post_if_alive(weak(), [this] { serve(); });

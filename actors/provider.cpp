@@ -101,7 +101,8 @@ public:
   provider_state(provider_actor::pointer self, provider_parts parts, provider_state** known_as)
     : self_(self), parts_(std::move(parts)), dispatcher_(parts_.dispatch, std::random_device{}()),
       metrics_(self->system().metrics(), parts_.settings.name, to_string(parts_.settings.kind)),
-      callers_(self, [this](const caf::actor_addr& who) { on_death(who); }), random_(std::random_device{}()) {
+      callers_(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); }),
+      random_(std::random_device{}()) {
     take_over();
     *known_as = this;
   }

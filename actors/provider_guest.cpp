@@ -24,7 +24,8 @@ public:
   guest_state(provider_actor::pointer self, provider_actor provider, std::string node,
               const caf::strong_actor_ptr& watched, uint64_t most)
     : self_(self), provider_(std::move(provider)), node_("node " + std::move(node)), most_(most),
-      callers_(self, [this](const caf::actor_addr&) { leave(); }), keep_(caf::actor_cast<caf::strong_actor_ptr>(self)) {
+      callers_(self, [this](const caf::actor_addr&, const caf::error&) { leave(); }),
+      keep_(caf::actor_cast<caf::strong_actor_ptr>(self)) {
     callers_.add(watched);
     callers_.add(caf::actor_cast<caf::strong_actor_ptr>(provider_));
     self->set_exit_handler([this](caf::exit_msg&) { leave(); });

@@ -56,7 +56,7 @@ public:
 
   provider_actor::behavior_type make_behavior(provider_actor::pointer self) {
     self_ = self;
-    callers_.emplace(self, [this](const caf::actor_addr& who) { on_death(who); });
+    callers_.emplace(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); });
     return {
       [me = shared_from_this()](chat_request& x) { return me->accept<completion>(std::move(x), "shorten the prompt"); },
       [this](stream_request& x, const stream_subscriber_actor& to) { return accept_stream(std::move(x), to); },

@@ -10,6 +10,7 @@
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -21,6 +22,9 @@ namespace modelforge {
 
 namespace {
 
+/// How long what a session has sent may be on its way when the session is known to have ended.
+constexpr auto last_words = std::chrono::seconds{5};
+
 /// Everything runs inside the relay's actor, which its handlers keep alive.
 class relay : public std::enable_shared_from_this<relay> {
 public:
@@ -29,7 +33,7 @@ public:
   caf::behavior make_behavior(caf::event_based_actor* self) {
     self_ = self;
     keep_ = caf::actor_cast<caf::strong_actor_ptr>(self);
-    callers_.emplace(self, [this](const caf::actor_addr& who) { on_death(who); });
+    callers_.emplace(self, [this](const caf::actor_addr& who, const caf::error& why) { on_death(who, why); });
     self->set_exit_handler([this](caf::exit_msg&) {
       tell_end(make_failure(errc::cancelled, "the stream was ended on the subscriber's node"));
       leave();
@@ -47,7 +51,7 @@ public:
         return subscribe(who, how);
       },
       [this](cancel_atom) {
-        if (session_)
+        if (has_session())
           tell(self_, session_, cancel_atom_v);
       },
       [this](status_atom) { return status(); },
@@ -74,7 +78,7 @@ public:
 
   /// For the subscriber, whoever was told.
   void grant_own(uint32_t chunks) {
-    if (session_)
+    if (has_session())
       tell(self_, session_, grant_atom_v, chunks);
   }
 
@@ -116,7 +120,7 @@ private:
                                 : make_failure(errc::duplicate_request, "this actor takes the stream already");
       return caf::make_error(why.code, why);
     }
-    if (!session_)
+    if (!has_session())
       return lost();
     auto parts = parts_;
     parts.subscriber = who;
@@ -144,7 +148,7 @@ private:
   }
 
   caf::result<stream_status> status() {
-    if (!session_)
+    if (!has_session())
       return lost();
     auto reply = self_->make_response_promise<stream_status>();
     ask(self_, session_, status_atom_v)
@@ -153,7 +157,18 @@ private:
     return reply;
   }
 
-  void on_death(const caf::actor_addr& who) {
+  /// Whether there is somebody to ask: what is sent to an actor that has ended elsewhere gets no answer.
+  bool has_session() const { return session_ && !session_ended_; }
+
+  void on_death(const caf::actor_addr& who, const caf::error& why) {
+    if (who == session_is_ && why != caf::exit_reason::remote_link_unreachable) {
+      // It has ended by itself, so its last words were sent. The news of its end can overtake them.
+      session_ended_ = true;
+      return run_at(self_, self_->clock().now() + last_words, [me = shared_from_this()] {
+        me->tell_end(me->lost_failure());
+        me->leave();
+      });
+    }
     if (who == session_is_)
       tell_end(lost_failure());
     if (who == proxy_)
@@ -187,6 +202,7 @@ private:
   caf::strong_actor_ptr keep_; ///< Itself, until the end.
   std::optional<callers<caf::event_based_actor>> callers_;
   stream_session_actor session_; ///< Null until it took the subscriber in.
+  bool session_ended_ = false;
   caf::actor_addr session_is_;
   caf::actor_addr proxy_;
   std::vector<std::variant<stream_chunk, stream_done, stream_failed>> early_; ///< Came before that was known.

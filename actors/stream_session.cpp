@@ -140,7 +140,7 @@ public:
 
   stream_session_actor::behavior_type make_behavior(actor_pointer self) {
     self_ = self;
-    callers_.emplace(self, [this](const caf::actor_addr& who) { on_death(who); });
+    callers_.emplace(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); });
     keep_ = caf::actor_cast<caf::strong_actor_ptr>(self); // an actor that nobody holds would end without a word
     self->set_exit_handler([this](caf::exit_msg& x) { on_exit(x.reason); });
     provider_ = callers_->add(caf::actor_cast<caf::strong_actor_ptr>(parts_.provider));

@@ -152,7 +152,7 @@ public:
 
   reader(pointer self, std::shared_ptr<Core> to, stream_options options, std::optional<uint32_t> max_tokens)
     : self_(self), to_(std::move(to)), options_(std::move(options)), max_tokens_(max_tokens),
-      started_(self->clock().now()), session_watch_(self, [this](const caf::actor_addr&) {
+      started_(self->clock().now()), session_watch_(self, [this](const caf::actor_addr&, const caf::error&) {
         end(failed(make_failure(errc::outcome_unknown, "the stream's session ended without a word",
                                 "send the request again if that does no harm")));
       }) {

@@ -4,6 +4,7 @@
 #include <caf/actor_cast.hpp>
 #include <caf/actor_control_block.hpp>
 #include <caf/config.hpp>
+#include <caf/error.hpp>
 #include <caf/system_messages.hpp>
 #if CAF_MAJOR_VERSION >= 1
 #include <caf/disposable.hpp>
@@ -16,18 +17,19 @@
 
 namespace modelforge {
 
-/// Tells an actor when somebody who waits for its answers has died. One watch per caller, however many requests it has;
-/// it goes with the last of them.
+/// Tells an actor when, and of what, somebody who waits for its answers has died. One watch per caller, however many
+/// requests it has; it goes with the last of them.
 template <class Self>
 class callers {
 public:
   using key = caf::actor_addr;
 
-  callers(Self* self, std::function<void(const key&)> on_death) : self_(self), on_death_(std::move(on_death)) {
+  callers(Self* self, std::function<void(const key&, const caf::error&)> on_death)
+    : self_(self), on_death_(std::move(on_death)) {
 #if CAF_MAJOR_VERSION < 1
     self_->set_down_handler([this](caf::down_msg& x) {
       if (watched_.erase(x.source) > 0)
-        on_death_(x.source);
+        on_death_(x.source, x.reason);
     });
 #endif
   }
@@ -40,9 +42,9 @@ public:
     auto& x = watched_[address];
     if (x.requests++ == 0) {
 #if CAF_MAJOR_VERSION >= 1
-      x.watch = self_->monitor(caf::actor_cast<caf::actor>(who), [this, address](const caf::error&) {
+      x.watch = self_->monitor(caf::actor_cast<caf::actor>(who), [this, address](const caf::error& why) {
         if (watched_.erase(address) > 0)
-          on_death_(address);
+          on_death_(address, why);
       });
 #else
       self_->monitor(address);
@@ -77,7 +79,7 @@ private:
   };
 
   Self* self_;
-  std::function<void(const key&)> on_death_;
+  std::function<void(const key&, const caf::error&)> on_death_;
   std::unordered_map<key, watched> watched_;
 };
 
