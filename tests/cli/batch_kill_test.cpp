@@ -164,6 +164,7 @@ TEST_CASE_METHOD(cli_test, "a batch whose jobs' runs are killed makes each job o
   CHECK(lines == items);
   auto seen = server.snapshot();
   CHECK(seen.batch_items == items);
-  CHECK(seen.batch_jobs == items / 100);
+  CHECK(seen.batch_asked == items); // no job was made twice: what one was not known to hold may be shared out anew
+  CHECK(seen.batch_jobs >= items / 100);
   WARN("jobs: " << seen.batch_jobs << ", items run: " << seen.batch_items);
 }

@@ -118,6 +118,7 @@ TEST_CASE("a batch says what the live calls say, in any order", "[simulator][bat
   }
   auto stats = fetch(server.port(), "GET", "/__simulator/stats").parsed();
   CHECK(stats["batch_jobs"] == 1);
+  CHECK(stats["batch_asked"] == 40);
   CHECK(stats["batch_items"] == 40);
   CHECK(stats["files"] == 1);
 }

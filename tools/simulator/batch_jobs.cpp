@@ -138,7 +138,7 @@ void advance(batch_job& job, const exchange& x, hub& shared, const batch_clerk& 
 }
 
 reply after_creation(reply answer, const batch_job& job, const exchange& x, hub& shared) {
-  shared.book.batch_created();
+  shared.book.batch_created(job.items.size());
   auto drawn = random_source(mix(x.settings.seed) ^ mix(job.number)).unit();
   if (drawn >= x.settings.batch_cut + x.settings.batch_silence)
     return answer;

@@ -144,6 +144,7 @@ struct stats {
   uint64_t highest_attempt_number = 0; ///< Largest number a client gave.
 
   uint64_t batch_jobs = 0;  ///< Created ones, whatever became of them and of the answer.
+  uint64_t batch_asked = 0; ///< Items of these.
   uint64_t batch_items = 0; ///< Items of jobs that were run, counted when somebody next looks at their job.
   uint64_t files = 0;       ///< Uploaded ones.
 

@@ -136,9 +136,10 @@ void stats_book::file_stored() {
   ++now_.files;
 }
 
-void stats_book::batch_created() {
+void stats_book::batch_created(std::size_t items) {
   std::lock_guard lock(mutex_);
   ++now_.batch_jobs;
+  now_.batch_asked += items;
 }
 
 void stats_book::batch_item_run() {
@@ -235,6 +236,7 @@ std::string to_json(const stats& x) {
   field("attempts_per_request", x.attempts_per_request);
   field("highest_attempt_number", x.highest_attempt_number);
   field("batch_jobs", x.batch_jobs);
+  field("batch_asked", x.batch_asked);
   field("batch_items", x.batch_items);
   field("files", x.files);
   field("uptime_ms", milliseconds_between(x.started, x.taken));

@@ -96,7 +96,7 @@ public:
   void stream_opened();
 
   void file_stored();
-  void batch_created();
+  void batch_created(std::size_t items);
   void batch_item_run();
 
   /// So many bytes of a stream were given to the system.
