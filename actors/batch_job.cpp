@@ -26,7 +26,7 @@ constexpr std::size_t most_results = 256;
 constexpr std::size_t most_bytes = 1u << 20;
 
 /// Items encoded in one turn of the actor.
-constexpr std::size_t most_at_once = 256;
+constexpr std::size_t most_encoded_at_once = 256;
 
 /// What one line of results may have; far more than any answer.
 constexpr std::size_t longest_line = 64u << 20;
@@ -113,7 +113,7 @@ private:
     if (left_)
       return;
     auto& items = parts_->asked.items;
-    auto end = std::min(items.size(), encoded_ + most_at_once);
+    auto end = std::min(items.size(), encoded_ + most_encoded_at_once);
     for (; encoded_ < end; ++encoded_)
       encode_item(items[encoded_]);
     if (encoded_ < items.size())

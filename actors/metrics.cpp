@@ -118,7 +118,7 @@ private:
 };
 
 /// "HOST:PORT" into its parts; an IPv6 address stands in brackets.
-std::optional<serve::options> parse(const std::string& listen) {
+std::optional<serve::options> parse_listen(const std::string& listen) {
   auto colon = listen.rfind(':');
   if (colon == std::string::npos || colon == 0)
     return {};
@@ -151,7 +151,7 @@ failure cannot_serve(const std::string& message, std::string suggestion) {
 
 std::variant<std::unique_ptr<metrics_server>, failure>
 serve_metrics(caf::actor_system& system, const metrics_settings& x, const std::vector<provider_actor>& providers) {
-  auto options = parse(x.listen);
+  auto options = parse_listen(x.listen);
   if (!options)
     return cannot_serve("\"" + x.listen + "\" is no HOST:PORT", "for example 127.0.0.1:9464");
   auto started = serve::http_server::start(*options, desk{system, providers});

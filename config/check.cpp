@@ -34,10 +34,6 @@ bool all(std::string_view text, Predicate holds) {
   return std::all_of(text.begin(), text.end(), holds);
 }
 
-std::string code(std::string_view text) {
-  return '`' + std::string{text} + '`';
-}
-
 std::string seconds(duration x) {
   std::array<char, 32> text{};
   auto end = std::to_chars(text.data(), text.data() + text.size(), std::chrono::duration<double>{x}.count()).ptr;

@@ -39,6 +39,9 @@ bool looks_like_key(std::string_view text);
 /// Whether only a credential would be the value under such a name ("api_key", "Authorization", "cookie").
 bool names_credential(std::string_view name);
 
+/// A key, value or file name as it stands in messages: `between backticks`.
+std::string code(std::string_view text);
+
 /// Writes control characters as TOML does (\u001B), so that a name or value from a file cannot steer the terminal that
 /// shows it. Takes UTF-8.
 std::string printable(std::string_view text);

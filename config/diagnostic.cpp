@@ -81,6 +81,10 @@ std::string masked(std::string_view line, const std::vector<std::string>& hidden
 
 } // namespace
 
+std::string code(std::string_view text) {
+  return '`' + std::string{text} + '`';
+}
+
 std::string printable(std::string_view text) {
   std::string result;
   while (!text.empty()) {

@@ -54,10 +54,6 @@ struct place {
   uint32_t column = 0;
 };
 
-std::string code(std::string_view text) {
-  return '`' + std::string{text} + '`';
-}
-
 /// What a value is, for people.
 std::string kind_of(const toml_value& x) {
   switch (x.type()) {

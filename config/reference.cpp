@@ -1,3 +1,4 @@
+#include "config/check.hpp"
 #include "config/schema.hpp"
 
 #include <modelforge/config/load.hpp>
@@ -60,10 +61,6 @@ struct classify {
   }
   kind_of_value operator()(const auto&) const { return {"table", ""}; }
 };
-
-std::string code(std::string_view text) {
-  return '`' + std::string{text} + '`';
-}
 
 /// The anchor that Markdown readers make of a heading.
 std::string anchor(std::string_view heading) {

@@ -8,9 +8,10 @@
 #include <chrono>
 #include <thread>
 
+namespace modelforge::abandoned_test {
+
 /// Callers that die, in front of a server that counts what was aborted.
 
-using namespace modelforge;
 using namespace std::chrono_literals;
 
 namespace {
@@ -71,3 +72,5 @@ TEST_CASE("a caller that dies between two attempts gets no second one", "[actors
   CHECK(eventually([&] { return at.status().waiting == 0; }));
   CHECK(server.snapshot().requests == 1);
 }
+
+} // namespace modelforge::abandoned_test

@@ -18,7 +18,8 @@
 #include <random>
 #include <sstream>
 
-using namespace modelforge;
+namespace modelforge::batch_coordinator_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -329,3 +330,5 @@ TEST_CASE_METHOD(batch_test, "an earlier result survives a batch that does not e
   CHECK(folder.read("out.jsonl") == "earlier\n");
   CHECK(std::get<batch_report>(outcome).results == folder.path("out.jsonl.part"));
 }
+
+} // namespace modelforge::batch_coordinator_test

@@ -17,9 +17,10 @@
 #include <map>
 #include <mutex>
 
+namespace modelforge::batch_job_test {
+
 // A job's actor against the simulated providers.
 
-using namespace modelforge;
 using namespace std::chrono_literals;
 
 namespace {
@@ -253,3 +254,5 @@ TEST_CASE_METHOD(job_test, "a provider without a batch API says so", "[actors][b
   REQUIRE(std::holds_alternative<failure>(prepared));
   CHECK(std::get<failure>(prepared).code == errc::unsupported);
 }
+
+} // namespace modelforge::batch_job_test

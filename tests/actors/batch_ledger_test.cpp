@@ -22,10 +22,11 @@
 #include <set>
 #include <sstream>
 
+namespace modelforge::batch_ledger_test {
+
 // What a batch keeps across runs, and what it does with several providers and with their batch APIs. The providers are
 // made up; what they were asked is seen.
 
-using namespace modelforge;
 using namespace std::chrono_literals;
 
 namespace {
@@ -542,3 +543,5 @@ TEST_CASE_METHOD(ledger_test, "cancelling jobs keeps what they did, and sends no
   CHECK(asked() == 2);
   CHECK(is_whole(12));
 }
+
+} // namespace modelforge::batch_ledger_test

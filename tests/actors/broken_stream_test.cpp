@@ -10,9 +10,10 @@
 #include <chrono>
 #include <string>
 
+namespace modelforge::broken_stream_test {
+
 /// Streams from servers that do not keep to the rules, over real sockets.
 
-using namespace modelforge;
 using namespace std::chrono_literals;
 using test::live_provider;
 using test::misbehaving_server;
@@ -164,3 +165,5 @@ TEST_CASE("a server that answers a stream by something else is understood", "[ac
   else if (x.code != errc::none)
     CHECK(result.why().code == x.code);
 }
+
+} // namespace modelforge::broken_stream_test

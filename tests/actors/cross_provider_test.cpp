@@ -11,9 +11,9 @@
 #include <variant>
 #include <vector>
 
-// One conversation through every provider's language and back: what comes back must be the same thing in our words.
+namespace modelforge::cross_provider_test {
 
-using namespace modelforge;
+// One conversation through every provider's language and back: what comes back must be the same thing in our words.
 
 namespace {
 
@@ -165,3 +165,5 @@ TEST_CASE("a conversation with tools and an image is the same with every provide
   CHECK(calls.front() == neutral{{R"(get_weather{"city":"Oslo"})"}, finish_reason::tool_calls, true, false, {}});
   CHECK(answers.front() == neutral{{}, finish_reason::stop, true, true, {}});
 }
+
+} // namespace modelforge::cross_provider_test

@@ -5,7 +5,8 @@
 #include <caf/typed_event_based_actor.hpp>
 #include <catch2/catch_test_macros.hpp>
 
-using namespace modelforge;
+namespace modelforge::dialect_choice_test {
+
 using namespace modelforge::test;
 
 namespace {
@@ -113,3 +114,5 @@ TEST_CASE("every flavor of the settings is a server that is known, and every API
     CHECK((wire::find_dialect({.kind = kind, .api = "responses"}) != nullptr) == has_both);
   }
 }
+
+} // namespace modelforge::dialect_choice_test

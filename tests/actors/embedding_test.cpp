@@ -6,9 +6,10 @@
 
 #include <set>
 
+namespace modelforge::embedding_test {
+
 /// Requests for embeddings, and lists of models, through the provider actor.
 
-using namespace modelforge;
 using namespace modelforge::test;
 
 namespace {
@@ -146,3 +147,5 @@ TEST_CASE_METHOD(embedding_test, "a provider lists its models beside the queue",
   REQUIRE(refused->error);
   CHECK(refused->error->code == errc::authentication);
 }
+
+} // namespace modelforge::embedding_test

@@ -15,7 +15,8 @@
 #include <ctime>
 #include <thread>
 
-using namespace modelforge;
+namespace modelforge::metrics_test {
+
 using namespace std::chrono_literals;
 
 using test::prometheus_text;
@@ -23,14 +24,14 @@ using test::provider_test;
 
 namespace {
 
-prometheus_text scrape(caf::actor_system& of) {
+prometheus_text scrape_all(caf::actor_system& of) {
   caf::telemetry::collector::prometheus collector;
   auto text = collector.collect_from(of.metrics());
   return prometheus_text{std::string{text.begin(), text.end()}};
 }
 
 struct metrics_test : provider_test {
-  prometheus_text scrape() { return ::scrape(system()); }
+  prometheus_text scrape() { return scrape_all(system()); }
 
   /// Series of provider acme.
   double metric(const std::string& name, const std::string& more = {}) {
@@ -345,3 +346,5 @@ TEST_CASE("taking a request's numbers costs next to nothing", "[.][metrics]") {
   WARN(each.count() << " ns");
   CHECK(each < 1us);
 }
+
+} // namespace modelforge::metrics_test

@@ -14,7 +14,8 @@
 #include <string>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::node_test {
+
 using namespace std::chrono_literals;
 
 // Nodes in one process, each a runtime of its own, over loopback.
@@ -290,3 +291,5 @@ TEST_CASE("a program that cannot be the node it is to be says why", "[node]") {
   certified.node.tls = {"/none/cert.pem", "/none/key.pem", "/none/ca.pem"};
   CHECK(text_of(certified).find("`certificate` in [node.tls]: cannot read /none/cert.pem") == 0);
 }
+
+} // namespace modelforge::node_test

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
+namespace modelforge::optimizer_savings_test {
+
 // What the optimizers save, measured where providers' caching rules hold: at the simulator, each workload without and
 // with them. docs/optimization.md has the figures.
-
-using namespace modelforge;
 
 namespace {
 
@@ -187,3 +187,5 @@ TEST_CASE("JSON mode makes every answer JSON where the prompt alone does not", "
   CHECK(objects(false) == 0);
   CHECK(objects(true) == 10);
 }
+
+} // namespace modelforge::optimizer_savings_test

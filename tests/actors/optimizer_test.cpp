@@ -9,7 +9,8 @@
 
 #include <stdexcept>
 
-using namespace modelforge;
+namespace modelforge::optimizer_test {
+
 using namespace std::chrono_literals;
 
 using test::provider_test;
@@ -159,3 +160,5 @@ TEST_CASE_METHOD(optimizer_test, "a request that cannot be sent is refused with 
   CHECK(refused->error->code == errc::invalid_request);
   CHECK(failures() == 0);
 }
+
+} // namespace modelforge::optimizer_test

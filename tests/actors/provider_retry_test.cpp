@@ -5,7 +5,8 @@
 
 #include <cstdlib>
 
-using namespace modelforge;
+namespace modelforge::provider_retry_test {
+
 using namespace std::chrono_literals;
 using test::provider_test;
 
@@ -359,3 +360,5 @@ TEST_CASE_METHOD(provider_test, "while the provider is down, requests end at onc
   ask_chat(provider, question(9));
   CHECK(http->pending() == 1);
 }
+
+} // namespace modelforge::provider_retry_test

@@ -4,7 +4,8 @@
 
 #include <cstdlib>
 
-using namespace modelforge;
+namespace modelforge::provider_test {
+
 using namespace std::chrono_literals;
 
 using test::provider_test;
@@ -323,3 +324,5 @@ TEST_CASE_METHOD(provider_test, "a provider that nobody holds ends, though its r
   run();
   CHECK_FALSE(caf::actor_cast<caf::strong_actor_ptr>(weak));
 }
+
+} // namespace modelforge::provider_test

@@ -34,7 +34,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(registry_test_host, caf::first_custom_type_id)
 CAF_ADD_TYPE_ID(registry_test_host, (registry_test_word))
 CAF_END_TYPE_ID_BLOCK(registry_test_host)
 
-using namespace modelforge;
+namespace modelforge::registry_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -177,3 +178,5 @@ TEST_CASE("a host's own messages travel beside ours", "[registry]") {
   CHECK(std::get<registry_test_word>(here.ask<registry_test_word>(echo, registry_test_word{"ho"})).text == "hoho");
   CHECK(caf::type_id_v<registry_test_word> < first_type_id);
 }
+
+} // namespace modelforge::registry_test

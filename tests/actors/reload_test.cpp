@@ -13,7 +13,8 @@
 #include <thread>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::reload_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -219,3 +220,5 @@ TEST_CASE("a hundred reloads, good and bad, lose no request and overrun no limit
   CHECK(answered == begun);
   CHECK(server.snapshot().rejected == 0);
 }
+
+} // namespace modelforge::reload_test

@@ -15,7 +15,8 @@
 #include <stdexcept>
 #include <thread>
 
-using namespace modelforge;
+namespace modelforge::runtime_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -259,3 +260,5 @@ TEST_CASE("a runtime that is shut down brings its batches back, and what they ha
   CHECK((*report)->answered < 2'000);
   CHECK_FALSE(ai.batch(files.options));
 }
+
+} // namespace modelforge::runtime_test

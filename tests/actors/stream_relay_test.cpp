@@ -10,7 +10,8 @@
 #include <chrono>
 #include <optional>
 
-using namespace modelforge;
+namespace modelforge::stream_relay_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -100,3 +101,5 @@ TEST_CASE_METHOD(relay_test, "a session that ends without a word ends the stream
   REQUIRE(is.why);
   CHECK(is.why->code == errc::node_lost);
 }
+
+} // namespace modelforge::stream_relay_test

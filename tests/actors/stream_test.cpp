@@ -5,7 +5,8 @@
 
 #include <caf/typed_event_based_actor.hpp>
 
-using namespace modelforge;
+namespace modelforge::stream_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -565,3 +566,5 @@ TEST_CASE_METHOD(stream_test, "an id in hand-over is not given twice", "[actors]
   run();
   CHECK(ask_chat(provider, question(7))->error->code == errc::duplicate_request);
 }
+
+} // namespace modelforge::stream_test

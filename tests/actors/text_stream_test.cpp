@@ -12,7 +12,8 @@
 #include <future>
 #include <stdexcept>
 
-using namespace modelforge;
+namespace modelforge::text_stream_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -307,3 +308,5 @@ TEST_CASE_METHOD(text_stream_test, "a host that cancels stops a provider that wo
   CHECK(status(other).in_flight == 0);
   CHECK(ends.size() == 1);
 }
+
+} // namespace modelforge::text_stream_test

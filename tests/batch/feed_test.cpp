@@ -11,7 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-using namespace modelforge;
+namespace modelforge::feed_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -95,3 +96,5 @@ TEST_CASE_METHOD(feed_test, "a feed of what cannot be opened brings the reason",
   auto x = next(feed);
   CHECK(std::get<failure>(x).code == errc::io_failed);
 }
+
+} // namespace modelforge::feed_test

@@ -9,9 +9,10 @@
 #include <functional>
 #include <map>
 
+namespace modelforge::job_test {
+
 // What is sent for a job, and when, in virtual time: the provider's answers are written here.
 
-using namespace modelforge;
 using namespace std::chrono_literals;
 using batch::job_time;
 
@@ -461,3 +462,5 @@ TEST_CASE("a job that is over without results has none only if it ran nothing", 
       CHECK(x.count("GET /batches/batch_1") == (!ran && std::string{state} == "cancelled" ? 1 : 3));
     }
 }
+
+} // namespace modelforge::job_test

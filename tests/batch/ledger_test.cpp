@@ -11,7 +11,8 @@
 #include <random>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::ledger_test {
+
 using batch::ledger;
 
 namespace {
@@ -359,3 +360,5 @@ TEST_CASE("a ledger whose file was removed counts nothing more") {
   CHECK(problem->message == "cannot sync the ledger " + path + ": No such file or directory");
   CHECK(get(x).summary().ok == 0);
 }
+
+} // namespace modelforge::ledger_test

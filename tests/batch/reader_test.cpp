@@ -12,7 +12,8 @@
 #include <thread>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::reader_test {
+
 using namespace modelforge::batch;
 using test::temporary_folder;
 
@@ -303,3 +304,5 @@ TEST_CASE("reader holds one line, and at most 32 bytes for each that it has read
     REQUIRE(prompt_of(*std::get<0>(source.next())).size() == 1'000);
   CHECK(heap() <= before + 20'000 * 32);
 }
+
+} // namespace modelforge::reader_test

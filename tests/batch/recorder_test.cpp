@@ -10,7 +10,8 @@
 #include <filesystem>
 #include <sstream>
 
-using namespace modelforge;
+namespace modelforge::recorder_test {
+
 using namespace std::chrono_literals;
 using batch::recorder;
 using batch::recorder_news;
@@ -154,3 +155,5 @@ TEST_CASE_METHOD(recorder_test, "a ledger that cannot be kept ends the batch wit
   CHECK(news.last().kept == 1);
   CHECK_FALSE(std::filesystem::exists(path));
 }
+
+} // namespace modelforge::recorder_test

@@ -4,7 +4,8 @@
 
 #include <map>
 
-using namespace modelforge;
+namespace modelforge::spread_test {
+
 using namespace std::chrono_literals;
 using batch::provider_load;
 
@@ -49,3 +50,5 @@ TEST_CASE("one that is out loses its share to the others, and gets no more than 
     ++count[*x.pick(loads)];
   CHECK(count == std::map<std::size_t, int>{{0, 100}, {1, 100}, {2, 100}});
 }
+
+} // namespace modelforge::spread_test

@@ -14,7 +14,8 @@
 #include <sstream>
 #include <thread>
 
-using namespace modelforge;
+namespace modelforge::writer_test {
+
 using namespace modelforge::batch;
 using test::temporary_folder;
 using wire::json;
@@ -356,3 +357,5 @@ TEST_CASE("writer holds back no more than 64 KiB", "[batch][writer]") {
   for (std::size_t i = 0; i < written.size(); ++i)
     REQUIRE(line * (i + 1) <= written[i] + 66'000);
 }
+
+} // namespace modelforge::writer_test

@@ -9,9 +9,10 @@
 #include <sys/mount.h>
 #include <thread>
 
+namespace modelforge::batch_disk_test {
+
 // Where a batch's files cannot be kept: what it says, and that nothing is lost.
 
-using namespace modelforge;
 using namespace std::chrono_literals;
 using namespace modelforge::test;
 
@@ -183,3 +184,5 @@ TEST_CASE_METHOD(cli_test, "a dry run tells what a batch would take, and sends n
                  "time: at least 60 s"));
   CHECK(server.connections == 0);
 }
+
+} // namespace modelforge::batch_disk_test

@@ -13,9 +13,10 @@
 #include <sstream>
 #include <thread>
 
+namespace modelforge::batch_kill_test {
+
 // A batch that is killed again and again ends whole. MODELFORGE_SEED runs another series of moments.
 
-using namespace modelforge;
 using namespace std::chrono_literals;
 using namespace modelforge::test;
 
@@ -168,3 +169,5 @@ TEST_CASE_METHOD(cli_test, "a batch whose jobs' runs are killed makes each job o
   CHECK(seen.batch_jobs >= items / 100);
   WARN("jobs: " << seen.batch_jobs << ", items run: " << seen.batch_items);
 }
+
+} // namespace modelforge::batch_kill_test

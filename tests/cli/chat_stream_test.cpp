@@ -9,7 +9,8 @@
 #include <filesystem>
 #include <sstream>
 
-using namespace modelforge;
+namespace modelforge::chat_stream_test {
+
 using namespace modelforge::test;
 
 namespace {
@@ -51,7 +52,7 @@ TEST_CASE_METHOD(chat_stream_test, "chat prints a stream as it comes, and Ctrl-C
     x.wait_for_close();
     closed = true;
   }};
-  background_process running{{program, "chat", "-c", configure(server.url("")), "hello"}};
+  background_process running{{program(), "chat", "-c", configure(server.url("")), "hello"}};
   CHECK(running.read_line() == "first line"); // long before the end, which never comes
   CHECK(running.end(SIGINT) == 130);
   CHECK(running.read_line() == "second");
@@ -143,3 +144,5 @@ TEST_CASE_METHOD(chat_stream_test, "a file gets the text, under its name only wh
   CHECK_FALSE(std::filesystem::exists(folder.path("other.txt")));
   CHECK(chat(good.url(""), {"-o", path, "--json"}).exit_code == 2);
 }
+
+} // namespace modelforge::chat_stream_test

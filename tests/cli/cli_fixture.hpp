@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tests/http/misbehaving_server.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -12,13 +13,11 @@
 
 namespace modelforge::test {
 
-inline constexpr auto program = MODELFORGE_PROGRAM;
-
 struct cli_test {
   temporary_folder folder;
 
   process_options command(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), program);
+    arguments.insert(arguments.begin(), program());
     process_options x;
     x.arguments = std::move(arguments);
     x.environment = {"HOME=" + folder.path(""), "PATH=/usr/bin:/bin"};

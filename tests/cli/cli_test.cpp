@@ -14,9 +14,10 @@
 #include <thread>
 #include <unistd.h>
 
+namespace modelforge::cli_test {
+
 // The program as its user meets it: what it prints, on which stream, with which exit code, and how fast.
 
-using namespace modelforge;
 using namespace std::chrono_literals;
 using namespace modelforge::test;
 
@@ -359,7 +360,7 @@ TEST_CASE_METHOD(cli_test, "the quick commands are quick", "[cli]") {
 }
 
 TEST_CASE_METHOD(cli_test, "an idle process uses no measurable CPU", "[cli]") {
-  test::background_process simulator{{program, "simulate", "--listen", "127.0.0.1:0"}};
+  test::background_process simulator{{program(), "simulate", "--listen", "127.0.0.1:0"}};
   auto line = simulator.read_line();
   REQUIRE(line.starts_with("listening http://127.0.0.1:"));
   auto before = simulator.cpu();
@@ -587,3 +588,5 @@ TEST_CASE_METHOD(cli_test, "a batch's progress says that the provider has paused
   CHECK(x.exit_code == 0);
   CHECK(contains(x.err, ", paused by the provider for "));
 }
+
+} // namespace modelforge::cli_test

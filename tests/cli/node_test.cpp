@@ -17,9 +17,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+namespace modelforge::node_test {
+
 // Nodes as programs of their own, which can be killed.
 
-using namespace modelforge;
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 
@@ -29,7 +30,7 @@ struct node_test : cli_test {
   /// Certificates by script/certs for these nodes; returns their folder.
   std::string certify(const std::string& name, const std::vector<std::string>& nodes) {
     process_options x;
-    x.arguments = {"/bin/bash", MODELFORGE_SOURCE_DIR "/script/certs", folder.path(name)};
+    x.arguments = {"/bin/bash", source_path("script/certs"), folder.path(name)};
     x.arguments.insert(x.arguments.end(), nodes.begin(), nodes.end());
     x.environment = {"PATH=/usr/bin:/bin"};
     auto result = run_process(x);
@@ -50,8 +51,7 @@ struct node_test : cli_test {
                                              + "\"\n[providers.sim]\nkind = \"openai_compatible\"\nbase_url = \"" + url
                                              + "/v1\"\ndefault_model = \"m\"\nnodes = [\"owner\"]\n" + more_provider
                                              + "[node]\nname = \"owner\"\nlisten = \"" + listen + "\"\n" + more_node);
-    auto result =
-      std::make_unique<background_process>(std::vector<std::string>{std::string{program}, "node", "-c", path});
+    auto result = std::make_unique<background_process>(std::vector<std::string>{program(), "node", "-c", path});
     auto line = result->read_line();
     REQUIRE(line.starts_with("listening 127.0.0.1:"));
     listen = line.substr(10); // the same port the next time
@@ -322,3 +322,5 @@ TEST_CASE_METHOD(node_test, "a configuration that makes no node is told so", "[c
   CHECK(result.exit_code == 2);
   CHECK(contains(result.err, "set `name` and `listen` in [node]"));
 }
+
+} // namespace modelforge::node_test

@@ -2,7 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-using namespace modelforge;
+namespace modelforge::progress_test {
+
 using namespace std::chrono_literals;
 using cli::wait_text;
 
@@ -92,3 +93,5 @@ TEST_CASE("a batch's rate and time left are those of this run", "[cli][progress]
   x.in_jobs = 1; // their end is the provider's to choose
   CHECK_FALSE(x.time_left());
 }
+
+} // namespace modelforge::progress_test

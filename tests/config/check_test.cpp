@@ -5,7 +5,8 @@
 
 #include <string>
 
-using namespace modelforge;
+namespace modelforge::check_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 using Catch::Matchers::ContainsSubstring;
@@ -246,3 +247,5 @@ TEST_CASE("findings that follow from another fault are not told", "[config]") {
   INFO(text_of(result));
   CHECK(result.diagnostics.size() == 3);
 }
+
+} // namespace modelforge::check_test

@@ -1,5 +1,6 @@
 #include "config/schema.hpp"
 #include "support.hpp"
+#include "tests/support/places.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -9,7 +10,8 @@
 #include <random>
 #include <sstream>
 
-using namespace modelforge;
+namespace modelforge::example_test {
+
 using namespace modelforge::test;
 
 namespace {
@@ -83,7 +85,7 @@ std::map<std::string, std::string> comments() {
 } // namespace
 
 TEST_CASE("the example is what the program prints", "[config]") {
-  std::ifstream file{MODELFORGE_SOURCE_DIR "/config/example.toml", std::ios::binary};
+  std::ifstream file{source_path("config/example.toml"), std::ios::binary};
   std::ostringstream content;
   content << file.rdbuf();
   REQUIRE_FALSE(content.str().empty());
@@ -214,3 +216,5 @@ TEST_CASE("loading and checking the example takes less than 5 ms", "[config]") {
   INFO("best of 20: " << best.count() << " ns");
   CHECK(best < std::chrono::milliseconds{slow ? 100 : 5});
 }
+
+} // namespace modelforge::example_test

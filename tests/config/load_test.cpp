@@ -12,7 +12,8 @@
 #include <locale>
 #include <string>
 
-using namespace modelforge;
+namespace modelforge::load_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 using Catch::Matchers::ContainsSubstring;
@@ -475,3 +476,5 @@ TEST_CASE("suggestions are near misses only", "[config]") {
   for (const auto& [name, best] : cases)
     CHECK(schema::closest(name, names) == best);
 }
+
+} // namespace modelforge::load_test

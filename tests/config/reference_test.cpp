@@ -1,5 +1,6 @@
 #include "config/schema.hpp"
 #include "support.hpp"
+#include "tests/support/places.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -7,7 +8,8 @@
 #include <fstream>
 #include <sstream>
 
-using namespace modelforge;
+namespace modelforge::reference_test {
+
 using namespace modelforge::test;
 
 namespace {
@@ -24,7 +26,7 @@ std::string read(const std::string& path) {
 
 /// What docs/configuration.md has between its marks.
 std::string documented() {
-  auto text = read(MODELFORGE_SOURCE_DIR "/docs/configuration.md");
+  auto text = read(source_path("docs/configuration.md"));
   auto begin = text.find(begin_mark);
   auto end = text.find(end_mark);
   REQUIRE(begin != std::string::npos);
@@ -185,3 +187,5 @@ TEST_CASE("links in docs/configuration.md lead to its headings", "[config]") {
   }
   CHECK(links > 10);
 }
+
+} // namespace modelforge::reference_test

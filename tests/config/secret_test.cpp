@@ -10,7 +10,8 @@
 #include <sstream>
 #include <type_traits>
 
-using namespace modelforge;
+namespace modelforge::secret_test {
+
 using namespace modelforge::test;
 using Catch::Matchers::ContainsSubstring;
 
@@ -168,3 +169,5 @@ TEST_CASE("masking is complete and stable in any surroundings", "[config][secret
       FAIL("not masked: " << text << " -> " << with_key);
   }
 }
+
+} // namespace modelforge::secret_test

@@ -8,7 +8,8 @@
 #include <utility>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::dispatcher_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -1065,3 +1066,5 @@ TEST_CASE("dispatcher keeps nothing of what has ended", "[dispatch]") {
   CHECK(b.lane().in_flight() == 0);
   CHECK_FALSE(b.x.wake_at(b.now));
 }
+
+} // namespace modelforge::dispatcher_test

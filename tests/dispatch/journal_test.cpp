@@ -9,7 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-using namespace modelforge;
+namespace modelforge::journal_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -195,3 +196,5 @@ TEST_CASE("journal tells what went wrong", "[dispatch][journal]") {
     CHECK_FALSE(x.read(address));
   }
 }
+
+} // namespace modelforge::journal_test

@@ -7,7 +7,8 @@
 #include <cstdlib>
 #include <random>
 
-using namespace modelforge;
+namespace modelforge::simulation_test {
+
 using namespace std::chrono_literals;
 using test::world;
 
@@ -106,3 +107,5 @@ TEST_CASE("dispatcher keeps its promises, seeds 120 to 179", "[dispatch][simulat
 TEST_CASE("dispatcher keeps its promises, seeds 180 to 239", "[dispatch][simulation]") {
   run_seeds(180, 240);
 }
+
+} // namespace modelforge::simulation_test

@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::failure_test {
+
 using namespace modelforge::test;
 
 namespace {
@@ -263,3 +264,5 @@ TEST_CASE("transport names the limit of open files when it is reached") {
   CHECK(got.end.error->code == errc::connect_failed);
   CHECK(contains(got.end.error->message, "limit of"));
 }
+
+} // namespace modelforge::failure_test

@@ -14,7 +14,8 @@
 #include <string>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::limits_test {
+
 using namespace modelforge::test;
 
 namespace {
@@ -410,3 +411,5 @@ TEST_CASE("every transfer ends exactly once, whatever happens at the same time")
       REQUIRE(x->heads() <= 1);
     }
 }
+
+} // namespace modelforge::limits_test

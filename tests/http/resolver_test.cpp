@@ -8,9 +8,10 @@
 #include <string>
 #include <vector>
 
+namespace modelforge::resolver_test {
+
 /// Runs with slow_resolver.cpp preloaded.
 
-using namespace modelforge;
 using namespace modelforge::test;
 
 namespace {
@@ -80,3 +81,5 @@ TEST_CASE("many requests to one unresolved host make no crowd of threads") {
   CHECK(most <= before + 1);
   CHECK(transport.stats().waiting == 0);
 }
+
+} // namespace modelforge::resolver_test

@@ -16,7 +16,8 @@
 #include <thread>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::transport_test {
+
 using namespace modelforge::test;
 using namespace std::string_view_literals;
 
@@ -385,3 +386,5 @@ TEST_CASE("a transport may end in a callback of its own, and takes its thread al
   CHECK(second->end().error);
   CHECK(eventually([] { return transport_threads() == 0; }));
 }
+
+} // namespace modelforge::transport_test

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "http/transport.hpp"
+#include "tests/support/eventually.hpp"
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -23,28 +24,6 @@
 namespace modelforge::test {
 
 using namespace std::chrono_literals;
-
-/// No wait in these tests takes longer.
-inline constexpr auto patience = 30s;
-
-/// Sanitizers have their own needs of memory, time and open files.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool sanitized = true;
-#else
-inline constexpr bool sanitized = false;
-#endif
-
-/// Waits until `condition()` holds, asking again and again. Returns whether it did.
-template <class Condition>
-bool eventually(Condition condition, std::chrono::nanoseconds within = patience) {
-  auto until = std::chrono::steady_clock::now() + within;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() >= until)
-      return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
 
 inline http::request post_to(std::string url, std::string body = "{}") {
   return {.url = std::move(url), .headers = {{"Content-Type", "application/json"}}, .body = std::move(body)};

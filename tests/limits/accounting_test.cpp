@@ -2,6 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+namespace modelforge::accounting_test {
+
 using namespace modelforge::limits;
 
 namespace {
@@ -75,3 +77,5 @@ TEST_CASE("a lane's limiter takes corrections in by its accounting", "[limits][a
     CHECK(x.live(now + seconds{61}) == amounts{}); // what came in has gone out again, to the last token
   }
 }
+
+} // namespace modelforge::accounting_test

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+namespace modelforge::circuit_breaker_test {
+
 using namespace modelforge::limits;
 using namespace std::chrono_literals;
 
@@ -392,3 +394,5 @@ TEST_CASE("breaker agrees with a naive model under random traffic", "[limits][br
     }
   }
 }
+
+} // namespace modelforge::circuit_breaker_test

@@ -9,6 +9,8 @@
 #include <random>
 #include <vector>
 
+namespace modelforge::concurrency_limit_test {
+
 using namespace modelforge::limits;
 using namespace std::chrono_literals;
 
@@ -476,3 +478,5 @@ TEST_CASE("concurrency limit shrugs at an outlier, and at nothing at all", "[lim
   CHECK(y.limit() >= 2);
   CHECK(y.limit() <= 6);
 }
+
+} // namespace modelforge::concurrency_limit_test

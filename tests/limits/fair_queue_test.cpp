@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::fair_queue_test {
+
 using limits::fair_queue;
 
 namespace {
@@ -292,3 +293,5 @@ TEST_CASE("queue forgets idle tenants", "[limits][fair_queue]") {
     }
   }
 }
+
+} // namespace modelforge::fair_queue_test

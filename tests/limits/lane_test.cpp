@@ -5,7 +5,8 @@
 
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::lane_test {
+
 using namespace modelforge::limits;
 using namespace std::chrono_literals;
 
@@ -261,3 +262,5 @@ TEST_CASE("lane's credential is out until the latest time", "[limits][lane]") {
   CHECK(x.is_out(start + 10s - 1ns));
   CHECK_FALSE(x.is_out(start + 10s));
 }
+
+} // namespace modelforge::lane_test

@@ -2,6 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+namespace modelforge::learned_limits_test {
+
 using namespace modelforge::limits;
 using namespace std::chrono_literals;
 
@@ -118,3 +120,5 @@ TEST_CASE("an answer that tells of one limit leaves the others alone", "[limits]
   CHECK(x.ready_at(one, start) == start + 2s); // one was dispatched since
   CHECK(x.ready_at({0, 10, 0, 0}, start) == start + 1s);
 }
+
+} // namespace modelforge::learned_limits_test

@@ -9,6 +9,8 @@
 #include <random>
 #include <vector>
 
+namespace modelforge::rate_limiter_test {
+
 using namespace modelforge::limits;
 using namespace std::chrono_literals;
 
@@ -531,3 +533,5 @@ TEST_CASE("limiter that is saved and restored forgets no charge early", "[limits
     CHECK(y.live(now + x.span() + step) == amounts{});
   }
 }
+
+} // namespace modelforge::rate_limiter_test

@@ -5,7 +5,8 @@
 #include <deque>
 #include <random>
 
-using namespace modelforge;
+namespace modelforge::reconfigure_test {
+
 using namespace modelforge::limits;
 using namespace std::chrono_literals;
 
@@ -126,3 +127,5 @@ TEST_CASE("a lane changes its slots and its breaker as it runs", "[limits]") {
   x.reconfigure(how);
   CHECK(x.ready(one, priority::interactive, now).at == now);
 }
+
+} // namespace modelforge::reconfigure_test

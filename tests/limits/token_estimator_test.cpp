@@ -1,4 +1,5 @@
 #include "limits/token_estimator.hpp"
+#include "tests/support/places.hpp"
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -11,7 +12,8 @@
 #include <map>
 #include <random>
 
-using namespace modelforge;
+namespace modelforge::token_estimator_test {
+
 using limits::token_estimator;
 
 namespace {
@@ -54,7 +56,7 @@ struct counted_prompt {
 };
 
 std::vector<counted_prompt> example_prompts() {
-  std::ifstream file{MODELFORGE_SOURCE_DIR "/examples/prompts.jsonl"};
+  std::ifstream file{test::source_path("examples/prompts.jsonl")};
   std::vector<counted_prompt> result;
   for (std::string line; std::getline(file, line);) {
     auto id = string_in_line(line, "id");
@@ -485,3 +487,5 @@ TEST_CASE("the expected length is the 95th percentile of the last 256 answers", 
     }
   }
 }
+
+} // namespace modelforge::token_estimator_test

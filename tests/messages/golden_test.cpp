@@ -1,4 +1,5 @@
 #include "tests/messages/samples.hpp"
+#include "tests/support/places.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -7,6 +8,8 @@
 #include <fstream>
 #include <sstream>
 #include <vector>
+
+namespace modelforge::golden_test {
 
 /// The layout of messages between nodes, against bytes that were written when this `wire_version` was made.
 ///
@@ -17,13 +20,11 @@
 ///
 /// This writes tests/data/wire/v<wire_version>/ if it does not exist; files of a version that exists never change.
 
-using namespace modelforge;
 using namespace modelforge::test;
 
 namespace {
 
-const std::filesystem::path folder =
-  std::filesystem::path{MODELFORGE_SOURCE_DIR} / "tests/data/wire" / ("v" + std::to_string(wire_version));
+const std::filesystem::path folder = source_path("tests/data/wire/v" + std::to_string(wire_version));
 
 /// Bytes as text, 32 a line.
 std::string to_hex(const caf::byte_buffer& bytes) {
@@ -88,3 +89,5 @@ TEST_CASE("the hello between nodes keeps its layout for ever", "[messages][golde
   CHECK(to_hex(to_bytes(node_hello{7, "0.1.0", "modelforge", "a"}))
         == "0000000705302e312e300a6d6f64656c666f7267650161\n");
 }
+
+} // namespace modelforge::golden_test

@@ -8,7 +8,8 @@
 #include <set>
 #include <type_traits>
 
-using namespace modelforge;
+namespace modelforge::messages_test {
+
 using namespace modelforge::test;
 
 namespace {
@@ -187,3 +188,5 @@ TEST_CASE("a failure is told in one line, with what to do about it below", "[mes
   x.attempts.resize(3);
   CHECK(to_string(x).find("3 attempts") != std::string::npos);
 }
+
+} // namespace modelforge::messages_test

@@ -2,7 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-using namespace modelforge;
+namespace modelforge::greeting_test {
+
 using namespace modelforge::node;
 
 TEST_CASE("nodes that do not fit together hear why, and of both sides", "[node]") {
@@ -38,3 +39,5 @@ TEST_CASE("addresses are read and written", "[node]") {
     CHECK_FALSE(parse_address(bad));
   }
 }
+
+} // namespace modelforge::greeting_test

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+namespace modelforge::peer_link_test {
+
 using namespace modelforge::node;
 using namespace std::chrono_literals;
 
@@ -85,3 +87,5 @@ TEST_CASE("waits double up to a bound, are not in step, and begin anew after suc
   }
   CHECK(*std::max_element(first.begin(), first.end()) - *std::min_element(first.begin(), first.end()) > 40ms);
 }
+
+} // namespace modelforge::peer_link_test

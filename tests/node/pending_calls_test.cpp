@@ -6,7 +6,8 @@
 #include <random>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::pending_calls_test {
+
 using node::pending_calls;
 using namespace std::chrono_literals;
 
@@ -187,3 +188,5 @@ TEST_CASE("whatever happens when, each call ends once and none is forgotten", "[
     CHECK(x.size() == 0);
   }
 }
+
+} // namespace modelforge::pending_calls_test

@@ -5,7 +5,8 @@
 
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::json_mode_test {
+
 using namespace modelforge::optimize;
 
 namespace {
@@ -146,3 +147,5 @@ TEST_CASE("json mode adds the word that the API demands", "[optimize]") {
     CHECK(text_of(request, 1) == "planets?");
   }
 }
+
+} // namespace modelforge::json_mode_test

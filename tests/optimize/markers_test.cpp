@@ -4,7 +4,8 @@
 
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::markers_test {
+
 using namespace modelforge::optimize;
 
 namespace {
@@ -113,3 +114,5 @@ TEST_CASE("markers are data in what tools say", "[optimize]") {
   CHECK(remove_markers(request).empty());
   CHECK(request == before);
 }
+
+} // namespace modelforge::markers_test

@@ -8,7 +8,8 @@
 #include <algorithm>
 #include <stdexcept>
 
-using namespace modelforge;
+namespace modelforge::optimizers_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -238,3 +239,5 @@ TEST_CASE("a host's optimizer is found by the name it was registered under", "[o
     CHECK(std::get<1>(made).find(name) != std::string::npos);
   }
 }
+
+} // namespace modelforge::optimizers_test

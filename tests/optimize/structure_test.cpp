@@ -4,7 +4,8 @@
 
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::structure_test {
+
 using namespace modelforge::optimize;
 
 namespace {
@@ -224,3 +225,5 @@ TEST_CASE("a host's own marks stay alone", "[optimize]") {
   CHECK_FALSE(marked_structure(1024, 0)->apply(request));
   CHECK(request == before);
 }
+
+} // namespace modelforge::structure_test

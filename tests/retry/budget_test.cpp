@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+namespace modelforge::budget_test {
+
 using namespace modelforge::retry;
 using namespace std::chrono_literals;
 
@@ -134,3 +136,5 @@ TEST_CASE("budget that rests for years is as it was", "[retry][budget]") {
   x.first(start + 24h * 3650);
   CHECK(x.available(start + 24h * 3650) == 10);
 }
+
+} // namespace modelforge::budget_test

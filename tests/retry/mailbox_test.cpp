@@ -7,7 +7,8 @@
 #include <random>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::mailbox_test {
+
 using namespace modelforge::retry;
 using namespace std::chrono_literals;
 
@@ -231,3 +232,5 @@ TEST_CASE("due times that are taken back leave no memory behind", "[retry][mailb
   CHECK(x.earliest(holds) == start + std::chrono::seconds{199'991});
   CHECK(x.take() == id(199'991));
 }
+
+} // namespace modelforge::mailbox_test

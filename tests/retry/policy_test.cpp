@@ -6,7 +6,8 @@
 #include <cmath>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::policy_test {
+
 using namespace modelforge::retry;
 using namespace std::chrono_literals;
 
@@ -187,3 +188,5 @@ TEST_CASE("policy blames the provider for its troubles only", "[retry][policy]")
   for (auto x : {final_error, key, rate, ramp})
     CHECK_FALSE(counts_against_provider(x));
 }
+
+} // namespace modelforge::policy_test

@@ -7,7 +7,8 @@
 #include <mutex>
 #include <stdexcept>
 
-using namespace modelforge;
+namespace modelforge::http_server_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -157,3 +158,5 @@ TEST_CASE("server ends at once, whatever its clients do", "[serve]") {
   CHECK(std::chrono::steady_clock::now() - begin < 2s);
   CHECK(idle.receive_some().empty());
 }
+
+} // namespace modelforge::http_server_test

@@ -3,7 +3,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <nlohmann/json.hpp>
 
-using namespace modelforge;
+namespace modelforge::status_json_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -72,3 +73,5 @@ TEST_CASE("what is no status is not read as one", "[telemetry]") {
   CHECK(x.next_retry == 1'000'000'000s);
   CHECK(x.lanes.empty());
 }
+
+} // namespace modelforge::status_json_test

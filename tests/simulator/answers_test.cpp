@@ -9,6 +9,8 @@
 
 #include <algorithm>
 
+namespace modelforge::answers_test {
+
 using namespace modelforge::simulator;
 using namespace std::chrono_literals;
 using json = nlohmann::ordered_json;
@@ -242,3 +244,5 @@ TEST_CASE("attempt log counts per request id and forgets the oldest", "[simulato
   CHECK(x.attempts_per_request == 3); // counted anew
   CHECK(x.highest_attempt_number == 4);
 }
+
+} // namespace modelforge::answers_test

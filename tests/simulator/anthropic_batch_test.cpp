@@ -5,6 +5,8 @@
 #include <set>
 #include <sstream>
 
+namespace modelforge::anthropic_batch_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 namespace simulator = modelforge::simulator;
@@ -173,3 +175,5 @@ TEST_CASE("Anthropic's batches are listed, whatever was told of their creation",
   CHECK(rest["data"][0]["request_counts"] == counts(0, 2, 0, 0));
   CHECK(results(server.port(), rest["data"][0])["row-1"]["error"]["error"]["type"] == "api_error");
 }
+
+} // namespace modelforge::anthropic_batch_test

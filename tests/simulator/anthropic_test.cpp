@@ -4,6 +4,8 @@
 
 #include <set>
 
+namespace modelforge::anthropic_test {
+
 using namespace modelforge::test;
 namespace simulator = modelforge::simulator;
 
@@ -358,3 +360,5 @@ TEST_CASE("faults in Anthropic's streams strike between and within its events", 
   simulator::server garbage(always_with("garbage"));
   CHECK(events_of(post(garbage.port(), request).body).back().data.is_discarded());
 }
+
+} // namespace modelforge::anthropic_test

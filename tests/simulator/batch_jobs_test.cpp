@@ -3,6 +3,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+namespace modelforge::batch_jobs_test {
+
 using namespace modelforge::simulator;
 using namespace std::chrono_literals;
 
@@ -71,3 +73,5 @@ TEST_CASE("forms are cut at their boundaries and nowhere else", "[simulator][bat
   CHECK_FALSE(read_form("multipart/form-data", good));
   CHECK_FALSE(read_form("multipart/form-data; boundary=other", good));
 }
+
+} // namespace modelforge::batch_jobs_test

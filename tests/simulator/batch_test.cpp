@@ -5,6 +5,8 @@
 #include <set>
 #include <sstream>
 
+namespace modelforge::batch_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 namespace simulator = modelforge::simulator;
@@ -320,3 +322,5 @@ TEST_CASE("a batch that makes no sense is not created", "[simulator][batch]") {
   CHECK(fetch(server.port(), "POST", "/v1/batches/batch_none/cancel").status == 404);
   CHECK(server.snapshot().batch_jobs == 0);
 }
+
+} // namespace modelforge::batch_test

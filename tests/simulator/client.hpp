@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tests/support/eventually.hpp"
 #include "tools/simulator/simulator.hpp"
 
 #include <nlohmann/json.hpp>
@@ -108,17 +109,5 @@ struct stream_content {
 };
 
 stream_content read_stream(std::string_view body);
-
-/// Waits up to half a minute for `condition`; returns whether it came true.
-template <class Condition>
-bool eventually(Condition condition) {
-  auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end)
-      return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
-}
 
 } // namespace modelforge::test

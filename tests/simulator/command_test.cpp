@@ -1,3 +1,4 @@
+#include "tests/support/places.hpp"
 #include "tests/support/process.hpp"
 
 #include "tests/simulator/client.hpp"
@@ -7,6 +8,8 @@
 #include <csignal>
 #include <deque>
 
+namespace modelforge::command_test {
+
 using namespace modelforge::test;
 
 // The options of `modelforge simulate`.
@@ -14,7 +17,7 @@ using namespace modelforge::test;
 namespace {
 
 process_result run(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), {MODELFORGE_PROGRAM, "simulate"});
+  arguments.insert(arguments.begin(), {program(), "simulate"});
   process_options x;
   x.arguments = std::move(arguments);
   return run_process(x);
@@ -56,7 +59,7 @@ TEST_CASE("simulate refuses options that make no sense, and names them", "[simul
 }
 
 TEST_CASE("simulate sets limits and faults, and sums up what they did", "[simulator]") {
-  background_process simulator({MODELFORGE_PROGRAM,
+  background_process simulator({program(),
                                 "simulate",
                                 "--requests-per-minute",
                                 "20",
@@ -97,7 +100,7 @@ TEST_CASE("simulate sets limits and faults, and sums up what they did", "[simula
 }
 
 TEST_CASE("simulate packs streams as it is told", "[simulator]") {
-  background_process simulator({MODELFORGE_PROGRAM,
+  background_process simulator({program(),
                                 "simulate",
                                 "--min-answer-tokens",
                                 "300",
@@ -136,7 +139,7 @@ TEST_CASE("simulate packs streams as it is told", "[simulator]") {
 
 TEST_CASE("simulate tells once when descriptors run out, and goes on when there are some", "[simulator]") {
   background_process simulator(
-    {"/bin/sh", "-c", "ulimit -n 40 && exec \"$0\" simulate --tokens-per-second 2 2>&1", MODELFORGE_PROGRAM});
+    {"/bin/sh", "-c", "ulimit -n 40 && exec \"$0\" simulate --tokens-per-second 2 2>&1", program()});
   auto line = simulator.read_line();
   auto port = static_cast<uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)));
   std::deque<connection> open;
@@ -156,7 +159,7 @@ TEST_CASE("simulate tells once when descriptors run out, and goes on when there 
 #endif
 
 TEST_CASE("simulate can keep its limits to itself", "[simulator]") {
-  background_process simulator({MODELFORGE_PROGRAM, "simulate", "--requests-per-minute", "1", "--no-limit-headers"});
+  background_process simulator({program(), "simulate", "--requests-per-minute", "1", "--no-limit-headers"});
   auto line = simulator.read_line();
   auto port = static_cast<uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)));
   for (int status : {200, 429}) {
@@ -166,3 +169,5 @@ TEST_CASE("simulate can keep its limits to itself", "[simulator]") {
   }
   CHECK(simulator.end(SIGTERM) == 0);
 }
+
+} // namespace modelforge::command_test

@@ -13,6 +13,8 @@
 #include <random>
 #include <set>
 
+namespace modelforge::faults_test {
+
 using namespace modelforge::simulator;
 using namespace std::chrono_literals;
 
@@ -254,3 +256,5 @@ TEST_CASE("slots serve any order of coming and going", "[simulator]") {
     }
   }
 }
+
+} // namespace modelforge::faults_test

@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <thread>
 
+namespace modelforge::faults_wire_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 namespace simulator = modelforge::simulator;
@@ -357,3 +359,5 @@ TEST_CASE("an outage can be played by the clock", "[simulator]") {
   CHECK(configure(server, R"({"fault_from": 0, "fault_until": 3600})").status == 200);
   CHECK(chat(server.port(), ask(prompt)).status == 503);
 }
+
+} // namespace modelforge::faults_wire_test

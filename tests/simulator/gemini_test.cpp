@@ -5,6 +5,8 @@
 #include <cmath>
 #include <set>
 
+namespace modelforge::gemini_test {
+
 using namespace modelforge::test;
 namespace simulator = modelforge::simulator;
 
@@ -317,3 +319,5 @@ TEST_CASE("Gemini counts tokens and lists models", "[simulator][gemini]") {
   CHECK(fetch(server.port(), "GET", "/v1/models", "", "x-goog-api-key: k\r\n").parsed().contains("models"));
   CHECK(fetch(server.port(), "POST", "/v1/models/gemini-x:generateContent", content(question)).status == 200);
 }
+
+} // namespace modelforge::gemini_test

@@ -2,6 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+namespace modelforge::hostile_test {
+
 using namespace modelforge::test;
 namespace simulator = modelforge::simulator;
 
@@ -145,3 +147,5 @@ TEST_CASE("a body that is nested without end gets an answer", "[simulator][hosti
       CHECK((status == 200 || (status >= 400 && status < 500)));
     }
 }
+
+} // namespace modelforge::hostile_test

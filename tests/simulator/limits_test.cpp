@@ -6,6 +6,8 @@
 #include <numeric>
 #include <random>
 
+namespace modelforge::limits_test {
+
 using namespace modelforge::simulator;
 using namespace std::chrono_literals;
 
@@ -238,3 +240,5 @@ TEST_CASE("of two exceeded limits the one that lasts longer is told", "[simulato
   CHECK(hopeless.is_hopeless);
   CHECK(hopeless.requested == 101);
 }
+
+} // namespace modelforge::limits_test

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <deque>
 
+namespace modelforge::limits_wire_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 namespace simulator = modelforge::simulator;
@@ -277,3 +279,5 @@ TEST_CASE("waiting for a slot comes on top of the latency", "[simulator]") {
     CHECK(x.receive().status == 200);
   CHECK(std::chrono::steady_clock::now() - begin >= 120ms);
 }
+
+} // namespace modelforge::limits_wire_test

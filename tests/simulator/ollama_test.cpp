@@ -4,6 +4,8 @@
 
 #include <set>
 
+namespace modelforge::ollama_test {
+
 using namespace modelforge::test;
 namespace simulator = modelforge::simulator;
 
@@ -221,3 +223,5 @@ TEST_CASE("Ollama embeds texts and shows its models", "[simulator][ollama]") {
   CHECK(fetch(server.port(), "POST", "/api/show", R"({"model": "sim"})").parsed().contains("model_info"));
   CHECK(fetch(server.port(), "GET", "/api/chat").parsed()["error"].is_string());
 }
+
+} // namespace modelforge::ollama_test

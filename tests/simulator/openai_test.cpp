@@ -5,6 +5,8 @@
 
 #include <set>
 
+namespace modelforge::openai_test {
+
 using namespace modelforge::test;
 namespace simulator = modelforge::simulator;
 
@@ -338,3 +340,5 @@ TEST_CASE("a wrong key is refused, and never repeated", "[simulator]") {
   CHECK(chat(server.port(), ask(prompt), "authorization: Bearer right-key\r\n").status == 200);
   CHECK(fetch(server.port(), "GET", "/__simulator/stats").status == 200);
 }
+
+} // namespace modelforge::openai_test

@@ -6,6 +6,8 @@
 #include <set>
 #include <vector>
 
+namespace modelforge::outgoing_stream_test {
+
 using namespace modelforge::simulator;
 using namespace std::chrono_literals;
 
@@ -265,3 +267,5 @@ TEST_CASE("what breaks off ends in the middle of an event, whatever is gathered"
     CHECK_FALSE(x.bytes().ends_with("\n\n"));
   }
 }
+
+} // namespace modelforge::outgoing_stream_test

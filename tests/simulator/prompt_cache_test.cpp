@@ -3,6 +3,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+namespace modelforge::prompt_cache_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 namespace simulator = modelforge::simulator;
@@ -251,3 +253,5 @@ TEST_CASE("a prompt whose answer fails is not cached", "[simulator][cache]") {
   CHECK(y["usage"]["prompt_tokens_details"]["cached_tokens"] == 64);
   CHECK(fetch(server.port(), "POST", "/__simulator/configure", R"({"cache_machines": 0})").status == 400);
 }
+
+} // namespace modelforge::prompt_cache_test

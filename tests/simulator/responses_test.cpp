@@ -4,6 +4,8 @@
 
 #include <set>
 
+namespace modelforge::responses_test {
+
 using namespace modelforge::test;
 namespace simulator = modelforge::simulator;
 
@@ -242,3 +244,5 @@ TEST_CASE("OpenAI's embeddings come as numbers or packed", "[simulator][embeddin
   CHECK(limited_embed().headers["x-ratelimit-remaining-tokens"] == "3");
   CHECK(limited_embed().status == 429);
 }
+
+} // namespace modelforge::responses_test

@@ -11,6 +11,8 @@
 #include <system_error>
 #include <thread>
 
+namespace modelforge::simulator_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 namespace simulator = modelforge::simulator;
@@ -276,3 +278,5 @@ TEST_CASE("run serves until it is stopped", "[simulator]") {
   thread.join();
   CHECK(result == 0);
 }
+
+} // namespace modelforge::simulator_test

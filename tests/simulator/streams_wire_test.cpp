@@ -9,6 +9,8 @@
 #include <set>
 #include <string>
 
+namespace modelforge::streams_wire_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 namespace simulator = modelforge::simulator;
@@ -282,3 +284,5 @@ TEST_CASE("options of streams that make no sense are refused", "[simulator]") {
   settings.token_jitter = 2;
   CHECK_THROWS_AS(simulator::server(settings), std::invalid_argument);
 }
+
+} // namespace modelforge::streams_wire_test

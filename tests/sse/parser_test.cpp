@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::parser_test {
+
 using sse::parser;
 
 namespace {
@@ -274,3 +275,5 @@ TEST_CASE("input of line ends only takes time in proportion to its length", "[ss
     CHECK(read_whole(text).empty()); // with a search of the rest for each line this would take hours
   }
 }
+
+} // namespace modelforge::parser_test

@@ -3,7 +3,8 @@
 #include <variant>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::broadcast_test {
+
 using namespace std::chrono_literals;
 using stream::broadcast_settings;
 using test::bench;
@@ -399,3 +400,5 @@ TEST_CASE("broadcast tells how the stream stands", "[stream][broadcast]") {
   x.grant(reader, 1);
   CHECK(x.tested.status().stage == stream_stage::ended);
 }
+
+} // namespace modelforge::broadcast_test

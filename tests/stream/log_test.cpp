@@ -9,7 +9,8 @@
 #include <string_view>
 #include <vector>
 
-using namespace modelforge;
+namespace modelforge::log_test {
+
 using piece_log = stream::log; // <cmath> has a log, too
 
 namespace {
@@ -394,3 +395,5 @@ TEST_CASE("log does what its model does", "[stream][log]") {
     CHECK(x.real.tokens() == x.ideal.tokens);
   }
 }
+
+} // namespace modelforge::log_test

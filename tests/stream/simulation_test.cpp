@@ -7,7 +7,7 @@
 #include <map>
 #include <string>
 
-using namespace modelforge;
+namespace modelforge::simulation_test {
 
 namespace {
 
@@ -70,3 +70,5 @@ TEST_CASE("broadcast keeps its promises, seeds 1,000 to 1,999", "[stream][simula
 TEST_CASE("broadcast keeps its promises, seeds 2,000 to 2,999", "[stream][simulation]") {
   run_seeds(2'000, 3'000);
 }
+
+} // namespace modelforge::simulation_test

@@ -2,7 +2,8 @@
 
 #include <variant>
 
-using namespace modelforge;
+namespace modelforge::slow_reader_test {
+
 using namespace std::chrono_literals;
 using stream::broadcast_settings;
 using test::bench;
@@ -158,3 +159,5 @@ TEST_CASE("broadcast does not end a reader that grants as it goes on", "[stream]
   }
   CHECK(std::holds_alternative<stream_done>(x.end_of(reader)));
 }
+
+} // namespace modelforge::slow_reader_test

@@ -2,7 +2,8 @@
 
 #include <variant>
 
-using namespace modelforge;
+namespace modelforge::timer_test {
+
 using namespace std::chrono_literals;
 using stream::broadcast;
 using stream::broadcast_settings;
@@ -235,3 +236,5 @@ TEST_CASE("broadcast that has nothing to do wants no waking", "[stream][broadcas
   x.finish(completion{});
   CHECK_FALSE(x.tested.wake_at());
 }
+
+} // namespace modelforge::timer_test

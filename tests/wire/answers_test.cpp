@@ -1,3 +1,4 @@
+#include "tests/support/places.hpp"
 #include "tests/wire/hear.hpp"
 #include "wire/dialect.hpp"
 
@@ -11,13 +12,14 @@
 #include <map>
 #include <utility>
 
+namespace modelforge::answers_test {
+
 // Answers in the form in which providers give them, one a file in tests/data/answers/DIALECT:
 //   HTTP STATUS whole|stream
 //   the body, as it comes
 //   ==== means
 //   what it must be read as, as `meaning` writes it
 
-using namespace modelforge;
 using namespace modelforge::test;
 
 namespace {
@@ -52,7 +54,7 @@ sample read_sample(const std::filesystem::path& path) {
 
 std::vector<sample> samples() {
   std::vector<sample> result;
-  for (auto& x : std::filesystem::recursive_directory_iterator{MODELFORGE_SOURCE_DIR "/tests/data/answers"})
+  for (auto& x : std::filesystem::recursive_directory_iterator{test::source_path("tests/data/answers")})
     if (x.is_regular_file())
       result.push_back(read_sample(x.path()));
   return result;
@@ -163,3 +165,5 @@ TEST_CASE("every form of a stream means the same however it is cut, and nothing 
       CHECK(x.means.starts_with(meaning(hear(std::string_view{x.body}.substr(0, ends_at), by))));
   }
 }
+
+} // namespace modelforge::answers_test

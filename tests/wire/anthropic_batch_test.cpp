@@ -3,7 +3,8 @@
 
 #include "tests/wire/hear.hpp"
 
-using namespace modelforge;
+namespace modelforge::anthropic_batch_test {
+
 using namespace modelforge::test;
 
 namespace {
@@ -140,3 +141,5 @@ TEST_CASE("Anthropic's result line that is broken or cut is a failure, never an 
   for (auto bad : {"null", "[]", "{}", R"({"custom_id":""})"})
     CHECK(std::get<failure>(api()->decode_result(bad)).code == errc::invalid_response);
 }
+
+} // namespace modelforge::anthropic_batch_test

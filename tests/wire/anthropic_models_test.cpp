@@ -5,7 +5,8 @@
 
 #include <algorithm>
 
-using namespace modelforge;
+namespace modelforge::anthropic_models_test {
+
 using namespace modelforge::wire;
 
 namespace {
@@ -180,3 +181,5 @@ TEST_CASE("an anthropic model with a budget does not think on behind another's c
       != row.thinks);
   }
 }
+
+} // namespace modelforge::anthropic_models_test

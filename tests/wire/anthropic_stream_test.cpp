@@ -1,7 +1,8 @@
 #include "tests/wire/hear.hpp"
 #include "wire/anthropic/anthropic.hpp"
 
-using namespace modelforge;
+namespace modelforge::anthropic_stream_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 
@@ -352,3 +353,5 @@ TEST_CASE("anthropic's limits are read from its headers, its models from their l
   CHECK(std::holds_alternative<failure>(anthropic().decode_models({401, {}}, R"({"error":{"message":"no"}})")));
   CHECK(std::holds_alternative<failure>(anthropic().decode_models({200, {}}, "<html>")));
 }
+
+} // namespace modelforge::anthropic_stream_test

@@ -3,7 +3,8 @@
 
 #include <functional>
 
-using namespace modelforge;
+namespace modelforge::anthropic_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 
@@ -392,3 +393,5 @@ TEST_CASE("a typical anthropic answer is read whole, and goes back as it came", 
           R"([{"type":"thinking","thinking":"Short check.","signature":"c2ln"},{"type":"text","text":"Let me look."},
               {"type":"tool_use","id":"toolu_demo1","name":"get_weather","input":{"city":"Oslo"}}])"));
 }
+
+} // namespace modelforge::anthropic_test

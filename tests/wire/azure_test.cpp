@@ -2,7 +2,8 @@
 
 #include "tests/wire/hear.hpp"
 
-using namespace modelforge;
+namespace modelforge::azure_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 
@@ -178,3 +179,5 @@ TEST_CASE("Azure's errors mean what they say", "[wire][azure]") {
   auto vectors = azure().decode_embedding({404, {}}, "", 1);
   CHECK(has(std::get<failure>(vectors).suggestion, "name of a deployment"));
 }
+
+} // namespace modelforge::azure_test

@@ -9,7 +9,8 @@
 #include <map>
 #include <sstream>
 
-using namespace modelforge;
+namespace modelforge::batch_flow_test {
+
 using namespace modelforge::wire;
 using namespace std::chrono_literals;
 
@@ -181,3 +182,5 @@ TEST_CASE("a batch that is refused says why", "[wire][batch]") {
   auto answer = x.call(api->poll("batch_none"));
   CHECK(std::get<failure>(api->decode_job(caller::head_of(answer), answer.body)).code == errc::not_found);
 }
+
+} // namespace modelforge::batch_flow_test

@@ -8,7 +8,8 @@
 #include <functional>
 #include <limits>
 
-using namespace modelforge;
+namespace modelforge::embedding_test {
+
 using namespace modelforge::wire;
 using namespace std::chrono_literals;
 
@@ -315,3 +316,5 @@ TEST_CASE("errors instead of vectors mean what they mean in chats", "[wire][embe
     CHECK(has(x.suggestion, row.suggestion));
   }
 }
+
+} // namespace modelforge::embedding_test

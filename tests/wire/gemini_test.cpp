@@ -4,7 +4,8 @@
 #include <functional>
 #include <limits>
 
-using namespace modelforge;
+namespace modelforge::gemini_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 
@@ -617,3 +618,5 @@ TEST_CASE("a gemini stream that is cut anywhere before its finish reason is a fa
   check_beginnings(list, gemini(), list.rfind('}') + 1);
   check_beginnings(failing, gemini(), failing.size() + 1);
 }
+
+} // namespace modelforge::gemini_test

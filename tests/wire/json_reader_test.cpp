@@ -8,7 +8,8 @@
 #include <functional>
 #include <random>
 
-using namespace modelforge;
+namespace modelforge::json_reader_test {
+
 using namespace modelforge::wire;
 
 namespace {
@@ -252,3 +253,5 @@ TEST_CASE("json reader allocates nothing and takes a fraction of the tree's time
   INFO("reader " << ours.count() << " ns, tree " << tree.count() << " ns, " << text.size() << " bytes");
   CHECK(ours < tree);
 }
+
+} // namespace modelforge::json_reader_test

@@ -4,6 +4,8 @@
 
 #include <chrono>
 
+namespace modelforge::json_test {
+
 using namespace modelforge::wire;
 
 namespace {
@@ -186,3 +188,5 @@ TEST_CASE("json reader says what is wrong and where, without the text itself", "
   }
   CHECK(why_not("\"" + std::string(100'000, 'x')).size() < 200);
 }
+
+} // namespace modelforge::json_test

@@ -5,7 +5,8 @@
 #include <functional>
 #include <limits>
 
-using namespace modelforge;
+namespace modelforge::ollama_test {
+
 using namespace modelforge::test;
 
 namespace {
@@ -370,3 +371,5 @@ TEST_CASE("reading objects costs no allocation for one that comes whole", "[wire
   CHECK(allocated == 0);
   CHECK(to.bytes > 10'000);
 }
+
+} // namespace modelforge::ollama_test

@@ -3,7 +3,8 @@
 
 #include "tests/wire/hear.hpp"
 
-using namespace modelforge;
+namespace modelforge::openai_batch_test {
+
 using namespace modelforge::test;
 
 namespace {
@@ -256,3 +257,5 @@ TEST_CASE("items' ids tell job and number", "[wire][batch]") {
     CHECK_FALSE(batch_item_number("n1", bad));
   }
 }
+
+} // namespace modelforge::openai_batch_test

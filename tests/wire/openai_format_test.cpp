@@ -7,7 +7,8 @@
 
 #include <functional>
 
-using namespace modelforge;
+namespace modelforge::openai_format_test {
+
 using namespace modelforge::wire;
 
 namespace {
@@ -246,3 +247,5 @@ TEST_CASE("a failure is written in both of OpenAI's shapes", "[wire][openai_form
     json::parse(write_openai_error_body(x))
     == json{{"error", {{"message", message}, {"type", "rate_limited"}, {"param", nullptr}, {"code", "slow_down"}}}});
 }
+
+} // namespace modelforge::openai_format_test

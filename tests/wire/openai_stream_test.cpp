@@ -1,7 +1,8 @@
 #include "tests/sse/allocations.hpp"
 #include "tests/wire/hear.hpp"
 
-using namespace modelforge;
+namespace modelforge::openai_stream_test {
+
 using namespace modelforge::test;
 using namespace modelforge::wire;
 using namespace std::chrono_literals;
@@ -529,3 +530,5 @@ TEST_CASE("a request for a stream says so", "[wire][stream]") {
   x.extra = R"({"stream":false})";
   CHECK(std::get<failure>(openai().encode(x, true)).code == errc::invalid_request);
 }
+
+} // namespace modelforge::openai_stream_test

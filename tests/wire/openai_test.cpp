@@ -6,7 +6,8 @@
 #include <functional>
 #include <limits>
 
-using namespace modelforge;
+namespace modelforge::openai_test {
+
 using namespace modelforge::wire;
 using namespace std::chrono_literals;
 
@@ -600,3 +601,5 @@ TEST_CASE("garbage of any kind fails fast and without an exception", "[wire][ope
     CHECK(std::chrono::steady_clock::now() - start < 10s);
   }
 }
+
+} // namespace modelforge::openai_test

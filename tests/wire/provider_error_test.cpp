@@ -3,7 +3,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-using namespace modelforge;
+namespace modelforge::provider_error_test {
+
 using namespace modelforge::wire;
 
 namespace {
@@ -161,3 +162,5 @@ TEST_CASE("the provider's own code is told, wherever it stands", "[wire][errors]
   CHECK(read(429, R"({"error":{"code":"a","details":{"error_code":"b"}}})").provider_code == "a");
   CHECK(read(429, R"({"error":{"type":"c","details":[{"error_code":"b"}]}})").provider_code == "c");
 }
+
+} // namespace modelforge::provider_error_test

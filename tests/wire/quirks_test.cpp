@@ -6,7 +6,8 @@
 #include <functional>
 #include <set>
 
-using namespace modelforge;
+namespace modelforge::quirks_test {
+
 using namespace modelforge::test;
 
 namespace {
@@ -297,3 +298,5 @@ data: "choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]})")
     check_cuts(row.body, by);
   }
 }
+
+} // namespace modelforge::quirks_test

@@ -5,7 +5,8 @@
 
 #include <random>
 
-using namespace modelforge;
+namespace modelforge::rate_limit_headers_test {
+
 using namespace modelforge::limits;
 using namespace std::chrono_literals;
 
@@ -339,3 +340,5 @@ TEST_CASE("each dialect names how its provider counts tokens", "[wire][hints]") 
   CHECK(wire::openai_compatible().accounting() == token_accounting::arrival);
   CHECK(wire::openai_compatible().output_rule() == output_rule::sum);
 }
+
+} // namespace modelforge::rate_limit_headers_test

@@ -2,7 +2,8 @@
 
 #include <functional>
 
-using namespace modelforge;
+namespace modelforge::responses_test {
+
 using namespace modelforge::test;
 using namespace std::chrono_literals;
 
@@ -558,3 +559,5 @@ TEST_CASE("a Responses stream that is cut anywhere before its last event is a fa
   check_beginnings(thinking, openai_responses(), thinking.size() - 2);
   check_beginnings(failing, openai_responses(), failing.size() + 1);
 }
+
+} // namespace modelforge::responses_test

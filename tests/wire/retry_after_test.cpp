@@ -2,7 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-using namespace modelforge;
+namespace modelforge::retry_after_test {
+
 using namespace std::chrono_literals;
 
 TEST_CASE("retry-after is read in all its forms", "[wire][retry_after]") {
@@ -56,3 +57,5 @@ TEST_CASE("x-should-retry is true, false or not told", "[wire][retry_after]") {
     CHECK_FALSE(told(value).has_value());
   CHECK_FALSE(wire::should_retry({429, {}}).has_value());
 }
+
+} // namespace modelforge::retry_after_test

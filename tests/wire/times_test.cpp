@@ -4,7 +4,8 @@
 
 #include <limits>
 
-using namespace modelforge;
+namespace modelforge::times_test {
+
 using namespace std::chrono;
 using namespace std::chrono_literals;
 
@@ -124,3 +125,5 @@ TEST_CASE("seconds become waits", "[wire][times]") {
   CHECK_FALSE(wire::wait_of(std::numeric_limits<double>::infinity()));
   CHECK_FALSE(wire::wait_of(std::numeric_limits<double>::quiet_NaN()));
 }
+
+} // namespace modelforge::times_test

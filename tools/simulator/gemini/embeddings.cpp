@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::size_t most_requests = 100;
 constexpr uint32_t usual_dimensions = 3072;
-constexpr std::string_view request_fields[] = {"model", "content", "taskType", "title", "outputDimensionality"};
+constexpr std::string_view embedding_fields[] = {"model", "content", "taskType", "title", "outputDimensionality"};
 constexpr std::string_view batch_fields[] = {"requests"};
 
 struct input {
@@ -28,7 +28,7 @@ std::optional<api_error> read_input(const json& x, const std::string& path, embe
   auto where = path.empty() ? path : path + ".";
   if (!x.is_object())
     return wrong_type(path, "type.googleapis.com/google.ai.generativelanguage.v1beta.EmbedContentRequest", x);
-  if (auto error = unknown_field(x, path, request_fields))
+  if (auto error = unknown_field(x, path, embedding_fields))
     return error;
   auto model = field(x, "model");
   if (!path.empty() && (!model || *model != "models/" + std::string(to.model)))

@@ -9,7 +9,7 @@ namespace modelforge::simulator::openai {
 
 namespace {
 
-constexpr std::string_view prefix = "/v1/files/";
+constexpr std::string_view file_path = "/v1/files/";
 constexpr auto purposes =
   std::to_array<std::string_view>({"assistants", "batch", "fine-tune", "vision", "user_data", "evals"});
 
@@ -58,7 +58,7 @@ reply upload_file(const exchange& x, hub& shared) {
 reply show_file(const exchange& x, hub& shared) {
   if (auto error = speech().check_key(x))
     return error_reply(speech(), x, *error);
-  auto [id, verb] = name_in(x.path, prefix);
+  auto [id, verb] = name_in(x.path, file_path);
   auto* file = shared.files.find(id);
   if (file == nullptr || !(verb.empty() || verb == "content"))
     return no_file(x, id);
@@ -75,7 +75,7 @@ reply show_file(const exchange& x, hub& shared) {
 reply delete_file(const exchange& x, hub& shared) {
   if (auto error = speech().check_key(x))
     return error_reply(speech(), x, *error);
-  auto id = name_in(x.path, prefix).id;
+  auto id = name_in(x.path, file_path).id;
   if (!shared.files.remove(id))
     return no_file(x, id);
   auto answer = speech().new_reply(x);
