@@ -29,6 +29,8 @@ function(modelforge_compile_options target)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     target_compile_options(${target} PRIVATE -Wno-restrict) # false alarms on string concatenation (GCC bug 105651)
   endif()
+  # No path of this clone in objects: they are the same in every clone, for ccache and for who compares them.
+  target_compile_options(${target} PRIVATE -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
   if(MODELFORGE_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
@@ -44,9 +46,14 @@ function(modelforge_embed variable text output)
   configure_file(${output}.in ${PROJECT_BINARY_DIR}/${output} @ONLY)
 endfunction()
 
+# For what is on no request's way: -O1 takes a quarter less time to compile than -O2 (together 30 s of CPU).
+function(modelforge_less_optimized target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+endfunction()
+
 # Gives a target its sources: modelforge_sources(TARGET file ... [-- file ...] ...). The files between two `--` are compiled
 # as one: what they include is then read, and the templates that they share are made, once for all of them. All parts
-# compiled so take 0.55 times as long; a group that takes more than about 10 s makes changes slow again.
+# take half the time so; but a group that takes more than some 10 s would make a small change slow.
 function(modelforge_sources target)
   set(group 1)
   foreach(file IN LISTS ARGN)
@@ -64,9 +71,10 @@ function(modelforge_sources target)
   endif()
 endfunction()
 
-# modelforge_part(NAME SOURCES file ... [-- file ...] ... [LINKS target ...] [PRECOMPILE header ...])
+# modelforge_part(NAME SOURCES file ... [-- file ...] ... [LINKS target ...] [PRECOMPILE header ...] [PRECOMPILED part])
+# PRECOMPILED: takes the precompiled headers of another part.
 function(modelforge_part name)
-  cmake_parse_arguments(part "" "" "SOURCES;LINKS;PRECOMPILE" ${ARGN})
+  cmake_parse_arguments(part "" "PRECOMPILED" "SOURCES;LINKS;PRECOMPILE" ${ARGN})
   set(target modelforge_${name})
   add_library(${target} OBJECT)
   modelforge_sources(${target} ${part_SOURCES})
@@ -81,8 +89,11 @@ function(modelforge_part name)
       endif()
     endif()
   endforeach()
-  if(part_PRECOMPILE)
+  if(part_PRECOMPILE) # saves 0.7 s a unit with JSON's header, 2.5 s with CAF's
     target_precompile_headers(${target} PRIVATE ${part_PRECOMPILE})
+  endif()
+  if(part_PRECOMPILED)
+    target_precompile_headers(${target} REUSE_FROM modelforge_${part_PRECOMPILED})
   endif()
 endfunction()
 
