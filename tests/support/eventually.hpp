@@ -7,8 +7,8 @@
 
 namespace modelforge::test {
 
-/// No wait in a test takes longer. It bounds how long a failing test hangs, and is far beyond what passing ones need on a
-/// machine that is four times as busy.
+/// No wait in a test takes longer. It bounds how long a failing test hangs, and is far beyond what passing ones need on
+/// a machine that is four times as busy.
 inline constexpr auto patience = std::chrono::seconds{30};
 
 /// Sanitizers have their own needs of memory, time and open files.

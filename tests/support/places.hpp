@@ -3,7 +3,8 @@
 #include <string>
 #include <string_view>
 
-/// Where things lie. Only places.cpp is compiled with paths of this clone, so that other clones find all else in ccache.
+/// Where things lie. Only places.cpp is compiled with paths of this clone, so that other clones find all else in
+/// ccache.
 
 namespace modelforge::test {
 
