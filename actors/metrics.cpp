@@ -1,4 +1,5 @@
 #include <modelforge/actors/metrics.hpp>
+#include <modelforge/config/settings.hpp>
 
 #include "actors/support/mail.hpp"
 #include "serve/http_server.hpp"

@@ -1,11 +1,11 @@
 #include <modelforge/actors/system.hpp>
+#include <modelforge/config/settings.hpp>
 
 #include "actors/support/scheduler.hpp"
 #include "http/transport.hpp"
 
 #include <caf/actor_system_config.hpp>
 #include <caf/config.hpp>
-#include <caf/init_global_meta_objects.hpp>
 #include <caf/io/middleman.hpp>
 #include <caf/openssl/manager.hpp>
 #include <caf/sec.hpp>
@@ -14,19 +14,6 @@
 #include <thread>
 
 namespace modelforge {
-
-void init_types() {
-  // CAF itself tolerates a block that is registered twice; the lock is for hosts that start two threads with it.
-  static const bool once = [] {
-    caf::core::init_global_meta_objects();
-    caf::io::middleman::init_global_meta_objects();
-    caf::openssl::manager::init_global_meta_objects();
-    caf::init_global_meta_objects<caf::id_block::modelforge>();
-    caf::init_global_meta_objects<caf::id_block::modelforge_handles>();
-    return true;
-  }();
-  static_cast<void>(once);
-}
 
 void apply(const runtime_settings& from, caf::actor_system_config& to) {
   auto threads = from.threads != 0 ? from.threads : std::max(2u, std::thread::hardware_concurrency());

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <modelforge/config/settings.hpp>
+#include <modelforge/config/fwd.hpp>
 #include <modelforge/messages/interfaces.hpp>
 
 #include <caf/fwd.hpp>

@@ -135,6 +135,7 @@ modelforge_public_headers(
   actors/runtime.hpp
   actors/system.hpp
   actors/text_stream.hpp
+  config/fwd.hpp
   config/load.hpp
   config/secret.hpp
   config/settings.hpp

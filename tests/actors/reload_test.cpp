@@ -183,7 +183,7 @@ TEST_CASE("a hundred reloads, good and bad, lose no request and overrun no limit
   auto asks = std::async(std::launch::async, [&] {
     for (; begun < requests || reloading; ++begun) {
       for (auto open = begun - ended.load(); open >= 500; open = begun - ended.load())
-        std::this_thread::sleep_for(1ms);
+        std::this_thread::sleep_for(1ms); // the pace of this caller
       ai.chat(asking("What is 12 + 30?"), [&](const expected<completion>& y) {
         answered += y ? 1 : 0;
         ++ended;
@@ -196,6 +196,7 @@ TEST_CASE("a hundred reloads, good and bad, lose no request and overrun no limit
     server.configure(strict);
   };
   for (int i = 0; i < 25; ++i) {
+    // The moment of a reload, not a condition.
     auto pause = [&] { std::this_thread::sleep_for(std::chrono::milliseconds{20 + random() % 120}); };
     auto bad = x;
     bad.providers[0].max_concurrent = 0;

@@ -94,7 +94,7 @@ TEST_CASE_METHOD(cli_test, "a batch that is killed a hundred times has every res
     auto until = server.asked() + std::min(left, static_cast<int>(random() % 16));
     background_process batch{options.arguments};
     CHECK(eventually([&] { return server.asked() >= until; }));
-    std::this_thread::sleep_for(std::chrono::microseconds{random() % 6'000});
+    std::this_thread::sleep_for(std::chrono::microseconds{random() % 6'000}); // the moment, not a condition
     batch.end(SIGKILL);
   }
   CHECK(met >= kills / 2); // of the kills, those that met a batch that was not over
@@ -146,7 +146,7 @@ TEST_CASE_METHOD(cli_test, "a batch whose jobs' runs are killed makes each job o
     background_process batch{options.arguments};
     // Most die in the middle of uploads, creations and downloads; some live until what is not there is known not to be.
     auto life = i % 12 == 11 ? 11s + 500ms : std::chrono::milliseconds{random() % 300};
-    std::this_thread::sleep_for(life);
+    std::this_thread::sleep_for(life); // the moment, not a condition
     batch.end(SIGKILL);
   }
   // Nobody waits ten minutes for a creation that says nothing: these are cut off, too, until none is silent any more.

@@ -44,18 +44,29 @@ struct node_test : cli_test {
            + ".key\"\nca = \"" + certs + "/ca.pem\"\n";
   }
 
-  /// Starts the owner of the provider "sim".
+  /// Starts the owner of the provider "sim". What it says on standard error can be read as well.
   std::unique_ptr<background_process> start_owner(const std::string& url, const std::string& more_provider = {},
                                                   const std::string& more_node = {}) {
     auto path = folder.write("owner.toml", "[runtime]\nstate_folder = \"" + folder.path("state")
                                              + "\"\n[providers.sim]\nkind = \"openai_compatible\"\nbase_url = \"" + url
                                              + "/v1\"\ndefault_model = \"m\"\nnodes = [\"owner\"]\n" + more_provider
                                              + "[node]\nname = \"owner\"\nlisten = \"" + listen + "\"\n" + more_node);
-    auto result = std::make_unique<background_process>(std::vector<std::string>{program(), "node", "-c", path});
-    auto line = result->read_line();
-    REQUIRE(line.starts_with("listening 127.0.0.1:"));
-    listen = line.substr(10); // the same port the next time
+    auto result = std::make_unique<background_process>(
+      std::vector<std::string>{"/bin/sh", "-c", "exec \"$@\" 2>&1", "sh", program(), "node", "-c", path});
+    auto line = line_with(*result, "listening 127.0.0.1:");
+    listen = line.substr(line.find("127.")); // the same port the next time
     return result;
+  }
+
+  /// Waits until the process says it.
+  static std::string line_with(background_process& x, const std::string& words) {
+    std::string line;
+    do
+      line = x.read_line();
+    while (!line.empty() && line.find(words) == line.npos);
+    INFO("waited for: " << words);
+    REQUIRE_FALSE(line.empty());
+    return line;
   }
 
   settings guest(const std::string& name, const std::string& certs = {}) {
@@ -192,7 +203,7 @@ TEST_CASE_METHOD(node_test, "an owner killed under load overruns no limit, and l
   auto sends = std::async(std::launch::async, [&] {
     while (!stop) {
       if (open >= 16) {
-        std::this_thread::sleep_for(1ms);
+        std::this_thread::sleep_for(1ms); // the pace of this caller
         continue;
       }
       ++open;
@@ -209,8 +220,8 @@ TEST_CASE_METHOD(node_test, "an owner killed under load overruns no limit, and l
   std::mt19937_64 random{11};
   for (int i = 0; i < kills; ++i) {
     auto before = answered.load();
-    CHECK(eventually([&] { return answered > before + 5; })); // service has returned
-    std::this_thread::sleep_for(std::chrono::milliseconds{random() % 300});
+    CHECK(eventually([&] { return answered > before + 5; }));               // service has returned
+    std::this_thread::sleep_for(std::chrono::milliseconds{random() % 300}); // the moment, not a condition
     owner->end(SIGKILL);
     owner = start_owner(server.url(), limits);
   }
@@ -284,7 +295,7 @@ TEST_CASE_METHOD(node_test, "a signal lets what runs end, a second one cuts it o
   auto cut = ai.chat_async(asking("Hi"));
   REQUIRE(eventually([&] { return server.snapshot().requests == 2; }));
   owner->signal(SIGTERM);
-  std::this_thread::sleep_for(100ms);
+  line_with(*owner, "ending");
   CHECK(owner->end(SIGTERM) == 130);
   ai.shutdown();
   CHECK_FALSE(cut.get());
@@ -309,7 +320,7 @@ TEST_CASE_METHOD(node_test, "a hangup reads the settings again, all of them or n
   write("max_concurrent = 9\n");
   CHECK(eventually([&] { return slots() == 9; }));
   write("max_concurrent = 0\ndefault_model = \"x\"\n");
-  std::this_thread::sleep_for(600ms); // it looks five times a second
+  line_with(*owner, "max_concurrent"); // what is wrong with it
   CHECK(slots() == 9);
   auto answer = ai.chat("What is 1 + 1?");
   REQUIRE(answer);
