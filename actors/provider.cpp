@@ -551,7 +551,10 @@ private:
       return;
     auto& usage = *told;
     estimator_.train(live.model, live.raw_tokens, usage.input);
-    estimator_.train_output(live.model, usage.output);
+    if (usage.output > 0)
+      estimator_.train_output(live.model, usage.output);
+    if (usage.input == 0 || (usage.output == 0 && live.inputs == 0))
+      return; // no request and no answer is that short: it was not told, and what was reserved stays
     auto& accounting = parts_.accounting[live.group];
     auto counted = accounting.tokens == limits::token_accounting::produced
                      ? usage.input - std::min(usage.input, usage.cached_read)

@@ -264,6 +264,11 @@ private:
 
   /// Tells of every step up to `tokens`.
   bool progress(uint64_t tokens) {
+    tokens = std::min(tokens, most_output_tokens);
+    if (!options_.on_progress) {
+      tokens_ = std::max(tokens_, tokens);
+      return true;
+    }
     while (tokens_ / progress_step < tokens / progress_step) {
       tokens_ = (tokens_ / progress_step + 1) * progress_step;
       if (!call(options_.on_progress, tokens_))

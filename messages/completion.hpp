@@ -29,8 +29,12 @@ inline constexpr auto enum_names<finish_reason> = std::to_array<std::string_view
                                                                                    "tool_calls", "content_filter",
                                                                                    "refusal", "paused", "error"});
 
+/// More tokens than any answer of today can have counted: what is told beyond it is no figure to go by.
+inline constexpr uint64_t most_input_tokens = 100'000'000;
+inline constexpr uint64_t most_output_tokens = 10'000'000;
+
 /// Tokens as the provider counted them, in one vocabulary: `input` includes what the cache gave, `output` includes
-/// reasoning, so nothing is counted twice.
+/// reasoning, so nothing is counted twice. Of an answer, never more than the bounds above.
 struct token_usage {
   uint64_t input = 0;
   uint64_t output = 0;

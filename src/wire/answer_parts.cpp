@@ -71,16 +71,45 @@ std::optional<failure> add_calls(const http::response_head& head, std::vector<ca
   return {};
 }
 
+void told_tokens::take(std::optional<uint64_t> count) {
+  is_too_large_ = count && *count > most_input_tokens;
+  is_told_ = count && !is_too_large_;
+  value_ = is_told_ ? *count : 0;
+}
+
+told_tokens& told_tokens::operator+=(const told_tokens& x) {
+  value_ += x.value_; // a few summands of bounded size
+  is_told_ = is_told_ || x.is_told_;
+  is_too_large_ = is_too_large_ || x.is_too_large_;
+  return *this;
+}
+
+told_tokens told_tokens::at_most(uint64_t most) const {
+  auto result = *this;
+  result.is_too_large_ = is_too_large_ || value_ > most;
+  if (result.is_too_large_) {
+    result.is_told_ = false;
+    result.value_ = 0;
+  }
+  return result;
+}
+
 std::optional<token_usage> usage_of(const told_usage& x) {
-  if (!x.input && !x.output)
+  auto input = x.input.at_most(most_input_tokens);
+  auto output = x.output.at_most(most_output_tokens);
+  if (!input.is_told() && !output.is_told())
     return {};
   token_usage result;
-  result.input = x.input.value_or(0);
-  result.output = x.output.value_or(0);
-  result.cached_read = std::min(x.cached.value_or(0), result.input);
-  result.cache_written = std::min(x.cache_written.value_or(0), result.input);
-  result.reasoning = std::min(x.reasoning.value_or(0), result.output);
+  result.input = input.value();
+  result.output = output.value();
+  result.cached_read = std::min(x.cached.value(), result.input);
+  result.cache_written = std::min(x.cache_written.value(), result.input);
+  result.reasoning = std::min(x.reasoning.value(), result.output);
   return result;
+}
+
+bool is_odd(const told_usage& x) {
+  return x.input.at_most(most_input_tokens).is_too_large() || x.output.at_most(most_output_tokens).is_too_large();
 }
 
 failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view how) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "http/message.hpp"
+#include "wire/json_reader.hpp"
 #include "wire/stream.hpp"
 
 #include <modelforge/messages/completion.hpp>
@@ -56,13 +57,50 @@ std::string made_up_id(std::string_view answer_id, std::size_t place);
 std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
                                  std::string_view answer_id, finish_reason told, bool refused, completion& x);
 
+/// A number of tokens as an answer tells it: none, or one that can be.
+class told_tokens {
+public:
+  told_tokens() = default;
+
+  /// What is no whole number from 0 to `most_input_tokens` tells nothing.
+  told_tokens(const json& x) { take(count_in(x)); }
+  told_tokens(raw_json x) { take(count_in(x)); }
+
+  bool is_told() const { return is_told_; }
+
+  /// 0 where none was told.
+  uint64_t value() const { return value_; }
+
+  /// Whether there was a number, but more than can be.
+  bool is_too_large() const { return is_too_large_; }
+
+  /// A sum is told where one of its parts is, and too large where one of them is.
+  told_tokens& operator+=(const told_tokens& x);
+
+  /// The same, with a smaller bound.
+  told_tokens at_most(uint64_t most) const;
+
+private:
+  void take(std::optional<uint64_t> count);
+
+  uint64_t value_ = 0;
+  bool is_told_ = false;
+  bool is_too_large_ = false;
+};
+
 /// Numbers as an answer tells them.
 struct told_usage {
-  std::optional<uint64_t> input, output, cached, cache_written, reasoning;
+  told_tokens input, output, cached, cache_written, reasoning;
 };
 
 /// Empty where neither input nor output was told; parts are never more than their whole.
 std::optional<token_usage> usage_of(const told_usage& x);
+
+/// Whether a number of it is left out because it cannot be.
+bool is_odd(const told_usage& x);
+
+/// Said of an answer whose usage is odd.
+inline constexpr auto usage_warning = "the provider told a number of tokens that cannot be; it is left out";
 
 /// Makes the failure for a stream without its end mark; `how`: what had come of the end, where pieces had.
 failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view how);

@@ -144,6 +144,8 @@ std::variant<embedding, failure> read_vectors(const http::response_head& head, s
   embedding result;
   result.vectors = std::move(std::get<0>(vectors));
   result.usage = usage_of(x.usage);
+  if (is_odd(x.usage))
+    result.warnings.emplace_back(usage_warning);
   result.model = string_in(x.model, scratch);
   result.provider_request_id = request_id_in(head);
   if (result.provider_request_id.empty())

@@ -168,10 +168,13 @@ void object_answer::check_calls(std::size_t bytes) {
 }
 
 void object_answer::note_usage(const told_usage& x) {
-  if (auto usage = usage_of(x)) {
-    usage_ = usage;
-    tokens_ = std::max(tokens_, usage->output);
-  }
+  auto told = usage_of(x);
+  if (!told && !is_odd(x))
+    return;
+  has_odd_usage_ = is_odd(x);
+  usage_ = told;
+  if (told)
+    tokens_ = std::max(tokens_, told->output);
 }
 
 void object_answer::note(std::string& kept, raw_json x) {
@@ -212,6 +215,8 @@ std::variant<completion, failure> object_answer::end(bool streamed) {
     warn(choices_warning("several"));
   if (is_repaired_)
     warn(repaired_warning);
+  if (has_odd_usage_)
+    warn(usage_warning);
   x.warnings.insert(x.warnings.end(), std::make_move_iterator(warnings_.begin()),
                     std::make_move_iterator(warnings_.end()));
   return x;

@@ -87,6 +87,7 @@ protected:
   /// The signature for a provider's seal, as `reasoning_part` has it; empty where there is none.
   std::string sealed(std::string_view dialect, raw_json x);
 
+  /// The last one counts.
   void note_usage(const told_usage& x);
 
   /// Keeps the first text that there is.
@@ -121,6 +122,7 @@ private:
   std::vector<std::string> warnings_;
   std::size_t size_ = 0; ///< Bytes of calls.
   bool is_repaired_ = false;
+  bool has_odd_usage_ = false; ///< The last usage cannot be.
 };
 
 /// Reads a whole answer, whatever its status.

@@ -82,14 +82,13 @@ std::vector<called_tool> read_calls(const json& message) {
   return result;
 }
 
-std::optional<token_usage> read_usage(const json& x) {
+told_usage read_usage(const json& x) {
   auto& details = member(x, "prompt_tokens_details");
-  auto cached = count_in(member(details, "cached_tokens"));
-  if (!cached)
-    cached = count_in(member(x, "prompt_cache_hit_tokens")); // DeepSeek
-  return usage_of({count_in(member(x, "prompt_tokens")), count_in(member(x, "completion_tokens")), cached,
-                   count_in(member(details, "cache_write_tokens")),
-                   count_in(member(member(x, "completion_tokens_details"), "reasoning_tokens"))});
+  told_tokens cached{member(details, "cached_tokens")};
+  if (!cached.is_told())
+    cached = member(x, "prompt_cache_hit_tokens"); // DeepSeek
+  return {member(x, "prompt_tokens"), member(x, "completion_tokens"), cached, member(details, "cache_write_tokens"),
+          member(member(x, "completion_tokens_details"), "reasoning_tokens")};
 }
 
 /// The choice with the lowest index; servers may send them in any order.
@@ -118,7 +117,10 @@ std::variant<completion, failure> read_completion(const http::response_head& hea
   if (auto problem = add_calls(head, read_calls(message), id, openai_reason(result.raw_finish_reason),
                                !result.refusal.empty(), result))
     return std::move(*problem);
-  result.usage = read_usage(member(root, "usage"));
+  auto told = read_usage(member(root, "usage"));
+  result.usage = usage_of(told);
+  if (is_odd(told))
+    result.warnings.emplace_back(usage_warning);
   result.model = string_in(member(root, "model"));
   result.provider_request_id = request_id_in(head);
   if (result.provider_request_id.empty())

@@ -115,33 +115,33 @@ call_fragment read_function_call(raw_json x) {
   return result;
 }
 
-std::optional<token_usage> read_usage(raw_json x) {
+told_usage read_usage(raw_json x) {
   told_usage told;
-  std::optional<uint64_t> cache_hits; // DeepSeek
+  told_tokens cache_hits; // DeepSeek
   json_reader in{x};
   in.members([&](std::string_view name) {
     if (name == "prompt_tokens")
-      told.input = count_in(in.value());
+      told.input = in.value();
     else if (name == "completion_tokens")
-      told.output = count_in(in.value());
+      told.output = in.value();
     else if (name == "prompt_cache_hit_tokens")
-      cache_hits = count_in(in.value());
+      cache_hits = in.value();
     else if (name == "prompt_tokens_details")
       in.members([&](std::string_view detail) {
         if (detail == "cached_tokens")
-          told.cached = count_in(in.value());
+          told.cached = in.value();
         else if (detail == "cache_write_tokens")
-          told.cache_written = count_in(in.value());
+          told.cache_written = in.value();
       });
     else if (name == "completion_tokens_details")
       in.members([&](std::string_view detail) {
         if (detail == "reasoning_tokens")
-          told.reasoning = count_in(in.value());
+          told.reasoning = in.value();
       });
   });
-  if (!told.cached)
+  if (!told.cached.is_told())
     told.cached = cache_hits;
-  return usage_of(told);
+  return told;
 }
 
 bool says_something(raw_json x) {

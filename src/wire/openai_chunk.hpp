@@ -1,5 +1,6 @@
 #pragma once
 
+#include "wire/answer_parts.hpp"
 #include "wire/json_reader.hpp"
 
 #include <modelforge/messages/completion.hpp>
@@ -54,7 +55,7 @@ bool take_fragment(json_reader& in, call_fragment& x);
 /// Reads the old form, of which an answer has only one.
 call_fragment read_function_call(raw_json x);
 
-std::optional<token_usage> read_usage(raw_json x);
+told_usage read_usage(raw_json x);
 
 /// Whether it is a text that holds something.
 bool says_something(raw_json x);

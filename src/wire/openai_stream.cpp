@@ -188,14 +188,23 @@ private:
     only_text_ = {};
     json_reader in{x.choices};
     in.elements([&] { read_choice(in, to); });
-    if (auto told = x.usage.is_object() ? read_usage(x.usage) : std::nullopt) {
-      usage_ = told;
-      tokens_ = std::max(tokens_, told->output);
-    }
+    if (x.usage.is_object())
+      note_usage(read_usage(x.usage));
     if (!ended_ && before != std::tuple{pieces_, has_answer_, reason_.empty(), usage_})
       ++news_;
     if (is_ours && !ended_ && pieces_ == std::get<0>(before) + 1)
       keep_frame(data);
+  }
+
+  /// The last one counts.
+  void note_usage(const told_usage& x) {
+    auto told = usage_of(x);
+    if (!told && !is_odd(x))
+      return;
+    has_odd_usage_ = is_odd(x);
+    usage_ = told;
+    if (told)
+      tokens_ = std::max(tokens_, told->output);
   }
 
   /// Most chunks of a stream differ in nothing but their text, and what repeats says nothing new: where a chunk is the
@@ -379,6 +388,8 @@ private:
       x.warnings.push_back(choices_warning("several"));
     if (is_repaired_)
       x.warnings.emplace_back(repaired_warning);
+    if (has_odd_usage_)
+      x.warnings.emplace_back(usage_warning);
     return x;
   }
 
@@ -421,6 +432,7 @@ private:
   bool has_others_ = false;
   bool is_refused_ = false;
   bool is_repaired_ = false;
+  bool has_odd_usage_ = false; ///< The last usage cannot be.
 };
 
 } // namespace

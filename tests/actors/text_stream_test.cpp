@@ -105,6 +105,59 @@ TEST_CASE_METHOD(text_stream_test, "progress fires on every tenth token, also wh
   CHECK(ends.size() == 1);
 }
 
+TEST_CASE_METHOD(text_stream_test, "a number of tokens that cannot be is no progress", "[actors][text_stream]") {
+  auto stream = start(watched());
+  auto usage = [](const std::string& n) { return ",\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":" + n + "}"; };
+  http->stream(0, delta("a", usage("1000000000000000")));
+  http->send(0, delta("b", usage("12")) + delta("c", usage("18446744073709551615")) + end_mark);
+  run();
+  CHECK(progress == std::vector<uint64_t>{10});
+  REQUIRE(ends.size() == 1);
+  CHECK(std::get<stream_done>(ends[0]).result.usage == token_usage{1, 0});
+}
+
+TEST_CASE_METHOD(text_stream_test, "what another node tells of tokens ends, too", "[actors][text_stream]") {
+  stream_done end;
+  end.result.usage = token_usage{1, ~uint64_t{0}};
+  auto far = hold(system().spawn([end](provider_actor::pointer self) -> provider_actor::behavior_type {
+    return {
+      [](const chat_request&) { return completion{}; },
+      [self, end](const stream_request&, const stream_subscriber_actor& to) {
+        auto session = self->spawn([](stream_session_actor::pointer) -> stream_session_actor::behavior_type {
+          return {
+            [](grant_atom, uint32_t) {},
+            [](subscribe_atom, const stream_subscriber_actor&, const subscription&) {},
+            [](cancel_atom) {},
+            [](status_atom) { return stream_status{}; },
+          };
+        });
+        stream_chunk chunk;
+        chunk.tokens = ~uint64_t{0};
+        self->send(to, chunk);
+        self->send(to, end);
+        return session;
+      },
+      [](const embedding_request&) { return embedding{}; },
+      [](const batch_job_request&, const batch_job_listener_actor&) { return batch_job_actor{}; },
+      [](models_atom) { return model_list{}; },
+      [](cancel_atom, request_id) {},
+      [](status_atom) { return provider_status{}; },
+      [](drain_atom, caf::timespan) {},
+    };
+  }));
+  for (auto heard : {true, false}) {
+    auto options = watched();
+    if (!heard)
+      options.on_progress = nullptr;
+    ends.clear();
+    progress.clear();
+    auto stream = stream_text(system(), far, question(1), std::move(options));
+    run();
+    CHECK(ends.size() == 1);
+    CHECK(progress.size() == (heard ? most_output_tokens / 10 : 0));
+  }
+}
+
 TEST_CASE_METHOD(text_stream_test, "a callback that throws ends the stream and the provider's work",
                  "[actors][text_stream]") {
   auto options = watched();

@@ -184,8 +184,8 @@ private:
   /// What a later event tells replaces what an earlier one told, number by number.
   void read_usage(raw_json x) {
     json_reader in{x};
-    auto take = [&](std::optional<uint64_t>& to) {
-      if (auto count = count_in(in.value()))
+    auto take = [&](told_tokens& to) {
+      if (told_tokens count{in.value()}; count.is_told() || count.is_too_large())
         to = count;
     };
     in.members([&](std::string_view name) {
@@ -204,9 +204,8 @@ private:
         });
     });
     told_.input = plain_input_; // the part behind the last mark for the cache
-    for (auto part : {told_.cached, told_.cache_written})
-      if (part)
-        told_.input = told_.input.value_or(0) + *part;
+    for (auto& part : {told_.cached, told_.cache_written})
+      told_.input += part;
     note_usage(told_);
   }
 
@@ -332,7 +331,7 @@ private:
   std::vector<open_block> open_;
   std::string signature_; ///< Of the thinking that is open.
 
-  std::optional<uint64_t> plain_input_;
+  told_tokens plain_input_;
   told_usage told_;
 };
 

@@ -29,32 +29,25 @@ constexpr auto reasons = std::to_array<named_reason>({
   {"MISSING_THOUGHT_SIGNATURE", finish_reason::error},
 });
 
-std::optional<uint64_t> sum(std::optional<uint64_t> x, std::optional<uint64_t> y) {
-  if (!x || !y)
-    return x ? x : y;
-  auto total = *x + *y;
-  return total < *x ? ~uint64_t{0} : total;
-}
-
 /// Thoughts come beside the candidates, the cached part of a prompt inside it.
 told_usage read_usage(raw_json x) {
   told_usage told;
-  std::optional<uint64_t> tool_prompt;
+  told_tokens tool_prompt;
   json_reader in{x};
   in.members([&](std::string_view name) {
     if (name == "promptTokenCount")
-      told.input = count_in(in.value());
+      told.input = in.value();
     else if (name == "toolUsePromptTokenCount")
-      tool_prompt = count_in(in.value());
+      tool_prompt = in.value();
     else if (name == "candidatesTokenCount")
-      told.output = count_in(in.value());
+      told.output = in.value();
     else if (name == "thoughtsTokenCount")
-      told.reasoning = count_in(in.value());
+      told.reasoning = in.value();
     else if (name == "cachedContentTokenCount")
-      told.cached = count_in(in.value());
+      told.cached = in.value();
   });
-  told.input = sum(told.input, tool_prompt);
-  told.output = sum(told.output, told.reasoning);
+  told.input += tool_prompt;
+  told.output += told.reasoning;
   return told;
 }
 

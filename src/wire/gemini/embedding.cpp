@@ -80,7 +80,7 @@ void read_member(std::string_view name, json_reader& in, vector_answer& to) {
   else if (name == "usageMetadata")
     in.members([&](std::string_view inner) {
       if (inner == "promptTokenCount")
-        to.usage.input = count_in(in.value());
+        to.usage.input = in.value();
     });
 }
 

@@ -38,9 +38,9 @@ private:
       else if (name == "done_reason")
         reason = in.value();
       else if (name == "prompt_eval_count")
-        told.input = count_in(in.value());
+        told.input = in.value();
       else if (name == "eval_count")
-        told.output = count_in(in.value());
+        told.output = in.value();
       else if (name == "error")
         error = in.value();
     });

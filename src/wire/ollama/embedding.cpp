@@ -32,7 +32,7 @@ void read_member(std::string_view name, json_reader& in, vector_answer& to) {
   else if (name == "model")
     to.model = in.value();
   else if (name == "prompt_eval_count")
-    to.usage.input = count_in(in.value());
+    to.usage.input = in.value();
 }
 
 } // namespace

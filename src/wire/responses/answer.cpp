@@ -360,20 +360,20 @@ private:
     json_reader in{x};
     in.members([&](std::string_view name) {
       if (name == "input_tokens")
-        told.input = count_in(in.value());
+        told.input = in.value();
       else if (name == "output_tokens")
-        told.output = count_in(in.value());
+        told.output = in.value();
       else if (name == "input_tokens_details")
         in.members([&](std::string_view detail) {
           if (detail == "cached_tokens")
-            told.cached = count_in(in.value());
+            told.cached = in.value();
           else if (detail == "cache_write_tokens")
-            told.cache_written = count_in(in.value());
+            told.cache_written = in.value();
         });
       else if (name == "output_tokens_details")
         in.members([&](std::string_view detail) {
           if (detail == "reasoning_tokens")
-            told.reasoning = count_in(in.value());
+            told.reasoning = in.value();
         });
     });
     return told;
