@@ -2,6 +2,7 @@
 
 #include "actors/provider_texts.hpp"
 #include "actors/support/callers.hpp"
+#include "actors/support/fetch.hpp"
 #include "actors/support/mail.hpp"
 #include "optimize/optimizers.hpp"
 
@@ -194,13 +195,11 @@ private:
     if (x.results)
       return fetch_lines(std::move(out));
     out.total_timeout = parts_->call_timeout;
-    auto weak = caf::actor_cast<caf::weak_actor_ptr>(self_);
-    transfer_ = parts_->transport->fetch(std::move(out), [this, weak, turn = turn_](http::response answer) {
-      post_if_alive(weak, [this, turn, answer = std::move(answer)] {
-        if (turn == turn_)
-          take(answer);
-      });
-    });
+    transfer_ = fetch(*parts_->transport, std::move(out), caf::actor_cast<caf::weak_actor_ptr>(self_),
+                      [this, turn = turn_](const http::response& answer) {
+                        if (turn == turn_)
+                          take(answer);
+                      });
   }
 
   void take(const http::response& x) {

@@ -9,6 +9,7 @@
 #include "actors/provider_texts.hpp"
 #include "actors/stream_session.hpp"
 #include "actors/support/callers.hpp"
+#include "actors/support/fetch.hpp"
 #include "actors/support/mail.hpp"
 #include "dispatch/journal.hpp"
 #include "limits/token_estimator.hpp"
@@ -22,7 +23,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <mutex>
 #include <random>
 #include <set>
 #include <unordered_map>
@@ -48,50 +48,6 @@ std::variant<T, failure> guarded(F f) {
     return make_failure(errc::internal, std::string{"an unexpected exception: "} + x.what(), "please report this");
   }
 }
-
-/// What the transport tells of an attempt.
-struct ended_attempt {
-  attempt_id attempt = 0;
-  http::response answer;
-};
-
-struct written_attempt {
-  attempt_id attempt = 0;
-  time_point when;
-};
-
-/// Where the transport's thread leaves what has happened. The actor gets one message for all the answers that come
-/// before it looks: at full load that is far fewer than one per answer. It gets none for what was merely written.
-class arrivals {
-public:
-  /// Returns true if the actor has to be told.
-  bool put(ended_attempt x) {
-    std::lock_guard guard{mutex_};
-    ended_.push_back(std::move(x));
-    return ended_.size() == 1;
-  }
-
-  void put(written_attempt x) {
-    std::lock_guard guard{mutex_};
-    written_.push_back(x);
-  }
-
-  std::vector<ended_attempt> take_ended() {
-    std::lock_guard guard{mutex_};
-    return std::exchange(ended_, {});
-  }
-
-  void take_written(std::vector<written_attempt>& to) {
-    to.clear();
-    std::lock_guard guard{mutex_};
-    to.swap(written_);
-  }
-
-private:
-  std::mutex mutex_;
-  std::vector<ended_attempt> ended_;
-  std::vector<written_attempt> written_;
-};
 
 /// Carries out what its dispatcher decides for one provider.
 class provider_state : public stream_owner {
@@ -409,7 +365,8 @@ private:
     if (live.streamed) // its session has the transfer, as long as it lives
       live.transfer = streams_.at(x.id).is.session->begin(x.attempt, at, std::move(request));
     else
-      live.transfer = parts_.transport->fetch(std::move(request), on_end(x.attempt));
+      live.transfer = fetch(*parts_.transport, std::move(request), caf::actor_cast<caf::actor>(self_), arrivals_,
+                            x.attempt, [this] { take_in(); });
   }
 
   http::request make_request(live_request& live, const dispatcher::dispatch& x) {
@@ -441,14 +398,6 @@ private:
       to->put(written_attempt{attempt, clock->now()});
     };
     return out;
-  }
-
-  /// The callback holds the actor, so that it outlives its transfers; `this` is used inside the actor only.
-  std::function<void(http::response)> on_end(attempt_id attempt) {
-    return [this, attempt, self = caf::actor_cast<caf::actor>(self_), to = arrivals_](http::response answer) {
-      if (to->put(ended_attempt{attempt, std::move(answer)}))
-        post(self, [this] { take_in(); });
-    };
   }
 
   void carry_out(dispatcher::give_up& x, time_point at) {
@@ -795,13 +744,15 @@ private:
     out.connect_timeout = parts_.settings.timeouts.connect;
     out.total_timeout = list_timeout;
     auto reply = self_->make_response_promise<model_list>();
-    parts_.transport->fetch(std::move(out), [this, reply, self = caf::actor_cast<caf::actor>(self_)](http::response x) {
-      post(self, [this, reply, x = std::move(x)] { tell_models(reply, x); });
-    });
+    auto number = ++asked_for_models_;
+    model_lists_.emplace(number, reply);
+    fetch(*parts_.transport, std::move(out), caf::actor_cast<caf::actor>(self_),
+          [this, number](const http::response& x) { tell_models(number, x); });
     return reply;
   }
 
-  void tell_models(caf::typed_response_promise<model_list> reply, const http::response& answer) {
+  void tell_models(uint64_t number, const http::response& answer) {
+    auto reply = std::move(model_lists_.extract(number).mapped());
     auto result = guarded<model_list>([&]() -> std::variant<model_list, failure> {
       if (answer.end.error)
         return describe(*answer.end.error);
@@ -979,7 +930,9 @@ private:
   std::mt19937_64 random_;
   live_map live_;
   std::unordered_map<request_id, live_stream> streams_;
-  retry::due_queue alarms_;                                    ///< Of streams.
+  retry::due_queue alarms_;                                                           ///< Of streams.
+  std::unordered_map<uint64_t, caf::typed_response_promise<model_list>> model_lists_; ///< Those that are being fetched.
+  uint64_t asked_for_models_ = 0;
   std::unordered_map<request_id, caf::weak_actor_ptr> splits_; ///< Of requests for many embeddings; some have ended.
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
   std::vector<written_attempt> written_;

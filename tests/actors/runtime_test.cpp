@@ -128,6 +128,26 @@ TEST_CASE("every callback is called once, from all threads and from inside callb
   CHECK(ended == 1);
 }
 
+TEST_CASE("lists of models may be asked for by many threads at once", "[runtime][models]") {
+  simulator::server server{simulator::options{}};
+  auto answers = before(server);
+  auto refused = answers;
+  refused.providers[0].base_url = "http://127.0.0.1:9/v1"; // the transport answers at once: nothing listens there
+  for (auto& settings : {refused, answers}) {
+    runtime ai{settings};
+    std::atomic<int> ended{0};
+    std::vector<std::thread> hosts;
+    for (auto i = 0; i < 8; ++i)
+      hosts.emplace_back([&] {
+        for (auto k = 0; k < 500; ++k)
+          ended += ai.models() || true;
+      });
+    for (auto& host : hosts)
+      host.join();
+    CHECK(ended == 4'000);
+  }
+}
+
 TEST_CASE("a runtime that is destroyed at any moment returns soon and leaves nothing", "[runtime]") {
   simulator::options pace;
   pace.latency = 5ms;

@@ -25,6 +25,8 @@ forbid "src knows neither CAF nor actors nor settings" "${include}(caf/|modelfor
 forbid "config knows neither CAF nor actors nor src" \
   "${include}(caf/|modelforge/actors|actors/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|tools/)" config
 forbid "actors know neither libcurl nor JSON nor TOML nor tools" "${include}(curl/|nlohmann/|toml|tools/)" actors
+forbid "answers of the transport come into actors by actors/support/fetch.hpp, which lets no promise out" \
+  '[>.]fetch\(' $(ls actors/*.hpp actors/*.cpp)
 forbid "node includes nothing of ours but messages" "${include}(http/|sse/|wire/|batch/|limits/|retry/|dispatch/|stream/|optimize/)" src/node
 forbid "libcurl belongs to src/http" "${include}curl/" messages config actors tools src/sse src/wire src/batch src/limits src/retry src/dispatch src/node src/serve src/telemetry
 forbid "JSON belongs to src/wire, src/batch and tools" "${include}nlohmann/" messages config actors src/http src/sse src/limits src/retry src/dispatch src/node src/serve src/telemetry
