@@ -14,6 +14,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <future>
 #include <list>
 #include <mutex>
 #include <optional>
@@ -55,6 +57,7 @@ public:
   void shutdown() {
     if (closing_.exchange(true))
       return;
+    wait_for_clerk();
     caf::scoped_actor self{system_};
     {
       std::lock_guard lock{batches_mutex_};
@@ -80,6 +83,7 @@ public:
     running open{*this};
     if (closing_)
       return shut_down();
+    wait_for_clerk();
     caf::scoped_actor self{system_};
     std::optional<expected<reload_report>> result;
     self->request(registry_, caf::infinite, reload_atom_v, to_toml(x), std::string{"settings"})
@@ -114,6 +118,7 @@ public:
     auto to = find(provider);
     if (!to)
       return to.error();
+    wait_for_clerk();
     caf::scoped_actor self{system_};
     std::optional<expected<T>> result;
     self->request(*to, caf::infinite, std::forward<Ts>(xs)...)
@@ -128,12 +133,16 @@ public:
     if (closing_)
       return done(shut_down());
     auto to = find(provider);
+    ++handed_to_clerk_;
     post(clerk_, [this, open, to = std::move(to), x = std::move(x), done = std::move(done)]() mutable {
-      if (!to)
-        return done(to.error());
-      ask(clerk_self_, *to, std::move(x))
-        .then([open, done](completion& y) { done(std::move(y)); },
-              [open, done](const caf::error& y) { done(failure_of(y)); });
+      if (to)
+        ask(clerk_self_, *to, std::move(x))
+          .then([open, done](completion& y) { done(std::move(y)); },
+                [open, done](const caf::error& y) { done(failure_of(y)); });
+      else
+        done(to.error());
+      ++sent_by_clerk_;
+      sent_by_clerk_.notify_all();
     });
   }
 
@@ -154,6 +163,15 @@ public:
         post(courier_, [open, safely, y = std::move(y)]() mutable { safely(std::move(y)); });
       },
       provider);
+  }
+
+  /// Returns when what was handed to the clerk before has left it, so that what the calling thread says next overtakes
+  /// nothing of it. (What was handed over before stands before all else in the clerk's mailbox: when it has sent as
+  /// many as had been handed over, that is among them.) Nothing to wait for is the usual case. Not for the clerk.
+  void wait_for_clerk() {
+    auto until = handed_to_clerk_.load();
+    for (auto sent = sent_by_clerk_.load(); sent < until; sent = sent_by_clerk_.load())
+      sent_by_clerk_.wait(sent);
   }
 
   expected<batch_report> run_batch(const batch_options& x, std::function<bool(const batch_progress&)> on_progress,
@@ -188,11 +206,18 @@ public:
     running open{*this};
     options.own_thread = options.on_text || options.on_chunk || options.on_progress || options.on_end;
     auto to = find(provider);
-    return stream_text(system_, to ? *to : refusing(to.error()), std::move(x), std::move(options));
+    wait_for_clerk();
+    auto asked = std::make_shared<std::promise<void>>(); // else a cancel or a drain could overtake the request
+    auto is_asked = asked->get_future();
+    auto result = text_stream::start(system_, to ? *to : refusing(to.error()), std::move(x), std::move(options),
+                                     [asked] { asked->set_value(); });
+    is_asked.wait();
+    return result;
   }
 
   void withdraw(request_id id, std::string_view provider) {
     running open{*this};
+    wait_for_clerk();
     if (auto to = find(provider))
       tell_from_outside(*to, cancel_atom_v, id);
   }
@@ -347,6 +372,8 @@ private:
   caf::actor_system_config config_;
   std::atomic<bool> closing_{false};
   std::atomic<std::size_t> open_{0};
+  std::atomic<uint64_t> handed_to_clerk_{0};
+  std::atomic<uint64_t> sent_by_clerk_{0};
   caf::event_based_actor* clerk_self_ = nullptr;   ///< Only inside the clerk.
   caf::event_based_actor* courier_self_ = nullptr; ///< Only inside the courier.
   caf::actor_system system_;                       // waits for its actors when it goes

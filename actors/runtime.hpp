@@ -50,6 +50,8 @@ private:
 ///
 /// All members may be called from any thread, and from inside callbacks, where they may block; only the destructor must
 /// not be. Nothing but the constructor throws. A provider is named as in the settings; an empty name is the first one.
+/// What a thread says in order is done in order: a cancel, a reload or the end overtakes no call that the same thread
+/// made before.
 /// Every call ends: with an answer, or with a failure, at the latest when its deadline is over.
 class runtime {
 public:

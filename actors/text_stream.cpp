@@ -262,7 +262,7 @@ private:
       to_->put(std::move(text));
   }
 
-  /// Tells of every step up to `tokens`.
+  /// Tells of every step up to `tokens`, which others count, also on other nodes: believed only as far as it can be.
   bool progress(uint64_t tokens) {
     tokens = std::min(tokens, most_output_tokens);
     if (!options_.on_progress) {
@@ -398,9 +398,8 @@ const stream_outcome& text_stream::wait() {
   return *core_->outcome();
 }
 
-text_stream stream_text(caf::actor_system& system, const provider_actor& provider, chat_request request,
-                        stream_options options) {
-  using core = text_stream::core;
+text_stream text_stream::start(caf::actor_system& system, const provider_actor& provider, chat_request request,
+                               stream_options options, std::function<void()> asked) {
   auto shared = std::make_shared<core>();
   stream_request full;
   full.whole_text = options.whole_text;
@@ -413,10 +412,17 @@ text_stream stream_text(caf::actor_system& system, const provider_actor& provide
   auto read = [=, to = shared](stream_subscriber_actor::pointer self) {
     auto state = std::make_shared<reader<core>>(self, to, options, max_tokens);
     state->start(provider, full);
+    if (asked)
+      asked();
     return state->make_behavior();
   };
   shared->set_actor(options.own_thread ? system.spawn<caf::detached>(read) : system.spawn(read));
   return text_stream{std::move(shared)};
+}
+
+text_stream stream_text(caf::actor_system& system, const provider_actor& provider, chat_request request,
+                        stream_options options) {
+  return text_stream::start(system, provider, std::move(request), std::move(options), {});
 }
 
 text_stream stream_text(caf::actor_system& system, const provider_actor& provider, std::string prompt,

@@ -92,10 +92,15 @@ public:
   std::default_sentinel_t end() const { return {}; }
 
 private:
+  friend class runtime;
   friend text_stream stream_text(caf::actor_system&, const provider_actor&, chat_request, stream_options);
 
   class core;
   explicit text_stream(std::shared_ptr<core> x);
+
+  /// `asked` is called when the provider has the request in its mailbox.
+  static text_stream start(caf::actor_system& system, const provider_actor& provider, chat_request request,
+                           stream_options options, std::function<void()> asked);
 
   std::shared_ptr<core> core_;
 };

@@ -128,6 +128,63 @@ TEST_CASE("every callback is called once, from all threads and from inside callb
   CHECK(ended == 1);
 }
 
+TEST_CASE("what a thread says in order is done in order", "[runtime][order]") {
+  simulator::options slow;
+  slow.latency = 300ms;
+  simulator::server server{slow};
+  auto settings = before(server);
+  settings.runtime.grace_period = 10s;
+  std::vector<std::future<expected<completion>>> all;
+  {
+    runtime ai{settings};
+    for (uint64_t i = 1; i <= 100; ++i) {
+      auto x = sum_of(1);
+      x.id = {7, i};
+      all.push_back(ai.chat_async(std::move(x)));
+      ai.cancel({7, i});
+    }
+    for (auto& x : all) {
+      auto answer = x.get();
+      REQUIRE_FALSE(answer);
+      CHECK(answer.error().code == errc::cancelled);
+    }
+    for (uint64_t i = 1; i <= 20; ++i) {
+      auto x = sum_of(1);
+      x.id = {8, i};
+      auto stream = ai.stream(std::move(x));
+      ai.cancel({8, i});
+      auto& end = stream.wait();
+      REQUIRE(std::holds_alternative<stream_failed>(end));
+      CHECK(std::get<stream_failed>(end).why.code == errc::cancelled);
+    }
+  }
+  CHECK(server.snapshot().answered == 0);
+}
+
+TEST_CASE("the end and a reload do not overtake what was asked before", "[runtime][order]") {
+  simulator::server server{simulator::options{}};
+  for (auto round = 0; round < 20; ++round) {
+    CAPTURE(round);
+    auto settings = before(server);
+    runtime ai{settings};
+    std::vector<std::future<expected<completion>>> all;
+    for (auto i = 0; i < 50; ++i)
+      all.push_back(ai.chat_async(sum_of(i)));
+    settings.providers[0].api_version = "v1"; // replaces the first one
+    CHECK(ai.reload(settings));
+    for (auto i = 0; i < 50; ++i)
+      all.push_back(ai.chat_async(sum_of(i)));
+    auto stream = ai.stream("What is 12 + 30?");
+    ai.shutdown();
+    auto& end = stream.wait();
+    if (auto* bad = std::get_if<stream_failed>(&end))
+      FAIL(to_string(bad->why));
+    for (auto& x : all)
+      if (auto answer = x.get(); !answer)
+        FAIL(to_string(answer.error()));
+  }
+}
+
 TEST_CASE("lists of models may be asked for by many threads at once", "[runtime][models]") {
   simulator::server server{simulator::options{}};
   auto answers = before(server);
