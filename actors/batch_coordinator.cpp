@@ -3,6 +3,7 @@
 #include "actors/support/callers.hpp"
 #include "actors/support/mail.hpp"
 #include "batch/feed.hpp"
+#include "batch/item_ranges.hpp"
 #include "batch/ledger.hpp"
 #include "batch/reader.hpp"
 #include "batch/recorder.hpp"
@@ -269,14 +270,17 @@ private:
     }
     done_ = taken_;
     for (auto& [nonce, entry] : known.jobs) {
-      jobs_[nonce].entry = entry;
-      for (auto [first, last] : entry.items)
+      auto& known_job = jobs_[nonce];
+      known_job.entry = entry;
+      for (auto [first, last] : entry.items) {
+        in_jobs_.add(first, last, &known_job);
         for (auto i = first; i <= last; ++i) {
           set_taken(i, true);
           if (ledger.of(i) == batch::ledger::state::failed)
             retry(i);
         }
     }
+      }
     recovering_ = !jobs_.empty();
     at_end_ = jobs_.empty() && parts_->options.cancel_jobs; // nothing is to be done
   }
@@ -608,10 +612,9 @@ private:
   void recover(const batch::item& x) {
     if (!is_taken(x.index) || is_done(x.index))
       return;
-    for (auto& [nonce, y] : jobs_)
-      for (auto [first, last] : y.entry.items)
-        if (first <= x.index && x.index <= last)
-          y.items.emplace(x.index, job_item{x.custom_id, estimate(x.request)});
+    in_jobs_.each_owner(x.index, [&](job* y) {
+      y->items.emplace(x.index, job_item{x.custom_id, estimate(x.request)});
+    });
   }
 
   void end_recovery() {
@@ -619,6 +622,7 @@ private:
     std::vector<std::string> nonces;
     for (auto& [nonce, x] : jobs_)
       nonces.push_back(nonce);
+    in_jobs_.clear();
     for (auto& nonce : nonces) {
       auto& x = jobs_.at(nonce);
       batch_job_request request;
@@ -1082,6 +1086,7 @@ private:
   bool pausing_ = false;
   bool asking_ = false;
   bool unwritable_ = false; ///< Results cannot be kept any more.
+  batch::item_ranges<job*> in_jobs_;                 ///< Of `jobs_`, while these are recovered.
   bool finishing_ = false;
   bool ended_ = false;
   std::unique_ptr<batch::feed> feed_;
