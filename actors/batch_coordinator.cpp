@@ -207,6 +207,7 @@ private:
     batch::ledger_job entry;
     std::size_t at = 0;
     std::map<uint64_t, job_item> items; ///< Those that have no result yet.
+    std::vector<uint64_t> not_run;      ///< Those that the provider says it did not come to: they have a line, too.
     batch_job_status status;
     std::optional<clock_type::time_point> next_look;
     batch_job_actor runner;
@@ -279,8 +280,8 @@ private:
           if (ledger.of(i) == batch::ledger::state::failed)
             retry(i);
         }
-    }
       }
+    }
     recovering_ = !jobs_.empty();
     at_end_ = jobs_.empty() && parts_->options.cancel_jobs; // nothing is to be done
   }
@@ -600,6 +601,8 @@ private:
     if (auto* problem = std::get_if<failure>(&source))
       return stop(std::move(*problem));
     parts_->source = std::move(std::get<0>(source));
+    for (auto index : std::exchange(given_back_, {}))
+      set_taken(index, false);
     at_end_ = false;
     post(self_, [this] { fill(); });
   }
@@ -619,10 +622,10 @@ private:
 
   void end_recovery() {
     recovering_ = false;
+    in_jobs_.clear();
     std::vector<std::string> nonces;
     for (auto& [nonce, x] : jobs_)
       nonces.push_back(nonce);
-    in_jobs_.clear();
     for (auto& nonce : nonces) {
       auto& x = jobs_.at(nonce);
       batch_job_request request;
@@ -804,8 +807,13 @@ private:
       auto* why = std::get_if<failure>(&one.outcome);
       auto left = why != nullptr && !one.run && (why->code == errc::deadline_exceeded || why->code == errc::cancelled);
       auto item = items.find(one.number);
-      if (left || item == items.end())
+      if (item == items.end())
         continue;
+      if (left) {
+        i->second.not_run.push_back(one.number);
+        items.erase(item);
+        continue;
+      }
       record(one.number, std::move(item->second.custom_id), std::move(one.outcome), i->second.at,
              item->second.estimated, true);
       items.erase(item);
@@ -867,9 +875,8 @@ private:
     for (auto at = parts_being_made_.begin(); at != parts_being_made_.end();)
       if (at->second.to == of) {
         for (auto& [index, item] : at->second.items)
-          set_taken(index, false);
+          take_later(index, false);
         part_items_ -= at->second.items.size();
-        again_ = true;
         at = parts_being_made_.erase(at);
       } else {
         ++at;
@@ -889,17 +896,24 @@ private:
   /// Ends a job; what has no result is taken again in the next pass.
   void let_go(const std::string& nonce, bool to_live) {
     auto ended = jobs_.extract(nonce);
-    forget_runner(ended.mapped());
-    for (auto& [index, item] : ended.mapped().items) {
-      set_taken(index, false);
-      again_ = true;
-      if (!to_live)
-        continue;
-      if (index >= to_live_.size())
-        to_live_.resize(index + 1);
-      to_live_[index] = true;
-    }
+    auto& x = ended.mapped();
+    forget_runner(x);
+    for (auto& [index, item] : x.items)
+      take_later(index, to_live);
+    for (auto index : x.not_run)
+      take_later(index, to_live);
     again_ = again_ && !parts_->options.cancel_jobs;
+  }
+
+  /// Not in this pass, which may have passed the item by already, and others of its kind not: they stay together.
+  void take_later(uint64_t index, bool to_live) {
+    given_back_.push_back(index);
+    again_ = true;
+    if (!to_live)
+      return;
+    if (index >= to_live_.size())
+      to_live_.resize(index + 1);
+    to_live_[index] = true;
   }
 
   void forget_runner(job& x) {
@@ -1072,6 +1086,7 @@ private:
   std::vector<bool> to_live_; ///< By item: no job any more.
   uint64_t items_ = 0;        ///< That have been read.
   std::map<std::string, job> jobs_;
+  batch::item_ranges<job*> in_jobs_;                 ///< Of `jobs_`, while these are recovered.
   std::map<std::string, job_part> parts_being_made_; ///< By model.
   std::size_t part_items_ = 0;
 
@@ -1082,11 +1097,11 @@ private:
   bool started_ = false;
   bool recovering_ = false; ///< The pass looks for items of jobs.
   bool at_end_ = false;
-  bool again_ = false; ///< Items are left for one more pass.
+  bool again_ = false;               ///< Items are left for one more pass.
+  std::vector<uint64_t> given_back_; ///< Those that the next pass takes again.
   bool pausing_ = false;
   bool asking_ = false;
   bool unwritable_ = false; ///< Results cannot be kept any more.
-  batch::item_ranges<job*> in_jobs_;                 ///< Of `jobs_`, while these are recovered.
   bool finishing_ = false;
   bool ended_ = false;
   std::unique_ptr<batch::feed> feed_;

@@ -25,6 +25,12 @@ bool is_success(uint16_t status) {
   return status >= 200 && status < 300;
 }
 
+/// Whether the provider counts it among its good results; we may be unable to use it.
+bool is_good_to_provider(const wire::batch_result& x) {
+  auto* bad = std::get_if<failure>(&x.answer);
+  return x.end == wire::batch_end::succeeded || (bad != nullptr && is_success(bad->http_status));
+}
+
 /// Whether an answer says that the same call may do better later.
 bool is_passing(uint16_t status) {
   return status == 408 || status == 409 || status == 425 || status == 429 || status >= 500;
@@ -297,7 +303,7 @@ std::optional<batch_job_result> job::take_line(std::string_view line) {
   }
   if (!told_.insert(*number).second)
     return {}; // a download that was cut brings the same again
-  told_succeeded_ += result->end == wire::batch_end::succeeded;
+  told_succeeded_ += is_good_to_provider(*result);
   auto run = result->end == wire::batch_end::succeeded || result->end == wire::batch_end::errored;
   return batch_job_result{*number, run, std::move(result->answer)};
 }

@@ -127,7 +127,7 @@ private:
   std::size_t output_ = 0;  ///< The next of its outputs.
   uint32_t looks_over_ = 0; ///< At a job that was over, but had no outputs.
   std::unordered_set<uint64_t> told_;
-  uint64_t told_succeeded_ = 0;
+  uint64_t told_succeeded_ = 0; ///< Of the good results that the provider tells of, those that have come.
   uint64_t broken_lines_ = 0;
   uint64_t broken_before_ = 0; ///< Of the outputs that have been read to their end.
 

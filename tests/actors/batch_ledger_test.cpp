@@ -44,7 +44,8 @@ struct world {
   std::set<std::string> not_run;                    ///< Prompts that jobs do not come to.
   std::map<std::string, batch_job_request> running; ///< Created, by the provider's id.
   bool has_jobs = true;
-  bool is_unreadable = false;           ///< What jobs did not come to may have been run.
+  bool is_unreadable = false;           ///< What jobs tell nothing of may have been run.
+  std::set<std::string> silent;         ///< Prompts that jobs tell nothing of.
   std::function<void()> before_results; ///< Called by a job; may be empty.
   bool holds_jobs = false;              ///< Jobs are created, but tell nothing more.
   std::promise<void> first_held;
@@ -111,7 +112,7 @@ batch_job_actor::behavior_type job_runner(batch_job_actor::pointer self, world* 
   batch_job_results results{asked.nonce, {}};
   for (auto& item : is->running.at(id).items) {
     auto prompt = prompt_of(item.request);
-    if (is->not_run.count(prompt) > 0 && is->is_unreadable)
+    if (is->silent.count(prompt) > 0)
       continue;
     if (is->not_run.count(prompt) > 0)
       results.results.push_back({item.number, false, failed(errc::deadline_exceeded)});
@@ -406,7 +407,7 @@ TEST_CASE_METHOD(ledger_test, "results that cannot be read are failures, and not
                  "[actors][batch]") {
   auto options = prompts(12);
   options.mode = batch_mode::provider;
-  is.not_run = {"prompt 3", "prompt 7"};
+  is.silent = {"prompt 3", "prompt 7"};
   is.is_unreadable = true;
   auto report = run(options);
   CHECK((report.answered == 10 && report.failed == 2));
@@ -419,6 +420,33 @@ TEST_CASE_METHOD(ledger_test, "results that cannot be read are failures, and not
   CHECK(run(options).failed == 0);
   CHECK(asked() == 2);
   CHECK(is_whole(12));
+}
+
+TEST_CASE_METHOD(ledger_test, "what the provider says it did not run is sent, whatever cannot be read beside it",
+                 "[actors][batch]") {
+  auto options = prompts(12);
+  options.mode = batch_mode::provider;
+  is.silent = {"prompt 3"};
+  is.not_run = {"prompt 4", "prompt 7"};
+  is.is_unreadable = true;
+  auto report = run(options);
+  CHECK((report.answered == 11 && report.failed == 1));
+  CHECK(asked() == 2);
+  CHECK(is.asked["prompt 3"] == 0);
+  REQUIRE(report.first_failure);
+  CHECK(report.first_failure->code == errc::outcome_unknown);
+}
+
+TEST_CASE_METHOD(ledger_test, "what is given back while the input is read stays together", "[actors][batch]") {
+  auto options = prompts(40);
+  options.mode = batch_mode::provider;
+  options.job_items = 4;
+  is.outcomes = {batch_job_outcome::absent};
+  auto report = run(options);
+  CHECK(report.answered == 40);
+  CHECK(is.jobs.size() == 11); // ten parts, and one of them once more
+  for (auto& x : is.jobs)
+    CHECK(x.items.size() == 4);
 }
 
 TEST_CASE_METHOD(ledger_test, "a job that tries failed items again brings its answers whatever is asked for later",

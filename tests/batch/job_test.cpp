@@ -373,6 +373,24 @@ TEST_CASE("results that are broken or no results of ours are told of, and cost n
   CHECK(x.results.size() == 2);
 }
 
+TEST_CASE("an answer that cannot be used is judged by its own line, and says nothing of the others", "[batch][job]") {
+  for (auto* broken : {R"("choices":[{)", R"("choices":[],"else":[{)"}) {
+    auto x = good();
+    auto line = openai_line(0, "zero");
+    line.replace(line.find(R"("choices":[{)"), 12, broken);
+    x.answers["GET /batches/batch_1"] = {
+      {200, openai_job("expired", R"(,"output_file_id":"out","error_file_id":"err")")}};
+    x.answers["GET /files/out"] = {{200, line}};
+    x.answers["GET /files/err"] = {{200, expired_line(1)}};
+    auto end = x.run(wire::openai(), attachment());
+    CHECK(end.outcome == batch_job_outcome::finished);
+    CHECK_FALSE(end.unreadable);
+    CHECK_FALSE(end.problem);
+    CHECK(x.results.size() == 2);
+    CHECK(x.not_run == 1);
+  }
+}
+
 TEST_CASE("fewer results than the provider counts are no items that were not run", "[batch][job]") {
   for (auto told : {2, 1}) {
     auto x = good();
