@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
@@ -245,12 +246,16 @@ private:
     auto refuse = [](const failure& why) { return caf::make_error(why.code, why); };
     if (draining_)
       return refuse(make_failure(errc::draining, "the program is shutting down"));
-    auto parsed = parse(text, origin);
-    if (!parsed.value)
-      return refuse(*errors_of(parsed.diagnostics));
     auto report = std::make_shared<reload_report>();
-    if (auto problem = apply(std::move(*parsed.value), *report))
-      return refuse(*problem);
+    try {
+      auto parsed = parse(text, origin);
+      if (!parsed.value)
+        return refuse(*errors_of(parsed.diagnostics));
+      if (auto problem = apply(std::move(*parsed.value), *report))
+        return refuse(*problem);
+    } catch (const std::exception& x) { // it would end this actor, and all providers with it
+      return refuse(make_failure(errc::internal, std::string{"the settings could not be taken over: "} + x.what()));
+    }
     auto reply = self_->make_response_promise<reload_report>();
     auto left = std::make_shared<std::size_t>(1);
     auto in_force = [reply, report, left]() mutable {

@@ -9,12 +9,14 @@
 #include <arpa/inet.h>
 #include <atomic>
 #include <csignal>
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <netinet/in.h>
 #include <optional>
 #include <random>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace modelforge::node_test {
@@ -322,6 +324,20 @@ TEST_CASE_METHOD(node_test, "a hangup reads the settings again, all of them or n
   write("max_concurrent = 0\ndefault_model = \"x\"\n");
   line_with(*owner, "max_concurrent"); // what is wrong with it
   CHECK(slots() == 9);
+  auto settings = folder.path("owner.toml");
+  for (auto make : {+[](const std::string& x) { return ::mkdir(x.c_str(), 0700); },
+                    +[](const std::string& x) { return ::mkfifo(x.c_str(), 0600); }, // nobody ever writes to it
+                    +[](const std::string& x) { return ::symlink("/dev/zero", x.c_str()); },
+                    +[](const std::string&) { return 0; }}) { // it is not there
+    std::filesystem::remove(settings);
+    REQUIRE(make(settings) == 0);
+    owner->signal(SIGHUP);
+    std::this_thread::sleep_for(400ms); // likewise
+    CHECK(slots() == 9);
+  }
+  std::filesystem::remove(settings);
+  write("max_concurrent = 11\n");
+  CHECK(eventually([&] { return slots() == 11; }));
   auto answer = ai.chat("What is 1 + 1?");
   REQUIRE(answer);
   CHECK(answer->model == "m");

@@ -1,3 +1,4 @@
+#include "config/read_file.hpp"
 #include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
 
@@ -9,15 +10,21 @@
 #include <caf/send.hpp>
 
 #include <cstdio>
-#include <fstream>
+#include <exception>
+#include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
+#include <variant>
 
 namespace modelforge::cli {
 
 namespace {
 
 constexpr auto look_interval = std::chrono::milliseconds{200};
+
+/// Bytes of a file of settings.
+constexpr std::size_t settings_limit = 1u << 20;
 
 void say(const std::string& text) {
   std::fprintf(stderr, "modelforge: %s\n", text.c_str());
@@ -81,14 +88,12 @@ public:
 
   /// Reads the file again, and takes over what it says, or nothing.
   void reload(const std::string& path) {
-    std::ifstream in{path};
-    std::string text{std::istreambuf_iterator<char>{in}, {}};
-    if (!in || text.empty())
-      return complain("cannot read " + path + "; nothing has changed");
-    caf::scoped_actor self{*system_};
-    self->request(registry_, caf::infinite, reload_atom_v, text, path)
-      .receive([](reload_report& x) { tell(x); },
-               [](const caf::error& x) { complain(failure_of(x).message + "\nnothing has changed"); });
+    try {
+      if (auto problem = try_reload(path))
+        complain(*problem + "\nnothing has changed");
+    } catch (const std::exception& x) { // no memory, say; what runs goes on
+      complain("cannot read " + path + " again: " + x.what() + "\nnothing has changed");
+    }
   }
 
   /// Lets what runs end, within the grace period.
@@ -99,6 +104,26 @@ public:
       ask(self, registry_, drain_atom_v, grace)
         .then([this] { waiter_.wake(); }, [this](const caf::error&) { waiter_.wake(); });
     });
+  /// Returns why it did not go.
+  std::optional<std::string> try_reload(const std::string& path) {
+    std::error_code ignored;
+    if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
+      return "cannot read " + path + " again: it is no regular file"; // a pipe could keep us for ever
+    auto content = read_file(path, settings_limit);
+    if (auto* why = std::get_if<std::string>(&content))
+      return "cannot read " + path + " again: " + *why;
+    auto& text = std::get<file_text>(content).text;
+    if (text.empty())
+      return "cannot read " + path + " again: it is empty";
+    std::optional<std::string> problem;
+    caf::scoped_actor self{*system_};
+    self->request(registry_, caf::infinite, reload_atom_v, text, path)
+      .receive([](reload_report& x) { tell(x); }, [&](const caf::error& x) { problem = failure_of(x).message; });
+    if (auto now = problem ? load_result{} : parse(text, path); now.value)
+      settings_.runtime.grace_period = now.value->runtime.grace_period;
+    return problem;
+  }
+
     while (waiter_.wait(std::chrono::hours{1}) != waiter::event::woken) // a second signal ends the process there
       continue;
   }
