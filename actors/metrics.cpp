@@ -30,18 +30,52 @@ public:
   explicit inquiry(receiver to) : to_(std::move(to)) {}
 
   void start(caf::event_based_actor* self, const std::vector<provider_actor>& providers) {
-    answers_.resize(providers.size());
-    left_ = providers.size();
-    if (left_ == 0)
-      return finish();
-    timer_ = self->run_delayed(patience, [me = shared_from_this()] { me->finish(); });
+    if (!begin(self, providers.size()))
+      return;
     for (std::size_t i = 0; i < providers.size(); ++i)
-      ask(self, providers[i], status_atom_v)
-        .then([me = shared_from_this(), i](provider_status& x) { me->take(i, std::move(x)); },
-              [me = shared_from_this(), i](const caf::error&) { me->take(i, {}); });
+      look_at(self, i, providers[i]);
+  }
+
+  /// Likewise of those that the registry has now.
+  void start(caf::event_based_actor* self, const registry_actor& registry) {
+    keep_time(self);
+    ask(self, registry, names_atom_v)
+      .then(
+        [me = shared_from_this(), self, registry](const provider_names& x) {
+          if (!me->begin(self, x.names.size()))
+            return;
+          for (std::size_t i = 0; i < x.names.size(); ++i)
+            ask(self, registry, caf::get_atom_v, x.names[i])
+              .then([me, self, i](const provider_actor& found) { me->look_at(self, i, found); },
+                    [me, i](const caf::error&) { me->take(i, {}); });
+        },
+        [me = shared_from_this()](const caf::error&) { me->finish(); });
   }
 
 private:
+  /// False: there is nothing to wait for.
+  bool begin(caf::event_based_actor* self, std::size_t count) {
+    answers_.resize(count);
+    left_ = count;
+    if (count == 0) {
+      finish();
+      return false;
+    }
+    keep_time(self);
+    return true;
+  }
+
+  void keep_time(caf::event_based_actor* self) {
+    if (!timer_)
+      timer_ = self->run_delayed(patience, [me = shared_from_this()] { me->finish(); });
+  }
+
+  void look_at(caf::event_based_actor* self, std::size_t i, const provider_actor& provider) {
+    ask(self, provider, status_atom_v)
+      .then([me = shared_from_this(), i](provider_status& x) { me->take(i, std::move(x)); },
+            [me = shared_from_this(), i](const caf::error&) { me->take(i, {}); });
+  }
+
   void take(std::size_t i, std::optional<provider_status> x) {
     answers_[i] = std::move(x);
     if (--left_ == 0)
@@ -80,13 +114,16 @@ serve::response status_text(std::vector<provider_status> providers) {
           .body = telemetry::to_json({static_cast<int64_t>(getpid()), std::move(providers)})};
 }
 
-/// Answers from the actor system's side; holds the providers weakly.
+/// Answers from the actor system's side; holds the providers, or the registry that knows them, weakly.
 class desk {
 public:
   desk(caf::actor_system& system, const std::vector<provider_actor>& providers) : system_(&system) {
     for (auto& x : providers)
       providers_.push_back(caf::actor_cast<caf::weak_actor_ptr>(x));
   }
+
+  desk(caf::actor_system& system, const registry_actor& registry)
+    : system_(&system), registry_(caf::actor_cast<caf::weak_actor_ptr>(registry)) {}
 
   void operator()(const serve::request& x, serve::responder answer) const {
     auto is_status = x.path == "/status";
@@ -105,6 +142,12 @@ public:
 
 private:
   void inquire(inquiry::receiver to) const {
+    if (auto registry = caf::actor_cast<registry_actor>(caf::actor_cast<caf::strong_actor_ptr>(registry_))) {
+      system_->spawn([registry, to = std::move(to)](caf::event_based_actor* self) {
+        std::make_shared<inquiry>(to)->start(self, registry);
+      });
+      return;
+    }
     std::vector<provider_actor> living;
     for (auto& x : providers_)
       if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(x))
@@ -116,6 +159,7 @@ private:
 
   caf::actor_system* system_;
   std::vector<caf::weak_actor_ptr> providers_;
+  caf::weak_actor_ptr registry_; ///< Null: `providers_` are all.
 };
 
 /// "HOST:PORT" into its parts; an IPv6 address stands in brackets.
@@ -150,15 +194,28 @@ failure cannot_serve(const std::string& message, std::string suggestion) {
 
 } // namespace
 
-std::variant<std::unique_ptr<metrics_server>, failure>
-serve_metrics(caf::actor_system& system, const metrics_settings& x, const std::vector<provider_actor>& providers) {
+namespace {
+
+std::variant<std::unique_ptr<metrics_server>, failure> start(const metrics_settings& x, desk by) {
   auto options = parse_listen(x.listen);
   if (!options)
     return cannot_serve("\"" + x.listen + "\" is no HOST:PORT", "for example 127.0.0.1:9464");
-  auto started = serve::http_server::start(*options, desk{system, providers});
+  auto started = serve::http_server::start(*options, std::move(by));
   if (auto* problem = std::get_if<std::string>(&started))
     return cannot_serve(*problem, "another program uses the port; port 0 takes any free one");
   return std::make_unique<server>(std::get<0>(std::move(started)));
+}
+
+} // namespace
+
+std::variant<std::unique_ptr<metrics_server>, failure>
+serve_metrics(caf::actor_system& system, const metrics_settings& x, const std::vector<provider_actor>& providers) {
+  return start(x, desk{system, providers});
+}
+
+std::variant<std::unique_ptr<metrics_server>, failure>
+serve_metrics(caf::actor_system& system, const metrics_settings& x, const registry_actor& registry) {
+  return start(x, desk{system, registry});
 }
 
 } // namespace modelforge

@@ -32,4 +32,8 @@ public:
 std::variant<std::unique_ptr<metrics_server>, failure>
 serve_metrics(caf::actor_system& system, const metrics_settings& x, const std::vector<provider_actor>& providers);
 
+/// Likewise for the providers that the registry has when somebody looks: what a reload adds, replaces or removes shows.
+std::variant<std::unique_ptr<metrics_server>, failure>
+serve_metrics(caf::actor_system& system, const metrics_settings& x, const registry_actor& registry);
+
 } // namespace modelforge

@@ -6,6 +6,8 @@
 #include "telemetry/status_json.hpp"
 
 #include <modelforge/actors/metrics.hpp>
+#include <modelforge/actors/registry.hpp>
+#include <modelforge/config/load.hpp>
 
 #include <caf/telemetry/collector/prometheus.hpp>
 #include <catch2/catch_approx.hpp>
@@ -305,6 +307,40 @@ TEST_CASE_METHOD(served_test, "a port that cannot be had is told by the setting'
   CHECK(problem_with(address).find(address) != std::string::npos);
   for (auto* listen : {"", "127.0.0.1", ":80", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000"})
     problem_with(listen);
+}
+
+TEST_CASE_METHOD(served_test, "what a reload adds, replaces and removes shows in the status", "[actors][metrics]") {
+  settings x;
+  x.runtime.state_folder = "none";
+  for (auto* name : {"one", "two"}) {
+    auto& one = x.providers.emplace_back();
+    one.name = name;
+    one.kind = provider_kind::openai_compatible;
+    one.base_url = "http://127.0.0.1:9/v1";
+  }
+  auto registry = std::get<registry_actor>(spawn_registry(*system, x));
+  server = std::get<0>(serve_metrics(*system, {"127.0.0.1:0"}, registry));
+  auto shown = [&] {
+    std::vector<std::string> result;
+    auto status = telemetry::read_status(get("/status").body);
+    REQUIRE(status);
+    for (auto& each : status->providers)
+      result.push_back(each.name + " " + each.kind);
+    return result;
+  };
+  using names = std::vector<std::string>;
+  CHECK(shown() == names{"one openai_compatible", "two openai_compatible"});
+  x.providers[0].name = "three";
+  x.providers[1].kind = provider_kind::ollama;
+  x.providers[1].base_url = "http://127.0.0.1:9";
+  caf::scoped_actor self{*system};
+  self->request(registry, caf::infinite, reload_atom_v, to_toml(x), std::string{"test"})
+    .receive([](const reload_report& y) { CHECK((y.added.size() == 1 && y.replaced.size() == 1)); },
+             [](const caf::error& y) { FAIL(to_string(y)); });
+  CHECK(shown() == names{"three openai_compatible", "two ollama"});
+  CHECK(get("/metrics").status == 200);
+  caf::anon_send_exit(registry, caf::exit_reason::user_shutdown);
+  registry = nullptr;
 }
 
 TEST_CASE_METHOD(served_test, "many scrapes at once are all answered", "[actors][metrics]") {

@@ -52,12 +52,7 @@ public:
     registry_ = std::get<registry_actor>(std::move(made));
     if (settings_.metrics.listen.empty())
       return {};
-    std::vector<provider_actor> providers;
-    caf::scoped_actor self{*system_};
-    for (auto& x : settings_.providers)
-      self->request(registry_, caf::infinite, caf::get_atom_v, x.name)
-        .receive([&](provider_actor& found) { providers.push_back(std::move(found)); }, [](const caf::error&) {});
-    auto served = modelforge::serve_metrics(*system_, settings_.metrics, providers);
+    auto served = modelforge::serve_metrics(*system_, settings_.metrics, registry_);
     if (auto* problem = std::get_if<failure>(&served))
       return std::move(*problem);
     metrics_ = std::get<0>(std::move(served));
@@ -104,6 +99,11 @@ public:
       ask(self, registry_, drain_atom_v, grace)
         .then([this] { waiter_.wake(); }, [this](const caf::error&) { waiter_.wake(); });
     });
+    while (waiter_.wait(std::chrono::hours{1}) != waiter::event::woken) // a second signal ends the process there
+      continue;
+  }
+
+private:
   /// Returns why it did not go.
   std::optional<std::string> try_reload(const std::string& path) {
     std::error_code ignored;
@@ -124,11 +124,6 @@ public:
     return problem;
   }
 
-    while (waiter_.wait(std::chrono::hours{1}) != waiter::event::woken) // a second signal ends the process there
-      continue;
-  }
-
-private:
   static void tell(const reload_report& x) {
     std::string text;
     auto add = [&](const char* what, const std::vector<std::string>& names) {
