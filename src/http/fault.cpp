@@ -122,7 +122,9 @@ transfer_error fault(const transfer& x, CURLcode code) {
   if (x.now.stop == errc::response_too_large)
     return fault(x, x.now.stop, "the answer exceeds " + std::to_string(x.asked.max_response_bytes) + " bytes");
   if (x.now.stop != errc::none)
-    return fault(x, x.now.stop, "the headers of the answer of " + x.now.at->name + " are too large");
+    return fault(x, x.now.stop,
+                 "the " + std::string{x.now.head_given ? "trailers" : "headers"} + " of the answer of " + x.now.at->name
+                   + " are too large");
   if (x.now.repeated)
     return fault(x, errc::connection_lost, "connection to " + x.now.at->name + " lost before the first byte");
   auto at = x.phase();

@@ -58,8 +58,9 @@ struct watched {
   transfer* user = nullptr; ///< The last one that used it; tells a socket from a later one of the same number.
   uint32_t wanted = 0;      ///< epoll events that libcurl wants.
   uint32_t registered = 0;  ///< Those that epoll looks for. Kept through idle times to save calls.
-  bool idle = false;        ///< Counted in its pool's `idle`.
-  bool http2 = false;       ///< Counted in its pool's `http2`.
+  std::optional<uint64_t> silent_from{}; ///< Bytes that had come when the answer under way last got further.
+  bool idle = false;                     ///< Counted in its pool's `idle`.
+  bool http2 = false;                    ///< Counted in its pool's `http2`.
 };
 
 /// The thread, its queue of commands, and all that libcurl is.
@@ -169,6 +170,7 @@ private:
   void note_news(const std::shared_ptr<receiver>& to);
   void flush();
 
+  void judge_silence(int fd, const transfer& user, uint64_t id, uint64_t before);
   void collect(multi& in);
   void complete(transfer& x, CURLcode code);
   void finish(transfer& x, std::optional<transfer_error> error);

@@ -3,6 +3,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +18,22 @@ namespace {
 
 /// How long a resolved address is used.
 constexpr std::chrono::seconds address_lifetime{60};
+
+/// Bytes that may come on a connection while the answer under way gets no further. Compressed data and TLS have some of
+/// these; endless framing (extensions of chunks, empty pieces of gzip) is nothing else.
+constexpr uint64_t most_silent_bytes = 4u << 20;
+
+/// What has come on a connection, ever. 0: the system does not tell.
+uint64_t bytes_received(int fd) {
+  tcp_info x{};
+  socklen_t size = sizeof x;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &x, &size) == 0 ? x.tcpi_bytes_received : 0;
+}
+
+/// How far an answer has come.
+uint64_t progress_of(const transfer& x) {
+  return x.now.received + x.now.head_bytes + x.now.trailer_bytes;
+}
 
 /// Whether a read would tell something: bytes, the end of the connection, or an error.
 bool readable(int fd) {
@@ -109,9 +127,33 @@ void transport::loop::handle_event(int fd, uint32_t events) {
     action |= CURL_CSELECT_IN;
   if ((x.wanted & EPOLLOUT) != 0 && (events & (EPOLLOUT | trouble)) != 0)
     action |= CURL_CSELECT_OUT;
-  x.in->touched = true;
+  auto& in = *x.in;
+  auto* user = x.http2 ? nullptr : x.user;
+  auto id = user != nullptr ? user->now.id : 0;
+  auto before = user != nullptr ? progress_of(*user) : 0;
+  in.touched = true;
   int running = 0;
-  curl_multi_socket_action(x.in->handle.get(), fd, action, &running);
+  curl_multi_socket_action(in.handle.get(), fd, action, &running);
+  if (user != nullptr)
+    judge_silence(fd, *user, id, before);
+}
+
+/// Ends an answer whose connection brings much of what is none of it: libcurl takes that in without telling how much.
+void transport::loop::judge_silence(int fd, const transfer& user, uint64_t id, uint64_t before) {
+  auto& socket = at(fd);
+  if (socket.user != &user || user.now.id != id || !user.now.head_given || user.now.paused
+      || progress_of(user) != before) {
+    socket.silent_from.reset();
+    return;
+  }
+  auto got = bytes_received(fd);
+  if (!socket.silent_from)
+    socket.silent_from = got;
+  if (got - *socket.silent_from <= most_silent_bytes)
+    return;
+  if (auto found = live_.find(id); found != live_.end() && !found->second->now.ending)
+    finish(*found->second,
+           fault(user, errc::invalid_response, user.now.at->name + " sends much that is no part of its answer"));
 }
 
 watched& transport::loop::at(int fd) {

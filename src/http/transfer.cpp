@@ -12,6 +12,9 @@ namespace {
 /// Of one head; libcurl bounds a single line (100 KB) but not their number.
 constexpr std::size_t max_head_bytes = 256u << 10;
 
+/// Of what comes behind a body: providers send nothing there, or a checksum.
+constexpr std::size_t max_trailer_bytes = 64u << 10;
+
 /// A body up to this size is taken as sent as soon as its sending starts; larger ones are followed.
 constexpr std::size_t sent_at_once = 8u << 10;
 
@@ -143,8 +146,13 @@ steady::time_point transfer::deadline() const {
 
 verdict transfer::take_line(std::string_view line) {
   now.any_byte = true;
-  if (now.head_given)
-    return verdict::taken; // a trailer
+  if (now.head_given) { // a trailer
+    now.trailer_bytes += line.size();
+    if (now.trailer_bytes <= max_trailer_bytes)
+      return verdict::taken;
+    now.stop = errc::invalid_response;
+    return verdict::abort;
+  }
   now.head_bytes += line.size();
   if (now.head_bytes > max_head_bytes) {
     now.stop = errc::invalid_response;

@@ -61,7 +61,8 @@ struct transfer {
     bool may_pause = false;            ///< It has credit, which may run out.
     uint64_t received = 0;             ///< Decoded bytes handed on.
     std::size_t delivered_of_held = 0; ///< Of the piece that libcurl holds back for us, so many are handed on already.
-    std::size_t head_bytes = 0;
+    std::size_t head_bytes = 0;        ///< Of the answer's heads, interim ones included.
+    std::size_t trailer_bytes = 0;     ///< Of what comes behind the body.
     response_head head;
     errc stop = errc::none; ///< Why our own callback ended it.
     bool waiting = false;   ///< For another transfer to resolve the host.

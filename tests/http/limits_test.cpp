@@ -117,6 +117,53 @@ TEST_CASE("transport bounds the size of answers") {
   CHECK(fetch(transport, request).body.size() == 50u << 20);
 }
 
+TEST_CASE("transport bounds what comes beside head and body") {
+  struct endless {
+    const char* name;
+    std::string head;
+    std::string piece; ///< Again and again.
+  };
+  const std::string chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n";
+  std::string lines;
+  for (auto i = 0; i < 1000; ++i)
+    lines += "X-Trailer: and one more\r\n";
+  std::string empty;
+  for (auto i = 0; i < 5000; ++i)
+    empty += std::string{"\0\0\0\xff\xff", 5}; // a stored block of no bytes
+  for (auto& [name, head, piece] : {
+         endless{"trailers", chunked + "\r\n2\r\n{}\r\n0\r\n", lines},
+         endless{"an extension of a chunk", chunked + "\r\n2;", std::string(30'000, 'x')},
+         endless{"empty blocks of gzip",
+                 "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + std::string{"\x1f\x8b\x08\0\0\0\0\0\0\x03", 10},
+                 empty},
+         endless{"interim answers", "", "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n"},
+       }) {
+    INFO(name);
+    misbehaving_server server{[&head = head, &piece = piece](peer& x) {
+      x.read_request();
+      x.send(head);
+      while (x.send(piece) && *x.bytes_sent < 200u << 20)
+        ;
+    }};
+    http::transport transport;
+    auto request = get_from(server.url());
+    request.total_timeout = 20s;
+    auto got = fetch(transport, request);
+    REQUIRE(got.end.error);
+    INFO(got.end.error->message);
+    CHECK(got.end.error->code == errc::invalid_response);
+    CHECK(server.bytes_sent < 20u << 20);
+  }
+  misbehaving_server server{[](peer& x) { // a few trailers are none of that
+    x.read_request();
+    x.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\nDigest: x\r\nOther: y\r\n\r\n");
+  }};
+  http::transport transport;
+  auto got = fetch(transport, get_from(server.url()));
+  CHECK_FALSE(got.end.error);
+  CHECK(got.body == "{}");
+}
+
 TEST_CASE("transport enforces each of its timeouts") {
   struct expectation {
     std::string what;
