@@ -46,6 +46,8 @@ struct transfer_error {
   http::phase phase = phase::queued;
   bool request_written = false; ///< The whole request had been given to the socket: the server may have acted on it.
   bool response_begun = false;  ///< At least one byte of an answer had come.
+  bool refused = false;         ///< The server said that it has not processed the request (HTTP/2's GOAWAY or
+                                ///< REFUSED_STREAM): as good as never sent, then `request_written` is false.
   std::string message{};        ///< For people; no secrets, no URL query.
 };
 

@@ -115,6 +115,7 @@ transfer_error fault(const transfer& x, errc code, std::string message) {
           .phase = x.phase(),
           .request_written = x.request_written(),
           .response_begun = x.now.any_byte,
+          .refused = x.now.refused && !x.now.any_byte,
           .message = std::move(message)};
 }
 
@@ -125,6 +126,8 @@ transfer_error fault(const transfer& x, CURLcode code) {
     return fault(x, x.now.stop,
                  "the " + std::string{x.now.head_given ? "trailers" : "headers"} + " of the answer of " + x.now.at->name
                    + " are too large");
+  if (x.now.refused && !x.now.any_byte)
+    return refused_fault(x);
   if (x.now.repeated)
     return fault(x, errc::connection_lost, "connection to " + x.now.at->name + " lost before the first byte");
   auto at = x.phase();
@@ -133,6 +136,13 @@ transfer_error fault(const transfer& x, CURLcode code) {
   if (kind == errc::tls_failed)
     result.phase = phase::tls; // the socket, by which `phase` knows, is closed already
   return result;
+}
+
+transfer_error refused_fault(const transfer& x) {
+  return fault(x, errc::connection_lost,
+               x.now.at->name
+                 + " has not processed the request: it ends the connection, or "
+                   "refused the stream (HTTP/2)");
 }
 
 transfer_error timeout_fault(const transfer& x, steady::time_point now) {

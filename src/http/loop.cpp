@@ -385,6 +385,11 @@ std::unique_ptr<transfer> transport::loop::make_transfer() {
   set(CURLOPT_PREREQDATA, user);
   set(CURLOPT_XFERINFOFUNCTION, &loop::on_progress);
   set(CURLOPT_XFERINFODATA, user);
+  // Without it libcurl sends a request again whose kept connection has closed, be it processed or not; with it only one
+  // whose stream was refused. (Meant for RTSP, it means that nothing is sent.)
+  set(CURLOPT_RTSP_REQUEST, static_cast<long>(CURL_RTSPREQ_RECEIVE));
+  set(CURLOPT_DEBUGFUNCTION, &loop::on_note);
+  set(CURLOPT_DEBUGDATA, user);
   set(CURLOPT_HEADERFUNCTION, &loop::on_header);
   set(CURLOPT_HEADERDATA, user);
   set(CURLOPT_WRITEFUNCTION, &loop::on_body);
@@ -550,6 +555,19 @@ void transport::loop::collect(multi& in) {
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
     complete(*x, code);
   }
+  if (in.refuses)
+    end_refused(in);
+}
+
+/// libcurl would try some of these again, and others it would wait for.
+void transport::loop::end_refused(multi& in) {
+  in.refuses = false;
+  std::vector<transfer*> refused;
+  for (auto& [id, x] : live_)
+    if (x->now.in == &in && x->now.refused && !x->now.any_byte)
+      refused.push_back(x.get());
+  for (auto* x : refused)
+    finish(*x, refused_fault(*x));
 }
 
 void transport::loop::complete(transfer& x, CURLcode code) {

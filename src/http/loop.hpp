@@ -30,14 +30,11 @@ struct free_share {
 /// One of libcurl's multi handles. It exists while it has transfers or connections worth keeping.
 ///
 /// Those for transfers that may share a connection (HTTP/2) serve one origin each and are kept to about one connection
-/// each: left alone, libcurl opens too many, and a server that has had enough of a connection (GOAWAY) loses the
-/// requests behind its last one. So nothing new goes to a handle whose connection is full, and one that has carried
-/// many requests is retired: it is closed, with its connections, as soon as its last transfer has ended.
+/// each: left alone, libcurl opens too many, and a server that has had enough of a connection (GOAWAY) refuses the
+/// requests behind its last one. So nothing new goes to a handle whose connection is full, and one that has carried as
+/// many requests as its server takes on a connection (`origin::most_begun`), or whose server has said GOAWAY, is
+/// retired: it is closed, with its connections, as soon as its last transfer has ended.
 struct multi {
-  /// Sharing transfers before it is retired. Servers close a connection after so many requests (nginx: 1000); what was
-  /// sent meanwhile is lost, as we cannot tell that the server ignored it, so that it is not repeated.
-  static constexpr std::size_t most_begun = 900;
-
   transport::loop* owner = nullptr;
   std::size_t index = 0;
   std::unique_ptr<CURLM, free_multi> handle;
@@ -47,8 +44,10 @@ struct multi {
   steady::time_point due = steady::time_point::max(); ///< When libcurl wants to be called next.
   steady::time_point last_used{};
   bool touched = false; ///< Transfers may have ended since we last asked.
+  bool leaving = false; ///< Of sharing transfers: the server has said GOAWAY.
+  bool refuses = false; ///< A transfer it has is known to be refused.
 
-  bool retired() const { return begun >= most_begun; }
+  bool retired() const { return leaving || (only != nullptr && begun >= only->most_begun); }
 };
 
 /// What the loop knows of a file descriptor of libcurl's.
@@ -170,8 +169,10 @@ private:
   void note_news(const std::shared_ptr<receiver>& to);
   void flush();
 
-  void judge_silence(int fd, const transfer& user, uint64_t id, uint64_t before);
   void collect(multi& in);
+  void hear_goaway(transfer& by, uint32_t last_stream);
+  void end_refused(multi& in);
+  void judge_silence(int fd, const transfer& user, uint64_t id, uint64_t before);
   void complete(transfer& x, CURLcode code);
   void finish(transfer& x, std::optional<transfer_error> error);
   void detach(transfer& x);
@@ -194,6 +195,7 @@ private:
   static int on_close(void* user, curl_socket_t fd);
   static int on_ready(void* user, char*, char*, int, int);
   static int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t total, curl_off_t sent);
+  static int on_note(CURL*, curl_infotype kind, char* text, std::size_t size, void* user);
   static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user);
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user);
 

@@ -41,6 +41,20 @@ struct origin {
   /// in most cases, and libcurl, too, stops at 100. Lowered where a server turns out to allow less.
   std::size_t most_sharing = 80;
 
+  /// Requests that one HTTP/2 connection carries before no more are sent there. Servers close a connection after so
+  /// many (nginx: 1000), and refuse what comes behind. Learned where a server takes fewer.
+  static constexpr std::size_t usual_begun = 900;
+  std::size_t most_begun = usual_begun;
+
+  /// The server ended a connection that had carried so many, and refused what was sent behind.
+  void note_refusal(std::size_t carried) {
+    if (carried > 0) // 0: it takes none just now, which says nothing of a connection's length
+      most_begun = std::min(most_begun, carried);
+  }
+
+  /// A connection carried as many as it was to, and the server had no word against it: it may take more.
+  void note_full_connection() { most_begun = std::min(usual_begun, 2 * most_begun); }
+
   /// One handle with so many sharing transfers had to open a second connection: its server allows less.
   void lower_most_sharing(std::size_t active) {
     if (active <= most_sharing) // else they are from before, and say nothing about what holds now

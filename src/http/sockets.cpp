@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 
 /// The part of the loop that libcurl calls: its sockets, timers and bytes.
 
@@ -33,6 +34,13 @@ uint64_t bytes_received(int fd) {
 /// How far an answer has come.
 uint64_t progress_of(const transfer& x) {
   return x.now.received + x.now.head_bytes + x.now.trailer_bytes;
+}
+
+/// Tells the connections of one multi handle apart.
+uint64_t connection_key(std::string_view there, std::string_view here, int port_there, int port_here) {
+  auto ports = static_cast<uint64_t>(static_cast<uint16_t>(port_there)) << 16 | static_cast<uint16_t>(port_here);
+  auto hosts = std::hash<std::string_view>{}(there)*31 + std::hash<std::string_view>{}(here);
+  return hosts * 0x9e3779b97f4a7c15 + ports;
 }
 
 /// Whether a read would tell something: bytes, the end of the connection, or an error.
@@ -85,9 +93,12 @@ void transport::loop::run_due() {
 }
 
 void transport::loop::close_multi(multi& x) {
+  if (x.only != nullptr && !x.leaving && x.begun >= x.only->most_begun)
+    x.only->note_full_connection();
   x.handle.reset();
   x.due = steady::time_point::max();
   x.begun = 0;
+  x.leaving = x.refuses = false;
   if (auto* only = std::exchange(x.only, nullptr); only != nullptr)
     --only->users;
   count_.multis.fetch_sub(1, std::memory_order_relaxed);
@@ -250,7 +261,37 @@ int transport::loop::on_close(void* user, curl_socket_t fd) {
   return close(fd);
 }
 
-int transport::loop::on_ready(void* user, char*, char*, int, int) {
+int transport::loop::on_note(CURL*, curl_infotype kind, char* text, std::size_t size, void* user) {
+  auto& x = *static_cast<transfer*>(user);
+  if (kind == CURLINFO_TEXT && x.now.in != nullptr && !x.now.ending)
+    if (auto last = x.take_note({text, size}))
+      x.now.in->owner->hear_goaway(x, *last);
+  return 0;
+}
+
+/// The server processes no stream of this connection behind the last one, and takes no more there.
+void transport::loop::hear_goaway(transfer& by, uint32_t last_stream) {
+  auto& in = *by.now.in;
+  auto refused = false;
+  auto hear = [&](transfer& x) {
+    if (!x.now.begun || x.now.in != &in || x.now.connection != by.now.connection)
+      return;
+    x.note_last_stream(last_stream);
+    refused = refused || x.now.refused;
+  };
+  if (in.only == nullptr) { // it has the connection to itself
+    hear(by);
+  } else {
+    in.leaving = true;
+    for (auto& [id, x] : live_)
+      hear(*x);
+    if (refused)
+      in.only->note_refusal((last_stream + 1) / 2); // streams of ours have odd numbers
+  }
+  in.refuses = in.refuses || refused;
+}
+
+int transport::loop::on_ready(void* user, char* there, char* here, int port_there, int port_here) {
   auto& x = *static_cast<transfer*>(user);
   auto& self = *x.now.in->owner;
   if (x.now.begun) {
@@ -259,6 +300,10 @@ int transport::loop::on_ready(void* user, char*, char*, int, int) {
   }
   x.now.begun = true;
   x.now.connected = steady::now();
+  if (x.asked.http2 && x.now.at->secure) {
+    x.now.connection = connection_key(there, here, port_there, port_here);
+    curl_easy_setopt(x.easy.get(), CURLOPT_VERBOSE, 1L); // libcurl tells of GOAWAY in no other way
+  }
   if (!x.follows_sending())
     x.note_sent(x.now.connected);
   self.count_.connections.fetch_add(x.now.opened_socket, std::memory_order_relaxed);

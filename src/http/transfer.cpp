@@ -39,6 +39,18 @@ std::string lower(std::string_view x) {
   return result;
 }
 
+/// The number behind `prefix`, which is at most `within` characters from the begin.
+std::optional<uint32_t> number_behind(std::string_view text, std::string_view prefix, std::size_t within = 0) {
+  auto at = text.substr(0, within + prefix.size()).find(prefix);
+  uint32_t result = 0;
+  if (at == std::string_view::npos)
+    return {};
+  auto digits = text.substr(at + prefix.size());
+  if (std::from_chars(digits.data(), digits.data() + digits.size(), result).ec != std::errc{})
+    return {};
+  return result;
+}
+
 uint16_t status_of(std::string_view line) {
   uint16_t result = 0;
   if (auto gap = line.find(' '); gap != std::string_view::npos)
@@ -88,7 +100,11 @@ bool transfer::may_share() const {
 }
 
 bool transfer::request_written() const {
-  if (now.repeated || now.any_byte)
+  if (now.any_byte)
+    return true;
+  if (now.refused)
+    return false;
+  if (now.repeated)
     return true;
   if (!now.begun)
     return false;
@@ -180,6 +196,25 @@ verdict transfer::take_line(std::string_view line) {
   return verdict::taken;
 }
 
+// The words are libcurl's, of 7.88 (misspelt) and later. Only what begins so is taken: other lines quote our headers.
+std::optional<uint32_t> transfer::take_note(std::string_view line) {
+  if (auto number = number_behind(line, "Using Stream ID: ")) {
+    now.stream = *number;
+  } else if (line.starts_with("[HTTP/2] [") && line.find("] OPENED stream for ") < 24) {
+    now.stream = number_behind(line, "[HTTP/2] [").value_or(0);
+  } else if (line.starts_with("REFUSED_STREAM, retrying")) {
+    now.refused = !now.any_byte;
+  } else if (line.starts_with("recveived GOAWAY, ") || line.starts_with("received GOAWAY, ")) {
+    return number_behind(line, "last_stream=", 48);
+  }
+  return {};
+}
+
+void transfer::note_last_stream(uint32_t last) {
+  if (now.stream > last && !now.any_byte)
+    now.refused = true;
+}
+
 verdict transfer::take_data(std::string_view piece) {
   auto known = std::min(now.delivered_of_held, piece.size()); // libcurl may cut what it held back into other pieces
   piece.remove_prefix(known);
@@ -232,6 +267,7 @@ void transfer::configure() {
   set(CURLOPT_HTTPHEADER, lines.list());
   set(CURLOPT_ACCEPT_ENCODING, asked.compression ? "" : nullptr);
   set(CURLOPT_NOPROGRESS, follows_sending() ? 0L : 1L);
+  set(CURLOPT_VERBOSE, 0L); // until it is sent: see `loop::on_ready`
   auto http2 = asked.http2 && now.at->secure;
   set(CURLOPT_HTTP_VERSION, static_cast<long>(http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
   error_text[0] = '\0';

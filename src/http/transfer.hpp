@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -68,8 +69,11 @@ struct transfer {
     bool waiting = false;   ///< For another transfer to resolve the host.
     bool claimed = false;   ///< Counted in its pool's `claims`.
     bool opened_socket = false;
-    bool begun = false;    ///< `connected` is set: the request is being sent.
-    bool repeated = false; ///< libcurl tried to send it a second time.
+    bool begun = false;      ///< `connected` is set: the request is being sent.
+    bool repeated = false;   ///< libcurl tried to send it a second time.
+    bool refused = false;    ///< The server has said that it did not process it.
+    uint64_t connection = 0; ///< Tells the HTTP/2 connections of one multi handle apart, once it has begun.
+    uint32_t stream = 0;     ///< Its number there; 0: none yet.
     bool out_of_files = false;
     bool paused = false;
     bool ending = false;  ///< Its end is being worked out; nothing may be begun for it any more.
@@ -106,6 +110,13 @@ struct transfer {
   /// Takes a line of the answer's head (status line, header, empty line) or a trailer.
   verdict take_line(std::string_view line);
 
+  /// Takes a line of what libcurl tells of its doings: that it took a stream of HTTP/2, or that the server refused it.
+  /// Returns the last stream that the server will process, if it has just said so (GOAWAY).
+  std::optional<uint32_t> take_note(std::string_view line);
+
+  /// The server processes no stream behind this one.
+  void note_last_stream(uint32_t last);
+
   /// Takes a piece of the body, as far as credit goes; the rest is asked for again after a pause.
   verdict take_data(std::string_view piece);
 
@@ -118,6 +129,9 @@ transfer_error fault(const transfer& x, errc code, std::string message);
 
 /// Builds the error for what libcurl reported.
 transfer_error fault(const transfer& x, CURLcode code);
+
+/// Builds the error for a transfer that the server said it has not processed.
+transfer_error refused_fault(const transfer& x);
 
 /// Builds the error for a transfer whose `deadline()` has passed.
 transfer_error timeout_fault(const transfer& x, steady::time_point now);

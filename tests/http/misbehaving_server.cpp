@@ -95,6 +95,15 @@ std::optional<std::string> peer::read_request() {
   return result;
 }
 
+std::optional<std::string> peer::read_bytes(std::size_t count) {
+  while (unread_.size() < count)
+    if (!read_some())
+      return std::nullopt;
+  auto result = unread_.substr(0, count);
+  unread_.erase(0, count);
+  return result;
+}
+
 bool peer::send(std::string_view bytes) {
   while (!bytes.empty()) {
     auto part = bytes.substr(0, 16384);
@@ -119,6 +128,11 @@ void peer::wait_for_close() {
     unread_.clear();
 }
 
+void peer::close_in_order() {
+  shutdown(socket_, SHUT_WR);
+  wait_for_close();
+}
+
 void peer::reset_on_close() {
   linger hard{.l_onoff = 1, .l_linger = 0};
   setsockopt(socket_, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
@@ -134,6 +148,16 @@ misbehaving_server::misbehaving_server(behaviour what, options how) : behaviour_
   if (options_.tls) {
     tls_ = SSL_CTX_new(TLS_server_method());
     certificate_ = make_certificate(tls_);
+    auto choose = [](SSL*, const unsigned char** out, unsigned char* size, const unsigned char* in, unsigned length,
+                     void*) {
+      static const unsigned char wanted[] = {2, 'h', '2'};
+      auto* to = const_cast<unsigned char**>(out);
+      return SSL_select_next_proto(to, size, wanted, sizeof wanted, in, length) == OPENSSL_NPN_NEGOTIATED
+               ? SSL_TLSEXT_ERR_OK
+               : SSL_TLSEXT_ERR_NOACK;
+    };
+    if (options_.http2)
+      SSL_CTX_set_alpn_select_cb(tls_, choose, nullptr);
   }
   listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   int small = 64 << 10;

@@ -32,6 +32,9 @@ public:
   /// Reads a request, head and body. Empty when the client has closed the connection.
   std::optional<std::string> read_request();
 
+  /// Reads so many bytes. Empty when the client has closed the connection.
+  std::optional<std::string> read_bytes(std::size_t count);
+
   /// Sends all of it, waiting while the client does not read. False when the connection is gone.
   bool send(std::string_view bytes);
 
@@ -40,6 +43,9 @@ public:
 
   /// Waits until the client closes the connection.
   void wait_for_close();
+
+  /// Sends no more, and takes in what still comes: so nothing sent is lost, as it may be where much is unread.
+  void close_in_order();
 
   /// Has the connection end by a reset instead of an orderly close.
   void reset_on_close();
@@ -72,6 +78,7 @@ public:
 
   struct options {
     bool tls = false;
+    bool http2 = false;      ///< Over TLS: agrees on HTTP/2, whose frames the behaviour reads and sends.
     bool one_thread = false; ///< Run behaviours one after the other, for thousands of connections.
   };
 
