@@ -385,11 +385,17 @@ private:
 
   uint64_t unsafe() const { return given_ - kept_; }
 
-  bool has_room() const {
+  /// Items that may be in flight.
+  uint64_t most_in_flight() const {
     uint64_t most = parts_->options.max_concurrent;
     if (most == 0)
       for (auto& x : lanes_)
         most += x.slots;
+    return most;
+  }
+
+  bool has_room() const {
+    auto most = most_in_flight();
     // What waits to be repeated is not in flight, and when there is much of it, it must not keep the rest back.
     for (auto& x : lanes_)
       most += std::min({x.waiting, x.in_flight, most_waiting});
@@ -1043,7 +1049,7 @@ private:
     x.answered = report_.answered;
     x.failed = report_.failed;
     x.resumed = report_.resumed;
-    x.in_flight = sent_.size();
+    x.in_flight = std::min<uint64_t>(sent_.size(), most_in_flight()); // what is beyond waits to be repeated
     for (auto& [nonce, y] : jobs_) {
       x.in_jobs += y.items.size();
       x.jobs.push_back(y.status);
