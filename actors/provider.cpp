@@ -108,7 +108,6 @@ private:
     std::variant<caf::typed_response_promise<completion>, caf::typed_response_promise<embedding>> reply;
     bool streamed = false;  ///< Then its session is told, and `reply` is unused.
     std::size_t inputs = 0; ///< Of a request for embeddings.
-    bool is_spent = false;  ///< Body and headers have left with the last attempt that could be made.
     caf::actor_addr caller;
     std::string model;
     wire::encoded_request encoded;
@@ -134,6 +133,7 @@ private:
   using live_map = std::unordered_map<request_id, live_request>;
 
   static constexpr auto list_timeout = std::chrono::seconds{30};
+  static constexpr std::size_t most_records = 64; ///< Of a request's attempts.
   static constexpr auto show_interval = std::chrono::milliseconds{250};
 
   time_point now() const { return self_->clock().now(); }
@@ -346,15 +346,6 @@ private:
 
   void carry_out(dispatcher::dispatch& x, time_point at) {
     auto& live = live_.at(x.id);
-    if (live.is_spent) { // more attempts are allowed now than when its last one went out
-      dispatcher_.withdraw(x.id, at);
-      dispatcher_.end(x.attempt,
-                      {.failed = retry::failed_attempt{.code = errc::cancelled, .written = false},
-                       .written = false,
-                       .repeatable = false},
-                      at);
-      return fail(live_.find(x.id), live.last.value_or(make_failure(errc::internal, "it cannot be sent again")));
-    }
     live.current = {};
     live.current.number = x.number;
     live.current.lane = lane_name(parts_, x.group, x.key);
@@ -370,17 +361,10 @@ private:
   }
 
   http::request make_request(live_request& live, const dispatcher::dispatch& x) {
-    auto last = x.number >= parts_.settings.retry.max_attempts;
     http::request out;
     out.url = parts_.base_url + live.encoded.path;
-    live.is_spent = last;
-    if (last) {
-      out.headers = std::move(live.encoded.headers);
-      out.body = std::move(live.encoded.body);
-    } else {
-      out.headers = live.encoded.headers;
-      out.body = live.encoded.body;
-    }
+    out.headers = live.encoded.headers; // kept, because it may have to be sent again however often it was already
+    out.body = live.encoded.body;
     for (auto* more : {&parts_.keys[x.key].headers, &parts_.headers})
       out.headers.insert(out.headers.end(), more->begin(), more->end());
     out.headers.push_back({"x-modelforge-request", to_string(x.id)});
@@ -454,6 +438,7 @@ private:
       end.failed = retry::failed_attempt{.code = bad->code,
                                          .status = answer.head.status,
                                          .written = end.written,
+                                         .refused = error && error->refused,
                                          .slow_down = hints.slow_down,
                                          .should_retry = hints.should_retry,
                                          .server_wait = bad->retry_after};
@@ -553,6 +538,8 @@ private:
     live.current.duration = at - live.accepted - live.current.started;
     live.current.http_status = status;
     live.current.result = result;
+    if (live.attempts.size() >= most_records) // refusals that cost nothing; the first one tells when it all began
+      live.attempts.erase(live.attempts.begin() + 1);
     live.attempts.push_back(std::move(live.current));
   }
 
@@ -857,8 +844,8 @@ private:
     x.queued_batch = queue.queued[1];
     x.queued_bytes = queue.queued_bytes;
     x.waiting = queue.waiting;
-    if (queue.next_due)
-      x.next_retry = std::max(*queue.next_due - at, time_point::duration{0});
+    if (auto next = dispatcher_.next_try(at); next && queue.queued[0] + queue.queued[1] + queue.waiting > 0)
+      x.next_retry = *next - at;
     x.in_flight = queue.in_flight;
     x.predicted_wait = dispatcher_.predicted_wait(0, priority::interactive, at);
     auto& counts = dispatcher_.counts();

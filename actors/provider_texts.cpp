@@ -44,12 +44,14 @@ failure out_of_budget(const failure* last) {
   return x;
 }
 
-failure open_circuit(const dispatcher::refusal& x) {
+failure open_circuit(const dispatcher::refusal& x, const failure* last) {
   auto y = make_failure(errc::circuit_open,
                         "the provider failed too often lately"
                           + (x.wait ? ", the next request goes to it in " + duration_text(*x.wait)
                                     : std::string{", and one request is trying it now"}),
                         "wait, or use another provider; circuit_breaker.when_open = \"wait\" lets requests wait");
+  if (last != nullptr)
+    y.message += "; the attempt before: " + last->message;
   y.retry_after = x.wait;
   return y;
 }
@@ -94,7 +96,7 @@ failure describe(const dispatcher::refusal& x, const dispatcher_settings& settin
     case reason::predicted_wait:
       return long_wait(x);
     case reason::circuit_open:
-      return open_circuit(x);
+      return open_circuit(x, last);
     case reason::deadline:
       return deadline_passed(waited, in_flight, last);
     case reason::empty_budget:
@@ -110,6 +112,8 @@ void explain_end(failure& x, const dispatcher::settlement& end) {
     x.code = errc::outcome_unknown;
     x.message += "; the request may have run, and retry.retry_uncertain = false forbids to send it again";
   }
+  if (end.circuit_open)
+    x.message += "; not tried again, because the provider failed too often lately";
   if (!end.wait)
     return;
   x.retry_after = end.wait;

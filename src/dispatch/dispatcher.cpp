@@ -15,6 +15,14 @@ constexpr std::size_t pass_tenants = 8;
 constexpr std::size_t pass_each = 4;
 constexpr std::size_t pass_most = 16;
 
+/// So often a request may be refused again, though others are answered in between, before it is suspected to be refused
+/// for its own sake; and so often in all before that is taken for certain.
+constexpr uint32_t passed_if_suspected = 5;
+constexpr uint32_t most_passed = 25;
+
+/// And so long it may be refused in a row at all.
+constexpr auto longest_refusal = std::chrono::hours{24};
+
 void add(amounts& to, const amounts& x) {
   for (std::size_t i = 0; i < x.size(); ++i)
     to[i] += x[i];
@@ -287,12 +295,12 @@ std::optional<dispatcher::step> dispatcher::pick(group_state& g, uint32_t number
       continue;
     }
     if (auto open = open_lanes(number, now); open.all) {
+      if (!settings_.wait_when_open[index(x.is.rank)])
+        return drop(x, {reason::circuit_open, open.wait}, now);
       if (x.attempts > 0 && open.wait) {
         park(x, now + *open.wait, wait_reason::breaker);
         continue;
       }
-      if (x.attempts == 0 && !settings_.wait_when_open[index(x.is.rank)])
-        return drop(x, {reason::circuit_open, open.wait}, now);
     }
     if (auto no = over_limit(x.is)) // a limit that was learned since
       return drop(x, *no, now);
@@ -378,6 +386,7 @@ std::optional<dispatcher::step> dispatcher::start(request& x, uint32_t lane, tim
   x.lane = lane;
   x.attempt = ++attempts_;
   ++x.attempts;
+  x.is_last = x.spent + 1 >= settings_.retry.max_attempts;
   ++counts_.attempts;
   ++flights_with_request_;
   flights_.emplace(x.attempt, flight{&x, lane, lanes_[lane].start(x.is.cost, x.is.rank, now)});
@@ -426,7 +435,7 @@ dispatcher::settlement dispatcher::end(attempt_id id, const attempt_end& how, ti
     return {};
   auto flight = std::move(i->second);
   flights_.erase(i);
-  auto paused = settle_lane(flight, how, now);
+  auto reaction = settle_lane(flight, how, now);
   if (flight.of == nullptr) {
     counts_.late += !how.failed;
     return {};
@@ -442,9 +451,16 @@ dispatcher::settlement dispatcher::end(attempt_id id, const attempt_end& how, ti
   auto other_key = false;
   for (uint32_t key = 0; key < keys_; ++key)
     other_key = other_key || (key != flight.lane % keys_ && !lane_of(x.is.group, key).is_out(now));
+  auto free = costs_nothing(x, flight, *how.failed, reaction, now);
+  x.spent += !free;
+  if (!free && x.is_last) // whatever is allowed since
+    x.spent = std::max(x.spent, settings_.retry.max_attempts);
+  x.free = free ? x.free + 1 : 0;
   auto decision =
-    retry::decide(settings_.retry, *how.failed, {x.attempts, x.is.rank, x.is.deadline, other_key}, now, random_);
-  if (!decision.again || !how.repeatable) {
+    retry::decide(settings_.retry, *how.failed, {x.spent, x.free, x.is.rank, x.is.deadline, other_key}, now, random_);
+  if (decision.again && how.repeatable && !settings_.wait_when_open[index(x.is.rank)])
+    result.circuit_open = open_lanes(x.is.group, now).all;
+  if (!decision.again || !how.repeatable || result.circuit_open) {
     ++counts_.failed;
     result.code = decision.again ? how.failed->code : decision.code;
     result.wait = decision.again ? std::nullopt : decision.wait;
@@ -452,23 +468,42 @@ dispatcher::settlement dispatcher::end(attempt_id id, const attempt_end& how, ti
     return result;
   }
   ++counts_.retries[static_cast<std::size_t>(retry::meaning_of(*how.failed))];
-  x.on_empty = paused && decision.why == wait_reason::server_wait ? retry::when_empty::exempt
+  auto is_due = reaction.as_told ? decision.why == wait_reason::server_wait : x.free == 1 && how.failed->refused;
+  x.on_empty = is_due                                             ? retry::when_empty::exempt
                : settings_.wait_on_empty_budget[index(x.is.rank)] ? retry::when_empty::wait
                                                                   : retry::when_empty::fail;
+  if (free && reaction.waits) // others go first, else one that is refused for its own sake would keep all back
+    decision.due = std::max(decision.due, lanes_[flight.lane].paused_until() + std::chrono::milliseconds{1});
   park(x, decision.due, decision.why);
   result.then = settlement::what::again;
   return result;
 }
 
-/// Gives the lane back what the attempt held. Returns whether the lane is paused now by a wait that the provider named.
-bool dispatcher::settle_lane(flight& x, const attempt_end& how, time_point now) {
+/// Whether a failed attempt is none of those that the request may make: because it cannot have run, and is no failure
+/// of the request's.
+bool dispatcher::costs_nothing(request& x, const flight& of, const retry::failed_attempt& why, const lane_reaction& by,
+                               time_point now) {
+  auto is = retry::meaning_of(why);
+  auto waits = x.is.rank == priority::batch && (by.waits || by.is_busy);
+  if (is != retry::meaning::refused && !(by.was_probe && is != retry::meaning::uncertain) && !waits)
+    return false;
+  auto answers = lanes_[of.lane].parallel().answers();
+  x.passed += waits && x.attempts > 1 && (answers != x.answers || x.passed >= passed_if_suspected);
+  x.answers = answers;
+  if (x.free == 0)
+    x.free_since = now;
+  return x.passed <= most_passed && now - x.free_since < longest_refusal;
+}
+
+/// Gives the lane back what the attempt held, and has it wait if it was refused.
+dispatcher::lane_reaction dispatcher::settle_lane(flight& x, const attempt_end& how, time_point now) {
+  lane_reaction result;
   auto& lane = lanes_[x.lane];
   limits::lane::ending ending;
   ending.written = how.written;
   ending.real = how.real;
   ending.told = how.told;
   ending.output_tokens = how.output_tokens;
-  auto paused = false;
   if (!how.failed) {
     ending.result = outcome::success;
   } else {
@@ -476,12 +511,22 @@ bool dispatcher::settle_lane(flight& x, const attempt_end& how, time_point now) 
     failure.should_retry.reset(); // is a word on this request, not on the lane
     auto is = retry::meaning_of(failure);
     auto limited = is == retry::meaning::rate || is == retry::meaning::ramp;
-    ending.result = retry::counts_against_provider(is) ? outcome::failure : outcome::neutral;
+    auto told = how.failed->server_wait && settings_.retry.respect_retry_after;
+    result.waits = limited || (is == retry::meaning::overload && told);
+    result.as_told = result.waits && told;
+    ending.result = retry::counts_against_provider(is) && !result.waits ? outcome::failure : outcome::neutral;
+    result.was_probe = ending.result == outcome::failure && lane.is_probe(x.attempt);
+    result.is_busy = is == retry::meaning::overload && lane.answered_at() > x.attempt.started;
     ending.overloaded = is == retry::meaning::overload || (limited && !how.failed->server_wait)
                         || how.failed->code == errc::attempt_timeout;
-    paused = limited && how.failed->server_wait && settings_.retry.respect_retry_after;
-    if (paused)
-      lane.pause(now + *how.failed->server_wait);
+    if (result.waits) {
+      auto before = lane.parallel().in_a_row();
+      auto is_new = lane.refused(x.attempt, now);
+      auto own = is_new ? retry::lane_pause(settings_.retry, before) : duration{0};
+      lane.pause_for_refusal(now + (told ? *how.failed->server_wait : own), now);
+    } else if (is == retry::meaning::overload) {
+      lane.strained(x.attempt, now);
+    }
     if (is == retry::meaning::key && keys_ > 1)
       for (uint32_t g = 0; g < groups(); ++g)
         lane_of(g, x.lane % keys_).take_out(now + settings_.key_pause);
@@ -489,7 +534,7 @@ bool dispatcher::settle_lane(flight& x, const attempt_end& how, time_point now) 
   lane.end(x.attempt, ending, now);
   for (auto& g : groups_)
     g.changed = true;
-  return paused;
+  return result;
 }
 
 std::optional<dispatcher::attempt_id> dispatcher::withdraw(request_id id, time_point now) {
@@ -575,6 +620,17 @@ dispatcher::queue_state dispatcher::state() {
   x.waiting = mailbox_.size();
   x.next_due = mailbox_.next_due();
   return x;
+}
+
+std::optional<dispatcher::time_point> dispatcher::next_try(time_point now) {
+  std::optional<time_point> probe;
+  for (uint32_t i = 0; i < groups_.size(); ++i)
+    if (auto open = open_lanes(i, now); open.all && open.wait && (!probe || now + *open.wait < *probe))
+      probe = now + *open.wait;
+  auto due = mailbox_.wake_at(now);
+  if (probe) // whatever is due waits for it
+    return due == time_point::max() ? probe : std::max(*probe, due);
+  return due == time_point::max() ? std::nullopt : std::optional{std::max(due, now)};
 }
 
 dispatcher::duration dispatcher::predicted_wait(uint32_t group, priority rank, time_point now) {

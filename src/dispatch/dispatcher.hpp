@@ -90,7 +90,7 @@ public:
   struct dispatch {
     request_id id;
     attempt_id attempt = 0;
-    uint32_t number = 1; ///< 1: the first one.
+    uint32_t number = 1; ///< 1: the first one. May pass `max_attempts`: some attempts cost none.
     uint32_t group = 0;
     uint32_t key = 0;
     wait_reason waited_for = wait_reason::nothing; ///< What held it last.
@@ -140,6 +140,7 @@ public:
     request_id id{};
     errc code = errc::none;         ///< `answer` after a failure: what it ends as.
     std::optional<duration> wait{}; ///< `answer`: the provider's wait, which was too long for this request.
+    bool circuit_open = false;      ///< `answer`: it would be tried again, but the breaker is open.
   };
 
   settlement end(attempt_id x, const attempt_end& how, time_point now);
@@ -183,7 +184,7 @@ public:
     uint64_t answered = 0;
     uint64_t failed = 0;                ///< Requests that ended in an error, refused ones included.
     uint64_t late = 0;                  ///< Answers that came after their request was given up.
-    std::array<uint64_t, 8> retries{};  ///< By `retry::meaning`.
+    std::array<uint64_t, 9> retries{};  ///< By `retry::meaning`.
     std::array<uint64_t, 10> refused{}; ///< By `reason`.
   };
 
@@ -197,6 +198,10 @@ public:
 
   const counters& counts() const { return counts_; }
   queue_state state();
+
+  /// When something that waits for its time, or for the breaker, may go; empty: nothing does.
+  std::optional<time_point> next_try(time_point now);
+
   bool empty() const { return requests_.empty(); }
   limits::lane& lane_of(uint32_t group, uint32_t key) { return lanes_[group * keys_ + key]; }
   uint32_t groups() const { return static_cast<uint32_t>(lanes_.size() / keys_); }
@@ -213,11 +218,17 @@ private:
     limits::fair_queue::item item;
     place at = place::queued;
     time_point queued_at{};
-    uint32_t attempts = 0;
-    attempt_id attempt = 0; ///< Under way.
-    uint32_t lane = 0;      ///< Of the attempt under way, or the last one.
+    uint32_t attempts = 0;   ///< Dispatched.
+    uint32_t spent = 0;      ///< Of these, ended and counted.
+    uint32_t free = 0;       ///< Of the latest, in a row, that cost none.
+    uint32_t passed = 0;     ///< How often it was refused again, though others were answered in between.
+    uint64_t answers = 0;    ///< The lane's, at the latest attempt's end.
+    time_point free_since{}; ///< When the first of `free` ended.
+    attempt_id attempt = 0;  ///< Under way.
+    uint32_t lane = 0;       ///< Of the attempt under way, or the last one.
     wait_reason held_by = wait_reason::nothing;
     retry::when_empty on_empty = retry::when_empty::wait;
+    bool is_last = false;    ///< The attempt under way is the last one that may be made, by the settings when it went.
     bool has_budget = false; ///< Released by the mailbox, not dispatched yet.
   };
 
@@ -269,7 +280,18 @@ private:
   step drop(request& x, refusal why, time_point now);
   void remove(request& x, time_point now);
   void park(request& x, time_point due, wait_reason why);
-  bool settle_lane(flight& x, const attempt_end& how, time_point now);
+
+  /// What the lane does about how an attempt ended.
+  struct lane_reaction {
+    bool was_probe = false; ///< It was the breaker's probe, and has failed.
+    bool waits = false;     ///< It was refused, and the lane waits for that,
+    bool as_told = false;   ///< for a time that the provider named.
+    bool is_busy = false;   ///< It was refused for load, and others are answered.
+  };
+
+  lane_reaction settle_lane(flight& x, const attempt_end& how, time_point now);
+  bool costs_nothing(request& x, const flight& of, const retry::failed_attempt& why, const lane_reaction& by,
+                     time_point now);
   bool allowed_by_journal(uint32_t lane, const limits::charge& x, time_point now) const;
 
   dispatcher_settings settings_;

@@ -66,6 +66,9 @@ public:
   /// Ends an attempt, when the response status is known or none will come; `took` is the time until then.
   void end(permit x, outcome how, duration took, time_point now);
 
+  /// Whether this is a probe whose verdict is still awaited.
+  bool is_probing(const permit& x) const { return x.probe && x.generation == generation_; }
+
   // -- for status -----------------------------------------------------------------
 
   /// Half open as soon as a probe may go, whether or not one has.

@@ -9,7 +9,8 @@ constexpr std::size_t dimensions = dimension_names.size();
 } // namespace
 
 lane::lane(const lane_settings& x)
-  : limiter_(x.limits), learned_(x.limits.window), breaker_(x.breaker), max_concurrent_(std::max(1u, x.max_concurrent)),
+  : limiter_(x.limits), learned_(x.limits.window), breaker_(x.breaker), parallel_(x.max_concurrent),
+    max_concurrent_(std::max(1u, x.max_concurrent)),
     interactive_slots_(std::min(x.interactive_slots, max_concurrent_ - 1)) {
   if (x.adaptive)
     adaptive_.emplace(concurrency_settings{.max = max_concurrent_});
@@ -24,6 +25,7 @@ void lane::reconfigure(const lane_settings& x) {
     adaptive_.reset();
   else if (!adaptive_ || most != max_concurrent_)
     adaptive_.emplace(concurrency_settings{.max = most});
+  parallel_.set_max(most);
   max_concurrent_ = most;
   interactive_slots_ = std::min(x.interactive_slots, max_concurrent_ - 1);
   heed_provider();
@@ -48,7 +50,9 @@ lane::readiness lane::ready(const charge& x, priority rank, time_point now, cons
   auto all = slots();
   auto kept = rank == priority::batch ? std::min(interactive_slots_, all - 1) : 0;
   auto taken = before != nullptr ? 1u : 0u;
-  if (in_flight_ + taken >= all || (rank == priority::batch && batch_in_flight_ + taken + kept >= all))
+  if (in_flight_ + taken >= all
+      || (rank == priority::batch
+          && (batch_in_flight_ + taken + kept >= all || in_flight_ + taken >= parallel_.limit())))
     return {time_point::max(), wait_reason::slot};
   readiness result{now, wait_reason::nothing};
   auto hold = [&](time_point at, wait_reason why) {
@@ -92,13 +96,24 @@ void lane::begun(attempt& x, time_point now) {
   if (!x.has_slot || x.has_begun)
     return;
   x.has_begun = true;
-  breaker_.end(x.permit, outcome::success, now - x.started, now);
+  judge(x, outcome::success, now);
   if (adaptive_)
     adaptive_->on_end({.kind = concurrency_limit::kind::stream,
                        .took = now - x.started,
                        .input_tokens = at(x.reserved.arriving, dimension::input_tokens),
                        .in_flight = x.in_flight},
                       now);
+}
+
+void lane::judge(const attempt& x, outcome how, time_point now) {
+  auto openings = breaker_.openings();
+  breaker_.end(x.permit, how, now - x.started, now);
+  if (breaker_.openings() != openings)
+    parallel_.restart();
+  if (how != outcome::success)
+    return;
+  answered_at_ = now;
+  parallel_.answered(x.in_flight, x.started, now);
 }
 
 void lane::abandon(attempt& x, time_point now) {
@@ -110,7 +125,7 @@ void lane::abandon(attempt& x, time_point now) {
 void lane::end(attempt& x, const ending& how, time_point now) {
   if (x.has_slot) {
     if (!x.has_begun || how.result == outcome::failure)
-      breaker_.end(x.permit, how.result, now - x.started, now);
+      judge(x, how.result, now);
     if (adaptive_ && (how.overloaded || (how.output_tokens && !x.has_begun)))
       adaptive_->on_end({.took = now - x.started,
                          .output_tokens = how.output_tokens.value_or(0),

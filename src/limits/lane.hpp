@@ -3,6 +3,7 @@
 #include "limits/circuit_breaker.hpp"
 #include "limits/concurrency_limit.hpp"
 #include "limits/learned_limits.hpp"
+#include "limits/parallel_limit.hpp"
 #include "limits/rate_limiter.hpp"
 
 #include <modelforge/messages/attempt.hpp>
@@ -73,6 +74,23 @@ public:
     bool overloaded = false;                 ///< The provider had too much to do.
   };
 
+  /// The server refused `x`, whose end is still told, and the lane is to wait: from now on batch items go only while
+  /// fewer are in flight, and after the pause one goes first (see `parallel_limit`). Returns false if the lane waits
+  /// for this already.
+  bool refused(const attempt& x, time_point now) { return parallel_.refused(x.in_flight, x.started, now); }
+
+  /// The server had too much to do for `x`, whose end is still told, and named no wait.
+  void strained(const attempt& x, time_point now) { parallel_.strained(x.in_flight, in_flight_, x.started, now); }
+
+  /// What the lane has learned of how many requests its server takes at once.
+  const parallel_limit& parallel() const { return parallel_; }
+
+  /// Whether the breaker waits for what becomes of `x`.
+  bool is_probe(const attempt& x) const { return x.has_slot && !x.has_begun && breaker_.is_probing(x.permit); }
+
+  /// When an answer last came, or began; the clock's epoch: never.
+  time_point answered_at() const { return answered_at_; }
+
   /// Gives the slot back; what else `x` took is settled by `end`. For attempts nobody waits for any more.
   void abandon(attempt& x, time_point now);
 
@@ -81,6 +99,12 @@ public:
 
   /// Nothing is dispatched before `until`; an earlier pause never shortens a later one.
   void pause(time_point until) { paused_until_ = std::max(paused_until_, until); }
+
+  /// As `pause`, because of what was `refused`.
+  void pause_for_refusal(time_point until, time_point now) {
+    pause(until);
+    parallel_.paused(paused_until_, now);
+  }
 
   /// Predicts when `x` could go after `ahead`, as far as limits and pause tell.
   time_point predict(const amounts& ahead, const charge& x, time_point now);
@@ -106,17 +130,20 @@ public:
 
 private:
   void give_slot_back(attempt& x);
+  void judge(const attempt& x, outcome how, time_point now);
   void heed_provider();
 
   rate_limiter limiter_;
   learned_limits learned_;
   circuit_breaker breaker_;
   std::optional<concurrency_limit> adaptive_;
+  parallel_limit parallel_;
   uint32_t max_concurrent_;
   uint32_t interactive_slots_;
   uint32_t in_flight_ = 0;
   uint32_t batch_in_flight_ = 0;
   time_point paused_until_{};
+  time_point answered_at_{};
   time_point out_until_{};
 };
 

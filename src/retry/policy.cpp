@@ -11,6 +11,8 @@ constexpr auto most_jitter = std::chrono::milliseconds{50};
 constexpr double overload_factor = 4;
 
 meaning by_code(const failed_attempt& x) {
+  if (x.refused)
+    return meaning::refused;
   switch (x.code) {
     case errc::authentication:
     case errc::quota_exhausted:
@@ -38,14 +40,23 @@ duration draw(duration bound, std::mt19937_64& random) {
   return duration{std::uniform_int_distribution<int64_t>{0, std::max<int64_t>(0, bound.count())}(random)};
 }
 
-duration own_pause(const policy_settings& by, meaning is, uint32_t attempts, std::mt19937_64& random) {
-  auto bound = static_cast<double>(by.base_wait.count()) * std::pow(by.backoff_factor, attempts - 1);
+/// `base_wait` x `backoff_factor`^n, without an end of its own.
+double backoff(const policy_settings& by, uint32_t n) {
+  return static_cast<double>(by.base_wait.count()) * std::pow(by.backoff_factor, std::min(n, 64u));
+}
+
+duration own_pause(const policy_settings& by, meaning is, uint32_t before, std::mt19937_64& random) {
+  auto bound = backoff(by, before);
   if (is == meaning::overload || is == meaning::ramp)
     bound *= overload_factor;
   return draw(duration{static_cast<int64_t>(std::min(bound, static_cast<double>(by.max_wait.count())))}, random);
 }
 
 } // namespace
+
+duration lane_pause(const policy_settings& by, uint32_t before) {
+  return duration{static_cast<int64_t>(std::min(backoff(by, before), static_cast<double>(by.max_wait.count())))};
+}
 
 meaning meaning_of(const failed_attempt& x) {
   auto is = by_code(x);
@@ -65,10 +76,16 @@ decision decide(const policy_settings& by, const failed_attempt& x, const retry_
   auto is = meaning_of(x);
   decision result;
   result.code = is == meaning::uncertain && !by.retry_uncertain ? errc::outcome_unknown : x.code;
-  if (is == meaning::final_error || (is == meaning::uncertain && !by.retry_uncertain) || of.attempts >= by.max_attempts)
+  if (is == meaning::final_error || (is == meaning::uncertain && !by.retry_uncertain)
+      || (of.free == 0 && of.attempts >= by.max_attempts))
     return result;
   if (is == meaning::key) {
     result.again = of.other_key;
+    result.due = now;
+    return result;
+  }
+  if (is == meaning::refused && of.free == 1) {
+    result.again = true;
     result.due = now;
     return result;
   }
@@ -82,7 +99,7 @@ decision decide(const policy_settings& by, const failed_attempt& x, const retry_
       return result;
     }
   } else {
-    result.due = now + own_pause(by, is, of.attempts, random);
+    result.due = now + own_pause(by, is, std::max(1u, of.free > 0 ? of.free : of.attempts) - 1, random);
     result.why = wait_reason::backoff;
     if (of.deadline && result.due >= *of.deadline)
       return result;

@@ -29,6 +29,7 @@ struct failed_attempt {
   errc code = errc::internal;
   uint16_t status = 0;                   ///< HTTP status; 0: no answer came.
   bool written = true;                   ///< The whole request went out, so that it may have run.
+  bool refused = false;                  ///< The server says that it has not processed it.
   bool slow_down = false;                ///< The provider says that the traffic grew too fast.
   std::optional<bool> should_retry{};    ///< The provider's own word.
   std::optional<duration> server_wait{}; ///< How long the provider asks us to stay away.
@@ -44,6 +45,7 @@ enum class meaning : uint8_t {
   transient,   ///< It failed, and may not again.
   unsent,      ///< The request did not go out.
   uncertain,   ///< It went out, and no answer came: it may have run.
+  refused,     ///< The server says that it has not processed it: as good as unsent, and nobody's failure.
 };
 
 /// What `x` means. The provider's own `should_retry` comes before what its status would mean.
@@ -61,9 +63,13 @@ struct decision {
   std::optional<duration> wait{}; ///< Set if it ends because this wait, which the provider named, is too long for it.
 };
 
+/// How long a lane waits of itself where a refusal (429) names no wait, after so many such pauses in a row.
+duration lane_pause(const policy_settings& by, uint32_t before);
+
 /// The request as the policy sees it.
 struct retry_case {
-  uint32_t attempts = 1; ///< Made so far, this one included.
+  uint32_t attempts = 1; ///< Made so far, this one included, without those that cost none.
+  uint32_t free = 0;     ///< In a row up to this one, so many cost no attempt; 0: this one does.
   priority rank = priority::interactive;
   std::optional<time_point> deadline{};
   bool other_key = false; ///< Another credential could take it.
@@ -73,7 +79,8 @@ struct retry_case {
 ///
 /// Our own pause is drawn evenly from zero to min(max_wait, base_wait x backoff_factor^(attempts - 1)) ("full jitter";
 /// Brooker, "Exponential backoff and jitter", AWS 2015), for an overloaded provider from a bound four times as high. A
-/// wait that the provider names is a minimum instead, to which jitter of at most 50 ms is added.
+/// wait that the provider names is a minimum instead, to which jitter of at most 50 ms is added. What costs no attempt
+/// is counted by `free` there instead; what was `refused` goes at once the first time.
 decision decide(const policy_settings& by, const failed_attempt& x, const retry_case& of, time_point now,
                 std::mt19937_64& random);
 
@@ -81,4 +88,4 @@ decision decide(const policy_settings& by, const failed_attempt& x, const retry_
 
 template <>
 inline constexpr auto modelforge::enum_names<modelforge::retry::meaning> = std::to_array<std::string_view>(
-  {"final_error", "key", "rate", "ramp", "overload", "transient", "unsent", "uncertain"});
+  {"final_error", "key", "rate", "ramp", "overload", "transient", "unsent", "uncertain", "refused"});

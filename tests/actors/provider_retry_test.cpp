@@ -70,6 +70,47 @@ TEST_CASE_METHOD(provider_test, "no request is sent more often than max_attempts
   CHECK(status(provider).retries.at("overload") == 3);
 }
 
+TEST_CASE_METHOD(provider_test, "what the server has not processed goes again at once, and as it was",
+                 "[actors][retry]") {
+  settings.retry.max_attempts = 1;
+  settings.retry.retry_uncertain = false;
+  settings.circuit_breaker.consecutive_failures = 1;
+  auto provider = spawn();
+  auto answer = ask_chat(provider, question(1));
+  auto body = http->at(0).request.body;
+  http->refuse(0);
+  run();
+  REQUIRE(http->pending() == 1);
+  CHECK(http->at(0).request.body == body);
+  CHECK(header(http->at(0).request, "x-modelforge-attempt") == "2");
+  CHECK(status(provider).lanes.at(0).breaker == "closed");
+  CHECK(status(provider).retries.at("refused") == 1);
+  say(0, "hello");
+  REQUIRE(answer->value);
+  CHECK(answer->value->attempts.size() == 2);
+}
+
+TEST_CASE_METHOD(provider_test, "a batch item outlasts refusals, and the records of its attempts are bounded",
+                 "[actors][retry]") {
+  auto item = question(1);
+  item.priority = priority::batch;
+  auto provider = spawn();
+  auto answer = ask_chat(provider, item);
+  for (int i = 0; i < 100; ++i) {
+    REQUIRE(http->pending() == 1);
+    http->answer(0, i % 2 == 0 ? 429 : 503, rate_limited, {{"retry-after", "60"}});
+    run();
+    REQUIRE(answer->pending());
+    advance(61s);
+  }
+  say(0, "hello");
+  REQUIRE(answer->value);
+  auto& attempts = answer->value->attempts;
+  CHECK(attempts.size() <= 65);
+  CHECK(attempts.front().number == 1);
+  CHECK(attempts.back().number == 101);
+}
+
 TEST_CASE_METHOD(provider_test, "what the caller did wrong is not tried again", "[actors][retry]") {
   auto answer = ask_chat(spawn(), question(1));
   http->answer(0, 400, R"({"error":{"message":"no","type":"invalid_request_error"}})");

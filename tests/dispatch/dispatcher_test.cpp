@@ -651,8 +651,115 @@ TEST_CASE("dispatcher fails what is queued when the breaker opens, or keeps it",
   CHECK(b.wake() == list{3});
 }
 
+TEST_CASE("dispatcher ends retries, too, while the breaker is open", "[dispatch]") {
+  auto settings = settings_of({}, {});
+  settings.groups[0].breaker = {.consecutive_failures = 5, .failure_share = 0, .open_for = 20s};
+  bench b{settings};
+  for (uint64_t i = 1; i <= 8; ++i)
+    CHECK(b.take(offer(i)) == list{i});
+  for (uint64_t i = 1; i <= 8; ++i) {
+    auto end = b.end(i, unwritten(errc::connect_failed));
+    CHECK(end.then == (i < 5 ? what::again : what::answer)); // the fifth opens it
+    CHECK(end.circuit_open == (i >= 5));
+    if (i >= 5)
+      CHECK(end.code == errc::connect_failed);
+  }
+  while (!b.x.empty())
+    b.wake();
+  CHECK(b.now < start + 1s);
+  CHECK(b.given_up.size() == 4);
+  for (auto& [number, end] : b.given_up)
+    CHECK(end.why.why == reason::circuit_open);
+  CHECK(b.x.counts().attempts == 8);
+}
+
+TEST_CASE("dispatcher takes no attempt for a probe that fails without having run", "[dispatch]") {
+  auto settings = settings_of({}, {});
+  settings.groups[0].breaker = {.consecutive_failures = 3, .failure_share = 0, .open_for = 10s};
+  bench b{settings};
+  for (uint64_t i = 1; i <= 12; ++i)
+    b.take(offer(i, 1, batch));
+  for (uint64_t i = 1; i <= 12; ++i)
+    CHECK(b.end(i, unwritten(errc::connect_failed)).then == what::again);
+  auto probes = 0;
+  while (b.now < start + 1000s)
+    for (auto i : b.wake()) {
+      CHECK(b.end(i, unwritten(errc::connect_failed)).then == what::again);
+      ++probes;
+    }
+  CHECK(probes > 50); // the budget for retries holds some back
+  std::size_t answered = 0;
+  while (!b.x.empty()) // the server is there at last
+    for (auto i : b.wake()) {
+      answered += b.end(i).then == what::answer;
+      b.serve();
+      for (uint64_t j = 1; j <= 12; ++j)
+        answered += b.x.request_of(b.sent[j].attempt) == id(j) && b.end(j).then == what::answer;
+    }
+  CHECK(answered == 12);
+  CHECK(b.given_up.empty());
+}
+
+TEST_CASE("dispatcher counts a probe that may have run", "[dispatch]") {
+  auto settings = settings_of({}, {});
+  settings.groups[0].breaker = {.consecutive_failures = 1, .failure_share = 0, .open_for = 10s};
+  bench b{settings};
+  b.take(offer(1, 1, batch));
+  auto attempts = 1;
+  while (b.end(1, failed(errc::attempt_timeout, 0)).then == what::again) {
+    while (b.wake().empty())
+      ;
+    REQUIRE(++attempts <= 3);
+  }
+  CHECK(attempts == 3);
+}
+
+TEST_CASE("dispatcher sends at once again what the server has not processed", "[dispatch]") {
+  for (auto rank : {interactive, batch}) {
+    auto settings = settings_of({}, {});
+    settings.groups[0].breaker = {.consecutive_failures = 1, .failure_share = 0, .open_for = 10s};
+    settings.retry.max_attempts = 1;
+    settings.retry.retry_uncertain = false;
+    bench b{settings};
+    auto refused = unwritten(errc::connection_lost);
+    refused.failed->refused = true;
+    for (uint64_t i = 1; i <= 100; ++i)
+      CHECK(b.take(offer(i, 1, rank)) == list{i});
+    for (uint64_t i = 1; i <= 100; ++i)
+      CHECK(b.end(i, refused).then == what::again);
+    CHECK(b.serve().size() == 100); // no budget, no breaker, no pause
+    CHECK(b.lane().breaker().current(b.now) == limits::circuit_breaker::state::closed);
+    CHECK(b.lane().slots() == 1000);
+    for (uint64_t i = 2; i <= 100; ++i)
+      CHECK(b.end(i).then == what::answer);
+    auto sent = 2;
+    for (; b.now < start + 600s; ++sent) { // a server that refuses for ever is not stormed
+      CHECK(b.end(1, refused).then == what::again);
+      while (b.serve().empty() && b.wake().empty())
+        ;
+    }
+    CHECK(sent < 50);
+    CHECK(b.end(1).then == what::answer);
+  }
+}
+
+TEST_CASE("dispatcher says when something is tried next", "[dispatch]") {
+  auto settings = settings_of({}, {});
+  settings.groups[0].breaker = {.consecutive_failures = 20, .failure_share = 0, .open_for = 10s};
+  bench b{settings};
+  CHECK_FALSE(b.x.next_try(b.now));
+  for (uint64_t i = 1; i <= 20; ++i)
+    b.take(offer(i, 1, batch));
+  for (uint64_t i = 1; i <= 20; ++i)
+    b.end(i, failed(errc::server_error));
+  b.now += 5s; // all are due, and neither budget nor breaker lets them go
+  b.serve();
+  CHECK(b.x.next_try(b.now) == start + 10s);
+}
+
 TEST_CASE("dispatcher moves a retry that falls due while the breaker is open to its probe", "[dispatch]") {
   auto settings = settings_of({}, {});
+  settings.wait_when_open = {true, true};
   settings.groups[0].breaker = {.consecutive_failures = 1, .failure_share = 0, .open_for = 100s};
   bench b{settings};
   b.take(offer(1));

@@ -204,7 +204,7 @@ void world::send(const dispatcher::dispatch& x) {
   auto i = open_.find(x.id);
   if (i == open_.end())
     return wrong("a request is sent that has its answer");
-  if (++i->second.attempts != x.number || x.number > plan_.settings.retry.max_attempts)
+  if (++i->second.attempts != x.number || i->second.spent >= plan_.settings.retry.max_attempts)
     return wrong("attempt " + std::to_string(x.number));
   seen s;
   s.lane = x.group * plan_.settings.keys + x.key;
@@ -280,6 +280,12 @@ void world::finish(uint64_t number) {
   }
   if (f.end.real)
     s.known = now_;
+  if (auto i = open_.find(f.id); i != open_.end() && f.end.failed) { // a probe that fails without having run is free
+    auto& why = *f.end.failed;
+    auto may_be_probe = plan_.settings.groups[0].breaker.enabled && why.code != errc::connection_lost;
+    auto waits = why.code == errc::rate_limited && i->second.rank == priority::batch;
+    i->second.spent += !waits && !may_be_probe;
+  }
   auto end = subject_->end(f.attempt, f.end, now_);
   flight_of_.erase(f.attempt);
   f.attempt = 0;

@@ -86,13 +86,14 @@ private:
   };
 
   struct asked_request {
-    uint32_t attempts = 0;
+    uint32_t attempts = 0; ///< Sent.
     std::optional<time_point> deadline;
     bool told_to_wait = false;
     uint64_t input = 0, output = 0; ///< As estimated.
     priority rank{};
     uint32_t tenant = 0;
     bool in_line = false; ///< Taken, and never sent yet.
+    uint32_t spent = 0;   ///< Attempts that have ended and count, whatever the breaker's state was.
   };
 
   /// Who stands in the queue of one priority.

@@ -106,6 +106,16 @@ public:
     finish(i, std::move(x));
   }
 
+  /// The server says that it has not processed it.
+  void refuse(std::size_t i) {
+    http::response x;
+    x.end.error.emplace();
+    x.end.error->code = errc::connection_lost;
+    x.end.error->refused = true;
+    x.end.error->message = "made up by the test";
+    finish(i, std::move(x));
+  }
+
   bool ignore_cancel = false; ///< As if the answer were on its way already.
   std::vector<http::transfer_id> cancelled;
   std::vector<http::transfer_id> let_go; ///< To be cancelled if they do not end soon.

@@ -1,0 +1,83 @@
+#pragma once
+
+#include "limits/charge.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+namespace modelforge::limits {
+
+/// How many requests a server takes at once, learned from what it refuses: also where no limit is published and nobody
+/// asked to follow the latency (`concurrency_limit`). Without refusals it is as if it were not there.
+///
+/// - A refusal that the lane answers by waiting (429, 503 with a wait): the level falls below the number that was in
+///   flight when the refused request went out, and after the pause one goes, then one more for each answer, up to the
+///   level (slow start). So a server that takes k at once refuses what went out above k in one go, and then no more.
+/// - A refusal for load that names no wait (503, 529) may be bad luck: the level falls below that number, too, but by a
+///   quarter of what is in flight at most, and nothing stops.
+///
+/// What belongs to one moment counts once: requests that went out before the level last fell only tell more exactly
+/// where it is. The level rises by one when so many answers came while it was in use: 16, doubled with each further
+/// refusal that costs a pause, and not before twenty times that pause has passed, so that finding out costs a twentieth
+/// of the time at most. Refusals therefore stay below one for each pause and a tenth of the answers.
+///
+/// A plain class: holds no clock. `now` never goes back. Every call is O(1) and allocates nothing.
+class parallel_limit {
+public:
+  explicit parallel_limit(uint32_t max) : max_(std::max(1u, max)), level_(max_), open_(max_) {}
+
+  /// Takes another bound; what was learned stays.
+  void set_max(uint32_t max);
+
+  /// Requests that may be in flight. After it was lowered more may be.
+  uint32_t limit() const { return std::min(open_, level_); }
+
+  /// Whether refusals have lowered it.
+  bool is_limiting() const { return limit() < max_; }
+
+  /// A request was answered that had gone out at `started`, as the `in_flight`th.
+  void answered(uint32_t in_flight, time_point started, time_point now);
+
+  /// One was refused, and the lane will wait. Returns whether this is a new moment: false if the lane waits for it
+  /// already.
+  bool refused(uint32_t in_flight, time_point started, time_point now);
+
+  /// The lane waits until then for what was refused.
+  void paused(time_point until, time_point now);
+
+  /// One was refused for load, without a wait, of `in_use` that were in flight then.
+  void strained(uint32_t in_flight, uint32_t in_use, time_point started, time_point now);
+
+  /// All goes anew: nothing went for a while, because the server was in trouble. One goes first.
+  void restart() { open_ = 1; }
+
+  /// Moments of refusals since the latest answer.
+  uint32_t in_a_row() const { return in_a_row_; }
+
+  /// Answers so far.
+  uint64_t answers() const { return answers_; }
+
+private:
+  static constexpr uint32_t first_patience = 16;
+  static constexpr uint32_t least_patience = 16; ///< After a refusal that cost no pause.
+  static constexpr uint32_t most_doublings = 6;
+  static constexpr int pause_share = 20; ///< Time between two pauses that finding out costs, in pauses.
+  static constexpr duration longest_patience = std::chrono::hours{1};
+
+  void fall(uint32_t to, time_point now);
+
+  uint32_t max_;
+  uint32_t level_;
+  uint32_t open_; ///< During a slow start: less than the level.
+  uint32_t patience_ = first_patience;
+  uint32_t doublings_ = 0;
+  uint32_t refused_at_ = UINT32_MAX; ///< In flight, at the latest refusal.
+  uint32_t credit_ = 0;              ///< Answers while the level was in use.
+  uint32_t in_a_row_ = 0;
+  uint64_t answers_ = 0;
+  time_point fallen_{}; ///< When the level last fell.
+  time_point not_before_{};
+};
+
+} // namespace modelforge::limits

@@ -1,0 +1,99 @@
+#include "limits/parallel_limit.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+namespace modelforge::parallel_limit_test {
+
+using namespace modelforge::limits;
+using namespace std::chrono_literals;
+
+namespace {
+
+const time_point start{1000s};
+
+} // namespace
+
+TEST_CASE("parallel_limit is as if it were not there until something is refused", "[limits][parallel]") {
+  parallel_limit x{16};
+  CHECK(x.limit() == 16);
+  CHECK_FALSE(x.is_limiting());
+  for (uint32_t i = 1; i <= 1000; ++i)
+    x.answered(1 + i % 16, start, start + 1s);
+  CHECK(x.limit() == 16);
+  x.set_max(32);
+  CHECK(x.limit() == 32);
+  CHECK(x.answers() == 1000);
+}
+
+TEST_CASE("parallel_limit learns from one burst how many a server takes, and starts with one", "[limits][parallel]") {
+  parallel_limit x{16};
+  auto now = start + 1ms;
+  for (uint32_t i : {9, 3, 16, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15}) // the server takes two
+    CHECK(x.refused(i, start, now) == (i == 9));
+  CHECK(x.in_a_row() == 1);
+  CHECK(x.limit() == 1);
+  x.paused(now + 1s, now);
+  x.answered(1, start, now + 3s);
+  CHECK(x.in_a_row() == 0);
+  CHECK(x.limit() == 2);
+  x.answered(2, start, now + 3s);
+  CHECK(x.limit() == 2); // that is what it takes
+  x.set_max(64);
+  CHECK(x.limit() == 2);
+  x.set_max(1);
+  CHECK(x.limit() == 1);
+}
+
+TEST_CASE("parallel_limit tries one more seldom, and the more seldom the more often it failed", "[limits][parallel]") {
+  parallel_limit x{8};
+  auto now = start;
+  x.refused(2, now - 1ms, now); // a server that takes one
+  x.paused(now + 1s, now);
+  uint64_t answers = 0, refused = 0;
+  for (; answers < 10'000; now += 1s)
+    if (x.limit() > 1) {
+      CHECK(x.refused(2, now, now + 1ms));
+      x.paused(now + 1s, now);
+      ++refused;
+    } else {
+      ++answers;
+      x.answered(1, now, now + 900ms);
+    }
+  CHECK(refused > 5);
+  CHECK(refused < 30);
+}
+
+TEST_CASE("parallel_limit rises again where a server takes more", "[limits][parallel]") {
+  parallel_limit x{8};
+  auto now = start;
+  x.refused(3, now - 1ms, now);
+  x.paused(now + 1s, now);
+  for (auto i = 0; i < 300 && x.limit() < 8; ++i, now += 1s)
+    for (auto k = x.limit(); k > 0; --k)
+      x.answered(k, now, now + 500ms);
+  CHECK(x.limit() == 8);
+  CHECK_FALSE(x.is_limiting());
+}
+
+TEST_CASE("parallel_limit is moved little by overload that names no wait", "[limits][parallel]") {
+  parallel_limit x{16};
+  x.strained(3, 16, start, start + 1ms); // of sixteen: it may be bad luck
+  CHECK(x.limit() == 12);
+  x.strained(4, 16, start, start + 2ms); // of the same moment
+  CHECK(x.limit() == 12);
+  x.strained(2, 2, start + 5ms, start + 6ms);
+  CHECK(x.limit() == 1);
+  x.strained(1, 1, start + 7ms, start + 8ms);
+  CHECK(x.limit() == 1);
+}
+
+TEST_CASE("parallel_limit starts with one after an outage", "[limits][parallel]") {
+  parallel_limit x{4};
+  x.restart();
+  CHECK(x.limit() == 1);
+  for (uint32_t i = 1; i < 4; ++i)
+    x.answered(i, start, start);
+  CHECK(x.limit() == 4);
+}
+
+} // namespace modelforge::parallel_limit_test
