@@ -56,7 +56,10 @@ private:
                                      asked_.labels,
                                      asked_.trace,
                                      {},
-                                     asked_.extra};
+                                     asked_.extra,
+                                     {asked_.earlier.spent, asked_.earlier.age + (self_->clock().now() - begun_), {}}};
+    if (part == 0) // the answer tells them once
+      request.earlier.records = std::move(asked_.earlier.records);
     auto first = asked_.inputs.begin() + static_cast<std::ptrdiff_t>(part * most_);
     auto last = asked_.inputs.begin() + static_cast<std::ptrdiff_t>(std::min((part + 1) * most_, asked_.inputs.size()));
     request.inputs.assign(std::make_move_iterator(first), std::make_move_iterator(last));

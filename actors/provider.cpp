@@ -13,6 +13,7 @@
 #include "actors/support/mail.hpp"
 #include "dispatch/journal.hpp"
 #include "limits/token_estimator.hpp"
+#include "node/spent_attempts.hpp"
 #include "retry/due_queue.hpp"
 
 #include <modelforge/config/secret.hpp>
@@ -81,6 +82,7 @@ public:
       [this](cancel_atom, request_id id) { cancel(id); },
       [this](status_atom) { return status(); },
       [this](drain_atom, caf::timespan grace) { return drain(grace); },
+      [](const request_id&, const attempts_made&) {}, // it gives none on
     };
   }
 
@@ -118,6 +120,8 @@ private:
     time_point accepted;
     time_point idle_since{};        ///< Acceptance, or the end of the attempt before.
     http::transfer_id transfer = 0; ///< Under way; 0: none.
+    uint32_t spent = 0;             ///< Attempts of it, by others and here; the one under way, too.
+    bool reports = false;           ///< Its asker is another provider actor, which may come again with it.
     attempt_record current;         ///< Of the attempt under way.
     std::vector<attempt_record> attempts;
     std::optional<failure> last; ///< How the latest attempt failed.
@@ -249,6 +253,9 @@ private:
       return refuse(x, make_failure(errc::deadline_exceeded, "its deadline had passed when the request arrived"));
     if (streams_.count(x.id) > 0 && live_.count(x.id) == 0)
       return refuse(x, make_failure(errc::duplicate_request, "a stream with this id is being handed over"));
+    auto earlier = spent_.all_of(x.id, std::move(x.earlier), at);
+    if (earlier.spent >= parts_.settings.retry.max_attempts)
+      return refuse(x, used_up(std::move(earlier)));
     live_request live;
     auto encoded = guarded<wire::encoded_request>([&] { return optimized(x, encode, live.optimizations); });
     if (auto* problem = std::get_if<failure>(&encoded))
@@ -258,7 +265,11 @@ private:
     live.group = group_of(parts_.settings, x.model);
     live.reserved = estimate(x.model, most_tokens(x), live);
     live.model = x.model;
-    live.accepted = live.idle_since = at;
+    live.idle_since = at;
+    live.accepted = at - earlier.age;
+    live.attempts = std::move(earlier.records);
+    live.spent = earlier.spent;
+    live.reports = earlier.report;
     take_written();
     auto no = dispatcher_.accept({.id = x.id,
                                   .rank = x.priority,
@@ -266,11 +277,27 @@ private:
                                   .group = limited_as(parts_.settings, live.group),
                                   .cost = live.reserved,
                                   .bytes = live.encoded.body.size(),
-                                  .deadline = deadline_of(x, at)},
+                                  .deadline = deadline_of(x, at),
+                                  .spent = live.spent},
                                  at);
-    if (no)
-      return refuse(x, describe(*no, parts_.dispatch, {}, false, nullptr), true);
+    if (no) {
+      auto why = describe(*no, parts_.dispatch, {}, false, nullptr);
+      why.attempts = std::move(live.attempts);
+      return refuse(x, std::move(why), true);
+    }
+    spent_.forget(x.id);
     return live;
+  }
+
+  /// Others have made all the attempts that it may take.
+  failure used_up(attempts_made x) const {
+    auto last = x.records.empty() ? errc::none : x.records.back().result;
+    auto why = make_failure(last != errc::none ? last : errc::node_lost,
+                            "its attempts were used up before it came here: " + std::to_string(x.spent) + " of "
+                              + std::to_string(parts_.settings.retry.max_attempts) + " (max_attempts)",
+                            "the provider may have answered, and charged for it; ask again if that does no harm");
+    why.attempts = std::move(x.records);
+    return why;
   }
 
   template <class Encode>
@@ -347,7 +374,7 @@ private:
   void carry_out(dispatcher::dispatch& x, time_point at) {
     auto& live = live_.at(x.id);
     live.current = {};
-    live.current.number = x.number;
+    live.current.number = live.spent = x.number;
     live.current.lane = lane_name(parts_, x.group, x.key);
     live.current.waited = at - live.idle_since;
     live.current.waited_for = live.current.waited.count() > 0 ? x.waited_for : wait_reason::nothing;
@@ -457,10 +484,39 @@ private:
     if (auto* vectors = std::get_if<embedding>(&outcome))
       return complete(i, std::move(*vectors), answer, at);
     explain_end(*bad, settled);
-    if (settled.then == dispatcher::settlement::what::again)
+    if (settled.then == dispatcher::settlement::what::again) {
       live.last = std::move(*bad);
-    else
+      report(i->first, live, at);
+    } else {
       fail(i, std::move(*bad));
+    }
+  }
+
+  /// Tells an asker that may come again what it must not spend once more.
+  void report(request_id id, const live_request& live, time_point at) {
+    if (!live.reports || live.streamed) // a stream is not asked for again
+      return;
+    if (auto asker = caf::actor_cast<caf::strong_actor_ptr>(live.caller))
+      tell(self_, caf::actor_cast<provider_actor>(asker), id, spent_on(live, at));
+  }
+
+  static attempts_made spent_on(const live_request& live, time_point at) {
+    return {live.spent, at - live.accepted, live.attempts, false};
+  }
+
+  /// The asker is lost; its node may be back, and ask again.
+  void keep_spent(live_map::iterator i, time_point at) {
+    auto& live = i->second;
+    if (!live.reports || live.spent == 0)
+      return;
+    auto x = spent_on(live, at);
+    if (live.transfer != 0) {
+      auto record = live.current;
+      record.duration = at - live.accepted - record.started;
+      record.result = errc::node_lost;
+      x.records.push_back(std::move(record));
+    }
+    spent_.keep(i->first, std::move(x), at);
   }
 
   outcome read(attempt_id attempt, const http::response& answer) {
@@ -561,8 +617,11 @@ private:
   }
 
   void forget(live_map::iterator i) {
-    if (!i->second.streamed)
-      callers_.remove(i->second.caller);
+    auto& live = i->second;
+    if (live.reports && live.spent > 1) // its answer may be lost on its way
+      spent_.keep(i->first, {live.spent, now() - live.accepted, {}, false}, now());
+    if (!live.streamed)
+      callers_.remove(live.caller);
     live_.erase(i);
     end_drain();
   }
@@ -593,8 +652,11 @@ private:
              &*x.ended);
     if (x.alarm)
       set_alarm(id, *x.alarm);
-    if (x.withdrawn)
+    if (x.withdrawn) {
+      if (auto i = live_.find(id); i != live_.end())
+        keep_spent(i, at);
       withdraw(id, *x.withdrawn, at);
+    }
     if (x.gone)
       remove_stream(id);
     serve(at);
@@ -685,8 +747,10 @@ private:
       } else {
         ++i;
       }
-    for (auto id : ids)
+    for (auto id : ids) {
+      keep_spent(live_.find(id), at);
       withdraw(live_.find(id), "its caller has ended", at);
+    }
     end_drain();
     serve(at);
   }
@@ -921,6 +985,7 @@ private:
   std::unordered_map<uint64_t, caf::typed_response_promise<model_list>> model_lists_; ///< Those that are being fetched.
   uint64_t asked_for_models_ = 0;
   std::unordered_map<request_id, caf::weak_actor_ptr> splits_; ///< Of requests for many embeddings; some have ended.
+  node::spent_attempts spent_;                                 ///< On what nodes asked for that were lost.
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
   std::vector<written_attempt> written_;
   std::set<time_point> wake_ups_; ///< Those that are set and have not come.

@@ -11,6 +11,8 @@
 #include <caf/typed_response_promise.hpp>
 
 #include <algorithm>
+#include <type_traits>
+#include <unordered_map>
 #include <utility>
 
 namespace modelforge {
@@ -57,6 +59,10 @@ public:
       [](drain_atom, caf::timespan) -> caf::result<void> {
         return refuse(make_failure(errc::permission, "a provider is drained on its own node only"));
       },
+      [this](request_id id, attempts_made& x) {
+        if (auto i = reports_.find(id); i != reports_.end())
+          tell(self_, i->second, id, std::move(x));
+      },
     };
   }
 
@@ -72,17 +78,33 @@ private:
   template <class Answer, class Question>
   caf::result<Answer> pass(Question x, std::string instead) {
     handover soon;
+    auto id = expect_report(x);
     auto reply = self_->make_response_promise<Answer>();
     ask(self_, provider_, std::move(x))
       .then(
-        [reply, most = most_, instead = std::move(instead)](Answer& y) mutable {
+        [this, id, reply, most = most_, instead = std::move(instead)](Answer& y) mutable {
+          reports_.erase(id);
           if (auto why = too_large_for_nodes(y, most, "the answer, which the provider has given,", instead))
             reply.deliver(refuse(*why));
           else
             reply.deliver(std::move(y));
         },
-        [reply](const caf::error& why) mutable { reply.deliver(why); });
+        [this, id, reply](const caf::error& why) mutable {
+          reports_.erase(id);
+          reply.deliver(why);
+        });
     return reply;
+  }
+
+  /// Who is told of the attempts that a request takes, if it is to be.
+  template <class Question>
+  request_id expect_report(const Question& x) {
+    if constexpr (std::is_same_v<Question, chat_request> || std::is_same_v<Question, embedding_request>)
+      if (x.earlier.report && x.id) {
+        reports_.insert_or_assign(x.id, caf::actor_cast<provider_actor>(self_->current_sender()));
+        return x.id;
+      }
+    return {};
   }
 
   template <class Answer>
@@ -105,7 +127,8 @@ private:
   std::string node_; ///< As a tenant.
   uint64_t most_;
   callers<std::remove_pointer_t<provider_actor::pointer>> callers_;
-  caf::strong_actor_ptr keep_; ///< Itself, until the end.
+  caf::strong_actor_ptr keep_;                             ///< Itself, until the end.
+  std::unordered_map<request_id, provider_actor> reports_; ///< Who hears what is spent on a request.
 };
 
 } // namespace

@@ -6,7 +6,9 @@
 #include "actors/support/handover.hpp"
 #include "actors/support/mail.hpp"
 #include "actors/support/message_size.hpp"
+#include "node/peer_link.hpp"
 #include "node/pending_calls.hpp"
+#include "node/spent_attempts.hpp"
 
 #include <modelforge/actors/system.hpp>
 
@@ -16,6 +18,7 @@
 #include <caf/typed_response_promise.hpp>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -31,6 +34,7 @@ namespace {
 using node::pending_calls;
 using time_point = pending_calls::time_point;
 using call_id = pending_calls::call_id;
+using owner_id = pending_calls::owner_id;
 
 /// What a call that is asked for without a deadline of its own may take.
 constexpr auto question_time = std::chrono::seconds{30};
@@ -42,7 +46,8 @@ pending_calls::settings calls_of(const provider_settings& provider, const node_s
   pending_calls::settings x;
   x.retry_uncertain = provider.retry.retry_uncertain;
   x.max_attempts = provider.retry.max_attempts;
-  x.patience = node.timeout;
+  x.first_patience = node.timeout;
+  x.patience = node::max_relink_time(node.timeout, node.heartbeat);
   return x;
 }
 
@@ -52,7 +57,7 @@ public:
   proxy(caf::actor_system& system, const provider_settings& provider, const node_settings& node,
         std::function<void()> lost)
     : settings_(provider), node_(node), owner_name_(provider.nodes.front()), tell_lost_(std::move(lost)),
-      calls_(calls_of(provider, node), system.clock().now()) {}
+      lost_at_(system.clock().now()), calls_(calls_of(provider, node), lost_at_) {}
 
   provider_actor::behavior_type make_behavior(provider_actor::pointer self) {
     self_ = self;
@@ -69,35 +74,45 @@ public:
       [this](models_atom x) { return question<model_list>(x); },
       [this](cancel_atom, request_id id) { cancel(id); },
       [this](status_atom x) -> caf::result<provider_status> {
-        if (owner_ == nullptr)
+        if (calls_.owner() == 0 || calls_.is_resting())
           return describe_loss();
         return question<provider_status>(x);
       },
       [this](drain_atom, caf::timespan grace) { return drain(grace); },
+      [this](const request_id& id, attempts_made& x) { note_attempts(id, std::move(x)); },
     };
   }
 
   void connect(const provider_actor& owner) {
-    drop_owner();
-    refusal_.reset();
-    owner_ = owner;
-    owner_is_ = callers_->add(caf::actor_cast<caf::strong_actor_ptr>(owner));
-    calls_.up(now());
-    serve();
+    auto turn = losses_;
+    if (!calls_.is_resting())
+      return take_owner(owner);
+    ask(self_, owner, status_atom_v) // the one before takes nothing new; is this another one?
+      .then(
+        [this, owner, turn](const provider_status& x) {
+          if (turn == losses_ && !x.draining)
+            take_owner(owner);
+        },
+        [](const caf::error&) {}); // it is looked for again
   }
 
   void disconnect(std::string why) {
+    ++losses_;
     problem_ = std::move(why);
-    drop_owner();
+    if (!owners_.empty())
+      lost_at_ = now();
+    for (auto& [id, x] : owners_)
+      callers_->remove(x.address);
+    owners_.clear();
     calls_.lost(now());
     serve();
   }
 
+  /// What it has already, from before, it may still answer.
   void refuse_all(failure why) {
+    ++losses_;
     problem_ = why.message;
     refusal_ = std::move(why);
-    drop_owner();
-    calls_.lost(now());
     calls_.give_up(now());
     serve();
   }
@@ -107,22 +122,53 @@ private:
     request_id id; ///< Empty: a question that nobody can cancel.
     caf::actor_addr caller;
     std::string model;
+    bool patient = false;
     time_point accepted;
     std::optional<time_point> deadline;
     time_point sent{};
-    std::vector<attempt_record> attempts;
+    attempts_made earlier; ///< By others and by owners that are lost; their records, as far as they are known.
+    uint32_t unknown = 0;  ///< Of those that others made: attempts without a record.
     std::function<void(call_id)> send;
     std::function<void()> drop; ///< What the attempt before left; may be empty.
     std::function<void(const caf::error&)> fail;
   };
 
+  /// The owner's actor for this node: the latest, or one before it that has calls still.
+  struct known_owner {
+    provider_actor actor;
+    caf::actor_addr address;
+  };
+
+  /// A stream whose relay has not ended.
+  struct open_stream {
+    uint64_t relay = 0; ///< Its number: each attempt has one of its own.
+    owner_id owner = 0;
+  };
+
   time_point now() const { return self_->clock().now(); }
 
-  void drop_owner() {
-    if (owner_ != nullptr)
-      callers_->remove(owner_is_);
-    owner_ = nullptr;
-    owner_is_ = {};
+  void take_owner(const provider_actor& owner) {
+    refusal_.reset();
+    problem_.clear();
+    auto id = calls_.up(now());
+    owners_[id] = {owner, callers_->add(caf::actor_cast<caf::strong_actor_ptr>(owner))};
+    std::erase_if(owners_, [&](auto& entry) {
+      auto is_left = entry.first != id && !calls_.is_used(entry.first) && !has_streams(entry.first);
+      if (is_left)
+        callers_->remove(entry.second.address);
+      return is_left;
+    });
+    serve();
+  }
+
+  bool has_streams(owner_id who) const {
+    return std::any_of(streams_.begin(), streams_.end(), [&](auto& x) { return x.second.owner == who; });
+  }
+
+  /// Null: it is lost.
+  provider_actor owner(owner_id who) const {
+    auto i = owners_.find(who);
+    return i != owners_.end() ? i->second.actor : provider_actor{};
   }
 
   // -- taking calls ---------------------------------------------------------------
@@ -145,6 +191,7 @@ private:
       x.deadline = settings_.deadline;
     if (x.deadline)
       deadline = *x.deadline < time_point::max() - now() ? now() + *x.deadline : time_point::max();
+    x.earlier = node::bounded(std::move(x.earlier));
     return {};
   }
 
@@ -156,14 +203,31 @@ private:
       problem = too_large_for_nodes(x, node_.max_message_bytes, "the request", instead);
     if (problem)
       return refuse(std::move(*problem));
-    made.id = x.id;
-    made.model = x.model;
+    describe(made, x);
     return begin<Answer>(std::move(made), [this, x = std::make_shared<Request>(std::move(x))](const call& y) {
       auto again = *x;
-      if (y.deadline)
-        again.deadline = *y.deadline - now();
+      bring_up_to_date(again, y);
       return again;
     });
+  }
+
+  template <class Request>
+  static void describe(call& made, const Request& x) {
+    made.id = x.id;
+    made.model = x.model;
+    made.patient = x.priority == priority::batch;
+    made.earlier = x.earlier;
+    made.unknown = x.earlier.spent - std::min<uint32_t>(x.earlier.spent, x.earlier.records.size());
+  }
+
+  /// What has changed of a request since it was taken in.
+  template <class Request>
+  void bring_up_to_date(Request& x, const call& by) const {
+    if (by.deadline)
+      x.deadline = *by.deadline - now();
+    x.earlier = by.earlier;
+    x.earlier.age += now() - by.accepted;
+    x.earlier.report = true;
   }
 
   template <class Answer, class Question>
@@ -180,13 +244,14 @@ private:
     auto reply = self_->make_response_promise<Answer>();
     made.fail = [reply](const caf::error& why) mutable { reply.deliver(why); };
     made.send = [this, reply, message = std::move(message)](call_id id) {
-      ask(self_, owner_, message(all_.at(id)))
+      auto to = calls_.owner();
+      ask(self_, owner(to), message(all_.at(id)))
         .then(
           [this, reply, id](Answer& x) mutable {
             if (settle(id))
               reply.deliver(std::move(x));
           },
-          [this, id](const caf::error& why) { take_error(id, why); });
+          [this, id, to](const caf::error& why) { take_error(id, to, why); });
     };
     start(std::move(made));
     return reply;
@@ -194,7 +259,7 @@ private:
 
   void start(call made) {
     made.accepted = now();
-    auto id = calls_.add(made.deadline, made.accepted);
+    auto id = calls_.add({made.deadline, made.earlier.spent, made.patient});
     if (made.id)
       by_id_.emplace(made.id, id);
     all_.emplace(id, std::move(made));
@@ -231,8 +296,7 @@ private:
       problem = too_large_for_nodes(x, node_.max_message_bytes, "the request", "shorten the prompt");
     if (problem)
       return refuse(std::move(*problem));
-    made.id = x.chat.id;
-    made.model = x.chat.model;
+    describe(made, x.chat);
     made.caller = callers_->add(self_->current_sender());
     auto reply = self_->make_response_promise<stream_session_actor>();
     made.fail = [reply](const caf::error& why) mutable { reply.deliver(why); };
@@ -248,37 +312,40 @@ private:
                    caf::typed_response_promise<stream_session_actor> reply, call_id id) {
     auto& made = all_.at(id);
     auto stream = made.id;
-    if (made.deadline)
-      x.chat.deadline = *made.deadline - now();
+    auto owner_id = calls_.owner();
+    auto number = ++relays_;
+    bring_up_to_date(x.chat, made);
     relay_parts parts{stream,
                       to,
                       caf::actor_cast<provider_actor>(self_),
                       settings_.name,
                       owner_name_,
-                      [to = weak(), me = weak_from_this(), stream] {
-                        post_if_alive(to, [me, stream] {
+                      [to = weak(), me = weak_from_this(), stream, number] {
+                        post_if_alive(to, [me, stream, number] {
                           if (auto here = me.lock())
-                            here->end_stream(stream);
+                            here->end_stream(stream, number);
                         });
                       }};
     auto relay = spawn_stream_relay(self_->system(), std::move(parts));
     if (made.drop)
       made.drop();
     made.drop = relay.drop;
-    ask(self_, owner_, std::move(x), relay.subscriber)
+    streams_.insert_or_assign(stream, open_stream{number, owner_id}); // until the relay tells its end, whenever that is
+    ask(self_, owner(owner_id), std::move(x), relay.subscriber)
       .then(
-        [this, relay, reply, stream, id](const stream_session_actor& session) mutable {
+        [this, relay, reply, id](const stream_session_actor& session) mutable {
           if (!settle(id))
             return;
-          streams_.emplace(stream, relay);
           relay.begin(session);
           reply.deliver(relay.session);
         },
-        [this, id](const caf::error& why) { take_error(id, why); });
+        [this, id, owner_id](const caf::error& why) { take_error(id, owner_id, why); });
   }
 
-  void end_stream(request_id id) {
-    streams_.erase(id);
+  /// The end of an earlier attempt's relay is none of the stream.
+  void end_stream(request_id id, uint64_t relay) {
+    if (auto i = streams_.find(id); i != streams_.end() && i->second.relay == relay)
+      streams_.erase(i);
     end_drain();
   }
 
@@ -290,13 +357,14 @@ private:
       if (auto* send = std::get_if<pending_calls::send>(&*step)) {
         handover soon;
         auto& x = all_.at(send->call);
-        if (send->attempt > 1)
-          add_attempt(x, x.sent, at);
+        add_lost_attempts(x, send->attempt - 1);
         x.sent = at;
         auto copy = x.send; // it may replace parts of the call
         copy(send->call);
+      } else if (std::holds_alternative<pending_calls::look>(*step)) {
+        tell_lost_();
       } else {
-        end(std::get<pending_calls::end>(*step), at);
+        end(std::get<pending_calls::end>(*step));
       }
     }
     if (draining_ && drain_end_ <= at)
@@ -304,28 +372,52 @@ private:
     arm();
   }
 
-  /// The owner may have made it, and is gone.
-  static void add_attempt(call& x, time_point sent, time_point at) {
-    attempt_record record;
-    record.number = static_cast<uint32_t>(x.attempts.size() + 1);
-    record.started = sent - x.accepted;
-    record.duration = at - sent;
-    record.result = errc::node_lost;
-    x.attempts.push_back(std::move(record));
+  /// Owners that are gone may have made them.
+  void add_lost_attempts(call& x, uint32_t spent) const {
+    auto& records = x.earlier.records;
+    while (records.size() + x.unknown < spent) {
+      attempt_record record;
+      record.number = static_cast<uint32_t>(records.size() + x.unknown + 1);
+      record.started = x.earlier.age + (x.sent - x.accepted);
+      record.duration = std::max(lost_at_, x.sent) - x.sent;
+      record.result = errc::node_lost;
+      records.push_back(std::move(record));
+    }
+    x.earlier.spent = spent;
   }
 
-  void end(const pending_calls::end& how, time_point at) {
+  /// The owner has spent attempts on a call, and goes on.
+  void note_attempts(request_id id, attempts_made x) {
+    auto i = by_id_.find(id);
+    if (i == by_id_.end() || !is_from_owner_of(i->second))
+      return;
+    x = node::bounded(std::move(x));
+    calls_.reported(i->second, x.spent);
+    take_records(all_.at(i->second), std::move(x.records));
+    serve();
+  }
+
+  bool is_from_owner_of(call_id id) const {
+    auto i = owners_.find(calls_.owner_of(id));
+    return i != owners_.end() && i->second.address == caf::actor_cast<caf::actor_addr>(self_->current_sender());
+  }
+
+  static void take_records(call& x, std::vector<attempt_record> records) {
+    if (records.size() > x.earlier.records.size())
+      x.earlier.records = std::move(records);
+  }
+
+  void end(const pending_calls::end& how) {
     auto node = all_.extract(how.call);
     auto& x = node.mapped();
-    if (how.attempts > x.attempts.size())
-      add_attempt(x, x.sent, at);
+    add_lost_attempts(x, how.attempts);
     auto why = how.code == errc::node_lost && how.attempts == 0 && refusal_
                  ? *refusal_
                  : make_failure(how.code, text_of(how), suggestion_of(how));
     why.model = x.model;
-    why.attempts = std::move(x.attempts);
+    why.attempts = std::move(x.earlier.records);
     if (how.code == errc::deadline_exceeded)
-      withdraw_at_owner(x.id);
+      withdraw_at(how.owner, x.id);
     fail(x, refuse(std::move(why)));
   }
 
@@ -335,9 +427,16 @@ private:
       case errc::outcome_unknown:
         return which + " was lost while it had the request";
       case errc::deadline_exceeded:
-        return "the deadline passed; " + which + (owner_ != nullptr ? " gave no answer" : " cannot be reached");
+        return "the deadline passed; " + which
+               + (calls_.is_resting()   ? " takes nothing new"
+                  : calls_.owner() != 0 ? " gave no answer"
+                                        : " cannot be reached");
       default:
-        return which + (how.attempts > 0 ? " was lost while it had the request, and is not back" : " cannot be reached")
+        return which
+               + (how.attempts == 0 ? " cannot be reached"
+                  : how.attempts >= settings_.retry.max_attempts
+                    ? " was lost while it had the request, and no attempt is left (max_attempts)"
+                    : " was lost while it had the request, and is not back")
                + (problem_.empty() ? "" : ": " + problem_);
     }
   }
@@ -356,8 +455,10 @@ private:
   }
 
   void fail(call& x, const caf::error& why) {
-    if (x.drop)
+    if (x.drop) {
       x.drop();
+      streams_.erase(x.id);
+    }
     x.fail(why);
     forget(x);
   }
@@ -372,26 +473,57 @@ private:
     return true;
   }
 
-  void take_error(call_id id, const caf::error& why) {
-    if (why.category() != caf::type_id_v<errc>) { // CAF's own: the owner's actor has ended without an answer
-      if (owner_ != nullptr)
-        lose_owner("its actor there has ended");
+  void take_error(call_id id, owner_id from, const caf::error& why) {
+    if (why.category() != caf::type_id_v<errc>) // CAF's own: the owner's actor has ended without an answer
+      return lose_owner(from, "its actor there has ended");
+    auto i = all_.find(id);
+    if (i == all_.end() || calls_.owner_of(id) != from)
       return;
-    }
-    if (auto node = all_.extract(id); !node.empty()) {
-      calls_.remove(id);
-      fail(node.mapped(), why);
-    }
+    if (is_given_back(i->second, id, why))
+      return serve();
+    calls_.remove(id);
+    auto node = all_.extract(i);
+    fail(node.mapped(), why);
   }
 
-  void lose_owner(std::string why) {
-    disconnect(std::move(why));
-    tell_lost_();
+  /// Whether the owner has ended a call for reasons of its own, so that another one, or the same later, may take it.
+  bool is_given_back(call& x, call_id id, const caf::error& error) {
+    auto at = now();
+    if (error == errc::duplicate_request)
+      return calls_.busy(id, at);
+    if (error != errc::draining && error != errc::cancelled)
+      return false;
+    auto why = failure_of(error);
+    auto cut_off = error == errc::cancelled && !why.attempts.empty() && why.attempts.back().result == errc::cancelled;
+    lost_at_ = at;
+    take_records(x, std::move(why.attempts));
+    calls_.given_back(id, cut_off, at);
+    return true;
+  }
+
+  void lose_owner(owner_id who, std::string why) {
+    auto i = owners_.find(who);
+    if (i == owners_.end())
+      return;
+    callers_->remove(i->second.address);
+    owners_.erase(i);
+    auto is_current = calls_.owner() == who;
+    if (is_current)
+      problem_ = std::move(why);
+    lost_at_ = now();
+    calls_.lost(who, lost_at_);
+    if (is_current)
+      tell_lost_();
+    serve();
   }
 
   void on_death(const caf::actor_addr& who) {
-    if (who == owner_is_)
-      return lose_owner("the link to it broke");
+    std::vector<owner_id> lost;
+    for (auto& [id, x] : owners_)
+      if (x.address == who)
+        lost.push_back(id);
+    for (auto id : lost)
+      lose_owner(id, "the link to it broke");
     std::vector<call_id> theirs;
     for (auto& [id, x] : all_)
       if (x.caller == who)
@@ -403,17 +535,17 @@ private:
 
   // -- taking back ---------------------------------------------------------------------
 
-  void withdraw_at_owner(request_id id) {
-    if (id && owner_ != nullptr)
-      tell(self_, owner_, cancel_atom_v, id);
+  void withdraw_at(owner_id who, request_id id) {
+    if (auto to = owner(who); to != nullptr && id)
+      tell(self_, to, cancel_atom_v, id);
   }
 
   void withdraw(call_id id, const std::string& why) {
     auto node = all_.extract(id);
     if (node.empty())
       return;
+    withdraw_at(calls_.owner_of(id), node.mapped().id);
     calls_.remove(id);
-    withdraw_at_owner(node.mapped().id);
     fail(node.mapped(), refuse(make_failure(errc::cancelled, why)));
   }
 
@@ -425,8 +557,8 @@ private:
     }
     if (auto i = by_id_.find(id); i != by_id_.end())
       withdraw(i->second, "cancelled by the caller");
-    else if (streams_.count(id) > 0)
-      withdraw_at_owner(id); // the session tells the relay
+    else if (auto stream = streams_.find(id); stream != streams_.end())
+      withdraw_at(stream->second.owner, id); // the session tells the relay
     arm();
   }
 
@@ -449,7 +581,7 @@ private:
     for (auto id : calls)
       withdraw(id, "the program is shutting down and its grace period is over");
     for (auto& [id, x] : streams_)
-      withdraw_at_owner(id);
+      withdraw_at(x.owner, id);
     drain_end_ = time_point::max();
   }
 
@@ -469,8 +601,10 @@ private:
     x.max_concurrent = settings_.max_concurrent;
     x.draining = draining_;
     x.waiting = calls_.size();
-    x.problem =
-      "node " + owner_name_ + ", which runs it, cannot be reached" + (problem_.empty() ? "" : ": " + problem_);
+    x.predicted_wait = std::max<std::chrono::nanoseconds>(now() - lost_at_, std::chrono::seconds{1});
+    x.problem = "node " + owner_name_ + ", which runs it, "
+                + (calls_.is_resting() ? "takes nothing new: it ends, or replaces the provider" : "cannot be reached")
+                + (problem_.empty() ? "" : ": " + problem_);
     return x;
   }
 
@@ -496,14 +630,16 @@ private:
   provider_actor::pointer self_ = nullptr;
   std::optional<callers<std::remove_pointer_t<provider_actor::pointer>>> callers_;
   std::mt19937_64 random_{std::random_device{}()};
-  provider_actor owner_; ///< Null: it cannot be reached.
-  caf::actor_addr owner_is_;
-  std::string problem_;            ///< Why not.
+  std::map<owner_id, known_owner> owners_; ///< Those that are not lost.
+  uint64_t losses_ = 0;
+  time_point lost_at_;             ///< Or of the start.
+  std::string problem_;            ///< Why no owner can be reached.
   std::optional<failure> refusal_; ///< That node does not run it.
   pending_calls calls_;
   std::unordered_map<call_id, call> all_;
   std::unordered_map<request_id, call_id> by_id_;
-  std::unordered_map<request_id, stream_relay> streams_;
+  std::unordered_map<request_id, open_stream> streams_; ///< Also of calls whose session is not there yet.
+  uint64_t relays_ = 0;
   std::unordered_map<request_id, caf::weak_actor_ptr> splits_; ///< Of requests for many embeddings; some have ended.
   std::set<time_point> wake_ups_;
   bool draining_ = false;

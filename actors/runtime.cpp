@@ -338,6 +338,7 @@ private:
         [](cancel_atom, request_id) {},
         [=](status_atom) -> caf::result<provider_status> { return error; },
         [](drain_atom, caf::timespan) {},
+        [](const request_id&, const attempts_made&) {},
       };
     });
   }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace modelforge {
 
@@ -38,11 +39,28 @@ struct attempt_record {
   friend bool operator==(const attempt_record&, const attempt_record&) = default;
 };
 
+/// What was spent on a request before it came to an actor that takes it now: elsewhere, by somebody who is lost or has
+/// given it on. All who take a request in turn spend one `retry.max_attempts`.
+struct attempts_made {
+  uint32_t spent = 0;                  ///< Attempts that a provider may have run; the next one is number `spent` + 1.
+  std::chrono::nanoseconds age{0};     ///< Since the request was accepted first; clipped to what is possible.
+  std::vector<attempt_record> records; ///< In order; the answer repeats them before its own. Some may be unknown.
+  bool report = false; ///< The asker is a provider actor too, and is to hear of each attempt that fails.
+
+  friend bool operator==(const attempts_made&, const attempts_made&) = default;
+};
+
 template <class Inspector>
 bool inspect(Inspector& f, attempt_record& x) {
   return f.object(x).fields(f.field("number", x.number), f.field("lane", x.lane), f.field("waited_for", x.waited_for),
                             f.field("waited", x.waited), f.field("started", x.started), f.field("duration", x.duration),
                             f.field("http_status", x.http_status), f.field("result", x.result));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, attempts_made& x) {
+  return f.object(x).fields(f.field("spent", x.spent), f.field("age", x.age), f.field("records", x.records),
+                            f.field("report", x.report));
 }
 
 } // namespace modelforge

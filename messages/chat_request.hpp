@@ -1,5 +1,6 @@
 #pragma once
 
+#include <modelforge/messages/attempt.hpp>
 #include <modelforge/messages/content.hpp>
 #include <modelforge/messages/request_id.hpp>
 
@@ -95,6 +96,7 @@ struct chat_request {
   /// Requests that begin alike share it, so that they meet the same prompt cache; empty: the provider decides.
   std::string cache_key;
   std::optional<std::chrono::nanoseconds> cache_ttl; ///< Of marked prefixes; providers round it up to one they have.
+  attempts_made earlier{}; ///< What others have spent on it already; hosts that begin a request leave it as it is.
 
   friend bool operator==(const chat_request&, const chat_request&) = default;
 };
@@ -128,12 +130,12 @@ bool inspect(Inspector& f, tool_choice& x) {
 
 template <class Inspector>
 bool inspect(Inspector& f, chat_request& x) {
-  return f.object(x).fields(f.field("id", x.id), f.field("model", x.model), f.field("messages", x.messages),
-                            f.field("sampling", x.sampling), f.field("response_format", x.response_format),
-                            f.field("tools", x.tools), f.field("tool_choice", x.tool_choice),
-                            f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
-                            f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra),
-                            f.field("cache_key", x.cache_key), f.field("cache_ttl", x.cache_ttl));
+  return f.object(x).fields(
+    f.field("id", x.id), f.field("model", x.model), f.field("messages", x.messages), f.field("sampling", x.sampling),
+    f.field("response_format", x.response_format), f.field("tools", x.tools), f.field("tool_choice", x.tool_choice),
+    f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
+    f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra),
+    f.field("cache_key", x.cache_key), f.field("cache_ttl", x.cache_ttl), f.field("earlier", x.earlier));
 }
 
 } // namespace modelforge

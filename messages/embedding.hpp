@@ -32,6 +32,7 @@ struct embedding_request {
   std::string trace;                                ///< W3C `traceparent`.
   std::optional<std::chrono::nanoseconds> deadline; ///< Over all the requests that it takes.
   std::string extra;                                ///< A JSON object, as text.
+  attempts_made earlier{};                          ///< Of each of the requests that it takes.
 
   friend bool operator==(const embedding_request&, const embedding_request&) = default;
 };
@@ -65,7 +66,8 @@ bool inspect(Inspector& f, embedding_request& x) {
   return f.object(x).fields(f.field("id", x.id), f.field("model", x.model), f.field("inputs", x.inputs),
                             f.field("dimensions", x.dimensions), f.field("purpose", x.purpose),
                             f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
-                            f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra));
+                            f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra),
+                            f.field("earlier", x.earlier));
 }
 
 template <class Inspector>

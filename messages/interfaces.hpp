@@ -67,7 +67,10 @@ using provider_actor = caf::typed_actor<
   caf::result<provider_status>(status_atom),
   // Refuses what is new from now on; answers when nothing is left, at the latest after the grace period, when it has
   // cancelled the rest.
-  caf::result<void>(drain_atom, caf::timespan)>;
+  caf::result<void>(drain_atom, caf::timespan),
+  // Hears what has been spent on a request that it has given on to another provider actor, which goes on trying
+  // (`attempts_made::report`). An unknown id is no error.
+  caf::result<void>(request_id, attempts_made)>;
 
 /// The REGISTRY: one per actor system; holds the providers by name. They end with it.
 using registry_actor = caf::typed_actor<

@@ -386,12 +386,12 @@ std::optional<dispatcher::step> dispatcher::start(request& x, uint32_t lane, tim
   x.lane = lane;
   x.attempt = ++attempts_;
   ++x.attempts;
-  x.is_last = x.spent + 1 >= settings_.retry.max_attempts;
+  x.is_last = x.is.spent + x.spent + 1 >= settings_.retry.max_attempts;
   ++counts_.attempts;
   ++flights_with_request_;
   flights_.emplace(x.attempt, flight{&x, lane, lanes_[lane].start(x.is.cost, x.is.rank, now)});
   subtract(journal_left_[lane], x.is.cost.total());
-  return dispatch{x.is.id, x.attempt, x.attempts, x.is.group, lane % keys_, held};
+  return dispatch{x.is.id, x.attempt, x.is.spent + x.attempts, x.is.group, lane % keys_, held};
 }
 
 /// Has a request wait for a later try.
@@ -456,8 +456,8 @@ dispatcher::settlement dispatcher::end(attempt_id id, const attempt_end& how, ti
   if (!free && x.is_last) // whatever is allowed since
     x.spent = std::max(x.spent, settings_.retry.max_attempts);
   x.free = free ? x.free + 1 : 0;
-  auto decision =
-    retry::decide(settings_.retry, *how.failed, {x.spent, x.free, x.is.rank, x.is.deadline, other_key}, now, random_);
+  auto decision = retry::decide(settings_.retry, *how.failed,
+                                {x.is.spent + x.spent, x.free, x.is.rank, x.is.deadline, other_key}, now, random_);
   if (decision.again && how.repeatable && !settings_.wait_when_open[index(x.is.rank)])
     result.circuit_open = open_lanes(x.is.group, now).all;
   if (!decision.again || !how.repeatable || result.circuit_open) {

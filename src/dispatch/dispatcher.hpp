@@ -57,6 +57,7 @@ public:
     limits::charge cost{};
     uint64_t bytes = 0; ///< What it takes while it waits.
     std::optional<time_point> deadline{};
+    uint32_t spent = 0; ///< Attempts that others have made for it: they count.
   };
 
   enum class reason : uint8_t {
@@ -90,7 +91,8 @@ public:
   struct dispatch {
     request_id id;
     attempt_id attempt = 0;
-    uint32_t number = 1; ///< 1: the first one. May pass `max_attempts`: some attempts cost none.
+    /// 1: the first one, of those that others made, too. May pass `max_attempts`: some attempts cost none.
+    uint32_t number = 1;
     uint32_t group = 0;
     uint32_t key = 0;
     wait_reason waited_for = wait_reason::nothing; ///< What held it last.

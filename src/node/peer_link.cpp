@@ -20,6 +20,19 @@ const char* text_of(peer_link::state x) {
 
 } // namespace
 
+link_settings link_settings_for(duration timeout) {
+  link_settings result;
+  result.step = timeout;
+  result.most_wait = std::max<duration>(timeout / 2, result.first_wait);
+  return result;
+}
+
+duration max_relink_time(duration timeout, duration heartbeat) {
+  auto how = link_settings_for(timeout);
+  auto greeting = std::min<duration>(how.step, std::chrono::seconds{1}); // what a link needs that comes about
+  return timeout + 2 * heartbeat + how.step + how.most_wait + greeting;
+}
+
 std::optional<peer_link::state> peer_link::next(time_point now, std::mt19937_64& random) {
   if (state_ != state::waiting && state_ != state::up && begun_ && now >= due_)
     fail(text_of(state_), now, random);

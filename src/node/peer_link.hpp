@@ -17,6 +17,14 @@ struct link_settings {
   duration most_wait = std::chrono::seconds{4};
 };
 
+/// How a link is tried where a silent peer is given up after `timeout`.
+link_settings link_settings_for(duration timeout);
+
+/// How long a link may take to be up again, from when this side saw it break, if nothing is in the way: the peer may
+/// not have seen the break and refuse a second link until it does, `timeout` and two heartbeats later; a try that began
+/// just before then may take its whole time, and the longest pause follows.
+duration max_relink_time(duration timeout, duration heartbeat);
+
 /// Decides when the link to a peer is tried again. A link comes up in three steps, each with a time of its own: the
 /// address is probed, CAF connects, the nodes greet each other. After a failure it waits, doubling from `first_wait` to
 /// `most_wait`, of which between a half and the whole is taken at random, so that nodes do not come back in step.

@@ -1,107 +1,227 @@
 #include "node/pending_calls.hpp"
 
+#include <algorithm>
+
 namespace modelforge::node {
 
-pending_calls::call_id pending_calls::add(std::optional<time_point> deadline, time_point) {
+pending_calls::call_id pending_calls::add(const offer& x) {
   auto id = ++last_;
-  auto& x = calls_[id];
-  x.deadline = deadline;
+  auto& made = calls_[id];
+  made.deadline = x.deadline;
+  made.patient = x.patient;
+  made.spent = made.attempts = x.spent;
+  ++waiting_;
   ready_.insert(id);
-  set_due(id, x);
   return id;
 }
 
-void pending_calls::remove(call_id x) {
-  auto i = calls_.find(x);
+void pending_calls::remove(call_id id) {
+  auto i = calls_.find(id);
   if (i == calls_.end())
     return;
-  if (i->second.due)
-    due_.erase({*i->second.due, x});
-  ready_.erase(x);
+  auto& x = i->second;
+  take_back(x);
+  --waiting_;
+  if (x.due)
+    due_.erase({*x.due, id});
+  ready_.erase(id);
   calls_.erase(i);
 }
 
-void pending_calls::up(time_point) {
+/// Nobody has it any more.
+void pending_calls::take_back(call& x) {
+  if (x.sent == 0)
+    return;
+  if (auto i = at_.find(x.sent); --i->second == 0)
+    at_.erase(i);
+  x.sent = 0;
+  ++waiting_;
+}
+
+pending_calls::owner_id pending_calls::up(time_point) {
   up_ = true;
-  for (auto& [id, x] : calls_) {
-    ready_.insert(id);
-    set_due(id, x);
-  }
+  resting_ = given_up_ = false;
+  look_pause_ = {};
+  for (auto& [id, x] : calls_)
+    if (x.sent == 0)
+      ready_.insert(id);
+  return ++owner_;
 }
 
 void pending_calls::lost(time_point now) {
-  if (up_)
-    lost_at_ = now;
-  up_ = false;
+  for (auto& [id, x] : calls_)
+    if (x.sent != 0)
+      lose(id, x);
+  lost(owner_, now);
+}
+
+void pending_calls::lost(owner_id who, time_point now) {
+  if (who == owner_) {
+    if (up_)
+      expected_until_ = now + settings_.patience;
+    if (resting_) // it ended as planned: what it did not take is kept for its successor, as long as it may wait
+      for (auto& [id, x] : calls_)
+        x.patient = x.patient || (x.sent == 0 && x.deadline);
+    up_ = resting_ = false;
+  }
   for (auto& [id, x] : calls_) {
-    if (x.sent) {
-      x.sent = false;
-      if (!settings_.retry_uncertain)
-        x.over = errc::outcome_unknown;
-      else if (x.attempts >= settings_.max_attempts)
-        x.over = errc::node_lost;
-    }
-    if (x.over)
-      ready_.insert(id);
-    set_due(id, x);
+    if (x.sent == who && who != 0)
+      lose(id, x);
+    ready_.insert(id); // how long it waits has changed
   }
 }
 
+void pending_calls::lose(call_id id, call& x) {
+  take_back(x);
+  x.was_lost = true;
+  may_have_run(x);
+  ready_.insert(id);
+}
+
+/// Its attempts were possibly made, and are not known to have ended.
+void pending_calls::may_have_run(call& x) const {
+  if (!settings_.retry_uncertain)
+    x.over = errc::outcome_unknown;
+  else if (x.attempts >= settings_.max_attempts)
+    x.over = errc::node_lost;
+}
+
 void pending_calls::give_up(time_point now) {
-  lost_at_ = now - settings_.patience;
+  expected_until_ = now;
+  given_up_ = true;
+  up_ = resting_ = false;
   for (auto& [id, x] : calls_)
     ready_.insert(id);
+}
+
+void pending_calls::reported(call_id id, uint32_t spent) {
+  auto i = calls_.find(id);
+  if (i == calls_.end() || i->second.sent == 0)
+    return;
+  auto& x = i->second; // it is about to make the next one
+  x.attempts = std::max(x.attempts, std::min(spent, settings_.max_attempts) + 1);
+}
+
+void pending_calls::given_back(call_id id, bool cut_off, time_point now) {
+  auto i = calls_.find(id);
+  if (i == calls_.end() || i->second.sent == 0)
+    return;
+  auto& x = i->second;
+  if (x.sent == owner_ && up_ && !resting_) {
+    resting_ = true;
+    look_pause_ = settings_.first_pause;
+    look_at_ = now + look_pause_;
+  }
+  take_back(x);
+  if (cut_off)
+    may_have_run(x);
+  else
+    --x.attempts;
+  ready_.insert(id);
+}
+
+bool pending_calls::busy(call_id id, time_point now) {
+  auto i = calls_.find(id);
+  if (i == calls_.end() || i->second.sent == 0 || !i->second.was_lost)
+    return false;
+  auto& x = i->second;
+  if (!x.not_before)
+    x.busy_until = now + settings_.patience;
+  else if (now >= x.busy_until)
+    return false;
+  take_back(x);
+  x.attempts = x.spent;
+  x.pause = longer(x.pause);
+  x.not_before = now + x.pause;
+  ready_.insert(id);
+  return true;
+}
+
+pending_calls::duration pending_calls::longer(duration x) const {
+  return std::clamp(2 * x, settings_.first_pause, settings_.max_pause);
 }
 
 std::optional<pending_calls::step> pending_calls::next(time_point now) {
   for (; !due_.empty() && due_.begin()->first <= now; due_.erase(due_.begin())) {
     auto id = due_.begin()->second;
-    auto& x = calls_.at(id);
-    x.due.reset();
-    x.over = x.deadline && *x.deadline <= now ? errc::deadline_exceeded : errc::node_lost;
+    calls_.at(id).due.reset();
     ready_.insert(id);
   }
   while (!ready_.empty()) {
     auto id = *ready_.begin();
     ready_.erase(ready_.begin());
-    auto& x = calls_.at(id);
-    if (!x.over && !x.sent && !expects_owner(now))
-      x.over = errc::node_lost;
-    if (x.over) {
-      end result{id, *x.over, x.attempts};
-      remove(id);
+    if (auto result = judge(id, calls_.at(id), now))
       return result;
-    }
-    if (x.sent || !up_)
-      continue;
-    x.sent = true;
-    ++x.attempts;
-    set_due(id, x);
-    return send{id, x.attempts};
+  }
+  if (resting_ && waiting_ > 0 && look_at_ <= now) {
+    look_pause_ = longer(look_pause_);
+    look_at_ = now + look_pause_;
+    return look{};
   }
   return {};
 }
 
-std::optional<pending_calls::time_point> pending_calls::wake_at() const {
-  if (due_.empty())
+std::optional<pending_calls::step> pending_calls::judge(call_id id, call& x, time_point now) {
+  if (!x.over && x.deadline && now >= *x.deadline)
+    if (x.sent == 0 || now - *x.deadline >= settings_.slack)
+      x.over = errc::deadline_exceeded;
+  if (!x.over && x.sent == 0) {
+    auto waits = up_ || (x.patient ? !given_up_ : expects_owner(now));
+    if (!waits || x.attempts >= settings_.max_attempts)
+      x.over = errc::node_lost;
+  }
+  if (x.over) {
+    end result{id, *x.over, x.attempts, x.sent};
+    remove(id);
+    return result;
+  }
+  auto goes = x.sent == 0 && up_ && !resting_ && (!x.not_before || *x.not_before <= now);
+  if (goes) {
+    x.spent = x.attempts++;
+    x.sent = owner_;
+    ++at_[owner_];
+    --waiting_;
+  }
+  set_due(id, x);
+  if (!goes)
     return {};
-  return due_.begin()->first;
+  return send{id, x.attempts};
 }
 
-/// Sent: the deadline and what the owner may need to say so; waiting: the deadline, or the end of our patience.
+std::optional<pending_calls::time_point> pending_calls::wake_at() const {
+  std::optional<time_point> result;
+  if (!due_.empty())
+    result = due_.begin()->first;
+  if (resting_ && waiting_ > 0 && (!result || look_at_ < *result))
+    result = look_at_;
+  return result;
+}
+
+pending_calls::owner_id pending_calls::owner_of(call_id x) const {
+  auto i = calls_.find(x);
+  return i != calls_.end() ? i->second.sent : 0;
+}
+
+/// Sent: the deadline and what the owner may need to say so; waiting: the deadline, the end of our patience, or the
+/// next try.
 void pending_calls::set_due(call_id id, call& x) {
   if (x.due)
     due_.erase({*x.due, id});
   x.due.reset();
-  if (x.sent) {
+  auto by = [&](time_point when) {
+    if (!x.due || when < *x.due)
+      x.due = when;
+  };
+  if (x.sent != 0) {
     if (x.deadline && *x.deadline < time_point::max() - settings_.slack)
-      x.due = *x.deadline + settings_.slack;
-  } else if (up_) {
-    x.due = x.deadline;
+      by(*x.deadline + settings_.slack);
   } else {
-    x.due = lost_at_ + settings_.patience;
-    if (x.deadline && *x.deadline < *x.due)
-      x.due = x.deadline;
+    if (x.deadline)
+      by(*x.deadline);
+    if (up_ && !resting_ && x.not_before)
+      by(*x.not_before);
+    if (!up_ && !x.patient)
+      by(expected_until_);
   }
   if (x.due)
     due_.insert({*x.due, id});

@@ -13,7 +13,11 @@
 namespace modelforge::node {
 
 /// Decides what becomes of calls to a provider that another node owns: which go out, which wait for the owner's return,
-/// which end. An owner that is lost has possibly made what it was sent: that counts as one attempt.
+/// which end.
+///
+/// All who try a call spend one `max_attempts`. An owner that is lost has possibly made one more attempt than it
+/// reported; one that takes nothing new, because it ends or is replaced, rests: it keeps what it has, calls wait for it
+/// or its successor, and what it gave back unmade costs nothing.
 ///
 /// A plain class: `now` comes as an argument and never goes back. After every call the owner takes `next` until it is
 /// empty, and comes back at `wake_at`.
@@ -21,39 +25,67 @@ class pending_calls {
 public:
   using duration = std::chrono::nanoseconds;
   using time_point = std::chrono::steady_clock::time_point;
-  using call_id = uint64_t; ///< Never used twice.
+  using call_id = uint64_t;  ///< Never used twice.
+  using owner_id = uint64_t; ///< Likewise; 0: none.
 
   struct settings {
     bool retry_uncertain = true; ///< Whether a call that may have been made goes out again.
     uint32_t max_attempts = 3;   ///< The first one included.
-    /// How long after its loss an owner is expected back, and after the start to come. Calls wait for it meanwhile;
-    /// later they end at once.
-    duration patience = std::chrono::seconds{4};
+    /// How long after the start an owner is expected to come. Calls wait for it meanwhile; later they end at once.
+    duration first_patience = std::chrono::seconds{4};
+    /// How long after its loss it is expected back: no shorter than a link may take to come up again.
+    duration patience = std::chrono::seconds{14};
     /// The owner keeps the deadlines. A call that it has not answered so long behind its own ends here.
     duration slack = std::chrono::seconds{5};
+    /// Until an owner that rests is looked for again, or a call is sent again that it has still; doubled each time.
+    duration first_pause = std::chrono::milliseconds{100};
+    duration max_pause = std::chrono::seconds{1};
   };
 
-  pending_calls(const settings& x, time_point now) : settings_(x), lost_at_(now) {}
+  pending_calls(const settings& x, time_point now) : settings_(x), expected_until_(now + x.first_patience) {}
+
+  struct offer {
+    std::optional<time_point> deadline{};
+    uint32_t spent = 0;   ///< Attempts that others have made for it.
+    bool patient = false; ///< Waits for the owner as long as that takes, as batch items do.
+  };
 
   /// Takes a call; returns its id.
-  call_id add(std::optional<time_point> deadline, time_point now);
+  call_id add(const offer& x);
 
   /// It was answered, or is not wanted any more. An unknown id is no error.
   void remove(call_id x);
 
-  /// The owner can be reached from now on.
-  void up(time_point now);
+  /// An owner, maybe a new one, can be reached from now on, and takes calls. Those that the one before has stay with
+  /// it.
+  owner_id up(time_point now);
 
-  /// The owner is lost. Calls that were sent go back or end.
+  /// All owners are lost. Calls that were sent go back or end.
   void lost(time_point now);
 
-  /// It is lost, and not expected back before the next `up`.
+  /// This one is.
+  void lost(owner_id who, time_point now);
+
+  /// It is lost, or does not run the provider, and is not expected before the next `up`. What was sent stays sent.
   void give_up(time_point now);
+
+  /// The call's owner has spent so many attempts on it, of which others have made the first, and goes on trying.
+  void reported(call_id x, uint32_t spent);
+
+  /// The call's owner gives it back unanswered, because it takes nothing new or ends, and rests from now on.
+  /// `cut_off`: in the middle of an attempt; else none was made but those that it has reported.
+  void given_back(call_id x, bool cut_off, time_point now);
+
+  /// The call's owner says that it has the call still, from before it was lost. Returns false if that cannot be.
+  bool busy(call_id x, time_point now);
 
   struct send {
     call_id call = 0;
-    uint32_t attempt = 1;
+    uint32_t attempt = 1; ///< Number of the first one that the owner may make.
   };
+
+  /// See whether the owner, or who comes after it, takes calls: then say `up`.
+  struct look {};
 
   /// The call is over; it is forgotten already.
   struct end {
@@ -61,38 +93,70 @@ public:
     /// `node_lost`: it never went out, or its attempts are used up; `outcome_unknown`: it may have been made and must
     /// not be sent again; `deadline_exceeded`.
     errc code = errc::node_lost;
-    uint32_t attempts = 0; ///< That went out.
+    uint32_t attempts = 0; ///< That were possibly made, by others, too.
+    owner_id owner = 0;    ///< Who has it, and does not answer.
   };
 
-  using step = std::variant<send, end>;
+  using step = std::variant<send, look, end>;
 
   std::optional<step> next(time_point now);
 
   std::optional<time_point> wake_at() const;
 
-  bool is_up() const { return up_; }
+  /// Who gets what is sent now; 0: nobody can be reached.
+  owner_id owner() const { return up_ ? owner_ : 0; }
+
+  /// It can be reached, but takes nothing new.
+  bool is_resting() const { return resting_; }
+
+  /// Who has the call; 0: nobody.
+  owner_id owner_of(call_id x) const;
+
+  /// Whether it has calls.
+  bool is_used(owner_id x) const { return at_.count(x) > 0; }
+
   std::size_t size() const { return calls_.size(); }
 
   /// Whether calls wait for the owner now, rather than end at once.
-  bool expects_owner(time_point now) const { return up_ || now < lost_at_ + settings_.patience; }
+  bool expects_owner(time_point now) const { return up_ || (!given_up_ && now < expected_until_); }
 
 private:
   struct call {
     std::optional<time_point> deadline;
-    uint32_t attempts = 0;
-    bool sent = false;
+    bool patient = false;
+    uint32_t spent = 0;    ///< Before it was sent.
+    uint32_t attempts = 0; ///< Possibly made, the one under way, too.
+    owner_id sent = 0;     ///< Who has it.
+    bool was_lost = false; ///< With an owner that may have it still.
     std::optional<errc> over;
-    std::optional<time_point> due; ///< Its entry in `due_`.
+    std::optional<time_point> not_before{}; ///< An owner has it still.
+    duration pause{0};
+    time_point busy_until{};
+    std::optional<time_point> due{}; ///< Its entry in `due_`.
   };
 
+  using call_map = std::map<call_id, call>;
+
+  void take_back(call& x);
+  void lose(call_id id, call& x);
+  void may_have_run(call& x) const;
+  duration longer(duration x) const;
+  std::optional<step> judge(call_id id, call& x, time_point now);
   void set_due(call_id id, call& x);
 
   settings settings_;
   bool up_ = false;
-  time_point lost_at_; ///< Or of the start.
+  bool resting_ = false;
+  bool given_up_ = false;
+  owner_id owner_ = 0; ///< The latest.
+  time_point expected_until_;
+  time_point look_at_{}; ///< While it rests.
+  duration look_pause_{0};
   call_id last_ = 0;
-  std::map<call_id, call> calls_; ///< In the order of their coming.
-  std::set<call_id> ready_;       ///< Those that `next` is to look at.
+  call_map calls_;                     ///< In the order of their coming.
+  std::map<owner_id, std::size_t> at_; ///< How many calls each owner has; none: no entry.
+  std::size_t waiting_ = 0;            ///< Calls that nobody has.
+  std::set<call_id> ready_;            ///< Those that `next` is to look at.
   std::set<std::pair<time_point, call_id>> due_;
 };
 

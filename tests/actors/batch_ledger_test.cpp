@@ -161,6 +161,7 @@ provider_actor::behavior_type provider(provider_actor::pointer self, world* is, 
       return x;
     },
     [](drain_atom, caf::timespan) {},
+    [](const request_id&, const attempts_made&) {},
   };
 }
 

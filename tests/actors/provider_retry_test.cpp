@@ -111,6 +111,77 @@ TEST_CASE_METHOD(provider_test, "a batch item outlasts refusals, and the records
   CHECK(attempts.back().number == 101);
 }
 
+TEST_CASE_METHOD(provider_test, "attempts that others made count, and are told", "[actors][retry]") {
+  settings.retry.max_attempts = 3;
+  auto provider = spawn();
+  auto x = question(1);
+  x.earlier = {2, 7s, {{1, "lost"}, {2, "lost"}}, false};
+  x.earlier.records[1].result = errc::node_lost;
+  auto answer = ask_chat(provider, x);
+  REQUIRE(http->pending() == 1);
+  CHECK(header(http->at(0).request, "x-modelforge-attempt") == "3");
+  SECTION("in an answer") {
+    say(0, "hello");
+    REQUIRE(answer->value);
+    auto& attempts = answer->value->attempts;
+    REQUIRE(attempts.size() == 3);
+    CHECK(attempts[0].lane == "lost");
+    CHECK(attempts[2].number == 3);
+    CHECK(attempts[2].started == 7s);
+    CHECK(answer->value->timings.total == 7s);
+  }
+  SECTION("in a failure, of which there is no retry") {
+    http->answer(0, 500, broken);
+    run();
+    REQUIRE(answer->error);
+    CHECK(answer->error->attempts.size() == 3);
+  }
+  SECTION("so that none may be left") {
+    say(0, "hello");
+    for (uint32_t spent : {3u, 4u, 0xFFFFFFFFu}) {
+      x.earlier.spent = spent;
+      x.earlier.age = std::chrono::nanoseconds::max(); // what one is told may be absurd
+      auto refused = ask_chat(provider, x);
+      CHECK(http->pending() == 0);
+      REQUIRE(refused->error);
+      CHECK(refused->error->code == errc::node_lost);
+      CHECK(refused->error->attempts.size() == 2);
+    }
+  }
+}
+
+TEST_CASE_METHOD(provider_test, "what was spent on a request is known when its asker comes again", "[actors][retry]") {
+  settings.retry.max_attempts = 2;
+  auto provider = spawn();
+  auto x = question(1);
+  x.earlier.report = true; // of another node, whose link may break
+  auto asker = hold(system().spawn([=](caf::event_based_actor* self) -> caf::behavior {
+    self->request(provider, caf::infinite, x).then([](const completion&) {}, [](const caf::error&) {});
+    return {[](const request_id&, const attempts_made&) {}};
+  }));
+  http->answer(0, 500, broken);
+  run();
+  advance(1s);
+  REQUIRE(http->pending() == 1);
+  SECTION("after it was lost") {
+    kill(asker);
+  }
+  SECTION("after an answer that it never had") {
+    say(0, "hello");
+  }
+  CHECK(http->pending() == 0);
+  x.earlier.spent = 1; // that it knows of
+  auto again = ask_chat(provider, x);
+  CHECK(http->pending() == 0);
+  REQUIRE(again->error);
+  CHECK(again->error->code == errc::node_lost);
+  x.earlier.spent = 0; // another request of this id
+  auto other = ask_chat(provider, x);
+  REQUIRE(http->pending() == 1);
+  say(0, "hello");
+  CHECK(other->value);
+}
+
 TEST_CASE_METHOD(provider_test, "what the caller did wrong is not tried again", "[actors][retry]") {
   auto answer = ask_chat(spawn(), question(1));
   http->answer(0, 400, R"({"error":{"message":"no","type":"invalid_request_error"}})");

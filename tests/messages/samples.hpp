@@ -43,6 +43,10 @@ inline timings sample_timings() {
   return {5ms, 1s, 2s};
 }
 
+inline attempts_made sample_attempts_made() {
+  return {2, std::chrono::seconds{5}, {sample_attempt()}, true};
+}
+
 inline sampling sample_sampling() {
   return {100, 0.5, 0.25, 40, -1.5, 2.0, -7, {"END", "\n"}, "low", 2048};
 }
@@ -83,7 +87,8 @@ inline chat_request sample_request() {
           std::chrono::seconds{30},
           R"({"user":"u"})",
           "prefix-1",
-          std::chrono::hours{1}};
+          std::chrono::hours{1},
+          sample_attempts_made()};
 }
 
 inline completion sample_completion() {
@@ -194,7 +199,8 @@ inline embedding_request sample_embedding_request() {
           {{"a", "1"}},
           "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
           std::chrono::seconds{30},
-          R"({"user":"u"})"};
+          R"({"user":"u"})",
+          sample_attempts_made()};
 }
 
 inline embedding sample_embedding() {
@@ -250,7 +256,8 @@ inline auto samples() {
     provider_names{{"main", "local"}},
     peer_status{"b", "10.0.0.2:4711", true, "refused", std::chrono::nanoseconds{5}},
     node_status{"a", "lab", "10.0.0.1:4711", true, {{"b", "", false, "lost", std::chrono::nanoseconds{7}}}},
-    reload_report{{"new"}, {"main"}, {"moved"}, {"old"}, {"same"}, {"node"}}};
+    reload_report{{"new"}, {"main"}, {"moved"}, {"old"}, {"same"}, {"node"}},
+    sample_attempts_made()};
 }
 
 /// Returns the name that CAF knows a type by, without the namespace.

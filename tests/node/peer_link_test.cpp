@@ -88,4 +88,38 @@ TEST_CASE("waits double up to a bound, are not in step, and begin anew after suc
   CHECK(*std::max_element(first.begin(), first.end()) - *std::min_element(first.begin(), first.end()) > 40ms);
 }
 
+TEST_CASE("a link of which one side alone saw the break is back within the time that calls wait for it", "[node]") {
+  duration::rep longest = 0; // in percent of the bound
+  for (auto [timeout, heartbeat] : {std::pair<duration, duration>{4s, 1s}, {300ms, 100ms}, {30s, 5s}})
+    for (uint64_t seed = 0; seed < 500; ++seed) {
+      std::mt19937_64 random{seed};
+      auto draw = [&](duration below) {
+        return duration{std::uniform_int_distribution<duration::rep>{0, below.count()}(random)};
+      };
+      peer_link x{link_settings_for(timeout), start};
+      for (auto now = start; x.current() != state::up; x.advance(now))
+        REQUIRE(x.next(now, random));
+      auto cut = start + draw(1min);
+      auto seen = cut + timeout + heartbeat + draw(heartbeat); // by the other side
+      x.fail("the link broke", cut, random);
+      auto now = cut;
+      auto hangs = seed % 2 == 0; // the other side, until then, instead of refusing
+      while (x.current() != state::up) {
+        while (auto step = x.next(now, random)) {
+          if (*step == state::probing || now >= seen) {
+            now += draw(std::min<duration>(timeout, 1s) / 3);
+            x.advance(now);
+          } else if (!hangs) {
+            x.fail("refused", now, random);
+          }
+        }
+        if (auto wake = x.wake_at())
+          now = std::max(now, *wake);
+      }
+      longest = std::max(longest, (now - cut) * 100 / max_relink_time(timeout, heartbeat));
+      REQUIRE(now - cut <= max_relink_time(timeout, heartbeat));
+    }
+  CHECK(longest > 60); // the bound is no idle one
+}
+
 } // namespace modelforge::peer_link_test

@@ -1,0 +1,506 @@
+#include "actors/provider_proxy.hpp"
+
+#include "actors/provider_guest.hpp"
+#include "actors/support/mail.hpp"
+
+#include "tests/actors/provider_fixture.hpp"
+
+#include <caf/exit_reason.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace modelforge::provider_proxy_test {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// What an owner's actor for this node was asked, and how it answers.
+struct owner_script {
+  struct asked {
+    chat_request request;
+    caf::typed_response_promise<completion> reply;
+  };
+  struct asked_stream {
+    stream_request request;
+    stream_subscriber_actor subscriber;
+    caf::typed_response_promise<stream_session_actor> reply;
+  };
+  std::vector<asked> chats;
+  std::vector<asked_stream> streams;
+  std::vector<request_id> cancelled;
+  bool draining = false;
+  provider_actor actor{};
+};
+
+provider_actor::behavior_type owner_actor(provider_actor::pointer self, owner_script* script) {
+  return {
+    [=](chat_request& x) -> caf::result<completion> {
+      auto reply = self->make_response_promise<completion>();
+      script->chats.push_back({std::move(x), reply});
+      return reply;
+    },
+    [=](stream_request& x, const stream_subscriber_actor& to) -> caf::result<stream_session_actor> {
+      auto reply = self->make_response_promise<stream_session_actor>();
+      script->streams.push_back({std::move(x), to, reply});
+      return reply;
+    },
+    [](const embedding_request&) -> caf::result<embedding> { return caf::make_error(errc::unsupported); },
+    [](const batch_job_request&, const batch_job_listener_actor&) -> caf::result<batch_job_actor> {
+      return caf::make_error(errc::unsupported);
+    },
+    [](models_atom) { return model_list{}; },
+    [=](cancel_atom, request_id id) { script->cancelled.push_back(id); },
+    [=](status_atom) {
+      provider_status x;
+      x.draining = script->draining;
+      return x;
+    },
+    [](drain_atom, caf::timespan) {},
+    [](const request_id&, const attempts_made&) {},
+  };
+}
+
+stream_subscriber_actor::behavior_type subscriber(stream_subscriber_actor::pointer) {
+  return {[](const stream_chunk&) {}, [](const stream_done&) {}, [](const stream_failed&) {}};
+}
+
+stream_session_actor::behavior_type session(stream_session_actor::pointer) {
+  return {
+    [](grant_atom, uint32_t) {},
+    [](subscribe_atom, const stream_subscriber_actor&, const subscription&) {},
+    [](cancel_atom) {},
+    [](status_atom) { return stream_status{}; },
+  };
+}
+
+caf::error error_of(errc code, std::vector<attempt_record> attempts = {}) {
+  auto why = make_failure(code, "no");
+  why.attempts = std::move(attempts);
+  return caf::make_error(code, why);
+}
+
+attempt_record record_of(uint32_t number, errc result) {
+  attempt_record x;
+  x.number = number;
+  x.lane = "key";
+  x.result = result;
+  return x;
+}
+
+/// A proxy, its owner's actor for this node, and the owner with its HTTP server: all but the link.
+struct chain_test : test::provider_test {
+  void begin() {
+    settings.retry.max_attempts = 2;
+    settings.nodes = {"far"};
+    owner = spawn();
+    proxy = spawn_provider_proxy(system(), settings, node, [] {});
+    hold(proxy.actor);
+    link();
+  }
+
+  /// What the owner sees of this node is new with each link.
+  void link() {
+    peer = hold(system().spawn([](caf::event_based_actor*) -> caf::behavior { return {[](int) {}}; }));
+    proxy.connect(
+      spawn_provider_guest(system(), owner, "near", caf::actor_cast<caf::strong_actor_ptr>(peer), 1u << 20));
+    run();
+  }
+
+  void cut_here() {
+    proxy.disconnect("cut");
+    run();
+  }
+
+  void cut_there() { kill(peer); }
+
+  /// The pending attempt fails, and the next one goes out.
+  void fail_attempt() {
+    REQUIRE(http->pending() == 1);
+    http->answer(0, 500, R"({"error":{"message":"no","type":"server_error"}})");
+    run();
+    advance(1s);
+  }
+
+  std::string attempt_header() {
+    for (auto& x : http->at(0).request.headers)
+      if (x.name == "x-modelforge-attempt")
+        return x.value;
+    return {};
+  }
+
+  provider_actor owner;
+  node_settings node;
+  provider_proxy proxy;
+  caf::actor peer;
+};
+
+struct proxy_test : test::deterministic {
+  proxy_test() {
+    provider.name = "p";
+    provider.nodes = {"far"};
+    provider.retry.max_attempts = 3;
+  }
+
+  void begin() {
+    proxy = spawn_provider_proxy(system(), provider, node, [this] { ++looks; });
+    hold(proxy.actor);
+  }
+
+  provider_actor connect(owner_script& script) {
+    auto made = hold(system().spawn(owner_actor, &script));
+    script.actor = made;
+    proxy.connect(made);
+    run();
+    return made;
+  }
+
+  void end(const provider_actor& owner) { kill(caf::actor_cast<caf::actor>(owner)); }
+
+  /// Answers inside the owner, as actors do.
+  template <class Reply, class Answer>
+  void reply_with(owner_script& script, Reply reply, Answer x) {
+    post(script.actor, [reply, x = std::move(x)]() mutable { reply.deliver(std::move(x)); });
+    run();
+  }
+
+  auto chat(priority rank = priority::interactive, request_id id = {}) {
+    chat_request x;
+    x.id = id;
+    x.priority = rank;
+    return ask<completion>(proxy.actor, x);
+  }
+
+  provider_settings provider;
+  node_settings node;
+  provider_proxy proxy;
+  int looks = 0;
+};
+
+} // namespace
+
+TEST_CASE_METHOD(proxy_test, "a call that was lost with its owner tells the next one what is spent", "[node]") {
+  begin();
+  owner_script first, second, third;
+  auto one = connect(first);
+  auto answer = chat();
+  REQUIRE(first.chats.size() == 1);
+  auto& asked = first.chats[0].request;
+  CHECK(asked.earlier.spent == 0);
+  CHECK(asked.earlier.report);
+  advance(2s);
+  end(one);
+  CHECK(looks == 1);
+  advance(3s);
+  auto two = connect(second);
+  REQUIRE(second.chats.size() == 1);
+  auto earlier = second.chats[0].request.earlier;
+  CHECK(earlier.spent == 1);
+  CHECK(earlier.age == 5s);
+  REQUIRE(earlier.records.size() == 1);
+  CHECK(earlier.records[0].number == 1);
+  CHECK(earlier.records[0].result == errc::node_lost);
+  CHECK(earlier.records[0].started == 0s);
+  CHECK(earlier.records[0].duration == 2s);
+  end(two);
+  connect(third);
+  REQUIRE(third.chats.size() == 1);
+  CHECK(third.chats[0].request.earlier.spent == 2);
+  reply_with(third, third.chats[0].reply, completion{});
+  CHECK(answer->value);
+}
+
+TEST_CASE_METHOD(proxy_test, "attempts that a lost owner reported count, with their records", "[node]") {
+  begin();
+  owner_script first, second;
+  auto one = connect(first);
+  auto answer = chat(priority::interactive, {1, 2});
+  auto report = [&](const provider_actor& from, uint32_t spent) {
+    attempts_made made{spent, 1s, {}, false};
+    for (uint32_t i = 1; i <= spent; ++i)
+      made.records.push_back(record_of(i, errc::server_error));
+    caf::send_as(from, proxy.actor, request_id{1, 2}, made);
+    run();
+  };
+  SECTION("one of them") {
+    report(one, 1);
+    end(one);
+    connect(second);
+    REQUIRE(second.chats.size() == 1);
+    auto& earlier = second.chats[0].request.earlier;
+    CHECK(earlier.spent == 2); // the one under way, too
+    REQUIRE(earlier.records.size() == 2);
+    CHECK(earlier.records[0] == record_of(1, errc::server_error));
+    CHECK(earlier.records[1].result == errc::node_lost);
+  }
+  SECTION("so that none is left") {
+    report(one, 2);
+    end(one);
+    REQUIRE(answer->error);
+    CHECK(answer->error->code == errc::node_lost);
+    CHECK(answer->error->attempts.size() == 3);
+    CHECK(answer->error->message.find("no attempt is left") != std::string::npos);
+    connect(second);
+    CHECK(second.chats.empty());
+  }
+  SECTION("but not those that a stranger reports") {
+    report(hold(system().spawn(owner_actor, &second)), 2);
+    end(one);
+    CHECK(answer->pending());
+  }
+}
+
+TEST_CASE_METHOD(chain_test, "no break of a link has a provider asked more often than max_attempts", "[node]") {
+  begin();
+  auto answer = ask<completion>(proxy.actor, question(1));
+  SECTION("that is seen on both sides") {
+    fail_attempt();
+    cut_there();
+    cut_here();
+    REQUIRE(answer->error);
+    link();
+  }
+  SECTION("that is seen here first") {
+    cut_here();
+    fail_attempt(); // of which nobody hears
+    cut_there();
+    link();
+    REQUIRE(answer->error);
+  }
+  SECTION("that is seen there first") {
+    fail_attempt();
+    CHECK(attempt_header() == "2");
+    cut_there();
+    REQUIRE(answer->error);
+    cut_here();
+    link();
+  }
+  CHECK(answer->error->code == errc::node_lost);
+  CHECK(answer->error->attempts.size() == 2);
+  CHECK(http->sent_bodies.size() == 2);
+  CHECK(http->pending() == 0);
+}
+
+TEST_CASE_METHOD(chain_test, "an answer after a break of the link tells the attempts before it", "[node]") {
+  begin();
+  auto answer = ask<completion>(proxy.actor, question(1));
+  CHECK(attempt_header() == "1");
+  advance(2s);
+  cut_there();
+  cut_here();
+  advance(1s);
+  link();
+  REQUIRE(http->pending() == 1);
+  CHECK(attempt_header() == "2");
+  say(0, "hello");
+  REQUIRE(answer->value);
+  auto& attempts = answer->value->attempts;
+  REQUIRE(attempts.size() == 2);
+  CHECK(attempts[0].result == errc::node_lost);
+  CHECK(attempts[0].duration == 2s);
+  CHECK(attempts[1].started == 3s);
+  CHECK(answer->value->timings.total == 3s);
+}
+
+TEST_CASE_METHOD(chain_test, "what an owner drains goes to its successor, and is tried once", "[node]") {
+  begin();
+  auto running = ask<completion>(proxy.actor, question(1));
+  auto drained = ask_void(owner, drain_atom_v, caf::timespan{10s});
+  auto late = ask<completion>(proxy.actor, question(2));
+  CHECK(late->pending());
+  say(0, "hello");
+  CHECK(running->value);
+  CHECK(drained->value);
+  kill(caf::actor_cast<caf::actor>(owner));
+  owner = spawn();
+  link();
+  REQUIRE(http->pending() == 1);
+  CHECK(attempt_header() == "1");
+  say(0, "hello");
+  REQUIRE(late->value);
+  CHECK(late->value->attempts.size() == 1);
+}
+
+TEST_CASE_METHOD(proxy_test, "a drain does not wait for streams whose subscribers died early", "[node][stream]") {
+  begin();
+  owner_script script;
+  connect(script);
+  auto reader = system().spawn(subscriber);
+  auto taken = ask<stream_session_actor>(proxy.actor, stream_request{}, reader);
+  REQUIRE(script.streams.size() == 1);
+  kill(caf::actor_cast<caf::actor>(reader)); // before the session is there
+  reader = nullptr;
+  reply_with(script, script.streams[0].reply, stream_session_actor{hold(system().spawn(session))});
+  CHECK_FALSE(taken->pending());
+  auto drained = ask_void(proxy.actor, drain_atom_v, caf::timespan{1h});
+  CHECK(drained->value);
+}
+
+TEST_CASE_METHOD(proxy_test, "a drain waits for a stream that was sent twice", "[node][stream]") {
+  begin();
+  owner_script first, second;
+  auto one = connect(first);
+  auto reader = hold(system().spawn(subscriber));
+  auto taken = ask<stream_session_actor>(proxy.actor, stream_request{}, reader);
+  REQUIRE(first.streams.size() == 1);
+  end(one); // the first attempt's relay ends
+  connect(second);
+  REQUIRE(second.streams.size() == 1);
+  CHECK(second.streams[0].request.chat.earlier.spent == 1);
+  reply_with(second, second.streams[0].reply, stream_session_actor{hold(system().spawn(session))});
+  CHECK(taken->value);
+  auto drained = ask_void(proxy.actor, drain_atom_v, caf::timespan{1h});
+  CHECK(drained->pending());
+  tell(second.streams[0].subscriber, stream_done{});
+  CHECK(drained->value);
+}
+
+TEST_CASE_METHOD(proxy_test, "what an owner drains is held, and sent to the one that follows", "[node]") {
+  begin();
+  owner_script first, still, second;
+  auto one = connect(first);
+  auto under_way = chat();
+  auto refused = chat();
+  REQUIRE(first.chats.size() == 2);
+  first.draining = still.draining = true;
+  reply_with(first, first.chats[1].reply, error_of(errc::draining));
+  auto late = chat();
+  CHECK(first.chats.size() == 2);
+  CHECK(refused->pending());
+  auto status = ask<provider_status>(proxy.actor, status_atom_v);
+  REQUIRE(status->value);
+  CHECK(status->value->waiting == 3);
+  CHECK(status->value->problem.find("takes nothing new") != std::string::npos);
+  advance(200ms);
+  CHECK(looks >= 1);
+  connect(still); // the same one, seen anew
+  CHECK(still.chats.empty());
+  auto before = looks;
+  advance(5s);
+  CHECK(looks > before);
+  CHECK(looks < before + 10);
+  SECTION("in the same program") {
+    auto two = connect(second);
+    REQUIRE(second.chats.size() == 2);
+    CHECK(second.chats[0].request.earlier.spent == 0);
+    reply_with(first, first.chats[0].reply, completion{}); // what the old one has, it answers
+    run();
+    CHECK(under_way->value);
+    end(one);
+    CHECK(second.chats.size() == 2);
+  }
+  SECTION("after its program has ended and begun anew") {
+    proxy.disconnect("it is shutting down");
+    run();
+    advance(60s); // longer than one waits for one that is lost
+    CHECK(refused->pending());
+    CHECK(late->pending());
+    CHECK(under_way->error);
+    connect(second);
+    CHECK(second.chats.size() == 2);
+  }
+  SECTION("but no longer than the deadline") {
+    advance(300s);
+    REQUIRE(refused->error);
+    CHECK(refused->error->code == errc::deadline_exceeded);
+  }
+}
+
+TEST_CASE_METHOD(proxy_test, "what an owner cuts off at its end is sent again, if that may be", "[node]") {
+  for (auto again : {true, false}) {
+    provider.retry.retry_uncertain = again;
+    begin();
+    owner_script first, second;
+    connect(first);
+    auto queued = chat();
+    auto sent = chat();
+    REQUIRE(first.chats.size() == 2);
+    reply_with(first, first.chats[0].reply, error_of(errc::cancelled));
+    reply_with(first, first.chats[1].reply, error_of(errc::cancelled, {record_of(1, errc::cancelled)}));
+    connect(second);
+    CHECK(second.chats.size() == (again ? 2 : 1));
+    CHECK(second.chats[0].request.earlier.spent == 0);
+    CHECK(queued->pending());
+    if (again) {
+      CHECK(second.chats[1].request.earlier.spent == 1);
+      CHECK(second.chats[1].request.earlier.records[0].lane == "key");
+    } else {
+      REQUIRE(sent->error);
+      CHECK(sent->error->code == errc::outcome_unknown);
+    }
+    kill(caf::actor_cast<caf::actor>(proxy.actor));
+  }
+}
+
+TEST_CASE_METHOD(proxy_test, "an owner that does not run the provider may still answer what it has", "[node]") {
+  begin();
+  owner_script script;
+  connect(script);
+  auto answer = chat();
+  REQUIRE(script.chats.size() == 1);
+  proxy.refuse(make_failure(errc::configuration, "it is gone"));
+  run();
+  auto refused = chat();
+  REQUIRE(refused->error);
+  CHECK(refused->error->code == errc::configuration);
+  CHECK(answer->pending());
+  reply_with(script, script.chats[0].reply, completion{});
+  CHECK(answer->value);
+}
+
+TEST_CASE_METHOD(proxy_test, "a call that its owner has still, from a link that broke, is sent again later", "[node]") {
+  begin();
+  owner_script first, second;
+  auto one = connect(first);
+  auto answer = chat();
+  end(one);
+  connect(second);
+  REQUIRE(second.chats.size() == 1);
+  reply_with(second, second.chats[0].reply, error_of(errc::duplicate_request));
+  CHECK(answer->pending());
+  advance(1s);
+  REQUIRE(second.chats.size() == 2);
+  reply_with(second, second.chats[1].reply, completion{});
+  CHECK(answer->value);
+}
+
+TEST_CASE_METHOD(proxy_test, "calls wait out a relink, batch items whatever it takes", "[node]") {
+  begin();
+  owner_script first, second;
+  auto one = connect(first);
+  auto sent = chat();
+  end(one);
+  proxy.disconnect("the link broke");
+  run();
+  auto item = chat(priority::batch);
+  auto fresh = chat();
+  advance(11s); // as long as a link needs of which the other side saw the break last
+  CHECK(sent->pending());
+  CHECK(fresh->pending());
+  SECTION("that comes about") {
+    connect(second);
+    CHECK(second.chats.size() == 3);
+  }
+  SECTION("that does not") {
+    advance(5s);
+    CHECK(sent->error);
+    CHECK(fresh->error);
+    CHECK(chat()->error);
+    auto later = chat(priority::batch);
+    advance(24h);
+    CHECK(item->pending());
+    connect(second);
+    CHECK(second.chats.size() == 2);
+    CHECK(later->pending());
+  }
+}
+
+} // namespace modelforge::provider_proxy_test
