@@ -36,7 +36,7 @@ public:
     callers_.emplace(self, [this](const caf::actor_addr& who, const caf::error& why) { on_death(who, why); });
     self->set_exit_handler([this](caf::exit_msg&) {
       tell_end(make_failure(errc::cancelled, "the stream was ended on the subscriber's node"));
-      leave();
+      quit();
     });
     callers_->add(caf::actor_cast<caf::strong_actor_ptr>(parts_.subscriber));
     proxy_ = callers_->add(caf::actor_cast<caf::strong_actor_ptr>(std::exchange(parts_.proxy, nullptr)));
@@ -61,13 +61,18 @@ public:
   void begin(const stream_session_actor& session) {
     if (session_ || left_)
       return;
-    session_ = session;
     session_is_ = callers_->add(caf::actor_cast<caf::strong_actor_ptr>(session));
-    for (auto& x : std::exchange(early_, {}))
-      std::visit([this](auto& y) { hand_over(std::move(y)); }, x);
+    take_session(session);
   }
 
+  /// The subscriber needs it no more. Those that came later by way of it do: their demand goes through it.
   void leave() {
+    is_done_ = true;
+    if (later_.empty())
+      quit();
+  }
+
+  void quit() {
     if (std::exchange(left_, true))
       return;
     if (parts_.ended)
@@ -83,6 +88,12 @@ public:
   }
 
 private:
+  void take_session(const stream_session_actor& session) {
+    session_ = session;
+    for (auto& x : std::exchange(early_, {}))
+      std::visit([this](auto& y) { hand_over(std::move(y)); }, x);
+  }
+
   template <class T>
   void take(T x) {
     handover soon;
@@ -95,12 +106,16 @@ private:
   void hand_over(stream_chunk x) {
     pieces_ = x.next;
     tokens_ = x.tokens;
-    tell(self_, parts_.subscriber, std::move(x));
+    if (is_done_)
+      grant_own(1); // a reader that is gone holds no other one back
+    else
+      tell(self_, parts_.subscriber, std::move(x));
   }
 
   template <class T>
   void hand_over(T x) {
-    tell(self_, parts_.subscriber, std::move(x));
+    if (!is_done_)
+      tell(self_, parts_.subscriber, std::move(x));
     leave();
   }
 
@@ -115,6 +130,8 @@ private:
 
   caf::result<void> subscribe(const stream_subscriber_actor& who, const subscription& how) {
     auto address = caf::actor_cast<caf::actor_addr>(who);
+    if (parts_.joins != nullptr && address == reader_)
+      return join(how);
     if (who == nullptr || address == reader_ || later_.count(address) > 0) {
       auto why = who == nullptr ? make_failure(errc::invalid_request, "there is no subscriber")
                                 : make_failure(errc::duplicate_request, "this actor takes the stream already");
@@ -125,26 +142,46 @@ private:
     auto parts = parts_;
     parts.subscriber = who;
     parts.proxy = caf::actor_cast<provider_actor>(proxy_);
+    parts.joins = session_;
     parts.ended = [me = weak_from_this(), to = caf::actor_cast<caf::weak_actor_ptr>(self_), address] {
       post_if_alive(to, [me, address] {
         if (auto here = me.lock())
-          here->later_.erase(address);
+          here->end_later(address);
       });
     };
     auto other = spawn_stream_relay(self_->system(), std::move(parts));
     later_.emplace(address, other.grant);
+    return self_->delegate(other.session, subscribe_atom_v, who, how); // it asks by itself, whoever ends meanwhile
+  }
+
+  void end_later(const caf::actor_addr& who) {
+    later_.erase(who);
+    if (is_done_)
+      leave();
+  }
+
+  caf::result<void> join(const subscription& how) {
+    auto session = std::exchange(parts_.joins, nullptr);
+    session_is_ = callers_->add(caf::actor_cast<caf::strong_actor_ptr>(session));
     auto reply = self_->make_response_promise<void>();
-    ask(self_, session_, subscribe_atom_v, other.subscriber, how)
+    joining_ = reply;
+    ask(self_, session, subscribe_atom_v, caf::actor_cast<stream_subscriber_actor>(self_), how)
       .then(
-        [this, reply, other]() mutable {
-          other.begin(session_);
-          reply.deliver();
+        [this, session] {
+          if (joining_)
+            std::exchange(joining_, std::nullopt)->deliver();
+          take_session(session);
         },
-        [reply, other](const caf::error& x) mutable {
-          other.drop();
-          reply.deliver(x);
+        [this](const caf::error& why) {
+          refuse_join(why.category() == caf::type_id_v<errc> ? why : lost());
+          leave();
         });
     return reply;
+  }
+
+  void refuse_join(const caf::error& why) {
+    if (joining_)
+      std::exchange(joining_, std::nullopt)->deliver(why);
   }
 
   caf::result<stream_status> status() {
@@ -164,21 +201,30 @@ private:
     if (who == session_is_ && why != caf::exit_reason::remote_link_unreachable) {
       // It has ended by itself, so its last words were sent. The news of its end can overtake them.
       session_ended_ = true;
-      return run_at(self_, self_->clock().now() + last_words, [me = shared_from_this()] {
-        me->tell_end(me->lost_failure());
-        me->leave();
-      });
+      return run_at(self_, self_->clock().now() + last_words, [me = shared_from_this()] { me->end_lost(); });
     }
     if (who == session_is_)
-      tell_end(lost_failure());
-    if (who == proxy_)
+      return end_lost();
+    if (who == proxy_) {
       tell_end(make_failure(errc::cancelled, "its provider has ended"));
-    if (who == session_is_ || who == reader_ || who == proxy_)
+      quit();
+    } else if (who == reader_) {
       leave();
+      if (!left_)
+        grant_own(1); // it may have had none left
+    }
+  }
+
+  void end_lost() {
+    if (joining_)
+      refuse_join(lost());
+    else
+      tell_end(lost_failure());
+    quit();
   }
 
   void tell_end(failure why) {
-    if (!left_)
+    if (!left_ && !is_done_)
       tell(self_, parts_.subscriber, stream_failed{parts_.stream, std::move(why), pieces_, tokens_});
   }
 
@@ -207,8 +253,10 @@ private:
   caf::actor_addr proxy_;
   std::vector<std::variant<stream_chunk, stream_done, stream_failed>> early_; ///< Came before that was known.
   std::unordered_map<caf::actor_addr, std::function<void(uint32_t)>> later_;
+  std::optional<caf::typed_response_promise<void>> joining_; ///< Whether the session takes it in is to be told.
   uint64_t pieces_ = 0;
   uint64_t tokens_ = 0;
+  bool is_done_ = false; ///< The subscriber has its end, or is gone.
   bool left_ = false;
 };
 
@@ -228,7 +276,7 @@ stream_relay spawn_stream_relay(caf::actor_system& system, relay_parts parts) {
   result.subscriber = caf::actor_cast<stream_subscriber_actor>(actor);
   result.session = caf::actor_cast<stream_session_actor>(actor);
   result.begin = [run](const stream_session_actor& x) { run([x](relay& y) { y.begin(x); }); };
-  result.drop = [run] { run([](relay& y) { y.leave(); }); };
+  result.drop = [run] { run([](relay& y) { y.quit(); }); };
   result.grant = [run](uint32_t chunks) { run([chunks](relay& y) { y.grant_own(chunks); }); };
   return result;
 }

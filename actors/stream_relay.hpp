@@ -32,9 +32,11 @@ struct relay_parts {
   std::string provider;
   std::string owner;           ///< Name of the session's node.
   std::function<void()> ended; ///< Called once inside the relay when it has ended; may be empty.
+  /// Of a subscriber that comes later: who takes it in when the relay is told to `subscribe` it. Else null.
+  stream_session_actor joins{};
 };
 
-/// Spawns one. It ends with the stream, or with its subscriber.
+/// Spawns one. It ends with the stream, or with its subscriber, but not before those that came later by way of it.
 stream_relay spawn_stream_relay(caf::actor_system& system, relay_parts parts);
 
 } // namespace modelforge
