@@ -6,6 +6,7 @@
 #include "node/credentials.hpp"
 #include "node/greeting.hpp"
 #include "node/peer_link.hpp"
+#include "node/peer_roots.hpp"
 #include "node/probe.hpp"
 
 #include <modelforge/actors/system.hpp>
@@ -49,10 +50,7 @@ node_hello hello_of(const node_settings& x) {
 }
 
 node::link_settings link_settings_of(const node_settings& x) {
-  node::link_settings result;
-  result.step = x.timeout;
-  result.most_wait = std::max<node::duration>(x.timeout / 2, result.first_wait);
-  return result;
+  return node::link_settings_for(x.timeout);
 }
 
 /// Everything but its making runs inside the node's actor, which its handlers keep alive.
@@ -81,7 +79,11 @@ public:
 
   void listen_at(std::string where) { listening_ = std::move(where); }
 
-  void set_owned(std::vector<owned_provider> x) { owned_ = std::move(x); }
+  void set_owned(std::vector<owned_provider> x) {
+    owned_ = std::move(x);
+    for (auto& answer : std::exchange(early_, {}))
+      answer();
+  }
 
   void add_remote(remote_provider x) {
     auto name = x.name;
@@ -98,15 +100,20 @@ public:
     if (i == remotes_.end())
       return;
     auto& x = i->second;
-    auto peer = peers_.find(x.owner);
-    if (peer == peers_.end())
+    auto* peer = peers_.find(x.owner);
+    if (peer == nullptr)
       return x.proxy.disconnect(why_not(x.owner));
-    ask(self_, peer->second, caf::get_atom_v, hello_, name)
-      .then([proxy = x.proxy](const provider_actor& found) { proxy.connect(found); },
-            [proxy = x.proxy](const caf::error& why) {
-              if (why.category() == caf::type_id_v<errc>) // else the link broke meanwhile
-                proxy.refuse(failure_of(why));
-            });
+    auto is_asked = [this, owner = x.owner, asked = *peer] { return root_of(owner) == asked; }; // still
+    ask(self_, *peer, caf::get_atom_v, hello_, name)
+      .then(
+        [is_asked, proxy = x.proxy](const provider_actor& found) {
+          if (is_asked())
+            proxy.connect(found);
+        },
+        [is_asked, proxy = x.proxy](const caf::error& why) {
+          if (is_asked() && why.category() == caf::type_id_v<errc>) // else the link broke meanwhile
+            proxy.refuse(failure_of(why));
+        });
   }
 
 private:
@@ -144,23 +151,39 @@ private:
     if (auto no = refuse_misfit(x))
       return std::move(*no);
     if (back != nullptr)
-      set_root(x.node, caf::actor_cast<node_actor>(back));
+      add_root(x.node, caf::actor_cast<node_actor>(back), false);
     return hello_;
   }
 
   caf::result<provider_actor> find(const node_hello& x, const std::string& name) {
     if (auto no = refuse_misfit(x))
       return std::move(*no);
+    auto asker = self_->current_sender(); // the promise takes the sender away
+    auto reply = self_->make_response_promise<provider_actor>();
+    auto answer = [this, reply, name, node = x.node, asker]() mutable {
+      auto found = guest_of(name, node, asker);
+      if (auto* why = std::get_if<failure>(&found))
+        reply.deliver(caf::make_error(why->code, *why));
+      else
+        reply.deliver(std::get<provider_actor>(std::move(found)));
+    };
+    if (owned_)
+      answer();
+    else // the program has only just begun to listen
+      early_.emplace_back(std::move(answer));
+    return reply;
+  }
+
+  std::variant<provider_actor, failure> guest_of(const std::string& name, const std::string& node,
+                                                 const caf::strong_actor_ptr& asker) const {
     std::string known;
-    for (auto& one : owned_) {
+    for (auto& one : *owned_) {
       if (one.name == name)
-        return spawn_provider_guest(self_->system(), one.is, x.node, self_->current_sender(),
-                                    settings_.max_message_bytes);
+        return spawn_provider_guest(self_->system(), one.is, node, asker, settings_.max_message_bytes);
       known += (known.empty() ? "" : ", ") + one.name;
     }
-    auto why = make_failure(errc::configuration, "node " + settings_.name + " does not run a provider \"" + name + "\"",
-                            known.empty() ? "it runs none" : "it runs: " + known);
-    return caf::make_error(why.code, why);
+    return make_failure(errc::configuration, "node " + settings_.name + " does not run a provider \"" + name + "\"",
+                        known.empty() ? "it runs none" : "it runs: " + known);
   }
 
   node_status status() const {
@@ -180,49 +203,53 @@ private:
       told.insert(y.name);
       x.peers.push_back(std::move(y));
     }
-    for (auto& [name, root] : peers_)
+    peers_.for_each([&](const std::string& name) {
       if (told.count(name) == 0)
         x.peers.push_back({name, "", true, "", {}});
+    });
     return x;
   }
 
   // -- the others ---------------------------------------------------------------------
 
-  /// By this actor the peer is reached from now on. Another one than before: its program has been started anew.
-  void set_root(const std::string& name, const node_actor& root) {
-    auto& known = peers_[name];
-    if (known == root)
-      return;
-    if (known != nullptr)
-      forget(name, known, "it was started anew");
-    peers_[name] = root;
-    callers_->add(caf::actor_cast<caf::strong_actor_ptr>(root));
+  /// By this actor the peer can be reached from now on.
+  void add_root(const std::string& name, const node_actor& root, bool configured) {
+    auto before = root_of(name);
+    if (peers_.add(name, root, configured))
+      callers_->add(caf::actor_cast<caf::strong_actor_ptr>(root));
+    if (root_of(name) != before)
+      find_all_of(name);
+  }
+
+  node_actor root_of(const std::string& name) const {
+    auto* root = peers_.find(name);
+    return root != nullptr ? *root : node_actor{};
+  }
+
+  void find_all_of(const std::string& owner) {
     for (auto& [provider, x] : remotes_)
-      if (x.owner == name)
+      if (x.owner == owner)
         find_again(provider);
   }
 
-  void forget(const std::string& name, const node_actor& root, const std::string& why) {
-    callers_->remove(caf::actor_cast<caf::actor_addr>(root));
-    peers_.erase(name);
-    for (auto& [provider, x] : remotes_)
-      if (x.owner == name)
-        x.proxy.disconnect(why);
-  }
-
   void on_death(const caf::actor_addr& who) {
-    auto is_it = [&](const node_actor& x) { return x != nullptr && caf::actor_cast<caf::actor_addr>(x) == who; };
     for (auto& x : links_)
-      if (is_it(x->root)) {
+      if (x->root != nullptr && caf::actor_cast<caf::actor_addr>(x->root) == who) {
         x->root = nullptr;
         x->machine.fail("the link broke", now(), random_);
       }
-    if (auto i = std::find_if(peers_.begin(), peers_.end(), [&](auto& x) { return is_it(x.second); });
-        i != peers_.end()) {
-      auto [name, root] = *i;
-      forget(name, root, "the link to it broke");
-    }
+    lose_root(who);
     serve();
+  }
+
+  /// Another one that greeted by the same name takes its place, if there is one.
+  void lose_root(const caf::actor_addr& who) {
+    for (auto& owner : peers_.remove(who))
+      for (auto& [provider, x] : remotes_)
+        if (x.owner == owner && peers_.find(owner) == nullptr)
+          x.proxy.disconnect("the link to it broke");
+        else if (x.owner == owner)
+          find_again(provider);
   }
 
   std::string why_not(const std::string& owner) const {
@@ -321,7 +348,7 @@ private:
       return on_failure(x, attempt, *why);
     x.name = theirs.node;
     x.machine.advance(now());
-    set_root(x.name, x.root);
+    add_root(x.name, x.root, true);
     serve();
   }
 
@@ -331,7 +358,7 @@ private:
     drop_root(x);
     x.machine.fail(std::move(why), now(), random_);
     for (auto& [provider, remote] : remotes_) // those who wait for it hear of it
-      if (peers_.count(remote.owner) == 0)
+      if (peers_.find(remote.owner) == nullptr)
         remote.proxy.disconnect(why_not(remote.owner));
     serve();
   }
@@ -359,8 +386,9 @@ private:
   std::optional<callers<std::remove_pointer_t<node_actor::pointer>>> callers_;
   std::mt19937_64 random_{std::random_device{}()};
   std::vector<std::unique_ptr<link>> links_;
-  std::map<std::string, node_actor> peers_; ///< Those that can be reached, by name.
-  std::vector<owned_provider> owned_;
+  node::peer_roots<node_actor> peers_;               ///< Those that can be reached.
+  std::optional<std::vector<owned_provider>> owned_; ///< Empty: not told yet.
+  std::vector<std::function<void()>> early_;         ///< Questions for them that came before.
   std::map<std::string, remote_provider> remotes_;
   std::set<time_point> wake_ups_;
   bool left_ = false;

@@ -7,11 +7,13 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <future>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace modelforge::node_test {
@@ -121,6 +123,72 @@ TEST_CASE("the handle outlives its owner's end and return", "[node]") {
     owner.emplace(owner_of(server.url(), at));
   }
   CHECK(guest.chat("What is 1 + 1?")); // waits for the link again
+}
+
+TEST_CASE("of two programs of one name the other is asked when one has left", "[node]") {
+  simulator::server server{simulator::options{}};
+  std::array<std::optional<runtime>, 2> owners;
+  std::array<std::string, 2> at;
+  for (std::size_t i = 0; i < 2; ++i) {
+    owners[i].emplace(owner_of(server.url()));
+    at[i] = owners[i]->node().listening;
+  }
+  auto settings = guest_of(at[0]);
+  settings.node.peers.push_back(at[1]);
+  runtime guest{settings};
+  for (std::size_t round = 0; round < 4; ++round) {
+    REQUIRE(guest.chat("What is 1 + 1?"));
+    std::this_thread::sleep_for(500ms); // the other link may come up, or be refused
+    owners[round % 2].reset();
+    CHECK(guest.chat("What is 1 + 1?"));
+    owners[round % 2].emplace(owner_of(server.url(), at[round % 2]));
+  }
+}
+
+TEST_CASE("an owner that is found at two addresses is found again", "[node]") {
+  simulator::server server{simulator::options{}};
+  std::optional<runtime> owner{owner_of(server.url())};
+  auto at = owner->node().listening;
+  auto settings = guest_of(at);
+  settings.node.peers.push_back("localhost" + at.substr(at.rfind(':')));
+  runtime guest{settings};
+  for (int round = 0; round < 3; ++round) {
+    REQUIRE(guest.chat("What is 1 + 1?"));
+    std::this_thread::sleep_for(200ms); // for the other link
+    owner.reset();
+    owner.emplace(owner_of(server.url(), at));
+  }
+  CHECK(guest.chat("What is 1 + 1?"));
+}
+
+TEST_CASE("a planned restart of the owner loses no call", "[node]") {
+  simulator::options options;
+  options.latency = 300ms;
+  simulator::server server{options};
+  auto settings = owner_of(server.url());
+  settings.providers[0].max_concurrent = 4;
+  settings.runtime.grace_period = 1s; // the calls take longer: some are cut off, some refused
+  std::optional<runtime> owner{settings};
+  settings.node.listen = owner->node().listening;
+  runtime guest{guest_of(settings.node.listen)};
+  std::vector<std::future<expected<completion>>> answers;
+  for (int i = 0; i < 40; ++i)
+    answers.push_back(guest.chat_async(sum_of(i)));
+  REQUIRE(test::eventually([&] { return server.snapshot().requests >= 4; }));
+  std::thread later{[&] {
+    std::this_thread::sleep_for(300ms);
+    for (int i = 40; i < 60; ++i) // while it drains
+      answers.push_back(guest.chat_async(sum_of(i)));
+  }};
+  owner->shutdown();
+  owner.reset();
+  later.join();
+  owner.emplace(settings);
+  for (auto& x : answers) {
+    auto answer = x.get();
+    if (!answer)
+      FAIL_CHECK(to_string(answer.error()));
+  }
 }
 
 TEST_CASE("an owner that nobody finds is told at once, after the time that it is expected", "[node]") {

@@ -1,0 +1,61 @@
+#include "node/peer_roots.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+namespace modelforge::peer_roots_test {
+
+namespace {
+
+using roots = node::peer_roots<int>;
+
+int in_charge(const roots& x, const std::string& name = "owner") {
+  auto* found = x.find(name);
+  return found != nullptr ? *found : 0;
+}
+
+} // namespace
+
+TEST_CASE("a name stays with who had it first, and goes to the next that lives", "[node]") {
+  roots x;
+  CHECK(in_charge(x) == 0);
+  CHECK(x.add("owner", 1, true));
+  CHECK(x.add("owner", 2, true)); // another program of that name
+  CHECK_FALSE(x.add("owner", 1, true));
+  CHECK(in_charge(x) == 1);
+  CHECK(x.remove(2).empty());
+  CHECK(x.add("owner", 3, true));
+  CHECK(x.remove(1) == std::vector<std::string>{"owner"});
+  CHECK(in_charge(x) == 3); // its link lives
+  CHECK(x.remove(3) == std::vector<std::string>{"owner"});
+  CHECK(in_charge(x) == 0);
+}
+
+TEST_CASE("who was found at a configured address comes before who came by himself", "[node]") {
+  roots x;
+  x.add("owner", 1, false);
+  x.add("owner", 2, false);
+  CHECK(in_charge(x) == 1);
+  x.add("owner", 3, true);
+  CHECK(in_charge(x) == 3);
+  x.add("owner", 2, true); // both ways
+  CHECK(in_charge(x) == 3);
+  x.remove(3);
+  CHECK(in_charge(x) == 2);
+  x.remove(2);
+  CHECK(in_charge(x) == 1);
+}
+
+TEST_CASE("an actor that greeted by several names is lost by all of them", "[node]") {
+  roots x;
+  x.add("a", 1, true);
+  x.add("b", 2, true);
+  x.add("b", 1, true);
+  std::vector<std::string> names;
+  x.for_each([&](auto& name) { names.push_back(name); });
+  CHECK(names == std::vector<std::string>{"a", "b"});
+  CHECK(x.remove(1) == std::vector<std::string>{"a"});
+  CHECK(in_charge(x, "a") == 0);
+  CHECK(in_charge(x, "b") == 2);
+}
+
+} // namespace modelforge::peer_roots_test
