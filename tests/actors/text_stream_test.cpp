@@ -143,6 +143,7 @@ TEST_CASE_METHOD(text_stream_test, "what another node tells of tokens ends, too"
       [](cancel_atom, request_id) {},
       [](status_atom) { return provider_status{}; },
       [](drain_atom, caf::timespan) {},
+      [](const request_id&, const attempts_made&) {},
     };
   }));
   for (auto heard : {true, false}) {
