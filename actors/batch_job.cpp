@@ -4,9 +4,8 @@
 #include "actors/support/callers.hpp"
 #include "actors/support/fetch.hpp"
 #include "actors/support/mail.hpp"
+#include "actors/support/masking.hpp"
 #include "optimize/optimizers.hpp"
-
-#include <modelforge/config/secret.hpp>
 
 #include <caf/actor_system.hpp>
 #include <caf/stateful_actor.hpp>
@@ -170,6 +169,7 @@ private:
 
   void tell_status() {
     auto x = job_->status(now());
+    mask_whole(*parts_->secrets, x);
     auto told = x;
     told.next_look.reset(); // passes by itself
     if (std::exchange(status_, told) == told && !x.next_look)
@@ -270,13 +270,14 @@ private:
     if (!result)
       return;
     if (auto* answer = std::get_if<completion>(&result->outcome)) {
+      mask(*parts_->secrets, *answer);
       answer->provider = parts_->provider;
       if (answer->usage)
         answer->cost = parts_->price(*answer->usage);
     } else {
       auto& why = std::get<failure>(result->outcome);
+      mask(*parts_->secrets, why);
       why.provider = parts_->provider;
-      why.provider_message = redact(std::move(why.provider_message));
     }
     pending_bytes_ += line.size();
     pending_.push_back(std::move(*result));
@@ -335,8 +336,8 @@ private:
 
   void leave(batch_job_end x) {
     if (x.problem) {
+      mask(*parts_->secrets, *x.problem);
       x.problem->provider = parts_->provider;
-      x.problem->provider_message = redact(std::move(x.problem->provider_message));
     }
     tell(self_, listener_, std::move(x));
     quit();
@@ -392,6 +393,7 @@ std::variant<batch_job_parts, failure> prepare_job(const provider_parts& parts, 
   for (auto* more : {&parts.keys.front().headers, &parts.headers})
     x.headers.insert(x.headers.end(), more->begin(), more->end());
   x.transport = parts.transport;
+  x.secrets = parts.secrets;
   x.price = [settings, group](const token_usage& usage) {
     auto live = cost_of(settings, group, usage);
     return live ? std::optional{*live * price_of(settings, group).batch} : std::nullopt;

@@ -25,6 +25,7 @@ struct batch_job_parts {
   optimize::list optimizers; ///< Change its items as they would live requests.
   std::string base_url;
   std::vector<http::header> headers; ///< Those of the provider's requests; secret.
+  std::shared_ptr<const secret_mask> secrets;
   std::shared_ptr<http::client> transport;
   std::function<std::optional<double>(const token_usage&)> price; ///< What an item costs.
   std::chrono::nanoseconds connect_timeout{0};

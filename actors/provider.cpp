@@ -11,12 +11,11 @@
 #include "actors/support/callers.hpp"
 #include "actors/support/fetch.hpp"
 #include "actors/support/mail.hpp"
+#include "actors/support/masking.hpp"
 #include "dispatch/journal.hpp"
 #include "limits/token_estimator.hpp"
 #include "node/spent_attempts.hpp"
 #include "retry/due_queue.hpp"
-
-#include <modelforge/config/secret.hpp>
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -92,6 +91,9 @@ public:
     take_written();
     fresh.transport = parts_.transport;
     fresh.limits_journal = std::move(parts_.limits_journal);
+    auto secrets = std::make_shared<secret_mask>(*fresh.secrets); // what is under way carries the older ones
+    secrets->keep(*parts_.secrets);
+    fresh.secrets = std::move(secrets);
     parts_ = std::move(fresh);
     dispatcher_.reconfigure(parts_.dispatch);
     keep_journal();
@@ -231,6 +233,7 @@ private:
     result.subscriber = to;
     result.dialect = &dialect_for(x.chat);
     result.transport = parts_.transport;
+    result.secrets = parts_.secrets;
     result.provider = caf::actor_cast<provider_actor>(self_);
     result.owner = this;
     return result;
@@ -579,6 +582,7 @@ private:
   template <class Answer>
   void sign(Answer& x, live_map::iterator i, const http::response& answer, time_point at) {
     auto& live = i->second;
+    mask(*parts_.secrets, x);
     x.id = i->first;
     x.provider = parts_.settings.name;
     if (x.model.empty())
@@ -604,7 +608,7 @@ private:
     auto& live = i->second;
     why.provider = parts_.settings.name;
     why.model = live.model;
-    why.provider_message = redact(std::move(why.provider_message));
+    mask(*parts_.secrets, why);
     if (!live.attempts.empty())
       why.lane = live.attempts.back().lane;
     why.attempts = std::move(live.attempts);
@@ -810,12 +814,13 @@ private:
       return parts_.dialects.front()->decode_models(answer.head, answer.body);
     });
     if (auto* good = std::get_if<model_list>(&result)) {
+      mask_whole(*parts_.secrets, *good);
       good->provider = parts_.settings.name;
       return reply.deliver(std::move(*good));
     }
     auto& why = std::get<failure>(result);
     why.provider = parts_.settings.name;
-    why.provider_message = redact(std::move(why.provider_message));
+    mask(*parts_.secrets, why);
     reply.deliver(caf::make_error(why.code, why));
   }
 

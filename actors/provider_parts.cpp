@@ -13,7 +13,9 @@ failure wrong(std::string message, std::string suggestion = {}) {
   return make_failure(errc::configuration, std::move(message), std::move(suggestion));
 }
 
-std::optional<failure> add_headers(const provider_settings& x, std::vector<http::header>& headers) {
+/// `secrets` gets those values that come from the environment: others stand in the settings for all to read.
+std::optional<failure> add_headers(const provider_settings& x, std::vector<http::header>& headers,
+                                   secret_mask& secrets) {
   for (auto& header : x.headers) {
     auto value = header.value;
     if (!header.env.empty()) {
@@ -22,6 +24,7 @@ std::optional<failure> add_headers(const provider_settings& x, std::vector<http:
         return wrong("the environment variable " + header.env + " is not set",
                      "it holds the value of header " + header.name);
       value = text;
+      secrets.add(value);
     }
     headers.push_back({header.name, value});
   }
@@ -183,17 +186,20 @@ std::variant<provider_parts, failure> prepare_provider(const provider_settings& 
   parts.base_url = x.base_url.empty() ? std::string{dialect.default_base_url()} : x.base_url;
   if (parts.base_url.empty())
     return wrong("base_url is not set", "this kind has no public address of its own");
+  auto secrets = std::make_shared<secret_mask>();
   for (auto& source : x.keys) {
     auto key = resolve(source);
     if (auto* problem = std::get_if<std::string>(&key))
       return wrong(*problem);
+    secrets->add(std::get<secret>(key).reveal());
     parts.keys.push_back(
       {source.name.empty() ? "default" : source.name, {dialect.authorize(std::get<secret>(key).reveal())}});
   }
   if (parts.keys.empty())
     parts.keys.push_back({"default", {}});
-  if (auto problem = add_headers(x, parts.headers))
+  if (auto problem = add_headers(x, parts.headers, *secrets))
     return std::move(*problem);
+  parts.secrets = std::move(secrets);
   for (auto& header : dialect.headers())
     if (std::none_of(x.headers.begin(), x.headers.end(), [&](auto& own) { return same_name(own.name, header.name); }))
       parts.headers.push_back(header);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "config/secret_mask.hpp"
 #include "dispatch/dispatcher.hpp"
 #include "dispatch/journal.hpp"
 #include "http/client.hpp"
@@ -35,6 +36,7 @@ struct provider_parts {
   std::string base_url;
   std::vector<provider_key> keys;             ///< At least one; without a credential it has no headers.
   std::vector<http::header> headers;          ///< The configured ones; secret.
+  std::shared_ptr<const secret_mask> secrets; ///< All of these; never null.
   std::vector<limits::accounting> accounting; ///< By group of models.
   dispatcher_settings dispatch;
   std::vector<optimize::list> optimizers; ///< By group of models; empty where the settings want none.

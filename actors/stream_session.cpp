@@ -10,6 +10,7 @@
 #include <caf/exit_reason.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -127,13 +128,49 @@ private:
   bool closed_ = false;
 };
 
+/// Masks secrets in what a stream says, before anybody has it. (One that is spread over several pieces was cut by a
+/// model, which was told it by a prompt.)
+class masked_pieces final : public wire::piece_sink {
+public:
+  masked_pieces(wire::piece_sink& to, std::shared_ptr<const secret_mask> by) : to_(to), by_(std::move(by)) {}
+
+  void text(std::string_view x) override { to_.text(masked(x, 0)); }
+  void reasoning(std::string_view x) override { to_.reasoning(masked(x, 0)); }
+  void seal(std::string_view signature) override { to_.seal(masked(signature, 0)); }
+  void refusal(std::string_view x) override { to_.refusal(masked(x, 0)); }
+
+  void tool_call(uint32_t call, std::string_view id, std::string_view name, std::string_view signature) override {
+    to_.tool_call(call, masked(id, 0), masked(name, 1), masked(signature, 2));
+  }
+
+  void tool_arguments(uint32_t call, std::string_view fragment) override {
+    to_.tool_arguments(call, masked(fragment, 0));
+  }
+
+private:
+  std::string_view masked(std::string_view x, std::size_t which) {
+    if (x.size() < 8) // shorter ones are not masked in answers
+      return x;
+    auto& text = scratch_[which];
+    text = x;
+    by_->mask(text, secret_mask::extent::whole);
+    return text;
+  }
+
+  wire::piece_sink& to_;
+  std::shared_ptr<const secret_mask> by_;
+  std::array<std::string, 3> scratch_;
+};
+
 /// Carries out what its broadcast decides for one stream. Everything but the calls of `stream_session` runs inside the
 /// session's actor.
 class session final : public stream_session, public std::enable_shared_from_this<session> {
 public:
   using actor_pointer = stream_session_actor::pointer;
 
-  explicit session(stream_parts parts) : parts_(std::move(parts)), to_readers_(parts_.settings) {}
+  explicit session(stream_parts parts)
+    : parts_(std::move(parts)), to_readers_(parts_.settings),
+      has_secrets_(parts_.secrets != nullptr && !parts_.secrets->empty()), masked_(to_readers_, parts_.secrets) {}
 
   /// Nobody is left to take what still comes.
   ~session() override { drop_transfer(); }
@@ -315,7 +352,7 @@ private:
   void take_body(const std::string& bytes) {
     std::size_t events = 0;
     if (reader_)
-      events = reader_->take(bytes, to_readers_);
+      events = reader_->take(bytes, has_secrets_ ? static_cast<wire::piece_sink&>(masked_) : to_readers_);
     else if (error_body_.size() < most_error_body)
       error_body_ += bytes;
     to_readers_.received(bytes.size(), events, reader_ ? reader_->tokens() : 0, now());
@@ -485,6 +522,8 @@ private:
   caf::weak_actor_ptr weak_self_;
   caf::strong_actor_ptr keep_; ///< Itself, until the end.
   broadcast to_readers_;
+  bool has_secrets_;
+  masked_pieces masked_; ///< In front of the readers, where there are secrets.
   std::optional<callers<std::remove_pointer_t<actor_pointer>>> callers_;
   std::unordered_map<caf::actor_addr, broadcast::reader_id> readers_;
   std::map<broadcast::reader_id, stream_subscriber_actor> subscribers_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "config/secret_mask.hpp"
 #include "http/client.hpp"
 #include "stream/broadcast.hpp"
 #include "wire/dialect.hpp"
@@ -51,6 +52,7 @@ struct stream_parts {
   stream_subscriber_actor subscriber;
   const wire::dialect* dialect = nullptr;
   std::shared_ptr<http::client> transport;
+  std::shared_ptr<const secret_mask> secrets; ///< To be masked in what the stream says.
   provider_actor provider;
   stream_owner* owner = nullptr; ///< The state of `provider`.
 };

@@ -84,8 +84,9 @@ public:
   void answer(std::size_t i, uint16_t status, std::string body, const std::vector<http::header>& headers = {}) {
     http::response x;
     x.head.status = status;
-    x.head.headers = {{"content-type", "application/json"}, {"x-request-id", "req_" + std::to_string(open_.at(i).id)}};
-    x.head.headers.insert(x.head.headers.end(), headers.begin(), headers.end());
+    x.head.headers = headers; // of one name the first counts
+    x.head.headers.push_back({"content-type", "application/json"});
+    x.head.headers.push_back({"x-request-id", "req_" + std::to_string(open_.at(i).id)});
     x.body = std::move(body);
     finish(i, std::move(x));
   }

@@ -1,0 +1,233 @@
+#include "config/secret_mask.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+namespace modelforge {
+
+namespace {
+
+constexpr std::string_view mask_text = "***";
+
+constexpr std::size_t shortest_word = 4;
+constexpr std::size_t shortest_part = 8;
+constexpr std::size_t shortest_base64 = 12; ///< Nine bytes.
+
+/// Words that are kept at most.
+constexpr std::size_t most_words = 64;
+
+/// Four bytes looked at every fifth byte lie within every part of eight.
+constexpr std::size_t gram = 4;
+constexpr std::size_t stride = shortest_part - gram + 1;
+
+uint32_t gram_at(std::string_view text, std::size_t at) {
+  uint32_t x;
+  std::memcpy(&x, text.data() + at, gram);
+  return x;
+}
+
+uint32_t bit_of(uint32_t x) {
+  return (x * 2'654'435'761u) >> 16;
+}
+
+bool is_word_char(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
+}
+
+bool is_scheme(std::string_view word) {
+  constexpr auto schemes = std::to_array<std::string_view>({"bearer", "basic", "token", "digest", "key", "apikey"});
+  return std::any_of(schemes.begin(), schemes.end(), [&](std::string_view x) {
+    return std::equal(x.begin(), x.end(), word.begin(), word.end(),
+                      [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b + 32) : b); });
+  });
+}
+
+std::optional<unsigned> hex_value(char c) {
+  if (c >= '0' && c <= '9')
+    return static_cast<unsigned>(c - '0');
+  if (c >= 'a' && c <= 'f')
+    return static_cast<unsigned>(c - 'a' + 10);
+  if (c >= 'A' && c <= 'F')
+    return static_cast<unsigned>(c - 'A' + 10);
+  return {};
+}
+
+/// The part of a text in base64 that says `word` whatever stands around it, where `before` (0 to 2) bytes precede it
+/// in its group of three.
+std::string in_base64(std::string_view word, std::size_t before, bool for_urls) {
+  std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+  alphabet += for_urls ? "-_" : "+/";
+  auto bit = [&](std::size_t at) -> unsigned { // of the bytes before and the word
+    auto byte = at / 8;
+    return byte < before ? 0u : (static_cast<unsigned char>(word[byte - before]) >> (7 - at % 8)) & 1u;
+  };
+  std::string result;
+  for (auto at = (before * 8 + 5) / 6 * 6; at + 6 <= (before + word.size()) * 8; at += 6) {
+    unsigned value = 0;
+    for (std::size_t i = 0; i < 6; ++i)
+      value = 2 * value + bit(at + i);
+    result += alphabet[value];
+  }
+  return result;
+}
+
+/// A text without the escapes of URLs and JSON, and where each of its bytes, and its end, were.
+struct plain_text {
+  std::string text;
+  std::vector<std::size_t> at;
+
+  explicit plain_text(std::string_view from) {
+    text.reserve(from.size());
+    for (std::size_t i = 0; i < from.size();) {
+      at.push_back(i);
+      auto [c, length] = read(from.substr(i));
+      text += c;
+      i += length;
+    }
+    at.push_back(from.size());
+  }
+
+  static std::pair<char, std::size_t> read(std::string_view x) {
+    auto hex = [&](std::size_t where) -> std::optional<char> {
+      if (x.size() < where + 2)
+        return {};
+      auto high = hex_value(x[where]), low = hex_value(x[where + 1]);
+      return high && low ? std::optional{static_cast<char>(16 * *high + *low)} : std::nullopt;
+    };
+    if (x[0] == '%')
+      if (auto c = hex(1))
+        return {*c, 3};
+    if (x[0] == '\\' && x.substr(1).starts_with("u00"))
+      if (auto c = hex(4))
+        return {*c, 6};
+    if (x[0] == '\\' && x.size() > 1 && std::strchr("/\"\\", x[1]) != nullptr)
+      return {x[1], 2};
+    return {x[0], 1};
+  }
+};
+
+} // namespace
+
+void secret_mask::add(std::string_view value) {
+  auto ends_word = [](char c) { return c == ' ' || c == '\t' || c == ',' || c == ';'; };
+  while (!value.empty()) {
+    auto end = static_cast<std::size_t>(std::find_if(value.begin(), value.end(), ends_word) - value.begin());
+    auto word = value.substr(0, end);
+    value.remove_prefix(std::min(end + 1, value.size()));
+    if (is_scheme(word))
+      continue;
+    add_word(word);
+    auto name = word.find('='); // NAME=VALUE, as in cookies; but '=' may end a key in base64
+    if (name != word.npos && word.find_first_not_of('=', name) != word.npos)
+      add_word(word.substr(name + 1));
+  }
+  index();
+}
+
+void secret_mask::keep(const secret_mask& older) {
+  auto own = std::exchange(words_, older.words_);
+  for (auto& x : own) // the newer ones last
+    add_word(x.reveal());
+  index();
+}
+
+void secret_mask::add_word(std::string_view word) {
+  if (word.size() < shortest_word)
+    return;
+  std::erase_if(words_, [&](const secret& x) { return x.reveal() == word; });
+  if (words_.size() == most_words)
+    words_.erase(words_.begin());
+  words_.emplace_back(word);
+}
+
+void secret_mask::index() {
+  forms_.clear();
+  places_.clear();
+  filter_.assign(65'536 / 64, 0);
+  auto add = [&](std::string_view text, std::size_t least) {
+    if (text.size() < least
+        || std::any_of(forms_.begin(), forms_.end(), [&](auto& x) { return x.text.reveal() == text; }))
+      return;
+    forms_.push_back({secret{text}, least});
+    for (std::size_t i = 0; i + gram <= text.size(); ++i) {
+      auto x = gram_at(text, i);
+      places_[x].push_back({static_cast<uint32_t>(forms_.size() - 1), static_cast<uint32_t>(i)});
+      filter_[bit_of(x) / 64] |= uint64_t{1} << (bit_of(x) % 64);
+    }
+  };
+  for (auto& word : words_) {
+    add(word.reveal(), shortest_part);
+    for (std::size_t before = 0; before < 3; ++before)
+      for (auto for_urls : {false, true}) {
+        auto text = in_base64(word.reveal(), before, for_urls);
+        add(text, shortest_base64);
+        wipe(text);
+      }
+  }
+}
+
+void secret_mask::find(std::string_view text, extent how, std::vector<span>& to) const {
+  for (std::size_t at = 0; at + gram <= text.size(); at += stride) {
+    auto x = gram_at(text, at);
+    if (((filter_[bit_of(x) / 64] >> (bit_of(x) % 64)) & 1) == 0)
+      continue;
+    auto found = places_.find(x);
+    if (found == places_.end())
+      continue;
+    for (auto& [which, offset] : found->second) {
+      auto form = forms_[which].text.reveal();
+      std::size_t before = 0, behind = gram;
+      while (before < std::min<std::size_t>(at, offset) && text[at - before - 1] == form[offset - before - 1])
+        ++before;
+      while (at + behind < text.size() && offset + behind < form.size() && text[at + behind] == form[offset + behind])
+        ++behind;
+      if (before + behind >= (how == extent::cut ? forms_[which].least_part : form.size()))
+        to.push_back({at - before, at + behind});
+    }
+  }
+  if (how == extent::whole)
+    return;
+  for (auto& word : words_)
+    if (auto x = word.reveal(); x.size() < shortest_part)
+      for (auto at = text.find(x); at != text.npos; at = text.find(x, at + 1)) {
+        auto end = at + x.size();
+        if ((at == 0 || !is_word_char(text[at - 1])) && (end == text.size() || !is_word_char(text[end])))
+          to.push_back({at, end});
+      }
+}
+
+void secret_mask::mask(std::string& text, extent how) const {
+  if (empty() || text.size() < shortest_word)
+    return;
+  std::vector<span> spans;
+  find(text, how, spans);
+  if (text.find_first_of("%\\") != text.npos) {
+    plain_text plain{text};
+    std::vector<span> more;
+    find(plain.text, how, more);
+    for (auto& x : more)
+      spans.push_back({plain.at[x.begin], plain.at[x.end]});
+    wipe(plain.text);
+  }
+  if (spans.empty())
+    return;
+  std::sort(spans.begin(), spans.end(), [](auto& x, auto& y) { return x.begin < y.begin; });
+  std::string result;
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < spans.size();) {
+    auto [begin, end] = spans[i];
+    for (++i; i < spans.size() && spans[i].begin <= end; ++i)
+      end = std::max(end, spans[i].end);
+    result.append(text, done, begin - done);
+    result += mask_text;
+    done = end;
+  }
+  result.append(text, done);
+  wipe(text);
+  text = std::move(result);
+}
+
+} // namespace modelforge
