@@ -439,15 +439,20 @@ TEST_CASE_METHOD(ledger_test, "what the provider says it did not run is sent, wh
 }
 
 TEST_CASE_METHOD(ledger_test, "what is given back while the input is read stays together", "[actors][batch]") {
-  auto options = prompts(40);
+  constexpr std::size_t items = 4'000; // read in many turns, between which the job's end comes
+  auto options = prompts(static_cast<int>(items));
   options.mode = batch_mode::provider;
-  options.job_items = 4;
-  is.outcomes = {batch_job_outcome::absent};
-  auto report = run(options);
-  CHECK(report.answered == 40);
-  CHECK(is.jobs.size() == 11); // ten parts, and one of them once more
-  for (auto& x : is.jobs)
-    CHECK(x.items.size() == 4);
+  options.job_items = 2 * items;
+  is.holds_jobs = true;
+  run(options, {"one"}, {}, true);
+  is.holds_jobs = false;
+  is.jobs.clear();
+  is.outcomes = {batch_job_outcome::absent}; // the provider has lost it
+  CHECK(run(options).answered == items);
+  REQUIRE(is.jobs.size() == 2);
+  CHECK(is.jobs[0].start != batch_job_start::create);
+  CHECK(is.jobs[1].start == batch_job_start::create);
+  CHECK(is.jobs[1].items.size() == items);
 }
 
 TEST_CASE_METHOD(ledger_test, "a job that tries failed items again brings its answers whatever is asked for later",
