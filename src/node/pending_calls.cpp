@@ -56,18 +56,18 @@ void pending_calls::lost(time_point now) {
 }
 
 void pending_calls::lost(owner_id who, time_point now) {
+  auto as_planned = who == owner_ && resting_;
   if (who == owner_) {
     if (up_)
       expected_until_ = now + settings_.patience;
-    if (resting_) // it ended as planned: what it did not take is kept for its successor, as long as it may wait
-      for (auto& [id, x] : calls_)
-        x.patient = x.patient || (x.sent == 0 && x.deadline);
     up_ = resting_ = false;
   }
   for (auto& [id, x] : calls_) {
     if (x.sent == who && who != 0)
       lose(id, x);
-    ready_.insert(id); // how long it waits has changed
+    if (as_planned && x.sent == 0 && x.deadline)
+      x.patient = true; // kept for the successor, as long as it may wait
+    ready_.insert(id);  // how long it waits has changed
   }
 }
 

@@ -79,6 +79,11 @@ struct relay_test : test::deterministic {
     run();
   }
 
+  ~relay_test() {
+    post(from, [left = std::move(script.replies)] {}); // promises end inside their actor
+    run();
+  }
+
   void end_session(caf::exit_reason why) {
     caf::anon_send_exit(from, why);
     run();
