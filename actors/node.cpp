@@ -1,9 +1,12 @@
 #include "actors/node.hpp"
 
+#include "actors/peer_port.hpp"
 #include "actors/provider_guest.hpp"
 #include "actors/support/callers.hpp"
 #include "actors/support/mail.hpp"
+#include "node/certificate.hpp"
 #include "node/credentials.hpp"
+#include "node/door.hpp"
 #include "node/greeting.hpp"
 #include "node/peer_link.hpp"
 #include "node/peer_roots.hpp"
@@ -14,10 +17,6 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/exit_reason.hpp>
-#include <caf/io/middleman.hpp>
-#include <caf/io/middleman_actor.hpp>
-#include <caf/openssl/manager.hpp>
-#include <caf/openssl/publish.hpp>
 #include <caf/sec.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
@@ -53,12 +52,16 @@ node::link_settings link_settings_of(const node_settings& x) {
   return node::link_settings_for(x.timeout);
 }
 
+/// What a peer's message may have at most: what it is asked to keep to, and room for peers with other settings.
+uint64_t most_of_message(const node_settings& x) {
+  return std::max<uint64_t>(64u << 20, 2 * x.max_message_bytes);
+}
+
 /// Everything but its making runs inside the node's actor, which its handlers keep alive.
 class node_core : public std::enable_shared_from_this<node_core> {
 public:
-  node_core(caf::actor_system& system, const node_settings& x)
-    : settings_(x), hello_(hello_of(x)),
-      connector_(uses_tls(x) ? system.openssl_manager().actor_handle() : system.middleman().actor_handle()) {
+  node_core(caf::actor_system& system, const node_settings& x, std::shared_ptr<node::credentials> tls)
+    : settings_(x), hello_(hello_of(x)), tls_(std::move(tls)), carrier_(carrier_of(system)) {
     for (auto& peer : x.peers)
       links_.push_back(std::make_unique<link>(*node::parse_address(peer), link_settings_of(x), system.clock().now()));
   }
@@ -77,7 +80,10 @@ public:
     };
   }
 
-  void listen_at(std::string where) { listening_ = std::move(where); }
+  void listen_at(std::string where, std::unique_ptr<node::door> door) {
+    listening_ = std::move(where);
+    door_ = std::move(door);
+  }
 
   void set_owned(std::vector<owned_provider> x) {
     owned_ = std::move(x);
@@ -123,7 +129,7 @@ private:
     node::address at;
     peer_link machine;
     std::unique_ptr<node::probe> probe;
-    node::address numeric;
+    std::shared_ptr<node::connection> connection; ///< That CAF is to have next.
     node_actor root;
     std::string name; ///< The peer's, once it has told.
   };
@@ -289,14 +295,16 @@ private:
     auto attempt = x.machine.attempt();
     switch (step) {
       case peer_link::state::probing:
+        x.connection.reset();
         x.probe = std::make_unique<node::probe>(
-          x.at, std::chrono::duration_cast<std::chrono::milliseconds>(link_settings_of(settings_).step),
+          x.at, tls_, std::chrono::duration_cast<std::chrono::milliseconds>(link_settings_of(settings_).step) * 9 / 10,
           [to = weak(), this, &x, attempt](node::probe::result found) {
             post_if_alive(to, [this, &x, attempt, found = std::move(found)] { on_probe(x, attempt, found); });
           });
         break;
       case peer_link::state::connecting:
-        ask(self_, connector_, caf::connect_atom_v, x.numeric.host, x.numeric.port)
+        ask(self_, carrier_, caf::connect_atom_v,
+            scribe_of(self_->system(), std::exchange(x.connection, nullptr), most_of_message(settings_)), x.at.port)
           .then([this, &x, attempt](const caf::node_id&, const caf::strong_actor_ptr& root,
                                     const std::set<std::string>& interface) { on_link(x, attempt, root, interface); },
                 [this, &x, attempt](const caf::error& why) { on_failure(x, attempt, link_problem(why)); });
@@ -313,17 +321,22 @@ private:
 
   std::string link_problem(const caf::error& why) const {
     return std::string{"something listens there, but no link came about ("} + to_string(why) + "); "
-           + (uses_tls(settings_)
-                ? "it must be a node with a certificate of the same authority (`ca` in [node.tls])"
+           + (tls_ != nullptr
+                ? "it must be a node with a certificate of the same authority (`ca` in [node.tls])" + unused_files()
                 : "it must be a node without [node.tls], as this one, of the same version of ModelForge");
+  }
+
+  std::string unused_files() const {
+    auto problem = tls_ != nullptr ? tls_->problem() : "";
+    return problem.empty() ? "" : " (this node's own files have changed and cannot be used: " + problem + ")";
   }
 
   void on_probe(link& x, uint64_t attempt, const node::probe::result& found) {
     if (attempt != x.machine.attempt())
       return;
     if (!found.problem.empty())
-      return on_failure(x, attempt, found.problem);
-    x.numeric = found.numeric;
+      return on_failure(x, attempt, found.problem + unused_files());
+    x.connection = found.is;
     x.machine.advance(now());
     serve();
   }
@@ -373,14 +386,17 @@ private:
     for (auto& [name, x] : remotes_)
       x.proxy.disconnect("the program is shutting down");
     links_.clear();
+    door_.reset();
     keep_ = nullptr;
     self_->quit();
   }
 
   node_settings settings_;
   node_hello hello_;
-  caf::io::middleman_actor connector_;
+  std::shared_ptr<node::credentials> tls_; ///< Null: in the clear.
+  caf::actor carrier_;
   std::string listening_;
+  std::unique_ptr<node::door> door_;
   node_actor::pointer self_ = nullptr;
   caf::strong_actor_ptr keep_; ///< Itself, until the end.
   std::optional<callers<std::remove_pointer_t<node_actor::pointer>>> callers_;
@@ -395,36 +411,34 @@ private:
 };
 
 /// Opens the port; a failure says why that cannot be.
-std::variant<uint16_t, failure> publish(const node_actor& x, const node_settings& how) {
-  auto at = *node::parse_address(how.listen);
-  auto refuse = [&](const std::string& why) {
-    return make_failure(errc::configuration, "cannot listen on " + how.listen + ": " + why,
+std::variant<std::unique_ptr<node::door>, failure> publish(const node_actor& x, const node_settings& how,
+                                                           std::shared_ptr<node::credentials> tls) {
+  node::door::options options;
+  options.at = *node::parse_address(how.listen);
+  options.tls = std::move(tls);
+  options.waiting.patience = std::clamp<duration>(how.timeout, std::chrono::seconds{1}, std::chrono::seconds{10});
+  auto opened = publish_at(x.home_system(), std::move(options), caf::actor_cast<caf::strong_actor_ptr>(x),
+                           x.home_system().message_types<node_actor>(), most_of_message(how));
+  if (auto* why = std::get_if<std::string>(&opened))
+    return make_failure(errc::configuration, "cannot listen on " + how.listen + ": " + *why,
                         "choose another address for `listen` in [node], or end what uses it");
-  };
-  try {
-    auto& system = x.home_system();
-    auto opened = uses_tls(how) ? caf::openssl::publish(x, at.port, at.host.c_str(), true)
-                                : system.middleman().publish(x, at.port, at.host.c_str(), true);
-    if (!opened)
-      return refuse(opened.error() == caf::sec::cannot_open_port
-                      ? "the port is taken, or the address is none of this machine's"
-                      : to_string(opened.error()));
-    return *opened;
-  } catch (const std::exception& error) {
-    return refuse(error.what());
-  }
+  return std::get<0>(std::move(opened));
 }
 
 } // namespace
 
 std::variant<node_control, failure> spawn_node(caf::actor_system& system, const node_settings& x) {
-  if (!system.has_middleman() || (uses_tls(x) && !system.has_openssl_manager()))
+  if (!system.has_middleman())
     return make_failure(errc::configuration, "this actor system cannot reach other nodes",
                         "call apply(settings, config) before the actor system is made");
-  if (uses_tls(x))
-    if (auto problem = node::problem_of_credentials(x.tls.certificate, x.tls.key, x.tls.ca))
+  std::shared_ptr<node::credentials> tls;
+  if (uses_tls(x)) {
+    auto read = node::credentials::load({x.tls.certificate, x.tls.key, x.tls.ca}, {});
+    if (auto* problem = std::get_if<std::string>(&read))
       return make_failure(errc::configuration, *problem, "script/certs makes files for a try-out");
-  auto core = std::make_shared<node_core>(system, x);
+    tls = std::get<0>(std::move(read));
+  }
+  auto core = std::make_shared<node_core>(system, x, tls);
   node_control result;
   result.settings = x;
   result.actor = system.spawn([core](node_actor::pointer self) { return core->make_behavior(self); });
@@ -435,16 +449,23 @@ std::variant<node_control, failure> spawn_node(caf::actor_system& system, const 
     });
   };
   if (!x.listen.empty()) {
-    auto opened = publish(result.actor, x);
+    auto opened = publish(result.actor, x, tls);
     if (auto* problem = std::get_if<failure>(&opened)) {
       caf::anon_send_exit(result.actor, caf::exit_reason::user_shutdown);
       return std::move(*problem);
     }
     auto at = *node::parse_address(x.listen);
-    at.port = std::get<uint16_t>(opened);
+    auto door = std::make_shared<std::unique_ptr<node::door>>(std::get<0>(std::move(opened)));
+    at.port = (*door)->port();
     result.listening = node::to_string(at);
-    run([where = result.listening](node_core& y) { y.listen_at(where); });
+    run([where = result.listening, door](node_core& y) { y.listen_at(where, std::move(*door)); });
   }
+  result.renew_credentials = [tls]() -> std::optional<failure> {
+    auto problem = tls != nullptr ? tls->reload() : std::nullopt;
+    if (!problem)
+      return {};
+    return make_failure(errc::configuration, *problem, "the certificate that was read before stays in use");
+  };
   result.set_owned = [run](std::vector<owned_provider> all) {
     run([all = std::move(all)](node_core& y) { y.set_owned(all); });
   };

@@ -8,6 +8,7 @@
 #include <caf/fwd.hpp>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -38,6 +39,8 @@ struct node_control {
   std::function<void(std::string name)> remove_remote;
   /// The provider's owner's actor has ended, though the link may be there.
   std::function<void(std::string name)> find_again;
+  /// Reads the files in [node.tls] again. A failure says why they cannot be used; then nothing has changed.
+  std::function<std::optional<failure>()> renew_credentials;
 };
 
 /// Listens and connects as `x` says. A failure (`errc::configuration`) says why it cannot: a port that is taken, a

@@ -251,6 +251,8 @@ private:
       auto parsed = parse(text, origin);
       if (!parsed.value)
         return refuse(*errors_of(parsed.diagnostics));
+      if (auto problem = node_ ? node_->renew_credentials() : std::nullopt)
+        return refuse(*problem);
       if (auto problem = apply(std::move(*parsed.value), *report))
         return refuse(*problem);
     } catch (const std::exception& x) { // it would end this actor, and all providers with it

@@ -7,7 +7,6 @@
 #include <caf/actor_system_config.hpp>
 #include <caf/config.hpp>
 #include <caf/io/middleman.hpp>
-#include <caf/openssl/manager.hpp>
 #include <caf/sec.hpp>
 
 #include <algorithm>
@@ -30,18 +29,6 @@ void apply(const settings& from, caf::actor_system_config& to) {
   to.set("caf.middleman.app-identifiers", std::vector<std::string>{"modelforge"}); // the nodes' greeting tells the rest
   to.set("caf.middleman.heartbeat-interval", caf::timespan{node.heartbeat});
   to.set("caf.middleman.connection-timeout", caf::timespan{node.timeout});
-  if (node.tls.certificate.empty())
-    return;
-  to.load<caf::openssl::manager>();
-#if CAF_MAJOR_VERSION >= 1
-  to.set("caf.openssl.certificate", node.tls.certificate);
-  to.set("caf.openssl.key", node.tls.key);
-  to.set("caf.openssl.cafile", node.tls.ca);
-#else
-  to.openssl_certificate = node.tls.certificate;
-  to.openssl_key = node.tls.key;
-  to.openssl_cafile = node.tls.ca;
-#endif
 }
 
 std::shared_ptr<http::client> make_transport() {

@@ -2,7 +2,6 @@
 
 #include <caf/init_global_meta_objects.hpp>
 #include <caf/io/middleman.hpp>
-#include <caf/openssl/manager.hpp>
 
 namespace modelforge {
 
@@ -12,7 +11,6 @@ void init_types() {
   static const bool once = [] {
     caf::core::init_global_meta_objects();
     caf::io::middleman::init_global_meta_objects();
-    caf::openssl::manager::init_global_meta_objects();
     caf::init_global_meta_objects<caf::id_block::modelforge>();
     caf::init_global_meta_objects<caf::id_block::modelforge_handles>();
     return true;

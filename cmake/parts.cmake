@@ -108,7 +108,7 @@ function(modelforge_library)
   target_compile_features(modelforge PUBLIC cxx_std_20)
   target_include_directories(modelforge PUBLIC
     $<BUILD_INTERFACE:${MODELFORGE_HEADERS}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_link_libraries(modelforge PUBLIC CAF::core CAF::io CAF::openssl PRIVATE CURL::libcurl OpenSSL::SSL Threads::Threads
+  target_link_libraries(modelforge PUBLIC CAF::core CAF::io PRIVATE CURL::libcurl OpenSSL::SSL Threads::Threads
     $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:toml11::toml11>) # headers alone: hosts need neither
 endfunction()
 

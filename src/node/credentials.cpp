@@ -1,10 +1,16 @@
 #include "node/credentials.hpp"
 
+#include "node/certificate.hpp"
+
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
-#include <memory>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <sys/stat.h>
 
 namespace modelforge::node {
 
@@ -19,35 +25,194 @@ std::string last_error() {
   return reason != nullptr ? reason : text.data();
 }
 
-std::optional<std::string> unreadable(const char* which, const std::string& path) {
-  if (std::ifstream in{path}; in && in.peek() != std::ifstream::traits_type::eof())
+std::string say(const char* which, const std::string& what) {
+  return std::string{"`"} + which + "` in [node.tls]: " + what;
+}
+
+/// A whole file of at most 1 MiB; the text says why not.
+std::variant<std::string, std::string> contents_of(const char* which, const std::string& path) {
+  constexpr std::size_t most = 1u << 20;
+  using result = std::variant<std::string, std::string>;
+  errno = 0;
+  std::ifstream in{path, std::ios::binary};
+  std::string text(most + 1, '\0');
+  if (in)
+    in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  auto size = static_cast<std::size_t>(in.gcount());
+  if (size > most)
+    return result{std::in_place_index<1>, say(which, path + " is no PEM file: it is too large")};
+  if (size == 0 || in.bad())
+    return result{
+      std::in_place_index<1>,
+      say(which, "cannot read " + path + (errno != 0 ? std::string{": "} + std::strerror(errno) : ": it is empty"))};
+  text.resize(size);
+  return result{std::in_place_index<0>, std::move(text)};
+}
+
+using bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
+using x509 = std::unique_ptr<X509, decltype(&X509_free)>;
+using pkey = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
+
+bio reader_of(const std::string& text) {
+  return {BIO_new_mem_buf(text.data(), static_cast<int>(text.size())), BIO_free};
+}
+
+int no_password(char*, int, int, void*) {
+  return 0; // never ask at the terminal
+}
+
+std::vector<x509> certificates_in(const std::string& text) {
+  std::vector<x509> result;
+  auto in = reader_of(text);
+  for (;;) {
+    x509 one{PEM_read_bio_X509(in.get(), nullptr, no_password, nullptr), X509_free};
+    if (!one)
+      break;
+    result.push_back(std::move(one));
+  }
+  if (!result.empty())
+    ERR_clear_error(); // the end of the text
+  return result;
+}
+
+/// Why `own` would not be believed by a peer that trusts `context`'s authority.
+std::optional<std::string> misfit(SSL_CTX* context, X509* own) {
+  std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> check{X509_STORE_CTX_new(), X509_STORE_CTX_free};
+  STACK_OF(X509)* chain = nullptr;
+  SSL_CTX_get0_chain_certs(context, &chain);
+  if (!check || X509_STORE_CTX_init(check.get(), SSL_CTX_get_cert_store(context), own, chain) != 1)
+    return "OpenSSL cannot be used: " + last_error();
+  auto fits = X509_verify_cert(check.get()) == 1;
+  ERR_clear_error();
+  if (fits)
     return {};
-  return std::string{"`"} + which + "` in [node.tls]: cannot read " + path;
+  switch (X509_STORE_CTX_get_error(check.get())) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return "it has expired";
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return "it is not valid yet; is the clock right?";
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+      return "the authority in `ca` has not signed it";
+    default:
+      return X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get()));
+  }
+}
+
+using context_or_problem = std::variant<std::shared_ptr<SSL_CTX>, std::string>;
+
+context_or_problem read_all(const credential_files& files, const std::vector<std::string>& names) {
+  std::array<std::string, 3> texts;
+  const std::array<std::pair<const char*, const std::string*>, 3> all{
+    {{"certificate", &files.certificate}, {"key", &files.key}, {"ca", &files.ca}}};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    auto text = contents_of(all[i].first, *all[i].second);
+    if (text.index() == 1)
+      return std::get<1>(std::move(text));
+    texts[i] = std::get<0>(std::move(text));
+  }
+  ERR_clear_error();
+  std::shared_ptr<SSL_CTX> context{SSL_CTX_new(TLS_method()), SSL_CTX_free};
+  if (!context)
+    return "OpenSSL cannot be used: " + last_error();
+  auto* raw = context.get();
+  SSL_CTX_set_min_proto_version(raw, TLS1_2_VERSION);
+  SSL_CTX_set_cipher_list(raw, "HIGH:!aNULL:!MD5");
+  SSL_CTX_set_options(raw, SSL_OP_NO_RENEGOTIATION);
+  SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF); // each link proves itself anew
+  SSL_CTX_set_num_tickets(raw, 0);
+  SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  auto own = certificates_in(texts[0]);
+  if (own.empty() || SSL_CTX_use_certificate(raw, own.front().get()) != 1)
+    return say("certificate", files.certificate + " is no PEM file of a certificate: " + last_error());
+  for (std::size_t i = 1; i < own.size(); ++i)
+    SSL_CTX_add1_chain_cert(raw, own[i].get());
+  auto in = reader_of(texts[1]);
+  pkey key{PEM_read_bio_PrivateKey(in.get(), nullptr, no_password, nullptr), EVP_PKEY_free};
+  if (!key)
+    return say("key", files.key + " is no PEM file of a private key without a password: " + last_error());
+  if (X509_check_private_key(own.front().get(), key.get()) != 1 || SSL_CTX_use_PrivateKey(raw, key.get()) != 1) {
+    ERR_clear_error();
+    return say("key", files.key + " is not the key of the certificate in " + files.certificate);
+  }
+  auto authorities = certificates_in(texts[2]);
+  if (authorities.empty())
+    return say("ca", files.ca + " is no PEM file of certificates: " + last_error());
+  for (auto& one : authorities) {
+    X509_STORE_add_cert(SSL_CTX_get_cert_store(raw), one.get());
+    SSL_CTX_add_client_CA(raw, one.get());
+  }
+  ERR_clear_error(); // an authority that is there twice is no harm
+  if (auto why = misfit(raw, own.front().get()))
+    return say("certificate", files.certificate + " cannot be used: " + *why);
+  auto has = names_of(*own.front());
+  auto is_ours = [&](auto& name) { return may_be_called(has, name); };
+  if (!names.empty() && !std::any_of(names.begin(), names.end(), is_ours))
+    return say("certificate", files.certificate + " is that of " + list_of(has) + ", and this node is called "
+                                + list_of(names) + "; name it so, or set `verify_names = false` on all nodes");
+  return context;
 }
 
 } // namespace
 
-std::optional<std::string> problem_of_credentials(const std::string& certificate, const std::string& key,
-                                                  const std::string& ca) {
-  if (auto problem = unreadable("certificate", certificate))
-    return problem;
-  if (auto problem = unreadable("key", key))
-    return problem;
-  if (auto problem = unreadable("ca", ca))
-    return problem;
-  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context{SSL_CTX_new(TLS_method()), SSL_CTX_free};
-  if (!context)
-    return "OpenSSL cannot be used: " + last_error();
-  SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return 0; }); // never ask at the terminal
-  auto bad = [](const char* which, const std::string& path) {
-    return std::string{"`"} + which + "` in [node.tls]: " + path + " is no PEM file that fits: " + last_error();
-  };
-  if (SSL_CTX_use_certificate_chain_file(context.get(), certificate.c_str()) != 1)
-    return bad("certificate", certificate);
-  if (SSL_CTX_use_PrivateKey_file(context.get(), key.c_str(), SSL_FILETYPE_PEM) != 1)
-    return bad("key", key); // says so, too, when it is not the certificate's
-  if (SSL_CTX_load_verify_locations(context.get(), ca.c_str(), nullptr) != 1)
-    return bad("ca", ca);
+std::variant<std::shared_ptr<credentials>, std::string> credentials::load(const credential_files& files,
+                                                                          std::vector<std::string> names) {
+  std::shared_ptr<credentials> result{new credentials{files, std::move(names)}};
+  if (auto problem = result->read(result->look()))
+    return std::move(*problem);
+  return result;
+}
+
+std::shared_ptr<ssl_ctx_st> credentials::context(time_point now) {
+  std::lock_guard guard{mutex_};
+  if (now >= looked_ + look_interval) {
+    looked_ = now;
+    if (auto found = look(); found != read_)
+      read(std::move(found));
+    else
+      problem_.clear();
+  }
+  return context_;
+}
+
+std::optional<std::string> credentials::reload() {
+  std::lock_guard guard{mutex_};
+  return read(look());
+}
+
+std::string credentials::problem() const {
+  std::lock_guard guard{mutex_};
+  return problem_;
+}
+
+/// The signature is taken before the files are read: one that is written meanwhile is read again.
+credentials::signature credentials::look() const {
+  signature result;
+  for (auto* path : {&files_.certificate, &files_.key, &files_.ca}) {
+    struct stat x {};
+    if (stat(path->c_str(), &x) != 0)
+      x = {};
+    for (long long part :
+         {static_cast<long long>(x.st_dev), static_cast<long long>(x.st_ino), static_cast<long long>(x.st_size),
+          static_cast<long long>(x.st_mtim.tv_sec), static_cast<long long>(x.st_mtim.tv_nsec),
+          static_cast<long long>(x.st_ctim.tv_sec), static_cast<long long>(x.st_ctim.tv_nsec)})
+      result.push_back(part);
+  }
+  return result;
+}
+
+std::optional<std::string> credentials::read(signature now) {
+  auto made = read_all(files_, names_);
+  if (auto* why = std::get_if<std::string>(&made)) {
+    problem_ = *why;
+    return std::move(*why);
+  }
+  context_ = std::get<0>(std::move(made));
+  read_ = std::move(now);
+  problem_.clear();
   return {};
 }
 

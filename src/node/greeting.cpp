@@ -1,5 +1,7 @@
 #include "node/greeting.hpp"
 
+#include "node/certificate.hpp"
+
 #include <charconv>
 
 namespace modelforge::node {
@@ -24,6 +26,17 @@ std::optional<std::string> misfit(const node_hello& mine, const node_hello& thei
   if (mine.node == theirs.node)
     return both + " have the same name; give each node of a cluster its own `name`";
   return {};
+}
+
+std::string taken(std::string_view name, std::string_view here) {
+  return "the name \"" + std::string{name} + "\" is taken: another program of that name is linked with node \""
+         + std::string{here} + "\"; give each node of a cluster its own `name`";
+}
+
+std::string impostor(std::string_view name, const std::vector<std::string>& names, std::string_view here) {
+  return "node \"" + std::string{here} + "\" refuses a node that calls itself \"" + std::string{name}
+         + "\": its certificate is that of " + list_of(names)
+         + "; make one with its name, or set `verify_names = false` in [node.tls] of all nodes";
 }
 
 std::optional<address> parse_address(std::string_view text) {

@@ -18,6 +18,7 @@ namespace modelforge::node {
 
 struct probe::shared {
   address to;
+  std::shared_ptr<credentials> tls;
   std::chrono::milliseconds most;
   std::mutex mutex;
   std::function<void(result)> done; ///< Guarded by `mutex`; null when nobody is interested any more.
@@ -32,48 +33,54 @@ std::string text_of(int error) {
   return std::system_category().message(error);
 }
 
-class descriptor {
-public:
-  explicit descriptor(int x) : x_(x) {}
-  ~descriptor() {
-    if (x_ >= 0)
-      close(x_);
-  }
-  descriptor(const descriptor&) = delete;
-  descriptor& operator=(const descriptor&) = delete;
-  int get() const { return x_; }
+using time_point = std::chrono::steady_clock::time_point;
 
-private:
-  int x_;
-};
-
-/// 0: it took the connection; else why not.
-int try_to_connect(const addrinfo& to, std::chrono::steady_clock::time_point until, int stop) {
-  descriptor socket_of{socket(to.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
-  if (socket_of.get() < 0)
-    return errno;
-  if (connect(socket_of.get(), to.ai_addr, to.ai_addrlen) == 0)
-    return 0;
-  if (errno != EINPROGRESS)
-    return errno;
+/// Until the socket is ready for `events`. 0: it is; else why not.
+int wait_for(int socket, short events, time_point until, int stop) {
   for (;;) {
     auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
     if (left.count() <= 0)
       return ETIMEDOUT;
-    std::array<pollfd, 2> on = {{{socket_of.get(), POLLOUT, 0}, {stop, POLLIN, 0}}};
+    std::array<pollfd, 2> on = {{{socket, events, 0}, {stop, POLLIN, 0}}};
     if (poll(on.data(), on.size(), static_cast<int>(left.count())) < 0 && errno != EINTR)
       return errno;
     if (on[1].revents != 0)
       return ECANCELED;
-    if (on[0].revents == 0)
-      continue;
-    int error = 0;
-    socklen_t size = sizeof(error);
-    return getsockopt(socket_of.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+    if (on[0].revents != 0)
+      return 0;
   }
 }
 
-probe::result look(const address& at, std::chrono::milliseconds most, int stop) {
+/// 0: `socket` is connected; else why not.
+int try_to_connect(int socket, const addrinfo& to, time_point until, int stop) {
+  if (connect(socket, to.ai_addr, to.ai_addrlen) == 0)
+    return 0;
+  if (errno != EINPROGRESS)
+    return errno;
+  if (auto error = wait_for(socket, POLLOUT, until, stop); error != 0)
+    return error;
+  int error = 0;
+  socklen_t size = sizeof(error);
+  return getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
+std::string shake_hands(connection& x, time_point until, int stop) {
+  for (;;) {
+    auto now = x.shake_hands();
+    if (now == connection::state::done)
+      return {};
+    if (now == connection::state::closed)
+      return "something listens there, but TLS failed: " + x.problem()
+             + "; it must be a node with a certificate of the same authority (`ca` in [node.tls])";
+    if (auto error = wait_for(x.socket(), now == connection::state::wants_read ? POLLIN : POLLOUT, until, stop);
+        error != 0)
+      return "something listens there, but does not answer to TLS: " + text_of(error)
+             + "; is it a node, and does it use TLS as this one does?";
+  }
+}
+
+probe::result look(const address& at, const std::shared_ptr<credentials>& tls, std::chrono::milliseconds most,
+                   int stop) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
@@ -84,32 +91,46 @@ probe::result look(const address& at, std::chrono::milliseconds most, int stop) 
   auto until = std::chrono::steady_clock::now() + most;
   int error = 0;
   for (auto* x = found; x != nullptr; x = x->ai_next) {
-    error = try_to_connect(*x, until, stop);
+    auto fd = socket(x->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+      error = errno;
+      continue;
+    }
+    auto made = std::make_shared<connection>(fd, tls ? tls->context(std::chrono::steady_clock::now()) : nullptr,
+                                             connection::side::connects);
+    error = try_to_connect(fd, *x, until, stop);
     if (error == ECANCELED)
       break;
-    std::array<char, NI_MAXHOST> host{};
-    if (error == 0 && getnameinfo(x->ai_addr, x->ai_addrlen, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST) == 0)
-      return {"", {host.data(), at.port}};
+    if (error == 0) {
+      auto problem = shake_hands(*made, until, stop);
+      return {problem, problem.empty() ? made : nullptr};
+    }
   }
   return {"no connection: " + text_of(error), {}};
 }
 
 } // namespace
 
-probe::probe(address to, std::chrono::milliseconds most, std::function<void(result)> done)
+probe::probe(address to, std::shared_ptr<credentials> tls, std::chrono::milliseconds most,
+             std::function<void(result)> done)
   : shared_(std::make_shared<shared>()) {
   shared_->to = std::move(to);
+  shared_->tls = std::move(tls);
   shared_->most = most;
   shared_->done = std::move(done);
   sigset_t all, before; // the host's signals are not for this thread
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread{[x = shared_] {
-    auto found = look(x->to, x->most, x->stop);
-    std::lock_guard guard{x->mutex};
-    if (x->done)
-      std::exchange(x->done, nullptr)(std::move(found));
-  }}.detach();
+  auto end = [](shared& x, result found) {
+    std::lock_guard guard{x.mutex};
+    if (x.done)
+      std::exchange(x.done, nullptr)(std::move(found));
+  };
+  try {
+    std::thread{[end, x = shared_] { end(*x, look(x->to, x->tls, x->most, x->stop)); }}.detach();
+  } catch (const std::system_error& problem) {
+    end(*shared_, {std::string{"there is no free thread to connect on: "} + problem.what(), {}});
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "node/connection.hpp"
+#include "node/credentials.hpp"
 #include "node/greeting.hpp"
 
 #include <chrono>
@@ -9,18 +11,17 @@
 
 namespace modelforge::node {
 
-/// Finds out, on a thread of its own, whether something takes connections at a TCP address, so that no dead address
-/// ever comes before the one thread on which CAF connects.
+/// Connects to a peer, on a thread of its own, so that no dead address and no silent peer keeps another one waiting.
 class probe {
 public:
   struct result {
-    std::string problem; ///< Empty: it does.
-    address numeric;     ///< Then: the address in numbers, which nobody has to look up again.
+    std::string problem;            ///< Empty: it went well.
+    std::shared_ptr<connection> is; ///< Then: hands have been shaken.
   };
 
-  /// `done` is called once, on that thread, at the latest when `most` has passed since the name was found; not at all
-  /// if the probe ends before.
-  probe(address to, std::chrono::milliseconds most, std::function<void(result)> done);
+  /// `tls`: what to show and to ask for; null: a connection in the clear. `done` is called once, on that thread, at the
+  /// latest when `most` has passed since the name was found; not at all if the probe ends before.
+  probe(address to, std::shared_ptr<credentials> tls, std::chrono::milliseconds most, std::function<void(result)> done);
 
   /// Waits for nothing but `done`, if that is running. A name that is being looked up is left to its thread.
   ~probe();

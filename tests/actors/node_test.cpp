@@ -2,13 +2,21 @@
 
 #include "tests/http/misbehaving_server.hpp"
 #include "tests/http/waiting.hpp"
+#include "tests/support/authority.hpp"
+#include "tests/support/temporary_folder.hpp"
 #include "tools/simulator/simulator.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <optional>
@@ -65,6 +73,67 @@ chat_request sum_of(int i) {
   chat_request x;
   x.messages.push_back(text_message(role::user, "What is " + std::to_string(i) + " + 1000?"));
   return x;
+}
+
+/// Certificates of one authority.
+struct certified {
+  certified() { folder.write("ca.pem", ca.certificate()); }
+
+  /// Gives the node a certificate for `name`; empty: for its own.
+  settings with(settings x, std::string name = {}) {
+    if (name.empty())
+      name = x.node.name;
+    renew(name);
+    x.node.tls.certificate = folder.path(name + ".pem");
+    x.node.tls.key = folder.path(name + ".key");
+    x.node.tls.ca = folder.path("ca.pem");
+    return x;
+  }
+
+  void renew(const std::string& name) {
+    auto made = ca.certify(name);
+    folder.write(name + ".pem", made.certificate);
+    folder.write(name + ".key", made.key);
+  }
+
+  test::authority ca;
+  test::temporary_folder folder;
+};
+
+/// A bare connection to HOST:PORT of this machine.
+class bare_connection {
+public:
+  explicit bare_connection(const std::string& to) {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_port = htons(static_cast<uint16_t>(std::stoi(to.substr(to.rfind(':') + 1))));
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::connect(socket_, reinterpret_cast<sockaddr*>(&at), sizeof(at)) == 0);
+  }
+  bare_connection(bare_connection&& x) noexcept : socket_(std::exchange(x.socket_, -1)) {}
+  ~bare_connection() {
+    if (socket_ >= 0)
+      ::close(socket_);
+  }
+
+  bool is_closed() const {
+    char bytes[256];
+    ssize_t count;
+    while ((count = ::recv(socket_, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+      continue;
+    return count == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+  }
+
+  void say(const std::string& x) const { static_cast<void>(!::send(socket_, x.data(), x.size(), MSG_NOSIGNAL)); }
+
+private:
+  int socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+};
+
+std::string problem_of(runtime& x, std::size_t peer = 0) {
+  std::string result;
+  CHECK(test::eventually([&] { return !(result = x.node().peers.at(peer).problem).empty(); }));
+  return result;
 }
 
 bool is_up(runtime& x) {
@@ -243,11 +312,6 @@ TEST_CASE("nodes that do not fit together stay apart, and say why", "[node]") {
   auto twin = guest_of(at, "owner");
   twin.providers[0].nodes = {"somebody"};
   runtime three{twin};
-  auto problem_of = [](runtime& x) {
-    std::string result;
-    CHECK(test::eventually([&] { return !(result = x.node().peers[0].problem).empty(); }));
-    return result;
-  };
   auto first = problem_of(one);
   CHECK(first.find("cluster \"another\"") != first.npos);
   CHECK(first.find("cluster \"modelforge\"") != first.npos);
@@ -358,6 +422,73 @@ TEST_CASE("a program that cannot be the node it is to be says why", "[node]") {
   auto certified = owner_of(server.url());
   certified.node.tls = {"/none/cert.pem", "/none/key.pem", "/none/ca.pem"};
   CHECK(text_of(certified).find("`certificate` in [node.tls]: cannot read /none/cert.pem") == 0);
+}
+
+TEST_CASE("a certificate that is missing for a while ends no node and costs no link", "[node]") {
+  simulator::server server{simulator::options{}};
+  certified certs;
+  auto owners = certs.with(owner_of(server.url()));
+  std::optional<runtime> owner{owners};
+  owners.node.listen = owner->node().listening;
+  auto guests = certs.with(guest_of(owners.node.listen));
+  runtime guest{guests};
+  REQUIRE(guest.chat("What is 1 + 1?"));
+  for (auto* name : {"owner.pem", "guest.key", "ca.pem"})
+    std::filesystem::rename(certs.folder.path(name), certs.folder.path(std::string{"old-"} + name));
+  for (int i = 0; i < 20; ++i)
+    bare_connection{owners.node.listen};
+  CHECK(guest.chat("What is 1 + 1?"));
+  auto problem = owner->reload(owners); // told, and nothing has changed
+  REQUIRE_FALSE(problem);
+  CHECK(problem.error().message.find("`certificate` in [node.tls]: cannot read") == 0);
+  {
+    auto others = guests; // a node that begins now cannot
+    others.node.name = "other";
+    try {
+      runtime none{others};
+      FAIL();
+    } catch (const std::invalid_argument& why) {
+      CHECK(std::string{why.what()}.find("`key` in [node.tls]: cannot read") != std::string::npos);
+    }
+  }
+  std::filesystem::rename(certs.folder.path("old-owner.pem"), certs.folder.path("owner.pem"));
+  std::filesystem::rename(certs.folder.path("old-ca.pem"), certs.folder.path("ca.pem"));
+  CHECK(owner->reload(owners));
+  owner.reset();
+  owner.emplace(owners);
+  CHECK(test::eventually([&] { return bool{guest.chat("What is 1 + 1?")}; })); // with the key as it was
+  certs.renew("guest");
+  owner.reset();
+  owner.emplace(owners);
+  CHECK(test::eventually([&] { return bool{guest.chat("What is 1 + 1?")}; }));
+}
+
+TEST_CASE("a crowd that connects and says nothing keeps no node out", "[node]") {
+  simulator::server server{simulator::options{}};
+  certified certs;
+  for (auto encrypted : {true, false}) {
+    CAPTURE(encrypted);
+    auto prepared = [&](settings x) {
+      x.node.timeout = 2s;
+      return encrypted ? certs.with(x) : x;
+    };
+    runtime owner{prepared(owner_of(server.url()))};
+    auto at = owner.node().listening;
+    std::vector<bare_connection> crowd;
+    for (int i = 0; i < 400; ++i)
+      crowd.emplace_back(at);
+    {
+      runtime guest{prepared(guest_of(at))};
+      CHECK(guest.chat("What is 1 + 1?"));
+    }
+    CHECK(
+      test::eventually([&] { return std::all_of(crowd.begin(), crowd.end(), [](auto& x) { return x.is_closed(); }); }));
+    bare_connection huge{at}; // a message between nodes that announces 4 GB
+    huge.say(std::string{"\x01\0\0\0\xff\xff\xff\xf0", 8} + std::string(100, '\0'));
+    CHECK(test::eventually([&] { return huge.is_closed(); }));
+    runtime guest{prepared(guest_of(at))};
+    CHECK(guest.chat("What is 1 + 1?"));
+  }
 }
 
 } // namespace modelforge::node_test

@@ -1,0 +1,303 @@
+#include "actors/peer_port.hpp"
+
+#include "actors/support/mail.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/config.hpp>
+#include <caf/io/abstract_broker.hpp>
+#include <caf/io/basp/header.hpp>
+#include <caf/io/basp_broker.hpp>
+#include <caf/io/doorman.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/io/network/acceptor_impl.hpp>
+#include <caf/io/network/default_multiplexer.hpp>
+#include <caf/io/network/native_socket.hpp>
+#include <caf/io/network/stream_impl.hpp>
+
+#include <deque>
+#include <mutex>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utility>
+
+namespace modelforge {
+
+namespace {
+
+namespace basp = caf::io::basp;
+namespace network = caf::io::network;
+
+using multiplexer = network::default_multiplexer;
+using connection = node::connection;
+
+multiplexer& backend_of(caf::actor_system& system) {
+  return static_cast<multiplexer&>(system.middleman().backend());
+}
+
+uint32_t length_in(const unsigned char* header) {
+  return static_cast<uint32_t>(header[4]) << 24 | static_cast<uint32_t>(header[5]) << 16
+         | static_cast<uint32_t>(header[6]) << 8 | header[7];
+}
+
+/// What two nodes say first is short.
+constexpr uint32_t most_of_handshake = 64u << 10;
+
+/// How a CAF stream reads and writes by one of our connections.
+struct by_connection {
+  network::rw_state read_some(std::size_t& count, network::native_socket, void* to, std::size_t most) {
+    return cut ? network::rw_state::failure : state_of(is->read(to, most, count));
+  }
+
+  network::rw_state write_some(std::size_t& count, network::native_socket, const void* from, std::size_t most) {
+    count = 0;
+    if (most == 0)
+      return network::rw_state::indeterminate;
+    auto state = is->write(from, most, count);
+    return state == connection::state::wants_write ? network::rw_state::success : state_of(state); // poll tells when
+  }
+
+  bool must_read_more(network::native_socket, std::size_t threshold) { return is->pending() >= threshold; }
+
+  static network::rw_state state_of(connection::state x) {
+    switch (x) {
+      case connection::state::done:
+        return network::rw_state::success;
+      case connection::state::closed:
+        return network::rw_state::failure;
+      default:
+        return network::rw_state::want_read;
+    }
+  }
+
+  std::shared_ptr<connection> is;
+  const bool& cut;
+};
+
+#if CAF_MAJOR_VERSION >= 1
+using context_of_io = caf::scheduler;
+#else
+using context_of_io = caf::execution_unit;
+#endif
+
+template <class T>
+caf::intrusive_ptr<T> pointer_to(T* x) {
+#if CAF_MAJOR_VERSION >= 1
+  return {x, caf::add_ref};
+#else
+  return caf::intrusive_ptr<T>{x};
+#endif
+}
+
+class scribe final : public caf::io::scribe {
+public:
+  scribe(multiplexer& backend, std::shared_ptr<connection> x, uint64_t most)
+    : caf::io::scribe(network::conn_hdl_from_socket(x->socket())), is_(x), most_(most),
+      stream_(backend, x->socket(), by_connection{x, cut_}) {
+    is_->disown_socket(); // the stream closes it
+  }
+
+  void configure_read(caf::io::receive_policy::config x) override {
+    stream_.configure_read(x);
+    if (!std::exchange(launched_, true))
+      stream_.start(this);
+  }
+
+  void ack_writes(bool x) override { stream_.ack_writes(x); }
+  caf::byte_buffer& wr_buf() override { return stream_.wr_buf(); }
+  caf::byte_buffer& rd_buf() override { return stream_.rd_buf(); }
+  void flush() override { stream_.flush(pointer_to<network::stream_manager>(this)); }
+  void add_to_loop() override { stream_.activate(this); }
+  void remove_from_loop() override { stream_.passivate(); }
+
+  void graceful_shutdown() override {
+    stream_.graceful_shutdown();
+    detach(&stream_.backend(), false);
+  }
+
+  /// The label: nobody else asks for it.
+  std::string addr() const override {
+    std::string result;
+    for (auto& name : is_->names())
+      result += name + ' ';
+    return result;
+  }
+
+  uint16_t port() const override {
+    auto x = network::remote_port_of_fd(stream_.fd());
+    return x ? *x : uint16_t{0};
+  }
+
+  bool consume(context_of_io* context, const void* data, std::size_t size) override {
+    if (!cut_ && is_allowed(static_cast<const unsigned char*>(data), size))
+      return caf::io::scribe::consume(context, data, size);
+    cut_ = true;
+    ::shutdown(stream_.fd(), SHUT_RDWR); // the next read ends it in good order
+    return true;
+  }
+
+private:
+  /// The broker asks for headers, and for what belongs to them, in turn.
+  bool is_allowed(const unsigned char* data, std::size_t size) {
+    if (std::exchange(expects_payload_, false))
+      return true;
+    if (size != basp::header_size)
+      return false;
+    auto operation = static_cast<basp::message_type>(data[0]);
+    auto length = length_in(data);
+    expects_payload_ = length > 0;
+    if (std::exchange(is_first_, false))
+      return length <= most_of_handshake
+             && (operation == basp::message_type::client_handshake
+                 || operation == basp::message_type::server_handshake);
+    // Nodes talk for themselves: what is passed on could name any sender.
+    return length <= most_ && operation != basp::message_type::routed_message;
+  }
+
+  std::shared_ptr<connection> is_;
+  uint64_t most_;
+  bool launched_ = false;
+  bool is_first_ = true;
+  bool expects_payload_ = false;
+  bool cut_ = false;
+  network::stream_impl<by_connection> stream_;
+};
+
+/// Who has come in and is not in CAF's hands yet. A byte in the socket tells that somebody is there.
+class hall {
+public:
+  hall() {
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends_) != 0)
+      ends_[0] = ends_[1] = -1;
+  }
+
+  ~hall() {
+    if (ends_[1] >= 0)
+      ::close(ends_[1]);
+    if (ends_[0] >= 0 && !given_)
+      ::close(ends_[0]);
+  }
+
+  hall(const hall&) = delete;
+  hall& operator=(const hall&) = delete;
+
+  bool is_open() const { return ends_[0] >= 0; }
+
+  /// For who will close it.
+  int give_socket() {
+    given_ = true;
+    return ends_[0];
+  }
+
+  void enter(std::shared_ptr<connection> x) {
+    std::lock_guard guard{mutex_};
+    if (waiting_.empty())
+      static_cast<void>(!::send(ends_[1], "x", 1, MSG_NOSIGNAL));
+    waiting_.push_back(std::move(x));
+  }
+
+  std::shared_ptr<connection> next() {
+    std::lock_guard guard{mutex_};
+    if (waiting_.empty())
+      return nullptr;
+    auto result = std::move(waiting_.front());
+    waiting_.pop_front();
+    char byte;
+    if (waiting_.empty())
+      static_cast<void>(!::recv(ends_[0], &byte, 1, MSG_DONTWAIT));
+    return result;
+  }
+
+private:
+  int ends_[2];
+  bool given_ = false;
+  std::mutex mutex_;
+  std::deque<std::shared_ptr<connection>> waiting_;
+};
+
+class doorman final : public caf::io::doorman {
+public:
+  doorman(multiplexer& backend, std::shared_ptr<hall> from, int socket, uint16_t port, uint64_t most)
+    : caf::io::doorman(network::accept_hdl_from_socket(socket)), hall_(std::move(from)), port_(port), most_(most),
+      acceptor_(backend, socket, from_hall{this}) {}
+
+  bool new_connection() override {
+    if (detached())
+      return false;
+    auto& backend = acceptor_.backend();
+    auto one = caf::make_counted<scribe>(backend, std::move(next_), most_);
+    auto handle = one->hdl();
+    parent()->add_scribe(std::move(one));
+    return caf::io::doorman::new_connection(&backend, handle);
+  }
+
+  void graceful_shutdown() override {
+    acceptor_.graceful_shutdown();
+    detach(&acceptor_.backend(), false);
+  }
+
+  void launch() override { acceptor_.start(this); }
+  std::string addr() const override { return {}; }
+  uint16_t port() const override { return port_; }
+  void add_to_loop() override { acceptor_.activate(this); }
+  void remove_from_loop() override { acceptor_.passivate(); }
+
+private:
+  struct from_hall {
+    bool try_accept(network::native_socket& result, network::native_socket) {
+      owner->next_ = owner->hall_->next();
+      if (owner->next_ == nullptr)
+        return false;
+      result = owner->next_->socket();
+      return true;
+    }
+
+    doorman* owner;
+  };
+
+  std::shared_ptr<hall> hall_;
+  uint16_t port_;
+  uint64_t most_;
+  std::shared_ptr<connection> next_;
+  network::acceptor_impl<from_hall> acceptor_;
+};
+
+} // namespace
+
+caf::actor carrier_of(caf::actor_system& system) {
+  return system.middleman().named_broker<caf::io::basp_broker>("BASP");
+}
+
+caf::io::scribe_ptr scribe_of(caf::actor_system& system, std::shared_ptr<connection> x, uint64_t most) {
+  return caf::make_counted<scribe>(backend_of(system), std::move(x), most);
+}
+
+std::vector<std::string> names_in(const std::string& label) {
+  std::vector<std::string> result;
+  for (std::size_t begin = 0, end; (end = label.find(' ', begin)) != label.npos; begin = end + 1)
+    result.push_back(label.substr(begin, end - begin));
+  return result;
+}
+
+std::variant<std::unique_ptr<node::door>, std::string> publish_at(caf::actor_system& system, node::door::options x,
+                                                                  const caf::strong_actor_ptr& whom,
+                                                                  std::set<std::string> interface, uint64_t most) {
+  auto inside = std::make_shared<hall>();
+  if (!inside->is_open())
+    return "there is no free descriptor";
+  x.is_node = [](const node::door::first_word& word) {
+    static_assert(std::tuple_size_v<node::door::first_word> == basp::header_size);
+    return static_cast<basp::message_type>(word[0]) == basp::message_type::client_handshake
+           && length_in(word.data()) <= most_of_handshake;
+  };
+  x.let_in = [inside](std::unique_ptr<connection> one) { inside->enter(std::move(one)); };
+  auto opened = node::door::open(std::move(x));
+  if (auto* door = std::get_if<0>(&opened)) {
+    auto port = (*door)->port();
+    caf::io::doorman_ptr keeper =
+      caf::make_counted<doorman>(backend_of(system), inside, inside->give_socket(), port, most);
+    tell_from_outside(carrier_of(system), caf::publish_atom_v, std::move(keeper), port, whom, std::move(interface));
+  }
+  return opened;
+}
+
+} // namespace modelforge

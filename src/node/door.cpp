@@ -1,0 +1,225 @@
+#include "node/door.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace modelforge::node {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+/// So many are taken in between two looks at those who wait, so that a crowd at the door keeps none of them waiting.
+constexpr int taken_at_once = 16;
+
+/// A record of TLS with a first word in it is at least so long: 5 bytes of head and 17 of seal, of the shortest kind.
+constexpr int least_record = 32 + 5 + 17;
+
+std::string text_of(int error) {
+  return std::system_category().message(error);
+}
+
+/// Whom a connection is put down to: an address; of IPv6 the 64 bits that one network has.
+std::string origin_of(sockaddr_storage x, socklen_t size) {
+  if (x.ss_family == AF_INET6)
+    if (auto& address = reinterpret_cast<sockaddr_in6&>(x).sin6_addr; !IN6_IS_ADDR_V4MAPPED(&address))
+      std::fill(std::begin(address.s6_addr) + 8, std::end(address.s6_addr), 0);
+  std::array<char, NI_MAXHOST> host{};
+  if (getnameinfo(reinterpret_cast<const sockaddr*>(&x), size, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST)
+      != 0)
+    return {};
+  return host.data();
+}
+
+int listen_at(const addrinfo& x) {
+  auto fd = ::socket(x.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    return -1;
+  int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (::bind(fd, x.ai_addr, x.ai_addrlen) == 0 && ::listen(fd, SOMAXCONN) == 0)
+    return fd;
+  auto error = errno;
+  ::close(fd);
+  errno = error;
+  return -1;
+}
+
+void wake_after(int socket, int bytes) {
+  setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+}
+
+} // namespace
+
+/// Somebody who has not come in yet.
+struct door::guest {
+  std::unique_ptr<connection> is;
+  short events = POLLIN; ///< What it waits for.
+  bool shaken = false;
+};
+
+std::variant<std::unique_ptr<door>, std::string> door::open(options x) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (auto error = getaddrinfo(x.at.host.c_str(), std::to_string(x.at.port).c_str(), &hints, &found); error != 0)
+    return "the name " + x.at.host + " has no address (" + gai_strerror(error) + ")";
+  std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all{found, freeaddrinfo};
+  int error = 0;
+  for (auto* each = found; each != nullptr; each = each->ai_next) {
+    if (auto listener = listen_at(*each); listener >= 0)
+      return std::unique_ptr<door>{new door{std::move(x), listener}};
+    error = errno;
+  }
+  switch (error) {
+    case EADDRINUSE:
+      return "the port is taken";
+    case EADDRNOTAVAIL:
+      return "the address is none of this machine's";
+    default:
+      return text_of(error);
+  }
+}
+
+door::door(options x, int listener)
+  : options_(std::move(x)), listener_(listener), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+    waiting_(options_.waiting) {
+  sockaddr_storage at{};
+  socklen_t size = sizeof(at);
+  getsockname(listener_, reinterpret_cast<sockaddr*>(&at), &size);
+  port_ = ntohs(at.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(at).sin6_port
+                                         : reinterpret_cast<sockaddr_in&>(at).sin_port);
+  sigset_t every, before; // the host's signals are not for this thread
+  sigfillset(&every);
+  pthread_sigmask(SIG_SETMASK, &every, &before);
+  thread_ = std::thread{[this] { run(); }};
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+door::~door() {
+  uint64_t one = 1;
+  static_cast<void>(!::write(stop_, &one, sizeof(one)));
+  thread_.join();
+  guests_.clear();
+  ::close(listener_);
+  ::close(stop_);
+}
+
+void door::run() {
+  std::vector<pollfd> on;
+  std::vector<waiting_room::guest_id> who;
+  for (;;) {
+    auto now = clock::now();
+    while (auto late = waiting_.overdue(now))
+      guests_.erase(*late);
+    on.assign({{stop_, POLLIN, 0}, {listener_, static_cast<short>(now < closed_until_ ? 0 : POLLIN), 0}});
+    who.clear();
+    for (auto& [id, x] : guests_) {
+      on.push_back({x->is->socket(), x->events, 0});
+      who.push_back(id);
+    }
+    auto next = waiting_.wake_at();
+    if (now < closed_until_ && (!next || closed_until_ < *next))
+      next = closed_until_;
+    auto left = next ? std::chrono::ceil<std::chrono::milliseconds>(*next - now).count() : -1;
+    if (::poll(on.data(), on.size(), static_cast<int>(std::min<long long>(left, 60'000))) < 0) {
+      if (errno == EINTR)
+        continue;
+      if (auto victim = waiting_.evict()) // more than poll, or the machine, can take
+        guests_.erase(*victim);
+      std::this_thread::sleep_for(std::chrono::milliseconds{10});
+      continue;
+    }
+    if (on[0].revents != 0)
+      return;
+    for (std::size_t i = 0; i < who.size(); ++i) {
+      auto x = guests_.find(who[i]);
+      if (on[i + 2].revents != 0 && !welcome(*x->second)) {
+        waiting_.leave(x->first);
+        guests_.erase(x);
+      }
+    }
+    if (on[1].revents != 0)
+      accept_some();
+  }
+}
+
+void door::accept_some() {
+  for (int i = 0; i < taken_at_once; ++i) {
+    sockaddr_storage from{};
+    socklen_t size = sizeof(from);
+    auto fd = ::accept4(listener_, reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+      if (errno == EINTR || errno == ECONNABORTED)
+        continue;
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        if (auto victim = waiting_.evict()) {
+          guests_.erase(*victim);
+          continue;
+        }
+        closed_until_ = clock::now() + std::chrono::milliseconds{100};
+      }
+      return;
+    }
+    auto now = clock::now();
+    auto x = std::make_unique<guest>();
+    x->is = std::make_unique<connection>(fd, options_.tls != nullptr ? options_.tls->context(now) : nullptr,
+                                         connection::side::accepts);
+    if (options_.tls == nullptr) {
+      x->shaken = true;
+      wake_after(fd, static_cast<int>(first_word{}.size()));
+    }
+    auto id = ++last_;
+    if (auto victim = waiting_.enter(id, origin_of(from, size), now))
+      guests_.erase(*victim);
+    guests_.emplace(id, std::move(x));
+  }
+}
+
+/// Goes on with somebody who has said something. False: they are done with, let in or not.
+bool door::welcome(guest& x) {
+  if (!x.shaken) {
+    switch (x.is->shake_hands()) {
+      case connection::state::wants_read:
+        x.events = POLLIN;
+        return true;
+      case connection::state::wants_write:
+        x.events = POLLOUT;
+        return true;
+      case connection::state::closed:
+        return false;
+      case connection::state::done:
+        x.shaken = true;
+        x.events = POLLIN;
+        wake_after(x.is->socket(), least_record);
+        return true; // poll tells when so much is there
+    }
+  }
+  std::array<unsigned char, least_record> bytes{};
+  auto wanted = options_.tls != nullptr ? bytes.size() : first_word{}.size();
+  auto count = ::recv(x.is->socket(), bytes.data(), wanted, MSG_PEEK);
+  if (count < 0)
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+  if (static_cast<std::size_t>(count) < wanted)
+    return false; // only at its end are we woken so early
+  if (options_.tls == nullptr) {
+    first_word word;
+    std::copy_n(bytes.begin(), word.size(), word.begin());
+    if (!options_.is_node(word))
+      return false;
+  }
+  wake_after(x.is->socket(), 1);
+  options_.let_in(std::move(x.is));
+  return false;
+}
+
+} // namespace modelforge::node
