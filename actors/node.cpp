@@ -153,30 +153,75 @@ private:
     return hello_;
   }
 
+  /// Goes on with `then` and the reason why whoever calls himself `name`, at the program `from`, is not to be believed;
+  /// empty: he is. At once where that is known, else when the connection's certificate has been looked at.
+  template <class F>
+  void identify(const std::string& name, const caf::node_id& from, F then) {
+    if (auto* known = peers_.find(name))
+      return then(known->node() == from ? std::nullopt : std::optional{node::taken(name, settings_.name)});
+    if (tls_ == nullptr || !settings_.tls.verify_names)
+      return then(std::nullopt);
+    ask(self_, carrier_, caf::get_atom_v, from)
+      .then(
+        [this, name, from, then](const caf::node_id&, const std::string& label, uint16_t) mutable {
+          auto names = names_in(label);
+          if (!node::may_be_called(names, name))
+            return then(std::optional{node::impostor(name, names, settings_.name)});
+          // another one may have come meanwhile
+          auto* known = peers_.find(name);
+          then(known == nullptr || known->node() == from ? std::nullopt
+                                                         : std::optional{node::taken(name, settings_.name)});
+        },
+        [then](const caf::error&) mutable { then(std::optional<std::string>{"the link broke"}); });
+  }
+
+  /// The program that the message in hand comes from.
+  caf::node_id origin() const {
+    auto& from = self_->current_sender();
+    return from != nullptr ? from->node() : caf::node_id{};
+  }
+
+  static caf::error refusal(const std::string& why) {
+    return caf::make_error(errc::configuration, make_failure(errc::configuration, why));
+  }
+
   caf::result<node_hello> greet_back(const node_hello& x, const caf::actor& back) {
     if (auto no = refuse_misfit(x))
       return std::move(*no);
-    if (back != nullptr)
-      add_root(x.node, caf::actor_cast<node_actor>(back), false);
-    return hello_;
+    auto from = origin();
+    if (back == nullptr || back.node() != from)
+      return refusal("node \"" + x.node + "\" greets for another program");
+    auto reply = self_->make_response_promise<node_hello>(); // takes the sender away
+    identify(x.node, from, [this, reply, back, name = x.node](std::optional<std::string> why) mutable {
+      if (why)
+        return reply.deliver(refusal(*why));
+      add_root(name, caf::actor_cast<node_actor>(back), false);
+      reply.deliver(hello_);
+    });
+    return reply;
   }
 
   caf::result<provider_actor> find(const node_hello& x, const std::string& name) {
     if (auto no = refuse_misfit(x))
       return std::move(*no);
-    auto asker = self_->current_sender(); // the promise takes the sender away
-    auto reply = self_->make_response_promise<provider_actor>();
-    auto answer = [this, reply, name, node = x.node, asker]() mutable {
-      auto found = guest_of(name, node, asker);
-      if (auto* why = std::get_if<failure>(&found))
-        reply.deliver(caf::make_error(why->code, *why));
-      else
-        reply.deliver(std::get<provider_actor>(std::move(found)));
-    };
-    if (owned_)
-      answer();
-    else // the program has only just begun to listen
-      early_.emplace_back(std::move(answer));
+    auto asker = self_->current_sender();
+    auto where = origin();
+    auto reply = self_->make_response_promise<provider_actor>(); // takes the sender away
+    identify(x.node, where, [this, reply, asker, guest = x.node, name](std::optional<std::string> why) mutable {
+      if (why)
+        return reply.deliver(refusal(*why));
+      auto answer = [this, reply, name, guest, asker]() mutable {
+        auto found = guest_of(name, guest, asker);
+        if (auto* no = std::get_if<failure>(&found))
+          reply.deliver(caf::make_error(no->code, *no));
+        else
+          reply.deliver(std::get<provider_actor>(std::move(found)));
+      };
+      if (owned_)
+        answer();
+      else // the program has only just begun to listen
+        early_.emplace_back(std::move(answer));
+    });
     return reply;
   }
 
@@ -310,7 +355,8 @@ private:
                 [this, &x, attempt](const caf::error& why) { on_failure(x, attempt, link_problem(why)); });
         break;
       case peer_link::state::greeting:
-        ask(self_, x.root, hello_, caf::actor_cast<caf::actor>(self_))
+        // Who is not to be believed does not learn of us: first we ask who it is.
+        ask(self_, x.root, hello_)
           .then([this, &x, attempt](const node_hello& theirs) { on_hello(x, attempt, theirs); },
                 [this, &x, attempt](const caf::error& why) { on_failure(x, attempt, failure_of(why).message); });
         break;
@@ -359,7 +405,24 @@ private:
       return;
     if (auto why = node::misfit(hello_, theirs))
       return on_failure(x, attempt, *why);
-    x.name = theirs.node;
+    identify(theirs.node, x.root.node(), [this, &x, attempt, name = theirs.node](std::optional<std::string> why) {
+      if (left_ || attempt != x.machine.attempt())
+        return;
+      if (why)
+        return on_failure(x, attempt, *why);
+      x.name = name;
+      ask(self_, x.root, hello_, caf::actor_cast<caf::actor>(self_))
+        .then([this, &x, attempt](const node_hello& again) { on_welcome(x, attempt, again); },
+              [this, &x, attempt](const caf::error& no) { on_failure(x, attempt, failure_of(no).message); });
+    });
+  }
+
+  void on_welcome(link& x, uint64_t attempt, const node_hello& theirs) {
+    if (left_ || attempt != x.machine.attempt())
+      return;
+    if (auto* known = peers_.find(x.name);
+        theirs.node != x.name || (known != nullptr && known->node() != x.root.node()))
+      return on_failure(x, attempt, node::taken(theirs.node, settings_.name));
     x.machine.advance(now());
     add_root(x.name, x.root, true);
     serve();
@@ -433,7 +496,10 @@ std::variant<node_control, failure> spawn_node(caf::actor_system& system, const 
                         "call apply(settings, config) before the actor system is made");
   std::shared_ptr<node::credentials> tls;
   if (uses_tls(x)) {
-    auto read = node::credentials::load({x.tls.certificate, x.tls.key, x.tls.ca}, {});
+    std::vector<std::string> names;
+    if (x.tls.verify_names)
+      names.push_back(x.name);
+    auto read = node::credentials::load({x.tls.certificate, x.tls.key, x.tls.ca}, names);
     if (auto* problem = std::get_if<std::string>(&read))
       return make_failure(errc::configuration, *problem, "script/certs makes files for a try-out");
     tls = std::get<0>(std::move(read));

@@ -146,6 +146,13 @@ bool is_name(std::string_view text) {
          && all(text, [](char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '_'; });
 }
 
+/// A node's name without what commands beside it have behind theirs: `.` and digits.
+std::string_view without_number(std::string_view text) {
+  auto dot = text.rfind('.');
+  auto has_one = dot != text.npos && dot + 1 < text.size() && all(text.substr(dot + 1), is_digit);
+  return has_one && text.size() <= 64 ? text.substr(0, dot) : text;
+}
+
 bool is_variable(std::string_view text) {
   return !text.empty() && !is_digit(text.front())
          && all(text, [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
@@ -443,7 +450,7 @@ private:
       check_address(x.listen, "listen");
     for (const auto& peer : x.peers)
       check_address(peer, "peers");
-    if (!x.name.empty() && !is_name(x.name))
+    if (!x.name.empty() && !is_name(without_number(x.name)))
       error({"node.name"}, "a node cannot have this name",
             "allowed: up to 64 letters, digits, `-` and `_`, the first one a letter");
     auto has_others = !x.listen.empty() || !x.peers.empty();

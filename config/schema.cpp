@@ -244,6 +244,8 @@ constexpr auto node_tls_keys = std::to_array<key_rule>({
   {"certificate", at<&node_tls_settings::certificate>, "PEM file with this node's certificate."},
   {"key", at<&node_tls_settings::key>, "PEM file with the certificate's private key."},
   {"ca", at<&node_tls_settings::ca>, "PEM file with the authority that signed every node's certificate."},
+  {"verify_names", at<&node_tls_settings::verify_names>,
+   "Whether a node must be called as its certificate says (its common name, or a DNS name in it)."},
 });
 
 constexpr auto node_keys = std::to_array<key_rule>({

@@ -243,6 +243,8 @@ struct node_tls_settings {
   std::string certificate; ///< PEM file.
   std::string key;         ///< PEM file.
   std::string ca;          ///< PEM file: who may connect.
+  /// Whether a node must have the name that its certificate is for.
+  bool verify_names = true;
 
   friend bool operator==(const node_tls_settings&, const node_tls_settings&) = default;
 };

@@ -102,6 +102,8 @@ TEST_CASE("checks find what does not fit together", "[config]") {
     {error, "[node]\nname = \"n\"\npeers = [\"10.0.0.1:1\"]", 5, 9, "10.0.0.1 needs [node.tls]"},
     {error, "[node]\nlisten = \"127.0.0.1:1\"", 3, 1, "needs a `name`"},
     {error, "[node]\nname = \"a b\"", 4, 8, "a node cannot have this name"},
+    {error, "[node]\nname = \"a.b\"", 4, 8, "a node cannot have this name"},
+    {error, "[node]\nname = \"a.1.2\"", 4, 8, "a node cannot have this name"},
     {error, "[node]\ncluster = \"\"", 4, 11, "`cluster` is empty"},
     {error, "[node]\ntimeout = 1", 4, 11, "less than two heartbeats"},
     {error, "[node.tls]\nca = \"/ca.pem\"", 3, 1, "[node.tls] is incomplete"},

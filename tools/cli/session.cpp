@@ -153,7 +153,8 @@ void become_guest(settings& x) {
   if (!x.node.listen.empty() && !x.node.listen.ends_with(":0"))
     x.node.peers.push_back(x.node.listen);
   x.node.listen.clear();
-  auto suffix = "-" + std::to_string(getpid());
+  auto suffix =
+    "." + std::to_string(getpid()); // no node's own name has a dot; the certificate is that of the name before it
   x.node.name = x.node.name.substr(0, 64 - suffix.size()) + suffix;
 }
 
