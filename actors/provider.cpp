@@ -281,7 +281,8 @@ private:
                                   .cost = live.reserved,
                                   .bytes = live.encoded.body.size(),
                                   .deadline = deadline_of(x, at),
-                                  .spent = live.spent},
+                                  .spent = live.spent,
+                                  .least = least(x, live)},
                                  at);
     if (no) {
       auto why = describe(*no, parts_.dispatch, {}, false, nullptr);
@@ -340,6 +341,26 @@ private:
                                                                           : most.value_or(0);
     return limits::charge_for(accounting, input, output);
   }
+
+  /// What is certain, by the sizes that the caller fixed: a good part of the prompt's text, and max_tokens where they
+  /// count. Where a prompt cache makes prompts free, nothing is.
+  template <class Request>
+  limits::amounts least(const Request& x, const live_request& live) const {
+    auto& accounting = parts_.accounting[live.group];
+    if (accounting.tokens == limits::token_accounting::produced)
+      return {1, 0, 0, 0};
+    auto input = has_images(x) ? 0 : estimator_.least(x.model, live.raw_tokens);
+    return limits::charge_for(accounting, input, most_tokens(x).value_or(0)).total();
+  }
+
+  /// Providers count them so differently that nothing is certain.
+  static bool has_images(const chat_request& x) {
+    return std::any_of(x.messages.begin(), x.messages.end(), [](auto& message) {
+      return std::any_of(message.content.begin(), message.content.end(),
+                         [](auto& part) { return std::holds_alternative<image_part>(part); });
+    });
+  }
+  static bool has_images(const embedding_request&) { return false; }
 
   template <class Request>
   std::optional<time_point> deadline_of(const Request& x, time_point at) const {

@@ -58,8 +58,8 @@ failure open_circuit(const dispatcher::refusal& x, const failure* last) {
 
 failure over_limit(const dispatcher::refusal& x) {
   return make_failure(errc::too_large,
-                      "the request needs about " + std::to_string(x.wanted) + " " + name_of(*x.over)
-                        + ", and the limit allows " + std::to_string(x.limit) + " in a whole window",
+                      "the request needs at least " + std::to_string(x.wanted) + " " + name_of(*x.over)
+                        + ", and the configured limit allows " + std::to_string(x.limit) + " in a whole window",
                       "send less, lower max_tokens, or raise the limit in rate_limit if the provider grants more");
 }
 

@@ -75,6 +75,7 @@ std::optional<dispatcher::refusal> dispatcher::accept(offer x, time_point now) {
   r.is = std::move(x);
   r.item.id = id;
   r.item.arrival = ++arrivals_;
+  r.is.cost = {limits::bounded(r.is.cost.arriving), limits::bounded(r.is.cost.produced)};
   r.item.cost = lane_of(r.is.group, 0).share(r.is.cost);
   if (r.is.deadline)
     deadlines_.push(*r.is.deadline, id);
@@ -115,12 +116,12 @@ std::optional<dispatcher::refusal> dispatcher::over_limit(const offer& x) {
   refusal result{reason::over_limit};
   for (uint32_t key = 0; key < keys_; ++key) {
     auto& lane = lane_of(x.group, key);
-    auto over = lane.limiter().never_fits(x.cost);
+    auto over = lane.limiter().never_fits(x.least);
     if (!over)
       return {};
     result.over = over;
     result.limit = *lane.limit(*over);
-    result.wanted = limits::at(x.cost.total(), *over);
+    result.wanted = limits::at(x.least, *over);
   }
   return result;
 }
@@ -358,7 +359,7 @@ dispatcher::choice dispatcher::choose(uint32_t group, const limits::charge& x, p
   choice best{first, {time_point::max(), wait_reason::slot}};
   for (uint32_t i = first; i < first + keys_; ++i) {
     auto& lane = lanes_[i];
-    if ((lane.is_out(now) && !all_out) || lane.limiter().never_fits(x))
+    if (lane.is_out(now) && !all_out)
       continue;
     auto when = lane.ready(x, rank, now);
     auto better =
@@ -554,8 +555,7 @@ bool dispatcher::allowed_by_journal(uint32_t lane, const limits::charge& x, time
   auto wanted = x.total();
   auto any = false;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (!l.limit(static_cast<limits::dimension>(i)))
-      wanted[i] = 0;
+    wanted[i] = std::min(wanted[i], l.limit(static_cast<limits::dimension>(i)).value_or(0)); // more goes alone
     any = any || wanted[i] > 0;
   }
   return !any || (now < journal_until_ && within(wanted, journal_left_[lane]));

@@ -54,16 +54,17 @@ public:
     priority rank = priority::interactive;
     std::string tenant{};
     uint32_t group = 0; ///< Index into `dispatcher_settings::groups`.
-    limits::charge cost{};
-    uint64_t bytes = 0; ///< What it takes while it waits.
+    limits::charge cost{}; ///< Guesses: they delay, and refuse nothing.
+    uint64_t bytes = 0;    ///< What it takes while it waits.
     std::optional<time_point> deadline{};
     uint32_t spent = 0; ///< Attempts that others have made for it: they count.
+    limits::amounts least{}; ///< What it will certainly take, by what the caller fixed.
   };
 
   enum class reason : uint8_t {
     duplicate,        ///< A request with its id is here already.
     too_large,        ///< More bytes than may wait at all.
-    over_limit,       ///< More tokens than a whole window allows: it could never go.
+    over_limit,       ///< Certainly more tokens than a whole window allows: it could never go.
     queue_full,       ///< As many wait as may.
     queue_bytes_full, ///< They fill their memory.
     predicted_wait,   ///< It would wait beyond its deadline.

@@ -33,6 +33,30 @@ constexpr uint64_t at(const amounts& x, dimension d) {
   return x[static_cast<std::size_t>(d)];
 }
 
+inline constexpr std::size_t dimensions = dimension_names.size();
+
+constexpr void add(amounts& to, const amounts& x) {
+  for (std::size_t i = 0; i < x.size(); ++i)
+    to[i] += x[i];
+}
+
+/// `x` must be part of `from`.
+constexpr void subtract(amounts& from, const amounts& x) {
+  for (std::size_t i = 0; i < x.size(); ++i)
+    from[i] -= x[i];
+}
+
+/// No attempt takes more, whatever an estimate or a provider's usage says: a trillion, far beyond any model's context,
+/// so that no sum over a window overflows.
+inline constexpr uint64_t most_amount = uint64_t{1} << 40;
+
+/// `x`, each of it at most `most_amount`.
+constexpr amounts bounded(amounts x) {
+  for (auto& amount : x)
+    amount = amount < most_amount ? amount : most_amount;
+  return x;
+}
+
 /// When, and which, tokens a provider counts.
 enum class token_accounting : uint8_t {
   arrival,  ///< Prompt and output allowance when the request arrives; nothing comes back (OpenAI, most clones).

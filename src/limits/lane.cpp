@@ -2,12 +2,6 @@
 
 namespace modelforge::limits {
 
-namespace {
-
-constexpr std::size_t dimensions = dimension_names.size();
-
-} // namespace
-
 lane::lane(const lane_settings& x)
   : limiter_(x.limits), learned_(x.limits.window), breaker_(x.breaker), parallel_(x.max_concurrent),
     max_concurrent_(std::max(1u, x.max_concurrent)),

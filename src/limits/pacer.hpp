@@ -48,6 +48,12 @@ public:
       given_back_ += cost;
   }
 
+  /// Owes no more than until `latest`: what was corrected beyond that is forgiven.
+  void cap(time_point latest) {
+    if (!times_.empty() && last() > latest)
+      given_back_ += last() - latest;
+  }
+
   /// The theoretical arrival time of the next one.
   time_point next(time_point now) const { return times_.empty() ? now : std::max(now, last()); }
 

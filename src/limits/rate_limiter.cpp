@@ -15,18 +15,19 @@ time_point round_up(time_point x) {
   return std::chrono::ceil<std::chrono::milliseconds>(x);
 }
 
-void add(amounts& to, const amounts& x) {
-  for (std::size_t i = 0; i < x.size(); ++i)
-    to[i] += x[i];
-}
-
-void subtract(amounts& from, const amounts& x) {
-  for (std::size_t i = 0; i < x.size(); ++i)
-    from[i] -= x[i];
-}
-
 bool is_nothing(const amounts& x) {
   return x == amounts{};
+}
+
+charge bounded(const charge& x) {
+  return {limits::bounded(x.arriving), limits::bounded(x.produced)};
+}
+
+constexpr auto longest = rate_limiter::longest_prediction;
+
+/// `x` times `count`, at most `longest`.
+duration times(duration x, uint64_t count) {
+  return x.count() > 0 && count > static_cast<uint64_t>(longest / x) ? longest : static_cast<int64_t>(count) * x;
 }
 
 } // namespace
@@ -69,18 +70,19 @@ void rate_limiter::set_limit(dimension d, std::optional<uint64_t> in_window) {
   limits_[static_cast<std::size_t>(d)] = in_window ? std::optional{std::max<uint64_t>(1, *in_window)} : std::nullopt;
 }
 
-std::optional<dimension> rate_limiter::never_fits(const charge& x) const {
-  auto total = x.total();
-  for (std::size_t i = 0; i < total.size(); ++i)
-    if (limits_[i] && total[i] > *limits_[i])
+std::optional<dimension> rate_limiter::never_fits(const amounts& x) const {
+  for (std::size_t i = 0; i < x.size(); ++i)
+    if (limits_[i] && x[i] > *limits_[i])
       return static_cast<dimension>(i);
   return {};
 }
 
 time_point rate_limiter::ready_at(const charge& x, time_point now, const charge* before) {
   expire(now);
-  auto need = x.total();
-  auto ahead = before != nullptr ? before->total() : amounts{};
+  auto ahead = before != nullptr ? limits::bounded(before->total()) : amounts{};
+  amounts need{};
+  for (std::size_t i = 0; i < limits_.size(); ++i)
+    need[i] = room_for(i, x, ahead[i]);
   auto result = gate(need, ahead, now);
   for (std::size_t i = 0; i < limits_.size(); ++i)
     if (limits_[i] && need[i] > 0) {
@@ -90,11 +92,24 @@ time_point rate_limiter::ready_at(const charge& x, time_point now, const charge*
   return result;
 }
 
+/// What must be free for `x` behind `ahead`: what it takes, or, if that is more than the limit, as much as it may have.
+uint64_t rate_limiter::room_for(std::size_t d, const charge& x, uint64_t ahead) const {
+  auto total = limits::bounded(x.total())[d];
+  if (!limits_[d] || total <= *limits_[d])
+    return total;
+  auto limit = *limits_[d];
+  if (x.produced[d] == 0 || x.arriving[d] >= limit / 2 || pending_[d] + ahead > 0)
+    return limit;
+  return x.arriving[d] + limit - limit / 2;
+}
+
 time_point rate_limiter::gate(const amounts& need, const amounts& ahead, time_point now) const {
   auto result = now;
   for (std::size_t i = 0; i < limits_.size(); ++i) {
+    if (!limits_[i] || need[i] == 0)
+      continue;
     auto wanted = logged_[i] + pending_[i] + ahead[i] + need[i];
-    if (!limits_[i] || need[i] == 0 || wanted <= *limits_[i])
+    if (wanted <= *limits_[i])
       continue;
     auto excess = wanted - *limits_[i];
     auto fits = round_up(now + span()); // when all that is under way now has expired too
@@ -112,8 +127,8 @@ time_point rate_limiter::gate(const amounts& need, const amounts& ahead, time_po
 
 time_point rate_limiter::predict(const amounts& ahead, const charge& x, time_point now) {
   expire(now);
-  auto need = x.total();
-  auto result = gate(need, {}, now);
+  auto need = limits::bounded(x.total());
+  auto result = now;
   for (std::size_t i = 0; i < limits_.size(); ++i) {
     if (!limits_[i] || need[i] == 0)
       continue;
@@ -121,19 +136,19 @@ time_point rate_limiter::predict(const amounts& ahead, const charge& x, time_poi
     auto whole = ahead[i] / limit; // so many full windows go first
     amounts rest{}, wanted{};
     rest[i] = ahead[i] % limit;
-    wanted[i] = std::min(need[i], limit);
+    wanted[i] = room_for(i, x, rest[i]);
     if (rest[i] + wanted[i] > limit) { // does not fit beside the rest
       ++whole;
       rest[i] = 0;
     }
-    result = std::max(result, gate(wanted, rest, now) + static_cast<int64_t>(whole) * span());
+    result = std::max(result, gate(wanted, rest, now) + times(span(), whole));
     if (ahead[i] > 0) {
       auto usual = std::max(need[i], ahead[i] / std::max<uint64_t>(1, ahead[0])); // of the `burst_` latest ones
-      result = std::max(result, pacers_[i].next(now) + cost_of(i, ahead[i])
-                                  - std::min(window_, static_cast<int64_t>(burst_) * cost_of(i, usual)));
+      result = std::max(result, pacers_[i].next(now) + time_for(i, ahead[i])
+                                  - std::min(window_, times(cost_of(i, usual), burst_)));
     }
   }
-  return std::max(result, ready_at(x, now));
+  return std::min(std::max(result, ready_at(x, now)), now + longest);
 }
 
 duration rate_limiter::longest_wait(const amounts& ahead) const {
@@ -141,12 +156,19 @@ duration rate_limiter::longest_wait(const amounts& ahead) const {
   for (std::size_t i = 0; i < limits_.size(); ++i)
     if (limits_[i])
       windows = std::max(windows, ahead[i] / *limits_[i]);
-  return static_cast<int64_t>(windows + 3) * span();
+  return times(span(), std::min(windows, UINT64_MAX - 3) + 3);
 }
 
-duration rate_limiter::cost_of(std::size_t d, uint64_t amount) const {
+/// How long the limit takes to allow so much.
+duration rate_limiter::time_for(std::size_t d, uint64_t amount) const {
   auto share = static_cast<double>(amount) / static_cast<double>(*limits_[d]);
-  return duration{std::llround(share * static_cast<double>(window_.count()))};
+  auto time = share * static_cast<double>(window_.count());
+  return time < static_cast<double>(longest.count()) ? duration{std::llround(time)} : longest;
+}
+
+/// What the pacer takes for one dispatch: a whole window at most.
+duration rate_limiter::cost_of(std::size_t d, uint64_t amount) const {
+  return time_for(d, std::min(amount, *limits_[d]));
 }
 
 /// Tells the pacers that a dispatch costs another amount than was taken for it.
@@ -156,13 +178,14 @@ void rate_limiter::repace(const amounts& taken, const amounts& real) {
       pacers_[i].give_back(cost_of(i, taken[i]) - cost_of(i, real[i]));
 }
 
-rate_limiter::ticket rate_limiter::reserve(const charge& x, time_point now) {
+rate_limiter::ticket rate_limiter::reserve(const charge& wanted, time_point now) {
   expire(now);
+  auto x = bounded(wanted);
   auto total = x.total();
   for (std::size_t i = 0; i < limits_.size(); ++i)
     if (limits_[i] && total[i] > 0)
       pacers_[i].take(cost_of(i, total[i]), now);
-  add(pending_, x.total());
+  add(pending_, total);
   if (free_.empty()) {
     open_.push_back({x});
     return static_cast<ticket>(open_.size() - 1);
@@ -183,14 +206,17 @@ void rate_limiter::written(ticket t, time_point when) {
   log(x.of.arriving, x.expiry);
 }
 
-void rate_limiter::end(ticket t, time_point now, const charge* real) {
+void rate_limiter::end(ticket t, time_point now, const charge* told) {
   written(t, now);
   auto& x = open_[t];
+  auto real = told != nullptr ? bounded(*told) : x.of;
   subtract(pending_, x.of.produced);
-  log(real != nullptr ? real->produced : x.of.produced, round_up(now + span()));
-  if (real != nullptr) {
-    amend(x.of.arriving, real->arriving, x.expiry);
-    repace(x.of.total(), real->total());
+  log(real.produced, round_up(now + span()));
+  if (told != nullptr) {
+    amend(x.of.arriving, real.arriving, x.expiry);
+    repace(x.of.total(), real.total());
+    for (auto& each : pacers_)
+      each.cap(now + span()); // by then the gate has forgotten all of it
   }
   free_.push_back(t);
 }

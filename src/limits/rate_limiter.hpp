@@ -40,6 +40,12 @@ struct charge {
 /// allows: see `pacer`; its cost is amount / limit x window. (One for all of them, at the greatest of the costs, would
 /// allow less than each of the limits does.)
 ///
+/// Amounts are guesses before the answer, and a provider's word after it. A charge that exceeds a whole window goes
+/// alone, when nothing else is live in that dimension; if that is because of what it may produce, when nothing is under
+/// way there and half of the window is free, so that one long answer seen lets no short ones wait. A correction counts
+/// `most_amount` at most, and holds others back for one window + guard at most, the pacer included: it owes no more
+/// than the gate remembers.
+///
 /// A plain class: holds no clock. `now` never goes back.
 class rate_limiter {
 public:
@@ -60,22 +66,27 @@ public:
   /// Limit within one window as configured, before `set_limit`.
   std::optional<uint64_t> configured(dimension d) const { return configured_[static_cast<std::size_t>(d)]; }
 
-  /// The dimension in which `x` alone exceeds the limit, so that it can never be dispatched.
-  std::optional<dimension> never_fits(const charge& x) const;
+  /// The dimension in which `x` alone exceeds the limit. Only what is certain should be asked for: `ready_at` lets
+  /// such a charge go alone.
+  std::optional<dimension> never_fits(const amounts& x) const;
 
   /// When `x` may be dispatched if nothing else is, and nothing ends: exactly, but that a request which is not written
-  /// yet counts as written now. With `before`, the time if that one were dispatched now. `x` must be one that fits.
+  /// yet counts as written now. With `before`, the time if that one were dispatched now. More than a whole window
+  /// counts as a whole window, so that every charge may go some time.
   time_point ready_at(const charge& x, time_point now, const charge* before = nullptr);
 
   /// The time until `ready_at`.
   duration wait_for(const charge& x, time_point now) { return ready_at(x, now) - now; }
 
   /// When `ahead`, and then `x`, will have been dispatched, if nothing else is: as if requests could be cut to measure.
-  /// Beyond one window each further limit takes one more window + guard.
+  /// Beyond one window each further limit takes one more window + guard. At most `longest_prediction`.
   time_point predict(const amounts& ahead, const charge& x, time_point now);
 
   /// No later than so much after now will `predict` say; quick.
   duration longest_wait(const amounts& ahead) const;
+
+  /// Beyond it, predictions do not tell times apart.
+  static constexpr duration longest_prediction = std::chrono::hours{24 * 365 * 10};
 
   /// Charges `x`.
   ticket reserve(const charge& x, time_point now);
@@ -137,6 +148,8 @@ private:
   void log(const amounts& x, time_point expiry);
   void amend(const amounts& from, const amounts& to, time_point expiry);
   time_point gate(const amounts& need, const amounts& ahead, time_point now) const;
+  uint64_t room_for(std::size_t d, const charge& x, uint64_t ahead) const;
+  duration time_for(std::size_t d, uint64_t amount) const;
   duration cost_of(std::size_t d, uint64_t amount) const;
   void repace(const amounts& taken, const amounts& real);
 

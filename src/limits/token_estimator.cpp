@@ -414,6 +414,10 @@ uint64_t token_estimator::likely(std::string_view model, uint64_t raw) const {
   return scaled(raw, ratio_for(model, raw).mean);
 }
 
+uint64_t token_estimator::least(std::string_view model, uint64_t raw) const {
+  return std::min(likely(model, raw), raw) / 4;
+}
+
 void token_estimator::train(std::string_view model, uint64_t raw, uint64_t real) {
   if (raw == 0 || real == 0)
     return;

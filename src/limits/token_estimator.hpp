@@ -47,6 +47,10 @@ public:
   /// The same without the lean to the safe side: what is most likely, at least 1.
   uint64_t likely(std::string_view model, uint64_t raw) const;
 
+  /// What a prompt of text will certainly take: a quarter of what is likely, and of the raw estimate. Tokenizers differ
+  /// less, and so do kinds of text that a word's length says nothing of. For refusing what can never go.
+  uint64_t least(std::string_view model, uint64_t raw) const;
+
   /// Learns from an answer: `real` is usage.input, cached tokens included. A usage of 0 teaches nothing; a ratio that
   /// differs from the mean by more than a factor of 4 counts as that, so no answer lifts the mean by more than 3/4 of
   /// it, and after the first dozen by 3/16.

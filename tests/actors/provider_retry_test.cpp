@@ -288,6 +288,52 @@ TEST_CASE_METHOD(provider_test, "a request that no window can hold is refused by
   CHECK(http->pending() == 0);
 }
 
+TEST_CASE_METHOD(provider_test, "a prompt that is only guessed to be too large is sent", "[actors][limits]") {
+  runtime.state_folder = "none";
+  settings.rate_limit.tokens_per_minute = 10'000;
+  std::string words;
+  for (int i = 0; i < 7900; ++i)
+    words += "word ";
+  auto provider = spawn();
+  auto answer = ask_chat(provider, question(1, words)); // estimated at half as much again
+  REQUIRE(http->pending() == 1);
+  say(0, "hello");
+  CHECK(answer->value);
+  std::string many;
+  for (int i = 0; i < 10; ++i)
+    many += words;
+  auto refused = ask_chat(provider, question(2, many)); // this one is
+  REQUIRE(refused->error);
+  CHECK(refused->error->code == errc::too_large);
+}
+
+TEST_CASE_METHOD(provider_test, "answers longer than a minute's limit shut no model off", "[actors][limits]") {
+  runtime.state_folder = "none";
+  settings.kind = provider_kind::anthropic;
+  settings.base_url = "http://acme.test";
+  settings.rate_limit.output_tokens_per_minute = 500; // below the first guess, too
+  auto provider = spawn();
+  auto say_long = [&](int tokens) {
+    REQUIRE(http->pending() == 1);
+    http->answer(0, 200,
+                 R"({"id":"m","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"x"}],)"
+                 R"("stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":)"
+                   + std::to_string(tokens) + "}}");
+    run();
+  };
+  auto first = ask_chat(provider, question(1));
+  say_long(9000);
+  CHECK(first->value);
+  auto second = ask_chat(provider, question(2));
+  CHECK(http->pending() == 0);
+  advance(61s);
+  say_long(50);
+  CHECK(second->value);
+  auto third = ask_chat(provider, question(3));
+  say_long(50); // at once
+  CHECK(third->value);
+}
+
 TEST_CASE_METHOD(provider_test, "limits outlive the process", "[actors][limits]") {
   test::temporary_folder folder;
   runtime.state_folder = folder.path("state");

@@ -38,6 +38,13 @@ dispatcher::offer offer(uint64_t n, uint64_t tokens = 1, priority rank = interac
   return {.id = id(n), .rank = rank, .cost = of(tokens), .bytes = 10};
 }
 
+/// One of a size that is no guess.
+dispatcher::offer certain(uint64_t n, uint64_t tokens) {
+  auto x = offer(n, tokens);
+  x.least = x.cost.total();
+  return x;
+}
+
 dispatcher_settings settings_of(std::optional<uint64_t> requests, std::optional<uint64_t> tokens,
                                 uint32_t slots = 1000) {
   dispatcher_settings x;
@@ -154,7 +161,7 @@ TEST_CASE("dispatcher refuses with a reason, and leaves no trace", "[dispatch]")
   o = offer(2);
   o.bytes = 101;
   none(reason::too_large, o);
-  auto over = none(reason::over_limit, offer(2, 1001));
+  auto over = none(reason::over_limit, certain(2, 1001));
   CHECK(over.over == limits::dimension::tokens);
   CHECK(over.limit == 1000);
   CHECK(over.wanted == 1001);
@@ -959,14 +966,15 @@ TEST_CASE("dispatcher forgets a retry's old deadline with its request", "[dispat
 
 // -- learned limits -----------------------------------------------------------------
 
-TEST_CASE("dispatcher ends a queued request that a told limit has made too large", "[dispatch]") {
-  bench b{settings_of({}, 1000, 1)};
+TEST_CASE("dispatcher ends a queued request that a new limit has made too large", "[dispatch]") {
+  auto settings = settings_of({}, 1000, 1);
+  bench b{settings};
   b.take(offer(1));
-  b.take(offer(2, 600));
-  b.take(offer(3, 400));
-  dispatcher::attempt_end how;
-  how.told[1].limit = 500;
-  b.end(1, how);
+  b.take(certain(2, 600));
+  b.take(certain(3, 400));
+  settings.groups[0].limits.per_minute[1] = 500;
+  b.x.reconfigure(settings);
+  b.end(1);
   CHECK(b.serve() == list{3});
   REQUIRE(b.given_up.size() == 1);
   auto& why = b.given_up.at(2).why;
@@ -974,6 +982,23 @@ TEST_CASE("dispatcher ends a queued request that a told limit has made too large
   CHECK(why.over == limits::dimension::tokens);
   CHECK(why.limit == 500);
   CHECK(why.wanted == 600);
+}
+
+TEST_CASE("dispatcher refuses nothing for a guess, but lets it go alone", "[dispatch]") {
+  bench b{settings_of({}, 1000)};
+  auto o = offer(1, 100);
+  limits::at(o.cost.produced, limits::dimension::tokens) = 9000; // the longest answer that was seen
+  CHECK(b.take(o) == list{1});
+  CHECK(b.take(offer(2, 10'000)) == list{}); // an estimate
+  dispatcher::attempt_end how;
+  how.real = of(100);
+  b.end(1, how);
+  CHECK(b.serve() == list{});
+  CHECK(b.wake() == list{2}); // in an empty window
+  how.real = of(700);
+  b.end(2, how);
+  CHECK(b.take(offer(3, 300)) == list{3});
+  CHECK(b.given_up.empty());
 }
 
 TEST_CASE("dispatcher corrects its charges by the usage", "[dispatch]") {
@@ -1036,6 +1061,13 @@ TEST_CASE("dispatcher's journal allows a request that is larger than its part of
   bench b{settings_of({}, 1000)};
   b.x.keep_journal(true);
   CHECK(b.take(offer(1, 1000)) == list{1});
+  CHECK(b.saves == 1);
+}
+
+TEST_CASE("dispatcher's journal allows what is guessed to take more than the limit", "[dispatch]") {
+  bench b{settings_of({}, 1000)};
+  b.x.keep_journal(true);
+  CHECK(b.take(offer(1, 5000)) == list{1});
   CHECK(b.saves == 1);
 }
 

@@ -77,7 +77,7 @@ TEST_CASE("limiter's wait is the time at which the request may go, to the nanose
     auto now = start;
     for (int i = 0; i < 400; ++i) {
       auto c = of(random() % 300, random() % 100);
-      if (x.never_fits(c))
+      if (x.never_fits(c.total()))
         continue;
       auto ready = x.ready_at(c, now);
       REQUIRE(ready >= now);
@@ -384,14 +384,14 @@ TEST_CASE("limiter follows a limit that is changed, and forgets nothing", "[limi
   auto now = start + 10s;
   x.set_limit(tokens, 500); // six must go before a hundred fit
   CHECK(x.ready_at(of(100), now) == start + 65s + 50ms);
-  CHECK(x.never_fits(of(501)) == tokens);
+  CHECK(x.never_fits(of(501).total()) == tokens);
   CHECK(x.configured(tokens) == 1000);
   x.set_limit(tokens, 2000);
   CHECK(x.ready_at(of(1000), now) == now);
   CHECK(x.ready_at(of(1001), now) == start + 60s + 50ms);
   x.set_limit(tokens, {});
   CHECK(x.ready_at(of(1'000'000), now) == now);
-  CHECK_FALSE(x.never_fits(of(1'000'000)));
+  CHECK_FALSE(x.never_fits(of(1'000'000).total()));
   x.set_limit(tokens, 0); // at least one
   CHECK(x.limit(tokens) == 1);
   CHECK(x.ready_at(of(1), now) == start + 69s + 50ms);
@@ -403,11 +403,112 @@ TEST_CASE("limiter tells what can never fit", "[limits][rate_limiter]") {
   auto settings = limits_of(1, 100);
   settings.per_minute[3] = 50;
   rate_limiter x{settings};
-  CHECK_FALSE(x.never_fits(of(100)));
-  CHECK(x.never_fits(of(101)) == tokens);
-  CHECK(x.never_fits(of(60, 41)) == tokens);
-  CHECK(x.never_fits({{1, 0, 1'000'000, 0}, {0, 0, 0, 51}}) == dimension::output_tokens);
-  CHECK(x.never_fits({{2, 0, 0, 0}, {}}) == requests);
+  CHECK_FALSE(x.never_fits({1, 100, 0, 0}));
+  CHECK(x.never_fits({1, 101, 0, 0}) == tokens);
+  CHECK(x.never_fits({1, 0, 1'000'000, 51}) == dimension::output_tokens);
+  CHECK(x.never_fits({2, 0, 0, 0}) == requests);
+}
+
+TEST_CASE("limiter lets what may exceed a window go alone, and nothing beside it", "[limits][rate_limiter]") {
+  for (auto too_large : {of(1500), of(900, 200), of(UINT64_MAX, UINT64_MAX)}) {
+    rate_limiter x{limits_of({}, 1000, 10)};
+    CHECK(x.ready_at(too_large, start) == start);
+    CHECK(x.predict({}, too_large, start) == start);
+    send(x, of(1), start);
+    auto ready = start + 60s + 50ms;
+    CHECK(x.ready_at(too_large, start) == ready); // not before the window is empty
+    CHECK(x.predict({}, too_large, start) == ready);
+    CHECK(x.predict({2, 300, 0, 0}, too_large, start) >= ready);
+    auto t = send(x, too_large, ready);
+    CHECK(x.ready_at(of(1), ready) > ready);
+    auto real = of(100, 200);
+    x.end(t, ready + 1s, &real); // it was a guess: the window has room again
+    CHECK(x.ready_at(of(700), ready + 1s) == ready + 1s);
+    CHECK(x.ready_at(of(701), ready + 1s) > ready + 1s);
+  }
+}
+
+TEST_CASE("limiter lets short answers follow each other, though a long one was seen", "[limits][rate_limiter]") {
+  for (uint64_t burst : {1, 10}) {
+    rate_limiter x{limits_of({}, 1000, burst)};
+    auto now = start;
+    for (int i = 0; i < 8; ++i) { // half of the window
+      INFO("burst " << burst << ", the " << i << "th");
+      auto next = of(10, 9000);
+      now = x.ready_at(next, now);
+      CHECK(x.predict({}, next, now) == now);
+      CHECK(now < start + 10s * (i + 1));
+      auto t = send(x, next, now);
+      CHECK(x.ready_at(next, now) > now + 59s); // one at a time
+      now += 1s;
+      auto real = of(10, 50);
+      x.end(t, now, &real);
+    }
+    auto t = send(x, of(10, 9000), now);
+    auto real = of(10, 9000);
+    x.end(t, now, &real);
+    CHECK(x.ready_at(of(10, 50), now) == now + 60s + 50ms);
+  }
+}
+
+TEST_CASE("limiter's corrections hold back no longer than the gate remembers", "[limits][rate_limiter]") {
+  for (uint64_t burst : {1, 10, 1'000'000})
+    for (uint64_t usage : {uint64_t{1500}, uint64_t{1'000'000}, uint64_t{1'000'000'000'000'000}, UINT64_MAX}) {
+      INFO("burst " << burst << ", usage " << usage);
+      rate_limiter x{limits_of({}, 1000, burst)};
+      for (int i = 0; i < 5; ++i) {
+        auto t = send(x, of(1, 1), start);
+        auto real = of(usage, usage);
+        x.end(t, start, &real);
+      }
+      auto over = start + 60s + 50ms;
+      CHECK(x.ready_at(of(1), start) == over);
+      CHECK(x.ready_at(of(1000), start) == over);
+      CHECK(x.predict({}, of(1), start) <= start + x.longest_wait({}));
+      CHECK(x.ready_at(of(1000), over) == over); // and then nothing is owed
+      CHECK(x.predict({1, 1000, 0, 0}, of(1000), over) <= over + 121s);
+    }
+}
+
+TEST_CASE("limiter's corrections of any size keep the window and free it in time", "[limits][rate_limiter]") {
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    INFO("seed " << seed);
+    std::mt19937_64 random{seed};
+    rate_limiter x{limits_of(100, 10'000, 1 + random() % 20)};
+    auto now = start;
+    auto any = [&] { return random() >> (random() % 64); };
+    for (int i = 0; i < 300; ++i) {
+      auto wanted = of(random() % 20'000, random() % 3000);
+      auto at = x.ready_at(wanted, now);
+      REQUIRE(at <= now + x.span() + 1ms);
+      REQUIRE(x.predict({}, wanted, now) <= now + x.longest_wait({}));
+      now = at;
+      auto t = send(x, wanted, now);
+      now += std::chrono::milliseconds{random() % 3000};
+      auto real = of(any(), any());
+      x.end(t, now, random() % 4 > 0 ? &real : nullptr);
+    }
+    CHECK(x.live(now + 200s) == amounts{});
+  }
+}
+
+TEST_CASE("limiter predicts any queue without overflow", "[limits][rate_limiter]") {
+  for (auto window : {duration{100ms}, duration{60s}, duration{24h}})
+    for (uint64_t burst : {uint64_t{1}, uint64_t{1'000'000}, UINT64_MAX})
+      for (uint64_t ahead : {uint64_t{0}, uint64_t{1'000'000}, uint64_t{1} << 50, UINT64_MAX / 2}) {
+        auto settings = limits_of(1, 1, burst);
+        settings.window = window;
+        rate_limiter x{settings};
+        INFO(window.count() << " ns, " << ahead << " ahead, burst " << burst);
+        auto longest = x.longest_wait({ahead, ahead, 0, 0});
+        CHECK(longest >= duration{0});
+        CHECK(longest <= rate_limiter::longest_prediction);
+        auto at = x.predict({ahead, ahead, 0, 0}, of(1), start);
+        CHECK(at >= start);
+        CHECK(at <= start + longest);
+        if (ahead > 1u << 30)
+          CHECK(at > start + 10h);
+      }
 }
 
 TEST_CASE("limiter predicts a queue's end", "[limits][rate_limiter]") {
