@@ -54,8 +54,16 @@ void dispatcher::reconfigure(const dispatcher_settings& x) {
   settings_ = x;
   for (std::size_t i = 0; i < lanes_.size(); ++i)
     lanes_[i].reconfigure(x.groups[i / keys_]);
-  for (auto& g : groups_)
+  for (auto& g : groups_) {
     g.changed = true;
+    for (auto& queue : g.queues) // shares are counted in parts of the limits
+      queue.reprice([this](auto& item) {
+        auto& is = requests_.at(item.id).is;
+        return lane_of(is.group, 0).share(is.cost);
+      });
+  }
+  for (auto& [id, r] : requests_) // those that are not queued now may come again
+    r.item.cost = lane_of(r.is.group, 0).share(r.is.cost);
   journal_until_ = {}; // what the last journal allows was part of the old limits
 }
 
@@ -77,6 +85,7 @@ std::optional<dispatcher::refusal> dispatcher::accept(offer x, time_point now) {
   r.item.arrival = ++arrivals_;
   r.is.cost = {limits::bounded(r.is.cost.arriving), limits::bounded(r.is.cost.produced)};
   r.item.cost = lane_of(r.is.group, 0).share(r.is.cost);
+  r.item.takes = r.is.cost.total();
   if (r.is.deadline)
     deadlines_.push(*r.is.deadline, id);
   auto& g = groups_[r.is.group];
@@ -85,7 +94,7 @@ std::optional<dispatcher::refusal> dispatcher::accept(offer x, time_point now) {
       amount /= 2;
     g.usual_count /= 2;
   }
-  add(g.usual, r.is.cost.total());
+  add(g.usual, r.item.takes);
   ++g.usual_count;
   enqueue(r, now);
   return {};
@@ -130,23 +139,30 @@ std::optional<dispatcher::refusal> dispatcher::over_limit(const offer& x) {
 std::optional<dispatcher::refusal> dispatcher::refuse_wait(const offer& x, time_point now) {
   if (!x.deadline)
     return {};
-  auto best = time_point::max();
-  auto ahead = ahead_of(groups_[x.group], x.rank);
+  auto& g = groups_[x.group];
+  auto all = ahead_of(g, x.rank, nullptr); // quick
   for (uint32_t key = 0; key < keys_; ++key) {
     auto& lane = lane_of(x.group, key);
-    if (std::max(now, lane.paused_until()) + lane.limiter().longest_wait(ahead) < *x.deadline)
+    if (std::max(now, lane.paused_until()) + lane.limiter().longest_wait(all) < *x.deadline)
       return {};
-    best = std::min(best, lane.predict(ahead, x.cost, now));
   }
+  auto best = time_point::max();
+  auto ahead = ahead_of(g, x.rank, &x.tenant);
+  for (uint32_t key = 0; key < keys_; ++key)
+    best = std::min(best, lane_of(x.group, key).predict(ahead, x.cost, now));
   if (best < *x.deadline)
     return {};
   return refusal{reason::predicted_wait, best - now};
 }
 
-amounts dispatcher::ahead_of(const group_state& g, priority rank) const {
-  auto result = g.ahead[index(priority::interactive)];
+/// Without a tenant: all that is queued, of that rank and before it.
+amounts dispatcher::ahead_of(const group_state& g, priority rank, const std::string* tenant) const {
+  auto in_queue = [&](priority of) {
+    return tenant != nullptr && of == rank ? g.queues[index(of)].ahead_of(*tenant) : g.queues[index(of)].all();
+  };
+  auto result = in_queue(priority::interactive);
   if (rank == priority::batch)
-    add(result, g.ahead[index(priority::batch)]);
+    add(result, in_queue(priority::batch));
   for (auto& amount : result)
     amount /= keys_;
   return result;
@@ -175,7 +191,6 @@ void dispatcher::enqueue(request& x, time_point now) {
   x.at = place::queued;
   x.queued_at = now;
   queue.push(x.item, x.is.tenant);
-  add(g.ahead[index(x.is.rank)], x.is.cost.total());
   queued_bytes_ += x.is.bytes;
   ++queued_[index(x.is.rank)];
   if (queue.front() == &x.item || queue.size() <= pass_most)
@@ -189,7 +204,6 @@ void dispatcher::dequeue(request& x, bool served) {
     queue.pop(x.item);
   else
     queue.erase(x.item);
-  subtract(g.ahead[index(x.is.rank)], x.is.cost.total());
   queued_bytes_ -= x.is.bytes;
   --queued_[index(x.is.rank)];
   g.changed = true;
@@ -641,7 +655,7 @@ dispatcher::duration dispatcher::predicted_wait(uint32_t group, priority rank, t
     for (auto& amount : usual.arriving)
       amount = (amount + g.usual_count - 1) / g.usual_count;
   }
-  auto ahead = ahead_of(g, rank);
+  auto ahead = ahead_of(g, rank, nullptr);
   auto best = time_point::max();
   for (uint32_t key = 0; key < keys_; ++key)
     best = std::min(best, lane_of(group, key).predict(ahead, usual, now));

@@ -210,7 +210,8 @@ public:
   uint32_t groups() const { return static_cast<uint32_t>(lanes_.size() / keys_); }
   uint32_t keys() const { return keys_; }
 
-  /// How long a request of the usual cost would wait in this group if it came now, as far as limits and pauses tell.
+  /// How long a request of the usual cost would wait in this group if it came now, behind all others, as far as limits
+  /// and pauses tell.
   duration predicted_wait(uint32_t group, priority rank, time_point now);
 
 private:
@@ -243,7 +244,6 @@ private:
 
   struct group_state {
     std::array<limits::fair_queue, 2> queues; ///< By priority.
-    std::array<limits::amounts, 2> ahead{};   ///< What the queued ones will charge.
     time_point blocked_until{};               ///< The head cannot go before, unless something happens.
     wait_reason held_by = wait_reason::nothing;
     bool changed = true;
@@ -270,7 +270,7 @@ private:
   std::optional<refusal> over_limit(const offer& x);
   refusal count(refusal x);
   open_state open_lanes(uint32_t group, time_point now);
-  limits::amounts ahead_of(const group_state& g, priority rank) const; ///< On each lane.
+  limits::amounts ahead_of(const group_state& g, priority rank, const std::string* tenant) const; ///< On each lane.
   void enqueue(request& x, time_point now);
   void dequeue(request& x, bool served);
   std::optional<time_point> next_deadline();

@@ -1,8 +1,15 @@
 #include "limits/fair_queue.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace modelforge::limits {
+
+namespace {
+
+constexpr std::size_t most_looked_at = 256; ///< Tenants, for a prediction.
+
+} // namespace
 
 void fair_queue::push(item& x, std::string_view tenant_name) {
   auto i = tenants_.find(tenant_name);
@@ -29,6 +36,9 @@ void fair_queue::push(item& x, std::string_view tenant_name) {
   (x.after != nullptr ? x.after->before : t.last) = &x;
   ++t.size;
   ++size_;
+  t.cost += x.cost;
+  add(t.takes, x.takes);
+  add(all_, x.takes);
 }
 
 void fair_queue::unlink(item& x) {
@@ -39,6 +49,9 @@ void fair_queue::unlink(item& x) {
   x.before = x.after = nullptr;
   --t.size;
   --size_;
+  t.cost = t.size > 0 ? t.cost - x.cost : 0; // no rounding error outlives the last one
+  subtract(t.takes, x.takes);
+  subtract(all_, x.takes);
 }
 
 void fair_queue::erase(item& x) {
@@ -82,6 +95,49 @@ void fair_queue::forget_idle() {
     idle_.erase(idle_.begin());
     tenants_.erase(name);
   }
+}
+
+void fair_queue::begin_anew() {
+  for (auto& [time, t] : idle_)
+    tenants_.erase(tenants_.find(t->name));
+  idle_.clear();
+  std::map<key, tenant*> active;
+  for (auto& [key, t] : active_) { // in their order
+    t->time = 0;
+    t->turn = ++turns_;
+    active.emplace(fair_queue::key{0, t->turn}, t);
+  }
+  active_.swap(active);
+  now_ = even_ = most_ = 0;
+}
+
+amounts fair_queue::ahead_of(std::string_view tenant_name) const {
+  auto i = tenants_.find(tenant_name);
+  auto* own = i != tenants_.end() ? &i->second : nullptr;
+  auto turn = own != nullptr ? std::max(own->time, now_) + own->cost : now_; // its virtual time
+  auto result = own != nullptr ? own->takes : amounts{};
+  amounts others{};
+  std::size_t looked_at = 0;
+  for (auto& [key, t] : active_) {
+    if (key.first > turn)
+      break;
+    if (looked_at == most_looked_at) { // as many again for each as many that are left
+      auto times = static_cast<double>(active_.size()) / static_cast<double>(most_looked_at);
+      for (std::size_t d = 0; d < others.size(); ++d)
+        others[d] = std::min(static_cast<uint64_t>(static_cast<double>(others[d]) * times), all_[d]);
+      break;
+    }
+    ++looked_at;
+    if (t == own)
+      continue;
+    auto size = static_cast<double>(t->size);
+    auto served = t->cost > 0 ? std::floor((turn - key.first) * size / t->cost) + 1 : size;
+    auto share = std::min(served / size, 1.0);
+    for (std::size_t d = 0; d < others.size(); ++d)
+      others[d] += static_cast<uint64_t>(static_cast<double>(t->takes[d]) * share);
+  }
+  add(result, others);
+  return result;
 }
 
 fair_queue::item* fair_queue::front() const {

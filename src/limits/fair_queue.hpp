@@ -1,5 +1,7 @@
 #pragma once
 
+#include "limits/charge.hpp"
+
 #include <modelforge/messages/request_id.hpp>
 
 #include <array>
@@ -33,6 +35,7 @@ public:
     request_id id;
     uint64_t arrival = 0; ///< Order of the first acceptance.
     double cost = 1;      ///< Above 0.
+    amounts takes{};      ///< What it will take of the limits.
 
     bool is_queued() const { return home != nullptr; }
 
@@ -56,6 +59,27 @@ public:
   void pop(item& x);
 
   std::size_t size() const { return size_; }
+
+  /// What those that are queued will take, all together.
+  const amounts& all() const { return all_; }
+
+  /// What will go before a request of that tenant that comes now, if nothing else comes: of its own tenant's all, of
+  /// another one's what is its turn by then. Of many tenants' the most backward are looked at, and the rest are taken
+  /// to be like them.
+  amounts ahead_of(std::string_view tenant_name) const;
+
+  /// Costs are counted in another unit from now on: asks `f` for each queued item's, and lets all tenants begin anew.
+  /// (At any time, a tenant has got about one item more than another at most.)
+  template <class F>
+  void reprice(F f) {
+    begin_anew();
+    for (auto& [key, t] : active_)
+      for (auto* x = t->first; x != nullptr; x = x->after) {
+        t->cost -= x->cost;
+        x->cost = f(*x);
+        t->cost += x->cost;
+      }
+  }
 
   /// The next one; null when empty.
   item* front() const;
@@ -86,6 +110,8 @@ private:
     item* first = nullptr;
     item* last = nullptr;
     std::size_t size = 0;
+    double cost = 0; ///< Of those that are queued.
+    amounts takes{}; ///< By them.
   };
 
   struct hash {
@@ -95,6 +121,7 @@ private:
 
   void unlink(item& x);
   void forget_idle();
+  void begin_anew();
 
   std::unordered_map<std::string, tenant, hash, std::equal_to<>> tenants_;
   std::map<key, tenant*> active_; ///< With something queued.
@@ -104,6 +131,7 @@ private:
   double most_ = 0; ///< Largest cost since the queue was empty.
   uint64_t turns_ = 0;
   std::size_t size_ = 0;
+  amounts all_{};
 };
 
 } // namespace modelforge::limits

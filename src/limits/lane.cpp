@@ -147,7 +147,7 @@ double lane::share(const charge& x) const {
   auto total = x.total();
   double result = 0;
   for (std::size_t i = 0; i < dimensions; ++i)
-    if (auto limit = limiter_.limit(static_cast<dimension>(i)))
+    if (auto limit = limiter_.configured(static_cast<dimension>(i)))
       result = std::max(result, static_cast<double>(total[i]) / static_cast<double>(*limit));
   return result > 0 ? result : 1;
 }

@@ -112,7 +112,8 @@ public:
   /// Limit within one window that is in force: the tighter of what is configured and what the provider told.
   std::optional<uint64_t> limit(dimension d) const { return limiter_.limit(d); }
 
-  /// A request's part of the limits, max over the dimensions: what tenants share by. Of a lane without limits: 1.
+  /// A request's part of the configured limits, max over the dimensions: what tenants share by. Of a lane without
+  /// limits: 1. What answers tell does not count: so the unit changes only with the settings.
   double share(const charge& x) const;
 
   /// The slots there are now.

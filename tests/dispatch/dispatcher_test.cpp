@@ -45,6 +45,12 @@ dispatcher::offer certain(uint64_t n, uint64_t tokens) {
   return x;
 }
 
+dispatcher::offer from_tenant(uint64_t n, const std::string& tenant, priority rank = interactive) {
+  auto x = offer(n, 1, rank);
+  x.tenant = tenant;
+  return x;
+}
+
 dispatcher_settings settings_of(std::optional<uint64_t> requests, std::optional<uint64_t> tokens,
                                 uint32_t slots = 1000) {
   dispatcher_settings x;
@@ -360,6 +366,69 @@ TEST_CASE("dispatcher shares a lane between tenants", "[dispatch]") {
     REQUIRE(waited <= 2);
     b.end(last);
     last = b.serve().at(0);
+  }
+}
+
+TEST_CASE("dispatcher predicts a tenant's wait by its own turn", "[dispatch]") {
+  for (auto rank : {interactive, batch}) {
+    bench b{settings_of(60, {})};
+    for (uint64_t i = 0; i < 400; ++i)
+      REQUIRE_FALSE(b.x.accept(from_tenant(i, "a", rank), b.now));
+    b.serve();
+    b.now += 1s;
+    auto o = from_tenant(1000, "b", rank);
+    o.deadline = b.now + 120s;
+    REQUIRE(b.take(o) == list{});
+    o.id = id(1001);
+    o.deadline = b.now + 10s; // the window is full for a minute
+    auto no = b.refused(o);
+    CHECK(no.why == reason::predicted_wait);
+    CHECK(*no.wait < 61s);
+    o.tenant = "a"; // its own queue is ahead of it
+    o.deadline = b.now + 300s;
+    CHECK(b.refused(o).why == reason::predicted_wait);
+    auto sent = b.wake();
+    CHECK(std::find(sent.begin(), sent.begin() + 3, 1000) != sent.begin() + 3);
+  }
+}
+
+TEST_CASE("dispatcher's tenants share alike, whatever answers tell meanwhile, and through reloads", "[dispatch]") {
+  enum { nothing, told, reloaded };
+  for (auto when : {nothing, told, reloaded}) {
+    INFO("case " << when);
+    auto settings = settings_of({}, {}, 4);
+    settings.groups[0].interactive_slots = 0;
+    bench b{settings};
+    uint64_t last = 0;
+    std::map<char, int> answered;
+    auto ask = [&](char tenant, int n) {
+      for (; n > 0; --n)
+        REQUIRE_FALSE(b.x.accept(from_tenant(1'000'000 * uint64_t(tenant) + ++last, std::string(1, tenant)), b.now));
+    };
+    ask('a', 40);
+    auto flying = b.serve();
+    for (int round = 0; answered['a'] < 40; ++round) {
+      REQUIRE(round < 30); // half of four in each round
+      if (round > 0)
+        ask('b', 4);
+      if (when == reloaded && round % 5 == 1) {
+        settings.groups[0].limits.per_minute = {
+          round % 2 == 0 ? std::nullopt : std::optional<uint64_t>{1'000'000}, {}, {}, {}};
+        b.x.reconfigure(settings);
+      }
+      b.now += 1s;
+      for (auto id : flying) {
+        dispatcher::attempt_end how;
+        if (when == told) {
+          how.told[0] = {600, 599, 100ms};
+          how.told[1] = {2'000'000, 1'999'000, 30ms};
+        }
+        b.end(id, how);
+        ++answered[static_cast<char>(id / 1'000'000)];
+      }
+      flying = b.serve();
+    }
+    CHECK(answered['b'] >= 30);
   }
 }
 

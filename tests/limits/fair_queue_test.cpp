@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <map>
 #include <random>
@@ -254,6 +255,77 @@ TEST_CASE("queue shows as many as are asked for, the next one first", "[limits][
     return seen.size() < 5;
   });
   CHECK(seen == "aaaab");
+}
+
+TEST_CASE("queue tells what will go before a newcomer", "[limits][fair_queue]") {
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    INFO("seed " << seed);
+    std::mt19937_64 random{seed};
+    line x;
+    auto tenants = 1 + random() % 8;
+    auto even = random() % 2 == 0;
+    auto push = [&](const std::string& tenant) -> auto& {
+      auto& item = x.push(tenant, even ? 1.0 : 1.0 + static_cast<double>(random() % 3));
+      return item;
+    };
+    auto count = [&] { return limits::amounts{1, 0, 0, 0}; };
+    for (int i = 0; i < 200; ++i) {
+      auto& item = x.items.emplace_back();
+      item.id = {1, x.tenants.size()};
+      item.arrival = x.tenants.size();
+      item.cost = even ? 1.0 : 1.0 + static_cast<double>(random() % 3);
+      item.takes = count();
+      x.tenants.push_back(std::to_string(random() % tenants * (random() % 3 == 0)));
+      x.queue.push(item, x.tenants.back());
+      if (random() % 3 == 0)
+        x.pop();
+    }
+    auto who = random() % 2 == 0 ? std::to_string(random() % tenants) : std::string{"new"};
+    auto told = x.queue.ahead_of(who)[0];
+    CHECK(x.queue.all()[0] == x.queue.size());
+    auto& last = push(who);
+    uint64_t before = 0;
+    while (&x.pop() != &last)
+      ++before;
+    auto error = static_cast<double>(told) - static_cast<double>(before);
+    CHECK(std::abs(error) <= (even ? 1.0 : 3.0) * static_cast<double>(tenants));
+  }
+}
+
+TEST_CASE("queue tells what goes before a newcomer among thousands of tenants", "[limits][fair_queue]") {
+  line x;
+  for (int i = 0; i < 10'000; ++i) {
+    auto& item = x.push(std::to_string(i % 5000));
+    x.queue.erase(item);
+    item.takes = {1, 10, 0, 0};
+    x.queue.push(item, std::to_string(i % 5000));
+  }
+  auto told = x.queue.ahead_of("new");
+  CHECK(told[0] >= 4500);
+  CHECK(told[0] <= 5500);
+  CHECK(told[1] == told[0] * 10);
+}
+
+TEST_CASE("queue counts in another unit, and keeps the shares", "[limits][fair_queue]") {
+  line x;
+  for (int i = 0; i < 40; ++i)
+    x.push("a", 1);
+  x.serve(10);
+  for (int i = 0; i < 40; ++i)
+    x.push("b", 0.001);
+  x.queue.reprice([](auto&) { return 0.001; });
+  auto order = x.serve(40);
+  CHECK(std::count(order.begin(), order.end(), 'a') >= 19);
+  CHECK(std::count(order.begin(), order.end(), 'b') >= 19);
+  x.queue.reprice([](auto&) { return 1000.0; });
+  for (int i = 0; i < 40; ++i)
+    x.push("c", 1000);
+  order = x.serve(30);
+  for (auto who : {'a', 'b', 'c'})
+    CHECK(std::count(order.begin(), order.end(), who) >= 8);
+  x.serve(40);
+  CHECK(x.queue.size() == 0);
+  CHECK(x.queue.all() == limits::amounts{});
 }
 
 TEST_CASE("queue forgets idle tenants", "[limits][fair_queue]") {
