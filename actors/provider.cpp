@@ -282,6 +282,7 @@ private:
                                   .bytes = live.encoded.body.size(),
                                   .deadline = deadline_of(x, at),
                                   .spent = live.spent,
+                                  .model = x.model,
                                   .least = least(x, live)},
                                  at);
     if (no) {
@@ -973,6 +974,9 @@ private:
     for (std::size_t i = 0; i < names.size(); ++i)
       if (auto limit = lane.limit(static_cast<limits::dimension>(i)))
         x.limits.push_back({names[i], *limit, live[i]});
+    for (auto& told : lane.told(at))
+      x.limits.push_back({std::string{names[static_cast<std::size_t>(told.of)]} + " of " + std::string{told.model},
+                          told.limit, told.used});
     return x;
   }
 

@@ -4,6 +4,7 @@
 
 #include <caf/telemetry/metric_registry.hpp>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <unordered_map>
@@ -25,6 +26,7 @@ namespace label = telemetry::label;
 using labels = std::vector<std::pair<std::string_view, std::string>>;
 
 constexpr std::size_t most_label_bytes = 100;
+constexpr std::size_t most_limits = 100; ///< Of a lane: its own and those of its models.
 
 /// `text` as a label's value: CAF writes these as they are, and a quote or a line break in one would end it.
 std::string value_of(std::string_view text) {
@@ -223,7 +225,14 @@ private:
       out.set(x.out);
       paused.set(x.paused_for.value_or(std::chrono::nanoseconds{0}));
       openings.set(x.breaker_openings);
+      for (auto& [name, y] : limits) // one that was learned may be forgotten
+        if (std::none_of(x.limits.begin(), x.limits.end(), [&](auto& z) { return z.of == name; })) {
+          y.size.set(0);
+          y.used.set(0);
+        }
       for (auto& y : x.limits) {
+        if (limits.size() >= most_limits && !limits.contains(y.of))
+          continue;
         auto& to = all.limit_of(*this, y.of);
         to.size.set(y.limit);
         to.used.set(y.used);

@@ -96,6 +96,7 @@ dispatcher_settings dispatch_of(const provider_settings& x, const runtime_settin
              .base_wait = x.retry.base_wait,
              .max_wait = x.retry.max_wait,
              .max_server_wait = x.retry.max_server_wait,
+             .max_batch_server_wait = x.retry.max_batch_server_wait,
              .respect_retry_after = x.retry.respect_retry_after,
              .retry_uncertain = x.retry.retry_uncertain};
   y.wait_on_empty_budget = waits(x.retry.on_empty_budget);

@@ -80,7 +80,11 @@ constexpr auto retry_keys = std::to_array<key_rule>({
   {"max_wait", at<&retry_settings::max_wait>, "Longest pause of our own choosing; a provider's own wait may be longer.",
    0.001, day},
   {"max_server_wait", at<&retry_settings::max_server_wait>,
-   "Longest wait named by the provider that an interactive request accepts; beyond it, it fails at once.", 0, week},
+   "Longest wait named by the provider that an interactive request accepts; beyond it, it fails at once. After that "
+   "time one request tries whether the wait is over.",
+   0, week},
+  {"max_batch_server_wait", at<&retry_settings::max_batch_server_wait>,
+   "Longest wait named by the provider that batch items keep; after that time one of them tries again.", 1, week},
   {"respect_retry_after", at<&retry_settings::respect_retry_after>, "Whether a wait named by the provider is kept."},
   {"retry_uncertain", at<&retry_settings::retry_uncertain>,
    "Whether to send again what may have run (and been paid for) already, because the connection broke before the "

@@ -112,6 +112,7 @@ struct retry_settings {
   duration base_wait = std::chrono::milliseconds{500};  ///< Upper bound of the first pause (full jitter).
   duration max_wait = std::chrono::seconds{60};         ///< Caps our own pauses, never a server's.
   duration max_server_wait = std::chrono::seconds{120}; ///< Longest server-named wait that interactive requests accept.
+  duration max_batch_server_wait = std::chrono::hours{24}; ///< Longest one that batch items keep; then one tries.
   bool respect_retry_after = true;
   bool retry_uncertain = true; ///< Whether a request that may have run is sent again.
   empty_budget on_empty_budget = empty_budget::automatic;

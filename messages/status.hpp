@@ -11,8 +11,8 @@ namespace modelforge {
 
 /// How much of a limit is used.
 struct limit_use {
-  std::string of;     ///< "requests", "tokens", "input_tokens" or "output_tokens".
-  uint64_t limit = 0; ///< Within one window: the tighter of what is configured and what the provider tells.
+  std::string of;     ///< "requests", "tokens", "input_tokens" or "output_tokens"; with " of MODEL": as answers tell.
+  uint64_t limit = 0; ///< Within one window.
   uint64_t used = 0;  ///< By what is live in the window now.
 
   friend bool operator==(const limit_use&, const limit_use&) = default;

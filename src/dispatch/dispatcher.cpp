@@ -23,11 +23,16 @@ constexpr uint32_t most_passed = 25;
 /// And so long it may be refused in a row at all.
 constexpr auto longest_refusal = std::chrono::hours{24};
 
+/// A request that its model's limits hold for longer lets those for other models go.
+constexpr auto least_set_aside = std::chrono::seconds{1};
+constexpr auto most_set_aside = std::chrono::seconds{10}; ///< Then it looks again: an answer may have told otherwise.
+
 void add(amounts& to, const amounts& x) {
   for (std::size_t i = 0; i < x.size(); ++i)
     to[i] += x[i];
 }
 
+/// Takes `x` off, as far as it is there.
 void subtract(amounts& from, const amounts& x) {
   for (std::size_t i = 0; i < x.size(); ++i)
     from[i] -= std::min(from[i], x[i]);
@@ -44,16 +49,16 @@ bool within(const amounts& x, const amounts& most) {
 
 dispatcher::dispatcher(const dispatcher_settings& x, uint64_t seed)
   : settings_(x), keys_(std::max(1u, x.keys)), groups_(x.groups.size()), random_(seed) {
-  for (auto& group : x.groups)
+  for (uint32_t group = 0; group < groups_.size(); ++group)
     for (uint32_t i = 0; i < keys_; ++i)
-      lanes_.emplace_back(group);
+      lanes_.emplace_back(lane_settings_of(group));
   journal_left_.resize(lanes_.size());
 }
 
 void dispatcher::reconfigure(const dispatcher_settings& x) {
   settings_ = x;
   for (std::size_t i = 0; i < lanes_.size(); ++i)
-    lanes_[i].reconfigure(x.groups[i / keys_]);
+    lanes_[i].reconfigure(lane_settings_of(static_cast<uint32_t>(i / keys_)));
   for (auto& g : groups_) {
     g.changed = true;
     for (auto& queue : g.queues) // shares are counted in parts of the limits
@@ -65,6 +70,12 @@ void dispatcher::reconfigure(const dispatcher_settings& x) {
   for (auto& [id, r] : requests_) // those that are not queued now may come again
     r.item.cost = lane_of(r.is.group, 0).share(r.is.cost);
   journal_until_ = {}; // what the last journal allows was part of the old limits
+}
+
+limits::lane_settings dispatcher::lane_settings_of(uint32_t group) const {
+  auto result = settings_.groups[group];
+  result.most_server_wait = {settings_.retry.max_server_wait, settings_.retry.max_batch_server_wait};
+  return result;
 }
 
 // -- taking requests ----------------------------------------------------------------
@@ -96,6 +107,7 @@ std::optional<dispatcher::refusal> dispatcher::accept(offer x, time_point now) {
   }
   add(g.usual, r.item.takes);
   ++g.usual_count;
+  g.latest_model = r.is.model;
   enqueue(r, now);
   return {};
 }
@@ -140,32 +152,39 @@ std::optional<dispatcher::refusal> dispatcher::refuse_wait(const offer& x, time_
   if (!x.deadline)
     return {};
   auto& g = groups_[x.group];
-  auto all = ahead_of(g, x.rank, nullptr); // quick
-  for (uint32_t key = 0; key < keys_; ++key) {
-    auto& lane = lane_of(x.group, key);
-    if (std::max(now, lane.paused_until()) + lane.limiter().longest_wait(all) < *x.deadline)
-      return {};
-  }
-  auto best = time_point::max();
-  auto ahead = ahead_of(g, x.rank, &x.tenant);
+  auto all = ahead_of(g, x.rank, nullptr, x.model); // quick
   for (uint32_t key = 0; key < keys_; ++key)
-    best = std::min(best, lane_of(x.group, key).predict(ahead, x.cost, now));
+    if (lane_of(x.group, key).latest({x.cost, x.rank, all.first, x.model, all.second}, now) < *x.deadline)
+      return {};
+  auto best = time_point::max();
+  auto ahead = ahead_of(g, x.rank, &x.tenant, x.model);
+  for (uint32_t key = 0; key < keys_; ++key)
+    best = std::min(best, lane_of(x.group, key).predict({x.cost, x.rank, ahead.first, x.model, ahead.second}, now));
   if (best < *x.deadline)
     return {};
   return refusal{reason::predicted_wait, best - now};
 }
 
 /// Without a tenant: all that is queued, of that rank and before it.
-amounts dispatcher::ahead_of(const group_state& g, priority rank, const std::string* tenant) const {
+std::pair<amounts, amounts> dispatcher::ahead_of(const group_state& g, priority rank, const std::string* tenant,
+                                                 const std::string& model) const {
   auto in_queue = [&](priority of) {
     return tenant != nullptr && of == rank ? g.queues[index(of)].ahead_of(*tenant) : g.queues[index(of)].all();
   };
-  auto result = in_queue(priority::interactive);
+  auto all = in_queue(priority::interactive);
   if (rank == priority::batch)
-    add(result, in_queue(priority::batch));
-  for (auto& amount : result)
-    amount /= keys_;
-  return result;
+    add(all, in_queue(priority::batch));
+  amounts of_model{};
+  if (auto i = g.models.find(model); i != g.models.end()) {
+    of_model = i->second[index(priority::interactive)];
+    if (rank == priority::batch)
+      add(of_model, i->second[index(priority::batch)]);
+  }
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    of_model[i] = std::min(of_model[i], all[i]) / keys_;
+    all[i] /= keys_;
+  }
+  return {all, of_model};
 }
 
 /// Whether every lane that could take a request has its breaker open, or is trying already.
@@ -191,9 +210,10 @@ void dispatcher::enqueue(request& x, time_point now) {
   x.at = place::queued;
   x.queued_at = now;
   queue.push(x.item, x.is.tenant);
+  add(g.models[x.is.model][index(x.is.rank)], x.item.takes);
   queued_bytes_ += x.is.bytes;
   ++queued_[index(x.is.rank)];
-  if (queue.front() == &x.item || queue.size() <= pass_most)
+  if (queue.front() == &x.item || queue.size() <= pass_most || g.held_by_model)
     g.changed = true;
 }
 
@@ -204,6 +224,11 @@ void dispatcher::dequeue(request& x, bool served) {
     queue.pop(x.item);
   else
     queue.erase(x.item);
+  if (auto of = g.models.find(x.is.model); of != g.models.end()) {
+    subtract(of->second[index(x.is.rank)], x.item.takes);
+    if (of->second == std::array<amounts, 2>{})
+      g.models.erase(of);
+  }
   queued_bytes_ -= x.is.bytes;
   --queued_[index(x.is.rank)];
   g.changed = true;
@@ -317,15 +342,22 @@ std::optional<dispatcher::step> dispatcher::pick(group_state& g, uint32_t number
         continue;
       }
     }
-    if (auto no = over_limit(x.is)) // a limit that was learned since
+    if (auto no = over_limit(x.is)) // a limit that was set since
       return drop(x, *no, now);
-    auto best = choose(number, x.is.cost, x.is.rank, now);
+    auto best = choose(number, x, now);
     if (best.when.at <= now)
       return start(x, best.lane, now);
+    if (x.is.deadline && best.told >= *x.is.deadline && best.told != time_point::max())
+      return drop(x, {reason::predicted_wait, best.told - now}, now);
     if (auto other = pass(g, number, x, best, now))
       return other;
+    if (best.when.only_model && best.when.at > now + least_set_aside && g.models.size() > 1) {
+      set_aside(x, std::min(best.when.at, now + most_set_aside));
+      continue;
+    }
     g.blocked_until = best.when.at;
     g.held_by = best.when.why;
+    g.held_by_model = best.when.only_model;
     g.changed = false;
   }
   return {};
@@ -349,11 +381,10 @@ std::optional<dispatcher::step> dispatcher::pass(group_state& g, uint32_t number
       auto& x = requests_.at(item.id);
       if (over_limit(x.is) || (x.has_budget && !mailbox_.may_dispatch(x.on_empty, now)))
         return true;
-      auto best = choose(number, x.is.cost, x.is.rank, now);
+      auto best = choose(number, x, now);
       if (best.when.at > now)
         return true;
-      if (best.lane == of_head.lane
-          && lanes_[best.lane].ready(head.is.cost, head.is.rank, now, &x.is.cost).at > of_head.when.at)
+      if (best.lane == of_head.lane && ready(best.lane, head, now, &x).at > of_head.when.at)
         return true;
       found = &x;
       lane = best.lane;
@@ -365,7 +396,7 @@ std::optional<dispatcher::step> dispatcher::pass(group_state& g, uint32_t number
 }
 
 /// The lane that is ready first; among those that are ready now, the one with the fewest in flight.
-dispatcher::choice dispatcher::choose(uint32_t group, const limits::charge& x, priority rank, time_point now) {
+dispatcher::choice dispatcher::choose(uint32_t group, const request& x, time_point now) {
   auto first = group * keys_;
   auto all_out = true;
   for (uint32_t i = first; i < first + keys_; ++i)
@@ -375,13 +406,30 @@ dispatcher::choice dispatcher::choose(uint32_t group, const limits::charge& x, p
     auto& lane = lanes_[i];
     if (lane.is_out(now) && !all_out)
       continue;
-    auto when = lane.ready(x, rank, now);
+    auto when = ready(i, x, now);
+    best.told = std::min(best.told, when.told);
     auto better =
       when.at <= now && best.when.at <= now ? lane.in_flight() < lanes_[best.lane].in_flight() : when.at < best.when.at;
-    if (better)
-      best = {i, when};
+    if (better) {
+      best.lane = i;
+      best.when = when;
+    }
   }
   return best;
+}
+
+limits::lane::readiness dispatcher::ready(uint32_t lane, const request& x, time_point now, const request* before) {
+  if (before == nullptr)
+    return lanes_[lane].ready(x.is.cost, x.is.rank, now, nullptr, x.is.model);
+  return lanes_[lane].ready(x.is.cost, x.is.rank, now, &before->is.cost, x.is.model, before->is.model);
+}
+
+/// Takes a request that its model's limits hold out of the queue for a time, so that those for other models can go. It
+/// keeps its place by its arrival.
+void dispatcher::set_aside(request& x, time_point until) {
+  if (x.attempts == 0)
+    x.on_empty = retry::when_empty::exempt;
+  park(x, until, wait_reason::rate_limit);
 }
 
 std::optional<dispatcher::step> dispatcher::start(request& x, uint32_t lane, time_point now) {
@@ -404,7 +452,7 @@ std::optional<dispatcher::step> dispatcher::start(request& x, uint32_t lane, tim
   x.is_last = x.is.spent + x.spent + 1 >= settings_.retry.max_attempts;
   ++counts_.attempts;
   ++flights_with_request_;
-  flights_.emplace(x.attempt, flight{&x, lane, lanes_[lane].start(x.is.cost, x.is.rank, now)});
+  flights_.emplace(x.attempt, flight{&x, lane, lanes_[lane].start(x.is.cost, x.is.rank, now, x.is.model)});
   subtract(journal_left_[lane], x.is.cost.total());
   return dispatch{x.is.id, x.attempt, x.is.spent + x.attempts, x.is.group, lane % keys_, held};
 }
@@ -439,9 +487,21 @@ void dispatcher::begun(attempt_id x, time_point now) {
   auto i = flights_.find(x);
   if (i == flights_.end())
     return;
+  auto pause = lanes_[i->second.lane].paused_until();
   lanes_[i->second.lane].begun(i->second.attempt, now);
+  resume(i->second.lane, pause, now);
   for (auto& g : groups_) // the breaker may have closed, or a slot be free
     g.changed = true;
+}
+
+/// Where a pause ends earlier than was told, those who wait for its end come back then.
+void dispatcher::resume(uint32_t lane, time_point pause, time_point now) {
+  auto due = std::max(lanes_[lane].paused_until(), now);
+  if (pause <= due)
+    return;
+  for (auto& [id, x] : requests_)
+    if (x.at == place::waiting && x.lane == lane && x.held_by == wait_reason::server_wait)
+      mailbox_.park(id, due, x.on_empty);
 }
 
 dispatcher::settlement dispatcher::end(attempt_id id, const attempt_end& how, time_point now) {
@@ -514,6 +574,7 @@ bool dispatcher::costs_nothing(request& x, const flight& of, const retry::failed
 dispatcher::lane_reaction dispatcher::settle_lane(flight& x, const attempt_end& how, time_point now) {
   lane_reaction result;
   auto& lane = lanes_[x.lane];
+  auto before = lane.paused_until();
   limits::lane::ending ending;
   ending.written = how.written;
   ending.real = how.real;
@@ -535,10 +596,10 @@ dispatcher::lane_reaction dispatcher::settle_lane(flight& x, const attempt_end& 
     ending.overloaded = is == retry::meaning::overload || (limited && !how.failed->server_wait)
                         || how.failed->code == errc::attempt_timeout;
     if (result.waits) {
-      auto before = lane.parallel().in_a_row();
+      auto in_a_row = lane.parallel().in_a_row();
       auto is_new = lane.refused(x.attempt, now);
-      auto own = is_new ? retry::lane_pause(settings_.retry, before) : duration{0};
-      lane.pause_for_refusal(now + (told ? *how.failed->server_wait : own), now);
+      auto own = is_new ? retry::lane_pause(settings_.retry, in_a_row) : duration{0};
+      lane.pause_for_refusal(x.attempt, told ? *how.failed->server_wait : own, now);
     } else if (is == retry::meaning::overload) {
       lane.strained(x.attempt, now);
     }
@@ -547,6 +608,7 @@ dispatcher::lane_reaction dispatcher::settle_lane(flight& x, const attempt_end& 
         lane_of(g, x.lane % keys_).take_out(now + settings_.key_pause);
   }
   lane.end(x.attempt, ending, now);
+  resume(x.lane, before, now);
   for (auto& g : groups_)
     g.changed = true;
   return result;
@@ -655,10 +717,10 @@ dispatcher::duration dispatcher::predicted_wait(uint32_t group, priority rank, t
     for (auto& amount : usual.arriving)
       amount = (amount + g.usual_count - 1) / g.usual_count;
   }
-  auto ahead = ahead_of(g, rank, nullptr);
+  auto ahead = ahead_of(g, rank, nullptr, g.latest_model);
   auto best = time_point::max();
   for (uint32_t key = 0; key < keys_; ++key)
-    best = std::min(best, lane_of(group, key).predict(ahead, usual, now));
+    best = std::min(best, lane_of(group, key).predict({usual, rank, ahead.first, g.latest_model, ahead.second}, now));
   return best - now;
 }
 

@@ -10,6 +10,7 @@
 #include <modelforge/messages/errc.hpp>
 
 #include <array>
+#include <map>
 #include <optional>
 #include <random>
 #include <string>
@@ -53,18 +54,19 @@ public:
     request_id id;
     priority rank = priority::interactive;
     std::string tenant{};
-    uint32_t group = 0; ///< Index into `dispatcher_settings::groups`.
+    uint32_t group = 0;    ///< Index into `dispatcher_settings::groups`.
     limits::charge cost{}; ///< Guesses: they delay, and refuse nothing.
     uint64_t bytes = 0;    ///< What it takes while it waits.
     std::optional<time_point> deadline{};
-    uint32_t spent = 0; ///< Attempts that others have made for it: they count.
+    uint32_t spent = 0;      ///< Attempts that others have made for it: they count.
+    std::string model{};     ///< What answers tell of its limits holds for others of the same name.
     limits::amounts least{}; ///< What it will certainly take, by what the caller fixed.
   };
 
   enum class reason : uint8_t {
     duplicate,        ///< A request with its id is here already.
     too_large,        ///< More bytes than may wait at all.
-    over_limit,       ///< Certainly more tokens than a whole window allows: it could never go.
+    over_limit,       ///< Certainly more tokens than a whole configured window allows: it could never go.
     queue_full,       ///< As many wait as may.
     queue_bytes_full, ///< They fill their memory.
     predicted_wait,   ///< It would wait beyond its deadline.
@@ -210,8 +212,8 @@ public:
   uint32_t groups() const { return static_cast<uint32_t>(lanes_.size() / keys_); }
   uint32_t keys() const { return keys_; }
 
-  /// How long a request of the usual cost would wait in this group if it came now, behind all others, as far as limits
-  /// and pauses tell.
+  /// How long a request of the usual cost, for the model that was asked last, would wait in this group if it came now,
+  /// behind all others, as far as limits and pauses tell.
   duration predicted_wait(uint32_t group, priority rank, time_point now);
 
 private:
@@ -243,17 +245,21 @@ private:
   };
 
   struct group_state {
-    std::array<limits::fair_queue, 2> queues; ///< By priority.
-    time_point blocked_until{};               ///< The head cannot go before, unless something happens.
+    std::array<limits::fair_queue, 2> queues;                                  ///< By priority.
+    std::map<std::string, std::array<limits::amounts, 2>, std::less<>> models; ///< What the queued ones will charge.
+    time_point blocked_until{}; ///< The head cannot go before, unless something happens.
     wait_reason held_by = wait_reason::nothing;
+    bool held_by_model = false; ///< By what answers tell of its model: one for another model may go.
     bool changed = true;
     limits::amounts usual{}; ///< Sum of the latest charges; halved when `usual_count` is large.
     uint64_t usual_count = 0;
+    std::string latest_model;
   };
 
   struct choice {
     uint32_t lane = 0;
     limits::lane::readiness when{};
+    time_point told = time_point::max(); ///< On no lane earlier, if what the provider told is right.
   };
 
   using request_map = std::unordered_map<request_id, request>;
@@ -270,7 +276,11 @@ private:
   std::optional<refusal> over_limit(const offer& x);
   refusal count(refusal x);
   open_state open_lanes(uint32_t group, time_point now);
-  limits::amounts ahead_of(const group_state& g, priority rank, const std::string* tenant) const; ///< On each lane.
+  /// What goes before it on each lane, and of that, what is for its model.
+  std::pair<limits::amounts, limits::amounts> ahead_of(const group_state& g, priority rank, const std::string* tenant,
+                                                       const std::string& model) const;
+  limits::lane_settings lane_settings_of(uint32_t group) const;
+  limits::lane::readiness ready(uint32_t lane, const request& x, time_point now, const request* before = nullptr);
   void enqueue(request& x, time_point now);
   void dequeue(request& x, bool served);
   std::optional<time_point> next_deadline();
@@ -278,11 +288,13 @@ private:
   std::optional<step> release(time_point now);
   std::optional<step> pick(group_state& g, uint32_t number, time_point now);
   std::optional<step> pass(group_state& g, uint32_t number, request& head, const choice& of_head, time_point now);
-  choice choose(uint32_t group, const limits::charge& x, priority rank, time_point now);
+  choice choose(uint32_t group, const request& x, time_point now);
   std::optional<step> start(request& x, uint32_t lane, time_point now);
   step drop(request& x, refusal why, time_point now);
   void remove(request& x, time_point now);
   void park(request& x, time_point due, wait_reason why);
+  void set_aside(request& x, time_point until);
+  void resume(uint32_t lane, time_point pause, time_point now);
 
   /// What the lane does about how an attempt ended.
   struct lane_reaction {

@@ -1,18 +1,29 @@
 #include "limits/lane.hpp"
 
+#include <tuple>
+
 namespace modelforge::limits {
 
+namespace {
+
+constexpr std::size_t few_models = 16; ///< Beyond, those that are of no use any more are looked for.
+
+} // namespace
+
 lane::lane(const lane_settings& x)
-  : limiter_(x.limits), learned_(x.limits.window), breaker_(x.breaker), parallel_(x.max_concurrent),
+  : limiter_(x.limits), model_settings_(x.limits), breaker_(x.breaker), parallel_(x.max_concurrent),
     max_concurrent_(std::max(1u, x.max_concurrent)),
-    interactive_slots_(std::min(x.interactive_slots, max_concurrent_ - 1)) {
+    interactive_slots_(std::min(x.interactive_slots, max_concurrent_ - 1)), most_server_wait_(x.most_server_wait) {
   if (x.adaptive)
     adaptive_.emplace(concurrency_settings{.max = max_concurrent_});
 }
 
 void lane::reconfigure(const lane_settings& x) {
   limiter_.reconfigure(x.limits);
-  learned_.set_window(x.limits.window);
+  model_settings_ = x.limits;
+  for (auto& [name, model] : models_)
+    model->reconfigure(x.limits);
+  most_server_wait_ = x.most_server_wait;
   breaker_.reconfigure(x.breaker);
   auto most = std::max(1u, x.max_concurrent);
   if (!x.adaptive)
@@ -22,56 +33,96 @@ void lane::reconfigure(const lane_settings& x) {
   parallel_.set_max(most);
   max_concurrent_ = most;
   interactive_slots_ = std::min(x.interactive_slots, max_concurrent_ - 1);
-  heed_provider();
 }
 
-/// What the provider told holds where it is tighter than what is configured, or nothing is.
-void lane::heed_provider() {
-  for (std::size_t i = 0; i < dimensions; ++i) {
-    auto d = static_cast<dimension>(i);
-    if (auto told = learned_.limit(d)) {
-      auto configured = limiter_.configured(d);
-      limiter_.set_limit(d, configured ? std::min(*told, *configured) : *told);
-    }
-  }
+model_limits* lane::find(std::string_view model) const {
+  auto i = models_.find(model);
+  return i != models_.end() ? i->second.get() : nullptr;
+}
+
+const std::shared_ptr<model_limits>& lane::touch(std::string_view model, time_point now) {
+  if (auto i = models_.find(model); i != models_.end())
+    return i->second;
+  if (models_.size() >= few_models)
+    std::erase_if(models_, [now](auto& x) { return x.second->is_idle(now); });
+  if (models_.size() >= most_models) // its attempts under way hold on to it
+    models_.erase(std::min_element(models_.begin(), models_.end(),
+                                   [](auto& x, auto& y) { return x.second->asked() < y.second->asked(); }));
+  return models_.emplace(model, std::make_shared<model_limits>(model_settings_)).first->second;
+}
+
+void lane::pause(const attempt& x, duration wait, time_point now) {
+  auto until = now + std::min(wait, rate_limiter::longest_prediction);
+  if (!x.is_probe)
+    until = std::max(until, paused_until_);
+  paused_until_ = until;
+  paused_since_ = now;
+}
+
+/// Until when the pause is believed.
+time_point lane::believed_until(priority rank) const {
+  return std::min(paused_until_, paused_since_ + most_server_wait_[static_cast<std::size_t>(rank)]);
+}
+
+/// Until when the pause lasts by the provider's word; now, if a probe may find out.
+time_point lane::told_pause(priority rank, time_point now) const {
+  return probes_ == 0 && believed_until(rank) <= now ? now : std::max(paused_until_, now);
+}
+
+/// A probe has succeeded: the pause is over.
+void lane::found_out(const attempt& x) {
+  if (x.is_probe && x.started >= paused_since_)
+    paused_until_ = {};
 }
 
 uint32_t lane::slots() const {
   return adaptive_ ? adaptive_->limit() : max_concurrent_;
 }
 
-lane::readiness lane::ready(const charge& x, priority rank, time_point now, const charge* before) {
+lane::readiness lane::ready(const charge& x, priority rank, time_point now, const charge* before,
+                            std::string_view model, std::string_view model_before) {
   auto all = slots();
   auto kept = rank == priority::batch ? std::min(interactive_slots_, all - 1) : 0;
   auto taken = before != nullptr ? 1u : 0u;
   if (in_flight_ + taken >= all
       || (rank == priority::batch
           && (batch_in_flight_ + taken + kept >= all || in_flight_ + taken >= parallel_.limit())))
-    return {time_point::max(), wait_reason::slot};
-  readiness result{now, wait_reason::nothing};
+    return {time_point::max(), wait_reason::slot, now};
+  readiness result{now, wait_reason::nothing, now};
   auto hold = [&](time_point at, wait_reason why) {
-    if (at > result.at)
-      result = {at, why};
+    if (at > result.at) {
+      result.at = at;
+      result.why = why;
+    }
   };
   hold(breaker_.ready_at(now), wait_reason::breaker);
   if (result.at == time_point::max())
     return result;
-  hold(paused_until_, wait_reason::server_wait);
+  hold(probes_ > 0 ? paused_until_ : believed_until(rank), wait_reason::server_wait);
   hold(limiter_.ready_at(x, now, before), wait_reason::rate_limit);
-  hold(learned_.ready_at(x.total(), now, before != nullptr ? before->total() : amounts{}), wait_reason::rate_limit);
+  result.told = told_pause(rank, now);
+  if (auto* of = find(model)) {
+    auto at = of->ready_at(x, now, model == model_before ? before : nullptr);
+    result.only_model = at > result.at;
+    hold(at, wait_reason::rate_limit);
+    result.told = std::max(result.told, of->told_at(x, now));
+  }
   return result;
 }
 
-lane::attempt lane::start(const charge& x, priority rank, time_point now) {
+lane::attempt lane::start(const charge& x, priority rank, time_point now, std::string_view model) {
   attempt result;
   result.ticket = limiter_.reserve(x, now);
-  result.mark = learned_.dispatched(x.total());
+  result.model = touch(model, now);
+  result.model_ticket = result.model->reserve(x, now);
   result.permit = breaker_.begin(now);
   result.reserved = x;
   result.rank = rank;
   result.started = now;
   result.has_slot = true;
   result.in_flight = ++in_flight_;
+  result.is_probe = now < paused_until_;
+  probes_ += result.is_probe;
   if (rank == priority::batch)
     ++batch_in_flight_;
   return result;
@@ -81,6 +132,7 @@ void lane::give_slot_back(attempt& x) {
   if (!x.has_slot)
     return;
   x.has_slot = false;
+  probes_ -= x.is_probe;
   --in_flight_;
   if (x.rank == priority::batch)
     --batch_in_flight_;
@@ -90,6 +142,7 @@ void lane::begun(attempt& x, time_point now) {
   if (!x.has_slot || x.has_begun)
     return;
   x.has_begun = true;
+  found_out(x);
   judge(x, outcome::success, now);
   if (adaptive_)
     adaptive_->on_end({.kind = concurrency_limit::kind::stream,
@@ -127,27 +180,64 @@ void lane::end(attempt& x, const ending& how, time_point now) {
                          .in_flight = x.in_flight},
                         now);
   }
+  if (how.result == outcome::success)
+    found_out(x);
+  else if (x.is_probe && x.has_slot && how.overloaded) // in vain
+    paused_since_ = std::max(paused_since_, now);
   give_slot_back(x);
-  if (how.written)
-    limiter_.end(x.ticket, now, how.real ? &*how.real : nullptr);
-  else
+  auto* real = how.real ? &*how.real : nullptr;
+  if (how.written) {
+    limiter_.end(x.ticket, now, real);
+    x.model->end(x.model_ticket, now, real);
+  } else {
     limiter_.release(x.ticket);
+    x.model->release(x.model_ticket);
+  }
   std::array<std::optional<uint64_t>, dimensions> configured;
   for (std::size_t i = 0; i < dimensions; ++i)
     configured[i] = limiter_.configured(static_cast<dimension>(i));
-  learned_.observe(x.mark, how.told, configured, now);
-  heed_provider();
+  auto told = how.told;
+  for (std::size_t i = 0; i < dimensions && real != nullptr; ++i)
+    if (told[i].limit && *told[i].limit < real->arriving[i]) // it was let through: this is no limit of such requests
+      told[i] = {};
+  x.model->observe(x.model_ticket, told, configured, now, how.result == outcome::success);
 }
 
-time_point lane::predict(const amounts& ahead, const charge& x, time_point now) {
-  return std::max({now, paused_until_, limiter_.predict(ahead, x, now)});
+time_point lane::predict(const forecast& x, time_point now) {
+  auto at = std::max(told_pause(x.rank, now), limiter_.predict(x.ahead, x.cost, now));
+  auto* of = find(x.model);
+  return of != nullptr ? std::max(at, of->predict(x.model_ahead, x.cost, now)) : at;
+}
+
+time_point lane::latest(const forecast& x, time_point now) {
+  auto at = told_pause(x.rank, now);
+  auto most = limiter_.longest_wait(x.ahead);
+  if (auto* of = find(x.model)) {
+    most = std::max(most, of->longest_wait(x.model_ahead, now));
+    at = std::max(at, of->told_at(x.cost, now, x.model_ahead));
+  }
+  return at + most;
+}
+
+std::vector<lane::told_limit> lane::told(time_point now) {
+  std::vector<told_limit> result;
+  for (auto& [name, model] : models_)
+    for (std::size_t i = 0; i < dimensions; ++i) {
+      auto d = static_cast<dimension>(i);
+      auto limit = model->limit(d, now);
+      if (limit && *limit < limiter_.limit(d).value_or(UINT64_MAX))
+        result.push_back({name, d, *limit, model->live(now)[i]});
+    }
+  std::sort(result.begin(), result.end(),
+            [](auto& x, auto& y) { return std::tie(x.model, x.of) < std::tie(y.model, y.of); });
+  return result;
 }
 
 double lane::share(const charge& x) const {
   auto total = x.total();
   double result = 0;
   for (std::size_t i = 0; i < dimensions; ++i)
-    if (auto limit = limiter_.configured(static_cast<dimension>(i)))
+    if (auto limit = limiter_.limit(static_cast<dimension>(i)))
       result = std::max(result, static_cast<double>(total[i]) / static_cast<double>(*limit));
   return result > 0 ? result : 1;
 }

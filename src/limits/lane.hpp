@@ -2,7 +2,7 @@
 
 #include "limits/circuit_breaker.hpp"
 #include "limits/concurrency_limit.hpp"
-#include "limits/learned_limits.hpp"
+#include "limits/model_limits.hpp"
 #include "limits/parallel_limit.hpp"
 #include "limits/rate_limiter.hpp"
 
@@ -10,6 +10,11 @@
 #include <modelforge/messages/chat_request.hpp>
 
 #include <algorithm>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
 
 namespace modelforge::limits {
 
@@ -19,10 +24,17 @@ struct lane_settings {
   uint32_t max_concurrent = 16;   ///< Attempts in flight; at least 1.
   uint32_t interactive_slots = 1; ///< Of these, kept free of batch items; less than the former.
   bool adaptive = false;          ///< Whether the number in flight follows the latency.
+
+  /// How long a wait that the provider named is believed, by priority; then one request finds out.
+  std::array<duration, 2> most_server_wait{std::chrono::seconds{120}, std::chrono::hours{24}};
 };
 
 /// A credential with a group of models: what a provider's limits belong to. Decides when an attempt may be dispatched:
 /// when breaker, limits, pause and slot all agree, in one step, all or nothing.
+///
+/// A provider's word is believed for a time only. A pause ends for each priority after `most_server_wait` at the
+/// latest: then one attempt at a time goes as a probe; if it succeeds, the pause is over for all. Limits that answers
+/// tell hold for the model that was asked, as long as they are confirmed (see `learned_limits`).
 ///
 /// A plain class: holds no clock. `now` never goes back.
 class lane {
@@ -33,17 +45,21 @@ public:
   void reconfigure(const lane_settings& x);
 
   struct readiness {
-    time_point at;   ///< `time_point::max()`: some attempt must end first.
-    wait_reason why; ///< What holds it longest.
+    time_point at;           ///< `time_point::max()`: some attempt must end first.
+    wait_reason why;         ///< What holds it longest.
+    time_point told{};       ///< No attempt goes before, if what the provider told is right.
+    bool only_model = false; ///< What answers told of its model holds it longest: others may go.
   };
 
-  /// When an attempt could go if nothing else did; with `before`, if that one went now.
-  readiness ready(const charge& x, priority rank, time_point now, const charge* before = nullptr);
+  /// When an attempt could go if nothing else did; with `before`, if that one, for `model_before`, went now.
+  readiness ready(const charge& x, priority rank, time_point now, const charge* before = nullptr,
+                  std::string_view model = {}, std::string_view model_before = {});
 
   /// One attempt under way.
   struct attempt {
     rate_limiter::ticket ticket{};
-    learned_limits::mark mark;
+    std::shared_ptr<model_limits> model;
+    model_limits::ticket model_ticket;
     circuit_breaker::permit permit{};
     charge reserved;
     priority rank{};
@@ -51,13 +67,17 @@ public:
     uint32_t in_flight = 0; ///< When it was dispatched, itself included.
     bool has_slot = false;
     bool has_begun = false; ///< Its answer.
+    bool is_probe = false;  ///< It finds out whether a pause is over.
   };
 
   /// Takes slot and charge, and the place of a probe; only when `ready` says now.
-  attempt start(const charge& x, priority rank, time_point now);
+  attempt start(const charge& x, priority rank, time_point now, std::string_view model = {});
 
   /// Its last byte went out at `when`.
-  void written(attempt& x, time_point when) { limiter_.written(x.ticket, when); }
+  void written(attempt& x, time_point when) {
+    limiter_.written(x.ticket, when);
+    x.model->written(x.model_ticket, when);
+  }
 
   /// The first byte of its answer came, with a good status. The breaker counts a success here, by the time until now,
   /// not by the length of the answer: so a stream that is a probe is judged at once. The number in flight follows this
@@ -97,20 +117,47 @@ public:
   /// Settles everything.
   void end(attempt& x, const ending& how, time_point now);
 
-  /// Nothing is dispatched before `until`; an earlier pause never shortens a later one.
-  void pause(time_point until) { paused_until_ = std::max(paused_until_, until); }
+  /// The provider asks, in its answer to `x`, to stay away for so long. Nothing is dispatched before, as long as it is
+  /// believed; an earlier pause never shortens a later one, unless `x` was sent to find out. Call it before `end`.
+  void pause(const attempt& x, duration wait, time_point now);
 
   /// As `pause`, because of what was `refused`.
-  void pause_for_refusal(time_point until, time_point now) {
-    pause(until);
+  void pause_for_refusal(const attempt& x, duration wait, time_point now) {
+    pause(x, wait, now);
     parallel_.paused(paused_until_, now);
   }
 
-  /// Predicts when `x` could go after `ahead`, as far as limits and pause tell.
-  time_point predict(const amounts& ahead, const charge& x, time_point now);
+  /// A request that is to be predicted: what it takes, what of its lane's limits and of its model's goes first.
+  struct forecast {
+    const charge& cost;
+    priority rank;
+    const amounts& ahead;
+    std::string_view model{};
+    const amounts& model_ahead;
+  };
 
-  /// Limit within one window that is in force: the tighter of what is configured and what the provider told.
+  /// Predicts when a request could go, as far as limits and pauses tell, if what the provider told is right.
+  time_point predict(const forecast& x, time_point now);
+
+  /// No later than then will `predict` say; quick.
+  time_point latest(const forecast& x, time_point now);
+
+  /// Configured limit within one window.
   std::optional<uint64_t> limit(dimension d) const { return limiter_.limit(d); }
+
+  /// A limit that answers tell of a model.
+  struct told_limit {
+    std::string_view model;
+    dimension of{};
+    uint64_t limit = 0; ///< Within one window.
+    uint64_t used = 0;  ///< By what is live now.
+  };
+
+  /// All that are in force and tighter than what is configured, by model.
+  std::vector<told_limit> told(time_point now);
+
+  /// Models that are remembered; beyond, the one that was asked least recently is forgotten.
+  static constexpr std::size_t most_models = 256;
 
   /// A request's part of the configured limits, max over the dimensions: what tenants share by. Of a lane without
   /// limits: 1. What answers tell does not count: so the unit changes only with the settings.
@@ -120,7 +167,7 @@ public:
   uint32_t slots() const;
 
   uint32_t in_flight() const { return in_flight_; }
-  time_point paused_until() const { return paused_until_; }
+  time_point paused_until() const { return paused_until_; } ///< By the provider's word.
   circuit_breaker& breaker() { return breaker_; }
   const circuit_breaker& breaker() const { return breaker_; }
   rate_limiter& limiter() { return limiter_; }
@@ -130,12 +177,22 @@ public:
   bool is_out(time_point now) const { return now < out_until_; }
 
 private:
+  struct hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view x) const { return std::hash<std::string_view>{}(x); }
+  };
+
   void give_slot_back(attempt& x);
   void judge(const attempt& x, outcome how, time_point now);
-  void heed_provider();
+  void found_out(const attempt& x);
+  time_point believed_until(priority rank) const;
+  time_point told_pause(priority rank, time_point now) const;
+  model_limits* find(std::string_view model) const;
+  const std::shared_ptr<model_limits>& touch(std::string_view model, time_point now);
 
   rate_limiter limiter_;
-  learned_limits learned_;
+  rate_limits model_settings_;
+  std::unordered_map<std::string, std::shared_ptr<model_limits>, hash, std::equal_to<>> models_;
   circuit_breaker breaker_;
   std::optional<concurrency_limit> adaptive_;
   parallel_limit parallel_;
@@ -143,8 +200,11 @@ private:
   uint32_t interactive_slots_;
   uint32_t in_flight_ = 0;
   uint32_t batch_in_flight_ = 0;
+  std::array<duration, 2> most_server_wait_;
   time_point paused_until_{};
   time_point answered_at_{};
+  time_point paused_since_{}; ///< When the pause was told, or tried in vain, last.
+  uint32_t probes_ = 0;       ///< Under way.
   time_point out_until_{};
 };
 

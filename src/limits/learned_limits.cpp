@@ -5,50 +5,98 @@
 
 namespace modelforge::limits {
 
-learned_limits::mark learned_limits::dispatched(const amounts& x) {
+/// When so much will be there.
+time_point learned_limits::bucket::ready_at(double wanted, time_point now) const {
+  auto missing = wanted - level;
+  if (missing <= 0)
+    return now;
+  auto ready = whole_at;
+  if (rate > 0 && missing / rate < static_cast<double>((whole_at - since).count()))
+    ready = since + duration{static_cast<int64_t>(std::ceil(missing / rate))};
+  return std::max(ready, now);
+}
+
+learned_limits::mark learned_limits::dispatched(const amounts& x, time_point now) {
+  ++dispatches_;
   for (std::size_t i = 0; i < x.size(); ++i) {
+    auto& b = learned_[i];
+    if (x[i] > 0 && b.holds(now) && b.believed_until <= now && b.ready_at(static_cast<double>(x[i]), now) > now) {
+      b.trial = dispatches_;
+      b.believed_until = now + kept();
+    }
     charged_[i] += x[i];
-    learned_[i].level -= static_cast<double>(x[i]);
+    b.level -= static_cast<double>(x[i]);
   }
-  return {++dispatches_, charged_};
+  return {dispatches_, charged_};
 }
 
 void learned_limits::observe(const mark& of, const server_limits& told,
-                             const std::array<std::optional<uint64_t>, 4>& configured, time_point now) {
-  if (of.number < last_used_ || std::all_of(told.begin(), told.end(), [](auto& x) { return x.empty(); }))
+                             const std::array<std::optional<uint64_t>, 4>& configured, time_point now, bool good) {
+  if (of.number < last_used_) {
+    for (std::size_t i = 0; i < told.size(); ++i)
+      if (told[i].limit && told[i].limit == learned_[i].limit) // old news, but they confirm it
+        learned_[i].heard = now;
     return;
-  last_used_ = of.number;
+  }
+  if (std::any_of(told.begin(), told.end(), [](auto& x) { return !x.empty(); }))
+    last_used_ = of.number;
   for (std::size_t i = 0; i < told.size(); ++i) {
     auto& x = told[i];
     auto& b = learned_[i];
-    if (x.limit && *x.limit > 0)
+    if (x.empty() && good && b.trial != 0 && of.number >= b.trial) {
+      b.caps = false;
+      b.trial = 0;
+    }
+    if (x.limit && *x.limit > 0) {
       b.limit = x.limit;
+      b.heard = now;
+    }
     if (!x.remaining)
       continue;
     b.level = static_cast<double>(*x.remaining) - static_cast<double>(charged_[i] - of.charged[i]);
     b.since = now;
     b.caps = true;
-    auto limit = x.limit ? x.limit : b.limit ? b.limit : configured[i];
+    b.trial = 0;
+    b.believed_until = now + kept();
+    auto known = this->limit(static_cast<dimension>(i), now);
+    auto limit = x.limit ? x.limit : known ? known : configured[i];
     b.rate = limit ? static_cast<double>(*limit) / static_cast<double>(window_.count()) : 0;
     b.whole_at = x.reset ? now + *x.reset : limit ? now + window_ : now;
   }
+}
+
+std::optional<uint64_t> learned_limits::limit(dimension d, time_point now) const {
+  auto& b = learned_[static_cast<std::size_t>(d)];
+  return b.limit && now < forgotten_at(d) ? b.limit : std::nullopt;
 }
 
 time_point learned_limits::ready_at(const amounts& x, time_point now, const amounts& ahead) const {
   auto result = now;
   for (std::size_t i = 0; i < x.size(); ++i) {
     auto& b = learned_[i];
-    if (!b.caps || x[i] == 0 || b.whole_at <= now)
-      continue;
-    auto missing = static_cast<double>(x[i]) + static_cast<double>(ahead[i]) - b.level;
-    if (missing <= 0)
-      continue;
-    auto ready = b.whole_at;
-    if (b.rate > 0 && missing / b.rate < static_cast<double>((b.whole_at - b.since).count()))
-      ready = b.since + duration{static_cast<int64_t>(std::ceil(missing / b.rate))};
-    result = std::max(result, ready);
+    if (x[i] > 0 && b.holds(now)) {
+      auto told = b.ready_at(static_cast<double>(x[i]) + static_cast<double>(ahead[i]), now);
+      result = std::max(result, std::min(told, b.believed_until));
+    }
   }
   return result;
+}
+
+time_point learned_limits::told_at(const amounts& x, time_point now, const amounts& ahead) const {
+  auto result = now;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    auto& b = learned_[i];
+    if (x[i] > 0 && b.holds(now) && b.believed_until > now)
+      result = std::max(result, b.ready_at(static_cast<double>(x[i]) + static_cast<double>(ahead[i]), now));
+  }
+  return result;
+}
+
+bool learned_limits::empty(time_point now) const {
+  for (std::size_t i = 0; i < learned_.size(); ++i)
+    if (limit(static_cast<dimension>(i), now) || learned_[i].holds(now))
+      return false;
+  return true;
 }
 
 } // namespace modelforge::limits

@@ -91,7 +91,8 @@ decision decide(const policy_settings& by, const failed_attempt& x, const retry_
   }
   auto wait = by.respect_retry_after ? x.server_wait.value_or(duration{0}) : duration{0};
   if (wait.count() > 0) {
-    result.due = now + wait + draw(std::min<duration>(most_jitter, wait / 10), random);
+    auto believed = of.rank == priority::batch ? std::min(wait, by.max_batch_server_wait) : wait;
+    result.due = now + believed + draw(std::min<duration>(most_jitter, wait / 10), random);
     result.why = wait_reason::server_wait;
     auto too_long = of.rank == priority::interactive && wait > by.max_server_wait;
     if (too_long || (of.deadline && result.due >= *of.deadline)) {

@@ -19,7 +19,8 @@ struct policy_settings {
   double backoff_factor = 2;
   duration base_wait = std::chrono::milliseconds{500};
   duration max_wait = std::chrono::seconds{60};
-  duration max_server_wait = std::chrono::seconds{120}; ///< Of interactive requests.
+  duration max_server_wait = std::chrono::seconds{120};    ///< Of interactive requests, which end beyond it.
+  duration max_batch_server_wait = std::chrono::hours{24}; ///< Of batch items, which try again then.
   bool respect_retry_after = true;
   bool retry_uncertain = true;
 };

@@ -334,6 +334,30 @@ TEST_CASE_METHOD(provider_test, "answers longer than a minute's limit shut no mo
   CHECK(third->value);
 }
 
+TEST_CASE_METHOD(provider_test, "limits that answers tell are those of the model that was asked", "[actors][limits]") {
+  runtime.state_folder = "none";
+  auto provider = spawn();
+  auto first = question(1);
+  first.model = "small";
+  ask_chat(provider, first);
+  REQUIRE(http->pending() == 1);
+  http->answer(0, 200,
+               R"({"id":"x","object":"chat.completion","model":"small","choices":[{"index":0,"message":)"
+               R"({"role":"assistant","content":"hi"},"finish_reason":"stop"}]})",
+               {{"x-ratelimit-limit-tokens", "1000"}, {"x-ratelimit-remaining-tokens", "990"}});
+  run();
+  auto x = status(provider);
+  REQUIRE(x.lanes.at(0).limits.size() == 1);
+  CHECK(x.lanes.at(0).limits.at(0).of == "tokens of small");
+  CHECK(x.lanes.at(0).limits.at(0).limit == 1000);
+  auto second = question(2, std::string(30'000, 'x'));
+  second.model = "large";
+  ask_chat(provider, second);
+  CHECK(http->pending() == 1);
+  advance(181s);
+  CHECK(status(provider).lanes.at(0).limits.empty()); // nothing has confirmed it
+}
+
 TEST_CASE_METHOD(provider_test, "limits outlive the process", "[actors][limits]") {
   test::temporary_folder folder;
   runtime.state_folder = folder.path("state");

@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
+#include <string>
 #include <vector>
 
 namespace modelforge::lane_test {
@@ -82,8 +83,8 @@ TEST_CASE("lane waits for what holds it longest, and names it", "[limits][lane]"
   auto ready = x.ready(of(1), interactive, start);
   CHECK(ready.at == start + 60s + 50ms);
   CHECK(ready.why == wait_reason::rate_limit);
-  x.pause(start + 70s);
-  x.pause(start + 30s); // an earlier pause shortens nothing
+  x.pause({}, 70s, start);
+  x.pause({}, 30s, start); // an earlier pause shortens nothing
   ready = x.ready(of(1), interactive, start);
   CHECK(ready.at == start + 70s);
   CHECK(ready.why == wait_reason::server_wait);
@@ -210,16 +211,138 @@ TEST_CASE("lane tightens its limits by what answers tell, and never loosens them
     how.told[1].limit = tokens;
     call(x, of(10), start, how);
   };
+  auto told = [&](dimension d) -> std::optional<uint64_t> {
+    for (auto& each : x.told(start))
+      if (each.of == d)
+        return each.limit;
+    return {};
+  };
   tell(1000, 500);
   CHECK(x.limit(dimension::requests) == 100);
-  CHECK(x.limit(dimension::tokens) == 500); // where none is configured
+  CHECK_FALSE(told(dimension::requests)); // no tighter than what is configured
+  CHECK(told(dimension::tokens) == 500);  // where none is
   tell(50, 800);
-  CHECK(x.limit(dimension::requests) == 50);
-  CHECK(x.limit(dimension::tokens) == 800);
+  CHECK(told(dimension::requests) == 50);
+  CHECK(told(dimension::tokens) == 800);
   tell(80, 800);
-  CHECK(x.limit(dimension::requests) == 80);                            // up to what is configured
+  CHECK(told(dimension::requests) == 80);
+  CHECK(x.told(start)[1].used == 30);
   CHECK(x.ready(of(771), interactive, start).at == start + 60s + 50ms); // what went before counts
+  CHECK(x.ready(of(771), interactive, start).only_model);
   CHECK(x.ready(of(770), interactive, start).at == start);
+}
+
+TEST_CASE("lane learns limits for the model that was asked, and forgets them", "[limits][lane]") {
+  lane x{settings_of({}, {})};
+  auto a = x.start(of(100), interactive, start, "small");
+  lane::ending how{.result = outcome::success};
+  how.told[1] = {500, 0, 1h};
+  x.end(a, how, start);
+  CHECK(x.ready(of(30'000), interactive, start, nullptr, "large").at == start);
+  auto ready = x.ready(of(100), interactive, start, nullptr, "small");
+  CHECK(ready.at == start + 12s); // refilled at 500 a minute
+  CHECK(ready.why == wait_reason::rate_limit);
+  CHECK(ready.only_model);
+  auto huge = x.ready(of(30'000), interactive, start, nullptr, "small");
+  CHECK(huge.at <= start + 180s); // delayed, never refused
+  CHECK(huge.told == start + 1h);
+  amounts none{};
+  auto huge_cost = of(30'000);
+  CHECK(x.predict({huge_cost, interactive, none, "small", none}, start) == start + 1h);
+  CHECK(x.predict({huge_cost, interactive, none, "large", none}, start) == start);
+  x.reconfigure(settings_of({}, {}));
+  CHECK(x.told(start + 179s).size() == 1);
+  CHECK(x.told(start + 180s).empty());
+  CHECK(x.ready(of(30'000), interactive, start + 180s, nullptr, "small").at == start + 180s);
+}
+
+TEST_CASE("lane's limit that is told once and never confirmed stops nothing for long", "[limits][lane]") {
+  lane x{settings_of({}, {})};
+  lane::ending how{.result = outcome::success};
+  for (auto& each : how.told)
+    each.limit = 1;
+  call(x, of(100), start, how);
+  CHECK(x.ready(of(100), interactive, start).at <= start + 61s); // alone, when the window is empty
+  CHECK(x.ready(of(100), interactive, start + 180s).at == start + 180s);
+  call(x, of(100), start + 180s);
+  CHECK(x.ready(of(100), interactive, start + 180s).at == start + 180s);
+}
+
+TEST_CASE("lane believes no limit that the answered request itself exceeds", "[limits][lane]") {
+  lane x{settings_of({}, {})};
+  lane::ending how{.result = outcome::success, .real = of(100)};
+  how.told[1] = {1, 0, 1h};
+  call(x, of(100), start, how);
+  CHECK(x.told(start).empty());
+  CHECK(x.ready(of(100), interactive, start).at == start);
+}
+
+TEST_CASE("lane forgets models that are not asked any more", "[limits][lane]") {
+  lane x{settings_of({}, {})};
+  lane::ending how{.result = outcome::success};
+  how.told[0].limit = 1000;
+  auto now = start;
+  auto first = x.start(of(1), interactive, now, "first"); // under way meanwhile
+  for (int i = 0; i < 1000; ++i, now += 1ms) {
+    auto t = x.start(of(1), interactive, now, "model " + std::to_string(i));
+    x.end(t, how, now);
+    REQUIRE(x.told(now).size() <= lane::most_models);
+  }
+  x.end(first, how, now);
+  CHECK(x.told(now).size() >= lane::most_models / 2);
+}
+
+TEST_CASE("lane believes a server's wait for a time, then one request finds out", "[limits][lane]") {
+  auto settings = settings_of({}, {});
+  settings.most_server_wait = {100s, 1000s};
+  lane x{settings};
+  auto year = 24h * 365;
+  auto a = x.start(of(1), interactive, start);
+  x.pause(a, year, start);
+  x.end(a, {}, start);
+  auto ready = x.ready(of(1), interactive, start);
+  CHECK(ready.at == start + 100s);
+  CHECK(ready.why == wait_reason::server_wait);
+  CHECK(ready.told == start + year);
+  CHECK(x.ready(of(1), batch, start).at == start + 1000s);
+  amounts none{};
+  auto cost = of(1);
+  CHECK(x.predict({cost, interactive, none, {}, none}, start) == start + year);
+  auto now = start + 100s;
+  CHECK(x.predict({cost, interactive, none, {}, none}, now) == now); // it may find out
+  auto probe = x.start(of(1), interactive, now);
+  CHECK(x.ready(of(1), interactive, now).at == start + year); // one at a time
+  CHECK(x.predict({cost, interactive, none, {}, none}, now) == start + year);
+  SECTION("it succeeds: the pause is over for all") {
+    x.end(probe, {.result = outcome::success}, now + 1s);
+    CHECK(x.ready(of(1), interactive, now + 1s).at == now + 1s);
+    CHECK(x.ready(of(1), batch, now + 1s).at == now + 1s);
+    CHECK(x.paused_until() <= now);
+  }
+  SECTION("it begins to be answered: so it is") {
+    x.begun(probe, now + 1s);
+    CHECK(x.ready(of(1), batch, now + 1s).at == now + 1s);
+  }
+  SECTION("it is told to wait again, less: that counts") {
+    x.pause(probe, 5s, now + 1s);
+    x.end(probe, {}, now + 1s);
+    CHECK(x.ready(of(1), batch, now + 1s).at == now + 6s);
+  }
+  SECTION("it is told to wait as long: it is believed anew") {
+    x.pause(probe, year, now + 1s);
+    x.end(probe, {}, now + 1s);
+    CHECK(x.ready(of(1), interactive, now + 1s).at == now + 101s);
+  }
+  SECTION("it is refused without a word: so it is") {
+    x.end(probe, {.overloaded = true}, now + 1s);
+    CHECK(x.ready(of(1), interactive, now + 1s).at == now + 101s);
+  }
+  SECTION("it is cancelled: another one finds out") {
+    x.abandon(probe, now + 1s);
+    CHECK(x.ready(of(1), interactive, now + 1s).at == now + 1s);
+    x.end(probe, {.written = false}, now + 2s);
+    CHECK(x.ready(of(1), interactive, now + 2s).at == now + 2s);
+  }
 }
 
 TEST_CASE("lane waits for what remains by the answers", "[limits][lane]") {

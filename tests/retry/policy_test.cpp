@@ -159,6 +159,15 @@ TEST_CASE("policy ends at once what would wait too long, and tells the wait", "[
     told.server_wait = 120s + 1ns;
     CHECK_FALSE(ask(told).again);
   }
+  SECTION("for a day, if it is a batch item") {
+    told.server_wait = 24h * 365;
+    auto got = ask(told, {.rank = priority::batch});
+    CHECK(got.again);
+    CHECK(got.due >= start + 24h);
+    CHECK(got.due <= start + 24h + 50ms);
+    got = ask(told, {.rank = priority::batch}, {.max_batch_server_wait = 10s});
+    CHECK(got.due <= start + 10s + 50ms);
+  }
   SECTION("beyond the deadline, batch or not") {
     for (auto rank : {priority::interactive, priority::batch}) {
       auto got = ask(told, {.rank = rank, .deadline = start + 30s});

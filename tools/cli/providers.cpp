@@ -249,7 +249,8 @@ std::string use_text(const limit_use& x) {
   if (x.limit > 0)
     text +=
       " (" + std::to_string(std::llround(100.0 * static_cast<double>(x.used) / static_cast<double>(x.limit))) + " %)";
-  std::replace(text.begin(), text.end(), '_', ' ');
+  auto name = std::min(x.of.find(' '), x.of.size()); // of the limit; a model's may follow
+  std::replace(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(name), '_', ' ');
   return text;
 }
 
