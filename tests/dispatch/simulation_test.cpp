@@ -66,6 +66,20 @@ world::plan draw_plan(uint64_t seed) {
   x.restart_share = chance(0.3) ? 1.0 / 300 : 0;
   x.tenants = static_cast<uint32_t>(scale(random, 1, 20));
   x.batch_share = chance(0.5) ? share(1) : 0;
+  x.greedy = chance(0.7);
+  x.absurd_share = chance(0.3) ? share(0.05) : 0;
+  x.oversize_share = chance(0.3) ? share(0.05) : 0;
+  if (chance(0.4)) {
+    x.model_limits.resize(1 + random() % 4);
+    for (auto& model : x.model_limits) {
+      auto part = 1 + random() % 5;
+      if (chance(0.7))
+        model[0] = 1 + requests / part;
+      if (chance(0.5))
+        model[1] = 1 + tokens / part;
+    }
+    x.lie_share = chance(0.5) ? share(1) : 0;
+  }
   x.slowest_answer = std::chrono::milliseconds{scale(random, 10, 90'000)};
   x.slowest_write = std::chrono::milliseconds{scale(random, 1, 200)};
   x.network = std::chrono::milliseconds{scale(random, 1, 500)};
@@ -106,6 +120,34 @@ TEST_CASE("dispatcher keeps its promises, seeds 120 to 179", "[dispatch][simulat
 
 TEST_CASE("dispatcher keeps its promises, seeds 180 to 239", "[dispatch][simulation]") {
   run_seeds(180, 240);
+}
+
+TEST_CASE("dispatcher refuses no tenant whose turn comes in time, though others have queues",
+          "[dispatch][simulation]") {
+  uint64_t refused = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    std::mt19937_64 random{seed};
+    world::plan plan;
+    auto& group = plan.settings.groups[0];
+    group.limits.per_minute[0] = scale(random, 30, 300);
+    group.limits.window = 10s;
+    group.max_concurrent = 1000;
+    plan.accounting.tokens = limits::token_accounting::none;
+    plan.settings.retry.max_attempts = 1;
+    plan.tenants = 2 + static_cast<uint32_t>(random() % 3);
+    plan.greedy = true;
+    plan.burst_share = 0.1;
+    plan.requests_per_second = static_cast<double>(*group.limits.per_minute[0]) / 60 / 5;
+    plan.batch_share = seed % 2 == 0 ? 0 : 0.3;
+    plan.deadline_share = 0.5;
+    plan.length = 3h;
+    world x{plan, seed};
+    x.run();
+    INFO("seed " << seed);
+    REQUIRE(x.check() == "");
+    refused += x.asked() - x.attempts().size();
+  }
+  CHECK(refused > 100); // who asks for too much
 }
 
 } // namespace modelforge::simulation_test

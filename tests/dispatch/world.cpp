@@ -12,6 +12,8 @@ using namespace std::chrono_literals;
 
 enum { arrival, bulk, timer, written, ended, withdrawn, kill_time };
 
+constexpr auto longest_pause = 5s; ///< That the provider asks for.
+
 constexpr uint32_t most_ahead = 2; ///< Requests that a tenant may get more than another that waits, too.
 
 /// What the provider counts, by its documentation.
@@ -53,6 +55,7 @@ void world::wrong(const std::string& what) {
 
 void world::run() {
   auto end = begin_ + plan_.length;
+  auto any_tenant = [this] { return static_cast<uint32_t>(random() * plan_.tenants); };
   while (!events_.empty() && wrong_.empty()) {
     auto x = events_.top();
     events_.pop();
@@ -65,10 +68,10 @@ void world::run() {
         auto many = random() < plan_.burst_share ? 50 : 1;
         if (plan_.saturate)
           for (auto queued = subject_->state().queued; queued[0] + queued[1] < 300; ++queued[0])
-            ask();
+            ask(any_tenant());
         else
-          while (many-- > 0)
-            ask();
+          for (auto one = any_tenant(); many > 0; --many)
+            ask(plan_.greedy ? one : any_tenant());
         auto gap = plan_.saturate ? 0.5 : std::exponential_distribution<>{plan_.requests_per_second}(random_);
         at(now_ + duration{static_cast<int64_t>(1e9 * gap)} + (idle ? random(3min) : 0ns), arrival);
         break;
@@ -112,29 +115,111 @@ void world::run() {
     wrong("the dispatcher still holds something");
 }
 
-void world::ask() {
+void world::ask(uint32_t tenant) {
   dispatcher::offer x;
   x.id = {1, ++asked_};
   x.rank = random() < plan_.batch_share ? priority::batch : priority::interactive;
-  auto tenant = static_cast<uint32_t>(random() * plan_.tenants);
   x.tenant = std::to_string(tenant);
   auto part = random() * random(); // many small ones, few large ones
   auto input = 1 + static_cast<uint64_t>(part * static_cast<double>(plan_.most_input));
   auto output = static_cast<uint64_t>(random() * static_cast<double>(plan_.most_output));
+  auto& limit = plan_.settings.groups[0].limits.per_minute;
+  if (limit[1] && random() < plan_.oversize_share)
+    input = static_cast<uint64_t>((0.5 + 3 * random()) * static_cast<double>(*limit[1]));
+  auto models = std::max<std::size_t>(1, plan_.model_limits.size());
+  auto model = static_cast<uint32_t>(random() * static_cast<double>(models));
+  x.model = "model " + std::to_string(model);
   x.cost = limits::charge_for(plan_.accounting, input, output);
   x.bytes = 100;
   if (random() < plan_.deadline_share)
     x.deadline = now_ + 100ms + random(200s);
-  auto& asked = open_[x.id] = {0, x.deadline, false, input, output, x.rank, tenant};
+  auto& asked = open_[x.id] = {0, x.deadline, false, input, output, x.rank, tenant, model};
   if (x.deadline)
     deadlines_.emplace(*x.deadline, x.id);
   if (random() < plan_.cancel_share)
     at(now_ + random(100s), withdrawn, x.id.low);
   auto id = x.id;
-  if (subject_->accept(std::move(x), now_))
+  if (auto no = subject_->accept(x, now_)) {
+    check_refusal(*no, x, tenant, model);
     answer(id);
-  else
+  } else {
     stand_in_line(asked);
+  }
+}
+
+/// Only what is certain refuses for good, and for its wait only who would wait so long in its tenant's turn.
+void world::check_refusal(const dispatcher::refusal& x, const dispatcher::offer& of, uint32_t tenant, uint32_t model) {
+  if (x.why == dispatcher::reason::over_limit)
+    return wrong("a guess refuses for good");
+  if (x.why != dispatcher::reason::predicted_wait || !equal_costs_ || plan_.lie_share > 0)
+    return;
+  std::size_t in_line = 0;
+  for (auto& l : lines_)
+    for (auto waiting : l.waiting)
+      in_line += waiting;
+  auto ahead = open_.size() - in_line; // retries
+  for (std::size_t rank = 0; rank <= static_cast<std::size_t>(of.rank); ++rank)
+    for (uint32_t other = 0; other < plan_.tenants; ++other) {
+      auto& waiting = lines_[rank].waiting;
+      auto mine = rank == static_cast<std::size_t>(of.rank) ? waiting[tenant] + most_ahead + 1 : UINT32_MAX;
+      ahead += std::min(waiting[other], other == tenant ? UINT32_MAX : mine);
+    }
+  auto& by = plan_.settings.groups[0].limits;
+  auto limit =
+    std::max(1.0, std::floor(static_cast<double>(*by.per_minute[0]) * seconds(by.window) / 60)) * plan_.settings.keys;
+  auto windows = std::ceil(static_cast<double>(ahead + 1) / limit) + 2;
+  if (!plan_.model_limits.empty()) { // those for other models take nothing of its model's limits
+    auto alike = std::count_if(open_.begin(), open_.end(), [&](auto& y) { return y.second.model == model; });
+    if (auto of_model = plan_.model_limits[model][0])
+      windows = std::max(windows, std::ceil(static_cast<double>(alike + 1) / static_cast<double>(*of_model)) + 3);
+    if (plan_.model_limits[model][1])
+      return; // costs differ there
+  }
+  auto latest = now_ + duration{static_cast<int64_t>(windows * static_cast<double>((by.window + by.guard).count()))};
+  if (latest + longest_pause < *of.deadline)
+    wrong("refused for its wait, though its turn comes after " + std::to_string(ahead) + " others at most");
+}
+
+/// What an answer tells of the limits of its model.
+limits::server_limits world::tell(const seen& x, const std::optional<limits::charge>& real) {
+  limits::server_limits told;
+  if (plan_.model_limits.empty())
+    return told;
+  if (random() < plan_.lie_share) {
+    for (auto& each : told) {
+      if (random() < 0.5)
+        each.limit = any_number();
+      if (random() < 0.5)
+        each.remaining = any_number();
+      if (random() < 0.5)
+        each.reset = random(24h * 365);
+    }
+    return told;
+  }
+  if (random() < 0.2)
+    return told;    // has not a word
+  auto fits = true; // what the answered request itself exceeds is not believed to be a limit
+  for (std::size_t d = 0; d < told.size(); ++d)
+    fits = fits && (!real || real->arriving[d] <= plan_.model_limits[x.model][d].value_or(UINT64_MAX));
+  if (fits)
+    told_at_[{x.lane, x.model}] = now_;
+  for (std::size_t d = 0; d < told.size(); ++d) {
+    auto limit = plan_.model_limits[x.model][d];
+    if (!limit)
+      continue;
+    auto window = plan_.settings.groups[0].limits.window;
+    uint64_t used = 0;
+    for (auto i = seen_.rbegin(); i != seen_.rend() && i->dispatched > now_ - window - 200s; ++i) {
+      if (i->lane != x.lane || i->model != x.model || !i->written)
+        continue;
+      if (i->arrived <= now_ && i->arrived > now_ - window)
+        used += std::min(i->real.arriving[d], *limit);
+      if (i->ended <= now_ && i->ended > now_ - window)
+        used += std::min(i->real.produced[d], *limit);
+    }
+    told[d] = {*limit, *limit - std::min(*limit, used), window};
+  }
+  return told;
 }
 
 void world::stand_in_line(asked_request& x) {
@@ -153,7 +238,7 @@ void world::leave_line(asked_request& x) {
 /// Fails if, since some moment from which both waited all the time, its tenant was sent too much more than another.
 void world::check_turn(const asked_request& x) {
   auto& l = lines_[static_cast<std::size_t>(x.rank)];
-  if (!equal_costs_ || l.waiting[x.tenant] == 0)
+  if (!equal_costs_ || l.waiting[x.tenant] == 0 || !plan_.model_limits.empty()) // who is held lets others go
     return;
   for (uint32_t other = 0; other < plan_.tenants; ++other) {
     if (other == x.tenant || l.waiting[other] == 0)
@@ -180,6 +265,8 @@ void world::serve() {
       send(*x);
     } else {
       auto& y = std::get<dispatcher::give_up>(*step);
+      if (y.why.why == dispatcher::reason::over_limit)
+        wrong("a guess ends a request for good");
       if (y.attempt != 0) {
         flights_[flight_of_.at(y.attempt)].aborted = true;
         at(now_ + random(1ms), ended, flight_of_.at(y.attempt));
@@ -190,6 +277,8 @@ void world::serve() {
   auto wake = subject_->wake_at(now_);
   if (!wake && subject_->state().in_flight == 0 && !subject_->empty())
     return wrong("something waits, and nothing will happen");
+  if (subject_->state().in_flight == 0 && wake && *wake > now_ + longest_sleep())
+    wrong("nothing will happen for " + std::to_string(seconds(*wake - now_)) + " s");
   if (wake && *wake <= now_)
     return wrong("it wants to be woken at once");
   if (wake && (wake_ups_.empty() || *wake < *wake_ups_.begin())) {
@@ -200,6 +289,16 @@ void world::serve() {
     wrong("a deadline has passed without an answer");
 }
 
+/// With nothing under way: what was used is forgotten after a window, what was told after a few; pauses, breakers and
+/// backoffs end.
+duration world::longest_sleep() const {
+  auto& group = plan_.settings.groups[0];
+  auto told = plan_.model_limits.empty() ? 0ns : limits::learned_limits::kept_windows * group.limits.window;
+  return std::max({told, duration{group.limits.window + group.limits.guard + 1s}, duration{group.breaker.open_for},
+                   plan_.settings.retry.max_wait, duration{longest_pause}})
+         + 1s;
+}
+
 void world::send(const dispatcher::dispatch& x) {
   auto i = open_.find(x.id);
   if (i == open_.end())
@@ -208,6 +307,11 @@ void world::send(const dispatcher::dispatch& x) {
     return wrong("attempt " + std::to_string(x.number));
   seen s;
   s.lane = x.group * plan_.settings.keys + x.key;
+  s.model = i->second.model;
+  auto told = told_at_.find({s.lane, s.model});
+  s.limits_known =
+    told != told_at_.end()
+    && now_ < told->second + limits::learned_limits::kept_windows * plan_.settings.groups[0].limits.window;
   s.dispatched = now_;
   s.retry = x.number > 1;
   s.exempt = i->second.told_to_wait;
@@ -251,6 +355,10 @@ void world::send(const dispatcher::dispatch& x) {
     auto error = 1 + plan_.estimate_error * (2 * random() - 1);
     auto input = static_cast<uint64_t>(error * static_cast<double>(i->second.input));
     auto output = static_cast<uint64_t>(random() * 1.2 * static_cast<double>(i->second.output));
+    if (random() < plan_.absurd_share) {
+      input = any_number();
+      output = any_number();
+    }
     auto reserved = limits::charge_for(plan_.accounting, i->second.input, i->second.output);
     f.end.real = limits::corrected(plan_.accounting, reserved, input, output);
     if (plan_.accounting.tokens != limits::token_accounting::arrival) // there the provider counts an estimate
@@ -286,6 +394,8 @@ void world::finish(uint64_t number) {
     auto waits = why.code == errc::rate_limited && i->second.rank == priority::batch;
     i->second.spent += !waits && !may_be_probe;
   }
+  if (!f.aborted && s.written)
+    f.end.told = tell(s, f.end.real);
   auto end = subject_->end(f.attempt, f.end, now_);
   flight_of_.erase(f.attempt);
   f.attempt = 0;
@@ -320,6 +430,7 @@ void world::kill() {
   open_.clear();
   deadlines_.clear();
   wake_ups_.clear();
+  told_at_.clear();
   flight_of_.clear();
   auto down = random() < 0.5 ? random(10ms) : random(30s);
   now_ += down;
@@ -339,6 +450,67 @@ void world::kill() {
 
 // -- the oracle -----------------------------------------------------------------------
 
+/// Whether each window stays within a limit; a model's, as far as answers have told it.
+std::string world::check_windows(uint32_t lane, std::optional<uint32_t> model, std::size_t d, double limit) const {
+  struct entry {
+    time_point at;
+    double amount;
+    double excess; ///< What the answer brought beyond the estimate.
+    const seen* of;
+  };
+  std::vector<entry> all;
+  auto add = [&](const seen& x, time_point at, const limits::amounts& real, const limits::amounts& told) {
+    auto amount = static_cast<double>(real[d]);
+    if (amount > 0)
+      all.push_back({at, amount, std::max(0.0, amount - static_cast<double>(told[d])), &x});
+  };
+  for (auto& x : seen_) {
+    if (x.lane != lane || !x.written || (model && x.model != *model))
+      continue;
+    add(x, x.arrived, x.real.arriving, x.told.arriving);
+    if (x.lived)
+      add(x, x.ended, x.real.produced, x.told.produced);
+  }
+  std::sort(all.begin(), all.end(), [](auto& x, auto& y) { return x.at < y.at; });
+  double sum = 0;
+  std::size_t first = 0;
+  auto window = plan_.settings.groups[0].limits.window;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    while (all[first].at <= all[i].at - window)
+      ++first;
+    sum = 0; // anew: absurd numbers leave rounding errors
+    for (auto j = first; j <= i; ++j)
+      sum += all[j].amount;
+    if (sum <= limit)
+      continue;
+    // Only what could not be known when the last of them was sent may exceed the limit, and what was guessed to take
+    // more than all of it, and went alone.
+    const seen* last = nullptr;
+    auto allowed = limit;
+    for (auto j = first; j <= i; ++j)
+      if (auto told = static_cast<double>(all[j].of->told.total()[d]); told > 0) {
+        if (last == nullptr || all[j].of->dispatched > last->dispatched)
+          last = all[j].of;
+        if (told > limit)
+          allowed = std::max(allowed, told + (all[j].of->told.produced[d] > 0 ? limit / 2 : 0));
+      }
+    if (model && (last == nullptr || !last->limits_known))
+      continue;
+    double unknown = 0;
+    for (auto j = first; j <= i; ++j)
+      if (last == nullptr || all[j].of->known > last->dispatched)
+        unknown += all[j].excess;
+    if (sum > allowed + unknown + 1e-6 * sum + 1e-6) {
+      std::ostringstream out;
+      out << "lane " << lane << (model ? ", model " + std::to_string(*model) : "") << ": " << sum << " "
+          << limits::dimension_names[d] << " in a window that allows " << limit << " (and " << unknown
+          << " that were not known yet), up to " << seconds(all[i].at - begin_) << " s";
+      return out.str();
+    }
+  }
+  return {};
+}
+
 std::string world::check() const {
   if (!wrong_.empty())
     return wrong_;
@@ -346,56 +518,18 @@ std::string world::check() const {
     return std::to_string(asked_) + " asked, " + std::to_string(answered_) + " answered";
   std::ostringstream out;
   auto& limits = plan_.settings.groups[0].limits;
-  auto lanes = plan_.settings.keys;
-  for (uint32_t lane = 0; lane < lanes; ++lane)
+  for (uint32_t lane = 0; lane < plan_.settings.keys; ++lane)
     for (std::size_t d = 0; d < 4; ++d) {
-      if (!limits.per_minute[d])
-        continue;
-      auto limit = std::max(1.0, std::floor(static_cast<double>(*limits.per_minute[d]) * seconds(limits.window) / 60));
-      struct entry {
-        time_point at;
-        double amount;
-        double excess; ///< What the answer brought beyond the estimate.
-        const seen* of;
-      };
-      std::vector<entry> all;
-      auto add = [&](const seen& x, time_point at, const limits::amounts& real, const limits::amounts& told) {
-        auto amount = static_cast<double>(real[d]);
-        if (amount > 0)
-          all.push_back({at, amount, std::max(0.0, amount - static_cast<double>(told[d])), &x});
-      };
-      for (auto& x : seen_) {
-        if (x.lane != lane || !x.written)
-          continue;
-        add(x, x.arrived, x.real.arriving, x.told.arriving);
-        if (x.lived)
-          add(x, x.ended, x.real.produced, x.told.produced);
+      if (limits.per_minute[d]) {
+        auto limit = std::floor(static_cast<double>(*limits.per_minute[d]) * seconds(limits.window) / 60);
+        if (auto problem = check_windows(lane, {}, d, std::max(1.0, limit)); !problem.empty())
+          return problem;
       }
-      std::sort(all.begin(), all.end(), [](auto& x, auto& y) { return x.at < y.at; });
-      double sum = 0;
-      std::size_t first = 0;
-      for (std::size_t i = 0; i < all.size(); ++i) {
-        sum += all[i].amount;
-        while (all[first].at <= all[i].at - limits.window)
-          sum -= all[first++].amount;
-        if (sum <= limit)
-          continue;
-        // Only what could not be known when the last of them was sent may exceed the limit.
-        time_point last{};
-        for (auto j = first; j <= i; ++j)
-          if (all[j].of->told.total()[d] > 0)
-            last = std::max(last, all[j].of->dispatched);
-        double unknown = 0;
-        for (auto j = first; j <= i; ++j)
-          if (all[j].of->known > last)
-            unknown += all[j].excess;
-        if (sum > limit + unknown + 1e-6) {
-          out << "lane " << lane << ": " << sum << " " << limits::dimension_names[d] << " in a window that allows "
-              << limit << " (and " << unknown << " that were not known yet), up to " << seconds(all[i].at - begin_)
-              << " s";
-          return out.str();
-        }
-      }
+      if (plan_.lie_share == 0 && restarts_ == 0)
+        for (uint32_t model = 0; model < plan_.model_limits.size(); ++model)
+          if (auto limit = plan_.model_limits[model][d])
+            if (auto problem = check_windows(lane, model, d, static_cast<double>(*limit)); !problem.empty())
+              return problem;
     }
   // retries
   if (restarts_ == 0) {

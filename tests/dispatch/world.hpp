@@ -39,7 +39,11 @@ public:
     double restart_share = 0; ///< Probability of a kill in any second.
     uint32_t tenants = 1;
     double batch_share = 0;
-    bool headers = false; ///< The provider tells its limits.
+    bool greedy = false;       ///< Those that come at once are one tenant's.
+    double absurd_share = 0;   ///< Of the answers, those whose usage is any number.
+    double oversize_share = 0; ///< Of the requests, those that are guessed to take more than a window.
+    std::vector<std::array<std::optional<uint64_t>, 4>> model_limits; ///< Of each model in a window, told by answers.
+    double lie_share = 0; ///< Of the answers, those that tell any numbers as limits.
     duration slowest_answer = std::chrono::seconds{2};
     duration slowest_write = std::chrono::milliseconds{20};
     duration network = std::chrono::milliseconds{100};
@@ -49,6 +53,8 @@ public:
   /// An attempt as the provider saw it.
   struct seen {
     uint32_t lane = 0;
+    uint32_t model = 0;
+    bool limits_known = false; ///< Answers told its model's limits lately.
     time_point dispatched, arrived, ended;
     limits::charge told;                  ///< What the caller's estimate makes of it, by the provider's rule.
     limits::charge real;                  ///< What the provider counted.
@@ -92,6 +98,7 @@ private:
     uint64_t input = 0, output = 0; ///< As estimated.
     priority rank{};
     uint32_t tenant = 0;
+    uint32_t model = 0;
     bool in_line = false; ///< Taken, and never sent yet.
     uint32_t spent = 0;   ///< Attempts that have ended and count, whatever the breaker's state was.
   };
@@ -109,7 +116,12 @@ private:
   }
   void wrong(const std::string& what);
 
-  void ask();
+  void ask(uint32_t tenant);
+  void check_refusal(const dispatcher::refusal& x, const dispatcher::offer& of, uint32_t tenant, uint32_t model);
+  limits::server_limits tell(const seen& x, const std::optional<limits::charge>& real);
+  uint64_t any_number() { return random_() >> (random_() % 64); }
+  std::string check_windows(uint32_t lane, std::optional<uint32_t> model, std::size_t d, double limit) const;
+  duration longest_sleep() const;
   void serve();
   void send(const dispatcher::dispatch& x);
   void finish(uint64_t flight);
@@ -149,6 +161,7 @@ private:
   std::vector<dispatcher::journal_lane> journal_;
   time_point journal_at_{};
   std::vector<seen> seen_;
+  std::map<std::pair<uint32_t, uint32_t>, time_point> told_at_; ///< Limits, by lane and model.
   std::string wrong_;
 };
 
