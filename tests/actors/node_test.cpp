@@ -245,8 +245,8 @@ TEST_CASE("a planned restart of the owner loses no call", "[node]") {
     answers.push_back(guest.chat_async(sum_of(i)));
   REQUIRE(test::eventually([&] { return server.snapshot().requests >= 4; }));
   std::thread later{[&] {
-    std::this_thread::sleep_for(300ms);
-    for (int i = 40; i < 60; ++i) // while it drains
+    std::this_thread::sleep_for(300ms); // into the drain, which lasts a second
+    for (int i = 40; i < 60; ++i)       // while it drains
       answers.push_back(guest.chat_async(sum_of(i)));
   }};
   owner->shutdown();
