@@ -33,9 +33,13 @@ learned_limits::mark learned_limits::dispatched(const amounts& x, time_point now
 void learned_limits::observe(const mark& of, const server_limits& told,
                              const std::array<std::optional<uint64_t>, 4>& configured, time_point now, bool good) {
   if (of.number < last_used_) {
-    for (std::size_t i = 0; i < told.size(); ++i)
-      if (told[i].limit && told[i].limit == learned_[i].limit) // old news, but they confirm it
+    for (std::size_t i = 0; i < told.size(); ++i) { // old news, but they confirm it, or are the only ones
+      auto& limit = told[i].limit;
+      if (limit && *limit > 0 && (limit == learned_[i].limit || !this->limit(static_cast<dimension>(i), now))) {
+        learned_[i].limit = limit;
         learned_[i].heard = now;
+      }
+    }
     return;
   }
   if (std::any_of(told.begin(), told.end(), [](auto& x) { return !x.empty(); }))
