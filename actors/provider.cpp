@@ -59,6 +59,8 @@ public:
       metrics_(self->system().metrics(), parts_.settings.name, to_string(parts_.settings.kind)),
       callers_(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); }),
       random_(std::random_device{}()) {
+    for (auto& key : parts_.keys)
+      credentials_.push_back(key.is);
     take_over();
     *known_as = this;
   }
@@ -69,6 +71,8 @@ public:
       if (x.transfer != 0)
         parts_.transport->cancel(x.transfer);
     write_journal(true);
+    if (parts_.legacy)
+      parts_.legacy->leave({now(), used_of_limits(true)});
   }
 
   provider_actor::behavior_type make_behavior() {
@@ -85,17 +89,25 @@ public:
     };
   }
 
-  /// What runs goes on with what it was begun with: its dialect, key and price group are still there.
+  /// What runs goes on with what it was begun with; what waits goes to the new place, by the new keys, as it was put
+  /// together.
   void reconfigure(provider_parts fresh) {
     auto at = now();
     take_written();
     fresh.transport = parts_.transport;
     fresh.limits_journal = std::move(parts_.limits_journal);
+    fresh.legacy = std::move(parts_.legacy);
     auto secrets = std::make_shared<secret_mask>(*fresh.secrets); // what is under way carries the older ones
     secrets->keep(*parts_.secrets);
     fresh.secrets = std::move(secrets);
+    if (same_lanes(parts_, fresh))
+      dispatcher_.reconfigure(fresh.dispatch);
+    else
+      dispatcher_.reconfigure(fresh.dispatch, heritage_of(parts_, fresh, credentials_), at);
     parts_ = std::move(fresh);
-    dispatcher_.reconfigure(parts_.dispatch);
+    resume();
+    for (auto& [id, live] : live_)
+      live.group = group_of(parts_.settings, live.model);
     keep_journal();
     serve(at);
   }
@@ -114,11 +126,13 @@ private:
     std::size_t inputs = 0; ///< Of a request for embeddings.
     caf::actor_addr caller;
     std::string model;
+    const wire::dialect* dialect = nullptr; ///< It was encoded by.
     wire::encoded_request encoded;
     std::vector<std::string> optimizations; ///< What the optimizers changed.
     limits::charge reserved;
-    uint32_t group = 0;      ///< Of models.
-    uint64_t raw_tokens = 0; ///< Of the prompt, before it was corrected.
+    limits::accounting accounting; ///< That was reserved by.
+    uint32_t group = 0;            ///< Of models.
+    uint64_t raw_tokens = 0;       ///< Of the prompt, before it was corrected.
     time_point accepted;
     time_point idle_since{};        ///< Acceptance, or the end of the attempt before.
     http::transfer_id transfer = 0; ///< Under way; 0: none.
@@ -266,6 +280,8 @@ private:
     live.encoded = std::move(std::get<wire::encoded_request>(encoded));
     live.raw_tokens = raw_tokens(x);
     live.group = group_of(parts_.settings, x.model);
+    live.dialect = parts_.dialects[live.group];
+    live.accounting = parts_.accounting[live.group];
     live.reserved = estimate(x.model, most_tokens(x), live);
     live.model = x.model;
     live.idle_since = at;
@@ -477,14 +493,14 @@ private:
   void settle(attempt_id attempt, const http::response& answer, outcome outcome, time_point at,
               const stream_report* streamed = nullptr) {
     auto* bad = std::get_if<failure>(&outcome);
-    auto hints = parts_.dialects.front()->hints(answer.head, bad);
+    auto id = dispatcher_.request_of(attempt);
+    auto i = live_.find(id);
+    auto hints = dialect_of(i).hints(answer.head, bad);
     dispatcher::attempt_end end;
     end.told = hints.limits;
     auto& error = answer.end.error;
     end.written = !error || error->request_written || answer.head.status != 0;
     end.repeatable = streamed == nullptr || streamed->repeatable;
-    auto id = dispatcher_.request_of(attempt);
-    auto i = live_.find(id);
     if (bad != nullptr) {
       bad->http_status = answer.head.status;
       end.failed = retry::failed_attempt{.code = bad->code,
@@ -548,11 +564,16 @@ private:
     if (answer.end.error)
       return describe(*answer.end.error);
     auto i = live_.find(dispatcher_.request_of(attempt));
-    auto& dialect = *parts_.dialects[i != live_.end() ? i->second.group : 0];
+    auto& dialect = dialect_of(i);
     if (i != live_.end() && i->second.inputs > 0)
       return widened(
         guarded<embedding>([&] { return dialect.decode_embedding(answer.head, answer.body, i->second.inputs); }));
     return widened(guarded<completion>([&] { return dialect.decode(answer.head, answer.body); }));
+  }
+
+  /// By which it was encoded; of one that nobody waits for any more, the provider's own.
+  const wire::dialect& dialect_of(live_map::const_iterator i) const {
+    return i != live_.end() ? *i->second.dialect : *parts_.dialects.front();
   }
 
   template <class T>
@@ -570,7 +591,7 @@ private:
       estimator_.train_output(live.model, usage.output);
     if (usage.input == 0 || (usage.output == 0 && live.inputs == 0))
       return; // no request and no answer is that short: it was not told, and what was reserved stays
-    auto& accounting = parts_.accounting[live.group];
+    auto& accounting = live.accounting;
     auto counted = accounting.tokens == limits::token_accounting::produced
                      ? usage.input - std::min(usage.input, usage.cached_read)
                      : usage.input;
@@ -874,36 +895,62 @@ private:
   void take_over() {
     if (parts_.settings.rate_limit.on_start == window_start::full)
       dispatcher_.fill_windows(now());
+    dispatcher_.keep_journal(parts_.limits_journal.has_value());
+    if (auto left = parts_.legacy ? parts_.legacy->get() : std::nullopt)
+      return restore(left->lanes, now() - left->left);
     if (!parts_.limits_journal)
       return;
-    dispatcher_.keep_journal(true);
     if (auto kept = parts_.limits_journal->read(parts_.base_url);
         kept && parts_.settings.rate_limit.on_start == window_start::restore)
-      restore(*kept);
+      restore(kept->lanes, journal::wall_clock::now() - kept->written);
   }
 
-  void restore(const journal::content& kept) {
-    std::vector<dispatcher::journal_lane> lanes;
-    for (auto& x : kept.lanes)
-      for (uint32_t group = 0; group < dispatcher_.groups(); ++group)
-        for (uint32_t key = 0; key < dispatcher_.keys(); ++key)
-          if (lane_name(parts_, group, key) == x.name) {
-            lanes.push_back(x.is);
-            lanes.back().group = group;
-            lanes.back().key = key;
-          }
-    dispatcher_.restore(lanes, journal::wall_clock::now() - kept.written, now());
+  /// What a lane had goes to the one of its name. Where the settings have other groups of models now, nobody knows
+  /// which of a key's lanes its models belong to: it counts for each that may have them.
+  void restore(const std::vector<journal::lane>& kept, limits::duration age) {
+    std::set<std::string> now_there, before;
+    for (auto& [group, key] : lanes())
+      now_there.insert(lane_name(parts_, group, key));
+    for (auto& x : kept)
+      before.insert(x.name);
+    std::vector<dispatcher::journal_lane> result;
+    for (auto& [group, key] : lanes()) {
+      auto name = lane_name(parts_, group, key);
+      auto& of_key = parts_.keys[key].name;
+      for (auto& x : kept) {
+        auto same_key = x.name == of_key || x.name.starts_with(of_key + "/");
+        if (x.name == name || (same_key && (now_there.count(x.name) == 0 || before.count(name) == 0))) {
+          result.push_back(x.is);
+          result.back().group = group;
+          result.back().key = key;
+        }
+      }
+    }
+    dispatcher_.restore(result, age, now());
+  }
+
+  /// Those that are in use, by group and key.
+  std::vector<std::pair<uint32_t, uint32_t>> lanes() const {
+    std::vector<std::pair<uint32_t, uint32_t>> result;
+    for (uint32_t group = 0; group < dispatcher_.groups(); ++group)
+      for (uint32_t key = 0; key < dispatcher_.keys() && limited_as(parts_.settings, group) == group; ++key)
+        result.emplace_back(group, key);
+    return result;
   }
 
   void write_journal(bool last) {
     if (!parts_.limits_journal)
       return;
-    auto lanes = dispatcher_.journal(now(), last);
-    journal::content x{journal::wall_clock::now(), {}};
-    for (auto& lane : lanes)
-      x.lanes.push_back({lane_name(parts_, lane.group, lane.key), std::move(lane)});
+    journal::content x{journal::wall_clock::now(), used_of_limits(last)};
     if (auto problem = parts_.limits_journal->write(parts_.base_url, x))
       parts_.problem = std::move(*problem);
+  }
+
+  std::vector<journal::lane> used_of_limits(bool last) {
+    std::vector<journal::lane> result;
+    for (auto& lane : dispatcher_.journal(now(), last))
+      result.push_back({lane_name(parts_, lane.group, lane.key), lane});
+    return result;
   }
 
   // -- status and shutdown ------------------------------------------------------
@@ -952,9 +999,8 @@ private:
         x.refusals[to_string(static_cast<dispatcher::reason>(i))] = counts.refused[i];
     x.draining = draining_;
     x.problem = parts_.problem;
-    for (uint32_t group = 0; group < dispatcher_.groups(); ++group)
-      for (uint32_t key = 0; key < dispatcher_.keys() && limited_as(parts_.settings, group) == group; ++key)
-        x.lanes.push_back(lane_of(group, key, at));
+    for (auto& [group, key] : lanes())
+      x.lanes.push_back(lane_of(group, key, at));
     return x;
   }
 
@@ -993,6 +1039,14 @@ private:
     return reply;
   }
 
+  /// It was to end, and is wanted again.
+  void resume() {
+    draining_ = false;
+    dispatcher_.resume();
+    for (auto& x : std::exchange(drains_, {}))
+      x.deliver();
+  }
+
   void end_drain() {
     if (!live_.empty() || !streams_.empty())
       return;
@@ -1004,6 +1058,7 @@ private:
   provider_actor::pointer self_;
   provider_parts parts_;
   dispatcher dispatcher_;
+  std::vector<secret> credentials_; ///< All that it has had, by the dispatcher's numbers.
   provider_metrics metrics_;
   time_point shown_{}; ///< When the metrics that are dear to find out were last.
   limits::token_estimator estimator_;

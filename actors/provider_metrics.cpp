@@ -181,6 +181,9 @@ public:
 
   void show(const provider_status& x) {
     predicted_wait_.set(x.predicted_wait);
+    for (auto& [name, lane] : lanes_)
+      if (std::none_of(x.lanes.begin(), x.lanes.end(), [&](auto& y) { return y.name == name; }))
+        lane.clear(); // the settings have others now
     for (auto& lane : x.lanes)
       lane_of(lane.name).show(lane, *this);
   }

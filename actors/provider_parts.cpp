@@ -192,12 +192,12 @@ std::variant<provider_parts, failure> prepare_provider(const provider_settings& 
     auto key = resolve(source);
     if (auto* problem = std::get_if<std::string>(&key))
       return wrong(*problem);
-    secrets->add(std::get<secret>(key).reveal());
-    parts.keys.push_back(
-      {source.name.empty() ? "default" : source.name, {dialect.authorize(std::get<secret>(key).reveal())}});
+    auto& is = std::get<secret>(key);
+    secrets->add(is.reveal());
+    parts.keys.push_back({source.name.empty() ? "default" : source.name, is, {dialect.authorize(is.reveal())}});
   }
   if (parts.keys.empty())
-    parts.keys.push_back({"default", {}});
+    parts.keys.push_back({"default", {}, {}});
   if (auto problem = add_headers(x, parts.headers, *secrets))
     return std::move(*problem);
   parts.secrets = std::move(secrets);
@@ -231,14 +231,56 @@ std::optional<failure> open_journal(provider_parts& x) {
 }
 
 bool can_become(const provider_settings& from, const provider_settings& to) {
-  auto same_group = [](const model_settings& x, const model_settings& y) {
+  return from.name == to.name
+         && (from.kind == to.kind || (from.base_url == to.base_url && !to.base_url.empty() && from.keys == to.keys));
+}
+
+namespace {
+
+/// The group of the same models with limits of its own, or none of its own.
+std::optional<uint32_t> find_group(const provider_settings& in, const provider_settings& of, uint32_t group) {
+  if (group == 0)
+    return 0;
+  if (limited_as(of, group) != group)
+    return {};
+  auto& all = in.models;
+  auto i = std::find_if(all.begin(), all.end(), [&](auto& x) { return x.pattern == of.models[group - 1].pattern; });
+  auto found = static_cast<uint32_t>(i - all.begin()) + 1;
+  return i != all.end() && limited_as(in, found) == found ? std::optional{found} : std::nullopt;
+}
+
+} // namespace
+
+bool same_lanes(const provider_parts& x, const provider_parts& y) {
+  auto same_group = [&](const model_settings& a, const model_settings& b) {
     auto shares = [](const model_settings& z) { return z.rate_limit == rate_limit_settings{}; };
-    return x.pattern == y.pattern && x.api == y.api && shares(x) == shares(y); // else its lane would be another
+    return a.pattern == b.pattern && shares(a) == shares(b);
   };
-  return from.name == to.name && from.kind == to.kind && from.api == to.api && from.flavor == to.flavor
-         && from.api_version == to.api_version && from.base_url == to.base_url && from.keys == to.keys
-         && from.nodes == to.nodes
-         && std::equal(from.models.begin(), from.models.end(), to.models.begin(), to.models.end(), same_group);
+  auto& a = x.settings.models;
+  auto& b = y.settings.models;
+  return x.base_url == y.base_url && std::equal(a.begin(), a.end(), b.begin(), b.end(), same_group)
+         && std::equal(x.keys.begin(), x.keys.end(), y.keys.begin(), y.keys.end(),
+                       [](auto& k, auto& l) { return k.is == l.is; });
+}
+
+dispatcher::heritage heritage_of(const provider_parts& from, const provider_parts& to, std::vector<secret>& known) {
+  dispatcher::heritage result;
+  result.same_server = from.base_url == to.base_url;
+  for (uint32_t group = 0; group <= to.settings.models.size(); ++group)
+    result.groups.push_back(find_group(from.settings, to.settings, group));
+  for (auto& key : to.keys) {
+    uint32_t i = 0;
+    while (i < known.size()
+           && (!(known[i] == key.is) || std::count(result.keys.begin(), result.keys.end(), i) > 0)) // given twice
+      ++i;
+    if (i == known.size())
+      known.push_back(key.is);
+    result.keys.push_back(i);
+  }
+  result.group_of = [settings = to.settings](const std::string& model) {
+    return limited_as(settings, group_of(settings, model));
+  };
+  return result;
 }
 
 bool matches(std::string_view pattern, std::string_view name) {

@@ -8,15 +8,18 @@
 #include "optimize/optimizers.hpp"
 #include "wire/dialect.hpp"
 
+#include <modelforge/config/secret.hpp>
 #include <modelforge/config/settings.hpp>
 #include <modelforge/messages/completion.hpp>
 #include <modelforge/messages/error.hpp>
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -25,7 +28,32 @@ namespace modelforge {
 /// A credential, ready to be sent.
 struct provider_key {
   std::string name;                  ///< For status and errors.
+  secret is;                         ///< Empty: none.
   std::vector<http::header> headers; ///< Secret.
+};
+
+/// What a provider's actor has used of its limits when it ends, for the one that takes its place. Of any thread.
+class limits_legacy {
+public:
+  struct content {
+    limits::time_point left; ///< When.
+    std::vector<journal::lane> lanes;
+  };
+
+  void leave(content x) {
+    std::lock_guard lock{mutex_};
+    content_ = std::move(x);
+  }
+
+  /// Empty: none has ended.
+  std::optional<content> get() const {
+    std::lock_guard lock{mutex_};
+    return content_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  std::optional<content> content_;
 };
 
 /// What a provider actor is made of, checked and ready.
@@ -41,6 +69,7 @@ struct provider_parts {
   dispatcher_settings dispatch;
   std::vector<optimize::list> optimizers; ///< By group of models; empty where the settings want none.
   std::optional<journal> limits_journal;  ///< Where what is used of the limits is kept.
+  std::shared_ptr<limits_legacy> legacy;  ///< Null: no other actor will take its place.
   std::string problem;                    ///< What does not work, though requests do.
   std::shared_ptr<http::client> transport;
 };
@@ -52,9 +81,16 @@ std::variant<provider_parts, failure> prepare_provider(const provider_settings& 
 /// Opens that file, where the settings want one. A failure: it was named, and cannot be had.
 std::optional<failure> open_journal(provider_parts& x);
 
-/// Whether a provider with the settings `from` can take over `to` as it runs: the same place, keys and groups of
-/// models.
+/// Whether a provider with the settings `from` can take over `to` as it runs: where what waits can be sent still,
+/// because the same kind of server is asked, or the same one by the same keys.
 bool can_become(const provider_settings& from, const provider_settings& to);
+
+/// Whether both have the same lanes, so that limits and the like are all that may differ.
+bool same_lanes(const provider_parts& x, const provider_parts& y);
+
+/// What a provider made of `to` has of one made of `from`. `known`: its credentials so far, by number; new ones are
+/// added.
+dispatcher::heritage heritage_of(const provider_parts& from, const provider_parts& to, std::vector<secret>& known);
 
 /// The group of models whose settings are `model`'s: 0 for the provider's own, i for the i-th of `models`.
 uint32_t group_of(const provider_settings& x, std::string_view model);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace modelforge {
 
@@ -49,16 +50,18 @@ bool within(const amounts& x, const amounts& most) {
 
 dispatcher::dispatcher(const dispatcher_settings& x, uint64_t seed)
   : settings_(x), keys_(std::max(1u, x.keys)), groups_(x.groups.size()), random_(seed) {
-  for (uint32_t group = 0; group < groups_.size(); ++group)
-    for (uint32_t i = 0; i < keys_; ++i)
-      lanes_.emplace_back(lane_settings_of(group));
-  journal_left_.resize(lanes_.size());
+  lane_list none;
+  heritage nothing;
+  nothing.groups.resize(groups_.size());
+  for (uint32_t key = 0; key < keys_; ++key)
+    nothing.keys.push_back(key);
+  add_lanes(none, {}, nothing);
 }
 
 void dispatcher::reconfigure(const dispatcher_settings& x) {
   settings_ = x;
   for (std::size_t i = 0; i < lanes_.size(); ++i)
-    lanes_[i].reconfigure(lane_settings_of(static_cast<uint32_t>(i / keys_)));
+    lanes_[i]->reconfigure(lane_settings_of(static_cast<uint32_t>(i / keys_)));
   for (auto& g : groups_) {
     g.changed = true;
     for (auto& queue : g.queues) // shares are counted in parts of the limits
@@ -70,6 +73,147 @@ void dispatcher::reconfigure(const dispatcher_settings& x) {
   for (auto& [id, r] : requests_) // those that are not queued now may come again
     r.item.cost = lane_of(r.is.group, 0).share(r.is.cost);
   journal_until_ = {}; // what the last journal allows was part of the old limits
+}
+
+void dispatcher::reconfigure(const dispatcher_settings& x, const heritage& of, time_point now) {
+  settings_ = x;
+  keys_ = std::max(1u, x.keys);
+  auto credentials_before = std::exchange(credentials_, {});
+  auto before = std::exchange(lanes_, {});
+  std::vector<std::pair<limits::lane*, uint32_t>> from; // with its credential
+  for (std::size_t i = 0; i < before.size(); ++i)
+    from.emplace_back(before[i].get(), credentials_before[i % credentials_before.size()]);
+  for (auto& lane : departed_)
+    from.emplace_back(lane.is.get(), lane.credential);
+  add_lanes(before, credentials_before, of);
+  for (auto& [lane, credential] : from)
+    if (auto key = key_of(credential))
+      move_charges(*lane, *key, of, now);
+  std::erase_if(departed_, [this](auto& lane) { return key_of(lane.credential).has_value(); });
+  for (std::size_t i = 0; i < before.size(); ++i)
+    if (auto credential = credentials_before[i % credentials_before.size()];
+        before[i] != nullptr && !key_of(credential))
+      let_depart(std::move(before[i]), credential);
+  forget_departed(now);
+  move_requests(of, now);
+  reconfigure(x);
+}
+
+/// Makes the lanes of the settings; those that were there are taken from `before`.
+void dispatcher::add_lanes(lane_list& before, const std::vector<uint32_t>& credentials_before, const heritage& of) {
+  credentials_ = of.keys;
+  std::vector<std::optional<std::size_t>> was; // by key: its number before
+  std::vector<std::shared_ptr<limits::key_slots>> slots;
+  for (auto credential : credentials_) {
+    auto i = std::find(credentials_before.begin(), credentials_before.end(), credential);
+    auto is_old = i != credentials_before.end();
+    was.push_back(is_old ? std::optional{static_cast<std::size_t>(i - credentials_before.begin())} : std::nullopt);
+    slots.push_back(is_old ? before[*was.back()]->key() : std::make_shared<limits::key_slots>());
+    for (auto& lane : departed_)
+      if (lane.credential == credential)
+        slots.back() = lane.is->key();
+  }
+  for (uint32_t group = 0; group < of.groups.size(); ++group)
+    for (uint32_t key = 0; key < keys_; ++key) {
+      std::unique_ptr<limits::lane> lane;
+      if (of.same_server && of.groups[group] && was[key])
+        lane = std::move(before[*of.groups[group] * credentials_before.size() + *was[key]]);
+      lanes_.push_back(lane != nullptr ? std::move(lane)
+                                       : std::make_unique<limits::lane>(lane_settings_of(group), slots[key]));
+    }
+  journal_left_.assign(lanes_.size(), {});
+}
+
+std::optional<uint32_t> dispatcher::key_of(uint32_t credential) const {
+  auto i = std::find(credentials_.begin(), credentials_.end(), credential);
+  return i != credentials_.end() ? std::optional{static_cast<uint32_t>(i - credentials_.begin())} : std::nullopt;
+}
+
+/// What a lane has charged goes with the models that took it to where they belong now, and so do attempts under way.
+void dispatcher::move_charges(limits::lane& from, uint32_t key, const heritage& of, time_point now) {
+  struct home {
+    limits::lane* lane;
+    std::string model;
+  };
+  std::unordered_map<const limits::model_limits*, home> homes;
+  for (auto& [model, is] : from.models()) {
+    if (model.empty()) { // it may be any model's
+      for (uint32_t group = 0; group < groups(); ++group)
+        if (auto& lane = lane_of(group, key); &lane != &from)
+          lane.take_over(model, from, false, now);
+      continue;
+    }
+    auto& lane = lane_of(of.group_of(model), key);
+    homes.emplace(is, home{&lane, model});
+    if (&lane != &from)
+      lane.take_over(model, from, of.same_server, now);
+  }
+  auto stays = is_current(&from);
+  for (auto& [id, flight] : flights_) {
+    if (flight.lane != &from)
+      continue;
+    flight.key = key;
+    auto i = homes.find(flight.attempt.model.get());
+    auto to = i != homes.end() ? i->second : home{stays ? &from : &lane_of(0, key), {}};
+    if (to.lane != &from)
+      to.lane->take_over(flight.attempt, from, to.model, now);
+    flight.lane = to.lane;
+  }
+}
+
+bool dispatcher::is_current(const limits::lane* x) const {
+  return std::any_of(lanes_.begin(), lanes_.end(), [x](auto& lane) { return lane.get() == x; });
+}
+
+/// Keeps a lane whose credential is no more.
+void dispatcher::let_depart(std::unique_ptr<limits::lane> x, uint32_t credential) {
+  for (auto& [id, flight] : flights_)
+    if (flight.lane == x.get())
+      flight.key = no_key;
+  departed_.push_back({std::move(x), credential});
+}
+
+void dispatcher::forget_departed(time_point now) {
+  std::erase_if(departed_, [&](auto& lane) {
+    return lane.is->limiter().live(now) == limits::amounts{}
+           && std::none_of(flights_.begin(), flights_.end(),
+                           [&](auto& flight) { return flight.second.lane == lane.is.get(); });
+  });
+}
+
+/// Each request to the group of its model. Those that wait for what was forgotten come back at once.
+void dispatcher::move_requests(const heritage& of, time_point now) {
+  std::vector<request*> queued;
+  for (auto& [id, r] : requests_)
+    if (r.at == place::queued)
+      queued.push_back(&r);
+  std::sort(queued.begin(), queued.end(), [](auto* x, auto* y) { return x->item.arrival < y->item.arrival; });
+  for (auto* r : queued)
+    dequeue(*r, false);
+  std::vector<group_state> fresh(settings_.groups.size());
+  for (std::size_t i = 0; i < fresh.size(); ++i)
+    if (auto was = of.groups[i]) {
+      fresh[i].usual = groups_[*was].usual;
+      fresh[i].usual_count = groups_[*was].usual_count;
+      fresh[i].latest_model = groups_[*was].latest_model;
+    }
+  groups_.swap(fresh);
+  first_group_ = 0;
+  for (auto& [id, r] : requests_) {
+    r.is.group = of.group_of(r.is.model);
+    r.item.cost = lane_of(r.is.group, 0).share(r.is.cost);
+    auto waits_for_lane = r.held_by == wait_reason::server_wait || r.held_by == wait_reason::breaker;
+    if (r.at == place::waiting && waits_for_lane && !is_current(r.lane))
+      mailbox_.park(id, now, r.on_empty);
+  }
+  for (auto* r : queued)
+    enqueue(*r, r->queued_at);
+}
+
+/// Something has changed that may let a request go.
+void dispatcher::look_again() {
+  for (auto& g : groups_)
+    g.changed = true;
 }
 
 limits::lane_settings dispatcher::lane_settings_of(uint32_t group) const {
@@ -242,9 +386,8 @@ std::optional<dispatcher::step> dispatcher::next(time_point now) {
   do {
     if (auto x = release(now))
       return x;
-    for (uint32_t i = 0; i < groups_.size(); ++i)
-      if (auto x = pick(groups_[i], i, now))
-        return x;
+    if (auto x = pick(now))
+      return x;
   } while (mailbox_.wake_at(now) <= now); // a retry that was parked again has left its part of the budget
   return {};
 }
@@ -300,8 +443,8 @@ void dispatcher::remove(request& x, time_point now) {
       auto& flight = flights_.at(x.attempt);
       flight.of = nullptr;
       --flights_with_request_;
-      lanes_[x.lane].abandon(flight.attempt, now);
-      groups_[x.is.group].changed = true;
+      flight.lane->abandon(flight.attempt, now);
+      look_again();
       break;
     }
   }
@@ -318,6 +461,24 @@ std::optional<dispatcher::step> dispatcher::release(time_point now) {
     if (!due->has_budget)
       return drop(x, {reason::empty_budget}, now);
   }
+  return {};
+}
+
+/// Groups share their keys' slots: those in which interactive requests wait go first, then each in its turn.
+std::optional<dispatcher::step> dispatcher::pick(time_point now) {
+  auto count = static_cast<uint32_t>(groups_.size());
+  for (auto interactive : {true, false})
+    for (uint32_t i = 0; i < count; ++i) {
+      auto number = (first_group_ + i) % count;
+      auto& g = groups_[number];
+      if ((g.queues[index(priority::interactive)].size() > 0) != interactive)
+        continue;
+      auto result = pick(g, number, now);
+      if (result && std::holds_alternative<dispatch>(*result))
+        first_group_ = (number + 1) % count;
+      if (result)
+        return result;
+    }
   return {};
 }
 
@@ -367,7 +528,8 @@ std::optional<dispatcher::step> dispatcher::pick(group_state& g, uint32_t number
 std::optional<dispatcher::step> dispatcher::pass(group_state& g, uint32_t number, request& head, const choice& of_head,
                                                  time_point now) {
   if (of_head.when.why != wait_reason::rate_limit
-      || lanes_[of_head.lane].breaker().current(now) != limits::circuit_breaker::state::closed) // it is to be the probe
+      || lanes_[of_head.lane]->breaker().current(now)
+           != limits::circuit_breaker::state::closed) // it is to be the probe
     return {};
   request* found = nullptr;
   uint32_t lane = 0;
@@ -400,16 +562,16 @@ dispatcher::choice dispatcher::choose(uint32_t group, const request& x, time_poi
   auto first = group * keys_;
   auto all_out = true;
   for (uint32_t i = first; i < first + keys_; ++i)
-    all_out = all_out && lanes_[i].is_out(now);
+    all_out = all_out && lanes_[i]->is_out(now);
   choice best{first, {time_point::max(), wait_reason::slot}};
   for (uint32_t i = first; i < first + keys_; ++i) {
-    auto& lane = lanes_[i];
+    auto& lane = *lanes_[i];
     if (lane.is_out(now) && !all_out)
       continue;
     auto when = ready(i, x, now);
     best.told = std::min(best.told, when.told);
-    auto better =
-      when.at <= now && best.when.at <= now ? lane.in_flight() < lanes_[best.lane].in_flight() : when.at < best.when.at;
+    auto better = when.at <= now && best.when.at <= now ? lane.in_flight() < lanes_[best.lane]->in_flight()
+                                                        : when.at < best.when.at;
     if (better) {
       best.lane = i;
       best.when = when;
@@ -420,8 +582,8 @@ dispatcher::choice dispatcher::choose(uint32_t group, const request& x, time_poi
 
 limits::lane::readiness dispatcher::ready(uint32_t lane, const request& x, time_point now, const request* before) {
   if (before == nullptr)
-    return lanes_[lane].ready(x.is.cost, x.is.rank, now, nullptr, x.is.model);
-  return lanes_[lane].ready(x.is.cost, x.is.rank, now, &before->is.cost, x.is.model, before->is.model);
+    return lanes_[lane]->ready(x.is.cost, x.is.rank, now, nullptr, x.is.model);
+  return lanes_[lane]->ready(x.is.cost, x.is.rank, now, &before->is.cost, x.is.model, before->is.model);
 }
 
 /// Takes a request that its model's limits hold out of the queue for a time, so that those for other models can go. It
@@ -446,13 +608,14 @@ std::optional<dispatcher::step> dispatcher::start(request& x, uint32_t lane, tim
     mailbox_.dispatched(x.on_empty, now);
   x.has_budget = false;
   x.at = place::in_flight;
-  x.lane = lane;
+  auto& on = *lanes_[lane];
+  x.lane = &on;
   x.attempt = ++attempts_;
   ++x.attempts;
   x.is_last = x.is.spent + x.spent + 1 >= settings_.retry.max_attempts;
   ++counts_.attempts;
   ++flights_with_request_;
-  flights_.emplace(x.attempt, flight{&x, lane, lanes_[lane].start(x.is.cost, x.is.rank, now, x.is.model)});
+  flights_.emplace(x.attempt, flight{&x, &on, lane % keys_, on.start(x.is.cost, x.is.rank, now, x.is.model)});
   subtract(journal_left_[lane], x.is.cost.total());
   return dispatch{x.is.id, x.attempt, x.is.spent + x.attempts, x.is.group, lane % keys_, held};
 }
@@ -475,7 +638,7 @@ void dispatcher::park(request& x, time_point due, wait_reason why) {
 
 void dispatcher::written(attempt_id x, time_point when) {
   if (auto i = flights_.find(x); i != flights_.end())
-    lanes_[i->second.lane].written(i->second.attempt, when);
+    i->second.lane->written(i->second.attempt, when);
 }
 
 request_id dispatcher::request_of(attempt_id x) const {
@@ -487,20 +650,20 @@ void dispatcher::begun(attempt_id x, time_point now) {
   auto i = flights_.find(x);
   if (i == flights_.end())
     return;
-  auto pause = lanes_[i->second.lane].paused_until();
-  lanes_[i->second.lane].begun(i->second.attempt, now);
-  resume(i->second.lane, pause, now);
-  for (auto& g : groups_) // the breaker may have closed, or a slot be free
-    g.changed = true;
+  auto& lane = *i->second.lane;
+  auto pause = lane.paused_until();
+  lane.begun(i->second.attempt, now);
+  resume(lane, pause, now);
+  look_again(); // the breaker may have closed, or a slot be free
 }
 
 /// Where a pause ends earlier than was told, those who wait for its end come back then.
-void dispatcher::resume(uint32_t lane, time_point pause, time_point now) {
-  auto due = std::max(lanes_[lane].paused_until(), now);
+void dispatcher::resume(const limits::lane& lane, time_point pause, time_point now) {
+  auto due = std::max(lane.paused_until(), now);
   if (pause <= due)
     return;
   for (auto& [id, x] : requests_)
-    if (x.at == place::waiting && x.lane == lane && x.held_by == wait_reason::server_wait)
+    if (x.at == place::waiting && x.lane == &lane && x.held_by == wait_reason::server_wait)
       mailbox_.park(id, due, x.on_empty);
 }
 
@@ -510,6 +673,13 @@ dispatcher::settlement dispatcher::end(attempt_id id, const attempt_end& how, ti
     return {};
   auto flight = std::move(i->second);
   flights_.erase(i);
+  auto result = settle(flight, how, now);
+  if (flight.key == no_key)
+    forget_departed(now);
+  return result;
+}
+
+dispatcher::settlement dispatcher::settle(flight& flight, const attempt_end& how, time_point now) {
   auto reaction = settle_lane(flight, how, now);
   if (flight.of == nullptr) {
     counts_.late += !how.failed;
@@ -525,7 +695,7 @@ dispatcher::settlement dispatcher::end(attempt_id id, const attempt_end& how, ti
   }
   auto other_key = false;
   for (uint32_t key = 0; key < keys_; ++key)
-    other_key = other_key || (key != flight.lane % keys_ && !lane_of(x.is.group, key).is_out(now));
+    other_key = other_key || (key != flight.key && !lane_of(x.is.group, key).is_out(now));
   auto free = costs_nothing(x, flight, *how.failed, reaction, now);
   x.spent += !free;
   if (!free && x.is_last) // whatever is allowed since
@@ -548,7 +718,7 @@ dispatcher::settlement dispatcher::end(attempt_id id, const attempt_end& how, ti
                : settings_.wait_on_empty_budget[index(x.is.rank)] ? retry::when_empty::wait
                                                                   : retry::when_empty::fail;
   if (free && reaction.waits) // others go first, else one that is refused for its own sake would keep all back
-    decision.due = std::max(decision.due, lanes_[flight.lane].paused_until() + std::chrono::milliseconds{1});
+    decision.due = std::max(decision.due, flight.lane->paused_until() + std::chrono::milliseconds{1});
   park(x, decision.due, decision.why);
   result.then = settlement::what::again;
   return result;
@@ -562,7 +732,7 @@ bool dispatcher::costs_nothing(request& x, const flight& of, const retry::failed
   auto waits = x.is.rank == priority::batch && (by.waits || by.is_busy);
   if (is != retry::meaning::refused && !(by.was_probe && is != retry::meaning::uncertain) && !waits)
     return false;
-  auto answers = lanes_[of.lane].parallel().answers();
+  auto answers = of.lane->parallel().answers();
   x.passed += waits && x.attempts > 1 && (answers != x.answers || x.passed >= passed_if_suspected);
   x.answers = answers;
   if (x.free == 0)
@@ -573,7 +743,7 @@ bool dispatcher::costs_nothing(request& x, const flight& of, const retry::failed
 /// Gives the lane back what the attempt held, and has it wait if it was refused.
 dispatcher::lane_reaction dispatcher::settle_lane(flight& x, const attempt_end& how, time_point now) {
   lane_reaction result;
-  auto& lane = lanes_[x.lane];
+  auto& lane = *x.lane;
   auto before = lane.paused_until();
   limits::lane::ending ending;
   ending.written = how.written;
@@ -603,14 +773,13 @@ dispatcher::lane_reaction dispatcher::settle_lane(flight& x, const attempt_end& 
     } else if (is == retry::meaning::overload) {
       lane.strained(x.attempt, now);
     }
-    if (is == retry::meaning::key && keys_ > 1)
+    if (is == retry::meaning::key && keys_ > 1 && x.key != no_key)
       for (uint32_t g = 0; g < groups(); ++g)
-        lane_of(g, x.lane % keys_).take_out(now + settings_.key_pause);
+        lane_of(g, x.key).take_out(now + settings_.key_pause);
   }
   lane.end(x.attempt, ending, now);
-  resume(x.lane, before, now);
-  for (auto& g : groups_)
-    g.changed = true;
+  resume(lane, before, now);
+  look_again();
   return result;
 }
 
@@ -627,7 +796,7 @@ std::optional<dispatcher::attempt_id> dispatcher::withdraw(request_id id, time_p
 // -- across a restart -------------------------------------------------------------------
 
 bool dispatcher::allowed_by_journal(uint32_t lane, const limits::charge& x, time_point now) const {
-  auto& l = lanes_[lane];
+  auto& l = *lanes_[lane];
   auto wanted = x.total();
   auto any = false;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
@@ -640,7 +809,7 @@ bool dispatcher::allowed_by_journal(uint32_t lane, const limits::charge& x, time
 std::vector<dispatcher::journal_lane> dispatcher::journal(time_point now, bool last) {
   std::vector<journal_lane> result;
   for (uint32_t i = 0; i < lanes_.size(); ++i) {
-    auto& lane = lanes_[i];
+    auto& lane = *lanes_[i];
     auto share = std::min(1.0, 2.0 * static_cast<double>(journal_time.count())
                                  / static_cast<double>(lane.limiter().window().count()));
     auto limited = false;
@@ -659,8 +828,7 @@ std::vector<dispatcher::journal_lane> dispatcher::journal(time_point now, bool l
   }
   journal_wants_ = {};
   journal_until_ = last ? now : now + journal_time;
-  for (auto& g : groups_)
-    g.changed = true;
+  look_again();
   return result;
 }
 
@@ -669,11 +837,12 @@ void dispatcher::restore(const std::vector<journal_lane>& x, duration age, time_
   for (auto& saved : x) {
     if (saved.group >= groups() || saved.key >= keys_)
       continue;
-    auto& limiter = lane_of(saved.group, saved.key).limiter();
+    auto& lane = lane_of(saved.group, saved.key);
+    auto span = lane.limiter().span();
     for (auto& charge : saved.live)
       if (charge.left > age)
-        limiter.restore(charge.amount, now + std::min(charge.left - age, limiter.span() + journal_time));
-    limiter.restore(saved.open, now + limiter.span());
+        lane.restore(charge.amount, now + std::min(charge.left - age, span + journal_time), now);
+    lane.restore(saved.open, now + span, now);
   }
 }
 
@@ -681,8 +850,8 @@ void dispatcher::fill_windows(time_point now) {
   for (auto& lane : lanes_) {
     amounts full{};
     for (std::size_t d = 0; d < full.size(); ++d)
-      full[d] = lane.limit(static_cast<limits::dimension>(d)).value_or(0);
-    lane.limiter().restore(full, now + lane.limiter().span());
+      full[d] = lane->limit(static_cast<limits::dimension>(d)).value_or(0);
+    lane->restore(full, now + lane->limiter().span(), now);
   }
 }
 

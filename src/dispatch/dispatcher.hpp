@@ -10,7 +10,9 @@
 #include <modelforge/messages/errc.hpp>
 
 #include <array>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -47,6 +49,19 @@ public:
   /// Takes over other settings, with as many groups and keys, each still the same. What the windows have used stays
   /// used; requests that could never go now are given up by `next`.
   void reconfigure(const dispatcher_settings& x);
+
+  /// What other settings have of those before.
+  struct heritage {
+    std::vector<std::optional<uint32_t>> groups; ///< By group: its number before; empty: it is new.
+    /// By key: a number that stands for its credential for good. Those that the dispatcher was made with are 0, 1, ...
+    std::vector<uint32_t> keys;
+    std::function<uint32_t(const std::string& model)> group_of; ///< Where a model belongs now.
+    bool same_server = true; ///< Else breakers, pauses, and what answers told are forgotten.
+  };
+
+  /// Takes over other settings, with other groups and keys. What a credential has used stays used, by the models that
+  /// used it, wherever they belong now, also while it is away; requests go by the settings of their model's group.
+  void reconfigure(const dispatcher_settings& x, const heritage& of, time_point now);
 
   // -- taking requests --------------------------------------------------------------
 
@@ -157,6 +172,9 @@ public:
   /// Takes nothing new from now on.
   void drain() { draining_ = true; }
 
+  /// Takes new requests again.
+  void resume() { draining_ = false; }
+
   // -- across a restart ---------------------------------------------------------------
 
   /// What a lane has charged, with what it may charge before the next `save`.
@@ -208,7 +226,7 @@ public:
   std::optional<time_point> next_try(time_point now);
 
   bool empty() const { return requests_.empty(); }
-  limits::lane& lane_of(uint32_t group, uint32_t key) { return lanes_[group * keys_ + key]; }
+  limits::lane& lane_of(uint32_t group, uint32_t key) { return *lanes_[group * keys_ + key]; }
   uint32_t groups() const { return static_cast<uint32_t>(lanes_.size() / keys_); }
   uint32_t keys() const { return keys_; }
 
@@ -224,14 +242,14 @@ private:
     limits::fair_queue::item item;
     place at = place::queued;
     time_point queued_at{};
-    uint32_t attempts = 0;   ///< Dispatched.
-    uint32_t spent = 0;      ///< Of these, ended and counted.
-    uint32_t free = 0;       ///< Of the latest, in a row, that cost none.
-    uint32_t passed = 0;     ///< How often it was refused again, though others were answered in between.
-    uint64_t answers = 0;    ///< The lane's, at the latest attempt's end.
-    time_point free_since{}; ///< When the first of `free` ended.
-    attempt_id attempt = 0;  ///< Under way.
-    uint32_t lane = 0;       ///< Of the attempt under way, or the last one.
+    uint32_t attempts = 0;              ///< Dispatched.
+    uint32_t spent = 0;                 ///< Of these, ended and counted.
+    uint32_t free = 0;                  ///< Of the latest, in a row, that cost none.
+    uint32_t passed = 0;                ///< How often it was refused again, though others were answered in between.
+    uint64_t answers = 0;               ///< The lane's, at the latest attempt's end.
+    time_point free_since{};            ///< When the first of `free` ended.
+    attempt_id attempt = 0;             ///< Under way.
+    const limits::lane* lane = nullptr; ///< Of the attempt under way, or the last one; it may be gone.
     wait_reason held_by = wait_reason::nothing;
     retry::when_empty on_empty = retry::when_empty::wait;
     bool is_last = false;    ///< The attempt under way is the last one that may be made, by the settings when it went.
@@ -240,8 +258,15 @@ private:
 
   struct flight {
     request* of = nullptr; ///< Null: its request has been answered otherwise.
-    uint32_t lane = 0;
+    limits::lane* lane = nullptr;
+    uint32_t key = 0; ///< `no_key`: it is no more.
     limits::lane::attempt attempt;
+  };
+
+  /// One whose credential is no more: it may come back, and has attempts under way.
+  struct departed_lane {
+    std::unique_ptr<limits::lane> is;
+    uint32_t credential = 0;
   };
 
   struct group_state {
@@ -263,6 +288,9 @@ private:
   };
 
   using request_map = std::unordered_map<request_id, request>;
+  using lane_list = std::vector<std::unique_ptr<limits::lane>>;
+
+  static constexpr uint32_t no_key = UINT32_MAX;
 
   static std::size_t index(priority x) { return static_cast<std::size_t>(x); }
 
@@ -286,6 +314,7 @@ private:
   std::optional<time_point> next_deadline();
   std::optional<step> expire(time_point now);
   std::optional<step> release(time_point now);
+  std::optional<step> pick(time_point now);
   std::optional<step> pick(group_state& g, uint32_t number, time_point now);
   std::optional<step> pass(group_state& g, uint32_t number, request& head, const choice& of_head, time_point now);
   choice choose(uint32_t group, const request& x, time_point now);
@@ -294,7 +323,15 @@ private:
   void remove(request& x, time_point now);
   void park(request& x, time_point due, wait_reason why);
   void set_aside(request& x, time_point until);
-  void resume(uint32_t lane, time_point pause, time_point now);
+  void resume(const limits::lane& lane, time_point pause, time_point now);
+  void add_lanes(lane_list& before, const std::vector<uint32_t>& credentials_before, const heritage& of);
+  std::optional<uint32_t> key_of(uint32_t credential) const;
+  void move_charges(limits::lane& from, uint32_t key, const heritage& of, time_point now);
+  void move_requests(const heritage& of, time_point now);
+  bool is_current(const limits::lane* x) const;
+  void let_depart(std::unique_ptr<limits::lane> x, uint32_t credential);
+  void forget_departed(time_point now);
+  void look_again();
 
   /// What the lane does about how an attempt ended.
   struct lane_reaction {
@@ -304,6 +341,7 @@ private:
     bool is_busy = false;   ///< It was refused for load, and others are answered.
   };
 
+  settlement settle(flight& x, const attempt_end& how, time_point now);
   lane_reaction settle_lane(flight& x, const attempt_end& how, time_point now);
   bool costs_nothing(request& x, const flight& of, const retry::failed_attempt& why, const lane_reaction& by,
                      time_point now);
@@ -311,8 +349,11 @@ private:
 
   dispatcher_settings settings_;
   uint32_t keys_;
-  std::vector<limits::lane> lanes_; ///< By group, then by key.
+  lane_list lanes_;                   ///< By group, then by key.
+  std::vector<uint32_t> credentials_; ///< By key: see `heritage`.
+  std::vector<departed_lane> departed_;
   std::vector<group_state> groups_;
+  uint32_t first_group_ = 0; ///< Whose turn it is to take a slot.
   request_map requests_;
   std::unordered_map<attempt_id, flight> flights_;
   retry::mailbox mailbox_;

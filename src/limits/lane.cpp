@@ -1,6 +1,7 @@
 #include "limits/lane.hpp"
 
 #include <tuple>
+#include <utility>
 
 namespace modelforge::limits {
 
@@ -10,8 +11,9 @@ constexpr std::size_t few_models = 16; ///< Beyond, those that are of no use any
 
 } // namespace
 
-lane::lane(const lane_settings& x)
-  : limiter_(x.limits), model_settings_(x.limits), breaker_(x.breaker), parallel_(x.max_concurrent),
+lane::lane(const lane_settings& x, std::shared_ptr<key_slots> key)
+  : key_(key != nullptr ? std::move(key) : std::make_shared<key_slots>()), limiter_(x.limits),
+    model_settings_(x.limits), breaker_(x.breaker), parallel_(x.max_concurrent),
     max_concurrent_(std::max(1u, x.max_concurrent)),
     interactive_slots_(std::min(x.interactive_slots, max_concurrent_ - 1)), most_server_wait_(x.most_server_wait) {
   if (x.adaptive)
@@ -45,10 +47,21 @@ const std::shared_ptr<model_limits>& lane::touch(std::string_view model, time_po
     return i->second;
   if (models_.size() >= few_models)
     std::erase_if(models_, [now](auto& x) { return x.second->is_idle(now); });
-  if (models_.size() >= most_models) // its attempts under way hold on to it
-    models_.erase(std::min_element(models_.begin(), models_.end(),
-                                   [](auto& x, auto& y) { return x.second->asked() < y.second->asked(); }));
+  if (models_.size() >= most_models && !model.empty())
+    forget_oldest();
   return models_.emplace(model, std::make_shared<model_limits>(model_settings_)).first->second;
+}
+
+/// Its charges stay, as nobody knows whose; its attempts under way hold on to it.
+void lane::forget_oldest() {
+  auto oldest = std::min_element(models_.begin(), models_.end(), [](auto& x, auto& y) {
+    return std::tuple{x.first.empty(), x.second->asked()} < std::tuple{y.first.empty(), y.second->asked()};
+  });
+  auto& unknown = models_.try_emplace({}, nullptr).first->second;
+  if (unknown == nullptr)
+    unknown = std::make_shared<model_limits>(model_settings_);
+  unknown->take_over(*oldest->second);
+  models_.erase(oldest);
 }
 
 void lane::pause(const attempt& x, duration wait, time_point now) {
@@ -79,14 +92,21 @@ uint32_t lane::slots() const {
   return adaptive_ ? adaptive_->limit() : max_concurrent_;
 }
 
+/// Whether one is free when so many more are taken.
+bool lane::has_slot(priority rank, uint32_t taken) const {
+  auto all = slots();
+  if (in_flight_ + taken >= all || key_->in_flight + taken >= max_concurrent_)
+    return false;
+  if (rank == priority::interactive)
+    return true;
+  return batch_in_flight_ + taken + std::min(interactive_slots_, all - 1) < all
+         && key_->batch_in_flight + taken + interactive_slots_ < max_concurrent_
+         && in_flight_ + taken < parallel_.limit();
+}
+
 lane::readiness lane::ready(const charge& x, priority rank, time_point now, const charge* before,
                             std::string_view model, std::string_view model_before) {
-  auto all = slots();
-  auto kept = rank == priority::batch ? std::min(interactive_slots_, all - 1) : 0;
-  auto taken = before != nullptr ? 1u : 0u;
-  if (in_flight_ + taken >= all
-      || (rank == priority::batch
-          && (batch_in_flight_ + taken + kept >= all || in_flight_ + taken >= parallel_.limit())))
+  if (!has_slot(rank, before != nullptr ? 1 : 0))
     return {time_point::max(), wait_reason::slot, now};
   readiness result{now, wait_reason::nothing, now};
   auto hold = [&](time_point at, wait_reason why) {
@@ -119,13 +139,20 @@ lane::attempt lane::start(const charge& x, priority rank, time_point now, std::s
   result.reserved = x;
   result.rank = rank;
   result.started = now;
-  result.has_slot = true;
-  result.in_flight = ++in_flight_;
   result.is_probe = now < paused_until_;
-  probes_ += result.is_probe;
-  if (rank == priority::batch)
-    ++batch_in_flight_;
+  take_slot(result);
   return result;
+}
+
+void lane::take_slot(attempt& x) {
+  x.has_slot = true;
+  x.in_flight = ++in_flight_;
+  ++key_->in_flight;
+  probes_ += x.is_probe;
+  if (x.rank == priority::batch) {
+    ++batch_in_flight_;
+    ++key_->batch_in_flight;
+  }
 }
 
 void lane::give_slot_back(attempt& x) {
@@ -134,8 +161,53 @@ void lane::give_slot_back(attempt& x) {
   x.has_slot = false;
   probes_ -= x.is_probe;
   --in_flight_;
-  if (x.rank == priority::batch)
+  --key_->in_flight;
+  if (x.rank == priority::batch) {
     --batch_in_flight_;
+    --key_->batch_in_flight;
+  }
+}
+
+std::vector<std::pair<std::string, const model_limits*>> lane::models() const {
+  std::vector<std::pair<std::string, const model_limits*>> result;
+  for (auto& [name, is] : models_)
+    result.emplace_back(name, is.get());
+  return result;
+}
+
+void lane::take_over(const std::string& model, lane& from, bool moves, time_point now) {
+  auto i = from.models_.find(model);
+  if (i == from.models_.end())
+    return;
+  auto before = i->second;
+  limiter_.take_over(before->gate());
+  if (moves)
+    from.models_.erase(i);
+  if (moves && !models_.contains(model))
+    models_.emplace(model, std::move(before));
+  else
+    touch(model, now)->take_over(*before);
+}
+
+void lane::take_over(attempt& x, lane& from, const std::string& model, time_point now) {
+  if (x.has_slot && !x.has_begun)
+    from.breaker_.end(x.permit, outcome::neutral, now - x.started, now);
+  auto had_slot = x.has_slot;
+  from.give_slot_back(x);
+  x.ticket = limiter_.take_over(from.limiter_, x.ticket);
+  if (auto& home = touch(model, now); home != x.model) {
+    x.model_ticket = home->take_over(*x.model, x.model_ticket, x.reserved, now);
+    x.model = home;
+  }
+  x.permit = {UINT64_MAX, false}; // of no state of this breaker
+  x.is_probe = false;
+  if (had_slot)
+    take_slot(x);
+}
+
+void lane::restore(const amounts& x, time_point expiry, time_point now) {
+  limiter_.restore(x, expiry);
+  touch({}, now)->restore(x, expiry);
 }
 
 void lane::begun(attempt& x, time_point now) {

@@ -21,12 +21,18 @@ namespace modelforge::limits {
 struct lane_settings {
   rate_limits limits;
   breaker_settings breaker;
-  uint32_t max_concurrent = 16;   ///< Attempts in flight; at least 1.
+  uint32_t max_concurrent = 16;   ///< Attempts in flight, of the credential's lanes together; at least 1.
   uint32_t interactive_slots = 1; ///< Of these, kept free of batch items; less than the former.
   bool adaptive = false;          ///< Whether the number in flight follows the latency.
 
   /// How long a wait that the provider named is believed, by priority; then one request finds out.
   std::array<duration, 2> most_server_wait{std::chrono::seconds{120}, std::chrono::hours{24}};
+};
+
+/// A credential's attempts under way, in all its lanes.
+struct key_slots {
+  uint32_t in_flight = 0;
+  uint32_t batch_in_flight = 0;
 };
 
 /// A credential with a group of models: what a provider's limits belong to. Decides when an attempt may be dispatched:
@@ -39,7 +45,8 @@ struct lane_settings {
 /// A plain class: holds no clock. `now` never goes back.
 class lane {
 public:
-  explicit lane(const lane_settings& x);
+  /// `key`: shared by the credential's lanes; null: it has only this one.
+  explicit lane(const lane_settings& x, std::shared_ptr<key_slots> key = {});
 
   /// Takes over other settings. What is charged, in flight, paused or known from the provider stays so.
   void reconfigure(const lane_settings& x);
@@ -127,6 +134,24 @@ public:
     parallel_.paused(paused_until_, now);
   }
 
+  // -- from another lane of the same credential ---------------------------------------
+
+  /// Models that have charges here, or of whose limits something is known; one without a name: nobody knows which.
+  std::vector<std::pair<std::string, const model_limits*>> models() const;
+
+  /// Charges as well what is live of that model in `from`. `moves`: the model is this lane's from now on, with what is
+  /// known of its limits; else it is the server that is another.
+  void take_over(const std::string& model, lane& from, bool moves, time_point now);
+
+  /// Takes over an attempt that is under way in `from`, with its slot, for that model. What `from` had as its probe is
+  /// none here.
+  void take_over(attempt& x, lane& from, const std::string& model, time_point now);
+
+  /// Charges `x`, of which nobody knows which model took it, until `expiry`.
+  void restore(const amounts& x, time_point expiry, time_point now);
+
+  const std::shared_ptr<key_slots>& key() const { return key_; }
+
   /// A request that is to be predicted: what it takes, what of its lane's limits and of its model's goes first.
   struct forecast {
     const charge& cost;
@@ -182,7 +207,10 @@ private:
     std::size_t operator()(std::string_view x) const { return std::hash<std::string_view>{}(x); }
   };
 
+  void forget_oldest();
+  void take_slot(attempt& x);
   void give_slot_back(attempt& x);
+  bool has_slot(priority rank, uint32_t taken) const;
   void judge(const attempt& x, outcome how, time_point now);
   void found_out(const attempt& x);
   time_point believed_until(priority rank) const;
@@ -190,6 +218,7 @@ private:
   model_limits* find(std::string_view model) const;
   const std::shared_ptr<model_limits>& touch(std::string_view model, time_point now);
 
+  std::shared_ptr<key_slots> key_;
   rate_limiter limiter_;
   rate_limits model_settings_;
   std::unordered_map<std::string, std::shared_ptr<model_limits>, hash, std::equal_to<>> models_;

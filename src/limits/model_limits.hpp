@@ -32,6 +32,22 @@ public:
   ticket reserve(const charge& x, time_point now);
   void written(const ticket& x, time_point when) { gate_.written(x.gate, when); }
 
+  /// Charges `x` until `expiry`.
+  void restore(const amounts& x, time_point expiry) { gate_.restore(x, expiry); }
+
+  /// All that it has charged, and what is under way.
+  const rate_limiter& gate() const { return gate_; }
+
+  /// Charges as well all that is live in `from` and has an expiry.
+  void take_over(const model_limits& from) { gate_.take_over(from.gate_); }
+
+  /// Takes over an attempt that is under way in `from`: see `rate_limiter::take_over`.
+  ticket take_over(model_limits& from, const ticket& x, const charge& of, time_point now) {
+    --from.open_;
+    ++open_;
+    return {gate_.take_over(from.gate_, x.gate), told_.dispatched(bounded(of.total()), now)};
+  }
+
   /// The attempt has ended: see `rate_limiter::end`.
   void end(const ticket& x, time_point now, const charge* real) {
     gate_.end(x.gate, now, real);

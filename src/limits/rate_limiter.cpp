@@ -186,14 +186,7 @@ rate_limiter::ticket rate_limiter::reserve(const charge& wanted, time_point now)
     if (limits_[i] && total[i] > 0)
       pacers_[i].take(cost_of(i, total[i]), now);
   add(pending_, total);
-  if (free_.empty()) {
-    open_.push_back({x});
-    return static_cast<ticket>(open_.size() - 1);
-  }
-  auto t = free_.back();
-  free_.pop_back();
-  open_[t] = {x};
-  return t;
+  return open({x});
 }
 
 void rate_limiter::written(ticket t, time_point when) {
@@ -286,6 +279,29 @@ std::vector<rate_limiter::saved_charge> rate_limiter::save(time_point now) {
 
 void rate_limiter::restore(const amounts& x, time_point expiry) {
   log(x, round_up(expiry));
+}
+
+void rate_limiter::take_over(const rate_limiter& from) {
+  for (auto& x : from.log_)
+    log(x.amount, x.expiry);
+}
+
+rate_limiter::ticket rate_limiter::take_over(rate_limiter& from, ticket t) {
+  auto x = from.open_[t];
+  from.release(t);
+  add(pending_, x.is_written ? x.of.produced : x.of.total());
+  return open(x);
+}
+
+rate_limiter::ticket rate_limiter::open(const open_charge& x) {
+  if (free_.empty()) {
+    open_.push_back(x);
+    return static_cast<ticket>(open_.size() - 1);
+  }
+  auto t = free_.back();
+  free_.pop_back();
+  open_[t] = x;
+  return t;
 }
 
 } // namespace modelforge::limits

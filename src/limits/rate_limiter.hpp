@@ -130,6 +130,15 @@ public:
   /// Charges `x` until `expiry`.
   void restore(const amounts& x, time_point expiry);
 
+  // -- to another gate --------------------------------------------------------------
+
+  /// Charges as well all that is live in `from` and has an expiry.
+  void take_over(const rate_limiter& from);
+
+  /// Takes over a charge whose attempt is under way in `from`, but for what `take_over` has copied already; `from`
+  /// forgets the attempt.
+  ticket take_over(rate_limiter& from, ticket t);
+
 private:
   struct entry {
     time_point expiry;
@@ -143,6 +152,7 @@ private:
   };
 
   void configure(const rate_limits& x);
+  ticket open(const open_charge& x);
   void expire(time_point now);
   entry& entry_at(time_point expiry);
   void log(const amounts& x, time_point expiry);

@@ -122,6 +122,20 @@ TEST_CASE("dispatcher keeps its promises, seeds 180 to 239", "[dispatch][simulat
   run_seeds(180, 240);
 }
 
+TEST_CASE("dispatcher keeps its promises while groups of models and keys change", "[dispatch][simulation]") {
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    auto plan = draw_plan(seed);
+    plan.restart_share = 0;
+    plan.models = 1 + seed % 5;
+    plan.length = std::min<limits::duration>(plan.length, 1h);
+    plan.reload_share = seed % 2 == 0 ? 1.0 / 60 : 1.0 / 5;
+    world x{plan, seed};
+    x.run();
+    INFO("seed " << seed << "; " << x.asked() << " requests, " << x.attempts().size() << " attempts");
+    REQUIRE(x.check() == "");
+  }
+}
+
 TEST_CASE("dispatcher refuses no tenant whose turn comes in time, though others have queues",
           "[dispatch][simulation]") {
   uint64_t refused = 0;

@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-enum { arrival, bulk, timer, written, ended, withdrawn, kill_time };
+enum { arrival, timer, written, ended, withdrawn, kill_time, reload_time };
 
 constexpr auto longest_pause = 5s; ///< That the provider asks for.
 
@@ -39,13 +39,21 @@ world::world(const plan& x, uint64_t seed) : plan_(x), random_(seed) {
   subject_ = std::make_unique<dispatcher>(plan_.settings, seed);
   subject_->keep_journal(plan_.restart_share > 0);
   auto& limit = plan_.settings.groups[0].limits.per_minute;
-  equal_costs_ = limit[0] && !limit[1] && !limit[2] && !limit[3];
+  equal_costs_ = limit[0] && !limit[1] && !limit[2] && !limit[3] && plan_.reload_share == 0;
+  plan_.models = std::max(plan_.models, static_cast<uint32_t>(plan_.model_limits.size()));
+  era first{std::vector<uint32_t>(plan_.models), {}, now_};
+  for (uint32_t key = 0; key < plan_.settings.keys; ++key)
+    first.credentials.push_back(key);
+  eras_.push_back(first);
   std::vector<uint32_t> none(plan_.tenants);
   lines_.fill({none, std::vector(plan_.tenants, none)});
   at(now_, arrival);
   if (plan_.restart_share > 0)
     at(now_ + duration{static_cast<int64_t>(1e9 * std::exponential_distribution<>{plan_.restart_share}(random_))},
        kill_time);
+  if (plan_.reload_share > 0)
+    at(now_ + duration{static_cast<int64_t>(1e9 * std::exponential_distribution<>{plan_.reload_share}(random_))},
+       reload_time);
 }
 
 void world::wrong(const std::string& what) {
@@ -104,6 +112,10 @@ void world::run() {
         if (now_ < end)
           kill();
         break;
+      case reload_time:
+        if (now_ < end)
+          reload();
+        break;
     }
     serve();
   }
@@ -126,9 +138,9 @@ void world::ask(uint32_t tenant) {
   auto& limit = plan_.settings.groups[0].limits.per_minute;
   if (limit[1] && random() < plan_.oversize_share)
     input = static_cast<uint64_t>((0.5 + 3 * random()) * static_cast<double>(*limit[1]));
-  auto models = std::max<std::size_t>(1, plan_.model_limits.size());
-  auto model = static_cast<uint32_t>(random() * static_cast<double>(models));
+  auto model = static_cast<uint32_t>(random() * plan_.models);
   x.model = "model " + std::to_string(model);
+  x.group = eras_.back().groups[model];
   x.cost = limits::charge_for(plan_.accounting, input, output);
   x.bytes = 100;
   if (random() < plan_.deadline_share)
@@ -168,7 +180,7 @@ void world::check_refusal(const dispatcher::refusal& x, const dispatcher::offer&
   auto limit =
     std::max(1.0, std::floor(static_cast<double>(*by.per_minute[0]) * seconds(by.window) / 60)) * plan_.settings.keys;
   auto windows = std::ceil(static_cast<double>(ahead + 1) / limit) + 2;
-  if (!plan_.model_limits.empty()) { // those for other models take nothing of its model's limits
+  if (model < plan_.model_limits.size()) { // those for other models take nothing of its model's limits
     auto alike = std::count_if(open_.begin(), open_.end(), [&](auto& y) { return y.second.model == model; });
     if (auto of_model = plan_.model_limits[model][0])
       windows = std::max(windows, std::ceil(static_cast<double>(alike + 1) / static_cast<double>(*of_model)) + 3);
@@ -183,7 +195,7 @@ void world::check_refusal(const dispatcher::refusal& x, const dispatcher::offer&
 /// What an answer tells of the limits of its model.
 limits::server_limits world::tell(const seen& x, const std::optional<limits::charge>& real) {
   limits::server_limits told;
-  if (plan_.model_limits.empty())
+  if (x.model >= plan_.model_limits.size())
     return told;
   if (random() < plan_.lie_share) {
     for (auto& each : told) {
@@ -202,7 +214,7 @@ limits::server_limits world::tell(const seen& x, const std::optional<limits::cha
   for (std::size_t d = 0; d < told.size(); ++d)
     fits = fits && (!real || real->arriving[d] <= plan_.model_limits[x.model][d].value_or(UINT64_MAX));
   if (fits)
-    told_at_[{x.lane, x.model}] = now_;
+    told_at_[{x.credential, x.model}] = now_;
   for (std::size_t d = 0; d < told.size(); ++d) {
     auto limit = plan_.model_limits[x.model][d];
     if (!limit)
@@ -210,7 +222,7 @@ limits::server_limits world::tell(const seen& x, const std::optional<limits::cha
     auto window = plan_.settings.groups[0].limits.window;
     uint64_t used = 0;
     for (auto i = seen_.rbegin(); i != seen_.rend() && i->dispatched > now_ - window - 200s; ++i) {
-      if (i->lane != x.lane || i->model != x.model || !i->written)
+      if (i->credential != x.credential || i->model != x.model || !i->written)
         continue;
       if (i->arrived <= now_ && i->arrived > now_ - window)
         used += std::min(i->real.arriving[d], *limit);
@@ -306,9 +318,12 @@ void world::send(const dispatcher::dispatch& x) {
   if (++i->second.attempts != x.number || i->second.spent >= plan_.settings.retry.max_attempts)
     return wrong("attempt " + std::to_string(x.number));
   seen s;
-  s.lane = x.group * plan_.settings.keys + x.key;
   s.model = i->second.model;
-  auto told = told_at_.find({s.lane, s.model});
+  s.era = static_cast<uint32_t>(eras_.size() - 1);
+  s.credential = eras_.back().credentials.at(x.key);
+  if (x.group != eras_.back().groups[s.model])
+    return wrong("a request is sent by the limits of other models");
+  auto told = told_at_.find({s.credential, s.model});
   s.limits_known =
     told != told_at_.end()
     && now_ < told->second + limits::learned_limits::kept_windows * plan_.settings.groups[0].limits.window;
@@ -448,10 +463,45 @@ void world::kill() {
      kill_time);
 }
 
+/// Other settings come to force: models belong to other groups, keys come and go.
+void world::reload() {
+  auto& before = eras_.back();
+  era after;
+  after.from = now_;
+  dispatcher::heritage of;
+  auto groups_before = plan_.settings.groups.size();
+  auto groups = 1 + random_() % 3;
+  for (uint32_t model = 0; model < plan_.models; ++model)
+    after.groups.push_back(random() < 0.5 ? before.groups[model] % groups : static_cast<uint32_t>(random_() % groups));
+  std::vector<uint32_t> credentials = {0, 1, 2, 3};
+  std::shuffle(credentials.begin(), credentials.end(), random_);
+  credentials.resize(1 + random_() % 3);
+  after.credentials = random() < 0.5 ? before.credentials : credentials;
+  for (uint32_t group = 0; group < groups; ++group)
+    of.groups.push_back(group < groups_before && random() < 0.8 ? std::optional{group} : std::nullopt);
+  of.keys = after.credentials;
+  of.group_of = [&](const std::string& model) { return after.groups.at(std::stoul(model.substr(6))); };
+  of.same_server = random() < 0.8;
+  plan_.settings.groups.resize(groups, plan_.settings.groups[0]);
+  plan_.settings.keys = static_cast<uint32_t>(after.credentials.size());
+  subject_->reconfigure(plan_.settings, of, now_);
+  for (auto i = told_at_.begin(); i != told_at_.end();) {
+    auto& was = before.credentials;
+    auto& is = after.credentials;
+    auto stays = of.same_server && std::count(was.begin(), was.end(), i->first.first) > 0
+                 && std::count(is.begin(), is.end(), i->first.first) > 0;
+    i = stays ? std::next(i) : told_at_.erase(i);
+  }
+  eras_.push_back(after);
+  at(now_ + duration{static_cast<int64_t>(1e9 * std::exponential_distribution<>{plan_.reload_share}(random_))},
+     reload_time);
+}
+
 // -- the oracle -----------------------------------------------------------------------
 
 /// Whether each window stays within a limit; a model's, as far as answers have told it.
-std::string world::check_windows(uint32_t lane, std::optional<uint32_t> model, std::size_t d, double limit) const {
+std::string world::check_windows(uint32_t credential, std::optional<uint32_t> era, const std::set<uint32_t>& models,
+                                 std::size_t d, double limit) const {
   struct entry {
     time_point at;
     double amount;
@@ -465,7 +515,7 @@ std::string world::check_windows(uint32_t lane, std::optional<uint32_t> model, s
       all.push_back({at, amount, std::max(0.0, amount - static_cast<double>(told[d])), &x});
   };
   for (auto& x : seen_) {
-    if (x.lane != lane || !x.written || (model && x.model != *model))
+    if (x.credential != credential || !x.written || models.count(x.model) == 0)
       continue;
     add(x, x.arrived, x.real.arriving, x.told.arriving);
     if (x.lived)
@@ -494,7 +544,8 @@ std::string world::check_windows(uint32_t lane, std::optional<uint32_t> model, s
         if (told > limit)
           allowed = std::max(allowed, told + (all[j].of->told.produced[d] > 0 ? limit / 2 : 0));
       }
-    if (model && (last == nullptr || !last->limits_known))
+    auto is_judged = last != nullptr && (era ? last->era == *era : last->limits_known);
+    if (!is_judged)
       continue;
     double unknown = 0;
     for (auto j = first; j <= i; ++j)
@@ -502,11 +553,36 @@ std::string world::check_windows(uint32_t lane, std::optional<uint32_t> model, s
         unknown += all[j].excess;
     if (sum > allowed + unknown + 1e-6 * sum + 1e-6) {
       std::ostringstream out;
-      out << "lane " << lane << (model ? ", model " + std::to_string(*model) : "") << ": " << sum << " "
-          << limits::dimension_names[d] << " in a window that allows " << limit << " (and " << unknown
-          << " that were not known yet), up to " << seconds(all[i].at - begin_) << " s";
+      out << "credential " << credential << ", model " << *models.begin()
+          << (models.size() > 1 ? " and others"
+              : era             ? ""
+                                : ", by what was told")
+          << ": " << sum << " " << limits::dimension_names[d] << " in a window that allows " << limit << " (and "
+          << unknown << " that were not known yet), up to " << seconds(all[i].at - begin_) << " s";
       return out.str();
     }
+  }
+  return {};
+}
+
+/// Whether, by the settings of the moment, no model's sending lets its group exceed what it may on a credential,
+/// whatever the settings were when the others of the window were sent.
+std::string world::check_eras() const {
+  auto& limits = plan_.settings.groups[0].limits;
+  for (uint32_t number = 0; number < eras_.size(); ++number) {
+    auto& era = eras_[number];
+    std::map<uint32_t, std::set<uint32_t>> groups;
+    for (uint32_t model = 0; model < era.groups.size(); ++model)
+      groups[era.groups[model]].insert(model);
+    for (auto credential : era.credentials)
+      for (auto& [group, models] : groups)
+        for (std::size_t d = 0; d < 4; ++d) {
+          if (!limits.per_minute[d])
+            continue;
+          auto limit = std::floor(static_cast<double>(*limits.per_minute[d]) * seconds(limits.window) / 60);
+          if (auto problem = check_windows(credential, number, models, d, std::max(1.0, limit)); !problem.empty())
+            return problem + (number > 0 ? ", by settings number " + std::to_string(number) : "");
+        }
   }
   return {};
 }
@@ -517,20 +593,18 @@ std::string world::check() const {
   if (answered_ != asked_)
     return std::to_string(asked_) + " asked, " + std::to_string(answered_) + " answered";
   std::ostringstream out;
-  auto& limits = plan_.settings.groups[0].limits;
-  for (uint32_t lane = 0; lane < plan_.settings.keys; ++lane)
-    for (std::size_t d = 0; d < 4; ++d) {
-      if (limits.per_minute[d]) {
-        auto limit = std::floor(static_cast<double>(*limits.per_minute[d]) * seconds(limits.window) / 60);
-        if (auto problem = check_windows(lane, {}, d, std::max(1.0, limit)); !problem.empty())
-          return problem;
-      }
-      if (plan_.lie_share == 0 && restarts_ == 0)
+  if (auto problem = check_eras(); !problem.empty())
+    return problem;
+  std::set<uint32_t> credentials;
+  for (auto& x : eras_)
+    credentials.insert(x.credentials.begin(), x.credentials.end());
+  if (plan_.lie_share == 0 && restarts_ == 0)
+    for (auto credential : credentials)
+      for (std::size_t d = 0; d < 4; ++d)
         for (uint32_t model = 0; model < plan_.model_limits.size(); ++model)
           if (auto limit = plan_.model_limits[model][d])
-            if (auto problem = check_windows(lane, model, d, static_cast<double>(*limit)); !problem.empty())
+            if (auto problem = check_windows(credential, {}, {model}, d, static_cast<double>(*limit)); !problem.empty())
               return problem;
-    }
   // retries
   if (restarts_ == 0) {
     std::vector<std::pair<time_point, bool>> sent;

@@ -37,6 +37,8 @@ public:
     double cancel_share = 0;
     double fault_share = 0;
     double restart_share = 0; ///< Probability of a kill in any second.
+    double reload_share = 0;  ///< Likewise of settings with other groups of models and other keys.
+    uint32_t models = 1;
     uint32_t tenants = 1;
     double batch_share = 0;
     bool greedy = false;       ///< Those that come at once are one tenant's.
@@ -52,8 +54,9 @@ public:
 
   /// An attempt as the provider saw it.
   struct seen {
-    uint32_t lane = 0;
+    uint32_t credential = 0;
     uint32_t model = 0;
+    uint32_t era = 0;          ///< Index of the settings by which it was sent.
     bool limits_known = false; ///< Answers told its model's limits lately.
     time_point dispatched, arrived, ended;
     limits::charge told;                  ///< What the caller's estimate makes of it, by the provider's rule.
@@ -103,6 +106,13 @@ private:
     uint32_t spent = 0;   ///< Attempts that have ended and count, whatever the breaker's state was.
   };
 
+  /// Settings, as long as they were in force.
+  struct era {
+    std::vector<uint32_t> groups;      ///< By model.
+    std::vector<uint32_t> credentials; ///< By key.
+    time_point from{};
+  };
+
   /// Who stands in the queue of one priority.
   struct line {
     std::vector<uint32_t> waiting;            ///< Requests that were never sent yet, by tenant.
@@ -120,7 +130,10 @@ private:
   void check_refusal(const dispatcher::refusal& x, const dispatcher::offer& of, uint32_t tenant, uint32_t model);
   limits::server_limits tell(const seen& x, const std::optional<limits::charge>& real);
   uint64_t any_number() { return random_() >> (random_() % 64); }
-  std::string check_windows(uint32_t lane, std::optional<uint32_t> model, std::size_t d, double limit) const;
+  std::string check_windows(uint32_t credential, std::optional<uint32_t> era, const std::set<uint32_t>& models,
+                            std::size_t d, double limit) const;
+  std::string check_eras() const;
+  void reload();
   duration longest_sleep() const;
   void serve();
   void send(const dispatcher::dispatch& x);
@@ -161,7 +174,8 @@ private:
   std::vector<dispatcher::journal_lane> journal_;
   time_point journal_at_{};
   std::vector<seen> seen_;
-  std::map<std::pair<uint32_t, uint32_t>, time_point> told_at_; ///< Limits, by lane and model.
+  std::map<std::pair<uint32_t, uint32_t>, time_point> told_at_; ///< Limits, by credential and model.
+  std::vector<era> eras_;
   std::string wrong_;
 };
 
