@@ -4,6 +4,7 @@
 #include "actors/provider_control.hpp"
 #include "actors/provider_proxy.hpp"
 #include "actors/support/mail.hpp"
+#include "retry/restart_pace.hpp"
 
 #include <modelforge/actors/system.hpp>
 #include <modelforge/config/load.hpp>
@@ -13,6 +14,7 @@
 #include <caf/typed_response_promise.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <map>
@@ -25,6 +27,9 @@
 namespace modelforge {
 
 namespace {
+
+/// After it, what a provider had used of its limits does not count any more. (`rate_limit.window` is shorter.)
+constexpr auto longest_window = std::chrono::hours{48};
 
 /// Whether this program runs the provider itself.
 bool is_ours(const provider_settings& x, const node_settings& node) {
@@ -55,7 +60,7 @@ public:
     for (auto& x : providers_)
       caf::anon_send_exit(x.is.actor, caf::exit_reason::user_shutdown);
     for (auto& [id, x] : leaving_)
-      caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
+      caf::anon_send_exit(x.is.actor, caf::exit_reason::user_shutdown);
   }
 
   registry(const registry&) = delete;
@@ -63,6 +68,8 @@ public:
 
   registry_actor::behavior_type make_behavior(registry_actor::pointer self) {
     self_ = self;
+    for (auto& x : providers_)
+      watch(x);
     return {
       [me = shared_from_this()](caf::get_atom, const std::string& wanted) { return me->find(wanted); },
       [this](names_atom) {
@@ -83,6 +90,8 @@ public:
 
   /// Takes over all of `x`, or nothing and says why. `report` gets the providers' names.
   std::optional<failure> apply(settings x, reload_report& report) {
+    if (self_ != nullptr)
+      look_after_providers();
     std::vector<change> changes;
     std::vector<failure> problems;
     for (auto& each : x.providers) {
@@ -103,6 +112,7 @@ public:
       return make_failure(errc::configuration, all);
     }
     note_tables(x, report);
+    std::erase_if(former_, [now = system_.clock().now()](auto& y) { return now - y.second.since > longest_window; });
     std::vector<named_provider> next;
     for (std::size_t i = 0; i < changes.size(); ++i)
       next.push_back(carry_out(std::move(x.providers[i]), std::move(changes[i]), report));
@@ -127,9 +137,27 @@ public:
   }
 
 private:
+  /// How an actor's end, of which nobody asked, is known. Written on the actor's own thread.
+  struct life {
+    std::string reason; ///< Before `is_over`.
+    std::atomic<bool> is_over{false};
+  };
+
   struct named_provider {
     provider_settings settings;
     controlled_provider is; ///< Of one that another node runs: only the actor.
+    std::shared_ptr<life> watched{};
+    std::shared_ptr<limits_legacy> legacy{};
+    retry::restart_pace pace{};
+    std::optional<caf::actor_clock::time_point> start_at{}; ///< It has ended, and is started again then.
+    std::string problem{};                                  ///< Why it has ended, or could not be started.
+  };
+
+  /// A provider that was taken out. Should it come back, what it had used of its limits counts.
+  struct former {
+    provider_settings settings;
+    std::shared_ptr<limits_legacy> legacy;
+    caf::actor_clock::time_point since;
   };
 
   /// What is to be done for a provider, prepared so that it cannot fail.
@@ -138,6 +166,7 @@ private:
     std::optional<provider_parts> fresh; ///< Empty: nothing, or a proxy.
     bool in_place = false;
     bool untouched = false;
+    uint64_t leaving = 0; ///< One that is to end is taken back instead; 0: none.
   };
 
   std::variant<change, failure> prepare(const provider_settings& x, const settings& all) {
@@ -145,6 +174,9 @@ private:
     auto i = std::find_if(providers_.begin(), providers_.end(), [&](auto& y) { return y.settings.name == x.name; });
     if (i != providers_.end())
       result.old = &*i;
+    for (auto& [id, y] : leaving_)
+      if (result.old == nullptr && y.settings.name == x.name && y.is.reconfigure && can_become(y.settings, x))
+        result.leaving = id; // the latest
     auto& node = is_set_up_ ? settings_.node : all.node;
     auto same_runtime = is_set_up_ && all.runtime == settings_.runtime;
     if (!is_ours(x, node)) {
@@ -161,36 +193,119 @@ private:
     if (auto* problem = std::get_if<failure>(&parts))
       return std::move(*problem);
     result.fresh = std::get<provider_parts>(std::move(parts));
-    result.in_place = result.old != nullptr && can_become(result.old->settings, x);
+    result.in_place = result.old != nullptr && result.old->is.reconfigure && can_become(result.old->settings, x);
     if (result.in_place) {
       result.untouched = same_runtime && result.old->settings == x;
       return result;
     }
-    if (result.old == nullptr)
+    if (result.old == nullptr && result.leaving == 0)
       if (auto problem = open_journal(*result.fresh))
         return std::move(*problem);
     return result;
   }
 
   named_provider carry_out(provider_settings x, change how, reload_report& report) {
-    named_provider result{std::move(x), {}};
-    auto& name = result.settings.name;
+    auto name = x.name;
     if (how.in_place || how.untouched) {
-      result.is = std::exchange(how.old->is, {});
-      if (how.fresh)
+      auto result = std::exchange(*how.old, {});
+      result.settings = std::move(x);
+      if (result.start_at)
+        start_again(result, std::move(how.fresh));
+      else if (how.fresh)
         result.is.reconfigure(std::move(*how.fresh));
       (how.untouched ? report.unchanged : report.changed).push_back(name);
       return result;
     }
+    if (how.leaving != 0) {
+      auto result = std::move(leaving_.extract(how.leaving).mapped());
+      result.settings = std::move(x);
+      result.is.reconfigure(std::move(*how.fresh));
+      report.added.push_back(name);
+      return result;
+    }
+    named_provider result;
+    result.settings = std::move(x);
+    if (auto i = former_.find(name); i != former_.end() && can_become(i->second.settings, result.settings))
+      result.legacy = i->second.legacy;
+    start(result, std::move(how.fresh));
     auto replaces = how.old != nullptr;
-    if (how.fresh)
-      result.is = spawn_controlled_provider(system_, std::move(*how.fresh), transport_);
-    else
-      result.is.actor = spawn_proxy(result.settings);
     if (replaces)
       let_go(*how.old, result.is.keep_journal);
     (replaces ? report.replaced : report.added).push_back(name);
     return result;
+  }
+
+  /// Without parts: a proxy.
+  void start(named_provider& x, std::optional<provider_parts> parts) {
+    if (parts) {
+      if (x.legacy == nullptr)
+        x.legacy = std::make_shared<limits_legacy>();
+      parts->legacy = x.legacy;
+      x.is = spawn_controlled_provider(system_, std::move(*parts), transport_);
+    } else {
+      x.is.actor = spawn_proxy(x.settings);
+    }
+    if (self_ != nullptr)
+      watch(x);
+  }
+
+  // -- what ends, though nobody asked it to ----------------------------------------------
+
+  void watch(named_provider& x) {
+    x.watched = std::make_shared<life>();
+    auto to = caf::actor_cast<caf::weak_actor_ptr>(self_);
+    x.is.actor->attach_functor([is = x.watched, to, me = weak_from_this()](const caf::error& why) {
+      is->reason = to_string(why);
+      is->is_over = true;
+      post_if_alive(to, [me] {
+        if (auto here = me.lock())
+          here->look_after_providers();
+      });
+    });
+  }
+
+  /// Starts what has ended again, with what it had used of its limits, at the pace that `restart_pace` allows.
+  void look_after_providers() {
+    for (auto& x : providers_) {
+      if (x.is.actor == nullptr || draining_)
+        continue;
+      if (!x.start_at && x.watched->is_over)
+        plan_start(x, x.watched->reason);
+      if (x.start_at && *x.start_at <= self_->clock().now())
+        start_again(x, {});
+    }
+  }
+
+  void plan_start(named_provider& x, std::string why) {
+    auto now = self_->clock().now();
+    x.problem = std::move(why);
+    x.start_at = now + x.pace.ended(now);
+    if (*x.start_at > now)
+      run_at(self_, *x.start_at, [me = weak_from_this()] {
+        if (auto here = me.lock())
+          here->look_after_providers();
+      });
+  }
+
+  void start_again(named_provider& x, std::optional<provider_parts> parts) {
+    if (!parts && is_ours(x.settings, settings_.node)) {
+      auto prepared = prepare_provider(x.settings, settings_.runtime);
+      if (auto* problem = std::get_if<failure>(&prepared))
+        return plan_start(x, problem->message);
+      parts = std::get<provider_parts>(std::move(prepared));
+    }
+    if (parts) {
+      static_cast<void>(open_journal(*parts)); // what it kept is at hand anyway
+      parts->problem = told(x);
+    }
+    x.start_at.reset();
+    start(x, std::move(parts));
+    tell_node();
+  }
+
+  static std::string told(const named_provider& x) {
+    return "it ended unasked and was started again (" + std::to_string(x.pace.ends())
+           + (x.pace.ends() == 1 ? " time" : " times") + " so far), the last time by: " + x.problem;
   }
 
   provider_actor spawn_proxy(const provider_settings& x) {
@@ -203,16 +318,19 @@ private:
 
   /// Lets an actor end when what it has is done; then calls `afterwards`.
   void let_go(named_provider& old, const std::function<void()>& afterwards) {
-    auto actor = std::exchange(old.is, {}).actor;
+    auto actor = old.is.actor;
     auto id = ++leaving_id_;
-    leaving_.emplace(id, actor);
+    if (old.legacy)
+      former_.insert_or_assign(old.settings.name, former{old.settings, old.legacy, system_.clock().now()});
+    leaving_.emplace(id, std::exchange(old, {}));
     auto end = [this, id, afterwards] {
       auto i = leaving_.find(id);
       if (i == leaving_.end())
         return;
+      auto& is = i->second.is.actor;
       if (afterwards) // it has let go of its file then
-        i->second->attach_functor([afterwards](const caf::error&) { afterwards(); });
-      self_->send_exit(i->second, caf::exit_reason::user_shutdown);
+        is->attach_functor([afterwards](const caf::error&) { afterwards(); });
+      self_->send_exit(is, caf::exit_reason::user_shutdown);
       leaving_.erase(i);
     };
     auto grace = std::chrono::duration_cast<caf::timespan>(settings_.runtime.grace_period);
@@ -224,7 +342,7 @@ private:
       return;
     std::vector<owned_provider> owned;
     for (auto& x : providers_)
-      if (is_ours(x.settings, node_->settings))
+      if (is_ours(x.settings, node_->settings) && !x.start_at)
         owned.push_back({x.settings.name, x.is.actor});
     node_->set_owned(std::move(owned));
   }
@@ -276,9 +394,12 @@ private:
     return reply;
   }
 
-  caf::result<provider_actor> find(const std::string& wanted) const {
+  caf::result<provider_actor> find(const std::string& wanted) {
+    look_after_providers();
     std::string known;
     for (auto& x : providers_) {
+      if ((wanted.empty() || x.settings.name == wanted) && x.start_at)
+        return not_there(x);
       if (wanted.empty() || x.settings.name == wanted)
         return x.is.actor;
       known += (known.empty() ? "" : ", ") + x.settings.name;
@@ -288,6 +409,13 @@ private:
                                         known.empty() ? "none is configured" : "configured: " + known));
   }
 
+  caf::error not_there(const named_provider& x) const {
+    auto why = make_failure(errc::internal, "the provider has ended unasked, by: " + x.problem, "please report this");
+    why.provider = x.settings.name;
+    why.retry_after = *x.start_at - self_->clock().now();
+    return caf::make_error(why.code, why);
+  }
+
   /// All at once, not one after the other; one that has died has nothing left.
   caf::result<void> drain(caf::timespan grace) {
     draining_ = true;
@@ -295,7 +423,7 @@ private:
     for (auto& x : providers_)
       all.push_back(x.is.actor);
     for (auto& [id, x] : leaving_)
-      all.push_back(x);
+      all.push_back(x.is.actor);
     auto promise = self_->make_response_promise<void>();
     auto left = std::make_shared<std::size_t>(all.size());
     auto drained = [promise, left]() mutable {
@@ -315,8 +443,9 @@ private:
   std::shared_ptr<http::client> transport_;
   settings settings_; ///< Those in force, but for the providers.
   bool is_set_up_ = false;
-  std::vector<named_provider> providers_; ///< In the order of the settings.
-  std::map<uint64_t, provider_actor> leaving_;
+  std::vector<named_provider> providers_;      ///< In the order of the settings.
+  std::map<uint64_t, named_provider> leaving_; ///< What they have is done still; then they end.
+  std::map<std::string, former> former_;       ///< Those that have ended, or will.
   uint64_t leaving_id_ = 0;
   bool draining_ = false;
 };

@@ -12,6 +12,7 @@
 #include <caf/scoped_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -97,9 +98,14 @@ public:
     return std::move(*result);
   }
 
-  expected<provider_actor> find(std::string_view name) const {
+  expected<provider_actor> find(std::string_view name) {
     if (closing_)
       return shut_down();
+    if (*one_has_ended_) {
+      std::unique_lock lock{providers_mutex_};
+      if (one_has_ended_->exchange(false))
+        look_up_providers();
+    }
     std::shared_lock lock{providers_mutex_};
     std::string known;
     for (auto& x : providers_) {
@@ -301,19 +307,27 @@ private:
 
   struct named_provider {
     std::string name;
-    provider_actor is;
+    expected<provider_actor> is; ///< A failure: it has ended, and is not started again yet.
   };
 
   void look_up_providers() {
-    providers_.clear();
+    auto before = std::exchange(providers_, {});
+    auto is_watched = [&](const provider_actor& x) {
+      return std::any_of(before.begin(), before.end(), [&](auto& y) { return y.is && *y.is == x; });
+    };
     caf::scoped_actor self{system_};
     for (auto& each : settings_.providers)
       self->request(registry_, caf::infinite, caf::get_atom_v, each.name)
         .receive(
           [&](provider_actor& found) {
+            if (!is_watched(found))
+              found->attach_functor([flag = one_has_ended_](const caf::error&) { *flag = true; });
             providers_.push_back({each.name, std::move(found)});
           },
-          [](const caf::error&) {});
+          [&](const caf::error& why) {
+            providers_.push_back({each.name, failure_of(why)});
+            *one_has_ended_ = true; // look again
+          });
   }
 
   static caf::actor_system_config& configured(caf::actor_system_config& x, const settings& from) {
@@ -382,6 +396,7 @@ private:
   std::list<batch_coordinator_actor> batches_; ///< Guarded by `batches_mutex_`.
   registry_actor registry_;
   mutable std::shared_mutex providers_mutex_;
+  std::shared_ptr<std::atomic<bool>> one_has_ended_ = std::make_shared<std::atomic<bool>>(false); ///< Of `providers_`.
   std::vector<named_provider> providers_; ///< The registry's. Guarded by `providers_mutex_`, as is `settings_`.
   caf::actor clerk_;   ///< Asks for those who do not wait. Never blocks: futures come even while a callback waits.
   caf::actor courier_; ///< Calls the host's callbacks, which may block.

@@ -42,10 +42,9 @@ struct provider_names {
 /// What became of settings that were given to a running program, by the providers' names.
 struct reload_report {
   std::vector<std::string> added;
-  std::vector<std::string> changed; ///< As they run.
-  std::vector<std::string>
-    replaced; ///< Another address, key or groups of models: the old one drains, the handle is new.
-  std::vector<std::string> removed; ///< They drain.
+  std::vector<std::string> changed;  ///< As they run.
+  std::vector<std::string> replaced; ///< Another kind or owner: the old one drains, the handle is new.
+  std::vector<std::string> removed;  ///< They drain.
   std::vector<std::string> unchanged;
   std::vector<std::string> needs_restart; ///< Tables whose changes come to effect with the next start.
 

@@ -225,4 +225,87 @@ TEST_CASE("a hundred reloads, good and bad, lose no request and overrun no limit
   CHECK(server.snapshot().rejected == 0);
 }
 
+TEST_CASE("reloads of keys, groups of models, API and kind lose no request and overrun no limit", "[reload]") {
+  constexpr uint64_t per_minute = 24'000; // 200 in each half second
+  simulator::options strict;
+  strict.window = 500ms;
+  strict.requests_per_minute = per_minute;
+  strict.limit_headers = false;
+  strict.latency = 20ms;
+  simulator::server server{strict};
+  auto x = before(server);
+  x.providers.pop_back();
+  auto& limited = x.providers[0];
+  limited.max_concurrent = 64;
+  limited.rate_limit.requests_per_minute = per_minute;
+  limited.rate_limit.window = 500ms;
+  limited.rate_limit.window_guard = 250ms; // what a busy machine needs, see above
+  limited.retry.max_attempts = 1;
+  auto other_name = server.url() + "/v1";
+  other_name.replace(other_name.find("127.0.0.1"), 9, "localhost");
+  runtime ai{x};
+  std::atomic<int> begun = 0, ended = 0, answered = 0;
+  std::atomic<bool> reloading = true;
+  auto asks = std::async(std::launch::async, [&] {
+    for (; reloading; ++begun) {
+      for (auto open = begun - ended.load(); open >= 200; open = begun - ended.load())
+        std::this_thread::sleep_for(1ms); // the pace of this caller
+      ai.chat(asking("What is 12 + 30?"), [&](const expected<completion>& y) {
+        answered += y ? 1 : 0;
+        ++ended;
+      });
+    }
+  });
+  for (int i = 0; i < 40; ++i) {
+    switch (i % 4) {
+      case 0: { // the model gets limits of its own, or loses them
+        auto own = model_settings{};
+        own.pattern = "sim-*";
+        own.rate_limit = limited.rate_limit;
+        limited.models = limited.models.empty() ? std::vector{own} : std::vector<model_settings>{};
+        break;
+      }
+      case 1:
+        limited.kind = limited.kind == provider_kind::openai ? provider_kind::openai_compatible : provider_kind::openai;
+        break;
+      case 2:
+        limited.base_url = limited.base_url == other_name ? server.url() + "/v1" : other_name;
+        break;
+      default:
+        limited.api = limited.api == provider_api::chat ? provider_api::responses : provider_api::chat;
+        limited.kind = provider_kind::openai;
+    }
+    auto report = ai.reload(x);
+    REQUIRE(report);
+    CHECK(report->changed == names{"first"});
+    std::this_thread::sleep_for(20ms); // the moment of a reload, not a condition
+  }
+  reloading = false;
+  asks.get();
+  CHECK(test::eventually([&] { return ended == begun; }));
+  CHECK(answered == begun);
+  CHECK(begun > 200);
+  CHECK(server.snapshot().rejected == 0);
+}
+
+TEST_CASE("a provider that is taken out and put back counts what it had used", "[reload]") {
+  simulator::server server{simulator::options{}};
+  auto x = before(server);
+  auto limited = x.providers[0];
+  limited.rate_limit.requests_per_minute = 2;
+  x.providers[0] = limited;
+  runtime ai{x};
+  REQUIRE(ai.chat("What is 12 + 30?", "first"));
+  auto without = x;
+  without.providers.erase(without.providers.begin());
+  REQUIRE(ai.reload(without));
+  REQUIRE(ai.reload(x));
+  REQUIRE(ai.chat("What is 12 + 30?", "first"));
+  auto third = asking("What is 12 + 30?");
+  third.deadline = 5s;
+  auto answer = ai.chat(third, "first");
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().retry_after > 30s);
+}
+
 } // namespace modelforge::reload_test
