@@ -37,7 +37,7 @@ struct node_control {
   std::function<void(std::vector<owned_provider>)> set_owned;
   std::function<void(remote_provider)> add_remote;
   std::function<void(std::string name)> remove_remote;
-  /// The provider's owner's actor has ended, though the link may be there.
+  /// Asks the provider's owner for its actor, if there is a link.
   std::function<void(std::string name)> find_again;
   /// Reads the files in [node.tls] again. A failure says why they cannot be used; then nothing has changed.
   std::function<std::optional<failure>()> renew_credentials;

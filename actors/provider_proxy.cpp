@@ -55,8 +55,8 @@ pending_calls::settings calls_of(const provider_settings& provider, const node_s
 class proxy : public std::enable_shared_from_this<proxy> {
 public:
   proxy(caf::actor_system& system, const provider_settings& provider, const node_settings& node,
-        std::function<void()> lost)
-    : settings_(provider), node_(node), owner_name_(provider.nodes.front()), tell_lost_(std::move(lost)),
+        std::function<void()> look)
+    : settings_(provider), node_(node), owner_name_(provider.nodes.front()), look_(std::move(look)),
       lost_at_(system.clock().now()), calls_(calls_of(provider, node), lost_at_) {}
 
   provider_actor::behavior_type make_behavior(provider_actor::pointer self) {
@@ -98,6 +98,7 @@ public:
 
   void disconnect(std::string why) {
     ++losses_;
+    refusal_.reset();
     problem_ = std::move(why);
     if (!owners_.empty())
       lost_at_ = now();
@@ -108,7 +109,7 @@ public:
     serve();
   }
 
-  /// What it has already, from before, it may still answer.
+  /// What it has already, from before, it may still answer. It is asked again: its settings may change.
   void refuse_all(failure why) {
     ++losses_;
     problem_ = why.message;
@@ -362,7 +363,7 @@ private:
         auto copy = x.send; // it may replace parts of the call
         copy(send->call);
       } else if (std::holds_alternative<pending_calls::look>(*step)) {
-        tell_lost_();
+        look_();
       } else {
         end(std::get<pending_calls::end>(*step));
       }
@@ -512,8 +513,6 @@ private:
       problem_ = std::move(why);
     lost_at_ = now();
     calls_.lost(who, lost_at_);
-    if (is_current)
-      tell_lost_();
     serve();
   }
 
@@ -602,9 +601,11 @@ private:
     x.draining = draining_;
     x.waiting = calls_.size();
     x.predicted_wait = std::max<std::chrono::nanoseconds>(now() - lost_at_, std::chrono::seconds{1});
-    x.problem = "node " + owner_name_ + ", which runs it, "
-                + (calls_.is_resting() ? "takes nothing new: it ends, or replaces the provider" : "cannot be reached")
-                + (problem_.empty() ? "" : ": " + problem_);
+    x.problem = refusal_ ? refusal_->message
+                         : "node " + owner_name_ + ", which runs it, "
+                             + (calls_.is_resting() ? "takes nothing new: it ends, or replaces the provider"
+                                                    : "cannot be reached")
+                             + (problem_.empty() ? "" : ": " + problem_);
     return x;
   }
 
@@ -626,7 +627,7 @@ private:
   provider_settings settings_;
   node_settings node_;
   std::string owner_name_;
-  std::function<void()> tell_lost_;
+  std::function<void()> look_;
   provider_actor::pointer self_ = nullptr;
   std::optional<callers<std::remove_pointer_t<provider_actor::pointer>>> callers_;
   std::mt19937_64 random_{std::random_device{}()};
@@ -650,8 +651,8 @@ private:
 } // namespace
 
 provider_proxy spawn_provider_proxy(caf::actor_system& system, const provider_settings& provider,
-                                    const node_settings& node, std::function<void()> lost) {
-  auto core = std::make_shared<proxy>(system, provider, node, std::move(lost));
+                                    const node_settings& node, std::function<void()> look) {
+  auto core = std::make_shared<proxy>(system, provider, node, std::move(look));
   provider_proxy result;
   result.actor = system.spawn([core](provider_actor::pointer self) { return core->make_behavior(self); });
   auto run = [to = caf::actor_cast<caf::weak_actor_ptr>(result.actor), core = std::weak_ptr{core}](auto f) {

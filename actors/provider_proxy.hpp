@@ -18,11 +18,12 @@ struct provider_proxy {
   provider_actor actor;
   std::function<void(const provider_actor&)> connect; ///< The owner's actor for this node, see `spawn_provider_guest`.
   std::function<void(std::string why)> disconnect;    ///< It cannot be reached; it is expected back.
-  std::function<void(failure why)> refuse;            ///< It does not run the provider: calls end so, at once.
+  std::function<void(failure why)> refuse; ///< It does not run the provider: calls end so, at once, until it does.
 };
 
-/// Spawns one. It lives as `spawn_provider` says. `lost` is called inside the proxy when its owner's actor has ended.
+/// Spawns one. It lives as `spawn_provider` says. `look` is called inside the proxy when the owner is to be asked for its
+/// actor: it has ended, takes nothing new or was refused.
 provider_proxy spawn_provider_proxy(caf::actor_system& system, const provider_settings& provider,
-                                    const node_settings& node, std::function<void()> lost);
+                                    const node_settings& node, std::function<void()> look);
 
 } // namespace modelforge

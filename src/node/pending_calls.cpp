@@ -38,10 +38,11 @@ void pending_calls::take_back(call& x) {
   ++waiting_;
 }
 
-pending_calls::owner_id pending_calls::up(time_point) {
+pending_calls::owner_id pending_calls::up(time_point now) {
   up_ = true;
   resting_ = given_up_ = false;
-  look_pause_ = {};
+  up_at_ = now;
+  look_at_.reset();
   for (auto& [id, x] : calls_)
     if (x.sent == 0)
       ready_.insert(id);
@@ -53,6 +54,7 @@ void pending_calls::lost(time_point now) {
     if (x.sent != 0)
       lose(id, x);
   lost(owner_, now);
+  look_at_.reset(); // it comes by itself
 }
 
 void pending_calls::lost(owner_id who, time_point now) {
@@ -61,6 +63,7 @@ void pending_calls::lost(owner_id who, time_point now) {
     if (up_)
       expected_until_ = now + settings_.patience;
     up_ = resting_ = false;
+    look_from(now);
   }
   for (auto& [id, x] : calls_) {
     if (x.sent == who && who != 0)
@@ -69,6 +72,13 @@ void pending_calls::lost(owner_id who, time_point now) {
       x.patient = true; // kept for the successor, as long as it may wait
     ready_.insert(id);  // how long it waits has changed
   }
+}
+
+/// At once, unless the one before was found as lately: one that ends as soon as it is found keeps nobody busy.
+void pending_calls::look_from(time_point now) {
+  if (now - up_at_ >= settings_.max_pause)
+    look_pause_ = {};
+  look_at_ = now + look_pause_;
 }
 
 void pending_calls::lose(call_id id, call& x) {
@@ -90,6 +100,10 @@ void pending_calls::give_up(time_point now) {
   expected_until_ = now;
   given_up_ = true;
   up_ = resting_ = false;
+  if (!look_at_) {
+    look_pause_ = settings_.first_pause;
+    look_at_ = now + look_pause_;
+  }
   for (auto& [id, x] : calls_)
     ready_.insert(id);
 }
@@ -153,7 +167,7 @@ std::optional<pending_calls::step> pending_calls::next(time_point now) {
     if (auto result = judge(id, calls_.at(id), now))
       return result;
   }
-  if (resting_ && waiting_ > 0 && look_at_ <= now) {
+  if (look_at_ && *look_at_ <= now && (!resting_ || waiting_ > 0)) {
     look_pause_ = longer(look_pause_);
     look_at_ = now + look_pause_;
     return look{};
@@ -192,7 +206,7 @@ std::optional<pending_calls::time_point> pending_calls::wake_at() const {
   std::optional<time_point> result;
   if (!due_.empty())
     result = due_.begin()->first;
-  if (resting_ && waiting_ > 0 && (!result || look_at_ < *result))
+  if (look_at_ && (!resting_ || waiting_ > 0) && (!result || *look_at_ < *result))
     result = look_at_;
   return result;
 }

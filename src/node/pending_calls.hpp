@@ -37,7 +37,8 @@ public:
     duration patience = std::chrono::seconds{14};
     /// The owner keeps the deadlines. A call that it has not answered so long behind its own ends here.
     duration slack = std::chrono::seconds{5};
-    /// Until an owner that rests is looked for again, or a call is sent again that it has still; doubled each time.
+    /// Until an owner is looked for again that rests, has ended or does not run the provider, or a call is sent again
+    /// that it has still; doubled each time.
     duration first_pause = std::chrono::milliseconds{100};
     duration max_pause = std::chrono::seconds{1};
   };
@@ -63,10 +64,11 @@ public:
   /// All owners are lost. Calls that were sent go back or end.
   void lost(time_point now);
 
-  /// This one is.
+  /// This one is, though its node may be there: it is looked for.
   void lost(owner_id who, time_point now);
 
-  /// It is lost, or does not run the provider, and is not expected before the next `up`. What was sent stays sent.
+  /// Its node does not run the provider, which is not expected before the next `up`, but looked for: the node's
+  /// settings may change. What was sent stays sent.
   void give_up(time_point now);
 
   /// The call's owner has spent so many attempts on it, of which others have made the first, and goes on trying.
@@ -84,7 +86,7 @@ public:
     uint32_t attempt = 1; ///< Number of the first one that the owner may make.
   };
 
-  /// See whether the owner, or who comes after it, takes calls: then say `up`.
+  /// See whether there is an owner that takes calls: then say `up`.
   struct look {};
 
   /// The call is over; it is forgotten already.
@@ -140,6 +142,7 @@ private:
   void take_back(call& x);
   void lose(call_id id, call& x);
   void may_have_run(call& x) const;
+  void look_from(time_point now);
   duration longer(duration x) const;
   std::optional<step> judge(call_id id, call& x, time_point now);
   void set_due(call_id id, call& x);
@@ -150,7 +153,8 @@ private:
   bool given_up_ = false;
   owner_id owner_ = 0; ///< The latest.
   time_point expected_until_;
-  time_point look_at_{}; ///< While it rests.
+  time_point up_at_{};
+  std::optional<time_point> look_at_{}; ///< Its node is there, as far as is known, and it takes no calls.
   duration look_pause_{0};
   call_id last_ = 0;
   call_map calls_;                     ///< In the order of their coming.

@@ -464,6 +464,46 @@ TEST_CASE_METHOD(proxy_test, "an owner that does not run the provider may still 
   CHECK(answer->value);
 }
 
+TEST_CASE_METHOD(proxy_test, "an owner that comes to run the provider is found while its node is there", "[node]") {
+  begin();
+  proxy.refuse(make_failure(errc::configuration, "node far does not run it"));
+  run();
+  CHECK(chat()->error);
+  auto status = ask<provider_status>(proxy.actor, status_atom_v);
+  REQUIRE(status->value);
+  CHECK(status->value->problem == "node far does not run it");
+  advance(10s); // nobody asks for anything meanwhile
+  CHECK(looks >= 10);
+  CHECK(looks <= 20);
+  owner_script script;
+  connect(script);
+  auto answer = chat();
+  REQUIRE(script.chats.size() == 1);
+  auto before = looks;
+  advance(60s);
+  CHECK(looks == before);
+  reply_with(script, script.chats[0].reply, completion{});
+  CHECK(answer->value);
+}
+
+TEST_CASE_METHOD(proxy_test, "an owner's actor that is dead when it is found keeps nobody busy", "[node]") {
+  owner_script script;
+  script.actor = hold(system().spawn(owner_actor, &script));
+  auto dead = script.actor;
+  kill(caf::actor_cast<caf::actor>(dead));
+  proxy = spawn_provider_proxy(system(), provider, node, [&] {
+    if (++looks < 1000) // it would go on for ever
+      proxy.connect(dead);
+  });
+  hold(proxy.actor);
+  proxy.connect(dead);
+  run();
+  advance(10s);
+  CHECK(looks >= 5);
+  CHECK(looks <= 20);
+  script.actor = nullptr;
+}
+
 TEST_CASE_METHOD(proxy_test, "a call that its owner has still, from a link that broke, is sent again later", "[node]") {
   begin();
   owner_script first, second;

@@ -116,6 +116,52 @@ TEST_CASE("an owner that is given up is not waited for until it is there", "[nod
   CHECK(sent(all(x, start + 1s).at(0)).attempt == 1);
 }
 
+TEST_CASE("an owner that does not run the provider is looked for until it does", "[node]") {
+  pending_calls x{{}, start};
+  x.give_up(start);
+  CHECK(all(x, start).empty());
+  int looks = 0;
+  auto now = start;
+  for (; now < start + 1min; now = *x.wake_at()) {
+    for (auto& step : all(x, now)) {
+      REQUIRE(std::holds_alternative<pending_calls::look>(step));
+      ++looks;
+      x.give_up(now + 1ms); // it is told again
+    }
+    REQUIRE(x.wake_at());
+    CHECK(*x.wake_at() - now <= 1s);
+  }
+  CHECK(looks > 55);
+  CHECK(looks < 70);
+  x.up(now);
+  CHECK_FALSE(x.wake_at());
+  x.lost(now + 1h); // the link: its node comes by itself
+  CHECK(all(x, now + 1h).empty());
+  CHECK_FALSE(x.wake_at());
+}
+
+TEST_CASE("an owner that ends as soon as it is found is not looked for all the time", "[node]") {
+  pending_calls x{{}, start};
+  int looks = 0;
+  auto now = start;
+  auto owner = x.up(now);
+  for (x.lost(owner, now + 1ms); now < start + 1min; now = *x.wake_at()) {
+    for (auto& step : all(x, now)) {
+      REQUIRE(std::holds_alternative<pending_calls::look>(step));
+      ++looks;
+      auto next = x.up(now);
+      x.lost(next, now); // dead already
+    }
+    REQUIRE(x.wake_at());
+    REQUIRE(*x.wake_at() > now);
+  }
+  CHECK(looks > 55);
+  CHECK(looks < 70);
+  owner = x.up(now);
+  x.lost(owner, now + 1h); // one that has lasted: at once
+  CHECK(all(x, now + 1h).size() == 1);
+}
+
 TEST_CASE("a call that a lost owner had is sent again, or not, as the settings say", "[node]") {
   for (auto again : {true, false}) {
     pending_calls x{{.retry_uncertain = again, .max_attempts = 2}, start};
