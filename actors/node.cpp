@@ -226,15 +226,25 @@ private:
   }
 
   std::variant<provider_actor, failure> guest_of(const std::string& name, const std::string& node,
-                                                 const caf::strong_actor_ptr& asker) const {
+                                                 const caf::strong_actor_ptr& asker) {
     std::string known;
     for (auto& one : *owned_) {
       if (one.name == name)
-        return spawn_provider_guest(self_->system(), one.is, node, asker, settings_.max_message_bytes);
+        return guest_at(one.is, node, asker);
       known += (known.empty() ? "" : ", ") + one.name;
     }
     return make_failure(errc::configuration, "node " + settings_.name + " does not run a provider \"" + name + "\"",
                         known.empty() ? "it runs none" : "it runs: " + known);
+  }
+
+  /// One for each program and provider, however often it asks.
+  provider_actor guest_at(const provider_actor& provider, const std::string& node, const caf::strong_actor_ptr& asker) {
+    auto& guest = guests_[{asker->node(), caf::actor_cast<caf::actor_addr>(provider)}];
+    if (guest == nullptr) {
+      guest = spawn_provider_guest(self_->system(), provider, node, asker, settings_.max_message_bytes);
+      callers_->add(caf::actor_cast<caf::strong_actor_ptr>(guest));
+    }
+    return guest;
   }
 
   node_status status() const {
@@ -289,6 +299,7 @@ private:
         x->root = nullptr;
         x->machine.fail("the link broke", now(), random_);
       }
+    std::erase_if(guests_, [&](auto& x) { return caf::actor_cast<caf::actor_addr>(x.second) == who; });
     lose_root(who);
     serve();
   }
@@ -449,6 +460,7 @@ private:
     for (auto& [name, x] : remotes_)
       x.proxy.disconnect("the program is shutting down");
     links_.clear();
+    guests_.clear();
     door_.reset();
     keep_ = nullptr;
     self_->quit();
@@ -468,6 +480,7 @@ private:
   node::peer_roots<node_actor> peers_;               ///< Those that can be reached.
   std::optional<std::vector<owned_provider>> owned_; ///< Empty: not told yet.
   std::vector<std::function<void()>> early_;         ///< Questions for them that came before.
+  std::map<std::pair<caf::node_id, caf::actor_addr>, provider_actor> guests_; ///< By program and provider; they live.
   std::map<std::string, remote_provider> remotes_;
   std::set<time_point> wake_ups_;
   bool left_ = false;
