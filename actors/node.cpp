@@ -22,6 +22,7 @@
 #include <caf/typed_response_promise.hpp>
 
 #include <algorithm>
+#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
@@ -57,6 +58,27 @@ uint64_t most_of_message(const node_settings& x) {
   return std::max<uint64_t>(64u << 20, 2 * x.max_message_bytes);
 }
 
+/// Calls `f`. What it throws (a bug, or no memory) costs what was to be done, and not the node, on which all links hang.
+template <class F>
+void safely(F f) {
+  try {
+    f();
+  } catch (const std::exception&) { // a link that makes no progress is tried again, a provider looked for
+  }
+}
+
+/// Likewise, for what is answered.
+template <class T, class F>
+caf::result<T> guarded(F f) {
+  try {
+    return f();
+  } catch (const std::exception& x) {
+    return caf::make_error(
+      errc::internal,
+      make_failure(errc::internal, std::string{"an unexpected exception: "} + x.what(), "please report this"));
+  }
+}
+
 /// Everything but its making runs inside the node's actor, which its handlers keep alive.
 class node_core : public std::enable_shared_from_this<node_core> {
 public:
@@ -68,15 +90,22 @@ public:
 
   node_actor::behavior_type make_behavior(node_actor::pointer self) {
     self_ = self;
-    callers_.emplace(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); });
+    callers_.emplace(self,
+                     [this](const caf::actor_addr& who, const caf::error&) { safely([&] { on_death(who); }); });
     keep_ = caf::actor_cast<caf::strong_actor_ptr>(self);
     self->set_exit_handler([this](caf::exit_msg&) { leave(); });
-    post_if_alive(weak(), [this] { serve(); });
+    post_if_alive(weak(), [this] { safely([&] { serve(); }); });
     return {
-      [me = shared_from_this()](const node_hello& x) { return me->greet(x); },
-      [this](const node_hello& x, const caf::actor& back) { return greet_back(x, back); },
-      [this](caf::get_atom, const node_hello& x, const std::string& name) { return find(x, name); },
-      [this](status_atom) { return status(); },
+      [me = shared_from_this()](const node_hello& x) {
+        return guarded<node_hello>([&] { return me->greet(x); });
+      },
+      [this](const node_hello& x, const caf::actor& back) {
+        return guarded<node_hello>([&] { return greet_back(x, back); });
+      },
+      [this](caf::get_atom, const node_hello& x, const std::string& name) {
+        return guarded<provider_actor>([&] { return find(x, name); });
+      },
+      [this](status_atom) { return guarded<node_status>([&] { return caf::result<node_status>{status()}; }); },
     };
   }
 
@@ -113,12 +142,16 @@ public:
     ask(self_, *peer, caf::get_atom_v, hello_, name)
       .then(
         [is_asked, proxy = x.proxy](const provider_actor& found) {
-          if (is_asked())
-            proxy.connect(found);
+          safely([&] {
+            if (is_asked())
+              proxy.connect(found);
+          });
         },
         [is_asked, proxy = x.proxy](const caf::error& why) {
-          if (is_asked() && why.category() == caf::type_id_v<errc>) // else the link broke meanwhile
-            proxy.refuse(failure_of(why));
+          safely([&] {
+            if (is_asked() && why.category() == caf::type_id_v<errc>) // else the link broke meanwhile
+              proxy.refuse(failure_of(why));
+          });
         });
   }
 
@@ -164,15 +197,20 @@ private:
     ask(self_, carrier_, caf::get_atom_v, from)
       .then(
         [this, name, from, then](const caf::node_id&, const std::string& label, uint16_t) mutable {
-          auto names = names_in(label);
-          if (!node::may_be_called(names, name))
-            return then(std::optional{node::impostor(name, names, settings_.name)});
-          // another one may have come meanwhile
-          auto* known = peers_.find(name);
-          then(known == nullptr || known->node() == from ? std::nullopt
-                                                         : std::optional{node::taken(name, settings_.name)});
+          safely([&] { then(why_not_called(name, from, names_in(label))); });
         },
-        [then](const caf::error&) mutable { then(std::optional<std::string>{"the link broke"}); });
+        [then](const caf::error&) mutable {
+          safely([&] { then(std::optional<std::string>{"the link broke"}); });
+        });
+  }
+
+  /// Likewise, by the names in its certificate.
+  std::optional<std::string> why_not_called(const std::string& name, const caf::node_id& from,
+                                            const std::vector<std::string>& names) const {
+    if (!node::may_be_called(names, name))
+      return node::impostor(name, names, settings_.name);
+    auto* known = peers_.find(name); // another one may have come meanwhile
+    return known == nullptr || known->node() == from ? std::nullopt : std::optional{node::taken(name, settings_.name)};
   }
 
   /// The program that the message in hand comes from.
@@ -205,6 +243,8 @@ private:
     if (auto no = refuse_misfit(x))
       return std::move(*no);
     auto asker = self_->current_sender();
+    if (asker == nullptr)
+      return refusal("nobody asks");
     auto where = origin();
     auto reply = self_->make_response_promise<provider_actor>(); // takes the sender away
     identify(x.node, where, [this, reply, asker, guest = x.node, name](std::optional<std::string> why) mutable {
@@ -343,7 +383,7 @@ private:
     wake_ups_.insert(*next);
     run_at(self_, *next, [this] {
       wake_ups_.erase(wake_ups_.begin(), wake_ups_.upper_bound(now()));
-      serve();
+      safely([&] { serve(); });
     });
   }
 
@@ -355,21 +395,29 @@ private:
         x.probe = std::make_unique<node::probe>(
           x.at, tls_, std::chrono::duration_cast<std::chrono::milliseconds>(link_settings_of(settings_).step) * 9 / 10,
           [to = weak(), this, &x, attempt](node::probe::result found) {
-            post_if_alive(to, [this, &x, attempt, found = std::move(found)] { on_probe(x, attempt, found); });
+            post_if_alive(to, [this, &x, attempt, found = std::move(found)] {
+              safely([&] { on_probe(x, attempt, found); });
+            });
           });
         break;
       case peer_link::state::connecting:
         ask(self_, carrier_, caf::connect_atom_v,
             scribe_of(self_->system(), std::exchange(x.connection, nullptr), most_of_message(settings_)), x.at.port)
           .then([this, &x, attempt](const caf::node_id&, const caf::strong_actor_ptr& root,
-                                    const std::set<std::string>& interface) { on_link(x, attempt, root, interface); },
-                [this, &x, attempt](const caf::error& why) { on_failure(x, attempt, link_problem(why)); });
+                                    const std::set<std::string>& interface) {
+                  safely([&] { on_link(x, attempt, root, interface); });
+                },
+                [this, &x, attempt](const caf::error& why) {
+                  safely([&] { on_failure(x, attempt, link_problem(why)); });
+                });
         break;
       case peer_link::state::greeting:
         // Who is not to be believed does not learn of us: first we ask who it is.
         ask(self_, x.root, hello_)
-          .then([this, &x, attempt](const node_hello& theirs) { on_hello(x, attempt, theirs); },
-                [this, &x, attempt](const caf::error& why) { on_failure(x, attempt, failure_of(why).message); });
+          .then([this, &x, attempt](const node_hello& theirs) { safely([&] { on_hello(x, attempt, theirs); }); },
+                [this, &x, attempt](const caf::error& why) {
+                  safely([&] { on_failure(x, attempt, failure_of(why).message); });
+                });
         break;
       default:
         break;
@@ -423,8 +471,10 @@ private:
         return on_failure(x, attempt, *why);
       x.name = name;
       ask(self_, x.root, hello_, caf::actor_cast<caf::actor>(self_))
-        .then([this, &x, attempt](const node_hello& again) { on_welcome(x, attempt, again); },
-              [this, &x, attempt](const caf::error& no) { on_failure(x, attempt, failure_of(no).message); });
+        .then([this, &x, attempt](const node_hello& again) { safely([&] { on_welcome(x, attempt, again); }); },
+              [this, &x, attempt](const caf::error& no) {
+                safely([&] { on_failure(x, attempt, failure_of(no).message); });
+              });
     });
   }
 
@@ -524,7 +574,7 @@ std::variant<node_control, failure> spawn_node(caf::actor_system& system, const 
   auto run = [to = caf::actor_cast<caf::weak_actor_ptr>(result.actor), core = std::weak_ptr{core}](auto f) {
     post_if_alive(to, [core, f = std::move(f)] {
       if (auto here = core.lock())
-        f(*here);
+        safely([&] { f(*here); });
     });
   };
   if (!x.listen.empty()) {

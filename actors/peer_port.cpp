@@ -1,5 +1,6 @@
 #include "actors/peer_port.hpp"
 
+#include "actors/peer_screen.hpp"
 #include "actors/support/mail.hpp"
 
 #include <caf/actor_system.hpp>
@@ -14,6 +15,8 @@
 #include <caf/io/network/native_socket.hpp>
 #include <caf/io/network/stream_impl.hpp>
 
+#include <algorithm>
+#include <array>
 #include <deque>
 #include <mutex>
 #include <sys/socket.h>
@@ -33,14 +36,6 @@ using connection = node::connection;
 multiplexer& backend_of(caf::actor_system& system) {
   return static_cast<multiplexer&>(system.middleman().backend());
 }
-
-uint32_t length_in(const unsigned char* header) {
-  return static_cast<uint32_t>(header[4]) << 24 | static_cast<uint32_t>(header[5]) << 16
-         | static_cast<uint32_t>(header[6]) << 8 | header[7];
-}
-
-/// What two nodes say first is short.
-constexpr uint32_t most_of_handshake = 64u << 10;
 
 /// How a CAF stream reads and writes by one of our connections.
 struct by_connection {
@@ -91,7 +86,7 @@ caf::intrusive_ptr<T> pointer_to(T* x) {
 class scribe final : public caf::io::scribe {
 public:
   scribe(multiplexer& backend, std::shared_ptr<connection> x, uint64_t most)
-    : caf::io::scribe(network::conn_hdl_from_socket(x->socket())), is_(x), most_(most),
+    : caf::io::scribe(network::conn_hdl_from_socket(x->socket())), is_(x), screen_(backend.system().node(), most),
       stream_(backend, x->socket(), by_connection{x, cut_}) {
     is_->disown_socket(); // the stream closes it
   }
@@ -127,37 +122,64 @@ public:
     return x ? *x : uint16_t{0};
   }
 
+  /// Headers and what belongs to them come in turn. The broker sees neither before the whole is known to be harmless.
   bool consume(context_of_io* context, const void* data, std::size_t size) override {
-    if (!cut_ && is_allowed(static_cast<const unsigned char*>(data), size))
+    if (cut_)
+      return true;
+    auto* bytes = static_cast<const unsigned char*>(data);
+    if (expects_payload_)
+      return consume_payload(context, data, size);
+    if (size != basp::header_size || !screen_.allows_header(bytes))
+      return cut();
+    auto length = peer_screen::payload_of(bytes);
+    if (length == 0)
       return caf::io::scribe::consume(context, data, size);
+    std::copy_n(bytes, size, header_.begin());
+    expects_payload_ = true;
+    return expect(length);
+  }
+
+private:
+  bool consume_payload(context_of_io* context, const void* data, std::size_t size) {
+    expects_payload_ = false;
+    switch (screen_.judge(header_.data(), data, size)) {
+      case peer_screen::verdict::passes:
+        return pass_on(context, size);
+      case peer_screen::verdict::is_dropped:
+        return expect(basp::header_size);
+      default:
+        return cut();
+    }
+  }
+
+  /// The broker takes a header, asks for what belongs to it and gets it.
+  bool pass_on(context_of_io* context, std::size_t size) {
+    caf::byte_buffer payload;
+    payload.swap(rd_buf());
+    auto* header = reinterpret_cast<const caf::byte_buffer::value_type*>(header_.data());
+    rd_buf().assign(header, header + header_.size());
+    if (!caf::io::scribe::consume(context, rd_buf().data(), header_.size()))
+      return false;
+    rd_buf().swap(payload);
+    return caf::io::scribe::consume(context, rd_buf().data(), size);
+  }
+
+  bool expect(std::size_t bytes) {
+    stream_.configure_read(caf::io::receive_policy::exactly(bytes));
+    return !detached();
+  }
+
+  bool cut() {
     cut_ = true;
     ::shutdown(stream_.fd(), SHUT_RDWR); // the next read ends it in good order
     return true;
   }
 
-private:
-  /// The broker asks for headers, and for what belongs to them, in turn.
-  bool is_allowed(const unsigned char* data, std::size_t size) {
-    if (std::exchange(expects_payload_, false))
-      return true;
-    if (size != basp::header_size)
-      return false;
-    auto operation = static_cast<basp::message_type>(data[0]);
-    auto length = length_in(data);
-    expects_payload_ = length > 0;
-    if (std::exchange(is_first_, false))
-      return length <= most_of_handshake
-             && (operation == basp::message_type::client_handshake
-                 || operation == basp::message_type::server_handshake);
-    // Nodes talk for themselves: what is passed on could name any sender.
-    return length <= most_ && operation != basp::message_type::routed_message;
-  }
-
   std::shared_ptr<connection> is_;
-  uint64_t most_;
+  peer_screen screen_;
   bool launched_ = false;
-  bool is_first_ = true;
   bool expects_payload_ = false;
+  std::array<unsigned char, basp::header_size> header_{}; ///< While what belongs to it comes in.
   bool cut_ = false;
   network::stream_impl<by_connection> stream_;
 };
@@ -287,7 +309,7 @@ std::variant<std::unique_ptr<node::door>, std::string> publish_at(caf::actor_sys
   x.is_node = [](const node::door::first_word& word) {
     static_assert(std::tuple_size_v<node::door::first_word> == basp::header_size);
     return static_cast<basp::message_type>(word[0]) == basp::message_type::client_handshake
-           && length_in(word.data()) <= most_of_handshake;
+           && peer_screen::payload_of(word.data()) <= most_of_handshake;
   };
   x.let_in = [inside](std::unique_ptr<connection> one) { inside->enter(std::move(one)); };
   auto opened = node::door::open(std::move(x));

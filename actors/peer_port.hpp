@@ -24,7 +24,7 @@ namespace modelforge {
 caf::actor carrier_of(caf::actor_system& system);
 
 /// `x` as CAF has it; hands have been shaken. A message of more than `most` bytes, or one that claims to be passed on
-/// for somebody else, ends the connection.
+/// for somebody else, ends the connection; one that would end actors does nothing (see `peer_screen`).
 caf::io::scribe_ptr scribe_of(caf::actor_system& system, std::shared_ptr<node::connection> x, uint64_t most);
 
 /// The names in the certificate of the peer at the other end; empty: none, or the connection is gone.
