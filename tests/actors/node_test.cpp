@@ -141,6 +141,12 @@ bool is_up(runtime& x) {
   return !status.peers.empty() && status.peers.front().up;
 }
 
+/// Whether each link has come up, or has told why it cannot.
+bool knows_all_links(runtime& x) {
+  auto peers = x.node().peers;
+  return std::all_of(peers.begin(), peers.end(), [](auto& y) { return y.up || !y.problem.empty(); });
+}
+
 } // namespace
 
 TEST_CASE("a provider of another node is called like one's own", "[node]") {
@@ -207,7 +213,7 @@ TEST_CASE("of two programs of one name the other is asked when one has left", "[
   runtime guest{settings};
   for (std::size_t round = 0; round < 4; ++round) {
     REQUIRE(guest.chat("What is 1 + 1?"));
-    std::this_thread::sleep_for(500ms); // the other link may come up, or be refused
+    CHECK(test::eventually([&] { return knows_all_links(guest); }));
     owners[round % 2].reset();
     CHECK(guest.chat("What is 1 + 1?"));
     owners[round % 2].emplace(owner_of(server.url(), at[round % 2]));
@@ -223,7 +229,7 @@ TEST_CASE("an owner that is found at two addresses is found again", "[node]") {
   runtime guest{settings};
   for (int round = 0; round < 3; ++round) {
     REQUIRE(guest.chat("What is 1 + 1?"));
-    std::this_thread::sleep_for(200ms); // for the other link
+    CHECK(test::eventually([&] { return knows_all_links(guest); }));
     owner.reset();
     owner.emplace(owner_of(server.url(), at));
   }
@@ -245,8 +251,11 @@ TEST_CASE("a planned restart of the owner loses no call", "[node]") {
     answers.push_back(guest.chat_async(sum_of(i)));
   REQUIRE(test::eventually([&] { return server.snapshot().requests >= 4; }));
   std::thread later{[&] {
-    std::this_thread::sleep_for(300ms); // into the drain, which lasts a second
-    for (int i = 40; i < 60; ++i)       // while it drains
+    CHECK(test::eventually([&] {
+      auto status = guest.status();
+      return status && (status->draining || !status->problem.empty());
+    }));
+    for (int i = 40; i < 60; ++i) // while it drains, or after that
       answers.push_back(guest.chat_async(sum_of(i)));
   }};
   owner->shutdown();
@@ -258,6 +267,92 @@ TEST_CASE("a planned restart of the owner loses no call", "[node]") {
     if (!answer)
       FAIL_CHECK(to_string(answer.error()));
   }
+}
+
+TEST_CASE("a guest finds a provider that its owner adds later", "[node]") {
+  simulator::server server{simulator::options{}};
+  auto settings = owner_of(server.url());
+  settings.providers[0].name = "other";
+  runtime owner{settings};
+  runtime guest{guest_of(owner.node().listening)};
+  for (int round = 0; round < 2; ++round) {
+    std::string problem;
+    CHECK(test::eventually([&] {
+      auto answer = guest.chat("What is 1 + 1?");
+      return !answer && (problem = answer.error().message) == "node owner does not run a provider \"sim\"";
+    }));
+    CAPTURE(problem);
+    settings.providers.push_back(provider_of(server.url(), "owner"));
+    REQUIRE(owner.reload(settings));
+    CHECK(test::eventually([&] { return bool{guest.chat("What is 1 + 1?")}; }, test::sanitized ? 20s : 3s));
+    settings.providers.pop_back();
+    REQUIRE(owner.reload(settings)); // and that it removes again
+  }
+}
+
+TEST_CASE("an owner that replaces a provider loses no guest's call, stream or batch item", "[node]") {
+  simulator::options options;
+  options.latency = 300ms;
+  simulator::server server{options};
+  simulator::options slow;
+  slow.latency = 120s;
+  simulator::server held{slow};
+  auto settings = owner_of(server.url());
+  settings.runtime.grace_period = 120s;
+  settings.providers.push_back(provider_of(held.url(), "owner"));
+  settings.providers[1].name = "held";
+  runtime owner{settings};
+  auto guests = guest_of(owner.node().listening);
+  guests.providers.push_back(guests.providers[0]);
+  guests.providers[1].name = "held";
+  runtime guest{guests};
+  auto held_call = sum_of(1); // runs on the first actor for as long as this test
+  held_call.id = {1, 2};
+  auto held_answer = guest.chat_async(held_call, "held");
+  REQUIRE(test::eventually([&] { return held.snapshot().requests == 1; }));
+  test::temporary_folder folder;
+  std::string prompts;
+  for (int i = 0; i < 40; ++i)
+    prompts += "What is " + std::to_string(i) + " + 1000?\n";
+  batch_options batch;
+  batch.input = folder.write("in.txt", prompts);
+  batch.output = folder.path("out.jsonl");
+  batch.max_concurrent = 4;
+  auto ran = std::async(std::launch::async, [&] { return guest.batch(batch); });
+  std::vector<std::future<expected<completion>>> answers;
+  std::vector<text_stream> streams;
+  for (uint32_t reload = 1; reload <= 3; ++reload) {
+    REQUIRE(test::eventually([&] { return server.snapshot().requests >= 8 * reload; }));
+    for (int i = 0; i < 4; ++i) {
+      answers.push_back(guest.chat_async(sum_of(i)));
+      streams.push_back(guest.stream(sum_of(i)));
+    }
+    for (auto& each : settings.providers)
+      each.kind = reload % 2 == 1 ? provider_kind::openai : provider_kind::openai_compatible;
+    auto report = owner.reload(settings);
+    REQUIRE(report);
+    CHECK(report->replaced.size() == 2);
+  }
+  for (auto& x : answers) {
+    auto answer = x.get();
+    if (!answer)
+      FAIL_CHECK(to_string(answer.error()));
+  }
+  for (auto& x : streams) {
+    auto end = x.wait();
+    if (auto* failed = std::get_if<stream_failed>(&end))
+      FAIL_CHECK(to_string(failed->why));
+  }
+  auto report = ran.get();
+  REQUIRE(report);
+  CHECK(report->answered == 40);
+  CHECK(report->failed == 0);
+  CHECK(held_answer.wait_for(0s) == std::future_status::timeout);
+  CHECK(guest.chat(sum_of(3), "sim"));
+  guest.cancel({1, 2}, "held");
+  auto ended = held_answer.get();
+  REQUIRE_FALSE(ended);
+  CHECK(ended.error().code == errc::cancelled);
 }
 
 TEST_CASE("an owner that nobody finds is told at once, after the time that it is expected", "[node]") {
