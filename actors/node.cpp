@@ -270,7 +270,7 @@ private:
     std::string known;
     for (auto& one : *owned_) {
       if (one.name == name)
-        return guest_at(one.is, node, asker);
+        return guest_at(one, node, asker);
       known += (known.empty() ? "" : ", ") + one.name;
     }
     return make_failure(errc::configuration, "node " + settings_.name + " does not run a provider \"" + name + "\"",
@@ -278,11 +278,14 @@ private:
   }
 
   /// One for each program and provider, however often it asks.
-  provider_actor guest_at(const provider_actor& provider, const std::string& node, const caf::strong_actor_ptr& asker) {
-    auto& guest = guests_[{asker->node(), caf::actor_cast<caf::actor_addr>(provider)}];
+  provider_actor guest_at(const owned_provider& of, const std::string& node, const caf::strong_actor_ptr& asker) {
+    auto& guest = guests_[{asker->node(), caf::actor_cast<caf::actor_addr>(of.is)}];
     if (guest == nullptr) {
-      guest = spawn_provider_guest(self_->system(), provider, node, asker, settings_.max_message_bytes);
-      callers_->add(caf::actor_cast<caf::strong_actor_ptr>(guest));
+      guest = spawn_provider_guest(self_->system(), of.is, node, asker, settings_.max_message_bytes);
+      auto is = caf::actor_cast<caf::strong_actor_ptr>(guest);
+      callers_->add(is);
+      if (of.admit)
+        of.admit(is, "node " + node);
     }
     return guest;
   }

@@ -19,6 +19,8 @@ namespace modelforge {
 struct owned_provider {
   std::string name;
   provider_actor is;
+  /// Lets it know for which node an actor asks (see `controlled_provider`); may be empty.
+  std::function<void(const caf::strong_actor_ptr& who, std::string node)> admit{};
 };
 
 /// A provider that another node runs.

@@ -119,6 +119,10 @@ public:
     dispatcher_.keep_journal(parts_.limits_journal.has_value());
   }
 
+  void admit(const caf::strong_actor_ptr& who, std::string node) {
+    guests_.insert_or_assign(callers_.add(who), std::move(node));
+  }
+
 private:
   struct live_request {
     std::variant<caf::typed_response_promise<completion>, caf::typed_response_promise<embedding>> reply;
@@ -195,7 +199,17 @@ private:
     auto at_once = std::size_t{2} * parts_.settings.max_concurrent * parts_.keys.size();
     auto actor = spawn_embedding_split(self_->system(), caf::actor_cast<provider_actor>(self_), most, at_once);
     splits_[x.id] = caf::actor_cast<caf::weak_actor_ptr>(actor);
+    if (auto node = asking_node(); !node.empty())
+      admit(caf::actor_cast<caf::strong_actor_ptr>(actor), std::move(node));
     return self_->delegate(actor, std::move(x));
+  }
+
+  /// For which node the sender of the message in hand asks; empty: for nobody else.
+  std::string asking_node() const {
+    if (guests_.empty())
+      return {};
+    auto i = guests_.find(caf::actor_cast<caf::actor_addr>(self_->current_sender()));
+    return i != guests_.end() ? i->second : std::string{};
   }
 
   template <class Answer>
@@ -293,6 +307,7 @@ private:
     auto no = dispatcher_.accept({.id = x.id,
                                   .rank = x.priority,
                                   .tenant = std::move(x.tenant),
+                                  .node = asking_node(),
                                   .group = limited_as(parts_.settings, live.group),
                                   .cost = live.reserved,
                                   .bytes = live.encoded.body.size(),
@@ -783,6 +798,7 @@ private:
   void on_death(const caf::actor_addr& who) {
     auto at = now();
     take_written();
+    guests_.erase(who);
     std::vector<request_id> ids;
     for (auto& [id, x] : live_)
       if (x.caller == who)
@@ -1070,6 +1086,7 @@ private:
   std::unordered_map<uint64_t, caf::typed_response_promise<model_list>> model_lists_; ///< Those that are being fetched.
   uint64_t asked_for_models_ = 0;
   std::unordered_map<request_id, caf::weak_actor_ptr> splits_; ///< Of requests for many embeddings; some have ended.
+  std::unordered_map<caf::actor_addr, std::string> guests_; ///< Who asks for which other node.
   node::spent_attempts spent_;                                 ///< On what nodes asked for that were lost.
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
   std::vector<written_attempt> written_;
@@ -1109,6 +1126,9 @@ controlled_provider spawn_controlled_provider(caf::actor_system& system, provide
       to, [state, x = std::make_shared<provider_parts>(std::move(fresh))] { state->reconfigure(std::move(*x)); });
   };
   result.keep_journal = [to, state] { post_if_alive(to, [state] { state->keep_journal(); }); };
+  result.admit = [to, state](const caf::strong_actor_ptr& who, std::string node) {
+    post_if_alive(to, [state, who, node = std::move(node)] { state->admit(who, node); });
+  };
   return result;
 }
 

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 namespace modelforge {
 
@@ -18,6 +19,8 @@ struct controlled_provider {
   std::function<void(provider_parts)> reconfigure;
   /// Opens the file that keeps the limits' use; for one that was spawned while another actor had it.
   std::function<void()> keep_journal;
+  /// What this actor asks for it asks for another node, as which it shares, until it ends.
+  std::function<void(const caf::strong_actor_ptr& who, std::string node)> admit;
 };
 
 /// Spawns a provider of parts that are ready but for `transport`.

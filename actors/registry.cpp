@@ -343,7 +343,7 @@ private:
     std::vector<owned_provider> owned;
     for (auto& x : providers_)
       if (is_ours(x.settings, node_->settings) && !x.start_at)
-        owned.push_back({x.settings.name, x.is.actor});
+        owned.push_back({x.settings.name, x.is.actor, x.is.admit});
     node_->set_owned(std::move(owned));
   }
 

@@ -301,7 +301,7 @@ std::optional<dispatcher::refusal> dispatcher::refuse_wait(const offer& x, time_
     if (lane_of(x.group, key).latest({x.cost, x.rank, all.first, x.model, all.second}, now) < *x.deadline)
       return {};
   auto best = time_point::max();
-  auto ahead = ahead_of(g, x.rank, &x.tenant, x.model);
+  auto ahead = ahead_of(g, x.rank, &x, x.model);
   for (uint32_t key = 0; key < keys_; ++key)
     best = std::min(best, lane_of(x.group, key).predict({x.cost, x.rank, ahead.first, x.model, ahead.second}, now));
   if (best < *x.deadline)
@@ -309,11 +309,12 @@ std::optional<dispatcher::refusal> dispatcher::refuse_wait(const offer& x, time_
   return refusal{reason::predicted_wait, best - now};
 }
 
-/// Without a tenant: all that is queued, of that rank and before it.
-std::pair<amounts, amounts> dispatcher::ahead_of(const group_state& g, priority rank, const std::string* tenant,
+/// Of nobody: all that is queued, of that rank and before it.
+std::pair<amounts, amounts> dispatcher::ahead_of(const group_state& g, priority rank, const offer* whose,
                                                  const std::string& model) const {
   auto in_queue = [&](priority of) {
-    return tenant != nullptr && of == rank ? g.queues[index(of)].ahead_of(*tenant) : g.queues[index(of)].all();
+    auto& queue = g.queues[index(of)];
+    return whose != nullptr && of == rank ? queue.ahead_of(whose->tenant, whose->node) : queue.all();
   };
   auto all = in_queue(priority::interactive);
   if (rank == priority::batch)
@@ -353,7 +354,7 @@ void dispatcher::enqueue(request& x, time_point now) {
   auto& queue = g.queues[index(x.is.rank)];
   x.at = place::queued;
   x.queued_at = now;
-  queue.push(x.item, x.is.tenant);
+  queue.push(x.item, x.is.tenant, x.is.node);
   add(g.models[x.is.model][index(x.is.rank)], x.item.takes);
   queued_bytes_ += x.is.bytes;
   ++queued_[index(x.is.rank)];

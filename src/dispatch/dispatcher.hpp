@@ -69,6 +69,7 @@ public:
     request_id id;
     priority rank = priority::interactive;
     std::string tenant{};
+    std::string node{};    ///< That asks for it: nodes share before tenants do; empty: this one.
     uint32_t group = 0;    ///< Index into `dispatcher_settings::groups`.
     limits::charge cost{}; ///< Guesses: they delay, and refuse nothing.
     uint64_t bytes = 0;    ///< What it takes while it waits.
@@ -305,7 +306,7 @@ private:
   refusal count(refusal x);
   open_state open_lanes(uint32_t group, time_point now);
   /// What goes before it on each lane, and of that, what is for its model.
-  std::pair<limits::amounts, limits::amounts> ahead_of(const group_state& g, priority rank, const std::string* tenant,
+  std::pair<limits::amounts, limits::amounts> ahead_of(const group_state& g, priority rank, const offer* whose,
                                                        const std::string& model) const;
   limits::lane_settings lane_settings_of(uint32_t group) const;
   limits::lane::readiness ready(uint32_t lane, const request& x, time_point now, const request* before = nullptr);

@@ -16,23 +16,27 @@ using limits::fair_queue;
 
 namespace {
 
-/// A queue whose requests carry their tenant.
+/// A queue whose requests carry their tenant and node.
 struct line {
   fair_queue queue;
   std::deque<fair_queue::item> items; ///< At fixed addresses.
   std::vector<std::string> tenants;
+  std::vector<std::string> nodes;
 
-  fair_queue::item& push(std::string tenant, double cost = 1) {
+  fair_queue::item& push(std::string tenant, double cost = 1, std::string node = {}) {
     auto& x = items.emplace_back();
     x.id = {1, tenants.size()};
     x.arrival = tenants.size();
     x.cost = cost;
-    queue.push(x, tenant);
+    x.takes = {1, 0, 0, 0};
+    queue.push(x, tenant, node);
     tenants.push_back(std::move(tenant));
+    nodes.push_back(std::move(node));
     return x;
   }
 
   std::string tenant_of(const fair_queue::item& x) const { return tenants[x.id.low]; }
+  std::string node_of(const fair_queue::item& x) const { return nodes[x.id.low]; }
 
   fair_queue::item& pop() {
     auto& x = *queue.front();
@@ -275,6 +279,7 @@ TEST_CASE("queue tells what will go before a newcomer", "[limits][fair_queue]") 
       item.arrival = x.tenants.size();
       item.cost = even ? 1.0 : 1.0 + static_cast<double>(random() % 3);
       item.takes = count();
+      x.nodes.emplace_back();
       x.tenants.push_back(std::to_string(random() % tenants * (random() % 3 == 0)));
       x.queue.push(item, x.tenants.back());
       if (random() % 3 == 0)
@@ -304,6 +309,160 @@ TEST_CASE("queue tells what goes before a newcomer among thousands of tenants", 
   CHECK(told[0] >= 4500);
   CHECK(told[0] <= 5500);
   CHECK(told[1] == told[0] * 10);
+}
+
+TEST_CASE("queue gives a node no more for its many tenants", "[limits][fair_queue]") {
+  line x;
+  for (int i = 0; i < 50; ++i)
+    for (int k = 0; k < 20; ++k)
+      x.push(std::to_string(i), 1, "many");
+  for (int i = 0; i < 600; ++i) {
+    x.push("0", 1, "one"); // a tenant of the same name, and another one
+    x.push(i % 2 == 0 ? "a" : "b");
+  }
+  std::map<std::string, int> of_node, of_tenant;
+  for (int i = 0; i < 900; ++i) {
+    auto& item = x.pop();
+    ++of_node[x.node_of(item)];
+    ++of_tenant[x.node_of(item) + "/" + x.tenant_of(item)];
+  }
+  for (auto* name : {"", "one", "many"})
+    CHECK(std::abs(of_node[name] - 300) <= 1);
+  CHECK(std::abs(of_tenant["/a"] - of_tenant["/b"]) <= 1);
+  for (int i = 0; i < 50; ++i)
+    CHECK(std::abs(of_tenant["many/" + std::to_string(i)] - 6) <= 1);
+}
+
+TEST_CASE("queue shares by cost between nodes, whose tenants come and go", "[limits][fair_queue]") {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    INFO("seed " << seed);
+    std::mt19937_64 random{seed};
+    line x;
+    std::map<std::string, double> scale{{"", 1}, {"b", 0.1}, {"c", 7}};
+    auto add = [&](const std::string& node) {
+      x.push(std::to_string(random() % 30), scale[node] * std::uniform_real_distribution<>{0.1, 1}(random), node);
+    };
+    for (auto& [node, by] : scale)
+      for (int i = 0; i < 10; ++i)
+        add(node);
+    std::map<std::string, double> served;
+    for (int i = 0; i < 20'000; ++i) { // each node always has something queued, its tenants have not
+      if (i == 10'000)
+        x.queue.reprice([](auto& item) { return item.cost; });
+      auto& item = x.pop();
+      served[x.node_of(item)] += item.cost;
+      add(x.node_of(item));
+    }
+    auto [least, most] =
+      std::minmax_element(served.begin(), served.end(), [](auto& a, auto& b) { return a.second < b.second; });
+    CHECK(most->second - least->second <= 4 * 7);
+    CHECK(least->second > 20);
+  }
+}
+
+TEST_CASE("queue lets a node with one request wait for a round at most, and forgets it", "[limits][fair_queue]") {
+  line x;
+  for (int i = 0; i < 10'000; ++i)
+    x.push(std::to_string(i % 40));
+  for (int i = 0; i < 1000; ++i)
+    x.push(std::to_string(i % 40), 1, "guest");
+  for (int i = 0; i < 100; ++i) {
+    x.serve(10 + i % 7);
+    auto& rare = x.push("t", 0.01, "rare" + std::to_string(i));
+    auto waited = 0;
+    while (&x.pop() != &rare)
+      ++waited;
+    REQUIRE(waited <= 2);
+    REQUIRE(x.queue.other_nodes() <= 4);
+  }
+  while (x.queue.size() > 0)
+    x.pop();
+  CHECK(x.queue.other_nodes() == 0);
+  CHECK(x.queue.tenants() <= 1);
+  x.push("a");
+  x.push("b", 1, "late");
+  x.queue.erase(x.items.back());
+  CHECK(x.serve(1) == "a");
+}
+
+TEST_CASE("queue loses nobody of several nodes", "[limits][fair_queue]") {
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    INFO("seed " << seed);
+    std::mt19937_64 random{seed};
+    line x;
+    std::map<std::string, std::map<uint64_t, fair_queue::item*>> queued; // by node and tenant
+    std::size_t n = 0;
+    auto key_of = [&](const fair_queue::item& item) { return x.node_of(item) + "/" + x.tenant_of(item); };
+    for (int i = 0; i < 3000; ++i) {
+      auto busy = i / 500 % 2 == 0; // now and then it runs empty
+      if (random() % 5 < (busy ? 3u : 1u)) {
+        auto node = random() % 4;
+        auto& item = x.push(std::to_string(random() % 4), 0.1 + static_cast<double>(random() % 9),
+                            node == 0 ? "" : "n" + std::to_string(node));
+        queued[key_of(item)][item.arrival] = &item;
+        ++n;
+      } else if (n > 0) {
+        auto* item = x.queue.front();
+        REQUIRE(queued[key_of(*item)].begin()->second == item);
+        if (random() % 4 == 0)
+          x.queue.erase(*item);
+        else
+          x.queue.pop(*item);
+        queued[key_of(*item)].erase(item->arrival);
+        --n;
+      }
+      if (random() % 100 == 0)
+        x.queue.reprice([&](auto&) { return 0.1 + static_cast<double>(random() % 9); });
+      REQUIRE(x.queue.size() == n);
+      REQUIRE(x.queue.all()[0] == n);
+      REQUIRE((x.queue.front() == nullptr) == (n == 0));
+      REQUIRE(x.queue.tenants() <= 16);
+    }
+    std::size_t seen = 0;
+    x.queue.scan(100, 10'000, [&](auto&) { return ++seen > 0; });
+    CHECK(seen == n);
+  }
+}
+
+TEST_CASE("queue tells what will go before a newcomer of any node", "[limits][fair_queue]") {
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    INFO("seed " << seed);
+    std::mt19937_64 random{seed};
+    line x;
+    auto nodes = 1 + random() % 5;
+    auto tenants = 1 + random() % 4;
+    auto any = [&](uint64_t of) { return random() % of * (random() % 3 == 0); };
+    auto name_of = [](uint64_t node) { return node == 0 ? std::string{} : "n" + std::to_string(node); };
+    for (int i = 0; i < 200; ++i) {
+      auto node = name_of(any(nodes));
+      x.push(std::to_string(any(tenants)), 1, node);
+      if (random() % 3 == 0)
+        x.pop();
+    }
+    auto node = random() % 4 == 0 ? "new" : name_of(random() % nodes);
+    auto who = random() % 2 == 0 ? std::to_string(random() % tenants) : std::string{"new"};
+    auto told = x.queue.ahead_of(who, node)[0];
+    auto& last = x.push(who, 1, node);
+    uint64_t before = 0;
+    while (&x.pop() != &last)
+      ++before;
+    auto error = static_cast<double>(told) - static_cast<double>(before);
+    CHECK(std::abs(error) <= static_cast<double>(nodes * tenants));
+  }
+}
+
+TEST_CASE("queue shows some of each node's", "[limits][fair_queue]") {
+  line x;
+  for (auto* node : {"", "x", "y"})
+    for (auto* tenant : {"a", "b", "c"})
+      for (int i = 0; i < 2; ++i)
+        x.push(tenant, 1, node);
+  std::string seen;
+  x.queue.scan(6, 2, [&](auto& item) {
+    seen += x.node_of(item) + x.tenant_of(item);
+    return true;
+  });
+  CHECK(seen == "aabbxaxaxbxbyayaybyb");
 }
 
 TEST_CASE("queue counts in another unit, and keeps the shares", "[limits][fair_queue]") {
