@@ -123,7 +123,7 @@ TEST_CASE("dispatcher keeps its promises, seeds 180 to 239", "[dispatch][simulat
 }
 
 TEST_CASE("dispatcher keeps its promises while groups of models and keys change", "[dispatch][simulation]") {
-  for (uint64_t seed = 0; seed < 80; ++seed) {
+  for (uint64_t seed = 0; seed < 40; ++seed) {
     auto plan = draw_plan(seed);
     plan.restart_share = 0;
     plan.models = 1 + seed % 5;
