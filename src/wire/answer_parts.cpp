@@ -112,6 +112,17 @@ bool is_odd(const told_usage& x) {
   return x.input.at_most(most_input_tokens).is_too_large() || x.output.at_most(most_output_tokens).is_too_large();
 }
 
+void noted_usage::note(const told_usage& x, uint64_t& tokens) {
+  auto told = usage_of(x);
+  auto odd = wire::is_odd(x);
+  if (!told && !odd)
+    return;
+  last_ = told;
+  is_odd_ = odd;
+  if (told)
+    tokens = std::max(tokens, told->output);
+}
+
 failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view how) {
   auto result = invalid_answer(head, "");
   result.message = "the stream broke off ";

@@ -99,6 +99,23 @@ std::optional<token_usage> usage_of(const told_usage& x);
 /// Whether a number of it is left out because it cannot be.
 bool is_odd(const told_usage& x);
 
+/// The usage of an answer that tells it in parts, or several times: the last one counts.
+class noted_usage {
+public:
+  /// One that tells nothing changes nothing. `tokens`, what has been counted so far, is raised to what it tells.
+  void note(const told_usage& x, uint64_t& tokens);
+
+  /// Of the last one; empty: none, or one that cannot be.
+  const std::optional<token_usage>& last() const { return last_; }
+
+  /// Whether a number of the last one is left out.
+  bool is_odd() const { return is_odd_; }
+
+private:
+  std::optional<token_usage> last_;
+  bool is_odd_ = false;
+};
+
 /// Said of an answer whose usage is odd.
 inline constexpr auto usage_warning = "the provider told a number of tokens that cannot be; it is left out";
 

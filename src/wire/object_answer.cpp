@@ -32,7 +32,7 @@ object_answer::object_answer(const http::response_head& head, words say) : say_(
 bool object_answer::take(std::string_view data, piece_sink& to) {
   if (ended_)
     return false;
-  auto before = std::tuple{pieces_, signs_, is_done_, has_answer_, usage_};
+  auto before = std::tuple{pieces_, signs_, is_done_, has_answer_, usage_.last()};
   json_reader in{data};
   auto is_list = in.elements([&] {
     if (auto x = in.value(); x.is_object() && !ended_)
@@ -42,7 +42,7 @@ bool object_answer::take(std::string_view data, piece_sink& to) {
     take_one(data, to);
   else if (!in.finish() && !ended_)
     fail(invalid_answer(head_, "broken JSON (" + clean_words(in.problem(), 200) + ")"));
-  return ended_ || before != std::tuple{pieces_, signs_, is_done_, has_answer_, usage_};
+  return ended_ || before != std::tuple{pieces_, signs_, is_done_, has_answer_, usage_.last()};
 }
 
 bool object_answer::take_one(std::string_view object, piece_sink& to) {
@@ -167,16 +167,6 @@ void object_answer::check_calls(std::size_t bytes) {
     fail_with(errc::response_too_large, "the answer's tool calls exceed " + std::to_string(most_kept) + " bytes");
 }
 
-void object_answer::note_usage(const told_usage& x) {
-  auto told = usage_of(x);
-  if (!told && !is_odd(x))
-    return;
-  has_odd_usage_ = is_odd(x);
-  usage_ = told;
-  if (told)
-    tokens_ = std::max(tokens_, told->output);
-}
-
 void object_answer::note(std::string& kept, raw_json x) {
   if (kept.empty())
     kept = string_in(x, scratch_);
@@ -204,7 +194,7 @@ std::variant<completion, failure> object_answer::end(bool streamed) {
   x.raw_finish_reason = clean_words(reason_, 200);
   if (auto problem = add_calls(head_, std::move(calls_), id_, meaning(), is_refused_, x))
     return fitted(std::move(*problem));
-  x.usage = usage_;
+  x.usage = usage_.last();
   x.model = std::move(model_);
   x.provider_request_id = request_id_in(head_);
   if (x.provider_request_id.empty())
@@ -215,7 +205,7 @@ std::variant<completion, failure> object_answer::end(bool streamed) {
     warn(choices_warning("several"));
   if (is_repaired_)
     warn(repaired_warning);
-  if (has_odd_usage_)
+  if (usage_.is_odd())
     warn(usage_warning);
   x.warnings.insert(x.warnings.end(), std::make_move_iterator(warnings_.begin()),
                     std::make_move_iterator(warnings_.end()));

@@ -88,7 +88,7 @@ protected:
   std::string sealed(std::string_view dialect, raw_json x);
 
   /// The last one counts.
-  void note_usage(const told_usage& x);
+  void note_usage(const told_usage& x) { usage_.note(x, tokens_); }
 
   /// Keeps the first text that there is.
   void note(std::string& kept, raw_json x);
@@ -118,11 +118,10 @@ private:
   http::response_head head_;
   words say_;
   std::unique_ptr<failure> problem_;
-  std::optional<token_usage> usage_;
+  noted_usage usage_;
   std::vector<std::string> warnings_;
   std::size_t size_ = 0; ///< Bytes of calls.
   bool is_repaired_ = false;
-  bool has_odd_usage_ = false; ///< The last usage cannot be.
 };
 
 /// Reads a whole answer, whatever its status.

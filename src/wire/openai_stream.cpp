@@ -183,28 +183,17 @@ private:
       read_error("{\"error\":" + std::string{x.groq_error.text} + "}", true);
     if (ended_)
       return;
-    auto before = std::tuple{pieces_, has_answer_, reason_.empty(), usage_};
+    auto before = std::tuple{pieces_, has_answer_, reason_.empty(), usage_.last()};
     note(x);
     only_text_ = {};
     json_reader in{x.choices};
     in.elements([&] { read_choice(in, to); });
     if (x.usage.is_object())
-      note_usage(read_usage(x.usage));
-    if (!ended_ && before != std::tuple{pieces_, has_answer_, reason_.empty(), usage_})
+      usage_.note(read_usage(x.usage), tokens_);
+    if (!ended_ && before != std::tuple{pieces_, has_answer_, reason_.empty(), usage_.last()})
       ++news_;
     if (is_ours && !ended_ && pieces_ == std::get<0>(before) + 1)
       keep_frame(data);
-  }
-
-  /// The last one counts.
-  void note_usage(const told_usage& x) {
-    auto told = usage_of(x);
-    if (!told && !is_odd(x))
-      return;
-    has_odd_usage_ = is_odd(x);
-    usage_ = told;
-    if (told)
-      tokens_ = std::max(tokens_, told->output);
   }
 
   /// Most chunks of a stream differ in nothing but their text, and what repeats says nothing new: where a chunk is the
@@ -375,7 +364,7 @@ private:
     x.raw_finish_reason = std::move(reason_);
     if (auto problem = add_calls(head_, calls_.finish(), id_, openai_reason(x.raw_finish_reason), is_refused_, x))
       return std::move(*problem);
-    x.usage = usage_;
+    x.usage = usage_.last();
     x.model = std::move(model_);
     x.provider_request_id = request_id_in(head_);
     if (x.provider_request_id.empty())
@@ -388,7 +377,7 @@ private:
       x.warnings.push_back(choices_warning("several"));
     if (is_repaired_)
       x.warnings.emplace_back(repaired_warning);
-    if (has_odd_usage_)
+    if (usage_.is_odd())
       x.warnings.emplace_back(usage_warning);
     return x;
   }
@@ -418,7 +407,7 @@ private:
   std::size_t frame_front_ = 0;  ///< so many bytes of it before.
   std::string_view only_text_{}; ///< The text, with its quotes, of the chunk that is being read, if it is such a one.
   std::string id_, model_, reason_;
-  std::optional<token_usage> usage_;
+  noted_usage usage_;
   uint64_t pieces_ = 0;
   uint64_t tokens_ = 0;
   std::size_t news_ = 0;
@@ -432,7 +421,6 @@ private:
   bool has_others_ = false;
   bool is_refused_ = false;
   bool is_repaired_ = false;
-  bool has_odd_usage_ = false; ///< The last usage cannot be.
 };
 
 } // namespace
