@@ -279,7 +279,8 @@ private:
   static caf::error refuse(failure why) { return caf::make_error(why.code, why); }
 
   void grant(uint32_t chunks) {
-    auto i = readers_.find(caf::actor_cast<caf::actor_addr>(self_->current_sender()));
+    auto who = caf::actor_cast<caf::actor_addr>(self_->current_sender());
+    auto i = who ? readers_.find(who) : readers_.end(); // whoever has the session may speak without a sender
     if (i == readers_.end())
       return;
     to_readers_.grant(i->second, chunks, now());

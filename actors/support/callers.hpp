@@ -55,6 +55,8 @@ public:
 
   /// One of its requests has ended.
   void remove(const key& who) {
+    if (!who) // CAF's hash takes no null
+      return;
     auto i = watched_.find(who);
     if (i == watched_.end() || --i->second.requests > 0)
       return;

@@ -10,6 +10,17 @@ using namespace std::chrono_literals;
 
 using test::provider_test;
 
+TEST_CASE_METHOD(provider_test, "a request that nobody waits for ends like others", "[actors]") {
+  auto provider = spawn();
+  tell(provider, question(1)); // without a sender
+  auto answer = ask_chat(provider, question(2));
+  REQUIRE(http->pending() == 2);
+  say(0, "to nobody");
+  say(0, "to somebody");
+  CHECK(answer->value);
+  CHECK(status(provider).answered == 2);
+}
+
 TEST_CASE_METHOD(provider_test, "provider answers with the completion and tells how it came to it", "[actors]") {
   auto provider = spawn();
   auto answer = ask_chat(provider, question(7));
