@@ -36,6 +36,9 @@ private:
     reply_ = self_->make_response_promise<embedding>();
     begun_ = self_->clock().now();
     asked_ = std::move(x);
+    asked_.earlier = node::bounded(std::move(asked_.earlier));
+    if (asked_.deadline) // one that has passed stays one
+      asked_.deadline = std::max(*asked_.deadline, std::chrono::nanoseconds{0});
     result_.id = asked_.id;
     result_.vectors.resize(asked_.inputs.size());
     parts_.resize((asked_.inputs.size() + most_ - 1) / most_);
@@ -70,6 +73,10 @@ private:
   }
 
   void take(std::size_t part, embedding& x) {
+    auto inputs = std::min(most_, asked_.inputs.size() - part * most_);
+    if (x.vectors.size() != inputs)
+      return fail(make_failure(errc::invalid_response, "the provider gave " + std::to_string(x.vectors.size())
+                                                         + " vectors for " + std::to_string(inputs) + " inputs"));
     auto to = result_.vectors.begin() + static_cast<std::ptrdiff_t>(part * most_);
     std::move(x.vectors.begin(), x.vectors.end(), to);
     x.vectors.clear();

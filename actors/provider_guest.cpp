@@ -19,6 +19,9 @@ namespace modelforge {
 
 namespace {
 
+/// Bytes of a stream's past that are kept because another node asks for it.
+constexpr uint64_t most_kept = 64u << 20;
+
 class guest_state {
 public:
   static inline const char* name = "provider_guest";
@@ -41,6 +44,8 @@ public:
       },
       [this](stream_request& x, const stream_subscriber_actor& to) {
         name_tenant(x.chat);
+        if (x.log_limit)
+          x.log_limit = std::min(*x.log_limit, most_kept);
         if (x.whole_text) // the last message repeats them
           x.log_limit = std::min(x.log_limit.value_or(most_ / 2), most_ / 2);
         return pass<stream_session_actor>(std::move(x), to);

@@ -9,6 +9,7 @@
 #include "node/peer_link.hpp"
 #include "node/pending_calls.hpp"
 #include "node/spent_attempts.hpp"
+#include "node/told_answers.hpp"
 
 #include <modelforge/actors/system.hpp>
 
@@ -23,6 +24,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -49,6 +51,22 @@ pending_calls::settings calls_of(const provider_settings& provider, const node_s
   x.first_patience = node.timeout;
   x.patience = node::max_relink_time(node.timeout, node.heartbeat);
   return x;
+}
+
+/// Cuts what the owner answers to what is possible. Returns why it is no use.
+std::optional<failure> check(embedding& x, std::size_t inputs) {
+  node::bound(x);
+  return node::wrong_vectors(x, inputs);
+}
+
+std::optional<failure> check(model_list&, std::size_t) {
+  return {};
+}
+
+template <class Answer>
+std::optional<failure> check(Answer& x, std::size_t) {
+  node::bound(x);
+  return {};
 }
 
 /// Everything but its making runs inside the proxy's actor, which its handlers keep alive.
@@ -123,6 +141,7 @@ private:
     request_id id; ///< Empty: a question that nobody can cancel.
     caf::actor_addr caller;
     std::string model;
+    std::size_t inputs = 0; ///< Of a request for embeddings.
     bool patient = false;
     time_point accepted;
     std::optional<time_point> deadline;
@@ -216,6 +235,8 @@ private:
   static void describe(call& made, const Request& x) {
     made.id = x.id;
     made.model = x.model;
+    if constexpr (std::is_same_v<Request, embedding_request>)
+      made.inputs = x.inputs.size();
     made.patient = x.priority == priority::batch;
     made.earlier = x.earlier;
     made.unknown = x.earlier.spent - std::min<uint32_t>(x.earlier.spent, x.earlier.records.size());
@@ -244,12 +265,16 @@ private:
     made.caller = callers_->add(self_->current_sender()); // the promise takes the sender away
     auto reply = self_->make_response_promise<Answer>();
     made.fail = [reply](const caf::error& why) mutable { reply.deliver(why); };
-    made.send = [this, reply, message = std::move(message)](call_id id) {
+    made.send = [this, reply, inputs = made.inputs, message = std::move(message)](call_id id) {
       auto to = calls_.owner();
       ask(self_, owner(to), message(all_.at(id)))
         .then(
-          [this, reply, id](Answer& x) mutable {
-            if (settle(id))
+          [this, reply, id, inputs](Answer& x) mutable {
+            if (!settle(id))
+              return;
+            if (auto why = check(x, inputs))
+              reply.deliver(refuse(std::move(*why)));
+            else
               reply.deliver(std::move(x));
           },
           [this, id, to](const caf::error& why) { take_error(id, to, why); });
@@ -484,7 +509,9 @@ private:
       return serve();
     calls_.remove(id);
     auto node = all_.extract(i);
-    fail(node.mapped(), why);
+    auto told = failure_of(why);
+    node::bound(told);
+    fail(node.mapped(), caf::make_error(told.code, told));
   }
 
   /// Whether the owner has ended a call for reasons of its own, so that another one, or the same later, may take it.
@@ -495,6 +522,7 @@ private:
     if (error != errc::draining && error != errc::cancelled)
       return false;
     auto why = failure_of(error);
+    node::bound(why);
     auto cut_off = error == errc::cancelled && !why.attempts.empty() && why.attempts.back().result == errc::cancelled;
     lost_at_ = at;
     take_records(x, std::move(why.attempts));

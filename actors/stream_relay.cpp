@@ -3,6 +3,7 @@
 #include "actors/support/callers.hpp"
 #include "actors/support/handover.hpp"
 #include "actors/support/mail.hpp"
+#include "node/told_answers.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
@@ -97,6 +98,7 @@ private:
   template <class T>
   void take(T x) {
     handover soon;
+    node::bound(x);
     if (session_)
       hand_over(std::move(x));
     else
@@ -122,6 +124,8 @@ private:
   /// Of the subscriber itself, or of one that came later and has a relay of its own.
   void grant(uint32_t chunks) {
     auto who = caf::actor_cast<caf::actor_addr>(self_->current_sender());
+    if (!who)
+      return;
     if (who == reader_)
       grant_own(chunks);
     else if (auto i = later_.find(who); i != later_.end())

@@ -25,13 +25,21 @@ namespace {
 struct heard {
   int chunks = 0;
   int ends = 0;
+  uint64_t tokens = 0;
+  std::optional<stream_done> done;
   std::optional<failure> why; ///< Of its end, if that was none to wish for.
 };
 
 stream_subscriber_actor::behavior_type subscriber(stream_subscriber_actor::pointer, heard* by) {
   return {
-    [by](const stream_chunk&) { ++by->chunks; },
-    [by](const stream_done&) { ++by->ends; },
+    [by](const stream_chunk& x) {
+      ++by->chunks;
+      by->tokens = x.tokens;
+    },
+    [by](const stream_done& x) {
+      ++by->ends;
+      by->done = x;
+    },
     [by](const stream_failed& x) {
       ++by->ends;
       by->why = x.why;
@@ -131,6 +139,29 @@ TEST_CASE_METHOD(relay_test, "the news of a session's end may overtake its last 
   CHECK(is.chunks == 1);
   CHECK(is.ends == 1);
   CHECK_FALSE(is.why);
+}
+
+TEST_CASE_METHOD(relay_test, "a grant without a sender is nobody's", "[node][stream]") {
+  auto who = join();
+  take_in();
+  tell(relay.session, grant_atom_v, 7u);
+  CHECK(script.granted == 0);
+  CHECK(joined->value);
+}
+
+TEST_CASE_METHOD(relay_test, "figures that a session elsewhere tells are cut", "[node][stream][told]") {
+  stream_chunk chunk;
+  chunk.sequence = chunk.next = chunk.tokens = UINT64_MAX;
+  tell(relay.subscriber, chunk);
+  CHECK(is.tokens == most_output_tokens);
+  stream_done done;
+  done.pieces = UINT64_MAX;
+  done.first_token = std::chrono::nanoseconds::min();
+  done.result.usage = token_usage{UINT64_MAX, UINT64_MAX};
+  tell(relay.subscriber, done);
+  REQUIRE(is.done);
+  CHECK(is.done->first_token == 0ns);
+  CHECK_FALSE(is.done->result.usage);
 }
 
 TEST_CASE_METHOD(relay_test, "a session whose node is lost ends the stream at once", "[node][stream]") {
