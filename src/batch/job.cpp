@@ -140,7 +140,7 @@ void job::refuse_or_retry(job_time now, const http::response_head* head, failure
   auto patient = step_ == step::poll || step_ == step::list || step_ == step::probe || step_ == step::download;
   if (!passing || (patient ? now - failing_since_ >= timing_.most_outage : tries_ >= timing_.most_tries))
     return fail(std::move(why));
-  retry(now, why.retry_after.value_or(0ns));
+  retry(now, std::min(why.retry_after.value_or(0ns), timing_.most_told_wait));
 }
 
 void job::retry(job_time now, std::chrono::nanoseconds least) {
@@ -297,7 +297,7 @@ std::optional<batch_job_result> job::take_line(std::string_view line) {
     probe_is_ours_ = probe_is_ours_ || number.has_value();
     return {};
   }
-  if (!number) {
+  if (!number || (told_.size() >= wire::most_job_items && !told_.contains(*number))) {
     ++broken_lines_;
     return {};
   }

@@ -31,6 +31,7 @@ struct job_timing {
   std::chrono::nanoseconds settle = std::chrono::seconds{10};
   std::chrono::seconds clock_difference = std::chrono::minutes{10}; ///< Between our clock and the provider's, at most.
   std::chrono::nanoseconds most_outage = std::chrono::hours{1};     ///< How long other calls may all fail.
+  std::chrono::nanoseconds most_told_wait = std::chrono::minutes{15}; ///< A wait that the provider names is cut to it.
 };
 
 /// How a call failed that got no whole answer.

@@ -3,6 +3,7 @@
 #include "wire/batch_parts.hpp"
 #include "wire/provider_error.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 namespace modelforge::wire {
@@ -57,6 +58,10 @@ std::variant<batch_page, failure> read_batch_list(const http::response_head& hea
   if (member(root, "has_more") == true && !page.jobs.empty())
     page.next = page.jobs.back().id;
   return page;
+}
+
+uint64_t items_in(const json& x) {
+  return std::min(count_in(x).value_or(0), most_job_items);
 }
 
 batch_result unrun(std::string id, batch_end over) {

@@ -3,6 +3,7 @@
 #include "wire/batch_api.hpp"
 #include "wire/json.hpp"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -19,6 +20,9 @@ std::variant<json, failure> read_batch_answer(const http::response_head& head, s
 /// Reads a list of jobs, each by `read`.
 std::variant<batch_page, failure> read_batch_list(const http::response_head& head, std::string_view body,
                                                   batch_status (*read)(const json& job));
+
+/// Reads a number of a job's items: at most `most_job_items`; 0 where there is none.
+uint64_t items_in(const json& x);
 
 /// Makes the result of an item that was not run because its job is `over`: expired or cancelled.
 batch_result unrun(std::string id, batch_end over);

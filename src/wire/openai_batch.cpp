@@ -60,9 +60,9 @@ batch_status status_in(const json& x) {
   result.state = state_named(result.raw_state);
   result.created = count_in(member(x, "created_at"));
   auto& counts = member(x, "request_counts");
-  result.total = count_in(member(counts, "total")).value_or(0);
-  result.succeeded = count_in(member(counts, "completed")).value_or(0);
-  result.failed = count_in(member(counts, "failed")).value_or(0);
+  result.total = items_in(member(counts, "total"));
+  result.succeeded = items_in(member(counts, "completed"));
+  result.failed = items_in(member(counts, "failed"));
   if (!is_over(result.state))
     return result;
   for (auto name : {"output_file_id", "error_file_id"})

@@ -416,6 +416,55 @@ TEST_CASE("an outage of some minutes costs a running job nothing", "[batch][job]
   CHECK(x.results.size() == 2);
 }
 
+TEST_CASE("a wait that the provider names keeps a job from being looked at for a quarter of an hour at most",
+          "[batch][job]") {
+  for (auto* wait : {"0", "-1", "0.5", "1000000", "31622400", "1e300", "nan", ""}) {
+    INFO(wait);
+    auto x = good();
+    x.answers["GET /batches/batch_1"] = {{429, "{}", {{"retry-after", wait}}}, {200, done}};
+    CHECK(x.run(wire::openai(), attachment()).outcome == batch_job_outcome::finished);
+    CHECK(x.at.back() <= 15min + 1min);
+  }
+}
+
+TEST_CASE("counts of a job are no more than a job can have", "[batch][job]") {
+  struct {
+    const char* told;
+    uint64_t is;
+  } const cases[] = {
+    {"7", 7},
+    {"0", 0},
+    {"7.0", 7},
+    {"-1", 0},
+    {"0.5", 0},
+    {"null", 0},
+    {"\"7\"", 0},
+    {"1e15", wire::most_job_items},
+    {"18446744073709551615", wire::most_job_items},
+    {"18446744073709551616", 0},
+    {"1e400", 0},
+  };
+  for (auto& [told, is] : cases) {
+    INFO(told);
+    auto text = std::string{told};
+    auto of_openai = wire::openai().batches()->decode_job(
+      {200, {}}, R"({"id":"b","status":"in_progress","created_at":)" + text + R"(,"request_counts":{"total":)" + text
+                   + R"(,"completed":)" + text + R"(,"failed":)" + text + "}}");
+    auto& x = std::get<wire::batch_status>(of_openai);
+    CHECK(x.total == is);
+    CHECK(x.succeeded == is);
+    CHECK(x.failed == is);
+    auto of_anthropic = wire::anthropic().batches()->decode_job(
+      {200, {}}, R"({"id":"b","processing_status":"in_progress","request_counts":{"processing":)" + text
+                   + R"(,"succeeded":)" + text + R"(,"errored":)" + text + R"(,"canceled":)" + text + R"(,"expired":)"
+                   + text + "}}");
+    auto& y = std::get<wire::batch_status>(of_anthropic);
+    CHECK(y.total == 5 * is);
+    CHECK(y.succeeded == is);
+    CHECK(y.failed == 3 * is);
+  }
+}
+
 TEST_CASE("a job whose provider fails for long, or no longer lets us in, stays undecided", "[batch][job]") {
   for (auto status : {500, 401, 404}) {
     INFO(status);

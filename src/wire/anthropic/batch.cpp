@@ -52,7 +52,7 @@ batch_status status_in(const json& x) {
     result.created = static_cast<uint64_t>(
       std::max<int64_t>(0, std::chrono::floor<std::chrono::seconds>(created->time_since_epoch()).count()));
   auto& counts = member(x, "request_counts");
-  auto count = [&](std::string_view name) { return count_in(member(counts, name)).value_or(0); };
+  auto count = [&](std::string_view name) { return items_in(member(counts, name)); };
   result.succeeded = count("succeeded");
   result.failed = count("errored") + count("canceled") + count("expired");
   result.total = count("processing") + result.succeeded + result.failed;
