@@ -13,7 +13,7 @@ constexpr std::size_t few_models = 16; ///< Beyond, those that are of no use any
 
 lane::lane(const lane_settings& x, std::shared_ptr<key_slots> key)
   : key_(key != nullptr ? std::move(key) : std::make_shared<key_slots>()), limiter_(x.limits),
-    model_settings_(x.limits), breaker_(x.breaker), parallel_(x.max_concurrent),
+    model_settings_(x.limits), breaker_(x.breaker), parallel_(x.max_concurrent, x.first_burst),
     max_concurrent_(std::max(1u, x.max_concurrent)),
     interactive_slots_(std::min(x.interactive_slots, max_concurrent_ - 1)), most_server_wait_(x.most_server_wait) {
   if (x.adaptive)

@@ -23,6 +23,7 @@ struct lane_settings {
   breaker_settings breaker;
   uint32_t max_concurrent = 16;   ///< Attempts in flight, of the credential's lanes together; at least 1.
   uint32_t interactive_slots = 1; ///< Of these, kept free of batch items; less than the former.
+  uint32_t first_burst = 4;       ///< Attempts in flight, for batch items, at the very beginning: `parallel_limit`.
   bool adaptive = false;          ///< Whether the number in flight follows the latency.
 
   /// How long a wait that the provider named is believed, by priority; then one request finds out.

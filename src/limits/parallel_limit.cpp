@@ -1,5 +1,7 @@
 #include "limits/parallel_limit.hpp"
 
+#include <utility>
+
 namespace modelforge::limits {
 
 void parallel_limit::set_max(uint32_t max) {
@@ -14,7 +16,7 @@ void parallel_limit::answered(uint32_t in_flight, time_point started, time_point
   ++answers_;
   in_a_row_ = 0;
   if (open_ < level_) {
-    ++open_;
+    open_ = std::min(level_, std::max(open_ + 1, std::exchange(after_probe_, 1)));
     return;
   }
   if (level_ == max_ || started < fallen_)
@@ -46,7 +48,7 @@ bool parallel_limit::refused(uint32_t in_flight, time_point started, time_point 
   }
   refused_at_ = in_flight;
   fall(below, now);
-  open_ = 1;
+  open_ = after_probe_ = 1;
   ++in_a_row_;
   patience_ = first_patience << doublings_;
   doublings_ = std::min(doublings_ + 1, most_doublings);

@@ -9,8 +9,10 @@
 namespace modelforge::limits {
 
 /// How many requests a server takes at once, learned from what it refuses: also where no limit is published and nobody
-/// asked to follow the latency (`concurrency_limit`). Without refusals it is as if it were not there.
+/// asked to follow the latency (`concurrency_limit`). Without refusals it is soon as if it were not there.
 ///
+/// - It begins with `first`, and one more for each answer: twice as many with each round. So the first burst is no
+///   storm.
 /// - A refusal that the lane answers by waiting (429, 503 with a wait): the level falls below the number that was in
 ///   flight when the refused request went out, and after the pause one goes, then one more for each answer, up to the
 ///   level (slow start). So a server that takes k at once refuses what went out above k in one go, and then no more.
@@ -25,7 +27,8 @@ namespace modelforge::limits {
 /// A plain class: holds no clock. `now` never goes back. Every call is O(1) and allocates nothing.
 class parallel_limit {
 public:
-  explicit parallel_limit(uint32_t max) : max_(std::max(1u, max)), level_(max_), open_(max_) {}
+  explicit parallel_limit(uint32_t max, uint32_t first = UINT32_MAX)
+    : max_(std::max(1u, max)), level_(max_), open_(std::clamp(first, 1u, max_)), first_(open_) {}
 
   /// Takes another bound; what was learned stays.
   void set_max(uint32_t max);
@@ -49,8 +52,12 @@ public:
   /// One was refused for load, without a wait, of `in_use` that were in flight then.
   void strained(uint32_t in_flight, uint32_t in_use, time_point started, time_point now);
 
-  /// All goes anew: nothing went for a while, because the server was in trouble. One goes first.
-  void restart() { open_ = 1; }
+  /// All goes anew: nothing went for a while, because the server was in trouble. One goes first, and when it is
+  /// answered, as many as at the beginning.
+  void restart() {
+    open_ = 1;
+    after_probe_ = first_;
+  }
 
   /// Moments of refusals since the latest answer.
   uint32_t in_a_row() const { return in_a_row_; }
@@ -69,7 +76,9 @@ private:
 
   uint32_t max_;
   uint32_t level_;
-  uint32_t open_; ///< During a slow start: less than the level.
+  uint32_t open_;  ///< During a slow start: less than the level.
+  uint32_t first_; ///< Of the very first one.
+  uint32_t after_probe_ = 1;
   uint32_t patience_ = first_patience;
   uint32_t doublings_ = 0;
   uint32_t refused_at_ = UINT32_MAX; ///< In flight, at the latest refusal.

@@ -63,7 +63,7 @@ dispatcher_settings settings_of(std::optional<uint64_t> requests, std::optional<
   auto& group = x.groups[0];
   group.limits.per_minute = {requests, tokens, {}, {}};
   group.limits.burst = 1'000'000;
-  group.max_concurrent = slots;
+  group.max_concurrent = group.first_burst = slots;
   group.breaker.enabled = false;
   return x;
 }

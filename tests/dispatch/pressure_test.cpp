@@ -161,7 +161,7 @@ void check(const std::string& name, const server& by, double ideal, double most,
 } // namespace
 
 TEST_CASE("a batch ends whole before a server that takes few at a time", "[dispatch][pressure]") {
-  for (auto slots : {5u, 16u}) {
+  for (auto slots : {5u, 16u, 64u}) {
     check("one place, a minute's wait", {.places = 1, .wait = 60s}, 500, 1.25, slots);
     check("one place, no wait named", {.places = 1}, 500, 1.2, slots);
     check("two places, a second's wait", {.places = 2, .latency = 3s, .wait = 1s}, 750, 1.2, slots);

@@ -25,6 +25,24 @@ TEST_CASE("parallel_limit is as if it were not there until something is refused"
   CHECK(x.answers() == 1000);
 }
 
+TEST_CASE("parallel_limit begins with few, and soon has all", "[limits][parallel]") {
+  parallel_limit x{64, 4};
+  auto rounds = 0;
+  for (; x.limit() < 64; ++rounds)
+    for (auto i = x.limit(); i > 0; --i)
+      x.answered(i, start, start);
+  CHECK(rounds == 4);
+  CHECK_FALSE(x.is_limiting());
+  parallel_limit y{64, 4};
+  CHECK(y.limit() == 4);
+  y.refused(4, start, start + 1ms);
+  CHECK(y.limit() == 1);
+  y.answered(1, start + 1s, start + 2s);
+  CHECK(y.limit() == 2);
+  CHECK(parallel_limit{2, 4}.limit() == 2);
+  CHECK(parallel_limit{2, 0}.limit() == 1);
+}
+
 TEST_CASE("parallel_limit learns from one burst how many a server takes, and starts with one", "[limits][parallel]") {
   parallel_limit x{16};
   auto now = start + 1ms;
@@ -88,6 +106,17 @@ TEST_CASE("parallel_limit is moved little by overload that names no wait", "[lim
 }
 
 TEST_CASE("parallel_limit starts with one after an outage", "[limits][parallel]") {
+  parallel_limit y{64, 4};
+  y.restart();
+  CHECK(y.limit() == 1);
+  y.answered(1, start, start);
+  CHECK(y.limit() == 4);
+  y.answered(1, start, start);
+  CHECK(y.limit() == 5);
+  y.restart();
+  y.refused(1, start, start + 1ms); // the probe is: there are few places
+  y.answered(1, start + 1s, start + 2s);
+  CHECK(y.limit() == 1);
   parallel_limit x{4};
   x.restart();
   CHECK(x.limit() == 1);
