@@ -24,6 +24,9 @@ constexpr uint32_t most_passed = 25;
 /// And so long it may be refused in a row at all.
 constexpr auto longest_refusal = std::chrono::hours{24};
 
+/// While the breaker is open, those with more attempts spent come back so much later for each, behind the next probe.
+constexpr auto probe_order = std::chrono::milliseconds{1};
+
 /// A request that its model's limits hold for longer lets those for other models go.
 constexpr auto least_set_aside = std::chrono::seconds{1};
 constexpr auto most_set_aside = std::chrono::seconds{10}; ///< Then it looks again: an answer may have told otherwise.
@@ -500,7 +503,9 @@ std::optional<dispatcher::step> dispatcher::pick(group_state& g, uint32_t number
       if (!settings_.wait_when_open[index(x.is.rank)])
         return drop(x, {reason::circuit_open, open.wait}, now);
       if (x.attempts > 0 && open.wait) {
-        park(x, now + *open.wait, wait_reason::breaker);
+        if (x.is.rank == priority::batch)
+          exempt(x);
+        park(x, now + *open.wait + probe_order * (x.is.spent + x.spent), wait_reason::breaker);
         continue;
       }
     }
@@ -704,8 +709,8 @@ dispatcher::settlement dispatcher::settle(flight& flight, const attempt_end& how
   x.free = free ? x.free + 1 : 0;
   auto decision = retry::decide(settings_.retry, *how.failed,
                                 {x.is.spent + x.spent, x.free, x.is.rank, x.is.deadline, other_key}, now, random_);
-  if (decision.again && how.repeatable && !settings_.wait_when_open[index(x.is.rank)])
-    result.circuit_open = open_lanes(x.is.group, now).all;
+  auto open = decision.again && how.repeatable ? open_lanes(x.is.group, now) : open_state{};
+  result.circuit_open = open.all && !settings_.wait_when_open[index(x.is.rank)];
   if (!decision.again || !how.repeatable || result.circuit_open) {
     ++counts_.failed;
     result.code = decision.again ? how.failed->code : decision.code;
@@ -715,7 +720,10 @@ dispatcher::settlement dispatcher::settle(flight& flight, const attempt_end& how
   }
   ++counts_.retries[static_cast<std::size_t>(retry::meaning_of(*how.failed))];
   auto is_due = reaction.as_told ? decision.why == wait_reason::server_wait : x.free == 1 && how.failed->refused;
-  x.on_empty = is_due                                             ? retry::when_empty::exempt
+  auto waits_for_breaker = open.all && x.is.rank == priority::batch;
+  if (waits_for_breaker && open.wait && decision.why == wait_reason::backoff)
+    decision.due = now + *open.wait + probe_order * (x.is.spent + x.spent);
+  x.on_empty = is_due || waits_for_breaker                        ? retry::when_empty::exempt
                : settings_.wait_on_empty_budget[index(x.is.rank)] ? retry::when_empty::wait
                                                                   : retry::when_empty::fail;
   if (free && reaction.waits) // others go first, else one that is refused for its own sake would keep all back
@@ -725,13 +733,25 @@ dispatcher::settlement dispatcher::settle(flight& flight, const attempt_end& how
   return result;
 }
 
+/// What has waited for the breaker begins with few then, which is brake enough: held back for the budget as well, it
+/// would come late enough for the next outage.
+void dispatcher::exempt(request& x) {
+  if (std::exchange(x.has_budget, false))
+    mailbox_.dropped(x.on_empty);
+  x.on_empty = retry::when_empty::exempt;
+}
+
 /// Whether a failed attempt is none of those that the request may make: because it cannot have run, and is no failure
 /// of the request's.
 bool dispatcher::costs_nothing(request& x, const flight& of, const retry::failed_attempt& why, const lane_reaction& by,
                                time_point now) {
   auto is = retry::meaning_of(why);
   auto waits = x.is.rank == priority::batch && (by.waits || by.is_busy);
-  if (is != retry::meaning::refused && !(by.was_probe && is != retry::meaning::uncertain) && !waits)
+  auto is_unsent = is == retry::meaning::unsent;
+  auto cannot_have_run = is_unsent || is == retry::meaning::overload; // other 5xx may have
+  auto waits_for_it = is_unsent && x.is.rank == priority::batch && settings_.wait_when_open[index(x.is.rank)]
+                      && settings_.groups[x.is.group].breaker.enabled;
+  if (is != retry::meaning::refused && !(by.was_probe && cannot_have_run) && !waits && !waits_for_it)
     return false;
   auto answers = of.lane->parallel().answers();
   x.passed += waits && x.attempts > 1 && (answers != x.answers || x.passed >= passed_if_suspected);

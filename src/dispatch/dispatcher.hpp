@@ -324,6 +324,7 @@ private:
   void remove(request& x, time_point now);
   void park(request& x, time_point due, wait_reason why);
   void set_aside(request& x, time_point until);
+  void exempt(request& x);
   void resume(const limits::lane& lane, time_point pause, time_point now);
   void add_lanes(lane_list& before, const std::vector<uint32_t>& credentials_before, const heritage& of);
   std::optional<uint32_t> key_of(uint32_t credential) const;

@@ -34,6 +34,9 @@ struct server {
   std::optional<duration> wait{}; ///< That a refusal names; for `per_minute` the minute's rest.
   duration late{0};               ///< Nobody listens until then.
   uint32_t other_places = 0;      ///< Taken by others.
+  duration restarts{0};           ///< It restarts so often: what it has then is lost,
+  duration away{0};               ///< and nobody listens for so long.
+  bool has_gateway = false;       ///< That answers 502 while nobody listens.
 };
 
 struct outcome {
@@ -57,7 +60,7 @@ outcome run(const server& by, uint64_t items, uint32_t slots, duration until = 1
     time_point at;
     uint64_t order;
     dispatcher::attempt_id attempt;
-    int kind; ///< 0: answered, 1: refused at once, 2: its time in the queue is over, 3: nobody listens
+    int kind; ///< 0: answered, 1: refused at once, 2: its time in the queue is over, 3: nobody listens, 4: lost
     bool operator>(const event& y) const { return std::tie(at, order) > std::tie(y.at, y.order); }
   };
   std::priority_queue<event, std::vector<event>, std::greater<>> events;
@@ -68,12 +71,17 @@ outcome run(const server& by, uint64_t items, uint32_t slots, duration until = 1
   std::map<int64_t, uint32_t> minutes;
   time_point now = start;
   time_point paused{};
+  auto since_restart = [&] { return by.restarts > 0s ? (now - start) % by.restarts : duration{0}; };
+  auto is_away = [&] { return now < start + by.late || (now - start >= by.restarts && since_restart() < by.away); };
   auto answer_later = [&](dispatcher::attempt_id attempt) {
     ++busy;
-    events.push({now + by.latency, ++order, attempt, 0});
+    if (by.restarts > 0s && since_restart() + by.latency > by.restarts)
+      events.push({now + by.restarts - since_restart(), ++order, attempt, 4});
+    else
+      events.push({now + by.latency, ++order, attempt, 0});
   };
   auto arrive = [&](dispatcher::attempt_id attempt) {
-    if (now < start + by.late)
+    if (is_away())
       return events.push({now + 1ms, ++order, attempt, 3});
     if (by.per_minute != UINT32_MAX && minutes[now.time_since_epoch() / 60s] >= by.per_minute)
       return events.push({now + 1ms, ++order, attempt, 1});
@@ -138,8 +146,13 @@ outcome run(const server& by, uint64_t items, uint32_t slots, duration until = 1
         break;
       default:
         dispatcher::attempt_end how;
-        how.failed = retry::failed_attempt{.code = errc::connect_failed, .written = false};
-        how.written = false;
+        busy -= e.kind == 4;
+        how.failed = retry::failed_attempt{.code = errc::connection_lost};
+        if (by.has_gateway)
+          how.failed = retry::failed_attempt{.code = errc::server_error, .status = 502};
+        else if (e.kind == 3)
+          how.failed = retry::failed_attempt{.code = errc::connect_failed, .written = false};
+        how.written = by.has_gateway || e.kind == 4;
         result.lost += x.end(e.attempt, how, now).then == dispatcher::settlement::what::answer;
     }
   }
@@ -184,6 +197,21 @@ TEST_CASE("a batch ends whole before a server that comes late", "[dispatch][pres
   CHECK(got.answered == 500);
   CHECK(got.lost == 0);
   CHECK(got.took < 160);
+}
+
+TEST_CASE("a batch ends whole before a server that restarts, and behind a gateway", "[dispatch][pressure]") {
+  for (auto has_gateway : {false, true}) {
+    INFO("gateway: " << has_gateway);
+    auto late = run({.latency = 1s, .late = 100s, .has_gateway = has_gateway}, 500, 16);
+    CHECK(late.answered == 500);
+    CHECK(late.lost == 0);
+    CHECK(late.took < 160);
+    auto restarted = run({.latency = 2s, .restarts = 20s, .away = 2s, .has_gateway = has_gateway}, 500, 16);
+    CHECK(restarted.answered == 500);
+    CHECK(restarted.lost == 0);
+    INFO(restarted.took << " s");
+    CHECK(restarted.took < 260); // of each 22 s the breaker is open for 10
+  }
 }
 
 TEST_CASE("a lane takes up what a server takes again", "[dispatch][pressure]") {

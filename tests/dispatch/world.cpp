@@ -329,7 +329,8 @@ void world::send(const dispatcher::dispatch& x) {
     && now_ < told->second + limits::learned_limits::kept_windows * plan_.settings.groups[0].limits.window;
   s.dispatched = now_;
   s.retry = x.number > 1;
-  s.exempt = i->second.told_to_wait;
+  auto waited_for_breaker = i->second.rank == priority::batch && i->second.outages != outages(x.group);
+  s.exempt = i->second.told_to_wait || (s.retry && waited_for_breaker);
   i->second.told_to_wait = false;
   check_turn(i->second);
   leave_line(i->second);
@@ -405,9 +406,12 @@ void world::finish(uint64_t number) {
     s.known = now_;
   if (auto i = open_.find(f.id); i != open_.end() && f.end.failed) { // a probe that fails without having run is free
     auto& why = *f.end.failed;
-    auto may_be_probe = plan_.settings.groups[0].breaker.enabled && why.code != errc::connection_lost;
+    auto may_be_free = plan_.settings.groups[0].breaker.enabled && why.code == errc::connect_failed;
     auto waits = why.code == errc::rate_limited && i->second.rank == priority::batch;
-    i->second.spent += !waits && !may_be_probe;
+    i->second.spent += !waits && !may_be_free;
+    auto is_open = subject_->lane_of(s.lane / plan_.settings.keys, s.lane % plan_.settings.keys).breaker().current(now_)
+                   != limits::circuit_breaker::state::closed;
+    i->second.outages = is_open ? UINT64_MAX : outages(s.lane / plan_.settings.keys);
   }
   if (!f.aborted && s.written)
     f.end.told = tell(s, f.end.real);
@@ -416,6 +420,13 @@ void world::finish(uint64_t number) {
   f.attempt = 0;
   if (end.then == dispatcher::settlement::what::answer)
     answer(f.id);
+}
+
+uint64_t world::outages(uint32_t group) const {
+  uint64_t result = 0;
+  for (uint32_t key = 0; key < plan_.settings.keys; ++key)
+    result += subject_->lane_of(group, key).breaker().openings();
+  return result;
 }
 
 void world::answer(request_id id) {

@@ -65,7 +65,7 @@ public:
     bool written = true;
     bool lived = true; ///< Its process lived until its end.
     bool retry = false;
-    bool exempt = false; ///< The attempt before was told by a 429 when to come back.
+    bool exempt = false; ///< The attempt before was told by a 429 when to come back, or it waited for the breaker.
   };
 
   world(const plan& x, uint64_t seed);
@@ -104,6 +104,7 @@ private:
     uint32_t model = 0;
     bool in_line = false; ///< Taken, and never sent yet.
     uint32_t spent = 0;   ///< Attempts that have ended and count, whatever the breaker's state was.
+    uint64_t outages = 0; ///< When the latest attempt ended: see `world::outages`.
   };
 
   /// Settings, as long as they were in force.
@@ -142,6 +143,9 @@ private:
   void stand_in_line(asked_request& x);
   void leave_line(asked_request& x);
   void check_turn(const asked_request& x);
+
+  /// How often the group's breakers have opened.
+  uint64_t outages(uint32_t group) const;
   void kill();
 
   plan plan_;
