@@ -525,6 +525,8 @@ private:
                                          .slow_down = hints.slow_down,
                                          .should_retry = hints.should_retry,
                                          .server_wait = bad->retry_after};
+      if (retry::counts_against_provider(retry::meaning_of(*end.failed)))
+        trouble_ = bad->message;
     } else if (i != live_.end()) {
       learn(i->second, usage_of(outcome), end);
     }
@@ -1015,8 +1017,16 @@ private:
         x.refusals[to_string(static_cast<dispatcher::reason>(i))] = counts.refused[i];
     x.draining = draining_;
     x.problem = parts_.problem;
-    for (auto& [group, key] : lanes())
+    auto fails = false;
+    for (auto& [group, key] : lanes()) {
       x.lanes.push_back(lane_of(group, key, at));
+      fails = fails || dispatcher_.lane_of(group, key).breaker().current(at) != limits::circuit_breaker::state::closed;
+    }
+    if (fails && x.problem.empty()) {
+      auto why = make_failure(errc::none, trouble_);
+      mask(*parts_.secrets, why);
+      x.problem = std::move(why.message);
+    }
     return x;
   }
 
@@ -1095,6 +1105,7 @@ private:
   time_point drain_end_{};
   std::vector<caf::typed_response_promise<void>> drains_;
   uint64_t refused_ = 0; ///< Before the dispatcher saw them.
+  std::string trouble_;  ///< How an attempt last failed for reasons of the provider's.
 };
 
 } // namespace

@@ -532,6 +532,7 @@ TEST_CASE_METHOD(provider_test, "while the provider is down, requests end at onc
   auto waiting = ask_chat(provider, item); // batch items wait
   CHECK(waiting->pending());
   CHECK(status(provider).lanes.at(0).breaker == "open");
+  CHECK(status(provider).problem.find("500") != std::string::npos); // says why they wait
   advance(10s);
   REQUIRE(http->pending() == 1);
   CHECK(status(provider).lanes.at(0).breaker == "half_open");
@@ -539,6 +540,7 @@ TEST_CASE_METHOD(provider_test, "while the provider is down, requests end at onc
   say(0, "back");
   CHECK(waiting->value);
   CHECK(status(provider).lanes.at(0).breaker == "closed");
+  CHECK(status(provider).problem.empty());
   ask_chat(provider, question(9));
   CHECK(http->pending() == 1);
 }

@@ -54,6 +54,14 @@ TEST_CASE("a batch says what it waits for, and how long", "[cli][progress]") {
   CHECK(wait_text(down) == "provider down, next try in 4 s");
   down.lanes[0].breaker = "half_open";
   CHECK(wait_text(down) == "provider down, trying it now");
+  down.problem = "could not connect to acme.test (connection refused)";
+  CHECK(wait_text(down) == "provider down, trying it now: could not connect to acme.test (connection refused)");
+  down.lanes[0].breaker = "open";
+  CHECK(wait_text(down) == "provider down, next try in 4 s: could not connect to acme.test (connection refused)");
+  down.problem = std::string(1000, 'x');
+  CHECK(wait_text(down).size() < 200);
+  down.problem.clear();
+  down.lanes[0].breaker = "half_open";
   auto out = busy();
   out.lanes[0].out = true;
   CHECK(wait_text(out) == "the provider refuses the key");

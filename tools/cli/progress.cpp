@@ -41,6 +41,14 @@ uint64_t slots_of(const std::vector<lane_status>& lanes) {
   return std::accumulate(lanes.begin(), lanes.end(), uint64_t{0}, [](auto sum, auto& x) { return sum + x.slots; });
 }
 
+/// What does not work, as the end of a sentence.
+std::string why(const provider_status& x) {
+  constexpr std::size_t most = 160;
+  if (x.problem.empty())
+    return {};
+  return ": " + (x.problem.size() > most ? x.problem.substr(0, most - 3) + "..." : x.problem);
+}
+
 std::string number(double x) {
   char text[32];
   std::snprintf(text, sizeof(text), x < 100 ? "%.1f" : "%.0f", x);
@@ -58,9 +66,9 @@ std::string wait_text(const provider_status& x) {
   if (lanes.empty())
     return "the provider refuses the key";
   if (all([](auto& lane) { return lane.breaker == "open"; }))
-    return "provider down" + (x.next_retry ? ", next try in " + rounded(*x.next_retry) : std::string{});
+    return "provider down" + (x.next_retry ? ", next try in " + rounded(*x.next_retry) : std::string{}) + why(x);
   if (all([](auto& lane) { return lane.breaker != "closed"; }))
-    return "provider down, trying it now";
+    return "provider down, trying it now" + why(x);
   if (all([](auto& lane) { return lane.paused_for.has_value(); }))
     return "paused by the provider for " + rounded(shortest_pause(lanes));
   if (x.queued > 0 && x.in_flight < slots_of(lanes) && x.predicted_wait >= least_shown)
