@@ -2,6 +2,7 @@
 #include "wire/answer_parts.hpp"
 #include "wire/batch_api.hpp"
 #include "wire/dialect.hpp"
+#include "wire/json_reader.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -247,6 +248,87 @@ TEST_CASE("a number that is no JSON makes an answer broken, not endless", "[wire
     for (auto* x : {"NaN", "Infinity", "-Infinity", "0x7f", "1_000", "+1", "01", "1e", "--1"}) {
       CAPTURE(by.dialect, by.form, x);
       CHECK(read(by, x, x).bad);
+    }
+}
+
+TEST_CASE("a place that an answer names is compared, and never gone to", "[wire][usage]") {
+  using text = std::string;
+  struct {
+    const char* dialect;
+    const char* form;
+    std::function<text(const text& at)> body;
+  } const answers[] = {
+    {"openai", "whole",
+     [](auto& at) {
+       return R"({"choices":[{"index":)" + at
+              + R"(,"message":{"role":"assistant","content":"hi","tool_calls":[{"index":)" + at
+              + R"(,"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}]})";
+     }},
+    {"openai", "stream",
+     [](auto& at) {
+       return R"(data: {"choices":[{"index":)" + at + R"(,"delta":{"content":"hi","tool_calls":[{"index":)" + at
+              + R"(,"id":"c","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}]})"
+                "\n\ndata: [DONE]\n\n";
+     }},
+    {"openai", "stream",
+     [](auto& at) {
+       return R"(data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":)" + at
+              + R"(,"id":"c","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}]})"
+                "\n\ndata: [DONE]\n\n";
+     }},
+    {"openai_responses", "stream",
+     [](auto& at) {
+       auto place = R"("output_index":)" + at + R"(,"content_index":)" + at + R"(,"summary_index":)" + at;
+       return R"(data: {"type":"response.reasoning_summary_text.delta",)" + place
+              + R"(,"delta":"hm"})"
+                "\n\ndata: {\"type\":\"response.output_text.delta\","
+              + place
+              + R"(,"delta":"hi"})"
+                "\n\ndata: {\"type\":\"response.completed\",\"response\":"
+              + responses_whole("1", "1") + "}\n\n";
+     }},
+    {"anthropic", "stream",
+     [](auto& at) {
+       return R"(data: {"type":"message_start","message":{"id":"a","type":"message","role":"assistant","content":[]}})"
+              "\n\ndata: {\"type\":\"content_block_start\",\"index\":"
+              + at
+              + R"(,"content_block":{"type":"tool_use","id":"c","name":"f","input":{}}})"
+                "\n\ndata: {\"type\":\"content_block_delta\",\"index\":"
+              + at
+              + R"(,"delta":{"type":"input_json_delta","partial_json":"{}"}})"
+                "\n\ndata: {\"type\":\"content_block_stop\",\"index\":"
+              + at
+              + "}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"}}"
+                "\n\ndata: {\"type\":\"message_stop\"}\n\n";
+     }},
+    {"gemini", "stream",
+     [](auto& at) {
+       return R"(data: {"candidates":[{"index":)" + at
+              + R"(,"content":{"parts":[{"text":"hi"}]},"finishReason":"STOP"}]})"
+                "\n\n";
+     }},
+    {"openai", "embedding",
+     [](auto& at) { return R"({"data":[{"index":)" + at + R"(,"embedding":[1,2]}],"model":"m"})"; }},
+  };
+  for (auto& [dialect, form, body] : answers)
+    for (auto* at : {"0", "1", "-1", "0.5", "1e15", "4294967296", "9223372036854775807", "18446744073709551615",
+                     "18446744073709551616", "1e400", "null", "\"0\"", "true", "[]"}) {
+      CAPTURE(dialect, form, at);
+      auto& speaks = *find_dialect(dialect);
+      auto is_first = std::string{at} == "0";
+      if (form == text{"stream"}) {
+        auto heard = hear(body(at), speaks);
+        if (is_first)
+          CHECK(std::holds_alternative<completion>(heard.end));
+        continue;
+      }
+      if (form == text{"whole"}) {
+        CHECK(std::holds_alternative<completion>(speaks.decode({200, {}}, body(at))));
+        continue;
+      }
+      auto vectors = speaks.decode_embedding({200, {}}, body(at), 1);
+      auto is_number = std::string{at} == "1" || count_in(raw_json{at}).value_or(0) > 0;
+      CHECK(std::holds_alternative<embedding>(vectors) == !is_number);
     }
 }
 
