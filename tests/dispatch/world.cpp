@@ -409,9 +409,12 @@ void world::finish(uint64_t number) {
     auto may_be_free = plan_.settings.groups[0].breaker.enabled && why.code == errc::connect_failed;
     auto waits = why.code == errc::rate_limited && i->second.rank == priority::batch;
     i->second.spent += !waits && !may_be_free;
-    auto is_open = subject_->lane_of(s.lane / plan_.settings.keys, s.lane % plan_.settings.keys).breaker().current(now_)
-                   != limits::circuit_breaker::state::closed;
-    i->second.outages = is_open ? UINT64_MAX : outages(s.lane / plan_.settings.keys);
+    auto group = eras_.back().groups[s.model];
+    auto& keys = eras_.back().credentials;
+    auto key = static_cast<uint32_t>(std::find(keys.begin(), keys.end(), s.credential) - keys.begin());
+    auto is_open = key == keys.size() // a reload has taken it
+                   || subject_->lane_of(group, key).breaker().current(now_) != limits::circuit_breaker::state::closed;
+    i->second.outages = is_open ? UINT64_MAX : outages(group);
   }
   if (!f.aborted && s.written)
     f.end.told = tell(s, f.end.real);
@@ -504,6 +507,8 @@ void world::reload() {
     i = stays ? std::next(i) : told_at_.erase(i);
   }
   eras_.push_back(after);
+  for (auto& [id, x] : open_) // breakers may have begun anew
+    x.outages = UINT64_MAX;
   at(now_ + duration{static_cast<int64_t>(1e9 * std::exponential_distribution<>{plan_.reload_share}(random_))},
      reload_time);
 }
