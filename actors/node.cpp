@@ -58,7 +58,8 @@ uint64_t most_of_message(const node_settings& x) {
   return std::max<uint64_t>(64u << 20, 2 * x.max_message_bytes);
 }
 
-/// Calls `f`. What it throws (a bug, or no memory) costs what was to be done, and not the node, on which all links hang.
+/// Calls `f`. What it throws (a bug, or no memory) costs what was to be done, and not the node, on which all links
+/// hang.
 template <class F>
 void safely(F f) {
   try {
@@ -90,15 +91,12 @@ public:
 
   node_actor::behavior_type make_behavior(node_actor::pointer self) {
     self_ = self;
-    callers_.emplace(self,
-                     [this](const caf::actor_addr& who, const caf::error&) { safely([&] { on_death(who); }); });
+    callers_.emplace(self, [this](const caf::actor_addr& who, const caf::error&) { safely([&] { on_death(who); }); });
     keep_ = caf::actor_cast<caf::strong_actor_ptr>(self);
     self->set_exit_handler([this](caf::exit_msg&) { leave(); });
     post_if_alive(weak(), [this] { safely([&] { serve(); }); });
     return {
-      [me = shared_from_this()](const node_hello& x) {
-        return guarded<node_hello>([&] { return me->greet(x); });
-      },
+      [me = shared_from_this()](const node_hello& x) { return guarded<node_hello>([&] { return me->greet(x); }); },
       [this](const node_hello& x, const caf::actor& back) {
         return guarded<node_hello>([&] { return greet_back(x, back); });
       },
@@ -141,10 +139,10 @@ public:
     auto is_asked = [this, owner = x.owner, asked = *peer] { return root_of(owner) == asked; }; // still
     ask(self_, *peer, caf::get_atom_v, hello_, name)
       .then(
-        [is_asked, proxy = x.proxy](const provider_actor& found) {
+        [this, is_asked, proxy = x.proxy](const provider_actor& found) {
           safely([&] {
             if (is_asked())
-              proxy.connect(found);
+              proxy.connect({found, gate_to(found->node())});
           });
         },
         [is_asked, proxy = x.proxy](const caf::error& why) {
@@ -199,9 +197,7 @@ private:
         [this, name, from, then](const caf::node_id&, const std::string& label, uint16_t) mutable {
           safely([&] { then(why_not_called(name, from, names_in(label))); });
         },
-        [then](const caf::error&) mutable {
-          safely([&] { then(std::optional<std::string>{"the link broke"}); });
-        });
+        [then](const caf::error&) mutable { safely([&] { then(std::optional<std::string>{"the link broke"}); }); });
   }
 
   /// Likewise, by the names in its certificate.
@@ -281,13 +277,24 @@ private:
   provider_actor guest_at(const owned_provider& of, const std::string& node, const caf::strong_actor_ptr& asker) {
     auto& guest = guests_[{asker->node(), caf::actor_cast<caf::actor_addr>(of.is)}];
     if (guest == nullptr) {
-      guest = spawn_provider_guest(self_->system(), of.is, node, asker, settings_.max_message_bytes);
+      guest =
+        spawn_provider_guest(self_->system(), of.is, node, asker, settings_.max_message_bytes, gate_to(asker->node()));
       auto is = caf::actor_cast<caf::strong_actor_ptr>(guest);
       callers_->add(is);
       if (of.admit)
         of.admit(is, "node " + node);
     }
     return guest;
+  }
+
+  /// What all who send to that program share.
+  std::shared_ptr<node::shared_gate> gate_to(const caf::node_id& program) {
+    std::erase_if(gates_, [](auto& x) { return x.second.expired(); });
+    auto& known = gates_[program];
+    auto result = known.lock();
+    if (result == nullptr)
+      known = result = std::make_shared<node::shared_gate>();
+    return result;
   }
 
   node_status status() const {
@@ -398,21 +405,19 @@ private:
         x.probe = std::make_unique<node::probe>(
           x.at, tls_, std::chrono::duration_cast<std::chrono::milliseconds>(link_settings_of(settings_).step) * 9 / 10,
           [to = weak(), this, &x, attempt](node::probe::result found) {
-            post_if_alive(to, [this, &x, attempt, found = std::move(found)] {
-              safely([&] { on_probe(x, attempt, found); });
-            });
+            post_if_alive(
+              to, [this, &x, attempt, found = std::move(found)] { safely([&] { on_probe(x, attempt, found); }); });
           });
         break;
       case peer_link::state::connecting:
         ask(self_, carrier_, caf::connect_atom_v,
             scribe_of(self_->system(), std::exchange(x.connection, nullptr), most_of_message(settings_)), x.at.port)
-          .then([this, &x, attempt](const caf::node_id&, const caf::strong_actor_ptr& root,
-                                    const std::set<std::string>& interface) {
-                  safely([&] { on_link(x, attempt, root, interface); });
-                },
-                [this, &x, attempt](const caf::error& why) {
-                  safely([&] { on_failure(x, attempt, link_problem(why)); });
-                });
+          .then(
+            [this, &x, attempt](const caf::node_id&, const caf::strong_actor_ptr& root,
+                                const std::set<std::string>& interface) {
+              safely([&] { on_link(x, attempt, root, interface); });
+            },
+            [this, &x, attempt](const caf::error& why) { safely([&] { on_failure(x, attempt, link_problem(why)); }); });
         break;
       case peer_link::state::greeting:
         // Who is not to be believed does not learn of us: first we ask who it is.
@@ -511,7 +516,7 @@ private:
   void leave() {
     left_ = true;
     for (auto& [name, x] : remotes_)
-      x.proxy.disconnect("the program is shutting down");
+      safely([&proxy = x.proxy] { proxy.disconnect("the program is shutting down"); });
     links_.clear();
     guests_.clear();
     door_.reset();
@@ -530,10 +535,11 @@ private:
   std::optional<callers<std::remove_pointer_t<node_actor::pointer>>> callers_;
   std::mt19937_64 random_{std::random_device{}()};
   std::vector<std::unique_ptr<link>> links_;
-  node::peer_roots<node_actor> peers_;               ///< Those that can be reached.
-  std::optional<std::vector<owned_provider>> owned_; ///< Empty: not told yet.
-  std::vector<std::function<void()>> early_;         ///< Questions for them that came before.
+  node::peer_roots<node_actor> peers_;                                        ///< Those that can be reached.
+  std::optional<std::vector<owned_provider>> owned_;                          ///< Empty: not told yet.
+  std::vector<std::function<void()>> early_;                                  ///< Questions for them that came before.
   std::map<std::pair<caf::node_id, caf::actor_addr>, provider_actor> guests_; ///< By program and provider; they live.
+  std::map<caf::node_id, std::weak_ptr<node::shared_gate>> gates_;            ///< By the program that they lead to.
   std::map<std::string, remote_provider> remotes_;
   std::set<time_point> wake_ups_;
   bool left_ = false;

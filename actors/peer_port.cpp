@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <deque>
 #include <mutex>
 #include <sys/socket.h>
@@ -38,9 +39,15 @@ multiplexer& backend_of(caf::actor_system& system) {
 }
 
 /// How a CAF stream reads and writes by one of our connections.
+template <class Owner>
 struct by_connection {
   network::rw_state read_some(std::size_t& count, network::native_socket, void* to, std::size_t most) {
-    return cut ? network::rw_state::failure : state_of(is->read(to, most, count));
+    if (owner->is_cut())
+      return network::rw_state::failure;
+    auto result = state_of(is->read(to, most, count));
+    if (count > 0 && count < most)
+      owner->show_life();
+    return result;
   }
 
   network::rw_state write_some(std::size_t& count, network::native_socket, const void* from, std::size_t most) {
@@ -65,7 +72,7 @@ struct by_connection {
   }
 
   std::shared_ptr<connection> is;
-  const bool& cut;
+  Owner* owner;
 };
 
 #if CAF_MAJOR_VERSION >= 1
@@ -87,7 +94,7 @@ class scribe final : public caf::io::scribe {
 public:
   scribe(multiplexer& backend, std::shared_ptr<connection> x, uint64_t most)
     : caf::io::scribe(network::conn_hdl_from_socket(x->socket())), is_(x), screen_(backend.system().node(), most),
-      stream_(backend, x->socket(), by_connection{x, cut_}) {
+      stream_(backend, x->socket(), by_connection<scribe>{x, this}) {
     is_->disown_socket(); // the stream closes it
   }
 
@@ -99,7 +106,7 @@ public:
 
   void ack_writes(bool x) override { stream_.ack_writes(x); }
   caf::byte_buffer& wr_buf() override { return stream_.wr_buf(); }
-  caf::byte_buffer& rd_buf() override { return stream_.rd_buf(); }
+  caf::byte_buffer& rd_buf() override { return shows_life_ ? heartbeat_ : stream_.rd_buf(); }
   void flush() override { stream_.flush(pointer_to<network::stream_manager>(this)); }
   void add_to_loop() override { stream_.activate(this); }
   void remove_from_loop() override { stream_.passivate(); }
@@ -139,7 +146,25 @@ public:
     return expect(length);
   }
 
+  bool is_cut() const { return cut_; }
+
+  /// CAF counts whole messages as life. A large one may take longer on a slow link than a peer may be silent: while its
+  /// bytes come in, the broker is told of a heartbeat now and then.
+  void show_life() {
+    auto now = std::chrono::steady_clock::now();
+    if (!expects_payload_ || now - shown_at_ < life_interval || detached())
+      return;
+    shown_at_ = now;
+    heartbeat_.assign(basp::header_size, {});
+    heartbeat_[0] = static_cast<caf::byte_buffer::value_type>(basp::message_type::heartbeat);
+    shows_life_ = true;
+    caf::io::scribe::consume(&stream_.backend(), heartbeat_.data(), heartbeat_.size());
+    shows_life_ = false;
+  }
+
 private:
+  static constexpr auto life_interval = std::chrono::milliseconds{100};
+
   bool consume_payload(context_of_io* context, const void* data, std::size_t size) {
     expects_payload_ = false;
     switch (screen_.judge(header_.data(), data, size)) {
@@ -181,7 +206,10 @@ private:
   bool expects_payload_ = false;
   std::array<unsigned char, basp::header_size> header_{}; ///< While what belongs to it comes in.
   bool cut_ = false;
-  network::stream_impl<by_connection> stream_;
+  bool shows_life_ = false;
+  caf::byte_buffer heartbeat_;
+  std::chrono::steady_clock::time_point shown_at_{};
+  network::stream_impl<by_connection<scribe>> stream_;
 };
 
 /// Who has come in and is not in CAF's hands yet. A byte in the socket tells that somebody is there.

@@ -113,6 +113,8 @@ bool is_harmless_message(const unsigned char* header, reader& from) {
   if (is_to_server(header))
     return is_allowed_question(*types);
   auto is_answer = id_of(header).is_response();
+  if (types->empty() && !is_answer)
+    return false;
   return std::all_of(types->begin(), types->end(), [&](caf::type_id_t x) {
     return is_harmless(x) || (is_answer && x == caf::type_id_v<caf::error>);
   });
@@ -125,8 +127,8 @@ uint32_t peer_screen::payload_of(const unsigned char* header) {
 }
 
 bool peer_screen::allows_header(const unsigned char* x) {
-  auto is_handshake = operation_of(x) == basp::message_type::client_handshake
-                      || operation_of(x) == basp::message_type::server_handshake;
+  auto is_handshake =
+    operation_of(x) == basp::message_type::client_handshake || operation_of(x) == basp::message_type::server_handshake;
   if (std::exchange(is_first_, false))
     return is_handshake && payload_of(x) <= most_of_handshake;
   // Nodes talk for themselves: what is passed on could name any sender.
@@ -150,8 +152,7 @@ peer_screen::verdict peer_screen::judge(const unsigned char* header, const void*
     case basp::message_type::down_message: { // that it watches an actor of ours, or that one of its own has ended
       auto source = from.next<caf::node_id>();
       auto destination = from.next<caf::node_id>();
-      return source && destination && *source == peer_ && *destination == here_ ? verdict::passes
-                                                                                : verdict::is_dropped;
+      return source && destination && *source == peer_ && *destination == here_ ? verdict::passes : verdict::is_dropped;
     }
     default:
       return verdict::passes;

@@ -8,9 +8,10 @@
 
 namespace modelforge {
 
-/// Decides what a linked program may say to this one in CAF's protocol between nodes (BASP). CAF itself hands everything to
-/// any actor that was ever named outside, also what ends actors: exit and down messages, bare errors, links, orders to its
-/// servers. What comes in is calls of actors' interfaces and answers to calls of ours; nobody speaks for somebody else.
+/// Decides what a linked program may say to this one in CAF's protocol between nodes (BASP). CAF itself hands
+/// everything to any actor that was ever named outside, also what ends actors: exit and down messages, bare errors,
+/// links, orders to its servers. What comes in is calls of actors' interfaces and answers to calls of ours; nobody
+/// speaks for somebody else.
 ///
 /// Used by one connection, from one thread.
 class peer_screen {

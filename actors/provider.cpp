@@ -86,6 +86,7 @@ public:
       [this](status_atom) { return status(); },
       [this](drain_atom, caf::timespan grace) { return drain(grace); },
       [](const request_id&, const attempts_made&) {}, // it gives none on
+      [](received_atom, uint64_t) {},
     };
   }
 
@@ -1096,7 +1097,7 @@ private:
   std::unordered_map<uint64_t, caf::typed_response_promise<model_list>> model_lists_; ///< Those that are being fetched.
   uint64_t asked_for_models_ = 0;
   std::unordered_map<request_id, caf::weak_actor_ptr> splits_; ///< Of requests for many embeddings; some have ended.
-  std::unordered_map<caf::actor_addr, std::string> guests_; ///< Who asks for which other node.
+  std::unordered_map<caf::actor_addr, std::string> guests_;    ///< Who asks for which other node.
   node::spent_attempts spent_;                                 ///< On what nodes asked for that were lost.
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
   std::vector<written_attempt> written_;

@@ -11,6 +11,11 @@
 #include <caf/typed_response_promise.hpp>
 
 #include <algorithm>
+#include <array>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
@@ -27,39 +32,56 @@ public:
   static inline const char* name = "provider_guest";
 
   guest_state(provider_actor::pointer self, provider_actor provider, std::string node,
-              const caf::strong_actor_ptr& watched, uint64_t most)
+              const caf::strong_actor_ptr& watched, uint64_t most, std::shared_ptr<node::shared_gate> gate)
     : self_(self), provider_(std::move(provider)), node_("node " + std::move(node)), most_(most),
-      callers_(self, [this](const caf::actor_addr&, const caf::error&) { leave(); }),
+      callers_(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); }),
       keep_(caf::actor_cast<caf::strong_actor_ptr>(self)) {
-    callers_.add(watched);
-    callers_.add(caf::actor_cast<caf::strong_actor_ptr>(provider_));
+    lives_by_ = {callers_.add(watched), callers_.add(caf::actor_cast<caf::strong_actor_ptr>(provider_))};
     self->set_exit_handler([this](caf::exit_msg&) { leave(); });
+    if (gate == nullptr)
+      return;
+    auto wake = [this, to = caf::actor_cast<caf::weak_actor_ptr>(self)] { // it is not called when this has ended
+      post_if_alive(to, [this] { send_answers(); });
+    };
+    gate_ = std::make_unique<node::shared_gate::user>(std::move(gate), std::move(wake));
   }
 
   provider_actor::behavior_type make_behavior() {
     return {
       [this](chat_request& x) {
         name_tenant(x);
-        return pass<completion>(std::move(x), "ask for it as a stream");
+        auto due = hear(x);
+        auto result = pass<completion>(std::move(x), "ask for it as a stream");
+        acknowledge(due);
+        return result;
       },
       [this](stream_request& x, const stream_subscriber_actor& to) {
         name_tenant(x.chat);
+        auto due = hear(x);
         if (x.log_limit)
           x.log_limit = std::min(*x.log_limit, most_kept);
         if (x.whole_text) // the last message repeats them
           x.log_limit = std::min(x.log_limit.value_or(most_ / 2), most_ / 2);
-        return pass<stream_session_actor>(std::move(x), to);
+        auto result = pass<stream_session_actor>(std::move(x), to);
+        acknowledge(due);
+        return result;
       },
       [this](embedding_request& x) {
         name_tenant(x);
-        return pass<embedding>(std::move(x), "give fewer inputs");
+        auto due = hear(x);
+        auto result = pass<embedding>(std::move(x), "give fewer inputs");
+        acknowledge(due);
+        return result;
       },
       [](const batch_job_request&, const batch_job_listener_actor&) -> caf::result<batch_job_actor> {
         return refuse(make_failure(errc::unsupported, "jobs of a batch API run on the node that owns the provider",
                                    "run the batch there, or live"));
       },
       [this](models_atom x) { return pass<model_list>(x, "ask on the node that owns the provider"); },
-      [this](cancel_atom x, request_id id) { tell(self_, provider_, x, id); },
+      [this](cancel_atom x, request_id id) {
+        tell(self_, provider_, x, id);
+        drop_answers([id](auto& y) { return y.id == id; });
+      },
       [this](status_atom x) { return pass<provider_status>(x, "ask on the node that owns the provider"); },
       [](drain_atom, caf::timespan) -> caf::result<void> {
         return refuse(make_failure(errc::permission, "a provider is drained on its own node only"));
@@ -68,10 +90,29 @@ public:
         if (auto i = reports_.find(id); i != reports_.end())
           tell(self_, i->second, id, std::move(x));
       },
+      [this](received_atom, uint64_t count) {
+        auto i = askers_.find(caf::actor_cast<caf::actor_addr>(self_->current_sender()));
+        if (i != askers_.end())
+          give_back(i->second.answers.told(count));
+      },
     };
   }
 
 private:
+  /// A proxy on the other node.
+  struct asker {
+    node::receipts requests;
+    node::unacknowledged answers;
+  };
+
+  /// An answer that waits for room on the link.
+  struct held_answer {
+    request_id id;
+    caf::actor_addr to;
+    uint64_t bytes = 0;
+    std::function<void(bool is_wanted)> deliver;
+  };
+
   static caf::error refuse(const failure& why) { return caf::make_error(why.code, why); }
 
   template <class Request>
@@ -80,25 +121,119 @@ private:
       x.tenant = node_;
   }
 
+  /// That so many requests have arrived.
+  struct receipt {
+    provider_actor to;
+    uint64_t count = 0;
+  };
+
+  /// Takes note of a request of which its asker wants to know that it has arrived; returns what is to be told now.
+  template <class Request>
+  std::optional<receipt> hear(const Request& x) {
+    auto& who = self_->current_sender();
+    if (who == nullptr)
+      return {};
+    auto [i, is_new] = askers_.try_emplace(caf::actor_cast<caf::actor_addr>(who));
+    if (is_new)
+      callers_.add(who);
+    auto count = i->second.requests.arrived(message_size(x));
+    if (!count)
+      return {};
+    return receipt{caf::actor_cast<provider_actor>(who), *count};
+  }
+
+  /// As soon as the provider has taken in what it was given so far: its mailbox is no place for a flood, since others'
+  /// requests would wait behind it.
+  void acknowledge(const std::optional<receipt>& x) {
+    if (x)
+      ask(self_, provider_, received_atom_v, x->count)
+        .then([this, x = *x] { tell(self_, x.to, received_atom_v, x.count); }, [](const caf::error&) {});
+  }
+
   template <class Answer, class Question>
   caf::result<Answer> pass(Question x, std::string instead) {
     handover soon;
     auto id = expect_report(x);
+    auto to = caf::actor_cast<caf::actor_addr>(self_->current_sender());
     auto reply = self_->make_response_promise<Answer>();
     ask(self_, provider_, std::move(x))
       .then(
-        [this, id, reply, most = most_, instead = std::move(instead)](Answer& y) mutable {
+        [this, id, to, reply, instead = std::move(instead)](Answer& y) mutable {
           reports_.erase(id);
-          if (auto why = too_large_for_nodes(y, most, "the answer, which the provider has given,", instead))
+          auto size = message_size(y);
+          if (auto why = too_large_for_nodes(size, most_, "the answer, which the provider has given,", instead))
             reply.deliver(refuse(*why));
           else
-            reply.deliver(std::move(y));
+            deliver(std::move(reply), std::move(y), {id, to, size, {}});
         },
         [this, id, reply](const caf::error& why) mutable {
           reports_.erase(id);
           reply.deliver(why);
         });
     return reply;
+  }
+
+  /// What may be large goes when there is room for it.
+  template <class Answer>
+  void deliver(caf::typed_response_promise<Answer> reply, Answer x, held_answer as) {
+    if constexpr (std::is_same_v<Answer, completion> || std::is_same_v<Answer, embedding>) {
+      if (answers_.empty() && take_room(as))
+        return reply.deliver(std::move(x));
+      as.deliver = [reply, kept = std::make_shared<Answer>(std::move(x))](bool is_wanted) mutable {
+        if (is_wanted)
+          reply.deliver(std::move(*kept));
+        else
+          reply.deliver(refuse(make_failure(errc::cancelled, "cancelled by the caller")));
+      };
+      answers_.push_back(std::move(as));
+    } else {
+      reply.deliver(std::move(x));
+    }
+  }
+
+  bool take_room(const held_answer& x) {
+    if (gate_ != nullptr && !gate_->take(x.bytes))
+      return false;
+    if (auto i = askers_.find(x.to); i != askers_.end())
+      i->second.answers.send(x.bytes);
+    else
+      give_back(x.bytes); // nobody tells
+    return true;
+  }
+
+  void send_answers() {
+    while (!answers_.empty() && take_room(answers_.front())) {
+      answers_.front().deliver(true);
+      answers_.pop_front();
+    }
+    if (answers_.empty() && gate_ != nullptr)
+      gate_->withdraw();
+  }
+
+  template <class Condition>
+  void drop_answers(Condition is_unwanted) {
+    auto drop = [&](held_answer& x) {
+      auto result = is_unwanted(x);
+      if (result)
+        x.deliver(false);
+      return result;
+    };
+    if (std::erase_if(answers_, drop) > 0)
+      send_answers();
+  }
+
+  void give_back(uint64_t bytes) {
+    if (gate_ != nullptr && bytes > 0)
+      gate_->give_back(bytes);
+  }
+
+  void on_death(const caf::actor_addr& who) {
+    if (std::find(lives_by_.begin(), lives_by_.end(), who) != lives_by_.end())
+      return leave();
+    auto node = askers_.extract(who);
+    if (!node.empty())
+      give_back(node.mapped().answers.arrived(UINT64_MAX));
+    drop_answers([&](auto& x) { return x.to == who; });
   }
 
   /// Who is told of the attempts that a request takes, if it is to be.
@@ -123,6 +258,7 @@ private:
 
   /// The provider withdraws what is under way, since its caller has ended.
   void leave() {
+    gate_ = nullptr;
     keep_ = nullptr;
     self_->quit();
   }
@@ -134,14 +270,19 @@ private:
   callers<std::remove_pointer_t<provider_actor::pointer>> callers_;
   caf::strong_actor_ptr keep_;                             ///< Itself, until the end.
   std::unordered_map<request_id, provider_actor> reports_; ///< Who hears what is spent on a request.
+  std::array<caf::actor_addr, 2> lives_by_;                ///< Without these it ends.
+  std::unordered_map<caf::actor_addr, asker> askers_;
+  std::unique_ptr<node::shared_gate::user> gate_; ///< To their node; null: all goes at once.
+  std::deque<held_answer> answers_;               ///< In the order in which they go.
 };
 
 } // namespace
 
 provider_actor spawn_provider_guest(caf::actor_system& system, provider_actor provider, std::string node,
-                                    caf::strong_actor_ptr watched, uint64_t max_message_bytes) {
-  return system.spawn<provider_actor::stateful_impl<guest_state>>(std::move(provider), std::move(node),
-                                                                  std::move(watched), max_message_bytes);
+                                    caf::strong_actor_ptr watched, uint64_t max_message_bytes,
+                                    std::shared_ptr<node::shared_gate> gate) {
+  return system.spawn<provider_actor::stateful_impl<guest_state>>(
+    std::move(provider), std::move(node), std::move(watched), max_message_bytes, std::move(gate));
 }
 
 } // namespace modelforge

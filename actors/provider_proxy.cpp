@@ -73,9 +73,9 @@ std::optional<failure> check(Answer& x, std::size_t) {
 class proxy : public std::enable_shared_from_this<proxy> {
 public:
   proxy(caf::actor_system& system, const provider_settings& provider, const node_settings& node,
-        std::function<void()> look)
+        std::function<void()> look, uint64_t most_kept)
     : settings_(provider), node_(node), owner_name_(provider.nodes.front()), look_(std::move(look)),
-      lost_at_(system.clock().now()), calls_(calls_of(provider, node), lost_at_) {}
+      most_kept_(most_kept), lost_at_(system.clock().now()), calls_(calls_of(provider, node), lost_at_) {}
 
   provider_actor::behavior_type make_behavior(provider_actor::pointer self) {
     self_ = self;
@@ -98,14 +98,18 @@ public:
       },
       [this](drain_atom, caf::timespan grace) { return drain(grace); },
       [this](const request_id& id, attempts_made& x) { note_attempts(id, std::move(x)); },
+      [this](received_atom, uint64_t count) {
+        note_receipt(caf::actor_cast<caf::actor_addr>(self_->current_sender()), count);
+        serve();
+      },
     };
   }
 
-  void connect(const provider_actor& owner) {
+  void connect(const found_owner& owner) {
     auto turn = losses_;
     if (!calls_.is_resting())
       return take_owner(owner);
-    ask(self_, owner, status_atom_v) // the one before takes nothing new; is this another one?
+    ask(self_, owner.actor, status_atom_v) // the one before takes nothing new; is this another one?
       .then(
         [this, owner, turn](const provider_status& x) {
           if (turn == losses_ && !x.draining)
@@ -123,6 +127,7 @@ public:
     for (auto& [id, x] : owners_)
       callers_->remove(x.address);
     owners_.clear();
+    leave_gate();
     calls_.lost(now());
     serve();
   }
@@ -149,6 +154,9 @@ private:
     attempts_made earlier; ///< By others and by owners that are lost; their records, as far as they are known.
     uint32_t unknown = 0;  ///< Of those that others made: attempts without a record.
     std::function<void(call_id)> send;
+    uint64_t bytes = 0;         ///< Of the message that is sent, by and large; 0: too few to count.
+    caf::actor_addr at{};       ///< Whom it was sent to.
+    uint64_t number = 0;        ///< Of that message.
     std::function<void()> drop; ///< What the attempt before left; may be empty.
     std::function<void(const caf::error&)> fail;
   };
@@ -159,6 +167,12 @@ private:
     caf::actor_addr address;
   };
 
+  /// What goes to and fro between this actor and one of an owner's.
+  struct traffic {
+    node::unacknowledged requests;
+    node::receipts answers;
+  };
+
   /// A stream whose relay has not ended.
   struct open_stream {
     uint64_t relay = 0; ///< Its number: each attempt has one of its own.
@@ -167,18 +181,94 @@ private:
 
   time_point now() const { return self_->clock().now(); }
 
-  void take_owner(const provider_actor& owner) {
+  void take_owner(const found_owner& owner) {
     refusal_.reset();
     problem_.clear();
+    if (owner.gate != gate_is_)
+      enter_gate(owner.gate);
     auto id = calls_.up(now());
-    owners_[id] = {owner, callers_->add(caf::actor_cast<caf::strong_actor_ptr>(owner))};
-    std::erase_if(owners_, [&](auto& entry) {
-      auto is_left = entry.first != id && !calls_.is_used(entry.first) && !has_streams(entry.first);
-      if (is_left)
-        callers_->remove(entry.second.address);
-      return is_left;
-    });
+    owners_[id] = {owner.actor, callers_->add(caf::actor_cast<caf::strong_actor_ptr>(owner.actor))};
+    std::vector<owner_id> left;
+    for (auto& [other, x] : owners_)
+      if (other != id && !calls_.is_used(other) && !has_streams(other))
+        left.push_back(other);
+    for (auto other : left)
+      forget_owner(other);
     serve();
+  }
+
+  /// What it has not told to have arrived is not heard of any more.
+  void forget_owner(owner_id who) {
+    auto address = owners_.at(who).address;
+    callers_->remove(address);
+    owners_.erase(who);
+    if (std::any_of(owners_.begin(), owners_.end(), [&](auto& x) { return x.second.address == address; }))
+      return; // it was found twice
+    note_arrived(address, UINT64_MAX);
+    links_.erase(address);
+  }
+
+  // -- what is on its way -----------------------------------------------------------
+
+  void enter_gate(std::shared_ptr<node::shared_gate> gate) {
+    leave_gate();
+    gate_is_ = gate;
+    if (gate == nullptr)
+      return;
+    auto wake = [to = weak(), me = weak_from_this()] {
+      post_if_alive(to, [me] {
+        if (auto here = me.lock())
+          here->come_in();
+      });
+    };
+    gate_ = std::make_unique<node::shared_gate::user>(std::move(gate), std::move(wake));
+  }
+
+  void leave_gate() {
+    links_.clear();
+    gate_ = nullptr;
+    gate_is_ = nullptr;
+    calls_.open();
+  }
+
+  /// There is room.
+  void come_in() {
+    calls_.open();
+    serve();
+  }
+
+  bool take_room(uint64_t bytes) const { return gate_ == nullptr || gate_->take(bytes); }
+
+  void note_sent(call& x) {
+    x.at = owners_.at(calls_.owner()).address;
+    if (x.bytes > 0)
+      x.number = links_[x.at].requests.send(x.bytes);
+  }
+
+  void note_receipt(const caf::actor_addr& who, uint64_t more) {
+    if (auto i = links_.find(who); i != links_.end())
+      give_back(i->second.requests.told(more));
+  }
+
+  /// The message of that number has arrived there, and those before it.
+  void note_arrived(const caf::actor_addr& who, uint64_t number) {
+    if (auto i = links_.find(who); i != links_.end())
+      give_back(i->second.requests.arrived(number));
+  }
+
+  void give_back(uint64_t bytes) const {
+    if (bytes > 0 && gate_ != nullptr)
+      gate_->give_back(bytes);
+  }
+
+  /// Tells the owner now and then what has arrived here.
+  template <class Answer>
+  void acknowledge(const Answer& x, owner_id from) {
+    auto i = owners_.find(from);
+    if constexpr (std::is_same_v<Answer, completion> || std::is_same_v<Answer, embedding>)
+      if (i != owners_.end())
+        if (auto count = links_[i->second.address].answers.arrived(message_size(x)))
+          tell(self_, i->second.actor, received_atom_v, *count);
   }
 
   bool has_streams(owner_id who) const {
@@ -220,7 +310,7 @@ private:
     call made;
     auto problem = prepare(x, made.deadline);
     if (!problem)
-      problem = too_large_for_nodes(x, node_.max_message_bytes, "the request", instead);
+      problem = weigh(made, message_size(x), instead);
     if (problem)
       return refuse(std::move(*problem));
     describe(made, x);
@@ -229,6 +319,17 @@ private:
       bring_up_to_date(again, y);
       return again;
     });
+  }
+
+  /// Whether so many bytes can be kept and sent.
+  std::optional<failure> weigh(call& made, uint64_t bytes, const std::string& instead) const {
+    if (auto why = too_large_for_nodes(bytes, node_.max_message_bytes, "the request", instead))
+      return why;
+    if (kept_ + bytes > most_kept_)
+      return make_failure(errc::queue_full,
+                          "the requests for node " + owner_name_ + " fill their memory (runtime.max_queued_bytes)");
+    made.bytes = bytes;
+    return {};
   }
 
   template <class Request>
@@ -269,7 +370,8 @@ private:
       auto to = calls_.owner();
       ask(self_, owner(to), message(all_.at(id)))
         .then(
-          [this, reply, id, inputs](Answer& x) mutable {
+          [this, reply, id, to, inputs](Answer& x) mutable {
+            acknowledge(x, to);
             if (!settle(id))
               return;
             if (auto why = check(x, inputs))
@@ -285,7 +387,8 @@ private:
 
   void start(call made) {
     made.accepted = now();
-    auto id = calls_.add({made.deadline, made.earlier.spent, made.patient});
+    auto id = calls_.add({made.deadline, made.earlier.spent, made.patient, made.bytes});
+    kept_ += made.bytes;
     if (made.id)
       by_id_.emplace(made.id, id);
     all_.emplace(id, std::move(made));
@@ -319,7 +422,7 @@ private:
     if (!problem && to == nullptr)
       problem = make_failure(errc::invalid_request, "the stream has no subscriber");
     if (!problem)
-      problem = too_large_for_nodes(x, node_.max_message_bytes, "the request", "shorten the prompt");
+      problem = weigh(made, message_size(x), "shorten the prompt");
     if (problem)
       return refuse(std::move(*problem));
     describe(made, x.chat);
@@ -379,12 +482,13 @@ private:
 
   void serve() {
     auto at = now();
-    while (auto step = calls_.next(at)) {
+    while (auto step = calls_.next(at, [this](uint64_t bytes) { return take_room(bytes); })) {
       if (auto* send = std::get_if<pending_calls::send>(&*step)) {
         handover soon;
         auto& x = all_.at(send->call);
         add_lost_attempts(x, send->attempt - 1);
         x.sent = at;
+        note_sent(x);
         auto copy = x.send; // it may replace parts of the call
         copy(send->call);
       } else if (std::holds_alternative<pending_calls::look>(*step)) {
@@ -393,6 +497,8 @@ private:
         end(std::get<pending_calls::end>(*step));
       }
     }
+    if (gate_ != nullptr && !calls_.is_held())
+      gate_->withdraw();
     if (draining_ && drain_end_ <= at)
       end_all();
     arm();
@@ -455,8 +561,9 @@ private:
       case errc::deadline_exceeded:
         return "the deadline passed; " + which
                + (calls_.is_resting()   ? " takes nothing new"
-                  : calls_.owner() != 0 ? " gave no answer"
-                                        : " cannot be reached");
+                  : calls_.owner() == 0 ? " cannot be reached"
+                  : how.owner == 0      ? " is reached by a link that has more to carry than it can"
+                                        : " gave no answer");
       default:
         return which
                + (how.attempts == 0 ? " cannot be reached"
@@ -474,6 +581,7 @@ private:
   }
 
   void forget(const call& x) {
+    kept_ -= x.bytes;
     callers_->remove(x.caller);
     if (x.id)
       by_id_.erase(x.id);
@@ -495,8 +603,15 @@ private:
     if (node.empty())
       return false;
     calls_.remove(id);
+    note_answered(node.mapped());
     forget(node.mapped());
     return true;
+  }
+
+  /// Then it had arrived, and what was sent before it.
+  void note_answered(const call& x) {
+    if (x.bytes > 0)
+      note_arrived(x.at, x.number);
   }
 
   void take_error(call_id id, owner_id from, const caf::error& why) {
@@ -505,6 +620,7 @@ private:
     auto i = all_.find(id);
     if (i == all_.end() || calls_.owner_of(id) != from)
       return;
+    note_answered(i->second);
     if (is_given_back(i->second, id, why))
       return serve();
     calls_.remove(id);
@@ -534,8 +650,7 @@ private:
     auto i = owners_.find(who);
     if (i == owners_.end())
       return;
-    callers_->remove(i->second.address);
-    owners_.erase(i);
+    forget_owner(who);
     auto is_current = calls_.owner() == who;
     if (is_current)
       problem_ = std::move(why);
@@ -656,10 +771,15 @@ private:
   node_settings node_;
   std::string owner_name_;
   std::function<void()> look_;
+  uint64_t most_kept_;
   provider_actor::pointer self_ = nullptr;
   std::optional<callers<std::remove_pointer_t<provider_actor::pointer>>> callers_;
   std::mt19937_64 random_{std::random_device{}()};
-  std::map<owner_id, known_owner> owners_; ///< Those that are not lost.
+  std::map<owner_id, known_owner> owners_;             ///< Those that are not lost.
+  std::unordered_map<caf::actor_addr, traffic> links_; ///< With them.
+  std::shared_ptr<node::shared_gate> gate_is_;         ///< To the latest one's node; null: all goes at once.
+  std::unique_ptr<node::shared_gate::user> gate_;      ///< This proxy there.
+  uint64_t kept_ = 0;                                  ///< Bytes of all calls.
   uint64_t losses_ = 0;
   time_point lost_at_;             ///< Or of the start.
   std::string problem_;            ///< Why no owner can be reached.
@@ -679,8 +799,8 @@ private:
 } // namespace
 
 provider_proxy spawn_provider_proxy(caf::actor_system& system, const provider_settings& provider,
-                                    const node_settings& node, std::function<void()> look) {
-  auto core = std::make_shared<proxy>(system, provider, node, std::move(look));
+                                    const node_settings& node, std::function<void()> look, uint64_t most_kept) {
+  auto core = std::make_shared<proxy>(system, provider, node, std::move(look), most_kept);
   provider_proxy result;
   result.actor = system.spawn([core](provider_actor::pointer self) { return core->make_behavior(self); });
   auto run = [to = caf::actor_cast<caf::weak_actor_ptr>(result.actor), core = std::weak_ptr{core}](auto f) {
@@ -689,7 +809,7 @@ provider_proxy spawn_provider_proxy(caf::actor_system& system, const provider_se
         f(*here);
     });
   };
-  result.connect = [run](const provider_actor& x) { run([x](proxy& y) { y.connect(x); }); };
+  result.connect = [run](const found_owner& x) { run([x](proxy& y) { y.connect(x); }); };
   result.refuse = [run](failure why) { run([why = std::move(why)](proxy& y) { y.refuse_all(why); }); };
   result.disconnect = [run](std::string why) { run([why = std::move(why)](proxy& y) { y.disconnect(why); }); };
   return result;

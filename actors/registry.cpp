@@ -115,7 +115,7 @@ public:
     std::erase_if(former_, [now = system_.clock().now()](auto& y) { return now - y.second.since > longest_window; });
     std::vector<named_provider> next;
     for (std::size_t i = 0; i < changes.size(); ++i)
-      next.push_back(carry_out(std::move(x.providers[i]), std::move(changes[i]), report));
+      next.push_back(carry_out(std::move(x.providers[i]), std::move(changes[i]), x.runtime, report));
     for (auto& old : providers_)
       if (old.is.actor != nullptr) {
         report.removed.push_back(old.settings.name);
@@ -204,7 +204,7 @@ private:
     return result;
   }
 
-  named_provider carry_out(provider_settings x, change how, reload_report& report) {
+  named_provider carry_out(provider_settings x, change how, const runtime_settings& runtime, reload_report& report) {
     auto name = x.name;
     if (how.in_place || how.untouched) {
       auto result = std::exchange(*how.old, {});
@@ -227,7 +227,7 @@ private:
     result.settings = std::move(x);
     if (auto i = former_.find(name); i != former_.end() && can_become(i->second.settings, result.settings))
       result.legacy = i->second.legacy;
-    start(result, std::move(how.fresh));
+    start(result, std::move(how.fresh), runtime);
     auto replaces = how.old != nullptr;
     if (replaces)
       let_go(*how.old, result.is.keep_journal);
@@ -236,14 +236,14 @@ private:
   }
 
   /// Without parts: a proxy.
-  void start(named_provider& x, std::optional<provider_parts> parts) {
+  void start(named_provider& x, std::optional<provider_parts> parts, const runtime_settings& runtime) {
     if (parts) {
       if (x.legacy == nullptr)
         x.legacy = std::make_shared<limits_legacy>();
       parts->legacy = x.legacy;
       x.is = spawn_controlled_provider(system_, std::move(*parts), transport_);
     } else {
-      x.is.actor = spawn_proxy(x.settings);
+      x.is.actor = spawn_proxy(x.settings, runtime);
     }
     if (self_ != nullptr)
       watch(x);
@@ -299,7 +299,7 @@ private:
       parts->problem = told(x);
     }
     x.start_at.reset();
-    start(x, std::move(parts));
+    start(x, std::move(parts), settings_.runtime);
     tell_node();
   }
 
@@ -308,9 +308,10 @@ private:
            + (x.pace.ends() == 1 ? " time" : " times") + " so far), the last time by: " + x.problem;
   }
 
-  provider_actor spawn_proxy(const provider_settings& x) {
+  provider_actor spawn_proxy(const provider_settings& x, const runtime_settings& runtime) {
     auto& node = node_->settings;
-    auto proxy = spawn_provider_proxy(system_, x, node, [find = node_->find_again, name = x.name] { find(name); });
+    auto proxy = spawn_provider_proxy(
+      system_, x, node, [find = node_->find_again, name = x.name] { find(name); }, runtime.max_queued_bytes);
     auto result = proxy.actor;
     node_->add_remote({x.name, x.nodes.front(), std::move(proxy)});
     return result;

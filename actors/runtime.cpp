@@ -353,6 +353,7 @@ private:
         [=](status_atom) -> caf::result<provider_status> { return error; },
         [](drain_atom, caf::timespan) {},
         [](const request_id&, const attempts_made&) {},
+        [](received_atom, uint64_t) {},
       };
     });
   }

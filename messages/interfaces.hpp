@@ -70,7 +70,11 @@ using provider_actor = caf::typed_actor<
   caf::result<void>(drain_atom, caf::timespan),
   // Hears what has been spent on a request that it has given on to another provider actor, which goes on trying
   // (`attempts_made::report`). An unknown id is no error.
-  caf::result<void>(request_id, attempts_made)>;
+  caf::result<void>(request_id, attempts_made),
+  // Hears that so many more messages of its own have arrived at the sender: requests, if it asks that one, else
+  // completions and embeddings. Told now and then between nodes, so that neither sends more than their link can hold. The
+  // answer says that what the asker sent before has been taken in.
+  caf::result<void>(received_atom, uint64_t)>;
 
 /// The REGISTRY: one per actor system; holds the providers by name. They end with it.
 using registry_actor = caf::typed_actor<

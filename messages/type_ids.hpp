@@ -74,6 +74,7 @@ CAF_ADD_TYPE_ID(modelforge, (modelforge::node_status))
 CAF_ADD_TYPE_ID(modelforge, (modelforge::reload_report))
 CAF_ADD_ATOM(modelforge, modelforge, reload_atom)
 CAF_ADD_TYPE_ID(modelforge, (modelforge::attempts_made))
+CAF_ADD_ATOM(modelforge, modelforge, received_atom)
 
 CAF_END_TYPE_ID_BLOCK(modelforge)
 

@@ -30,11 +30,9 @@ uint64_t message_size(const T& x) {
   return size;
 }
 
-/// Why `x` is not sent to another node; empty: it may be.
-template <class T>
-std::optional<failure> too_large_for_nodes(const T& x, uint64_t most, const std::string& what,
-                                           const std::string& instead) {
-  auto size = message_size(x);
+/// Why what takes `size` bytes is not sent to another node; empty: it may be.
+inline std::optional<failure> too_large_for_nodes(uint64_t size, uint64_t most, const std::string& what,
+                                                  const std::string& instead) {
   if (size <= most)
     return {};
   return make_failure(errc::too_large,

@@ -26,8 +26,8 @@ namespace modelforge::limits {
 /// served at once: or a flow of new tenants would always go before the old ones. Likewise for nodes, which so get no
 /// more by naming many tenants.
 ///
-/// O(1) in the number of queued requests, O(log n) in those of nodes and tenants. While there is only this node, nothing
-/// is counted for nodes.
+/// O(1) in the number of queued requests, O(log n) in those of nodes and tenants. While there is only this node,
+/// nothing is counted for nodes.
 class fair_queue {
   struct tenant;
 
@@ -95,8 +95,8 @@ public:
   /// Some of those in line, the next one first: up to `each` of up to `tenants` tenants, of all nodes alike.
   template <class F>
   void scan(std::size_t tenants, std::size_t each, F visit) const {
-    auto of_each_node = is_shared() ? std::max<std::size_t>(tenants / std::max<std::size_t>(nodes_.waiting().size(), 1), 1)
-                                    : tenants;
+    auto of_each_node =
+      is_shared() ? std::max<std::size_t>(tenants / std::max<std::size_t>(nodes_.waiting().size(), 1), 1) : tenants;
     for_each_waiting([&](auto& n) {
       auto of_node = of_each_node;
       for (auto& [key, t] : n.tenants.waiting()) {

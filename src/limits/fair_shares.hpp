@@ -14,8 +14,8 @@ struct fair_share {
   uint64_t turn = 0; ///< So that equals take turns.
 };
 
-/// Whose turn it is, of several that share: start-time fair queueing, see `fair_queue`. `Sharer` is a `fair_share`; each
-/// is waiting (has something to be served), idle (has nothing, but may owe), or unknown.
+/// Whose turn it is, of several that share: start-time fair queueing, see `fair_queue`. `Sharer` is a `fair_share`;
+/// each is waiting (has something to be served), idle (has nothing, but may owe), or unknown.
 ///
 /// O(log n) in the number of sharers.
 template <class Sharer>

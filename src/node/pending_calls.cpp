@@ -8,7 +8,8 @@ pending_calls::call_id pending_calls::add(const offer& x) {
   auto id = ++last_;
   auto& made = calls_[id];
   made.deadline = x.deadline;
-  made.patient = x.patient;
+  made.patient = made.goes_last = x.patient;
+  made.bytes = x.bytes;
   made.spent = made.attempts = x.spent;
   ++waiting_;
   ready_.insert(id);
@@ -25,7 +26,17 @@ void pending_calls::remove(call_id id) {
   if (x.due)
     due_.erase({*x.due, id});
   ready_.erase(id);
+  leave_line(id, x);
   calls_.erase(i);
+}
+
+/// The next one may need less room than the first one did.
+void pending_calls::leave_line(call_id id, const call& x) {
+  auto i = line_.find({x.goes_last, id});
+  if (i == line_.end())
+    return;
+  held_ = held_ && i != line_.begin();
+  line_.erase(i);
 }
 
 /// Nobody has it any more.
@@ -155,7 +166,7 @@ pending_calls::duration pending_calls::longer(duration x) const {
   return std::clamp(2 * x, settings_.first_pause, settings_.max_pause);
 }
 
-std::optional<pending_calls::step> pending_calls::next(time_point now) {
+std::optional<pending_calls::step> pending_calls::next(time_point now, const room& has_room) {
   for (; !due_.empty() && due_.begin()->first <= now; due_.erase(due_.begin())) {
     auto id = due_.begin()->second;
     calls_.at(id).due.reset();
@@ -167,6 +178,8 @@ std::optional<pending_calls::step> pending_calls::next(time_point now) {
     if (auto result = judge(id, calls_.at(id), now))
       return result;
   }
+  if (auto result = next_in_line(has_room))
+    return result;
   if (look_at_ && *look_at_ <= now && (!resting_ || waiting_ > 0)) {
     look_pause_ = longer(look_pause_);
     look_at_ = now + look_pause_;
@@ -190,16 +203,36 @@ std::optional<pending_calls::step> pending_calls::judge(call_id id, call& x, tim
     return result;
   }
   auto goes = x.sent == 0 && up_ && !resting_ && (!x.not_before || *x.not_before <= now);
-  if (goes) {
-    x.spent = x.attempts++;
-    x.sent = owner_;
-    ++at_[owner_];
-    --waiting_;
-  }
-  set_due(id, x);
+  if (goes && x.bytes == 0)
+    return send_now(id, x);
   if (!goes)
+    leave_line(id, x);
+  else if (auto i = line_.insert({x.goes_last, id}).first; i == line_.begin())
+    held_ = false; // another one is first
+  set_due(id, x);
+  return {};
+}
+
+std::optional<pending_calls::step> pending_calls::next_in_line(const room& has_room) {
+  if (line_.empty() || held_ || !up_ || resting_)
     return {};
-  return send{id, x.attempts};
+  auto id = line_.begin()->second;
+  auto& x = calls_.at(id);
+  if (has_room && !has_room(x.bytes)) {
+    held_ = true;
+    return {};
+  }
+  line_.erase(line_.begin());
+  return send_now(id, x);
+}
+
+pending_calls::send pending_calls::send_now(call_id id, call& x) {
+  x.spent = x.attempts++;
+  x.sent = owner_;
+  ++at_[owner_];
+  --waiting_;
+  set_due(id, x);
+  return {id, x.attempts};
 }
 
 std::optional<pending_calls::time_point> pending_calls::wake_at() const {

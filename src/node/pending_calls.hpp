@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -49,6 +50,7 @@ public:
     std::optional<time_point> deadline{};
     uint32_t spent = 0;   ///< Attempts that others have made for it.
     bool patient = false; ///< Waits for the owner as long as that takes, as batch items do.
+    uint64_t bytes = 0;   ///< That it takes on the link; 0: too few to count.
   };
 
   /// Takes a call; returns its id.
@@ -101,7 +103,17 @@ public:
 
   using step = std::variant<send, look, end>;
 
-  std::optional<step> next(time_point now);
+  /// Whether so many bytes may be sent now; the one who is told so sends them.
+  using room = std::function<bool(uint64_t bytes)>;
+
+  /// Where there is no room for the next call, it and those behind it wait until `open`. The patient go last.
+  std::optional<step> next(time_point now, const room& has_room = {});
+
+  /// There may be room again.
+  void open() { held_ = false; }
+
+  /// Whether calls wait for room only.
+  bool is_held() const { return held_ && up_ && !resting_ && !line_.empty(); }
 
   std::optional<time_point> wake_at() const;
 
@@ -126,8 +138,10 @@ private:
   struct call {
     std::optional<time_point> deadline;
     bool patient = false;
-    uint32_t spent = 0;    ///< Before it was sent.
-    uint32_t attempts = 0; ///< Possibly made, the one under way, too.
+    bool goes_last = false; ///< Behind those that do not.
+    uint32_t spent = 0;     ///< Before it was sent.
+    uint32_t attempts = 0;  ///< Possibly made, the one under way, too.
+    uint64_t bytes = 0;
     owner_id sent = 0;     ///< Who has it.
     bool was_lost = false; ///< With an owner that may have it still.
     std::optional<errc> over;
@@ -145,6 +159,9 @@ private:
   void look_from(time_point now);
   duration longer(duration x) const;
   std::optional<step> judge(call_id id, call& x, time_point now);
+  std::optional<step> next_in_line(const room& has_room);
+  send send_now(call_id id, call& x);
+  void leave_line(call_id id, const call& x);
   void set_due(call_id id, call& x);
 
   settings settings_;
@@ -157,10 +174,12 @@ private:
   std::optional<time_point> look_at_{}; ///< Its node is there, as far as is known, and it takes no calls.
   duration look_pause_{0};
   call_id last_ = 0;
-  call_map calls_;                     ///< In the order of their coming.
-  std::map<owner_id, std::size_t> at_; ///< How many calls each owner has; none: no entry.
-  std::size_t waiting_ = 0;            ///< Calls that nobody has.
-  std::set<call_id> ready_;            ///< Those that `next` is to look at.
+  call_map calls_;                          ///< In the order of their coming.
+  std::map<owner_id, std::size_t> at_;      ///< How many calls each owner has; none: no entry.
+  std::size_t waiting_ = 0;                 ///< Calls that nobody has.
+  std::set<call_id> ready_;                 ///< Those that `next` is to look at.
+  std::set<std::pair<bool, call_id>> line_; ///< Those that go as soon as there is room.
+  bool held_ = false;                       ///< There is none for the first of them.
   std::set<std::pair<time_point, call_id>> due_;
 };
 

@@ -134,6 +134,7 @@ provider_actor::behavior_type dummy(provider_actor::pointer self, manners how, p
     [](models_atom) { return model_list{}; },
     [](drain_atom, caf::timespan) {},
     [](const request_id&, const attempts_made&) {},
+    [](received_atom, uint64_t) {},
   };
 }
 

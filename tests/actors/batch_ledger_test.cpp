@@ -162,6 +162,7 @@ provider_actor::behavior_type provider(provider_actor::pointer self, world* is, 
     },
     [](drain_atom, caf::timespan) {},
     [](const request_id&, const attempts_made&) {},
+    [](received_atom, uint64_t) {},
   };
 }
 

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <future>
@@ -128,6 +129,89 @@ public:
 
 private:
   int socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+};
+
+/// Passes on what comes to a port of its own, either way at so many bytes a second at most.
+class slow_link {
+public:
+  slow_link(const std::string& to, double rate) : to_(port_of(to)), rate_(rate) {
+    auto address = loopback(0);
+    REQUIRE(::bind(door_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+    REQUIRE(::listen(door_, 8) == 0);
+    socklen_t size = sizeof(address);
+    REQUIRE(::getsockname(door_, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    at = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+    doorman_ = std::thread{[this] { let_in(); }};
+  }
+
+  ~slow_link() {
+    ::shutdown(door_, SHUT_RDWR);
+    doorman_.join();
+    for (auto x : sockets_)
+      ::shutdown(x, SHUT_RDWR);
+    for (auto& x : pumps_)
+      x.join();
+    for (auto x : sockets_)
+      ::close(x);
+    ::close(door_);
+  }
+
+  std::string at;
+  std::atomic<int> links{0}; ///< That were made.
+
+private:
+  static uint16_t port_of(const std::string& x) { return static_cast<uint16_t>(std::stoi(x.substr(x.rfind(':') + 1))); }
+
+  static sockaddr_in loopback(uint16_t port) {
+    sockaddr_in x{};
+    x.sin_family = AF_INET;
+    x.sin_port = htons(port);
+    x.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return x;
+  }
+
+  static int narrow_socket() {
+    auto x = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int size = 64 << 10; // what waits on the way is small
+    ::setsockopt(x, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    ::setsockopt(x, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    return x;
+  }
+
+  void let_in() {
+    for (int in; (in = ::accept4(door_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) {
+      auto out = narrow_socket();
+      auto address = loopback(to_);
+      if (::connect(out, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0)
+        ::shutdown(in, SHUT_RDWR);
+      ++links;
+      sockets_.insert(sockets_.end(), {in, out});
+      pumps_.emplace_back([this, in, out] { pump(in, out); });
+      pumps_.emplace_back([this, in, out] { pump(out, in); });
+    }
+  }
+
+  void pump(int from, int to) const {
+    std::array<char, 16 << 10> bytes;
+    auto next = std::chrono::steady_clock::now();
+    for (ssize_t count; (count = ::recv(from, bytes.data(), bytes.size(), 0)) > 0;) {
+      next = std::max(next, std::chrono::steady_clock::now())
+             + std::chrono::nanoseconds(static_cast<int64_t>(1e9 * static_cast<double>(count) / rate_));
+      std::this_thread::sleep_until(next); // it is slow
+      for (ssize_t sent = 0, n; sent < count; sent += n)
+        if ((n = ::send(to, bytes.data() + sent, static_cast<std::size_t>(count - sent), MSG_NOSIGNAL)) <= 0)
+          break;
+    }
+    ::shutdown(from, SHUT_RDWR);
+    ::shutdown(to, SHUT_RDWR);
+  }
+
+  uint16_t to_;
+  double rate_;
+  int door_ = narrow_socket();
+  std::vector<int> sockets_;
+  std::vector<std::thread> pumps_;
+  std::thread doorman_;
 };
 
 std::string problem_of(runtime& x, std::size_t peer = 0) {
@@ -448,6 +532,66 @@ TEST_CASE("what is larger than a message between nodes is refused before it is s
   CHECK(answer.error().suggestion.find("shorten the prompt, or raise") == 0);
   CHECK(server.snapshot().requests == before);
   CHECK(guest.chat(std::string((1u << 20) - 4096, 'x')));
+}
+
+TEST_CASE("a flood of large requests over a slow link breaks nothing and holds nobody up", "[node]") {
+  simulator::options options;
+  options.context_tokens = 1'000'000;
+  simulator::server server{options};
+  simulator::server other_server{options};
+  auto settings = owner_of(server.url());
+  settings.providers.push_back(provider_of(other_server.url(), "owner"));
+  settings.providers[1].name = "other";
+  runtime owner{settings};
+  slow_link link{owner.node().listening, 10e6};
+  auto guests = guest_of(link.at);
+  guests.providers.push_back(guests.providers[0]);
+  guests.providers[1].name = "other";
+  runtime guest{guests};
+  runtime neighbour{guest_of(owner.node().listening, "neighbour")};
+  REQUIRE(guest.chat("What is 1 + 1?", "other"));
+  REQUIRE(neighbour.chat("What is 1 + 1?"));
+  constexpr std::size_t flood = 60;
+  std::vector<std::future<expected<completion>>> answers;
+  for (std::size_t i = 0; i < flood; ++i) {
+    chat_request x;
+    x.messages.push_back(text_message(role::user, std::string(900'000, 'x')));
+    answers.push_back(guest.chat_async(x));
+  }
+  for (int i = 0; i < 3; ++i) {
+    CHECK(guest.chat("What is 1 + 1?", "other"));
+    CHECK(neighbour.chat("What is 1 + 1?"));
+  }
+  CHECK(server.snapshot().requests < flood / 2); // it goes on meanwhile
+  for (auto& x : answers) {
+    auto answer = x.get();
+    if (!answer)
+      FAIL_CHECK(to_string(answer.error()));
+    else
+      CHECK(answer->attempts.size() == 1);
+  }
+  CHECK(server.snapshot().requests == flood + 4);
+  CHECK(link.links == 1);
+}
+
+TEST_CASE("a message that takes longer than a peer may be silent breaks no link", "[node]") {
+  simulator::options options;
+  options.context_tokens = 1'000'000;
+  simulator::server server{options};
+  auto quick = [](settings x) {
+    x.node.heartbeat = 200ms;
+    x.node.timeout = 1s;
+    return x;
+  };
+  runtime owner{quick(owner_of(server.url()))};
+  slow_link link{owner.node().listening, 300e3};
+  runtime guest{quick(guest_of(link.at))};
+  REQUIRE(guest.chat("What is 1 + 1?"));
+  auto answer = guest.chat(std::string(900'000, 'x')); // 3 s
+  if (!answer)
+    FAIL(to_string(answer.error()));
+  CHECK(answer->attempts.size() == 1);
+  CHECK(link.links == 1);
 }
 
 TEST_CASE("a remote reader's demand holds the provider back", "[node]") {

@@ -1,5 +1,6 @@
 #include "actors/provider_proxy.hpp"
 
+#include "actors/provider_control.hpp"
 #include "actors/provider_guest.hpp"
 #include "actors/support/mail.hpp"
 
@@ -11,11 +12,15 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -39,6 +44,7 @@ struct owner_script {
   std::vector<asked> chats;
   std::vector<asked_stream> streams;
   std::vector<request_id> cancelled;
+  std::vector<caf::typed_response_promise<void>> unread; ///< What asks whether all before it has been taken in.
   bool draining = false;
   provider_status status{};
   std::function<embedding(const embedding_request&)> embed{}; ///< None: it cannot.
@@ -47,7 +53,7 @@ struct owner_script {
   /// Promises that are left end inside their actor.
   ~owner_script() {
     if (actor != nullptr)
-      post(actor, [left = std::pair{std::move(chats), std::move(streams)}] {});
+      post(actor, [left = std::tuple{std::move(chats), std::move(streams), std::move(unread)}] {});
   }
 };
 
@@ -80,6 +86,11 @@ provider_actor::behavior_type owner_actor(provider_actor::pointer self, owner_sc
     },
     [](drain_atom, caf::timespan) {},
     [](const request_id&, const attempts_made&) {},
+    [=](received_atom, uint64_t) -> caf::result<void> {
+      auto reply = self->make_response_promise<void>();
+      script->unread.push_back(reply);
+      return reply;
+    },
   };
 }
 
@@ -169,10 +180,10 @@ struct proxy_test : test::deterministic {
     hold(proxy.actor);
   }
 
-  provider_actor connect(owner_script& script) {
+  provider_actor connect(owner_script& script, std::shared_ptr<node::shared_gate> gate = {}) {
     auto made = hold(system().spawn(owner_actor, &script));
     script.actor = made;
-    proxy.connect(made);
+    proxy.connect({made, std::move(gate)});
     run();
     return made;
   }
@@ -184,6 +195,20 @@ struct proxy_test : test::deterministic {
   void reply_with(owner_script& script, Reply reply, Answer x) {
     post(script.actor, [reply, x = std::move(x)]() mutable { reply.deliver(std::move(x)); });
     run();
+  }
+
+  /// The owner says that so many more have arrived.
+  void acknowledge(owner_script& script, uint64_t more) {
+    caf::send_as(script.actor, proxy.actor, received_atom_v, more);
+    run();
+  }
+
+  /// A request of about so many bytes.
+  auto large_chat(std::size_t bytes, std::optional<std::chrono::nanoseconds> deadline = {}) {
+    chat_request x;
+    x.deadline = deadline;
+    x.messages.push_back(text_message(role::user, std::string(bytes, 'x')));
+    return ask<completion>(proxy.actor, x);
   }
 
   auto chat(priority rank = priority::interactive, request_id id = {}) {
@@ -475,6 +500,46 @@ TEST_CASE_METHOD(chain_test, "figures that a guest tells harm nobody", "[node][t
     }
 }
 
+TEST_CASE_METHOD(chain_test, "a node gets no more of a provider for its many tenants", "[node]") {
+  settings.max_concurrent = 1;
+  settings.interactive_slots = 0;
+  auto of = spawn_controlled_provider(system(), std::get<provider_parts>(prepare_provider(settings, runtime)), http);
+  hold(of.actor);
+  peer = hold(system().spawn([](caf::event_based_actor*) -> caf::behavior { return {[](int) {}}; }));
+  auto guest_of = [&](const std::string& name) {
+    auto guest = spawn_provider_guest(system(), of.actor, name, caf::actor_cast<caf::strong_actor_ptr>(peer), 1u << 20);
+    of.admit(caf::actor_cast<caf::strong_actor_ptr>(guest), "node " + name);
+    run();
+    return guest;
+  };
+  auto many = guest_of("many");
+  auto few = guest_of("few");
+  uint64_t n = 0;
+  auto offer = [&](const provider_actor& to, const std::string& text, const std::string& tenant) {
+    auto x = question(++n, text);
+    x.tenant = tenant;
+    static_cast<void>(ask<completion>(to, x));
+  };
+  for (int i = 0; i < 40; ++i)
+    offer(many, "of many", "tenant " + std::to_string(i));
+  for (int i = 0; i < 20; ++i) {
+    offer(few, "of few", {});
+    offer(of.actor, "of its own", i % 2 == 0 ? "x" : "y");
+  }
+  std::map<std::string, int> sent;
+  for (int i = 0; i < 31; ++i) {
+    REQUIRE(http->pending() == 1);
+    for (auto* text : {"of many", "of few", "of its own"})
+      sent[text] += http->sent_bodies.back().find(text) != std::string::npos;
+    say(0, "hello");
+  }
+  for (auto& [text, times] : sent) {
+    CAPTURE(text);
+    CHECK(times >= 10);
+    CHECK(times <= 11);
+  }
+}
+
 TEST_CASE_METHOD(proxy_test, "a drain does not wait for streams whose subscribers died early", "[node][stream]") {
   begin();
   owner_script script;
@@ -642,6 +707,174 @@ TEST_CASE_METHOD(proxy_test, "an owner's actor that is dead when it is found kee
   CHECK(looks >= 5);
   CHECK(looks <= 20);
   script.actor = nullptr;
+}
+
+TEST_CASE_METHOD(proxy_test, "large requests wait for room on the link, small questions do not", "[node]") {
+  begin();
+  auto gate = std::make_shared<node::shared_gate>(4'000'000);
+  owner_script script;
+  connect(script, gate);
+  std::vector<std::shared_ptr<test::outcome<completion>>> answers;
+  for (int i = 0; i < 20; ++i)
+    answers.push_back(large_chat(900'000));
+  CHECK(script.chats.size() == 4);
+  CHECK(gate->on_the_way() <= 4'000'000);
+  CHECK(ask<model_list>(proxy.actor, models_atom_v)->value);
+  SECTION("until the owner tells what has arrived") {
+    acknowledge(script, 1);
+    CHECK(script.chats.size() == 5);
+    acknowledge(script, 3);
+    CHECK(script.chats.size() == 8);
+    acknowledge(script, UINT64_MAX); // whatever it says
+    CHECK(script.chats.size() == 12);
+  }
+  SECTION("or answers") {
+    reply_with(script, script.chats[2].reply, completion{}); // the first three have arrived
+    CHECK(script.chats.size() == 7);
+    reply_with(script, script.chats[0].reply, error_of(errc::server_error));
+    CHECK(script.chats.size() == 7);
+  }
+  SECTION("until their deadline") {
+    auto late = large_chat(100, 10s);
+    advance(10s);
+    REQUIRE(late->error);
+    CHECK(late->error->code == errc::deadline_exceeded);
+    CHECK(late->error->message.find("a link that has more to carry than it can") != std::string::npos);
+    CHECK(late->error->attempts.empty());
+    CHECK(script.chats.size() == 4);
+  }
+  SECTION("until the link is lost, which frees it") {
+    owner_script second;
+    proxy.disconnect("cut");
+    run();
+    CHECK(gate->on_the_way() == 0);
+    connect(second, gate);
+    CHECK(second.chats.size() == 4);
+    CHECK(second.chats[0].request.earlier.spent == 1);
+  }
+  SECTION("or the owner's actor is") {
+    end(script.actor);
+    CHECK(gate->on_the_way() == 0);
+  }
+  SECTION("and other proxies have their turn") {
+    auto other = spawn_provider_proxy(system(), provider, node, [] {});
+    hold(other.actor);
+    owner_script theirs;
+    theirs.actor = hold(system().spawn(owner_actor, &theirs));
+    other.connect({theirs.actor, gate});
+    run();
+    chat_request large;
+    large.messages.push_back(text_message(role::user, std::string(900'000, 'y')));
+    auto answer = ask<completion>(other.actor, large);
+    CHECK(theirs.chats.empty());
+    acknowledge(script, 1);
+    CHECK(theirs.chats.size() == 1);
+    CHECK(script.chats.size() == 4);
+    acknowledge(script, 1);
+    CHECK(script.chats.size() == 5);
+  }
+  CHECK(gate->on_the_way() <= 4'000'000);
+}
+
+TEST_CASE_METHOD(proxy_test, "a flood waits at its host, not in the mailbox of a provider that takes its time",
+                 "[node]") {
+  begin();
+  auto gate = std::make_shared<node::shared_gate>(4'000'000);
+  owner_script script;
+  script.actor = hold(system().spawn(owner_actor, &script));
+  auto peer = hold(system().spawn([](caf::event_based_actor*) -> caf::behavior { return {[](int) {}}; }));
+  proxy.connect(
+    {spawn_provider_guest(system(), script.actor, "near", caf::actor_cast<caf::strong_actor_ptr>(peer), 1u << 20),
+     gate});
+  run();
+  for (int i = 0; i < 20; ++i)
+    static_cast<void>(large_chat(900'000));
+  CHECK(script.chats.size() == 4);
+  REQUIRE(script.unread.size() == 4);
+  post(script.actor, [&script] {
+    script.unread[0].deliver();
+    script.unread[1].deliver();
+  });
+  run();
+  CHECK(script.chats.size() == 6);
+}
+
+TEST_CASE_METHOD(proxy_test, "a proxy that ends frees the link for others", "[node]") {
+  begin();
+  auto gate = std::make_shared<node::shared_gate>(4'000'000);
+  owner_script script;
+  connect(script, gate);
+  for (int i = 0; i < 10; ++i)
+    static_cast<void>(large_chat(900'000));
+  end(proxy.actor);
+  CHECK(gate->on_the_way() == 0);
+}
+
+TEST_CASE_METHOD(proxy_test, "requests that fill the memory for them are refused at once", "[node]") {
+  proxy = spawn_provider_proxy(
+    system(), provider, node, [] {}, 10'000'000);
+  hold(proxy.actor);
+  std::vector<std::shared_ptr<test::outcome<completion>>> answers;
+  for (int i = 0; i < 30; ++i)
+    answers.push_back(large_chat(900'000));
+  CHECK(std::count_if(answers.begin(), answers.end(), [](auto& x) { return x->pending(); }) == 11);
+  REQUIRE(answers.back()->error);
+  CHECK(answers.back()->error->code == errc::queue_full);
+  CHECK(answers.back()->error->message.find("runtime.max_queued_bytes") != std::string::npos);
+  owner_script script;
+  connect(script);
+  REQUIRE(script.chats.size() == 11);
+  for (auto& x : std::vector(script.chats))
+    reply_with(script, x.reply, completion{});
+  auto again = large_chat(900'000);
+  CHECK(again->pending());
+}
+
+TEST_CASE_METHOD(chain_test, "what arrives is acknowledged on both sides, and answers wait for room, too", "[node]") {
+  settings.max_concurrent = 100;
+  settings.retry.max_attempts = 2;
+  settings.nodes = {"far"};
+  owner = spawn();
+  proxy = spawn_provider_proxy(system(), settings, node, [] {});
+  hold(proxy.actor);
+  auto out = std::make_shared<node::shared_gate>(2'000'000);
+  auto back = std::make_shared<node::shared_gate>(2'000'000);
+  peer = hold(system().spawn([](caf::event_based_actor*) -> caf::behavior { return {[](int) {}}; }));
+  proxy.connect(
+    {spawn_provider_guest(system(), owner, "near", caf::actor_cast<caf::strong_actor_ptr>(peer), 1u << 20, back), out});
+  run();
+  std::vector<std::shared_ptr<test::outcome<completion>>> answers;
+  for (uint64_t i = 0; i < 40; ++i)
+    answers.push_back(ask<completion>(proxy.actor, question(i, std::string(900'000, 'x'))));
+  CHECK(http->pending() == 40); // each has made room for the next
+  CHECK(out->on_the_way() < node::receipts::enough);
+  while (http->pending() > 0)
+    say(0, std::string(700'000, 'y'));
+  for (auto& x : answers)
+    CHECK(x->value);
+  CHECK(out->on_the_way() == 0);
+  CHECK(back->on_the_way() < node::receipts::enough);
+  // Somebody else fills the link back.
+  node::shared_gate::user other{back, [] {}};
+  REQUIRE(other.take(1'990'000));
+  auto first = ask<completion>(proxy.actor, question(100));
+  auto second = ask<completion>(proxy.actor, question(101));
+  auto third = ask<completion>(proxy.actor, question(102));
+  REQUIRE(http->pending() == 3);
+  for (int i = 0; i < 3; ++i)
+    say(0, std::string(700'000, 'y'));
+  CHECK(first->pending());
+  caf::anon_send(proxy.actor, cancel_atom_v, request_id{1, 101});
+  run();
+  REQUIRE(second->error);
+  CHECK(second->error->code == errc::cancelled);
+  other.give_back(1'990'000);
+  run();
+  CHECK(first->value);
+  CHECK(third->value);
+  CHECK(back->on_the_way() < node::receipts::enough);
+  kill(peer); // and the guest with it
+  CHECK(back->on_the_way() == 0);
 }
 
 TEST_CASE_METHOD(proxy_test, "a call that its owner has still, from a link that broke, is sent again later", "[node]") {

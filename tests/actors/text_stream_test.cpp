@@ -144,6 +144,7 @@ TEST_CASE_METHOD(text_stream_test, "what another node tells of tokens ends, too"
       [](status_atom) { return provider_status{}; },
       [](drain_atom, caf::timespan) {},
       [](const request_id&, const attempts_made&) {},
+      [](received_atom, uint64_t) {},
     };
   }));
   for (auto heard : {true, false}) {

@@ -83,6 +83,8 @@ world::plan draw_plan(uint64_t seed) {
   x.slowest_answer = std::chrono::milliseconds{scale(random, 10, 90'000)};
   x.slowest_write = std::chrono::milliseconds{scale(random, 1, 200)};
   x.network = std::chrono::milliseconds{scale(random, 1, 500)};
+  if (chance(0.5))
+    x.nodes = std::min(x.tenants, static_cast<uint32_t>(scale(random, 1, 5)));
   return x;
 }
 
@@ -149,6 +151,7 @@ TEST_CASE("dispatcher refuses no tenant whose turn comes in time, though others 
     plan.accounting.tokens = limits::token_accounting::none;
     plan.settings.retry.max_attempts = 1;
     plan.tenants = 2 + static_cast<uint32_t>(random() % 3);
+    plan.nodes = 1 + static_cast<uint32_t>(seed % 3 == 0);
     plan.greedy = true;
     plan.burst_share = 0.1;
     plan.requests_per_second = static_cast<double>(*group.limits.per_minute[0]) / 60 / 5;

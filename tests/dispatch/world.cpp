@@ -45,8 +45,12 @@ world::world(const plan& x, uint64_t seed) : plan_(x), random_(seed) {
   for (uint32_t key = 0; key < plan_.settings.keys; ++key)
     first.credentials.push_back(key);
   eras_.push_back(first);
-  std::vector<uint32_t> none(plan_.tenants);
-  lines_.fill({none, std::vector(plan_.tenants, none)});
+  auto line_of = [](uint32_t many) {
+    std::vector<uint32_t> none(many);
+    return line{none, std::vector(many, none)};
+  };
+  lines_.fill(line_of(plan_.tenants));
+  nodes_.fill(line_of(plan_.nodes));
   at(now_, arrival);
   if (plan_.restart_share > 0)
     at(now_ + duration{static_cast<int64_t>(1e9 * std::exponential_distribution<>{plan_.restart_share}(random_))},
@@ -132,6 +136,7 @@ void world::ask(uint32_t tenant) {
   x.id = {1, ++asked_};
   x.rank = random() < plan_.batch_share ? priority::batch : priority::interactive;
   x.tenant = std::to_string(tenant);
+  x.node = node_of(tenant) == 0 ? "" : "node " + std::to_string(node_of(tenant));
   auto part = random() * random(); // many small ones, few large ones
   auto input = 1 + static_cast<uint64_t>(part * static_cast<double>(plan_.most_input));
   auto output = static_cast<uint64_t>(random() * static_cast<double>(plan_.most_output));
@@ -170,12 +175,19 @@ void world::check_refusal(const dispatcher::refusal& x, const dispatcher::offer&
     for (auto waiting : l.waiting)
       in_line += waiting;
   auto ahead = open_.size() - in_line; // retries
-  for (std::size_t rank = 0; rank <= static_cast<std::size_t>(of.rank); ++rank)
-    for (uint32_t other = 0; other < plan_.tenants; ++other) {
-      auto& waiting = lines_[rank].waiting;
-      auto mine = rank == static_cast<std::size_t>(of.rank) ? waiting[tenant] + most_ahead + 1 : UINT32_MAX;
-      ahead += std::min(waiting[other], other == tenant ? UINT32_MAX : mine);
-    }
+  for (std::size_t rank = 0; rank <= static_cast<std::size_t>(of.rank); ++rank) {
+    auto is_its_own = rank == static_cast<std::size_t>(of.rank);
+    auto& waiting = lines_[rank].waiting;
+    auto& of_node = nodes_[rank].waiting;
+    auto in_node = waiting[tenant];
+    for (auto other = node_of(tenant); other < plan_.tenants; other += plan_.nodes)
+      if (other != tenant)
+        in_node += is_its_own ? std::min(waiting[other], waiting[tenant] + most_ahead + 1) : waiting[other];
+    ahead += in_node;
+    for (uint32_t other = 0; other < plan_.nodes; ++other)
+      if (other != node_of(tenant))
+        ahead += is_its_own ? std::min(of_node[other], in_node + most_ahead + 1) : of_node[other];
+  }
   auto& by = plan_.settings.groups[0].limits;
   auto limit =
     std::max(1.0, std::floor(static_cast<double>(*by.per_minute[0]) * seconds(by.window) / 60)) * plan_.settings.keys;
@@ -237,30 +249,43 @@ limits::server_limits world::tell(const seen& x, const std::optional<limits::cha
 void world::stand_in_line(asked_request& x) {
   x.in_line = true;
   ++lines_[static_cast<std::size_t>(x.rank)].waiting[x.tenant];
+  ++nodes_[static_cast<std::size_t>(x.rank)].waiting[node_of(x.tenant)];
 }
 
 void world::leave_line(asked_request& x) {
-  auto& l = lines_[static_cast<std::size_t>(x.rank)];
-  if (!std::exchange(x.in_line, false) || --l.waiting[x.tenant] > 0)
+  if (!std::exchange(x.in_line, false))
     return;
-  for (uint32_t other = 0; other < plan_.tenants; ++other)
-    l.ahead[x.tenant][other] = l.ahead[other][x.tenant] = 0;
+  auto leave = [](line& l, uint32_t who) {
+    if (--l.waiting[who] > 0)
+      return;
+    for (std::size_t other = 0; other < l.waiting.size(); ++other)
+      l.ahead[who][other] = l.ahead[other][who] = 0;
+  };
+  leave(lines_[static_cast<std::size_t>(x.rank)], x.tenant);
+  leave(nodes_[static_cast<std::size_t>(x.rank)], node_of(x.tenant));
 }
 
-/// Fails if, since some moment from which both waited all the time, its tenant was sent too much more than another.
+/// Fails if, since some moment from which both waited all the time, its tenant was sent too much more than another of
+/// the same node, or its node than another one.
 void world::check_turn(const asked_request& x) {
-  auto& l = lines_[static_cast<std::size_t>(x.rank)];
-  if (!equal_costs_ || l.waiting[x.tenant] == 0 || !plan_.model_limits.empty()) // who is held lets others go
+  if (!equal_costs_ || !plan_.model_limits.empty()) // who is held lets others go
     return;
-  for (uint32_t other = 0; other < plan_.tenants; ++other) {
-    if (other == x.tenant || l.waiting[other] == 0)
-      continue;
-    auto& behind = l.ahead[other][x.tenant];
-    behind -= std::min(behind, 1u);
-    if (++l.ahead[x.tenant][other] > most_ahead)
-      wrong("tenant " + std::to_string(x.tenant) + " is sent " + std::to_string(l.ahead[x.tenant][other])
-            + " requests more than tenant " + std::to_string(other) + ", and both wait");
-  }
+  auto check = [&](line& l, uint32_t who, uint32_t first, uint32_t step, const std::string& what) {
+    if (l.waiting[who] == 0)
+      return;
+    for (auto other = first; other < l.waiting.size(); other += step) {
+      if (other == who || l.waiting[other] == 0)
+        continue;
+      auto& behind = l.ahead[other][who];
+      behind -= std::min(behind, 1u);
+      if (++l.ahead[who][other] > most_ahead)
+        wrong(what + std::to_string(who) + " is sent " + std::to_string(l.ahead[who][other]) + " requests more than "
+              + what + std::to_string(other) + ", and both wait");
+    }
+  };
+  auto rank = static_cast<std::size_t>(x.rank);
+  check(lines_[rank], x.tenant, node_of(x.tenant), plan_.nodes, "tenant ");
+  check(nodes_[rank], node_of(x.tenant), 0, 1, "node ");
 }
 
 void world::serve() {

@@ -40,6 +40,7 @@ public:
     double reload_share = 0;  ///< Likewise of settings with other groups of models and other keys.
     uint32_t models = 1;
     uint32_t tenants = 1;
+    uint32_t nodes = 1; ///< Of which the tenants are, in turn; the first is this one.
     double batch_share = 0;
     bool greedy = false;       ///< Those that come at once are one tenant's.
     double absurd_share = 0;   ///< Of the answers, those whose usage is any number.
@@ -114,9 +115,9 @@ private:
     time_point from{};
   };
 
-  /// Who stands in the queue of one priority.
+  /// Who stands in the queue of one priority: tenants, or nodes.
   struct line {
-    std::vector<uint32_t> waiting;            ///< Requests that were never sent yet, by tenant.
+    std::vector<uint32_t> waiting;            ///< Requests that were never sent yet, of each.
     std::vector<std::vector<uint32_t>> ahead; ///< Most that one was sent more than another while both waited.
   };
 
@@ -146,6 +147,7 @@ private:
 
   /// How often the group's breakers have opened.
   uint64_t outages(uint32_t group) const;
+  uint32_t node_of(uint32_t tenant) const { return tenant % plan_.nodes; }
   void kill();
 
   plan plan_;
@@ -161,7 +163,8 @@ private:
   uint64_t life_ = 0;
   bool equal_costs_ = false; ///< Requests alone are limited: then tenants take turns.
   std::map<request_id, asked_request> open_;
-  std::array<line, 2> lines_; ///< By priority.
+  std::array<line, 2> lines_; ///< Of tenants, by priority.
+  std::array<line, 2> nodes_; ///< Of nodes.
   std::set<std::pair<time_point, request_id>> deadlines_;
   std::set<time_point> wake_ups_; ///< Timers that are set; another one is only for an earlier time.
   struct flight {

@@ -2,6 +2,10 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 namespace modelforge::peer_roots_test {
 
 namespace {
@@ -43,6 +47,45 @@ TEST_CASE("who was found at a configured address comes before who came by himsel
   CHECK(in_charge(x) == 2);
   x.remove(2);
   CHECK(in_charge(x) == 1);
+}
+
+TEST_CASE("in every order of coming and going a name is that of one who lives", "[node]") {
+  // An owner at two addresses, and another program of its name: each comes by itself, is found at an address, or goes.
+  constexpr int length = 5;
+  for (int order = 0; order < 9 * 9 * 9 * 9 * 9; ++order) {
+    roots x;
+    std::vector<int> by_itself, at_address; // in the order of that
+    for (int i = 0, rest = order; i < length; ++i, rest /= 9) {
+      auto who = 1 + rest % 3;
+      auto is_who = [who](int y) { return y == who; };
+      auto before = in_charge(x);
+      auto came = std::none_of(by_itself.begin(), by_itself.end(), is_who)
+                  && std::none_of(at_address.begin(), at_address.end(), is_who);
+      switch (rest / 3 % 3) {
+        case 0:
+          if (x.add("owner", who, false) != came)
+            FAIL("order " << order);
+          if (came)
+            by_itself.push_back(who);
+          break;
+        case 1:
+          if (x.add("owner", who, true) != came)
+            FAIL("order " << order);
+          std::erase_if(by_itself, is_who);
+          if (std::none_of(at_address.begin(), at_address.end(), is_who))
+            at_address.push_back(who);
+          break;
+        default:
+          if (x.remove(who).empty() != (before != who))
+            FAIL("order " << order);
+          std::erase_if(by_itself, is_who);
+          std::erase_if(at_address, is_who);
+      }
+      auto& first = at_address.empty() ? by_itself : at_address;
+      if (in_charge(x) != (first.empty() ? 0 : first.front()))
+        FAIL("order " << order << " after step " << i);
+    }
+  }
 }
 
 TEST_CASE("an actor that greeted by several names is lost by all of them", "[node]") {

@@ -116,6 +116,69 @@ TEST_CASE("an owner that is given up is not waited for until it is there", "[nod
   CHECK(sent(all(x, start + 1s).at(0)).attempt == 1);
 }
 
+TEST_CASE("calls for which there is no room wait in their order, and no longer than their deadline", "[node]") {
+  pending_calls x{{}, start};
+  x.up(start);
+  uint64_t room = 100;
+  auto fits = [&](uint64_t bytes) {
+    auto result = bytes <= room;
+    room -= result ? bytes : 0;
+    return result;
+  };
+  auto steps_at = [&](time_point now) {
+    std::vector<pending_calls::step> result;
+    while (auto step = x.next(now, fits))
+      result.push_back(*step);
+    return result;
+  };
+  auto a = x.add({.bytes = 60});
+  auto b = x.add({.deadline = start + 5s, .bytes = 60});
+  auto c = x.add({.bytes = 10});
+  auto question = x.add({});
+  auto steps = steps_at(start);
+  REQUIRE(steps.size() == 2);
+  CHECK(sent(steps[0]).call == question); // too small to count
+  CHECK(sent(steps[1]).call == a);
+  CHECK(x.is_held());
+  SECTION("until there is room") {
+    room = 60;
+    CHECK(steps_at(start + 1s).empty()); // nobody has said so
+    x.open();
+    steps = steps_at(start + 1s);
+    REQUIRE(steps.size() == 1);
+    CHECK((sent(steps[0]).call == b && sent(steps[0]).attempt == 1));
+    CHECK(x.is_held());
+    room = 10;
+    x.open();
+    CHECK(sent(steps_at(start + 2s).at(0)).call == c);
+    CHECK_FALSE(x.is_held());
+  }
+  SECTION("until the deadline, and then the next one needs less") {
+    CHECK(x.wake_at() == start + 5s);
+    steps = steps_at(start + 5s);
+    REQUIRE(steps.size() == 2);
+    auto end = ended(steps[0]);
+    CHECK((end.call == b && end.code == errc::deadline_exceeded && end.attempts == 0 && end.owner == 0));
+    CHECK(sent(steps[1]).call == c);
+  }
+  SECTION("until one before it is withdrawn") {
+    x.remove(b);
+    CHECK(sent(steps_at(start).at(0)).call == c);
+  }
+  SECTION("until the owner is lost, and they go to the next one first") {
+    x.lost(start + 1s);
+    CHECK_FALSE(x.is_held());
+    CHECK(steps_at(start + 1s).empty());
+    room = 1000;
+    x.up(start + 2s);
+    x.open();
+    steps = steps_at(start + 2s);
+    REQUIRE(steps.size() == 4);
+    CHECK((sent(steps[1]).call == a && sent(steps[1]).attempt == 2));
+    CHECK((sent(steps[2]).call == b && sent(steps[2]).attempt == 1));
+  }
+}
+
 TEST_CASE("an owner that does not run the provider is looked for until it does", "[node]") {
   pending_calls x{{}, start};
   x.give_up(start);
