@@ -77,6 +77,9 @@ public:
       x->time = 0;
       f(*x);
     }
+    now_ = even_ = most_ = 0;
+    if (waiting_.empty())
+      return;
     std::map<key, Sharer*> waiting;
     for (auto& [key, x] : waiting_) {
       x->time = 0;
@@ -84,7 +87,6 @@ public:
       waiting.emplace(typename fair_shares::key{0, x->turn}, x);
     }
     waiting_.swap(waiting);
-    now_ = even_ = most_ = 0;
   }
 
   /// Keeps one at hand that `begin_anew` has told.

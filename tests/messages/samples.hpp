@@ -218,7 +218,7 @@ inline stream_status sample_stream_status() {
 /// Every type in the id block that is no atom, in the block's order.
 inline auto samples() {
   return std::tuple{
-    node_hello{7, "0.1.0", "modelforge", "a"},
+    node_hello{99, "0.1.0", "modelforge", "a"},
     errc::internal,
     sample_failure(),
     sample_attempt(),
