@@ -411,8 +411,12 @@ TEST_CASE("an owner that replaces a provider loses no guest's call, stream or ba
       answers.push_back(guest.chat_async(sum_of(i)));
       streams.push_back(guest.stream(sum_of(i)));
     }
-    for (auto& each : settings.providers)
-      each.kind = reload % 2 == 1 ? provider_kind::openai : provider_kind::openai_compatible;
+    for (auto& each : settings.providers) { // another kind at another address
+      auto odd = reload % 2 == 1;
+      auto& url = each.base_url;
+      url.replace(url.find(odd ? "127.0.0.1" : "localhost"), 9, odd ? "localhost" : "127.0.0.1");
+      each.kind = odd ? provider_kind::openai : provider_kind::openai_compatible;
+    }
     auto report = owner.reload(settings);
     REQUIRE(report);
     CHECK(report->replaced.size() == 2);
