@@ -80,6 +80,9 @@ caf::result<T> guarded(F f) {
   }
 }
 
+/// Questions for providers that are not there yet; more are answered as if there were none.
+constexpr std::size_t most_early = 10'000;
+
 /// Everything but its making runs inside the node's actor, which its handlers keep alive.
 class node_core : public std::enable_shared_from_this<node_core> {
 public:
@@ -139,10 +142,15 @@ public:
     auto is_asked = [this, owner = x.owner, asked = *peer] { return root_of(owner) == asked; }; // still
     ask(self_, *peer, caf::get_atom_v, hello_, name)
       .then(
-        [this, is_asked, proxy = x.proxy](const provider_actor& found) {
+        [this, is_asked, proxy = x.proxy, owner = peer->node()](const provider_actor& found) {
           safely([&] {
-            if (is_asked())
-              proxy.connect({found, gate_to(found->node())});
+            if (!is_asked())
+              return;
+            if (found == nullptr
+                || found.node() != owner) // who is asked for could be anybody, this node's own proxy too
+              proxy.refuse(make_failure(errc::invalid_response, "the node names another one's actor as its provider"));
+            else
+              proxy.connect({found, gate_to(owner)});
           });
         },
         [is_asked, proxy = x.proxy](const caf::error& why) {
@@ -246,26 +254,32 @@ private:
     identify(x.node, where, [this, reply, asker, guest = x.node, name](std::optional<std::string> why) mutable {
       if (why)
         return reply.deliver(refusal(*why));
-      auto answer = [this, reply, name, guest, asker]() mutable {
-        auto found = guest_of(name, guest, asker);
-        if (auto* no = std::get_if<failure>(&found))
-          reply.deliver(caf::make_error(no->code, *no));
-        else
-          reply.deliver(std::get<provider_actor>(std::move(found)));
-      };
-      if (owned_)
-        answer();
-      else // the program has only just begun to listen
-        early_.emplace_back(std::move(answer));
+      answer(std::move(reply), name, guest, asker);
     });
     return reply;
+  }
+
+  void answer(caf::typed_response_promise<provider_actor> reply, const std::string& name, const std::string& node,
+              const caf::strong_actor_ptr& asker) {
+    auto is_awaited =
+      !owned_ // the program has only just begun to listen
+      || std::any_of(owned_->begin(), owned_->end(), [&](auto& one) { return one.name == name && one.is == nullptr; });
+    if (is_awaited && early_.size() < most_early) {
+      early_.emplace_back([this, reply, name, node, asker] { answer(reply, name, node, asker); });
+      return;
+    }
+    auto found = guest_of(name, node, asker);
+    if (auto* no = std::get_if<failure>(&found))
+      reply.deliver(caf::make_error(no->code, *no));
+    else
+      reply.deliver(std::get<provider_actor>(std::move(found)));
   }
 
   std::variant<provider_actor, failure> guest_of(const std::string& name, const std::string& node,
                                                  const caf::strong_actor_ptr& asker) {
     std::string known;
     for (auto& one : *owned_) {
-      if (one.name == name)
+      if (one.name == name && one.is != nullptr)
         return guest_at(one, node, asker);
       known += (known.empty() ? "" : ", ") + one.name;
     }

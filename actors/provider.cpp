@@ -915,7 +915,7 @@ private:
     if (parts_.settings.rate_limit.on_start == window_start::full)
       dispatcher_.fill_windows(now());
     dispatcher_.keep_journal(parts_.limits_journal.has_value());
-    if (auto left = parts_.legacy ? parts_.legacy->get() : std::nullopt)
+    if (auto left = parts_.legacy ? parts_.legacy->take() : std::nullopt)
       return restore(left->lanes, now() - left->left);
     if (!parts_.limits_journal)
       return;

@@ -27,6 +27,9 @@ namespace {
 /// Bytes of a stream's past that are kept because another node asks for it.
 constexpr uint64_t most_kept = 64u << 20;
 
+/// Bytes of answers that wait for the link; with more, nothing new is asked for its node.
+constexpr uint64_t most_held = 64u << 20;
+
 class guest_state {
 public:
   static inline const char* name = "provider_guest";
@@ -137,8 +140,10 @@ private:
     if (is_new)
       callers_.add(who);
     auto count = i->second.requests.arrived(message_size(x));
-    if (!count)
+    if (!count) {
+      acknowledge_soon();
       return {};
+    }
     return receipt{caf::actor_cast<provider_actor>(who), *count};
   }
 
@@ -150,8 +155,24 @@ private:
         .then([this, x = *x] { tell(self_, x.to, received_atom_v, x.count); }, [](const caf::error&) {});
   }
 
+  void acknowledge_soon() {
+    if (std::exchange(acknowledges_soon_, true))
+      return;
+    run_at(self_, self_->clock().now() + node::receipts::patience, [this] {
+      acknowledges_soon_ = false;
+      for (auto& [who, x] : askers_)
+        if (auto count = x.requests.untold())
+          if (auto to = caf::actor_cast<caf::strong_actor_ptr>(who))
+            acknowledge(receipt{caf::actor_cast<provider_actor>(to), *count});
+    });
+  }
+
   template <class Answer, class Question>
   caf::result<Answer> pass(Question x, std::string instead) {
+    constexpr auto is_large = std::is_same_v<Answer, completion> || std::is_same_v<Answer, embedding>;
+    if (is_large && held_ >= most_held)
+      return refuse(make_failure(errc::queue_full, "answers to this node wait for its link, which is slow",
+                                 "ask again when they have arrived"));
     handover soon;
     auto id = expect_report(x);
     auto to = caf::actor_cast<caf::actor_addr>(self_->current_sender());
@@ -185,6 +206,7 @@ private:
         else
           reply.deliver(refuse(make_failure(errc::cancelled, "cancelled by the caller")));
       };
+      held_ += as.bytes;
       answers_.push_back(std::move(as));
     } else {
       reply.deliver(std::move(x));
@@ -204,6 +226,7 @@ private:
   void send_answers() {
     while (!answers_.empty() && take_room(answers_.front())) {
       answers_.front().deliver(true);
+      held_ -= answers_.front().bytes;
       answers_.pop_front();
     }
     if (answers_.empty() && gate_ != nullptr)
@@ -214,8 +237,10 @@ private:
   void drop_answers(Condition is_unwanted) {
     auto drop = [&](held_answer& x) {
       auto result = is_unwanted(x);
-      if (result)
+      if (result) {
+        held_ -= x.bytes;
         x.deliver(false);
+      }
       return result;
     };
     if (std::erase_if(answers_, drop) > 0)
@@ -274,6 +299,8 @@ private:
   std::unordered_map<caf::actor_addr, asker> askers_;
   std::unique_ptr<node::shared_gate::user> gate_; ///< To their node; null: all goes at once.
   std::deque<held_answer> answers_;               ///< In the order in which they go.
+  uint64_t held_ = 0;                             ///< Bytes of these.
+  bool acknowledges_soon_ = false;                ///< A timer is set for it.
 };
 
 } // namespace

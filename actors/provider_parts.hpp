@@ -45,14 +45,14 @@ public:
     content_ = std::move(x);
   }
 
-  /// Empty: none has ended.
-  std::optional<content> get() const {
+  /// Only once; empty: none has ended since.
+  std::optional<content> take() {
     std::lock_guard lock{mutex_};
-    return content_;
+    return std::exchange(content_, {});
   }
 
 private:
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::optional<content> content_;
 };
 

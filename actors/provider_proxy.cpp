@@ -265,10 +265,24 @@ private:
   template <class Answer>
   void acknowledge(const Answer& x, owner_id from) {
     auto i = owners_.find(from);
-    if constexpr (std::is_same_v<Answer, completion> || std::is_same_v<Answer, embedding>)
-      if (i != owners_.end())
-        if (auto count = links_[i->second.address].answers.arrived(message_size(x)))
-          tell(self_, i->second.actor, received_atom_v, *count);
+    if (i == owners_.end() || !(std::is_same_v<Answer, completion> || std::is_same_v<Answer, embedding>))
+      return;
+    if (auto count = links_[i->second.address].answers.arrived(message_size(x)))
+      tell(self_, i->second.actor, received_atom_v, *count);
+    else
+      acknowledge_soon();
+  }
+
+  void acknowledge_soon() {
+    if (std::exchange(acknowledges_soon_, true))
+      return;
+    run_at(self_, now() + node::receipts::patience, [this] {
+      acknowledges_soon_ = false;
+      for (auto& [id, x] : owners_)
+        if (auto i = links_.find(x.address); i != links_.end())
+          if (auto count = i->second.answers.untold())
+            tell(self_, x.actor, received_atom_v, *count);
+    });
   }
 
   bool has_streams(owner_id who) const {
@@ -790,6 +804,7 @@ private:
   std::unordered_map<request_id, open_stream> streams_; ///< Also of calls whose session is not there yet.
   uint64_t relays_ = 0;
   std::unordered_map<request_id, caf::weak_actor_ptr> splits_; ///< Of requests for many embeddings; some have ended.
+  bool acknowledges_soon_ = false;                             ///< A timer is set for it.
   std::set<time_point> wake_ups_;
   bool draining_ = false;
   time_point drain_end_{};

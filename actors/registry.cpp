@@ -119,6 +119,8 @@ public:
     for (auto& old : providers_)
       if (old.is.actor != nullptr) {
         report.removed.push_back(old.settings.name);
+        if (!old.is.reconfigure) // another node's
+          node_->remove_remote(old.settings.name);
         let_go(old, {});
       }
     providers_ = std::move(next);
@@ -229,6 +231,8 @@ private:
       result.legacy = i->second.legacy;
     start(result, std::move(how.fresh), runtime);
     auto replaces = how.old != nullptr;
+    if (replaces && !how.old->is.reconfigure && result.is.reconfigure) // it was another node's
+      node_->remove_remote(name);
     if (replaces)
       let_go(*how.old, result.is.keep_journal);
     (replaces ? report.replaced : report.added).push_back(name);
@@ -266,14 +270,20 @@ private:
 
   /// Starts what has ended again, with what it had used of its limits, at the pace that `restart_pace` allows.
   void look_after_providers() {
+    auto is_news = false;
     for (auto& x : providers_) {
       if (x.is.actor == nullptr || draining_)
         continue;
-      if (!x.start_at && x.watched->is_over)
+      auto has_ended = !x.start_at && x.watched->is_over;
+      if (has_ended)
         plan_start(x, x.watched->reason);
-      if (x.start_at && *x.start_at <= self_->clock().now())
+      auto is_due = x.start_at && *x.start_at <= self_->clock().now();
+      if (is_due)
         start_again(x, {});
+      is_news = is_news || has_ended || is_due;
     }
+    if (is_news)
+      tell_node();
   }
 
   void plan_start(named_provider& x, std::string why) {
@@ -300,7 +310,6 @@ private:
     }
     x.start_at.reset();
     start(x, std::move(parts), settings_.runtime);
-    tell_node();
   }
 
   static std::string told(const named_provider& x) {
@@ -343,8 +352,8 @@ private:
       return;
     std::vector<owned_provider> owned;
     for (auto& x : providers_)
-      if (is_ours(x.settings, node_->settings) && !x.start_at)
-        owned.push_back({x.settings.name, x.is.actor, x.is.admit});
+      if (is_ours(x.settings, node_->settings))
+        owned.push_back({x.settings.name, x.start_at ? provider_actor{} : x.is.actor, x.is.admit});
     node_->set_owned(std::move(owned));
   }
 

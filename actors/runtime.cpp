@@ -308,21 +308,26 @@ private:
   struct named_provider {
     std::string name;
     expected<provider_actor> is; ///< A failure: it has ended, and is not started again yet.
+    std::shared_ptr<std::atomic<bool>> has_ended{};
   };
 
   void look_up_providers() {
     auto before = std::exchange(providers_, {});
-    auto is_watched = [&](const provider_actor& x) {
-      return std::any_of(before.begin(), before.end(), [&](auto& y) { return y.is && *y.is == x; });
+    auto watch_of = [&](const provider_actor& x) { // of one that has ended, anew: the registry may not know yet
+      for (auto& y : before)
+        if (y.is && *y.is == x && !*y.has_ended)
+          return y.has_ended;
+      auto fresh = std::make_shared<std::atomic<bool>>(false);
+      x->attach_functor([any = one_has_ended_, fresh](const caf::error&) { *fresh = *any = true; });
+      return fresh;
     };
     caf::scoped_actor self{system_};
     for (auto& each : settings_.providers)
       self->request(registry_, caf::infinite, caf::get_atom_v, each.name)
         .receive(
           [&](provider_actor& found) {
-            if (!is_watched(found))
-              found->attach_functor([flag = one_has_ended_](const caf::error&) { *flag = true; });
-            providers_.push_back({each.name, std::move(found)});
+            auto watch = watch_of(found);
+            providers_.push_back({each.name, std::move(found), std::move(watch)});
           },
           [&](const caf::error& why) {
             providers_.push_back({each.name, failure_of(why)});

@@ -88,10 +88,15 @@ void dispatcher::reconfigure(const dispatcher_settings& x, const heritage& of, t
     from.emplace_back(before[i].get(), credentials_before[i % credentials_before.size()]);
   for (auto& lane : departed_)
     from.emplace_back(lane.is.get(), lane.credential);
-  add_lanes(before, credentials_before, of);
+  std::vector<limits::rate_limiter> unknown; // what nobody knows the models of, before any of it is copied
   for (auto& [lane, credential] : from)
-    if (auto key = key_of(credential))
-      move_charges(*lane, *key, of, now);
+    unknown.push_back(lane->unknown());
+  add_lanes(before, credentials_before, of);
+  for (std::size_t i = 0; i < from.size(); ++i)
+    if (auto key = key_of(from[i].second)) {
+      share_unknown(unknown[i], *from[i].first, *key, of);
+      move_charges(*from[i].first, *key, of, now);
+    }
   std::erase_if(departed_, [this](auto& lane) { return key_of(lane.credential).has_value(); });
   for (std::size_t i = 0; i < before.size(); ++i)
     if (auto credential = credentials_before[i % credentials_before.size()];
@@ -132,6 +137,20 @@ std::optional<uint32_t> dispatcher::key_of(uint32_t credential) const {
   return i != credentials_.end() ? std::optional{static_cast<uint32_t>(i - credentials_.begin())} : std::nullopt;
 }
 
+/// What nobody knows the models of counts in each lane where it may belong: in the new ones, and, of a lane that is no
+/// more, in all. Those that stay have their own.
+void dispatcher::share_unknown(const limits::rate_limiter& what, const limits::lane& from, uint32_t key,
+                               const heritage& of) {
+  auto stays = is_current(&from);
+  auto is_new = [&](uint32_t group) { return !of.same_server || !of.groups[group]; };
+  for (uint32_t group = 0; group < groups(); ++group)
+    if (auto& lane = lane_of(group, key); &lane != &from && (!stays || is_new(group)))
+      lane.take_over_unknown(what);
+  for (uint32_t group = 0; group < groups(); ++group)
+    if (auto& lane = lane_of(group, key); of.same_server && is_new(group))
+      lane.wait_as(from);
+}
+
 /// What a lane has charged goes with the models that took it to where they belong now, and so do attempts under way.
 void dispatcher::move_charges(limits::lane& from, uint32_t key, const heritage& of, time_point now) {
   struct home {
@@ -140,12 +159,8 @@ void dispatcher::move_charges(limits::lane& from, uint32_t key, const heritage& 
   };
   std::unordered_map<const limits::model_limits*, home> homes;
   for (auto& [model, is] : from.models()) {
-    if (model.empty()) { // it may be any model's
-      for (uint32_t group = 0; group < groups(); ++group)
-        if (auto& lane = lane_of(group, key); &lane != &from)
-          lane.take_over(model, from, false, now);
+    if (model.empty()) // see `share_unknown`
       continue;
-    }
     auto& lane = lane_of(of.group_of(model), key);
     homes.emplace(is, home{&lane, model});
     if (&lane != &from)
@@ -206,7 +221,10 @@ void dispatcher::move_requests(const heritage& of, time_point now) {
     r.is.group = of.group_of(r.is.model);
     r.item.cost = lane_of(r.is.group, 0).share(r.is.cost);
     auto waits_for_lane = r.held_by == wait_reason::server_wait || r.held_by == wait_reason::breaker;
-    if (r.at == place::waiting && waits_for_lane && !is_current(r.lane))
+    auto stays = false;
+    for (uint32_t key = 0; key < keys_; ++key)
+      stays = stays || &lane_of(r.is.group, key) == r.lane;
+    if (r.at == place::waiting && waits_for_lane && !stays)
       mailbox_.park(id, now, r.on_empty);
   }
   for (auto* r : queued)

@@ -328,6 +328,7 @@ private:
   void resume(const limits::lane& lane, time_point pause, time_point now);
   void add_lanes(lane_list& before, const std::vector<uint32_t>& credentials_before, const heritage& of);
   std::optional<uint32_t> key_of(uint32_t credential) const;
+  void share_unknown(const limits::rate_limiter& what, const limits::lane& from, uint32_t key, const heritage& of);
   void move_charges(limits::lane& from, uint32_t key, const heritage& of, time_point now);
   void move_requests(const heritage& of, time_point now);
   bool is_current(const limits::lane* x) const;

@@ -189,6 +189,25 @@ void lane::take_over(const std::string& model, lane& from, bool moves, time_poin
     touch(model, now)->take_over(*before);
 }
 
+rate_limiter lane::unknown() const {
+  auto* is = find({});
+  return is != nullptr ? is->gate() : rate_limiter{model_settings_};
+}
+
+void lane::take_over_unknown(const rate_limiter& from) {
+  limiter_.take_over(from);
+  auto& own = models_.try_emplace({}, nullptr).first->second;
+  if (own == nullptr)
+    own = std::make_shared<model_limits>(model_settings_);
+  own->take_over(from);
+}
+
+void lane::wait_as(const lane& from) {
+  paused_until_ = std::max(paused_until_, from.paused_until_);
+  paused_since_ = std::max(paused_since_, from.paused_since_);
+  out_until_ = std::max(out_until_, from.out_until_);
+}
+
 void lane::take_over(attempt& x, lane& from, const std::string& model, time_point now) {
   if (x.has_slot && !x.has_begun)
     from.breaker_.end(x.permit, outcome::neutral, now - x.started, now);

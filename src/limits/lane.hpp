@@ -144,6 +144,15 @@ public:
   /// known of its limits; else it is the server that is another.
   void take_over(const std::string& model, lane& from, bool moves, time_point now);
 
+  /// What nobody knows the models of.
+  rate_limiter unknown() const;
+
+  /// Charges as well what is live of `from`, of which nobody knows the models.
+  void take_over_unknown(const rate_limiter& from);
+
+  /// Waits as long as `from`, and is out as long: of a lane that is new beside it.
+  void wait_as(const lane& from);
+
   /// Takes over an attempt that is under way in `from`, with its slot, for that model. What `from` had as its probe is
   /// none here.
   void take_over(attempt& x, lane& from, const std::string& model, time_point now);

@@ -40,6 +40,7 @@ public:
 
   /// Charges as well all that is live in `from` and has an expiry.
   void take_over(const model_limits& from) { gate_.take_over(from.gate_); }
+  void take_over(const rate_limiter& from) { gate_.take_over(from); }
 
   /// Takes over an attempt that is under way in `from`: see `rate_limiter::take_over`.
   ticket take_over(model_limits& from, const ticket& x, const charge& of, time_point now) {

@@ -283,11 +283,17 @@ void rate_limiter::restore(const amounts& x, time_point expiry) {
 
 void rate_limiter::take_over(const rate_limiter& from) {
   for (auto& x : from.log_)
-    log(x.amount, x.expiry);
+    log(x.amount, x.expiry + longer_than(from));
+}
+
+/// By how much what is charged here is kept longer.
+duration rate_limiter::longer_than(const rate_limiter& from) const {
+  return std::max<duration>(std::chrono::ceil<std::chrono::milliseconds>(span() - from.span()), duration{0});
 }
 
 rate_limiter::ticket rate_limiter::take_over(rate_limiter& from, ticket t) {
   auto x = from.open_[t];
+  x.expiry += longer_than(from);
   from.release(t);
   add(pending_, x.is_written ? x.of.produced : x.of.total());
   return open(x);

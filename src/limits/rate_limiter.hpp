@@ -153,6 +153,7 @@ private:
 
   void configure(const rate_limits& x);
   ticket open(const open_charge& x);
+  duration longer_than(const rate_limiter& from) const;
   void expire(time_point now);
   entry& entry_at(time_point expiry);
   void log(const amounts& x, time_point expiry);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -106,11 +107,19 @@ public:
     bytes_ += bytes;
     if (bytes_ < enough)
       return {};
+    return untold();
+  }
+
+  /// All that have come and were not told of; empty: none.
+  std::optional<uint64_t> untold() {
     bytes_ = 0;
-    return std::exchange(count_, 0);
+    return count_ > 0 ? std::optional{std::exchange(count_, 0)} : std::nullopt;
   }
 
   static constexpr uint64_t enough = 64u << 10; ///< Bytes.
+
+  /// After it, what is less is told, too: it takes room at the sender until then.
+  static constexpr std::chrono::milliseconds patience{50};
 
 private:
   uint64_t count_ = 0;

@@ -873,6 +873,13 @@ TEST_CASE_METHOD(chain_test, "what arrives is acknowledged on both sides, and an
   CHECK(first->value);
   CHECK(third->value);
   CHECK(back->on_the_way() < node::receipts::enough);
+  auto small = ask<completion>(proxy.actor, question(103));
+  say(0, "yes");
+  CHECK(small->value);
+  CHECK(back->on_the_way() > 0);
+  advance(node::receipts::patience); // small ones are told of, too: else they would keep a large one back for good
+  CHECK(back->on_the_way() == 0);
+  CHECK(out->on_the_way() == 0);
   kill(peer); // and the guest with it
   CHECK(back->on_the_way() == 0);
 }

@@ -1224,6 +1224,47 @@ TEST_CASE("dispatcher gives a new key its own limits, and a known one those that
   CHECK_FALSE(b.serve().empty());
 }
 
+TEST_CASE("dispatcher counts what a restart has left once, however often settings change", "[dispatch][reload]") {
+  bench b{two_groups(settings_of(100, {}))};
+  dispatcher::journal_lane left;
+  left.live.push_back({30s, {10, 0, 0, 0}});
+  b.x.restore({left, {.group = 1, .live = left.live}}, 0s, b.now);
+  auto used = [&](uint32_t group) {
+    return limits::at(b.lane(group).limiter().live(b.now), limits::dimension::requests);
+  };
+  for (int i = 0; i < 5; ++i) {
+    b.x.reconfigure(two_groups(settings_of(100, {})), split_off_a({0, 1}), b.now);
+    CHECK(used(0) == 10);
+    CHECK(used(1) == 10);
+  }
+  b.x.reconfigure(two_groups(settings_of(100, {})), split_off_a({0, {}}), b.now); // the second is another one now
+  CHECK(used(0) == 20); // each may have all models of the one that is no more
+  CHECK(used(1) == 20);
+  b.x.reconfigure(settings_of(100, {}), one_group(), b.now);
+  CHECK(used(0) == 40);
+}
+
+TEST_CASE("dispatcher lets what waits for a lane go where it belongs now", "[dispatch][reload]") {
+  auto settings = settings_of({}, {});
+  bench b{settings};
+  b.take(for_model(1, "a", 1, batch));
+  b.take(for_model(2, "b", 1, batch));
+  b.end(1, failed(errc::rate_limited, 429, 2h));
+  CHECK(b.serve() == list{});
+  auto of = split_off_a();
+  of.same_server = false;
+  b.x.reconfigure(two_groups(settings), of, b.now);
+  CHECK(b.serve() == list{1});
+  b.end(1, failed(errc::rate_limited, 429, 2h));
+  CHECK(b.take(for_model(3, "c", 1, batch)) == list{3});
+  dispatcher::heritage third = split_off_a({0, 1, {}});
+  third.group_of = [](const std::string& model) { return model == "c" ? 2 : model == "a" ? 1 : 0; };
+  auto three = two_groups(settings);
+  three.groups.push_back(three.groups[0]);
+  b.x.reconfigure(three, third, b.now);
+  CHECK(b.take(in_group(2, for_model(4, "c", 1, batch))) == list{}); // the key may be the one that is to wait
+}
+
 TEST_CASE("dispatcher forgets pauses and breakers with the server, not what a key has used", "[dispatch][reload]") {
   auto settings = settings_of(2, {});
   settings.groups[0].breaker = {.enabled = true, .consecutive_failures = 1, .open_for = 1h};
