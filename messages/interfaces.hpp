@@ -72,8 +72,8 @@ using provider_actor = caf::typed_actor<
   // (`attempts_made::report`). An unknown id is no error.
   caf::result<void>(request_id, attempts_made),
   // Hears that so many more messages of its own have arrived at the sender: requests, if it asks that one, else
-  // completions and embeddings. Told now and then between nodes, so that neither sends more than their link can hold. The
-  // answer says that what the asker sent before has been taken in.
+  // completions and embeddings. Told now and then between nodes, so that neither sends more than their link can hold.
+  // The answer says that what the asker sent before has been taken in.
   caf::result<void>(received_atom, uint64_t)>;
 
 /// The REGISTRY: one per actor system; holds the providers by name. They end with it.
