@@ -219,7 +219,6 @@ void dispatcher::move_requests(const heritage& of, time_point now) {
   first_group_ = 0;
   for (auto& [id, r] : requests_) {
     r.is.group = of.group_of(r.is.model);
-    r.item.cost = lane_of(r.is.group, 0).share(r.is.cost);
     auto waits_for_lane = r.held_by == wait_reason::server_wait || r.held_by == wait_reason::breaker;
     auto stays = false;
     for (uint32_t key = 0; key < keys_; ++key)
@@ -880,8 +879,8 @@ void dispatcher::restore(const std::vector<journal_lane>& x, duration age, time_
     auto span = lane.limiter().span();
     for (auto& charge : saved.live)
       if (charge.left > age)
-        lane.restore(charge.amount, now + std::min(charge.left - age, span + journal_time), now);
-    lane.restore(saved.open, now + span, now);
+        lane.restore(charge.amount, now + std::min(charge.left - age, span + journal_time));
+    lane.restore(saved.open, now + span);
   }
 }
 
@@ -890,7 +889,7 @@ void dispatcher::fill_windows(time_point now) {
     amounts full{};
     for (std::size_t d = 0; d < full.size(); ++d)
       full[d] = lane->limit(static_cast<limits::dimension>(d)).value_or(0);
-    lane->restore(full, now + lane->limiter().span(), now);
+    lane->restore(full, now + lane->limiter().span());
   }
 }
 

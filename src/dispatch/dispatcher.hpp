@@ -264,7 +264,7 @@ private:
     limits::lane::attempt attempt;
   };
 
-  /// One whose credential is no more: it may come back, and has attempts under way.
+  /// One whose credential is no more: it may come back, or has attempts under way.
   struct departed_lane {
     std::unique_ptr<limits::lane> is;
     uint32_t credential = 0;

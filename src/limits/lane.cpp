@@ -57,11 +57,17 @@ void lane::forget_oldest() {
   auto oldest = std::min_element(models_.begin(), models_.end(), [](auto& x, auto& y) {
     return std::tuple{x.first.empty(), x.second->asked()} < std::tuple{y.first.empty(), y.second->asked()};
   });
-  auto& unknown = models_.try_emplace({}, nullptr).first->second;
-  if (unknown == nullptr)
-    unknown = std::make_shared<model_limits>(model_settings_);
-  unknown->take_over(*oldest->second);
+  auto gone = oldest->second;
   models_.erase(oldest);
+  of_unknown().take_over(*gone);
+}
+
+/// What nobody knows the models of is kept as if it were one model's.
+model_limits& lane::of_unknown() {
+  auto& result = models_[{}];
+  if (result == nullptr)
+    result = std::make_shared<model_limits>(model_settings_);
+  return *result;
 }
 
 void lane::pause(const attempt& x, duration wait, time_point now) {
@@ -196,10 +202,7 @@ rate_limiter lane::unknown() const {
 
 void lane::take_over_unknown(const rate_limiter& from) {
   limiter_.take_over(from);
-  auto& own = models_.try_emplace({}, nullptr).first->second;
-  if (own == nullptr)
-    own = std::make_shared<model_limits>(model_settings_);
-  own->take_over(from);
+  of_unknown().take_over(from);
 }
 
 void lane::wait_as(const lane& from) {
@@ -224,9 +227,9 @@ void lane::take_over(attempt& x, lane& from, const std::string& model, time_poin
     take_slot(x);
 }
 
-void lane::restore(const amounts& x, time_point expiry, time_point now) {
+void lane::restore(const amounts& x, time_point expiry) {
   limiter_.restore(x, expiry);
-  touch({}, now)->restore(x, expiry);
+  of_unknown().restore(x, expiry);
 }
 
 void lane::begun(attempt& x, time_point now) {

@@ -158,7 +158,7 @@ public:
   void take_over(attempt& x, lane& from, const std::string& model, time_point now);
 
   /// Charges `x`, of which nobody knows which model took it, until `expiry`.
-  void restore(const amounts& x, time_point expiry, time_point now);
+  void restore(const amounts& x, time_point expiry);
 
   const std::shared_ptr<key_slots>& key() const { return key_; }
 
@@ -218,6 +218,7 @@ private:
   };
 
   void forget_oldest();
+  model_limits& of_unknown();
   void take_slot(attempt& x);
   void give_slot_back(attempt& x);
   bool has_slot(priority rank, uint32_t taken) const;
