@@ -18,7 +18,7 @@
 
 namespace modelforge::http {
 
-/// One request. `timeouts` of 0 are off.
+/// One request. Timeouts of 0 are off.
 struct request {
   std::string method = "POST";
   std::string url{};             ///< http:// or https://; redirects are never followed.
@@ -32,7 +32,7 @@ struct request {
   bool http2 = true;                              ///< Allow HTTP/2 on https.
   bool compression = true;                        ///< Offer encodings and decode them. Streams say false.
   /// Called, as a receiver is, when the request is being handed to the socket with its last byte: at most once,
-  /// before the end is told. Not called where the answer comes first, or the request does not go out whole.
+  /// before `on_end`. Not called where the answer comes first, or the request does not go out whole.
   std::function<void()> on_written{};
 };
 
@@ -75,13 +75,13 @@ struct response {
 /// Names a transfer; never used twice by one transport. 0 names none.
 using transfer_id = uint64_t;
 
-/// Takes in a transfer piece by piece. All calls but `on_open` come one at a time, on the transport's thread or within
+/// Receives a transfer piece by piece. All calls but `on_open` come one at a time, on the transport's thread or within
 /// a call to `open`, be it for another transfer; `on_end` exactly once; after it there is only `flush`.
 class receiver {
 public:
   virtual ~receiver() = default;
 
-  /// Tells the transfer's name, within `open` and before anything else.
+  /// Says the transfer's id, within `open` and before anything else.
   virtual void on_open(transfer_id) {}
 
   /// The final status and headers; at most once, before any data.
@@ -90,6 +90,7 @@ public:
   /// The next bytes of the decoded body. Each byte uses one byte of the transfer's credit.
   virtual void on_data(std::string_view bytes) = 0;
 
+  /// The transfer has ended. What had come before an error has been passed on.
   virtual void on_end(transfer_end end) = 0;
 
   /// There is nothing more of it for now: comes behind one or several of the calls above, so that whoever waits for
@@ -97,16 +98,17 @@ public:
   virtual void flush() {}
 };
 
-/// Sends requests. May be called from any thread; never blocks.
+/// Sends requests, each over the wire at most once: whether one is repeated is the caller's to decide. May be called
+/// from any thread; never blocks.
 class client {
 public:
   virtual ~client() = default;
 
-  /// Sends `x` and collects the answer; `done` is called exactly once. Sends at most one request over the wire.
-  virtual transfer_id fetch(request x, std::function<void(response)> done) = 0;
+  /// Sends a request and collects the answer; `done` is called exactly once, with whatever came of it.
+  virtual transfer_id fetch(request request, std::function<void(response)> done) = 0;
 
-  /// Sends `x` and hands the answer on piece by piece, within the transfer's credit.
-  virtual transfer_id open(request x, std::shared_ptr<receiver> to) = 0;
+  /// Sends a request and hands the answer on piece by piece, within the transfer's credit.
+  virtual transfer_id open(request request, std::shared_ptr<receiver> receiver) = 0;
 
   /// Adds credit: the transfer may deliver so many more bytes. An ended transfer ignores it.
   virtual void grant(transfer_id id, std::size_t bytes) = 0;

@@ -12,8 +12,8 @@ namespace modelforge::http {
 
 namespace {
 
-errc classify(CURLcode code, phase at) {
-  auto sent = at >= phase::send;
+errc classify(CURLcode code, phase reached) {
+  auto sent = reached >= phase::send;
   switch (code) {
     case CURLE_URL_MALFORMAT:
       return errc::invalid_request;
@@ -40,27 +40,27 @@ errc classify(CURLcode code, phase at) {
     default:
       if (sent)
         return errc::connection_lost;
-      return at == phase::tls ? errc::tls_failed : errc::connect_failed;
+      return reached == phase::tls ? errc::tls_failed : errc::connect_failed;
   }
 }
 
 /// What libcurl or the system adds, in brackets; empty if nothing.
-std::string detail(const transfer& x, CURLcode code) {
+std::string detail(const transfer& transfer, CURLcode code) {
   long number = 0;
-  curl_easy_getinfo(x.easy.get(), CURLINFO_OS_ERRNO, &number);
+  curl_easy_getinfo(transfer.easy.get(), CURLINFO_OS_ERRNO, &number);
   std::string text;
   if (code == CURLE_COULDNT_CONNECT && number != 0)
     text = std::generic_category().message(static_cast<int>(number));
   else
-    text = x.error_text[0] != '\0' ? x.error_text : curl_easy_strerror(code);
+    text = transfer.error_text[0] != '\0' ? transfer.error_text : curl_easy_strerror(code);
   if (text.size() > 1 && std::islower(static_cast<unsigned char>(text[1])))
     text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
   return " (" + text + ")";
 }
 
 /// Names the limit of open files when it is reached: no more can be opened, whatever libcurl made of that.
-std::string files_hint(const transfer& x) {
-  auto* probe = x.now.out_of_files ? nullptr : std::fopen("/dev/null", "re");
+std::string files_hint(const transfer& transfer) {
+  auto* probe = transfer.state.out_of_files ? nullptr : std::fopen("/dev/null", "re");
   if (probe != nullptr) {
     std::fclose(probe);
     return {};
@@ -70,19 +70,19 @@ std::string files_hint(const transfer& x) {
   return ": the process has reached its limit of " + std::to_string(limit.rlim_cur) + " open files";
 }
 
-std::string describe(const transfer& x, CURLcode code, errc kind, phase at) {
-  auto& name = x.now.at->name;
+std::string describe(const transfer& transfer, CURLcode code, errc kind, phase reached) {
+  auto& name = transfer.state.origin->name;
   switch (kind) {
     case errc::invalid_request:
       return "the URL is not valid";
     case errc::resolve_failed:
-      return "could not resolve " + name + files_hint(x);
+      return "could not resolve " + name + files_hint(transfer);
     case errc::connect_failed: {
-      auto hint = files_hint(x);
-      return "could not connect to " + name + (hint.empty() ? detail(x, code) : hint);
+      auto hint = files_hint(transfer);
+      return "could not connect to " + name + (hint.empty() ? detail(transfer, code) : hint);
     }
     case errc::tls_failed: {
-      auto why = detail(x, code);
+      auto why = detail(transfer, code);
       if (why.find("wrong version number") != std::string::npos)
         why += "; the server may speak plain HTTP";
       return "no secure connection to " + name + why;
@@ -90,75 +90,80 @@ std::string describe(const transfer& x, CURLcode code, errc kind, phase at) {
     case errc::invalid_response:
       if (code == CURLE_OUT_OF_MEMORY)
         return "the headers of the answer of " + name + " are too large";
-      return "the answer of " + name + " is not valid HTTP" + detail(x, code);
+      return "the answer of " + name + " is not valid HTTP" + detail(transfer, code);
     case errc::connection_lost:
-      if (at == phase::send)
-        return "connection to " + name + " lost while the request was sent" + detail(x, code);
-      if (at == phase::wait)
-        return "connection to " + name + " lost before the first byte" + detail(x, code);
-      return "connection to " + name + " lost in the middle of the answer" + detail(x, code);
+      if (reached == phase::send)
+        return "connection to " + name + " lost while the request was sent" + detail(transfer, code);
+      if (reached == phase::wait)
+        return "connection to " + name + " lost before the first byte" + detail(transfer, code);
+      return "connection to " + name + " lost in the middle of the answer" + detail(transfer, code);
     default:
-      return "the HTTP library failed" + detail(x, code);
+      return "the HTTP library failed" + detail(transfer, code);
   }
 }
 
-std::string seconds(std::chrono::nanoseconds x) {
+std::string seconds(std::chrono::nanoseconds duration) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.6g s", std::chrono::duration<double>(x).count());
+  std::snprintf(text, sizeof text, "%.6g s", std::chrono::duration<double>(duration).count());
   return text;
 }
 
 } // namespace
 
-transfer_error fault(const transfer& x, errc code, std::string message) {
+transfer_error fault(const transfer& transfer, errc code, std::string message) {
   return {.code = code,
-          .phase = x.phase(),
-          .request_written = x.request_written(),
-          .response_begun = x.now.any_byte,
-          .refused = x.now.refused && !x.now.any_byte,
+          .phase = transfer.phase(),
+          .request_written = transfer.request_written(),
+          .response_begun = transfer.state.any_byte,
+          .refused = transfer.state.refused && !transfer.state.any_byte,
           .message = std::move(message)};
 }
 
-transfer_error fault(const transfer& x, CURLcode code) {
-  if (x.now.stop == errc::response_too_large)
-    return fault(x, x.now.stop, "the answer exceeds " + std::to_string(x.asked.max_response_bytes) + " bytes");
-  if (x.now.stop != errc::none)
-    return fault(x, x.now.stop,
-                 "the " + std::string{x.now.head_given ? "trailers" : "headers"} + " of the answer of " + x.now.at->name
-                   + " are too large");
-  if (x.now.refused && !x.now.any_byte)
-    return refused_fault(x);
-  if (x.now.repeated)
-    return fault(x, errc::connection_lost, "connection to " + x.now.at->name + " lost before the first byte");
-  auto at = x.phase();
-  auto kind = classify(code, at);
-  auto result = fault(x, kind, describe(x, code, kind, at));
+transfer_error fault(const transfer& transfer, CURLcode code) {
+  if (transfer.state.stop == errc::response_too_large)
+    return fault(transfer, transfer.state.stop,
+                 "the answer exceeds " + std::to_string(transfer.request.max_response_bytes) + " bytes");
+  if (transfer.state.stop != errc::none)
+    return fault(transfer, transfer.state.stop,
+                 "the " + std::string{transfer.state.head_given ? "trailers" : "headers"} + " of the answer of "
+                   + transfer.state.origin->name + " are too large");
+  if (transfer.state.refused && !transfer.state.any_byte)
+    return refused_fault(transfer);
+  if (transfer.state.repeated)
+    return fault(transfer, errc::connection_lost,
+                 "connection to " + transfer.state.origin->name + " lost before the first byte");
+  auto reached = transfer.phase();
+  auto kind = classify(code, reached);
+  auto result = fault(transfer, kind, describe(transfer, code, kind, reached));
   if (kind == errc::tls_failed)
     result.phase = phase::tls; // the socket, by which `phase` knows, is closed already
   return result;
 }
 
-transfer_error refused_fault(const transfer& x) {
-  return fault(x, errc::connection_lost,
-               x.now.at->name
+transfer_error refused_fault(const transfer& transfer) {
+  return fault(transfer, errc::connection_lost,
+               transfer.state.origin->name
                  + " has not processed the request: it ends the connection, or "
                    "refused the stream (HTTP/2)");
 }
 
-transfer_error timeout_fault(const transfer& x, steady::time_point now) {
-  auto& name = x.now.at->name;
-  auto& asked = x.asked;
-  if (asked.total_timeout.count() > 0 && now - x.now.started >= asked.total_timeout)
-    return fault(x, errc::attempt_timeout,
-                 "the request to " + name + " took longer than " + seconds(asked.total_timeout));
-  if (x.phase() == phase::tls)
-    return fault(x, errc::tls_failed,
-                 name + " accepted the connection but made no TLS handshake within " + seconds(asked.connect_timeout));
-  if (!x.now.begun)
-    return fault(x, errc::connect_failed, "no connection to " + name + " within " + seconds(asked.connect_timeout));
-  if (x.now.first_byte == steady::time_point{})
-    return fault(x, errc::attempt_timeout, "no answer from " + name + " within " + seconds(asked.first_byte_timeout));
-  return fault(x, errc::attempt_timeout, "nothing more from " + name + " for " + seconds(asked.idle_timeout));
+transfer_error timeout_fault(const transfer& transfer, steady::time_point now) {
+  auto& name = transfer.state.origin->name;
+  auto& request = transfer.request;
+  if (request.total_timeout.count() > 0 && now - transfer.state.started >= request.total_timeout)
+    return fault(transfer, errc::attempt_timeout,
+                 "the request to " + name + " took longer than " + seconds(request.total_timeout));
+  if (transfer.phase() == phase::tls)
+    return fault(transfer, errc::tls_failed,
+                 name + " accepted the connection but made no TLS handshake within "
+                   + seconds(request.connect_timeout));
+  if (!transfer.state.begun)
+    return fault(transfer, errc::connect_failed,
+                 "no connection to " + name + " within " + seconds(request.connect_timeout));
+  if (transfer.state.first_byte == steady::time_point{})
+    return fault(transfer, errc::attempt_timeout,
+                 "no answer from " + name + " within " + seconds(request.first_byte_timeout));
+  return fault(transfer, errc::attempt_timeout, "nothing more from " + name + " for " + seconds(request.idle_timeout));
 }
 
 } // namespace modelforge::http

@@ -21,9 +21,9 @@ struct response_head {
 
   /// Returns the value of the first header of that (lower-case) name, or an empty view.
   std::string_view get(std::string_view name) const {
-    for (auto& x : headers)
-      if (x.name == name)
-        return x.value;
+    for (auto& header : headers)
+      if (header.name == name)
+        return header.value;
     return {};
   }
 };

@@ -1,5 +1,7 @@
 #include "http/origin.hpp"
 
+#include "http/transfer.hpp"
+
 #include <arpa/inet.h>
 #include <curl/curl.h>
 
@@ -9,6 +11,9 @@
 namespace modelforge::http {
 
 namespace {
+
+/// Origins known before those that nobody uses are forgotten.
+constexpr std::size_t many_origins = 1024;
 
 struct free_url {
   void operator()(CURLU* x) const { curl_url_cleanup(x); }
@@ -41,6 +46,40 @@ bool is_token(std::string_view text) {
 
 } // namespace
 
+origin* origin_table::find(const std::string& url) {
+  auto key = origin_part(url);
+  if (auto found = origins_.find(key); found != origins_.end())
+    return &found->second;
+  auto made = parse_origin(key);
+  if (!made)
+    return nullptr;
+  if (origins_.size() >= many_origins && to_resume_.empty())
+    std::erase_if(origins_, [](auto& entry) { return entry.second.users == 0; });
+  return &origins_.emplace(key, std::move(*made)).first->second;
+}
+
+void origin_table::give_up_resolving(transfer& transfer) {
+  auto& origin = *transfer.state.origin;
+  if (origin.resolver != &transfer)
+    return;
+  origin.resolver = nullptr;
+  if (!origin.waiting.empty())
+    to_resume_.push_back(&origin);
+}
+
+transfer_id origin_table::take_resumed() {
+  while (!to_resume_.empty()) {
+    auto& origin = *to_resume_.back();
+    if (!origin.waiting.empty() && (origin.resolver == nullptr || steady::now() < origin.fresh_until)) {
+      auto id = origin.waiting.front();
+      origin.waiting.pop_front();
+      return id;
+    }
+    to_resume_.pop_back();
+  }
+  return 0;
+}
+
 std::string_view origin_part(std::string_view url) {
   auto begin = url.find("://");
   if (begin == std::string_view::npos)
@@ -65,10 +104,10 @@ std::optional<origin> parse_origin(std::string_view text) {
   return result;
 }
 
-std::string refuse_reason(const request& x) {
-  if (!is_token(x.method))
+std::string refuse_reason(const request& request) {
+  if (!is_token(request.method))
     return "the HTTP method is not valid";
-  for (auto& [name, value] : x.headers) {
+  for (auto& [name, value] : request.headers) {
     if (!is_token(name))
       return "a header's name is not valid";
     if (value.find_first_of(std::string_view{"\r\n\0", 3}) != std::string::npos)

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,7 +26,11 @@ struct connection_pool {
   uint32_t http2 = 0;  ///< HTTP/2 connections, used or not.
 };
 
-/// What is known of one scheme, host and port. Name resolution is kept per origin because libcurl caches it so.
+/// What is known of one scheme, host and port.
+///
+/// Names are resolved per origin, because libcurl caches addresses so: one transfer resolves, as part of its
+/// connecting, while others wait for it (each that resolves is a thread of libcurl's). An address is good for a while;
+/// then the next transfer has libcurl forget it and resolves again.
 struct origin {
   std::string name;   ///< "host:port", for messages.
   std::string forget; ///< "-host:port": CURLOPT_RESOLVE's way to drop the cached address.
@@ -33,32 +39,32 @@ struct origin {
   std::optional<bool> speaks_http2;   ///< Empty until the first answer over TLS.
   steady::time_point fresh_until{};   ///< Until then the cached address is good.
   transfer* resolver = nullptr;       ///< The one transfer that may resolve the host now.
-  std::deque<transfer_id> waiting;    ///< For `resolver`, in order; ended ones are skipped.
+  std::deque<transfer_id> waiting;    ///< For `resolver`, in order; some may have ended.
   std::vector<connection_pool> pools; ///< By the index of the multi handle.
   std::size_t users = 0;              ///< Transfers, sockets and multi handles that point here.
 
-  /// Sharing transfers in one multi handle at a time, so that they need one connection only. Servers allow 100 or 128
-  /// in most cases, and libcurl, too, stops at 100. Lowered where a server turns out to allow less.
-  std::size_t most_sharing = 80;
+  /// Sharing transfers in one multi handle at a time, so that they need one connection only. Most servers allow 100 or
+  /// 128, and libcurl, too, stops at 100. Lowered where a server turns out to allow less.
+  std::size_t max_sharing = 80;
 
   /// Requests that one HTTP/2 connection carries before no more are sent there. Servers close a connection after so
   /// many (nginx: 1000), and refuse what comes behind. Learned where a server takes fewer.
-  static constexpr std::size_t usual_begun = 900;
-  std::size_t most_begun = usual_begun;
+  static constexpr std::size_t usual_max_requests = 900;
+  std::size_t max_requests = usual_max_requests;
 
   /// The server ended a connection that had carried so many, and refused what was sent behind.
   void note_refusal(std::size_t carried) {
     if (carried > 0) // 0: it takes none just now, which says nothing of a connection's length
-      most_begun = std::min(most_begun, carried);
+      max_requests = std::min(max_requests, carried);
   }
 
   /// A connection carried as many as it was to, and the server had no word against it: it may take more.
-  void note_full_connection() { most_begun = std::min(usual_begun, 2 * most_begun); }
+  void note_full_connection() { max_requests = std::min(usual_max_requests, 2 * max_requests); }
 
   /// One handle with so many sharing transfers had to open a second connection: its server allows less.
-  void lower_most_sharing(std::size_t active) {
-    if (active <= most_sharing) // else they are from before, and say nothing about what holds now
-      most_sharing = std::max<std::size_t>(8, std::min(most_sharing / 2, active - 1));
+  void lower_max_sharing(std::size_t active) {
+    if (active <= max_sharing) // else they are from before, and say nothing about what holds now
+      max_sharing = std::max<std::size_t>(8, std::min(max_sharing / 2, active - 1));
   }
 
   connection_pool& pool(std::size_t multi) {
@@ -66,6 +72,27 @@ struct origin {
       pools.resize(multi + 1);
     return pools[multi];
   }
+};
+
+/// All origins that transfers have asked for, and whose waiting transfers may go on.
+class origin_table {
+public:
+  /// The origin of a URL; null where that is no http or https URL. Valid as long as somebody counts in its `users`.
+  origin* find(const std::string& url);
+
+  /// The transfer knows the address or has ended: where it was the resolver, another may be, or all go on.
+  void give_up_resolving(transfer& transfer);
+
+  /// Takes the next transfer out of the waiting ones that may go on now. 0: none. Each may become the resolver, so that
+  /// the others go on waiting.
+  transfer_id take_resumed();
+
+  /// Whether `take_resumed` may have something.
+  bool has_resumed() const { return !to_resume_.empty(); }
+
+private:
+  std::map<std::string, origin, std::less<>> origins_; ///< By `origin_part`.
+  std::vector<origin*> to_resume_;                     ///< May have transfers that need not wait any longer.
 };
 
 /// Returns the part of a URL that names its origin: all before path, query and fragment.
@@ -76,6 +103,6 @@ std::optional<origin> parse_origin(std::string_view text);
 
 /// Says what is wrong with a request's method and headers, for people; empty if nothing is. HTTP libraries would pass
 /// line breaks in them on, as further headers.
-std::string refuse_reason(const request& x);
+std::string refuse_reason(const request& request);
 
 } // namespace modelforge::http

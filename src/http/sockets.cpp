@@ -1,17 +1,15 @@
 #include "http/loop.hpp"
 
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <functional>
 
-/// The part of the loop that libcurl calls: its sockets, timers and bytes.
+/// The part of the loop that libcurl calls, and that calls libcurl: sockets, times and bytes.
 
 namespace modelforge::http {
 
@@ -22,348 +20,313 @@ constexpr std::chrono::seconds address_lifetime{60};
 
 /// Bytes that may come on a connection while the answer under way gets no further. Compressed data and TLS have some of
 /// these; endless framing (extensions of chunks, empty pieces of gzip) is nothing else.
-constexpr uint64_t most_silent_bytes = 4u << 20;
+constexpr uint64_t max_silent_bytes = 4u << 20;
 
-/// What has come on a connection, ever. 0: the system does not tell.
-uint64_t bytes_received(int fd) {
-  tcp_info x{};
-  socklen_t size = sizeof x;
-  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &x, &size) == 0 ? x.tcpi_bytes_received : 0;
+/// What has come on a connection, ever. 0: the system does not say.
+uint64_t bytes_received(int descriptor) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
 }
 
 /// How far an answer has come.
-uint64_t progress_of(const transfer& x) {
-  return x.now.received + x.now.head_bytes + x.now.trailer_bytes;
+uint64_t progress_of(const transfer& transfer) {
+  return transfer.state.received + transfer.state.head_bytes + transfer.state.trailer_bytes;
 }
 
-/// Tells the connections of one multi handle apart.
-uint64_t connection_key(std::string_view there, std::string_view here, int port_there, int port_here) {
-  auto ports = static_cast<uint64_t>(static_cast<uint16_t>(port_there)) << 16 | static_cast<uint16_t>(port_here);
-  auto hosts = std::hash<std::string_view>{}(there)*31 + std::hash<std::string_view>{}(here);
+/// Distinguishes the connections of one multi handle.
+uint64_t connection_key(std::string_view remote_host, std::string_view local_host, int remote_port, int local_port) {
+  auto ports = static_cast<uint64_t>(static_cast<uint16_t>(remote_port)) << 16 | static_cast<uint16_t>(local_port);
+  auto hosts = std::hash<std::string_view>{}(remote_host)*31 + std::hash<std::string_view>{}(local_host);
   return hosts * 0x9e3779b97f4a7c15 + ports;
 }
 
-/// Whether a read would tell something: bytes, the end of the connection, or an error.
-bool readable(int fd) {
+/// Whether a read would bring something: bytes, the end of the connection, or an error.
+bool readable(int descriptor) {
   char ignored = 0;
-  return recv(fd, &ignored, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+  return recv(descriptor, &ignored, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+transfer& transfer_of(void* user) {
+  return *static_cast<transfer*>(user);
 }
 
 } // namespace
 
-multi& transport::loop::open_multi(origin* only) {
-  auto unused = std::find_if(multis_.begin(), multis_.end(), [](auto& x) { return !x->handle; });
-  if (unused == multis_.end()) {
-    unused = multis_.insert(unused, std::make_unique<multi>());
-    (*unused)->owner = this;
-    (*unused)->index = multis_.size() - 1;
-  }
-  auto& x = **unused;
-  x.handle.reset(curl_multi_init());
-  x.only = only;
-  auto set = [&x](CURLMoption option, auto value) { curl_multi_setopt(x.handle.get(), option, value); };
-  set(CURLMOPT_SOCKETFUNCTION, &loop::on_socket);
-  set(CURLMOPT_SOCKETDATA, &x);
-  set(CURLMOPT_TIMERFUNCTION, &loop::on_timer);
-  set(CURLMOPT_TIMERDATA, &x);
-  set(CURLMOPT_PIPELINING, only != nullptr ? CURLPIPE_MULTIPLEX : CURLPIPE_NOTHING);
-  if (only != nullptr)
-    ++only->users;
-  count_.multis.fetch_add(1, std::memory_order_relaxed);
-  return x;
-}
-
-void transport::loop::limit_connections(multi& x) {
-  auto most = static_cast<long>(x.active + options_.max_idle_connections);
-  curl_multi_setopt(x.handle.get(), CURLMOPT_MAXCONNECTS, most); // libcurl counts those in use, too
-}
+// -- calling libcurl --------------------------------------------------------------------
 
 void transport::loop::run_due() {
   auto now = steady::now();
-  for (auto& x : multis_) {
-    while (x->due <= now) {
-      x->due = steady::time_point::max();
-      x->touched = true;
+  for (auto& multi : multis_) {
+    while (multi->due <= now) {
+      multi->due = steady::time_point::max();
+      multi->touched = true;
       int running = 0;
-      curl_multi_socket_action(x->handle.get(), CURL_SOCKET_TIMEOUT, 0, &running);
+      curl_multi_socket_action(multi->handle.get(), CURL_SOCKET_TIMEOUT, 0, &running);
     }
-    if (x->touched)
-      collect(*x);
+    if (multi->touched)
+      collect(*multi);
   }
 }
 
-void transport::loop::close_multi(multi& x) {
-  if (x.only != nullptr && !x.leaving && x.begun >= x.only->most_begun)
-    x.only->note_full_connection();
-  x.handle.reset();
-  x.due = steady::time_point::max();
-  x.begun = 0;
-  x.leaving = x.refuses = false;
-  if (auto* only = std::exchange(x.only, nullptr); only != nullptr)
-    --only->users;
-  count_.multis.fetch_sub(1, std::memory_order_relaxed);
-}
-
-void transport::loop::close_unused_multis() {
-  auto now = steady::now();
-  for (auto& x : multis_) {
-    if (!x->handle || x->active > 0)
-      continue;
-    // closes what is too old to be used again; libcurl itself would wait for the next transfer
-    if (x->retired() || now - x->last_used >= options_.max_idle_time)
-      close_multi(*x);
-  }
-}
-
-void transport::loop::handle_event(int fd, uint32_t events) {
-  if (fd == wake_up_) {
-    uint64_t ignored = 0;
-    [[maybe_unused]] auto got = read(wake_up_, &ignored, sizeof ignored);
-    return;
-  }
-  auto& x = at(fd);
-  if (x.registered == 0)
+void transport::loop::on_event(int descriptor, uint32_t events) {
+  auto& entry = poller_.at(descriptor);
+  if (entry.registered == 0)
     return; // closed since the event was fetched
   constexpr uint32_t trouble = EPOLLERR | EPOLLHUP;
-  if (x.wanted == 0) {
+  if (entry.wanted == 0) {
     if ((events & (EPOLLIN | trouble)) == 0)
-      return watch(fd, x, EPOLLIN); // an idle connection can always be written to
-    if (!readable(fd))
-      return;           // what the event told of has been read since, and the transfer has ended
-    set_idle(x, false); // one that the server closed, or a paused one with data
-    return watch(fd, x, 0);
+      return poller_.watch(descriptor, entry, EPOLLIN); // an idle connection can always be written to
+    if (!readable(descriptor))
+      return;              // what the event announced has been read since, and the transfer has ended
+    entry.set_idle(false); // one that the server closed, or a paused one with data
+    return poller_.watch(descriptor, entry, 0);
   }
   int action = 0;
-  if ((x.wanted & EPOLLIN) != 0 && (events & (EPOLLIN | trouble)) != 0)
+  if ((entry.wanted & EPOLLIN) != 0 && (events & (EPOLLIN | trouble)) != 0)
     action |= CURL_CSELECT_IN;
-  if ((x.wanted & EPOLLOUT) != 0 && (events & (EPOLLOUT | trouble)) != 0)
+  if ((entry.wanted & EPOLLOUT) != 0 && (events & (EPOLLOUT | trouble)) != 0)
     action |= CURL_CSELECT_OUT;
-  auto& in = *x.in;
-  auto* user = x.http2 ? nullptr : x.user;
-  auto id = user != nullptr ? user->now.id : 0;
-  auto before = user != nullptr ? progress_of(*user) : 0;
-  in.touched = true;
+  auto& multi = *entry.multi;
+  auto* user = entry.http2 ? nullptr : entry.user;
+  auto id = user != nullptr ? user->state.id : 0;
+  auto progress_before = user != nullptr ? progress_of(*user) : 0;
+  multi.touched = true;
   int running = 0;
-  curl_multi_socket_action(in.handle.get(), fd, action, &running);
+  curl_multi_socket_action(multi.handle.get(), descriptor, action, &running); // may add descriptors: `entry` is gone
   if (user != nullptr)
-    judge_silence(fd, *user, id, before);
+    judge_silence(descriptor, *user, id, progress_before);
 }
 
-/// Ends an answer whose connection brings much of what is none of it: libcurl takes that in without telling how much.
-void transport::loop::judge_silence(int fd, const transfer& user, uint64_t id, uint64_t before) {
-  auto& socket = at(fd);
-  if (socket.user != &user || user.now.id != id || !user.now.head_given || user.now.paused
-      || progress_of(user) != before) {
+/// Ends an answer whose connection brings much that is no part of it: libcurl takes that in without saying how much.
+void transport::loop::judge_silence(int descriptor, const transfer& user, uint64_t id, uint64_t progress_before) {
+  auto& socket = poller_.at(descriptor);
+  if (socket.user != &user || user.state.id != id || !user.state.head_given || user.state.paused
+      || progress_of(user) != progress_before) {
     socket.silent_from.reset();
     return;
   }
-  auto got = bytes_received(fd);
+  auto received = bytes_received(descriptor);
   if (!socket.silent_from)
-    socket.silent_from = got;
-  if (got - *socket.silent_from <= most_silent_bytes)
+    socket.silent_from = received;
+  if (received - *socket.silent_from <= max_silent_bytes)
     return;
-  if (auto found = live_.find(id); found != live_.end() && !found->second->now.ending)
+  if (auto found = live_.find(id); found != live_.end() && !found->second->state.ending)
     finish(*found->second,
-           fault(user, errc::invalid_response, user.now.at->name + " sends much that is no part of its answer"));
+           fault(user, errc::invalid_response, user.state.origin->name + " sends much that is no part of its answer"));
 }
 
-watched& transport::loop::at(int fd) {
-  auto index = static_cast<std::size_t>(fd);
-  if (index >= watched_.size())
-    watched_.resize(index + 1);
-  return watched_[index];
+/// The server processes no stream of this connection behind the last one, and takes no more there. `witness` is the
+/// transfer by whose notes we know.
+void transport::loop::on_goaway(transfer& witness, uint32_t last_stream) {
+  auto& multi = *witness.state.multi;
+  auto any_refused = false;
+  auto judge = [&](transfer& transfer) {
+    if (!transfer.state.begun || transfer.state.multi != &multi
+        || transfer.state.connection != witness.state.connection)
+      return;
+    transfer.note_last_stream(last_stream);
+    any_refused = any_refused || transfer.state.refused;
+  };
+  if (multi.only == nullptr) { // it has the connection to itself
+    judge(witness);
+  } else {
+    multi.leaving = true;
+    for (auto& [id, transfer] : live_)
+      judge(*transfer);
+    if (any_refused)
+      multi.only->note_refusal((last_stream + 1) / 2); // streams of ours have odd numbers
+  }
+  multi.refuses = multi.refuses || any_refused;
 }
 
-void transport::loop::watch(int fd, watched& x, uint32_t events) {
-  if (x.registered == events)
-    return;
-  epoll_event event{.events = events, .data = {.fd = fd}};
-  auto action = events == 0 ? EPOLL_CTL_DEL : x.registered == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  epoll_ctl(epoll_, action, fd, &event);
-  x.registered = events;
+/// Ends what the server has refused: libcurl would try some of these again, and others it would wait for.
+void transport::loop::end_refused(multi& multi) {
+  multi.refuses = false;
+  std::vector<transfer*> refused;
+  for (auto& [id, transfer] : live_)
+    if (transfer->state.multi == &multi && transfer->state.refused && !transfer->state.any_byte)
+      refused.push_back(transfer.get());
+  for (auto* transfer : refused)
+    finish(*transfer, refused_fault(*transfer));
 }
 
-void transport::loop::set_idle(watched& x, bool idle) {
-  if (x.idle == idle)
-    return;
-  x.idle = idle;
-  auto& count = x.at->pool(x.in->index).idle;
-  idle ? ++count : --count;
+// -- called by libcurl --------------------------------------------------------------------
+
+void transport::loop::connect_callbacks(transfer& transfer, loop& owner) {
+  auto* user = &transfer;
+  auto set = [&transfer](CURLoption option, auto value) { curl_easy_setopt(transfer.easy.get(), option, value); };
+  set(CURLOPT_OPENSOCKETFUNCTION, &loop::on_open);
+  set(CURLOPT_OPENSOCKETDATA, user);
+  set(CURLOPT_CLOSESOCKETFUNCTION, &loop::on_close);
+  set(CURLOPT_CLOSESOCKETDATA, &owner); // connections outlive transfers
+  set(CURLOPT_PREREQFUNCTION, &loop::on_ready);
+  set(CURLOPT_PREREQDATA, user);
+  set(CURLOPT_XFERINFOFUNCTION, &loop::on_progress);
+  set(CURLOPT_XFERINFODATA, user);
+  set(CURLOPT_DEBUGFUNCTION, &loop::on_note);
+  set(CURLOPT_DEBUGDATA, user);
+  set(CURLOPT_HEADERFUNCTION, &loop::on_header);
+  set(CURLOPT_HEADERDATA, user);
+  set(CURLOPT_WRITEFUNCTION, &loop::on_body);
+  set(CURLOPT_WRITEDATA, user);
 }
 
-int transport::loop::on_socket(CURL* easy, curl_socket_t fd, int what, void* in, void*) {
-  auto& self = *static_cast<multi*>(in)->owner;
-  auto& x = self.at(fd);
-  if (what == CURL_POLL_REMOVE) {
-    x.wanted = 0;
-    if (x.at == nullptr) // libcurl closes it without telling; a connection stays registered for its next transfer
-      self.watch(fd, x, 0);
+/// libcurl says which events it waits for.
+int transport::loop::on_socket(CURL* easy, curl_socket_t descriptor, int action, void* user, void*) {
+  auto& multi = *static_cast<http::multi*>(user);
+  auto& self = *multi.owner;
+  auto& entry = self.poller_.at(descriptor);
+  if (action == CURL_POLL_REMOVE) {
+    entry.wanted = 0;
+    if (entry.origin
+        == nullptr) // libcurl closes it without a word; a connection stays registered for its next transfer
+      self.poller_.watch(descriptor, entry, 0);
     return 0;
   }
-  x.in = static_cast<multi*>(in);
-  x.wanted = ((what & CURL_POLL_IN) != 0 ? static_cast<uint32_t>(EPOLLIN) : 0u)
-             | ((what & CURL_POLL_OUT) != 0 ? static_cast<uint32_t>(EPOLLOUT) : 0u);
-  if (x.wanted != 0)
-    self.watch(fd, x, x.wanted);
-  if (x.at == nullptr)
+  entry.multi = &multi;
+  entry.wanted = ((action & CURL_POLL_IN) != 0 ? static_cast<uint32_t>(EPOLLIN) : 0u)
+                 | ((action & CURL_POLL_OUT) != 0 ? static_cast<uint32_t>(EPOLLOUT) : 0u);
+  if (entry.wanted != 0)
+    self.poller_.watch(descriptor, entry, entry.wanted);
+  if (entry.origin == nullptr)
     return 0;
-  self.set_idle(x, false);
-  transfer* user = nullptr;
-  if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &user) == CURLE_OK && user != nullptr) {
-    user->now.socket = fd;
-    x.user = user;
+  entry.set_idle(false);
+  transfer* newest = nullptr;
+  if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &newest) == CURLE_OK && newest != nullptr) {
+    newest->state.socket = descriptor;
+    entry.user = newest;
   }
   return 0;
 }
 
-int transport::loop::on_timer(CURLM*, long milliseconds, void* in) {
-  auto& x = *static_cast<multi*>(in);
-  x.due = milliseconds < 0 ? steady::time_point::max() : steady::now() + std::chrono::milliseconds{milliseconds};
-  return 0;
-}
-
+/// libcurl wants a new connection. A transfer that has begun gets none: it would be sent a second time.
 curl_socket_t transport::loop::on_open(void* user, curlsocktype, curl_sockaddr* address) {
-  auto& x = *static_cast<transfer*>(user);
-  auto& self = *x.now.in->owner;
-  if (x.now.begun) { // libcurl is about to send the request a second time
-    x.now.repeated = true;
+  auto& transfer = transfer_of(user);
+  auto& state = transfer.state;
+  auto& self = *state.multi->owner;
+  if (state.begun) {
+    state.repeated = true;
     return CURL_SOCKET_BAD;
   }
-  x.now.opened_socket = true;
-  self.drop_claim(x);
-  if (auto& in = *x.now.in; in.only != nullptr && in.only->pool(in.index).http2 > 0)
-    in.only->lower_most_sharing(in.active);
-  if (x.now.at->resolver == &x) {
-    x.now.at->fresh_until = steady::now() + address_lifetime;
-    self.give_up_resolving(x);
+  state.opened_socket = true;
+  multi_handles::drop_claim(transfer);
+  if (auto& multi = *state.multi; multi.only != nullptr && multi.only->pool(multi.index).http2 > 0)
+    multi.only->lower_max_sharing(multi.active);
+  if (state.origin->resolver == &transfer) {
+    state.origin->fresh_until = steady::now() + address_lifetime;
+    self.origins_.give_up_resolving(transfer);
   }
-  auto fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-  if (fd < 0) {
-    x.now.out_of_files = errno == EMFILE || errno == ENFILE;
+  auto descriptor = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  if (descriptor < 0) {
+    state.out_of_files = errno == EMFILE || errno == ENFILE;
     return CURL_SOCKET_BAD;
   }
-  auto& entry = self.at(fd);
-  entry = {.at = x.now.at, .in = x.now.in, .user = &x};
-  ++entry.at->users;
-  x.now.socket = fd;
-  return fd;
+  auto& entry = self.poller_.at(descriptor);
+  entry = {.origin = state.origin, .multi = state.multi, .user = &transfer};
+  ++entry.origin->users;
+  state.socket = descriptor;
+  return descriptor;
 }
 
-int transport::loop::on_close(void* user, curl_socket_t fd) {
-  auto& self = *static_cast<loop*>(user);
-  auto& x = self.at(fd);
-  if (x.at != nullptr) {
-    self.set_idle(x, false);
-    x.at->pool(x.in->index).http2 -= x.http2;
-    --x.at->users;
+int transport::loop::on_close(void* user, curl_socket_t descriptor) {
+  auto& entry = static_cast<loop*>(user)->poller_.at(descriptor);
+  if (entry.origin != nullptr) {
+    entry.set_idle(false);
+    entry.pool().http2 -= entry.http2;
+    --entry.origin->users;
   }
-  x = {};
-  return close(fd);
+  entry = {};
+  return close(descriptor);
 }
 
 int transport::loop::on_note(CURL*, curl_infotype kind, char* text, std::size_t size, void* user) {
-  auto& x = *static_cast<transfer*>(user);
-  if (kind == CURLINFO_TEXT && x.now.in != nullptr && !x.now.ending)
-    if (auto last = x.take_note({text, size}))
-      x.now.in->owner->hear_goaway(x, *last);
+  auto& transfer = transfer_of(user);
+  if (kind == CURLINFO_TEXT && transfer.state.multi != nullptr && !transfer.state.ending)
+    if (auto last_stream = transfer.take_note({text, size}))
+      transfer.state.multi->owner->on_goaway(transfer, *last_stream);
   return 0;
 }
 
-/// The server processes no stream of this connection behind the last one, and takes no more there.
-void transport::loop::hear_goaway(transfer& by, uint32_t last_stream) {
-  auto& in = *by.now.in;
-  auto refused = false;
-  auto hear = [&](transfer& x) {
-    if (!x.now.begun || x.now.in != &in || x.now.connection != by.now.connection)
-      return;
-    x.note_last_stream(last_stream);
-    refused = refused || x.now.refused;
-  };
-  if (in.only == nullptr) { // it has the connection to itself
-    hear(by);
-  } else {
-    in.leaving = true;
-    for (auto& [id, x] : live_)
-      hear(*x);
-    if (refused)
-      in.only->note_refusal((last_stream + 1) / 2); // streams of ours have odd numbers
-  }
-  in.refuses = in.refuses || refused;
-}
-
-int transport::loop::on_ready(void* user, char* there, char* here, int port_there, int port_here) {
-  auto& x = *static_cast<transfer*>(user);
-  auto& self = *x.now.in->owner;
-  if (x.now.begun) {
-    x.now.repeated = true;
+/// There is a connection, new or kept, and the request goes out next.
+int transport::loop::on_ready(void* user, char* remote_host, char* local_host, int remote_port, int local_port) {
+  auto& transfer = transfer_of(user);
+  auto& state = transfer.state;
+  auto& self = *state.multi->owner;
+  if (state.begun) {
+    state.repeated = true;
     return CURL_PREREQFUNC_ABORT;
   }
-  x.now.begun = true;
-  x.now.connected = steady::now();
-  if (x.asked.http2 && x.now.at->secure) {
-    x.now.connection = connection_key(there, here, port_there, port_here);
-    curl_easy_setopt(x.easy.get(), CURLOPT_VERBOSE, 1L); // libcurl tells of GOAWAY in no other way
+  state.begun = true;
+  state.connected = steady::now();
+  if (transfer.request.http2 && state.origin->secure) {
+    state.connection = connection_key(remote_host, local_host, remote_port, local_port);
+    curl_easy_setopt(transfer.easy.get(), CURLOPT_VERBOSE, 1L); // libcurl reports GOAWAY in no other way
   }
-  if (!x.follows_sending())
-    x.note_sent(x.now.connected);
-  self.count_.connections.fetch_add(x.now.opened_socket, std::memory_order_relaxed);
-  self.drop_claim(x);
-  self.give_up_resolving(x);
-  self.arm(x);
+  if (!transfer.follows_sending())
+    transfer.note_sent(state.connected);
+  self.counters_.connections.fetch_add(state.opened_socket, std::memory_order_relaxed);
+  multi_handles::drop_claim(transfer);
+  self.origins_.give_up_resolving(transfer);
+  self.deadlines_.arm(transfer);
   return CURL_PREREQFUNC_OK;
 }
 
 int transport::loop::on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t sent) {
-  auto& x = *static_cast<transfer*>(user);
-  if (x.now.begun && x.now.sent == steady::time_point{} && static_cast<uint64_t>(sent) >= x.asked.body.size()) {
-    x.note_sent(steady::now());
-    x.now.in->owner->arm(x);
+  auto& transfer = transfer_of(user);
+  if (transfer.state.begun && transfer.state.sent == steady::time_point{}
+      && static_cast<uint64_t>(sent) >= transfer.request.body.size()) {
+    transfer.note_sent(steady::now());
+    transfer.state.multi->owner->deadlines_.arm(transfer);
   }
   return 0;
 }
 
 std::size_t transport::loop::on_header(char* data, std::size_t size, std::size_t count, void* user) {
-  auto& x = *static_cast<transfer*>(user);
-  auto& self = *x.now.in->owner;
+  auto& transfer = transfer_of(user);
+  auto& self = *transfer.state.multi->owner;
   std::string_view line{data, size * count};
-  auto before = x.now.first_byte;
-  if (x.take_line(line) == verdict::abort)
+  auto first_byte_before = transfer.state.first_byte;
+  if (transfer.take_line(line) == verdict::abort)
     return 0;
-  if (x.now.head_given)
-    self.note_news(x.now.to);
-  if (x.now.first_byte != before) {
-    self.note_version(x, line.starts_with("HTTP/2"));
-    self.arm(x);
+  if (transfer.state.head_given)
+    self.flush_later(transfer.state.receiver);
+  if (transfer.state.first_byte != first_byte_before) {
+    self.on_version(transfer, line.starts_with("HTTP/2"));
+    self.deadlines_.arm(transfer);
   }
   return line.size();
 }
 
 std::size_t transport::loop::on_body(char* data, std::size_t size, std::size_t count, void* user) {
-  auto& x = *static_cast<transfer*>(user);
+  auto& transfer = transfer_of(user);
+  auto& self = *transfer.state.multi->owner;
   std::string_view piece{data, size * count};
-  x.now.in->owner->note_news(x.now.to);
-  switch (x.take_data(piece)) {
+  self.flush_later(transfer.state.receiver);
+  switch (transfer.take_data(piece)) {
     case verdict::taken:
       return piece.size();
     case verdict::pause:
-      x.now.paused = true;
-      x.now.in->owner->count_.paused.fetch_add(1, std::memory_order_relaxed);
+      transfer.state.paused = true;
+      self.counters_.paused.fetch_add(1, std::memory_order_relaxed);
       return CURL_WRITEFUNC_PAUSE;
     default:
       return 0;
   }
 }
 
-void transport::loop::note_version(transfer& x, bool http2) {
-  if (!x.now.at->secure || !x.asked.http2)
+/// An answer has begun, and shows which version of HTTP the server speaks.
+void transport::loop::on_version(transfer& transfer, bool is_http2) {
+  auto& state = transfer.state;
+  if (!state.origin->secure || !transfer.request.http2)
     return;
-  x.now.at->speaks_http2 = http2;
-  if (!http2 || x.now.socket < 0 || x.now.in->only == nullptr) // not shared: used again like any other
+  state.origin->speaks_http2 = is_http2;
+  if (!is_http2 || state.socket < 0 || state.multi->only == nullptr) // not shared: used again like any other
     return;
-  auto& socket = at(x.now.socket);
-  if (socket.at == x.now.at && !socket.http2) {
+  auto& socket = poller_.at(state.socket);
+  if (socket.origin == state.origin && !socket.http2) {
     socket.http2 = true;
-    ++x.now.at->pool(socket.in->index).http2;
+    ++socket.pool().http2;
   }
 }
 

@@ -21,31 +21,31 @@ constexpr std::size_t sent_at_once = 8u << 10;
 /// Room for the headers of most answers.
 constexpr std::size_t usual_headers = 16;
 
-std::string_view trim(std::string_view x) {
-  auto begin = x.find_first_not_of(" \t\r\n");
+std::string_view trim(std::string_view text) {
+  auto begin = text.find_first_not_of(" \t\r\n");
   if (begin == std::string_view::npos)
     return {};
-  return x.substr(begin, x.find_last_not_of(" \t\r\n") - begin + 1);
+  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-std::string lower(std::string_view x) {
-  std::string result{x};
+std::string lower(std::string_view text) {
+  std::string result{text};
   for (auto& c : result)
     c = lower(c);
   return result;
 }
 
-/// The number behind `prefix`, which is at most `within` characters from the begin.
-std::optional<uint32_t> number_behind(std::string_view text, std::string_view prefix, std::size_t within = 0) {
-  auto at = text.substr(0, within + prefix.size()).find(prefix);
+/// The number behind `prefix`, which is at most `max_distance` characters from the start.
+std::optional<uint32_t> number_behind(std::string_view text, std::string_view prefix, std::size_t max_distance = 0) {
+  auto position = text.substr(0, max_distance + prefix.size()).find(prefix);
   uint32_t result = 0;
-  if (at == std::string_view::npos)
+  if (position == std::string_view::npos)
     return {};
-  auto digits = text.substr(at + prefix.size());
+  auto digits = text.substr(position + prefix.size());
   if (std::from_chars(digits.data(), digits.data() + digits.size(), result).ec != std::errc{})
     return {};
   return result;
@@ -58,9 +58,9 @@ uint16_t status_of(std::string_view line) {
   return result;
 }
 
-bool has_header(const request& x, std::string_view name) {
-  return std::any_of(x.headers.begin(), x.headers.end(), [&](auto& h) {
-    return std::equal(h.name.begin(), h.name.end(), name.begin(), name.end(),
+bool has_header(const request& request, std::string_view name) {
+  return std::any_of(request.headers.begin(), request.headers.end(), [&](auto& header) {
+    return std::equal(header.name.begin(), header.name.end(), name.begin(), name.end(),
                       [](char a, char b) { return lower(a) == b; });
   });
 }
@@ -96,102 +96,102 @@ curl_slist* header_lines::list() {
 }
 
 bool transfer::may_share() const {
-  return !now.may_pause && now.at->secure && asked.http2 && now.at->speaks_http2.value_or(true);
+  return !state.may_pause && state.origin->secure && request.http2 && state.origin->speaks_http2.value_or(true);
 }
 
 bool transfer::request_written() const {
-  if (now.any_byte)
+  if (state.any_byte)
     return true;
-  if (now.refused)
+  if (state.refused)
     return false;
-  if (now.repeated)
+  if (state.repeated)
     return true;
-  if (!now.begun)
+  if (!state.begun)
     return false;
-  if (asked.body.empty()) {
+  if (request.body.empty()) {
     long head_bytes = 0;
     curl_easy_getinfo(easy.get(), CURLINFO_REQUEST_SIZE, &head_bytes);
     return head_bytes > 0;
   }
   curl_off_t sent = 0;
   curl_easy_getinfo(easy.get(), CURLINFO_SIZE_UPLOAD_T, &sent);
-  return static_cast<uint64_t>(sent) >= asked.body.size();
+  return static_cast<uint64_t>(sent) >= request.body.size();
 }
 
 bool transfer::follows_sending() const {
-  return asked.body.size() > sent_at_once;
+  return request.body.size() > sent_at_once;
 }
 
-void transfer::note_sent(steady::time_point when) {
-  now.sent = when;
-  if (asked.on_written)
-    asked.on_written();
+void transfer::note_sent(steady::time_point time) {
+  state.sent = time;
+  if (request.on_written)
+    request.on_written();
 }
 
 phase transfer::phase() const {
-  if (now.any_byte)
+  if (state.any_byte)
     return phase::receive;
-  if (now.begun)
+  if (state.begun)
     return request_written() ? phase::wait : phase::send;
-  if (now.in == nullptr)
+  if (state.multi == nullptr)
     return phase::queued;
-  if (!now.opened_socket)
+  if (!state.opened_socket)
     return phase::resolve;
   sockaddr_storage ignored{};
   socklen_t size = sizeof ignored;
-  auto connected = getpeername(now.socket, reinterpret_cast<sockaddr*>(&ignored), &size) == 0;
-  return connected && now.at->secure ? phase::tls : phase::connect;
+  auto connected = getpeername(state.socket, reinterpret_cast<sockaddr*>(&ignored), &size) == 0;
+  return connected && state.origin->secure ? phase::tls : phase::connect;
 }
 
 steady::time_point transfer::deadline() const {
   auto result = steady::time_point::max();
-  auto bound = [&](steady::time_point from, std::chrono::nanoseconds length) {
-    if (length.count() > 0 && length < steady::time_point::max() - from)
-      result = std::min(result, from + length);
+  auto bound = [&](steady::time_point start, std::chrono::nanoseconds length) {
+    if (length.count() > 0 && length < steady::time_point::max() - start)
+      result = std::min(result, start + length);
   };
-  bound(now.started, asked.total_timeout);
-  if (!now.begun)
-    bound(now.started, asked.connect_timeout);
-  else if (now.first_byte != steady::time_point{}) {
-    if (!now.paused)
-      bound(now.last_byte, asked.idle_timeout);
-  } else if (now.sent != steady::time_point{})
-    bound(now.sent, asked.first_byte_timeout);
+  bound(state.started, request.total_timeout);
+  if (!state.begun)
+    bound(state.started, request.connect_timeout);
+  else if (state.first_byte != steady::time_point{}) {
+    if (!state.paused)
+      bound(state.last_byte, request.idle_timeout);
+  } else if (state.sent != steady::time_point{})
+    bound(state.sent, request.first_byte_timeout);
   return result;
 }
 
 verdict transfer::take_line(std::string_view line) {
-  now.any_byte = true;
-  if (now.head_given) { // a trailer
-    now.trailer_bytes += line.size();
-    if (now.trailer_bytes <= max_trailer_bytes)
+  state.any_byte = true;
+  if (state.head_given) { // a trailer
+    state.trailer_bytes += line.size();
+    if (state.trailer_bytes <= max_trailer_bytes)
       return verdict::taken;
-    now.stop = errc::invalid_response;
+    state.stop = errc::invalid_response;
     return verdict::abort;
   }
-  now.head_bytes += line.size();
-  if (now.head_bytes > max_head_bytes) {
-    now.stop = errc::invalid_response;
+  state.head_bytes += line.size();
+  if (state.head_bytes > max_head_bytes) {
+    state.stop = errc::invalid_response;
     return verdict::abort;
   }
-  now.last_byte = steady::now();
-  if (!now.in_head) {
-    now.in_head = true;
-    now.head.status = status_of(line);
-    now.head.headers.clear();
-    now.head.headers.reserve(usual_headers);
-    if (now.head.status >= 200)
-      now.first_byte = now.last_byte;
+  state.last_byte = steady::now();
+  if (!state.in_head) {
+    state.in_head = true;
+    state.head.status = status_of(line);
+    state.head.headers.clear();
+    state.head.headers.reserve(usual_headers);
+    if (state.head.status >= 200)
+      state.first_byte = state.last_byte;
   } else if (auto text = trim(line); text.empty()) {
-    now.in_head = false;
-    if (now.head.status >= 200) {
-      now.head_given = true;
-      now.to->on_head(std::move(now.head));
+    state.in_head = false;
+    if (state.head.status >= 200) {
+      state.head_given = true;
+      state.receiver->on_head(std::move(state.head));
     }
-  } else if ((line[0] == ' ' || line[0] == '\t') && !now.head.headers.empty()) {
-    (now.head.headers.back().value += ' ') += text; // a folded line
+  } else if ((line[0] == ' ' || line[0] == '\t') && !state.head.headers.empty()) {
+    (state.head.headers.back().value += ' ') += text; // a folded line
   } else if (auto colon = text.find(':'); colon != std::string_view::npos) {
-    now.head.headers.push_back({lower(trim(text.substr(0, colon))), std::string{trim(text.substr(colon + 1))}});
+    state.head.headers.push_back({lower(trim(text.substr(0, colon))), std::string{trim(text.substr(colon + 1))}});
   }
   return verdict::taken;
 }
@@ -199,40 +199,40 @@ verdict transfer::take_line(std::string_view line) {
 // The words are libcurl's, of 7.88 (misspelt) and later. Only what begins so is taken: other lines quote our headers.
 std::optional<uint32_t> transfer::take_note(std::string_view line) {
   if (auto number = number_behind(line, "Using Stream ID: ")) {
-    now.stream = *number;
+    state.stream = *number;
   } else if (line.starts_with("[HTTP/2] [") && line.find("] OPENED stream for ") < 24) {
-    now.stream = number_behind(line, "[HTTP/2] [").value_or(0);
+    state.stream = number_behind(line, "[HTTP/2] [").value_or(0);
   } else if (line.starts_with("REFUSED_STREAM, retrying")) {
-    now.refused = !now.any_byte;
+    state.refused = !state.any_byte;
   } else if (line.starts_with("recveived GOAWAY, ") || line.starts_with("received GOAWAY, ")) {
     return number_behind(line, "last_stream=", 48);
   }
   return {};
 }
 
-void transfer::note_last_stream(uint32_t last) {
-  if (now.stream > last && !now.any_byte)
-    now.refused = true;
+void transfer::note_last_stream(uint32_t last_stream) {
+  if (state.stream > last_stream && !state.any_byte)
+    state.refused = true;
 }
 
 verdict transfer::take_data(std::string_view piece) {
-  auto known = std::min(now.delivered_of_held, piece.size()); // libcurl may cut what it held back into other pieces
+  auto known = std::min(state.delivered_of_held, piece.size()); // libcurl may cut what it held back into other pieces
   piece.remove_prefix(known);
-  now.delivered_of_held -= known;
-  if (piece.size() > asked.max_response_bytes - now.received) {
-    now.stop = errc::response_too_large;
+  state.delivered_of_held -= known;
+  if (piece.size() > request.max_response_bytes - state.received) {
+    state.stop = errc::response_too_large;
     return verdict::abort;
   }
-  auto part = piece.substr(0, now.credit);
+  auto part = piece.substr(0, state.credit);
   if (!part.empty()) {
-    now.last_byte = steady::now();
-    now.received += part.size();
-    if (now.credit != UINT64_MAX)
-      now.credit -= part.size();
-    now.to->on_data(part);
+    state.last_byte = steady::now();
+    state.received += part.size();
+    if (state.credit != UINT64_MAX)
+      state.credit -= part.size();
+    state.receiver->on_data(part);
   }
   if (part.size() < piece.size()) {
-    now.delivered_of_held = known + part.size();
+    state.delivered_of_held = known + part.size();
     return verdict::pause;
   }
   return verdict::taken;
@@ -242,33 +242,33 @@ void transfer::configure() {
   auto* handle = easy.get();
   auto set = [handle](CURLoption option, auto value) { curl_easy_setopt(handle, option, value); };
   lines.clear();
-  for (auto& [name, value] : asked.headers)
+  for (auto& [name, value] : request.headers)
     lines.add(name, value);
   lines.add_raw("Expect:"); // libcurl would wait a second for "100 Continue" before large bodies
-  auto head = asked.method == "HEAD";
+  auto head = request.method == "HEAD";
   if (head)
-    asked.body.clear();
-  auto with_body = asked.method == "POST" || !asked.body.empty();
-  if (with_body && !has_header(asked, "content-type"))
+    request.body.clear();
+  auto with_body = request.method == "POST" || !request.body.empty();
+  if (with_body && !has_header(request, "content-type"))
     lines.add_raw("Content-Type:");
-  set(CURLOPT_URL, asked.url.c_str());
+  set(CURLOPT_URL, request.url.c_str());
   set(CURLOPT_NOBODY, 0L);
   if (with_body) {
     set(CURLOPT_POST, 1L);
-    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(asked.body.size()));
-    set(CURLOPT_POSTFIELDS, asked.body.data());
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    set(CURLOPT_POSTFIELDS, request.body.data());
   } else {
     set(CURLOPT_HTTPGET, 1L);
   }
   if (head)
     set(CURLOPT_NOBODY, 1L);
-  auto implied = head || asked.method == (with_body ? "POST" : "GET");
-  set(CURLOPT_CUSTOMREQUEST, implied ? nullptr : asked.method.c_str());
+  auto implied = head || request.method == (with_body ? "POST" : "GET");
+  set(CURLOPT_CUSTOMREQUEST, implied ? nullptr : request.method.c_str());
   set(CURLOPT_HTTPHEADER, lines.list());
-  set(CURLOPT_ACCEPT_ENCODING, asked.compression ? "" : nullptr);
+  set(CURLOPT_ACCEPT_ENCODING, request.compression ? "" : nullptr);
   set(CURLOPT_NOPROGRESS, follows_sending() ? 0L : 1L);
   set(CURLOPT_VERBOSE, 0L); // until it is sent: see `loop::on_ready`
-  auto http2 = asked.http2 && now.at->secure;
+  auto http2 = request.http2 && state.origin->secure;
   set(CURLOPT_HTTP_VERSION, static_cast<long>(http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
   error_text[0] = '\0';
 }

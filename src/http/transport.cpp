@@ -6,7 +6,7 @@ namespace modelforge::http {
 
 namespace {
 
-/// Gathers an answer for `fetch`.
+/// Gathers a whole answer for `fetch`.
 class collector : public receiver {
 public:
   explicit collector(std::function<void(response)> done) : done_(std::move(done)) {}
@@ -36,27 +36,27 @@ transport::~transport() {
     loop_->shutdown({});
 }
 
-transfer_id transport::fetch(request x, std::function<void(response)> done) {
+transfer_id transport::fetch(request request, std::function<void(response)> done) {
   auto keep = loop_;
-  return keep->submit(std::move(x), std::make_shared<collector>(std::move(done)), UINT64_MAX, false);
+  return keep->submit(std::move(request), std::make_shared<collector>(std::move(done)), UINT64_MAX, false);
 }
 
-transfer_id transport::open(request x, std::shared_ptr<receiver> to) {
+transfer_id transport::open(request request, std::shared_ptr<receiver> receiver) {
   auto keep = loop_;
-  return keep->submit(std::move(x), std::move(to), keep->initial_credit(), true);
+  return keep->submit(std::move(request), std::move(receiver), keep->initial_credit(), true);
 }
 
 void transport::grant(transfer_id id, std::size_t bytes) {
   if (bytes > 0)
-    loop_->post(loop::grant{id, bytes});
+    loop_->post(grant_command{id, bytes});
 }
 
 void transport::cancel(transfer_id id) {
-  loop_->post(loop::cancel{id});
+  loop_->post(cancel_command{id});
 }
 
 void transport::cancel_after(transfer_id id, std::chrono::nanoseconds time) {
-  loop_->post(loop::cancel{id, time});
+  loop_->post(cancel_command{id, time});
 }
 
 void transport::shutdown(std::chrono::nanoseconds grace) {

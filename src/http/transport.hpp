@@ -57,10 +57,10 @@ public:
   transport(const transport&) = delete;
   transport& operator=(const transport&) = delete;
 
-  transfer_id fetch(request x, std::function<void(response)> done) override;
+  transfer_id fetch(request request, std::function<void(response)> done) override;
 
   /// Shares no connection over HTTP/2: libcurl would buffer up to 32 MiB of each stream that is paused there.
-  transfer_id open(request x, std::shared_ptr<receiver> to) override;
+  transfer_id open(request request, std::shared_ptr<receiver> receiver) override;
 
   void grant(transfer_id id, std::size_t bytes) override;
   void cancel(transfer_id id) override;
