@@ -1,19 +1,19 @@
 #pragma once
 
+#include "config/schema.hpp"
+
 #include <modelforge/config/load.hpp>
 
 #include <optional>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
-
-#include "config/schema.hpp"
 
 /// What a key's own type and range cannot say: how settings fit together, and what must not stand in them.
 
 namespace modelforge {
 
-/// A fault before it has a place in a file.
+/// Something wrong with settings, before it has a place in a file.
 struct finding {
   severity level = severity::error;
   std::vector<std::string>
@@ -22,31 +22,31 @@ struct finding {
   std::string hint;
 };
 
-/// Judges settings as a whole. Values are taken to be within their ranges.
-std::vector<finding> cross_check(const settings& x, const environment& env);
+/// Findings as the checks make them, in the order of the checks.
+struct findings {
+  std::vector<finding> list;
+
+  void error(std::vector<std::string> paths, std::string message, std::string hint = "") {
+    list.push_back({severity::error, std::move(paths), std::move(message), std::move(hint)});
+  }
+
+  void warn(std::vector<std::string> paths, std::string message, std::string hint = "") {
+    list.push_back({severity::warning, std::move(paths), std::move(message), std::move(hint)});
+  }
+};
+
+/// Judges settings as a whole. Values are taken to be within their ranges, and settings to be normal (`normalize`).
+std::vector<finding> cross_check(const settings& all, const environment& env);
+
+/// The part of it that concerns one provider alone.
+void check_provider(const provider_settings& provider, const environment& env, findings& found);
 
 /// Brings settings to the form that the rest of the program relies on: a base_url begins with a scheme in
 /// small letters and ends in no slash, every key has a name.
-void normalize(settings& x);
+void normalize(settings& all);
 
 /// Judges a number against its key's range.
 std::optional<finding> check_range(const std::string& path, const schema::key_rule& key, const schema::slot& value,
                                    double number);
-
-/// Whether a text is a credential by its looks. Made for names of variables, which real keys may be mistaken for.
-bool looks_like_key(std::string_view text);
-
-/// Whether only a credential would be the value under such a name ("api_key", "Authorization", "cookie").
-bool names_credential(std::string_view name);
-
-/// A key, value or file name as it stands in messages: `between backticks`.
-std::string code(std::string_view text);
-
-/// Writes control characters as TOML does (\u001B), so that a name or value from a file cannot steer the terminal that
-/// shows it. Takes UTF-8.
-std::string printable(std::string_view text);
-
-/// Fills `source_line` and `caret` from `line`, with credentials and the texts in `hidden` masked.
-void show_line(diagnostic& x, std::string_view line, const std::vector<std::string>& hidden);
 
 } // namespace modelforge

@@ -1,14 +1,20 @@
-#include "config/check.hpp"
+#include "config/diagnostic.hpp"
+
+#include "config/characters.hpp"
+#include "config/names.hpp"
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <chrono>
 #include <cstdio>
+#include <functional>
 
 namespace modelforge {
 
 namespace {
 
-constexpr std::size_t shown_bytes = 160; // of a long line
+constexpr std::size_t max_shown = 160; // bytes of a line
 
 bool continues_character(char c) {
   return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
@@ -19,7 +25,7 @@ std::size_t characters(std::string_view text) {
 }
 
 bool is_name_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  return is_letter(c) || is_digit(c) || c == '_' || c == '-';
 }
 
 /// Bytes of the control character that `text` begins with, or 0. In UTF-8 those from U+0080 to U+009F take two, the
@@ -101,35 +107,42 @@ std::string printable(std::string_view text) {
   return result;
 }
 
-void show_line(diagnostic& x, std::string_view line, const std::vector<std::string>& hidden) {
-  x.source_line = masked(line, hidden);
-  auto before = masked(line.substr(0, x.column > 0 ? x.column - 1 : 0), hidden);
-  auto caret = std::min(before.size(), x.source_line.size());
-  if (!std::equal(before.begin(), before.begin() + static_cast<std::ptrdiff_t>(caret), x.source_line.begin()))
-    caret = static_cast<std::size_t>(
-      std::mismatch(before.begin(), before.end(), x.source_line.begin(), x.source_line.end()).first - before.begin());
-  if (x.source_line.size() > shown_bytes) {
-    auto begin = caret > shown_bytes / 2 ? caret - shown_bytes / 2 : 0;
-    while (begin > 0 && continues_character(x.source_line[begin]))
-      --begin;
-    auto end = std::min(begin + shown_bytes, x.source_line.size());
-    while (end < x.source_line.size() && continues_character(x.source_line[end]))
-      ++end;
-    x.source_line = x.source_line.substr(begin, end - begin);
-    caret -= begin;
-  }
-  x.caret = static_cast<uint32_t>(characters(std::string_view{x.source_line}.substr(0, caret)) + 1);
+std::string seconds_text(duration time) {
+  std::array<char, 32> text{};
+  auto end = std::to_chars(text.data(), text.data() + text.size(), std::chrono::duration<double>{time}.count()).ptr;
+  return std::string{text.data(), end} + " s";
 }
 
-std::string to_string(const diagnostic& x) {
-  auto result = x.file;
-  if (x.line > 0)
-    result += ':' + std::to_string(x.line) + ':' + std::to_string(x.column);
-  result += ": " + to_string(x.level) + ": " + x.message + '\n';
-  if (!x.source_line.empty())
-    result += "  " + x.source_line + "\n  " + std::string(std::max<uint32_t>(x.caret, 1) - 1, ' ') + "^\n";
-  if (!x.hint.empty())
-    result += "  " + x.hint + '\n';
+void show_line(diagnostic& shown, std::string_view line, const std::vector<std::string>& hidden) {
+  shown.source_line = masked(line, hidden);
+  auto before = masked(line.substr(0, shown.column > 0 ? shown.column - 1 : 0), hidden);
+  auto caret = std::min(before.size(), shown.source_line.size());
+  if (!std::equal(before.begin(), before.begin() + static_cast<std::ptrdiff_t>(caret), shown.source_line.begin()))
+    caret = static_cast<std::size_t>(
+      std::mismatch(before.begin(), before.end(), shown.source_line.begin(), shown.source_line.end()).first
+      - before.begin());
+  if (shown.source_line.size() > max_shown) {
+    auto begin = caret > max_shown / 2 ? caret - max_shown / 2 : 0;
+    while (begin > 0 && continues_character(shown.source_line[begin]))
+      --begin;
+    auto end = std::min(begin + max_shown, shown.source_line.size());
+    while (end < shown.source_line.size() && continues_character(shown.source_line[end]))
+      ++end;
+    shown.source_line = shown.source_line.substr(begin, end - begin);
+    caret -= begin;
+  }
+  shown.caret = static_cast<uint32_t>(characters(std::string_view{shown.source_line}.substr(0, caret)) + 1);
+}
+
+std::string to_string(const diagnostic& shown) {
+  auto result = shown.file;
+  if (shown.line > 0)
+    result += ':' + std::to_string(shown.line) + ':' + std::to_string(shown.column);
+  result += ": " + to_string(shown.level) + ": " + shown.message + '\n';
+  if (!shown.source_line.empty())
+    result += "  " + shown.source_line + "\n  " + std::string(std::max<uint32_t>(shown.caret, 1) - 1, ' ') + "^\n";
+  if (!shown.hint.empty())
+    result += "  " + shown.hint + '\n';
   return result;
 }
 

@@ -81,13 +81,13 @@ load_result from_environment(const environment& env) {
   result.value = settings_from_environment(env);
   if (!result.value)
     return result;
-  for (const auto& x : result.value->providers) {
+  for (const auto& provider : result.value->providers) {
     result.origin += result.origin.empty() ? "the environment (" : ", ";
-    result.origin += x.keys.empty() ? "OLLAMA_HOST" : x.keys.front().api_key_env;
+    result.origin += provider.keys.empty() ? "OLLAMA_HOST" : provider.keys.front().api_key_env;
   }
   result.origin += ')';
   result.diagnostics = check(*result.value, "environment", env);
-  auto is_error = [](const diagnostic& x) { return x.level == severity::error; };
+  auto is_error = [](const diagnostic& shown) { return shown.level == severity::error; };
   if (std::any_of(result.diagnostics.begin(), result.diagnostics.end(), is_error))
     result.value.reset();
   return result;

@@ -31,7 +31,7 @@ struct diagnostic {
 };
 
 /// Renders `FILE:LINE:COL: error: MESSAGE`, then the line, a caret below the column, and the hint.
-std::string to_string(const diagnostic& x);
+std::string to_string(const diagnostic& shown);
 
 struct load_result {
   std::optional<settings> value;       ///< Empty if there is any error.
@@ -55,11 +55,11 @@ std::optional<settings> settings_from_environment(const environment& env = proce
 load_result discover(const std::string& explicit_path, const environment& env = process_environment());
 
 /// Checks settings that a program has made itself by the rules that hold for files. `origin` stands for the file.
-std::vector<diagnostic> check(const settings& x, const std::string& origin = "settings",
+std::vector<diagnostic> check(const settings& all, const std::string& origin = "settings",
                               const environment& env = process_environment());
 
 /// Writes all settings, defaults included, as TOML that loads to equal settings.
-std::string to_toml(settings x);
+std::string to_toml(settings all);
 
 /// `config/example.toml`: every key with its default and an explanation.
 std::string example_toml();

@@ -1,4 +1,5 @@
-#include "config/check.hpp"
+#include "config/characters.hpp"
+#include "config/diagnostic.hpp"
 #include "config/schema.hpp"
 
 #include <modelforge/config/load.hpp>
@@ -24,15 +25,16 @@ constexpr auto byte_sizes =
 constexpr auto time_sizes = std::to_array<named_size>({{86'400, "d"}, {3'600, "h"}, {60, "min"}});
 
 /// A bound as one writes it in TOML and, where that is hard to read, as one says it: "1048576 (1 MiB)".
-std::string bound(double x, std::span<const named_size> sizes) {
-  auto text = *toml_text(&x);
+std::string bound(double number, std::span<const named_size> sizes) {
+  auto text = *toml_text(&number);
   if (text.ends_with(".0"))
     text.resize(text.size() - 2);
-  if (x == std::floor(x) && x < 1e15)
-    text = std::to_string(static_cast<int64_t>(x));
-  auto found = std::find_if(sizes.begin(), sizes.end(),
-                            [&](const named_size& y) { return x >= y.size && std::fmod(x, y.size) == 0; });
-  return found == sizes.end() ? text : text + " (" + bound(x / found->size, {}) + ' ' + found->name + ')';
+  if (number == std::floor(number) && number < 1e15)
+    text = std::to_string(static_cast<int64_t>(number));
+  auto found = std::find_if(sizes.begin(), sizes.end(), [&](const named_size& size) {
+    return number >= size.size && std::fmod(number, size.size) == 0;
+  });
+  return found == sizes.end() ? text : text + " (" + bound(number / found->size, {}) + ' ' + found->name + ')';
 }
 
 /// What the reference says about a kind of value.
@@ -66,10 +68,8 @@ struct classify {
 std::string anchor(std::string_view heading) {
   std::string result;
   for (char c : heading)
-    if (c >= 'A' && c <= 'Z')
-      result += static_cast<char>(c - 'A' + 'a');
-    else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-')
-      result += c;
+    if (is_letter(c) || is_digit(c) || c == '_' || c == '-')
+      result += lower(c);
   return result;
 }
 
@@ -88,9 +88,9 @@ public:
       out_ += "### The top of the file\n\n";
     out_ += "| key | type | unit | allowed | default | meaning |\n|---|---|---|---|---|---|\n";
     for (const auto& key : rule.keys)
-      row(rule, key, key.in(object));
+      row(rule, key, key.slot_of(object));
     for (const auto& key : rule.keys)
-      std::visit(inner{*this, rule, key}, key.in(object));
+      std::visit(inner{*this, rule, key}, key.slot_of(object));
   }
 
   std::string finish() && { return std::move(out_); }
@@ -121,8 +121,8 @@ private:
       return "see " + link_to(model().path);
     if (std::holds_alternative<bool*>(value))
       return "`true`, `false`";
-    if (std::isfinite(key.most))
-      return bound(key.least, kind.sizes) + " to " + bound(key.most, kind.sizes);
+    if (std::isfinite(key.max))
+      return bound(key.min, kind.sizes) + " to " + bound(key.max, kind.sizes);
     return std::holds_alternative<int64_t*>(value) ? "any" : "";
   }
 
@@ -143,21 +143,21 @@ private:
     const table_rule& rule;
     const key_rule& key;
 
-    void operator()(const table_slot& x) const {
-      if (x.rule->path.starts_with(rule.path)) // those of a model are described where the provider's are
-        self.table(*x.rule, x.object, key.doc);
+    void operator()(const table_slot& table) const {
+      if (table.rule->path.starts_with(rule.path)) // those of a model are described where the provider's are
+        self.table(*table.rule, table.object, key.doc);
     }
     void operator()(std::vector<provider_settings>*) const {
-      provider_settings x;
-      self.table(provider(), &x, key.doc);
+      provider_settings defaults;
+      self.table(provider(), &defaults, key.doc);
     }
     void operator()(std::vector<key_source>*) const {
-      key_source x;
-      self.table(key_entry(), &x, key.doc);
+      key_source defaults;
+      self.table(key_entry(), &defaults, key.doc);
     }
     void operator()(std::vector<model_settings>*) const {
-      model_settings x;
-      self.table(model(), &x, key.doc);
+      model_settings defaults;
+      self.table(model(), &defaults, key.doc);
     }
     void operator()(const auto&) const {}
   };
@@ -168,9 +168,9 @@ private:
 } // namespace
 
 std::string reference_markdown() {
-  settings x;
+  settings defaults;
   writer out;
-  out.table(root(), &x, "");
+  out.table(root(), &defaults, "");
   return std::move(out).finish();
 }
 

@@ -44,11 +44,11 @@ using slot =
 
 struct key_rule {
   std::string_view name;
-  slot (*in)(void* object);                                ///< The member of the struct that the key's table fills.
-  std::string_view doc;                                    ///< One sentence; stands in config/example.toml too.
-  double least = -std::numeric_limits<double>::infinity(); ///< Of a number; of a duration in seconds.
-  double most = std::numeric_limits<double>::infinity();
-  std::string_view unit{}; ///< Of a number that is no plain count; durations are in seconds anyway.
+  slot (*slot_of)(void* object);                         ///< The member of the struct that the key's table fills.
+  std::string_view doc;                                  ///< One sentence; stands in config/example.toml too.
+  double min = -std::numeric_limits<double>::infinity(); ///< Of a number; of a duration in seconds.
+  double max = std::numeric_limits<double>::infinity();
+  std::string_view unit{}; ///< Of a number that is not a plain count; durations are in seconds anyway.
 };
 
 struct table_rule {
@@ -83,7 +83,7 @@ std::string_view closest(std::string_view name, std::span<const std::string_view
 
 /// Calls back for every plain value (no tables), with its full path.
 using visitor = std::function<void(const std::string& path, const key_rule& key, const slot& value)>;
-void for_each_value(settings& x, const visitor& visit);
+void for_each_value(settings& all, const visitor& visit);
 
 /// Quotes what TOML does not take as a bare key.
 std::string quoted_key(std::string_view name);

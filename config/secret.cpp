@@ -1,5 +1,6 @@
 #include <modelforge/config/secret.hpp>
 
+#include "config/characters.hpp"
 #include "config/read_file.hpp"
 
 #include <algorithm>
@@ -31,16 +32,8 @@ bool is_space(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 bool is_alnum(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return is_digit(c) || is_letter(c);
 }
 
 bool is_key_char(char c) {
@@ -55,7 +48,7 @@ bool ends_value(char c) {
 bool starts_with_nocase(std::string_view text, std::string_view lower_case) {
   return text.size() >= lower_case.size()
          && std::equal(lower_case.begin(), lower_case.end(), text.begin(),
-                       [](char x, char y) { return x == lower(y); });
+                       [](char a, char b) { return a == lower(b); });
 }
 
 template <class Predicate>
@@ -125,8 +118,8 @@ std::optional<span> find_password(std::string_view text) {
     return std::nullopt;
   auto rest = text.substr(3);
   auto authority = rest.substr(0, run_length(rest, [](char c) { return c != '/' && c != '?' && !ends_value(c); }));
-  auto at = authority.rfind('@');
-  return at == std::string_view::npos ? std::nullopt : std::optional{span{3, 3 + at}};
+  auto end = authority.rfind('@');
+  return end == std::string_view::npos ? std::nullopt : std::optional{span{3, 3 + end}};
 }
 
 /// Looks at the start of `text`, before which stands `previous`.
@@ -156,12 +149,12 @@ std::string_view trimmed(std::string_view text) {
 }
 
 /// Judges what a source held; `from` names it.
-std::variant<secret, std::string> accept(std::string_view content, const std::string& from) {
+std::variant<secret, std::string> accept(std::string_view content, const std::string& origin) {
   auto key = trimmed(content);
   if (key.empty())
-    return from + " is empty";
+    return origin + " is empty";
   if (std::any_of(key.begin(), key.end(), [](unsigned char c) { return c < 0x21 || c > 0x7e; }))
-    return from + " holds more than a key: there are blanks, line breaks or other characters that no key has inside";
+    return origin + " holds more than a key: there are blanks, line breaks or other characters that no key has inside";
   return secret{key};
 }
 
@@ -187,9 +180,9 @@ std::string_view secret::reveal() const {
   return text_ ? text_->view() : std::string_view{};
 }
 
-bool operator==(const secret& x, const secret& y) {
-  auto left = x.reveal();
-  auto right = y.reveal();
+bool operator==(const secret& a, const secret& b) {
+  auto left = a.reveal();
+  auto right = b.reveal();
   if (left.size() != right.size())
     return false;
   volatile unsigned char difference = 0; // volatile: no early way out for the compiler

@@ -32,7 +32,7 @@ public:
   bool empty() const { return reveal().empty(); }
 
   /// Takes the same time wherever the first difference lies (not for different lengths: a length is no secret).
-  friend bool operator==(const secret& x, const secret& y);
+  friend bool operator==(const secret& a, const secret& b);
 
   template <class Stream>
   friend Stream& operator<<(Stream&, const secret&) = delete;

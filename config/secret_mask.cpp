@@ -1,5 +1,7 @@
 #include "config/secret_mask.hpp"
 
+#include "config/characters.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -17,31 +19,31 @@ constexpr std::size_t shortest_part = 8;
 constexpr std::size_t shortest_base64 = 12; ///< Nine bytes.
 
 /// Words that are kept at most.
-constexpr std::size_t most_words = 64;
+constexpr std::size_t max_words = 64;
 
 /// Four bytes looked at every fifth byte lie within every part of eight.
 constexpr std::size_t gram = 4;
 constexpr std::size_t stride = shortest_part - gram + 1;
 
-uint32_t gram_at(std::string_view text, std::size_t at) {
-  uint32_t x;
-  std::memcpy(&x, text.data() + at, gram);
-  return x;
+uint32_t gram_at(std::string_view text, std::size_t position) {
+  uint32_t result;
+  std::memcpy(&result, text.data() + position, gram);
+  return result;
 }
 
-uint32_t bit_of(uint32_t x) {
-  return (x * 2'654'435'761u) >> 16;
+uint32_t bit_of(uint32_t hash) {
+  return (hash * 2'654'435'761u) >> 16;
 }
 
 bool is_word_char(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
+  return is_letter(c) || is_digit(c) || c == '_' || c == '-';
 }
 
 bool is_scheme(std::string_view word) {
   constexpr auto schemes = std::to_array<std::string_view>({"bearer", "basic", "token", "digest", "key", "apikey"});
-  return std::any_of(schemes.begin(), schemes.end(), [&](std::string_view x) {
-    return std::equal(x.begin(), x.end(), word.begin(), word.end(),
-                      [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b + 32) : b); });
+  return std::any_of(schemes.begin(), schemes.end(), [&](std::string_view scheme) {
+    return std::equal(scheme.begin(), scheme.end(), word.begin(), word.end(),
+                      [](char a, char b) { return a == lower(b); });
   });
 }
 
@@ -60,15 +62,15 @@ std::optional<unsigned> hex_value(char c) {
 std::string in_base64(std::string_view word, std::size_t before, bool for_urls) {
   std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
   alphabet += for_urls ? "-_" : "+/";
-  auto bit = [&](std::size_t at) -> unsigned { // of the bytes before and the word
-    auto byte = at / 8;
-    return byte < before ? 0u : (static_cast<unsigned char>(word[byte - before]) >> (7 - at % 8)) & 1u;
+  auto bit = [&](std::size_t position) -> unsigned { // of the bytes before and the word
+    auto byte = position / 8;
+    return byte < before ? 0u : (static_cast<unsigned char>(word[byte - before]) >> (7 - position % 8)) & 1u;
   };
   std::string result;
-  for (auto at = (before * 8 + 5) / 6 * 6; at + 6 <= (before + word.size()) * 8; at += 6) {
+  for (auto position = (before * 8 + 5) / 6 * 6; position + 6 <= (before + word.size()) * 8; position += 6) {
     unsigned value = 0;
     for (std::size_t i = 0; i < 6; ++i)
-      value = 2 * value + bit(at + i);
+      value = 2 * value + bit(position + i);
     result += alphabet[value];
   }
   return result;
@@ -77,35 +79,35 @@ std::string in_base64(std::string_view word, std::size_t before, bool for_urls) 
 /// A text without the escapes of URLs and JSON, and where each of its bytes, and its end, were.
 struct plain_text {
   std::string text;
-  std::vector<std::size_t> at;
+  std::vector<std::size_t> starts;
 
-  explicit plain_text(std::string_view from) {
-    text.reserve(from.size());
-    for (std::size_t i = 0; i < from.size();) {
-      at.push_back(i);
-      auto [c, length] = read(from.substr(i));
+  explicit plain_text(std::string_view original) {
+    text.reserve(original.size());
+    for (std::size_t i = 0; i < original.size();) {
+      starts.push_back(i);
+      auto [c, length] = read(original.substr(i));
       text += c;
       i += length;
     }
-    at.push_back(from.size());
+    starts.push_back(original.size());
   }
 
-  static std::pair<char, std::size_t> read(std::string_view x) {
+  static std::pair<char, std::size_t> read(std::string_view rest) {
     auto hex = [&](std::size_t where) -> std::optional<char> {
-      if (x.size() < where + 2)
+      if (rest.size() < where + 2)
         return {};
-      auto high = hex_value(x[where]), low = hex_value(x[where + 1]);
+      auto high = hex_value(rest[where]), low = hex_value(rest[where + 1]);
       return high && low ? std::optional{static_cast<char>(16 * *high + *low)} : std::nullopt;
     };
-    if (x[0] == '%')
+    if (rest[0] == '%')
       if (auto c = hex(1))
         return {*c, 3};
-    if (x[0] == '\\' && x.substr(1).starts_with("u00"))
+    if (rest[0] == '\\' && rest.substr(1).starts_with("u00"))
       if (auto c = hex(4))
         return {*c, 6};
-    if (x[0] == '\\' && x.size() > 1 && std::strchr("/\"\\", x[1]) != nullptr)
-      return {x[1], 2};
-    return {x[0], 1};
+    if (rest[0] == '\\' && rest.size() > 1 && std::strchr("/\"\\", rest[1]) != nullptr)
+      return {rest[1], 2};
+    return {rest[0], 1};
   }
 };
 
@@ -129,16 +131,16 @@ void secret_mask::add(std::string_view value) {
 
 void secret_mask::keep(const secret_mask& older) {
   auto own = std::exchange(words_, older.words_);
-  for (auto& x : own) // the newer ones last
-    add_word(x.reveal());
+  for (auto& word : own) // the newer ones last
+    add_word(word.reveal());
   index();
 }
 
 void secret_mask::add_word(std::string_view word) {
   if (word.size() < shortest_word)
     return;
-  std::erase_if(words_, [&](const secret& x) { return x.reveal() == word; });
-  if (words_.size() == most_words)
+  std::erase_if(words_, [&](const secret& known) { return known.reveal() == word; });
+  if (words_.size() == max_words)
     words_.erase(words_.begin());
   words_.emplace_back(word);
 }
@@ -147,15 +149,15 @@ void secret_mask::index() {
   forms_.clear();
   places_.clear();
   filter_.assign(65'536 / 64, 0);
-  auto add = [&](std::string_view text, std::size_t least) {
-    if (text.size() < least
-        || std::any_of(forms_.begin(), forms_.end(), [&](auto& x) { return x.text.reveal() == text; }))
+  auto add = [&](std::string_view text, std::size_t min_size) {
+    if (text.size() < min_size
+        || std::any_of(forms_.begin(), forms_.end(), [&](auto& form) { return form.text.reveal() == text; }))
       return;
-    forms_.push_back({secret{text}, least});
+    forms_.push_back({secret{text}, min_size});
     for (std::size_t i = 0; i + gram <= text.size(); ++i) {
-      auto x = gram_at(text, i);
-      places_[x].push_back({static_cast<uint32_t>(forms_.size() - 1), static_cast<uint32_t>(i)});
-      filter_[bit_of(x) / 64] |= uint64_t{1} << (bit_of(x) % 64);
+      auto four = gram_at(text, i);
+      places_[four].push_back({static_cast<uint32_t>(forms_.size() - 1), static_cast<uint32_t>(i)});
+      filter_[bit_of(four) / 64] |= uint64_t{1} << (bit_of(four) % 64);
     }
   };
   for (auto& word : words_) {
@@ -169,52 +171,55 @@ void secret_mask::index() {
   }
 }
 
-void secret_mask::find(std::string_view text, extent how, std::vector<span>& to) const {
-  for (std::size_t at = 0; at + gram <= text.size(); at += stride) {
-    auto x = gram_at(text, at);
-    if (((filter_[bit_of(x) / 64] >> (bit_of(x) % 64)) & 1) == 0)
+void secret_mask::find(std::string_view text, extent depth, std::vector<span>& spans) const {
+  for (std::size_t position = 0; position + gram <= text.size(); position += stride) {
+    auto four = gram_at(text, position);
+    if (((filter_[bit_of(four) / 64] >> (bit_of(four) % 64)) & 1) == 0)
       continue;
-    auto found = places_.find(x);
+    auto found = places_.find(four);
     if (found == places_.end())
       continue;
     for (auto& [which, offset] : found->second) {
       auto form = forms_[which].text.reveal();
       std::size_t before = 0, behind = gram;
-      while (before < std::min<std::size_t>(at, offset) && text[at - before - 1] == form[offset - before - 1])
+      while (before < std::min<std::size_t>(position, offset)
+             && text[position - before - 1] == form[offset - before - 1])
         ++before;
-      while (at + behind < text.size() && offset + behind < form.size() && text[at + behind] == form[offset + behind])
+      while (position + behind < text.size() && offset + behind < form.size()
+             && text[position + behind] == form[offset + behind])
         ++behind;
-      if (before + behind >= (how == extent::cut ? forms_[which].least_part : form.size()))
-        to.push_back({at - before, at + behind});
+      if (before + behind >= (depth == extent::cut ? forms_[which].min_part : form.size()))
+        spans.push_back({position - before, position + behind});
     }
   }
-  if (how == extent::whole)
+  if (depth == extent::whole)
     return;
   for (auto& word : words_)
-    if (auto x = word.reveal(); x.size() < shortest_part)
-      for (auto at = text.find(x); at != text.npos; at = text.find(x, at + 1)) {
-        auto end = at + x.size();
-        if ((at == 0 || !is_word_char(text[at - 1])) && (end == text.size() || !is_word_char(text[end])))
-          to.push_back({at, end});
+    if (auto short_word = word.reveal(); short_word.size() < shortest_part)
+      for (auto position = text.find(short_word); position != text.npos;
+           position = text.find(short_word, position + 1)) {
+        auto end = position + short_word.size();
+        if ((position == 0 || !is_word_char(text[position - 1])) && (end == text.size() || !is_word_char(text[end])))
+          spans.push_back({position, end});
       }
 }
 
-void secret_mask::mask(std::string& text, extent how) const {
+void secret_mask::mask(std::string& text, extent depth) const {
   if (empty() || text.size() < shortest_word)
     return;
   std::vector<span> spans;
-  find(text, how, spans);
+  find(text, depth, spans);
   if (text.find_first_of("%\\") != text.npos) {
     plain_text plain{text};
     std::vector<span> more;
-    find(plain.text, how, more);
-    for (auto& x : more)
-      spans.push_back({plain.at[x.begin], plain.at[x.end]});
+    find(plain.text, depth, more);
+    for (auto& span : more)
+      spans.push_back({plain.starts[span.begin], plain.starts[span.end]});
     wipe(plain.text);
   }
   if (spans.empty())
     return;
-  std::sort(spans.begin(), spans.end(), [](auto& x, auto& y) { return x.begin < y.begin; });
+  std::sort(spans.begin(), spans.end(), [](auto& a, auto& b) { return a.begin < b.begin; });
   std::string result;
   std::size_t done = 0;
   for (std::size_t i = 0; i < spans.size();) {

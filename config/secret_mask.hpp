@@ -32,7 +32,7 @@ public:
 
   bool empty() const { return words_.empty(); }
 
-  void mask(std::string& text, extent how) const;
+  void mask(std::string& text, extent depth) const;
 
 private:
   struct span {
@@ -42,7 +42,7 @@ private:
   /// What is looked for: a secret, or how it looks in base64.
   struct form {
     secret text;
-    std::size_t least_part; ///< Shorter parts say too little, or may be anything.
+    std::size_t min_part; ///< Shorter parts say too little, or may be anything.
   };
 
   /// A place in a form.
@@ -53,7 +53,7 @@ private:
 
   void add_word(std::string_view word);
   void index();
-  void find(std::string_view text, extent how, std::vector<span>& to) const;
+  void find(std::string_view text, extent depth, std::vector<span>& spans) const;
 
   std::vector<secret> words_; ///< The latest last.
   std::vector<form> forms_;

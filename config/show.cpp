@@ -12,17 +12,17 @@ namespace {
 using namespace schema;
 
 /// A float of TOML that reads back to the same double.
-std::string text_of(double x) {
+std::string text_of(double number) {
   std::array<char, 32> text{};
-  std::string result{text.data(), std::to_chars(text.data(), text.data() + text.size(), x).ptr};
+  std::string result{text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr};
   return result.find_first_of(".en") == std::string::npos ? result + ".0" : result;
 }
 
 /// Seconds, with as many of nine digits after the point as it takes.
-std::string text_of(duration x) {
+std::string text_of(duration time) {
   constexpr int64_t second = std::nano::den;
-  auto result = std::to_string(x.count() / second);
-  if (auto rest = x.count() % second; rest != 0) {
+  auto result = std::to_string(time.count() / second);
+  if (auto rest = time.count() % second; rest != 0) {
     auto digits = std::to_string(second + rest);
     digits.erase(digits.find_last_not_of('0') + 1);
     result += '.' + digits.substr(1);
@@ -30,9 +30,9 @@ std::string text_of(duration x) {
   return result;
 }
 
-std::string text_of(const std::vector<std::string>& x) {
+std::string text_of(const std::vector<std::string>& texts) {
   std::string result = "[";
-  for (const auto& text : x)
+  for (const auto& text : texts)
     result += (result.size() > 1 ? ", " : "") + quoted(text);
   return result + ']';
 }
@@ -40,16 +40,18 @@ std::string text_of(const std::vector<std::string>& x) {
 struct as_toml {
   using result = std::optional<std::string>;
 
-  result operator()(bool* x) const { return *x ? "true" : "false"; }
-  result operator()(std::string* x) const { return quoted(*x); }
-  result operator()(const enum_slot& x) const { return quoted(x.names[*x.value]); }
-  result operator()(duration* x) const { return text_of(*x); }
-  result operator()(double* x) const { return text_of(*x); }
-  result operator()(std::vector<std::string>* x) const { return text_of(*x); }
-  result operator()(std::optional<uint64_t>* x) const { return *x ? result{std::to_string(**x)} : std::nullopt; }
+  result operator()(bool* value) const { return *value ? "true" : "false"; }
+  result operator()(std::string* value) const { return quoted(*value); }
+  result operator()(const enum_slot& value) const { return quoted(value.names[*value.value]); }
+  result operator()(duration* value) const { return text_of(*value); }
+  result operator()(double* value) const { return text_of(*value); }
+  result operator()(std::vector<std::string>* value) const { return text_of(*value); }
+  result operator()(std::optional<uint64_t>* value) const {
+    return *value ? result{std::to_string(**value)} : std::nullopt;
+  }
   template <std::integral T>
-  result operator()(T* x) const {
-    return std::to_string(*x);
+  result operator()(T* value) const {
+    return std::to_string(*value);
   }
   result operator()(const auto&) const { return {}; }
 };
@@ -61,11 +63,11 @@ public:
   /// Plain values first: what follows a table's header belongs to that table.
   void table(const table_rule& rule, void* object, const std::string& path) {
     for (const auto& key : rule.keys) // the short form of a key is printed as an entry of [[keys]]
-      if (auto value = toml_text(key.in(object)))
+      if (auto value = toml_text(key.slot_of(object)))
         line(key.name, *value);
     for (const auto& key : rule.keys)
       std::visit(inner{*this, path.empty() ? std::string{key.name} : path + '.' + std::string{key.name}},
-                 key.in(object));
+                 key.slot_of(object));
   }
 
 private:
@@ -77,34 +79,34 @@ private:
     printer& self;
     std::string path;
 
-    void operator()(const table_slot& x) const {
+    void operator()(const table_slot& table) const {
       self.header(path);
-      self.table(*x.rule, x.object, path);
+      self.table(*table.rule, table.object, path);
     }
-    void operator()(std::vector<provider_settings>* x) const { each(*x, provider(), &provider_settings::name); }
-    void operator()(std::vector<model_settings>* x) const { each(*x, model(), &model_settings::pattern); }
-    void operator()(std::vector<key_source>* x) const {
-      for (const auto& source : *x) {
+    void operator()(std::vector<provider_settings>* value) const { each(*value, provider(), &provider_settings::name); }
+    void operator()(std::vector<model_settings>* value) const { each(*value, model(), &model_settings::pattern); }
+    void operator()(std::vector<key_source>* sources) const {
+      for (const auto& source : *sources) {
         self.header('[' + path + ']');
         self.line("name", quoted(source.name));
         self.line(source.api_key_env.empty() ? "api_key_file" : "api_key_env",
                   quoted(source.api_key_env.empty() ? source.api_key_file : source.api_key_env));
       }
     }
-    void operator()(std::vector<header_setting>* x) const {
-      if (!x->empty())
+    void operator()(std::vector<header_setting>* headers) const {
+      if (!headers->empty())
         self.header(path);
-      for (const auto& setting : *x)
+      for (const auto& setting : *headers)
         self.line(setting.name, setting.env.empty() ? quoted(setting.value) : "{ env = " + quoted(setting.env) + " }");
     }
     void operator()(const auto&) const {} // plain values
 
     template <class T>
     void each(std::vector<T>& list, const table_rule& rule, std::string T::*name) const {
-      for (auto& x : list) {
-        auto here = path + '.' + quoted_key(x.*name);
+      for (auto& entry : list) {
+        auto here = path + '.' + quoted_key(entry.*name);
         self.header(here);
-        self.table(rule, &x, here);
+        self.table(rule, &entry, here);
       }
     }
   };
@@ -118,9 +120,9 @@ std::optional<std::string> schema::toml_text(const slot& value) {
   return std::visit(as_toml{}, value);
 }
 
-std::string to_toml(settings x) {
+std::string to_toml(settings all) {
   std::string result;
-  printer{result}.table(root(), &x, "");
+  printer{result}.table(root(), &all, "");
   return result;
 }
 

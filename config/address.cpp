@@ -1,0 +1,95 @@
+#include "config/address.hpp"
+
+#include "config/characters.hpp"
+
+#include <modelforge/config/secret.hpp>
+
+#include <algorithm>
+#include <charconv>
+
+namespace modelforge {
+
+std::optional<host_port> split_host(std::string_view text) {
+  host_port result;
+  auto ipv6 = text.starts_with('[');
+  auto end = ipv6 ? text.find(']') : text.find(':');
+  if (ipv6 && end == std::string_view::npos)
+    return std::nullopt;
+  result.host = ipv6 ? text.substr(1, end - 1) : text.substr(0, end);
+  auto rest = text.substr(std::min(text.size(), ipv6 ? end + 1 : end));
+  auto valid = [ipv6](char c) {
+    return is_letter(c) || is_digit(c) || c == '.' || (ipv6 ? c == ':' || c == '%' : c == '-' || c == '_');
+  };
+  if (result.host.empty() || !all(result.host, valid))
+    return std::nullopt;
+  if (rest.empty())
+    return result;
+  uint32_t port = 0;
+  auto [last, failed] = std::from_chars(rest.data() + 1, rest.data() + rest.size(), port);
+  if (rest[0] != ':' || failed != std::errc{} || last != rest.data() + rest.size() || port > 65535)
+    return std::nullopt;
+  result.port = rest.substr(1);
+  return result;
+}
+
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host == "::1"
+         || (host.starts_with("127.") && all(host, [](char c) { return is_digit(c) || c == '.'; }));
+}
+
+std::string scheme_of(std::string_view text) {
+  auto end = text.find("://");
+  return end == std::string_view::npos ? std::string{} : lower(text.substr(0, end + 3));
+}
+
+std::variant<base_url, std::string> parse_base_url(std::string_view text) {
+  base_url result;
+  auto scheme = scheme_of(text);
+  if (scheme != "https://" && scheme != "http://")
+    return "does not start with http:// or https://";
+  result.encrypted = scheme == "https://";
+  auto rest = text.substr(scheme.size());
+  auto authority = rest.substr(0, rest.find_first_of("/?#"));
+  if (authority.find('@') != std::string_view::npos)
+    return "holds a user name or password";
+  if (rest.find_first_of("?#") != std::string_view::npos)
+    return redact(std::string{text}) != text ? "carries a key in its query"
+                                             : "has a query or fragment; paths are appended to it";
+  if (!all(text, [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>'; }))
+    return "has blanks or other characters that no URL has";
+  auto address = split_host(authority);
+  if (!address || address->port == "0")
+    return "has no valid host and port";
+  result.address = *address;
+  return result;
+}
+
+std::string_view public_host(provider_kind kind) {
+  switch (kind) {
+    case provider_kind::openai:
+      return "api.openai.com";
+    case provider_kind::anthropic:
+      return "api.anthropic.com";
+    case provider_kind::gemini:
+      return "generativelanguage.googleapis.com";
+    case provider_kind::ollama:
+      return "127.0.0.1:11434";
+    case provider_kind::azure:
+    case provider_kind::openai_compatible:
+      return {};
+  }
+  return {};
+}
+
+std::string destination(const provider_settings& provider) {
+  if (provider.base_url.empty())
+    return std::string{public_host(provider.kind)};
+  auto parsed = parse_base_url(provider.base_url);
+  auto* parts = std::get_if<base_url>(&parsed);
+  if (!parts)
+    return {};
+  auto standard = parts->address.port.empty() || parts->address.port == (parts->encrypted ? "443" : "80");
+  return lower(parts->address.host) + (standard ? "" : ':' + parts->address.port);
+}
+
+} // namespace modelforge
