@@ -19,16 +19,16 @@ namespace modelforge::cli {
 bool wait_for_end(waiter& waiter, const std::function<void()>& stop);
 
 /// Exit code for a command that failed so.
-int exit_code_of(const failure& why);
+int exit_code_of(const failure& problem);
 
 /// Asks the session's provider and waits for what it says. Empty after Ctrl-C, which calls `stop`.
 template <class Answer, class... Ts>
-std::optional<std::variant<Answer, failure>> ask_and_wait(session& at, waiter& waiter,
+std::optional<std::variant<Answer, failure>> ask_and_wait(session& session, waiter& waiter,
                                                           const std::function<void()>& stop, Ts... request) {
   using outcome = std::variant<Answer, failure>;
   auto result = std::make_shared<std::optional<outcome>>(); // set once, before `wake`
-  at.system().spawn([&, result, to = at.provider()](caf::event_based_actor* self) {
-    ask(self, to, std::move(request)...)
+  session.system().spawn([&, result, provider = session.provider()](caf::event_based_actor* self) {
+    ask(self, provider, std::move(request)...)
       .then(
         [result, &waiter](Answer& answer) {
           result->emplace(std::in_place_type<Answer>, std::move(answer));

@@ -1,3 +1,4 @@
+#include "tools/cli/batch.hpp"
 #include "tools/cli/output.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/cli/session.hpp"
@@ -12,9 +13,10 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
-#include <ctime>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <sys/stat.h>
 #include <utility>
@@ -25,7 +27,22 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr auto watch_interval = 100ms; // at what has come, and at Ctrl-C
 constexpr auto status_interval = 500ms;
+
+constexpr auto batch_examples = R"(Examples:
+  modelforge batch prompts.txt -o answers.jsonl --simulate
+  modelforge batch requests.jsonl -o answers.jsonl -p openai --max-concurrent 32
+  modelforge batch requests.jsonl -o answers.jsonl -p openai=3,azure=1   share it out
+  modelforge batch requests.jsonl -o answers.jsonl --mode provider       by the provider's batch API
+  modelforge batch status answers.jsonl.ledger
+
+INPUT holds one prompt a line, in one of three forms:
+  plain text            What is a monad?
+  short JSON            {"id": "q1", "prompt": "What is a monad?", "system": "Be brief."}
+  OpenAI batch lines    {"custom_id": "q1", "method": "POST", "url": "/v1/chat/completions", "body": {...}}
+OUTPUT gets OpenAI batch result lines in the order of the input; a line that fails has an "error" and stops nothing.
+Results are kept in OUTPUT.ledger as they come. Whatever stops a batch, the same command goes on with what is missing.)";
 
 /// Counts the items of a file, so that the time left can be told from the start; empty where that would take long.
 std::optional<uint64_t> count_items(const std::string& path) {
@@ -48,8 +65,8 @@ std::optional<uint64_t> count_items(const std::string& path) {
 struct shared_progress {
   std::mutex mutex;
   batch_progress newest;
-  std::chrono::steady_clock::time_point told{}; ///< When it came.
-  std::optional<provider_status> provider;      ///< How it was when last asked.
+  std::chrono::steady_clock::time_point newest_at{}; ///< When it came.
+  std::optional<provider_status> provider;           ///< How it was when last asked.
   bool asking = false;
   std::optional<std::variant<batch_report, failure>> outcome;
 
@@ -57,9 +74,9 @@ struct shared_progress {
   batch_progress read(std::chrono::steady_clock::time_point now) {
     std::lock_guard guard{mutex};
     auto result = newest;
-    if (told == std::chrono::steady_clock::time_point{})
+    if (newest_at == std::chrono::steady_clock::time_point{})
       return result;
-    auto age = std::max<std::chrono::nanoseconds>(now - told, 0ns);
+    auto age = std::max<std::chrono::nanoseconds>(now - newest_at, 0ns);
     result.elapsed += age;
     for (auto& job : result.jobs)
       if (job.next_look)
@@ -75,161 +92,79 @@ struct shared_progress {
 };
 
 /// Asks the provider how it is, unless it still owes the last answer.
-void ask_status(session& of, shared_progress& to) {
+void ask_status(session& session, shared_progress& progress) {
   {
-    std::lock_guard guard{to.mutex};
-    if (std::exchange(to.asking, true))
+    std::lock_guard guard{progress.mutex};
+    if (std::exchange(progress.asking, true))
       return;
   }
-  of.system().spawn([&to, provider = of.provider()](caf::event_based_actor* self) {
-    auto take = [&to](std::optional<provider_status> x) {
-      std::lock_guard guard{to.mutex};
-      to.provider = std::move(x);
-      to.asking = false;
+  session.system().spawn([&progress, provider = session.provider()](caf::event_based_actor* self) {
+    auto take = [&progress](std::optional<provider_status> newest) {
+      std::lock_guard guard{progress.mutex};
+      progress.provider = std::move(newest);
+      progress.asking = false;
     };
     ask(self, provider, status_atom_v)
       .then([take](provider_status& x) { take(std::move(x)); }, [take](const caf::error&) { take({}); });
   });
 }
 
-batch_observer_actor::behavior_type observer(batch_observer_actor::pointer, shared_progress* to) {
+batch_observer_actor::behavior_type observer(batch_observer_actor::pointer, shared_progress* progress) {
   return {
-    [to](const batch_progress& x) {
-      std::lock_guard guard{to->mutex};
-      to->newest = x;
-      to->told = std::chrono::steady_clock::now();
+    [progress](const batch_progress& newest) {
+      std::lock_guard guard{progress->mutex};
+      progress->newest = newest;
+      progress->newest_at = std::chrono::steady_clock::now();
     },
   };
 }
 
-std::string grouped(uint64_t x) {
-  auto text = std::to_string(x);
-  for (auto i = static_cast<int>(text.size()) - 3; i > 0; i -= 3)
-    text.insert(static_cast<std::size_t>(i), ",");
-  return text;
-}
-
-std::string money(double x) {
-  char text[32];
-  std::snprintf(text, sizeof text, x < 0.1 ? "%.5f" : "%.2f", x);
-  return text;
-}
-
-std::string tokens_text(const batch_share& x) {
-  auto text = grouped(x.usage.input) + " in";
-  if (x.usage.cached_read > 0)
-    text += " (" + grouped(x.usage.cached_read) + " cached)";
-  if (x.estimated_input > 0)
-    text += " (estimated: " + grouped(x.estimated_input) + ")";
-  text += ", " + grouped(x.usage.output) + " out";
-  if (x.cost)
-    text += "; cost: " + money(*x.cost);
-  if (x.by_jobs > 0 && x.live_cost && *x.live_cost > *x.cost)
-    text += " (live: " + money(*x.live_cost) + ")";
-  return text;
-}
-
-void add(batch_share& to, const batch_share& x) {
-  to.estimated_input += x.estimated_input;
-  to.usage.input += x.usage.input;
-  to.usage.output += x.usage.output;
-  to.usage.cached_read += x.usage.cached_read;
-  to.by_jobs += x.by_jobs;
-  if (x.cost)
-    to.cost = to.cost.value_or(0) + *x.cost;
-  if (x.live_cost)
-    to.live_cost = to.live_cost.value_or(0) + *x.live_cost;
-}
-
-void summarize(const batch_report& x) {
-  auto items = x.answered + x.failed;
-  auto done = items - std::min(items, x.resumed);
-  auto seconds = std::max(1e-9, std::chrono::duration<double>(x.elapsed).count());
-  std::fprintf(stderr, "%s requests: %s answered, %s failed, in %.1f s (%.1f/s)", grouped(items).c_str(),
-               grouped(x.answered).c_str(), grouped(x.failed).c_str(), seconds, static_cast<double>(done) / seconds);
-  std::fputs(x.resumed > 0 ? ("; " + grouped(x.resumed) + " of them earlier\n").c_str() : "\n", stderr);
-  if (x.first_failure)
-    std::fprintf(stderr, "the first failure: %s\n", to_string(*x.first_failure).c_str());
-  batch_share sum;
-  for (auto& share : x.shares)
-    add(sum, share);
-  if (x.shares.size() > 1)
-    for (auto& share : x.shares)
-      if (!share.provider.empty())
-        std::fprintf(stderr, "%s: %s answered, %s failed; tokens: %s\n", share.provider.c_str(),
-                     grouped(share.answered).c_str(), grouped(share.failed).c_str(), tokens_text(share).c_str());
-  std::fprintf(stderr, "tokens: %s; HTTP attempts: %s; results: %s\n", tokens_text(sum).c_str(),
-               grouped(x.attempts).c_str(), x.results.empty() ? "none" : x.results.c_str());
-}
-
-/// Says how to go on, where there is something left.
-void explain_rest(const batch_report& x) {
-  for (auto& warning : x.warnings)
-    std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
-  auto unfinished = x.cancelled || x.stopped_by;
-  if (unfinished && !x.ledger.empty())
-    std::fprintf(stderr, "what is done is kept in %s; run the same command again to go on\n", x.ledger.c_str());
-  else if (x.resumed > 0 && x.resumed == x.answered + x.failed)
-    std::fputs("nothing was left to do; --fresh starts over\n", stderr);
-  if (!unfinished && x.failed > 0 && !x.ledger.empty())
-    std::fputs("run it again with --retry-failed to send what failed once more\n", stderr);
-}
-
-int exit_code(const batch_report& x) {
-  if (x.stopped_by)
-    return x.answered + x.failed == 0 && x.stopped_by->code != errc::io_failed ? exit_usage : exit_failed;
-  if (x.cancelled)
+int exit_code(const batch_report& report) {
+  if (report.stopped_by)
+    return report.answered + report.failed == 0 && report.stopped_by->code != errc::io_failed ? exit_usage
+                                                                                              : exit_failed;
+  if (report.cancelled)
     return exit_interrupted;
-  return x.failed == 0 ? exit_ok : exit_failed;
+  return report.failed == 0 ? exit_ok : exit_failed;
 }
 
-} // namespace
+int refuse_usage(const std::string& problem) {
+  complain(problem);
+  std::fputs("Try `modelforge batch --help`.\n", stderr);
+  return exit_usage;
+}
 
-namespace {
-
-/// Runs a batch to its end, shows how it goes on and what it came to. `cancel_jobs`: as in `batch_options`.
-int run(const batch_command_options& x, bool cancel_jobs) {
-  waiter waiter;
-  shared_progress progress; // outlives the actors, which write to it
-  auto session = session::start(x.target, false, [&](provider_settings& provider) {
-    if (x.max_concurrent && *x.max_concurrent > 0) // what the command line says counts: so many batch items in flight
-      provider.max_concurrent = *x.max_concurrent + provider.interactive_slots;
-  });
-  if (!session)
-    return exit_usage;
-  if (auto problem = session->serve_metrics()) {
-    complain(to_string(*problem));
-    return exit_usage;
-  }
-
+/// What the command line says, as the coordinator takes it. Without --mode, the first provider's settings decide.
+batch_options options_of(const batch_command_options& given, const provider_settings& first, bool cancel_jobs) {
   batch_options options;
-  options.input = x.input;
-  options.output = x.output;
-  options.model = x.target.model;
-  options.max_concurrent = x.max_concurrent.value_or(options.max_concurrent);
-  options.deadline = to_deadline(x.timeout);
-  options.finish_within = to_deadline(x.deadline);
-  options.fresh = x.fresh;
-  options.retry_failed = x.retry_failed;
-  options.job_items = x.job_items;
+  options.input = given.input;
+  options.output = given.output;
+  options.model = given.target.model;
+  options.max_concurrent = given.max_concurrent.value_or(options.max_concurrent);
+  options.deadline = to_deadline(given.timeout);
+  options.finish_within = to_deadline(given.deadline);
+  options.fresh = given.fresh;
+  options.retry_failed = given.retry_failed;
+  options.job_items = given.job_items;
   options.cancel_jobs = cancel_jobs;
-  from_string(x.order, options.order);
-  from_string(x.after_expiry, options.after_expiry);
-  if (!from_string(x.mode, options.mode) && session->settings().optimizations.enable_batch_api)
+  from_string(given.order, options.order);
+  from_string(given.after_expiry, options.after_expiry);
+  if (!from_string(given.mode, options.mode) && first.optimizations.enable_batch_api)
     options.mode = batch_mode::automatic;
+  return options;
+}
+
+std::variant<batch_coordinator_actor, failure> spawn(session& session, const batch_options& options) {
   std::vector<batch_provider> providers;
-  for (auto& one : session->providers())
+  for (auto& one : session.providers())
     providers.push_back({one.actor, one.weight, one.settings.price.batch});
-  auto spawned = spawn_batch(session->system(), std::move(providers), options);
-  if (auto* problem = std::get_if<failure>(&spawned)) {
-    complain(to_string(*problem));
-    return exit_usage;
-  }
-  auto coordinator = std::get<batch_coordinator_actor>(std::move(spawned));
-  auto viewer = session->system().spawn(observer, &progress);
-  tell_from_outside(coordinator, observe_atom_v, viewer);
-  session->system().spawn([&](caf::event_based_actor* self) {
-    auto finish = [&](std::variant<batch_report, failure> outcome) {
+  return spawn_batch(session.system(), std::move(providers), options);
+}
+
+/// Has the batch run; `progress` gets its outcome, then the main thread is woken.
+void start(session& session, const batch_coordinator_actor& coordinator, shared_progress& progress, waiter& waiter) {
+  session.system().spawn([&progress, &waiter, coordinator](caf::event_based_actor* self) {
+    auto finish = [&progress, &waiter](std::variant<batch_report, failure> outcome) {
       std::lock_guard guard{progress.mutex};
       progress.outcome = std::move(outcome);
       waiter.wake();
@@ -238,114 +173,163 @@ int run(const batch_command_options& x, bool cancel_jobs) {
       .then([finish](const batch_report& report) { finish(report); },
             [finish](const caf::error& error) { finish(failure_of(error)); });
   });
+}
 
-  progress_display display{cancel_jobs ? std::nullopt : count_items(x.input), x.quiet};
-  auto told_resumed = x.quiet;
+/// Shows how the batch goes on until it has ended. Ctrl-C has it end early; a second one ends the process.
+void watch(session& session, const batch_coordinator_actor& coordinator, shared_progress& progress, waiter& waiter,
+           progress_display& display, bool quiet) {
+  auto resumed_shown = quiet;
   auto ask_at = std::chrono::steady_clock::now() + status_interval;
-  for (;;) {
-    auto event = waiter.wait(100ms);
+  for (auto event = waiter.wait(watch_interval); event != waiter::event::woken; event = waiter.wait(watch_interval)) {
     if (event == waiter::event::interrupted) {
       display.clear();
       std::fputs("modelforge: interrupted; writing what is done (again to cut)\n", stderr);
       tell_from_outside(coordinator, cancel_atom_v);
-    } else if (event == waiter::event::timeout) {
-      auto now = std::chrono::steady_clock::now();
-      if (!x.quiet && now >= ask_at) {
-        ask_status(*session, progress);
-        ask_at = now + status_interval;
-      }
-      auto newest = progress.read(now);
-      if (newest.resumed > 0 && !std::exchange(told_resumed, true))
-        std::fprintf(stderr, "resuming: %s items are done already\n", grouped(newest.resumed).c_str());
-      auto hindrance = newest.jobs.empty() ? progress.hindrance() : job_text(newest.jobs);
-      display.show(newest, hindrance, now);
-    } else {
-      break;
+      continue;
     }
+    auto now = std::chrono::steady_clock::now();
+    if (!quiet && now >= ask_at) {
+      ask_status(session, progress);
+      ask_at = now + status_interval;
+    }
+    auto newest = progress.read(now);
+    if (newest.resumed > 0 && !std::exchange(resumed_shown, true))
+      std::fprintf(stderr, "resuming: %s items are done already\n", grouped(newest.resumed).c_str());
+    auto hindrance = newest.jobs.empty() ? progress.hindrance() : job_text(newest.jobs);
+    display.show(newest, hindrance, now);
   }
   display.clear();
+}
+
+/// Runs a batch to its end, shows how it goes on and what it came to. `cancel_jobs`: as in `batch_options`.
+int run(const batch_command_options& given, bool cancel_jobs) {
+  waiter waiter;
+  shared_progress progress; // outlives the actors, which write to it
+  auto session = session::start(given.target, false, [&](provider_settings& provider) {
+    if (given.max_concurrent.value_or(0) > 0) // what the command line says counts: so many batch items in flight
+      provider.max_concurrent = *given.max_concurrent + provider.interactive_slots;
+  });
+  if (!session)
+    return exit_usage;
+  if (auto problem = session->serve_metrics()) {
+    complain(to_string(*problem));
+    return exit_usage;
+  }
+  auto spawned = spawn(*session, options_of(given, session->settings(), cancel_jobs));
+  if (auto* problem = std::get_if<failure>(&spawned)) {
+    complain(to_string(*problem));
+    return exit_usage;
+  }
+  auto& coordinator = std::get<batch_coordinator_actor>(spawned);
+  auto viewer = session->system().spawn(observer, &progress);
+  tell_from_outside(coordinator, observe_atom_v, viewer);
+  start(*session, coordinator, progress, waiter);
+  progress_display display{cancel_jobs ? std::nullopt : count_items(given.input), given.quiet};
+  watch(*session, coordinator, progress, waiter, display, given.quiet);
   caf::anon_send_exit(viewer, caf::exit_reason::user_shutdown);
-  auto& outcome = *progress.outcome;
-  if (auto* problem = std::get_if<failure>(&outcome)) {
+  if (auto* problem = std::get_if<failure>(&*progress.outcome)) {
     complain(to_string(*problem));
     return exit_failed;
   }
-  auto& report = std::get<batch_report>(outcome);
+  auto& report = std::get<batch_report>(*progress.outcome);
   if (report.stopped_by)
     complain(to_string(*report.stopped_by));
-  if (!x.quiet) {
+  if (!given.quiet) {
     summarize(report);
     explain_rest(report);
   }
   return cancel_jobs && !report.stopped_by ? exit_ok : exit_code(report);
 }
 
-std::string when_text(uint64_t seconds) {
-  auto time = static_cast<std::time_t>(seconds);
-  std::tm parts{};
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&time, &parts));
-  return text;
-}
-
-} // namespace
-
-int batch(const batch_command_options& x) {
-  return run(x, false);
-}
-
-int batch_status(const ledger_command_options& x) {
-  auto seen = batch::ledger::look(x.ledger);
-  if (auto* problem = std::get_if<failure>(&seen)) {
-    complain(to_string(*problem));
-    return exit_usage;
-  }
-  auto& is = std::get<batch::ledger_summary>(seen);
-  auto done = is.ok + is.failed;
-  std::printf("%s of %s done: %s answered, %s failed\n", grouped(done).c_str(),
-              is.total ? grouped(*is.total).c_str() : "an unknown number", grouped(is.ok).c_str(),
-              grouped(is.failed).c_str());
-  batch_share sum;
-  sum.usage = is.usage;
-  sum.cost = is.cost;
-  std::printf("tokens: %s; HTTP attempts: %s\n", tokens_text(sum).c_str(), grouped(is.attempts).c_str());
-  std::printf("input: %s\n", is.input.path.c_str());
-  for (auto& [nonce, job] : is.jobs) {
-    uint64_t items = 0;
-    for (auto [first, last] : job.items)
-      items += last - first + 1;
-    std::printf("job at %s: %s, %s items, begun %s\n", job.provider.c_str(),
-                job.id.empty() ? "not known to exist" : job.id.c_str(), grouped(items).c_str(),
-                when_text(job.at).c_str());
-  }
-  return std::fflush(stdout) == 0 ? exit_ok : exit_failed;
-}
-
-int batch_cancel(const ledger_command_options& x) {
+int batch_cancel(const std::string& path, const target_options& target) {
   constexpr std::string_view ending = ".ledger";
-  auto seen = batch::ledger::look(x.ledger);
+  auto seen = batch::ledger::look(path);
   if (auto* problem = std::get_if<failure>(&seen)) {
     complain(to_string(*problem));
     return exit_usage;
   }
-  auto& is = std::get<batch::ledger_summary>(seen);
-  if (!x.ledger.ends_with(ending)) {
-    complain("a batch's ledger has a name that ends with .ledger: " + x.ledger);
+  auto& summary = std::get<batch::ledger_summary>(seen);
+  if (!path.ends_with(ending)) {
+    complain("a batch's ledger has a name that ends with .ledger: " + path);
     return exit_usage;
   }
-  if (is.jobs.empty()) {
+  if (summary.jobs.empty()) {
     std::fprintf(stderr, "the batch has no jobs at a provider; press Ctrl-C where it runs to stop it\n");
     return exit_ok;
   }
   batch_command_options options;
-  options.target = x.target;
+  options.target = target;
   if (options.target.provider.empty())
-    for (auto& [nonce, job] : is.jobs)
+    for (auto& [nonce, job] : summary.jobs)
       if (("," + options.target.provider + ",").find("," + job.provider + ",") == std::string::npos)
         options.target.provider += (options.target.provider.empty() ? "" : ",") + job.provider;
-  options.input = is.input.path;
-  options.output = x.ledger.substr(0, x.ledger.size() - ending.size());
+  options.input = summary.input.path;
+  options.output = path.substr(0, path.size() - ending.size());
   return run(options, true);
+}
+
+/// What `modelforge batch` does with these options.
+int batch(const batch_command_options& options) {
+  if (options.input.empty())
+    return refuse_usage("INPUT is required");
+  if (options.dry_run)
+    return batch_dry_run(options);
+  if (options.output.empty())
+    return refuse_usage("--output is required");
+  return run(options, false);
+}
+
+std::string set_max_concurrent(const std::string& text, batch_command_options& options) {
+  uint32_t number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (text != "auto" && (error != std::errc{} || end != text.data() + text.size() || number < 1 || number > 10'000))
+    return text + " is neither a number from 1 to 10000 nor auto";
+  options.max_concurrent = number;
+  return {};
+}
+
+} // namespace
+
+void add_batch(command_line& line) {
+  auto options = std::make_shared<batch_command_options>();
+  auto batch = line.add("batch", "Answer a file of prompts");
+  add_target(batch, options->target);
+  batch.parsed(
+    "--max-concurrent",
+    [options = options.get()](const std::string& text) { return set_max_concurrent(text, *options); },
+    "Requests in flight; auto: as many as the limits can use; default 5", "N");
+  add_timeout(batch, options->timeout, "Give up an item after so many seconds; default: never");
+  batch.choice("--order", options->order, "input (default), or arrival: as results come", {"input", "arrival"});
+  batch.choice("--mode", options->mode, "live, provider (its batch API), or auto: by --deadline and price",
+               {"live", "provider", "auto"});
+  batch.time("--deadline", options->deadline,
+             "When all should be done, e.g. 2h; auto uses a batch API only if it has its day", "TIME");
+  batch.choice("--after-expiry", options->after_expiry, "What a batch API did not come to: live or provider",
+               {"live", "provider"});
+  batch.number("--job-items", options->job_items, "Most items in a job of a batch API; default 10000", "N",
+               std::size_t{1}, std::size_t{100'000});
+  batch.flag("--fresh", options->fresh, "Start over, and forget what an earlier run has done");
+  batch.flag("--retry-failed", options->retry_failed, "Send what failed in an earlier run again, too");
+  batch.flag("--dry-run", options->dry_run, "Tell items, tokens, cost and time; send nothing");
+  batch.flag("-q,--quiet", options->quiet, "Show neither progress nor summary");
+  batch.text("INPUT", options->input, "Prompts; - is standard input", "FILE");
+  batch.text("-o,--output", options->output, "Results; - is standard output", "FILE");
+  batch.allow_command();
+  batch.footer(batch_examples);
+  batch.run_by([options] { return cli::batch(*options); });
+
+  struct ledger_options {
+    target_options target;
+    std::string ledger;
+  };
+  auto given = std::make_shared<ledger_options>();
+  auto status = batch.add("status", "Tell what a batch has done and what is missing");
+  auto cancel = batch.add("cancel", "Cancel a batch's jobs at its providers; keep what is done");
+  add_target(cancel, given->target);
+  for (auto* command : {&status, &cancel})
+    command->text("LEDGER", given->ledger, "OUTPUT.ledger of the batch", "FILE").required();
+  status.run_by([given] { return batch_status(given->ledger); });
+  cancel.run_by([given] { return batch_cancel(given->ledger, given->target); });
 }
 
 } // namespace modelforge::cli

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <iostream>
 #include <iterator>
+#include <memory>
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -19,6 +20,19 @@
 namespace modelforge::cli {
 
 namespace {
+
+struct chat_options {
+  target_options target;
+  std::string prompt; ///< "-" or empty: standard input.
+  std::string system;
+  std::string output;              ///< File for the text; empty: standard output.
+  std::string schema;              ///< File of a JSON Schema that the answer must follow; empty: none.
+  std::vector<std::string> images; ///< Files or http(s) addresses.
+  bool json = false;
+  bool stream = true;            ///< Print the answer as it comes.
+  bool stats = false;            ///< Say at the end how fast it was.
+  std::optional<double> timeout; ///< Seconds.
+};
 
 std::optional<std::string> read_prompt(const std::string& given) {
   if (!given.empty() && given != "-")
@@ -37,8 +51,8 @@ std::optional<std::string> read_prompt(const std::string& given) {
   return text;
 }
 
-constexpr std::size_t most_schema = 1u << 20;
-constexpr std::size_t most_image = 20u << 20;
+constexpr std::size_t max_schema = 1u << 20;
+constexpr std::size_t max_image = 20u << 20;
 
 /// A name for a schema, from its file's: what providers take.
 std::string schema_name(const std::string& path) {
@@ -83,13 +97,13 @@ std::optional<std::string> content_of(const std::string& path, std::size_t limit
   return {};
 }
 
-bool add_images(const chat_options& x, chat_message& to) {
-  for (auto& image : x.images) {
+bool add_images(const chat_options& options, chat_message& message) {
+  for (auto& image : options.images) {
     if (image.starts_with("http://") || image.starts_with("https://")) {
-      to.content.push_back(image_part{image, "", "", ""});
+      message.content.push_back(image_part{image, "", "", ""});
       continue;
     }
-    auto bytes = content_of(image, most_image);
+    auto bytes = content_of(image, max_image);
     if (!bytes)
       return false;
     auto type = image_type(*bytes);
@@ -97,34 +111,34 @@ bool add_images(const chat_options& x, chat_message& to) {
       complain(image + " is no PNG, JPEG, GIF or WebP image");
       return false;
     }
-    to.content.push_back(image_part{"", type, base64(*bytes), ""});
+    message.content.push_back(image_part{"", type, base64(*bytes), ""});
   }
   return true;
 }
 
 /// Empty, with a complaint, where a file that it needs cannot be used.
-std::optional<chat_request> make_request(const chat_options& x, std::string prompt) {
+std::optional<chat_request> make_request(const chat_options& options, std::string prompt) {
   std::mt19937_64 random{std::random_device{}()};
   chat_request request;
   request.id = make_request_id(random);
-  request.model = x.target.model;
-  if (!x.system.empty())
-    request.messages.push_back(text_message(role::system, x.system));
+  request.model = options.target.model;
+  if (!options.system.empty())
+    request.messages.push_back(text_message(role::system, options.system));
   request.messages.push_back(text_message(role::user, std::move(prompt)));
-  request.deadline = to_deadline(x.timeout);
-  if (!add_images(x, request.messages.back()))
+  request.deadline = to_deadline(options.timeout);
+  if (!add_images(options, request.messages.back()))
     return {};
-  if (x.schema.empty())
+  if (options.schema.empty())
     return request;
-  auto schema = content_of(x.schema, most_schema);
+  auto schema = content_of(options.schema, max_schema);
   if (!schema)
     return {};
   auto parsed = wire::parse_json(*schema);
-  if (auto* why = std::get_if<std::string>(&parsed)) {
-    complain(x.schema + " is no JSON: " + *why);
+  if (auto* problem = std::get_if<std::string>(&parsed)) {
+    complain(options.schema + " is no JSON: " + *problem);
     return {};
   }
-  request.response_format = {response_kind::json_schema, schema_name(x.schema), std::move(*schema), true};
+  request.response_format = {response_kind::json_schema, schema_name(options.schema), std::move(*schema), true};
   return request;
 }
 
@@ -140,72 +154,73 @@ std::string shown(std::string text) {
   return terminal ? for_terminal(std::move(text)) : text;
 }
 
-std::string calls_of(const completion& x) {
+std::string calls_of(const completion& answer) {
   std::string result;
-  for (auto& call : x.tool_calls)
+  for (auto& call : answer.tool_calls)
     result += (result.empty() ? "" : "\n") + call.name + "(" + call.arguments + ")";
   return result;
 }
 
 /// What is about the answer goes to standard error.
-void tell_about(const completion& x) {
-  for (auto& warning : x.warnings)
+void tell_about(const completion& answer) {
+  for (auto& warning : answer.warnings)
     std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
-  if (x.finish_reason == finish_reason::length)
+  if (answer.finish_reason == finish_reason::length)
     std::fprintf(stderr, "modelforge: warning: the answer was cut by the token limit\n");
 }
 
-void tell_speed(const completion& x, std::optional<std::chrono::nanoseconds> first_token) {
-  auto text = "answered in " + duration_text(x.timings.total);
+void tell_speed(const completion& answer, std::optional<std::chrono::nanoseconds> first_token) {
+  auto text = "answered in " + duration_text(answer.timings.total);
   if (first_token)
     text = "first token after " + duration_text(*first_token) + ", " + text;
-  if (x.usage) {
-    auto generating = std::chrono::duration<double>(x.timings.total - x.timings.queued
+  if (answer.usage) {
+    auto generating = std::chrono::duration<double>(answer.timings.total - answer.timings.queued
                                                     - first_token.value_or(std::chrono::nanoseconds{0}));
-    text += ", " + std::to_string(x.usage->input) + " tokens in";
-    if (x.usage->cached_read > 0)
-      text += " (" + std::to_string(x.usage->cached_read) + " from the cache)";
-    text += ", " + std::to_string(x.usage->output) + " out";
+    text += ", " + std::to_string(answer.usage->input) + " tokens in";
+    if (answer.usage->cached_read > 0)
+      text += " (" + std::to_string(answer.usage->cached_read) + " from the cache)";
+    text += ", " + std::to_string(answer.usage->output) + " out";
     char rate[32];
-    std::snprintf(rate, sizeof rate, " (%.0f/s)", static_cast<double>(x.usage->output) / generating.count());
+    std::snprintf(rate, sizeof rate, " (%.0f/s)", static_cast<double>(answer.usage->output) / generating.count());
     if (generating.count() > 0)
       text += rate;
   }
-  if (x.cost)
-    text += ", cost " + std::to_string(*x.cost);
-  for (auto& change : x.optimizations)
+  if (answer.cost)
+    text += ", cost " + std::to_string(*answer.cost);
+  for (auto& change : answer.optimizations)
     std::fprintf(stderr, "modelforge: optimized: %s\n", change.c_str());
   std::fprintf(stderr, "modelforge: %s\n", text.c_str());
 }
 
 // -- whole answers ------------------------------------------------------------------
 
-int show_whole(const chat_options& x, const completion& answer) {
+int show_whole(const chat_options& options, const completion& answer) {
   auto text = answer.text.empty() ? answer.refusal : answer.text;
   if (auto calls = calls_of(answer); !calls.empty())
     text += (text.empty() ? "" : "\n") + calls;
-  auto printed = print((x.json ? wire::write_openai_completion(answer) : shown(std::move(text))) + "\n");
+  auto printed = print((options.json ? wire::write_openai_completion(answer) : shown(std::move(text))) + "\n");
   tell_about(answer);
-  if (x.stats)
+  if (options.stats)
     tell_speed(answer, {});
   return printed ? exit_ok : exit_failed;
 }
 
-int show_whole(const chat_options& x, const failure& why) {
-  complain(to_string(why));
-  if (x.json)
-    print("{\"error\":" + wire::write_openai_error(why) + "}\n");
-  return exit_code_of(why);
+int show_whole(const chat_options& options, const failure& problem) {
+  complain(to_string(problem));
+  if (options.json)
+    print("{\"error\":" + wire::write_openai_error(problem) + "}\n");
+  return exit_code_of(problem);
 }
 
-int chat_whole(const chat_options& x, session& at, waiter& waiter, chat_request request) {
+int chat_whole(const chat_options& options, session& session, waiter& waiter, chat_request request) {
   auto result = ask_and_wait<completion>(
-    at, waiter, [&at, id = request.id] { tell_from_outside(at.provider(), cancel_atom_v, id); }, std::move(request));
+    session, waiter, [&session, id = request.id] { tell_from_outside(session.provider(), cancel_atom_v, id); },
+    std::move(request));
   if (!result) {
     complain("interrupted");
     return exit_interrupted;
   }
-  return std::visit([&](auto& y) { return show_whole(x, y); }, *result);
+  return std::visit([&](auto& outcome) { return show_whole(options, outcome); }, *result);
 }
 
 // -- streams ------------------------------------------------------------------------
@@ -221,42 +236,42 @@ void print_or_end(const std::string& text) {
 }
 
 /// One event as a line of JSON.
-std::string event_of(const stream_piece& x) {
+std::string event_of(const stream_piece& piece) {
   std::string line;
-  wire::json_writer to{line};
-  to.open('{');
-  to.key("type");
-  to.repaired(name_of(x.kind));
-  if (x.kind == piece_kind::tool_call) {
-    to.key("call");
-    to.number(x.call);
-    for (auto [key, value] : {std::pair{"id", &x.call_id}, std::pair{"name", &x.call_name}})
+  wire::json_writer json{line};
+  json.open('{');
+  json.key("type");
+  json.repaired(name_of(piece.kind));
+  if (piece.kind == piece_kind::tool_call) {
+    json.key("call");
+    json.number(piece.call);
+    for (auto [key, value] : {std::pair{"id", &piece.call_id}, std::pair{"name", &piece.call_name}})
       if (!value->empty()) {
-        to.key(key);
-        to.repaired(*value);
+        json.key(key);
+        json.repaired(*value);
       }
   }
-  to.key("text");
-  to.repaired(x.text);
-  to.close('}');
+  json.key("text");
+  json.repaired(piece.text);
+  json.close('}');
   return line + "\n";
 }
 
 /// Prints pieces as they come.
 class printer {
 public:
-  explicit printer(const chat_options& x) : options_(x) {}
+  explicit printer(const chat_options& options) : options_(options) {}
 
-  void take(const stream_piece& x) {
+  void take(const stream_piece& piece) {
     if (options_.json)
-      print_or_end(event_of(x));
-    else if (x.kind == piece_kind::text || x.kind == piece_kind::refusal)
-      put(shown(x.text));
+      print_or_end(event_of(piece));
+    else if (piece.kind == piece_kind::text || piece.kind == piece_kind::refusal)
+      put(shown(piece.text));
   }
 
   /// Prints what is left to say, and returns the exit code.
-  int end(const stream_outcome& how) {
-    return std::visit([this](auto& x) { return end(x); }, how);
+  int end(const stream_outcome& outcome) {
+    return std::visit([this](auto& x) { return end(x); }, outcome);
   }
 
 private:
@@ -269,108 +284,130 @@ private:
 
   bool close_line() { return !std::exchange(open_line_, false) || print("\n"); }
 
-  int end(const stream_done& x) {
+  int end(const stream_done& done) {
     auto good = true;
     if (options_.json) {
-      good = print("{\"type\":\"done\",\"completion\":" + wire::write_openai_completion(x.result) + "}\n");
+      good = print("{\"type\":\"done\",\"completion\":" + wire::write_openai_completion(done.result) + "}\n");
     } else {
-      auto calls = calls_of(x.result);
+      auto calls = calls_of(done.result);
       good = close_line() && (calls.empty() || print(shown(calls + "\n")));
     }
-    tell_about(x.result);
+    tell_about(done.result);
     if (options_.stats)
-      tell_speed(x.result, x.first_token);
+      tell_speed(done.result, done.first_token);
     return good ? exit_ok : exit_failed;
   }
 
-  int end(const stream_failed& x) {
-    if (x.why.code == errc::callback_failed)
+  int end(const stream_failed& failed) {
+    if (failed.why.code == errc::callback_failed)
       return exit_failed;
     close_line();
-    if (x.why.code == errc::cancelled) {
+    if (failed.why.code == errc::cancelled) {
       complain("interrupted");
       return exit_interrupted;
     }
-    complain(to_string(x.why));
+    complain(to_string(failed.why));
     if (options_.json)
-      print("{\"type\":\"error\",\"error\":" + wire::write_openai_error(x.why)
-            + ",\"pieces\":" + std::to_string(x.pieces) + "}\n");
-    return exit_code_of(x.why);
+      print("{\"type\":\"error\",\"error\":" + wire::write_openai_error(failed.why)
+            + ",\"pieces\":" + std::to_string(failed.pieces) + "}\n");
+    return exit_code_of(failed.why);
   }
 
   const chat_options& options_;
   bool open_line_ = false;
 };
 
-stream_options options_of(const chat_options& x) {
+stream_options options_of(const chat_options& given) {
   stream_options result;
-  result.timeout = to_deadline(x.timeout).value_or(std::chrono::nanoseconds{0});
+  result.timeout = to_deadline(given.timeout).value_or(std::chrono::nanoseconds{0});
   result.buffer_size = 1;
   return result;
 }
 
-int chat_stream(const chat_options& x, session& at, waiter& waiter, chat_request request) {
-  printer to{x};
-  auto options = options_of(x);
-  options.whole_text = x.json;
-  options.on_chunk = [&](const stream_piece& piece) { to.take(piece); };
+int chat_stream(const chat_options& given, session& session, waiter& waiter, chat_request request) {
+  printer printer{given};
+  auto options = options_of(given);
+  options.whole_text = given.json;
+  options.on_chunk = [&](const stream_piece& piece) { printer.take(piece); };
   options.on_text = [](const std::string&) {};
   options.on_end = [&](const stream_outcome&) { waiter.wake(); };
-  auto stream = stream_text(at.system(), at.provider(), std::move(request), std::move(options));
+  auto stream = stream_text(session.system(), session.provider(), std::move(request), std::move(options));
   auto ended = wait_for_end(waiter, [&] { stream.cancel(); });
-  auto code = to.end(stream.wait());
+  auto code = printer.end(stream.wait());
   return ended ? code : exit_interrupted;
 }
 
-int chat_to_file(const chat_options& x, session& at, waiter& waiter, chat_request request) {
+int chat_to_file(const chat_options& given, session& session, waiter& waiter, chat_request request) {
   std::optional<std::chrono::nanoseconds> first_token;
-  auto options = options_of(x);
-  options.on_end = [&](const stream_outcome& how) {
-    if (auto* done = std::get_if<stream_done>(&how))
+  auto options = options_of(given);
+  options.on_end = [&](const stream_outcome& outcome) {
+    if (auto* done = std::get_if<stream_done>(&outcome))
       first_token = done->first_token;
   };
   auto id = request.id;
   std::variant<completion, failure> result;
   std::thread writer{[&] {
-    result = stream_to_file(at.system(), at.provider(), std::move(request), x.output, std::move(options));
+    result = stream_to_file(session.system(), session.provider(), std::move(request), given.output, std::move(options));
     waiter.wake();
   }};
-  auto ended = wait_for_end(waiter, [&] { tell_from_outside(at.provider(), cancel_atom_v, id); });
+  auto ended = wait_for_end(waiter, [&] { tell_from_outside(session.provider(), cancel_atom_v, id); });
   writer.join();
-  if (auto* why = std::get_if<failure>(&result)) {
-    complain(to_string(*why));
-    return ended ? exit_code_of(*why) : exit_interrupted;
+  if (auto* problem = std::get_if<failure>(&result)) {
+    complain(to_string(*problem));
+    return ended ? exit_code_of(*problem) : exit_interrupted;
   }
   auto& answer = std::get<completion>(result);
   if (auto calls = calls_of(answer); !calls.empty() && !print(shown(calls + "\n")))
     return exit_failed;
   tell_about(answer);
-  if (x.stats)
+  if (given.stats)
     tell_speed(answer, first_token);
   return exit_ok;
 }
 
-} // namespace
-
-int chat(const chat_options& x) {
-  if (!x.output.empty() && (x.json || !x.stream)) {
+int chat(const chat_options& options) {
+  if (!options.output.empty() && (options.json || !options.stream)) {
     complain("-o writes the text as it comes; it goes neither with --json nor with --no-stream");
     return exit_usage;
   }
-  auto prompt = read_prompt(x.prompt);
+  auto prompt = read_prompt(options.prompt);
   if (!prompt)
     return exit_usage;
-  auto request = make_request(x, std::move(*prompt));
+  auto request = make_request(options, std::move(*prompt));
   if (!request)
     return exit_usage;
   waiter waiter;
-  auto session = session::start(x.target, true);
+  auto session = session::start(options.target, true);
   if (!session)
     return exit_usage;
   if (auto problem = session->serve_metrics()) // a batch may have the port; one answer is worth more than its numbers
     std::fprintf(stderr, "modelforge: warning: %s\n", problem->message.c_str());
-  auto how = !x.output.empty() ? chat_to_file : x.stream ? chat_stream : chat_whole;
-  return how(x, *session, waiter, std::move(*request));
+  auto ask = !options.output.empty() ? chat_to_file : options.stream ? chat_stream : chat_whole;
+  return ask(options, *session, waiter, std::move(*request));
+}
+
+} // namespace
+
+void add_chat(command_line& line) {
+  auto options = std::make_shared<chat_options>();
+  auto chat = line.add("chat", "Ask one question");
+  add_target(chat, options->target);
+  chat.text("--system", options->system, "System prompt", "TEXT");
+  chat.flag("!--no-stream", options->stream, "Print the answer when it is whole");
+  chat.flag("--json", options->json,
+            "Print JSON: an event a line, or with --no-stream one OpenAI chat.completion object");
+  chat.text("-o,--output", options->output, "Write the text to a file as it comes", "FILE");
+  chat.text("--schema", options->schema, "JSON Schema that the answer must follow", "FILE");
+  chat.texts("--image", options->images,
+             "Image to ask about: a PNG, JPEG, GIF or WebP file, or an address; may be repeated", "FILE|URL");
+  chat.flag("--stats", options->stats, "Tell the time to the first token, the speed, the cost and what was optimized");
+  add_timeout(chat, options->timeout);
+  chat.text("PROMPT", options->prompt, "What to ask; - or nothing: read standard input");
+  chat.footer("Examples:\n  modelforge chat \"Name three rivers.\"\n"
+              "  git diff | modelforge chat --system \"Review this change.\" -\n"
+              "  modelforge chat \"Write a story.\" -o story.txt --stats\n\n"
+              "The answer is printed as it comes; Ctrl-C stops the provider and keeps what was printed.");
+  chat.run_by([options] { return cli::chat(*options); });
 }
 
 } // namespace modelforge::cli

@@ -4,14 +4,15 @@
 #include <modelforge/config/load.hpp>
 
 #include <cstdio>
+#include <memory>
 
 namespace modelforge::cli {
 
 std::optional<settings> load_settings(const std::string& path) {
   auto loaded = discover(path);
-  for (auto& x : loaded.diagnostics)
-    if (x.level == severity::error)
-      std::fprintf(stderr, "%s\n", to_string(x).c_str());
+  for (auto& diagnostic : loaded.diagnostics)
+    if (diagnostic.level == severity::error)
+      std::fprintf(stderr, "%s\n", to_string(diagnostic).c_str());
   if (loaded.value && !loaded.value->providers.empty())
     return std::move(loaded.value);
   if (loaded.value)
@@ -22,10 +23,12 @@ std::optional<settings> load_settings(const std::string& path) {
   return {};
 }
 
+namespace {
+
 int config_check(const std::string& path) {
   auto loaded = discover(path);
-  for (auto& x : loaded.diagnostics)
-    std::fprintf(stderr, "%s\n", to_string(x).c_str());
+  for (auto& diagnostic : loaded.diagnostics)
+    std::fprintf(stderr, "%s\n", to_string(diagnostic).c_str());
   if (!loaded.value) {
     if (loaded.diagnostics.empty())
       complain("there is nothing to check: no modelforge.toml here or in the user's configuration folder");
@@ -46,12 +49,24 @@ int config_show(const std::string& path) {
   return print(to_toml(std::move(*all))) ? exit_ok : exit_failed;
 }
 
-int config_example() {
-  return print(example_toml()) ? exit_ok : exit_failed;
-}
+} // namespace
 
-int config_reference() {
-  return print(reference_markdown()) ? exit_ok : exit_failed;
+void add_config(command_line& line) {
+  auto path = std::make_shared<std::string>();
+  auto config = line.add("config", "Check, show or start a configuration");
+  config.require_command();
+  auto check = config.add("check", "Report every fault of the configuration");
+  auto show = config.add("show", "Print the effective settings, defaults included, as TOML");
+  auto example = config.add("example", "Print an example with every key explained");
+  auto reference = config.add("reference", "Print every key with type, range and default, as Markdown");
+  for (auto* command : {&check, &show}) {
+    add_config_file(*command, *path);
+    command->text("FILE", *path, "The same, without -c");
+  }
+  check.run_by([path] { return config_check(*path); });
+  show.run_by([path] { return config_show(*path); });
+  example.run_by([] { return print(example_toml()) ? exit_ok : exit_failed; });
+  reference.run_by([] { return print(reference_markdown()) ? exit_ok : exit_failed; });
 }
 
 } // namespace modelforge::cli

@@ -1,4 +1,4 @@
-#include "tools/cli/commands.hpp"
+#include "tools/cli/batch.hpp"
 #include "tools/cli/output.hpp"
 #include "tools/cli/session.hpp"
 
@@ -32,105 +32,108 @@ std::variant<plan, failure> read_plan(const std::string& path) {
   auto opened = batch::open_source(path);
   if (auto* problem = std::get_if<failure>(&opened))
     return std::move(*problem);
-  plan x;
+  plan result;
   for (;;) {
     auto next = std::get<0>(opened)->next();
     if (auto* problem = std::get_if<failure>(&next))
       return std::move(*problem);
     auto& item = std::get<std::optional<batch::item>>(next);
     if (!item)
-      return x;
-    ++x.items;
+      return result;
+    ++result.items;
     if (auto* problem = std::get_if<failure>(&item->request)) {
-      if (++x.broken == 1)
-        x.first_problem = std::move(*problem);
+      if (++result.broken == 1)
+        result.first_problem = std::move(*problem);
       continue;
     }
     auto& request = std::get<chat_request>(item->request);
-    x.input_tokens += limits::token_estimator::raw(request);
+    result.input_tokens += limits::token_estimator::raw(request);
     if (request.sampling.max_tokens)
-      x.output_tokens += *request.sampling.max_tokens;
+      result.output_tokens += *request.sampling.max_tokens;
     else
-      ++x.unbounded;
+      ++result.unbounded;
   }
 }
 
 /// The least time that a provider's limits allow; empty where it has none.
-std::optional<std::chrono::nanoseconds> least_time(const plan& x, const rate_limit_settings& limits) {
+std::optional<std::chrono::nanoseconds> min_time(const plan& batch, const rate_limit_settings& limits) {
   std::optional<double> minutes;
   auto bound = [&](uint64_t amount, const std::optional<uint64_t>& limit) {
     if (limit && *limit > 0)
       minutes = std::max(minutes.value_or(0), static_cast<double>(amount) / static_cast<double>(*limit));
   };
-  bound(x.items - x.broken, limits.requests_per_minute);
-  bound(x.input_tokens + x.output_tokens, limits.tokens_per_minute);
-  bound(x.input_tokens, limits.input_tokens_per_minute);
-  bound(x.output_tokens, limits.output_tokens_per_minute);
+  bound(batch.items - batch.broken, limits.requests_per_minute);
+  bound(batch.input_tokens + batch.output_tokens, limits.tokens_per_minute);
+  bound(batch.input_tokens, limits.input_tokens_per_minute);
+  bound(batch.output_tokens, limits.output_tokens_per_minute);
   if (!minutes)
     return {};
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double, std::ratio<60>>(*minutes));
 }
 
 /// Tells what the whole batch would take at one provider.
-void tell(const plan& x, const provider_settings& at, bool by_jobs) {
-  auto& price = at.price;
+void tell(const plan& batch, const provider_settings& provider, bool by_jobs) {
+  auto& price = provider.price;
   if (price == price_settings{}) {
-    std::printf("cost: not known; %s has no prices\n", at.name.c_str());
+    std::printf("cost: not known; %s has no prices\n", provider.name.c_str());
   } else {
     auto share = by_jobs ? price.batch : 1;
-    std::printf("cost at %s%s: about %.4f for the prompts, at most %.4f for those answers\n", at.name.c_str(),
-                by_jobs ? ", by its batch API" : "", static_cast<double>(x.input_tokens) * price.input * share / 1e6,
-                static_cast<double>(x.output_tokens) * price.output * share / 1e6);
+    std::printf("cost at %s%s: about %.4f for the prompts, at most %.4f for those answers\n", provider.name.c_str(),
+                by_jobs ? ", by its batch API" : "",
+                static_cast<double>(batch.input_tokens) * price.input * share / 1e6,
+                static_cast<double>(batch.output_tokens) * price.output * share / 1e6);
   }
   if (by_jobs)
-    std::printf("time: up to a day, as the batch API of %s has room\n", at.name.c_str());
-  else if (auto least = least_time(x, at.rate_limit))
-    std::printf("time: at least %s by the limits of %s\n", duration_text(*least).c_str(), at.name.c_str());
+    std::printf("time: up to a day, as the batch API of %s has room\n", provider.name.c_str());
+  else if (auto time = min_time(batch, provider.rate_limit))
+    std::printf("time: at least %s by the limits of %s\n", duration_text(*time).c_str(), provider.name.c_str());
   else
-    std::printf("time: not bounded by limits; %s has none\n", at.name.c_str());
+    std::printf("time: not bounded by limits; %s has none\n", provider.name.c_str());
 }
 
 /// Whether the items would go through the provider's batch API, as far as the options say.
-bool uses_jobs(const batch_command_options& x, const provider_settings& first, const provider_settings& at) {
-  auto automatic = x.mode == "auto" || (x.mode.empty() && first.optimizations.enable_batch_api);
-  auto has_a_day = !x.deadline || *x.deadline >= 24 * 3600;
-  return x.mode == "provider" || (automatic && has_a_day && at.price.batch < 1);
+bool uses_jobs(const batch_command_options& options, const provider_settings& first,
+               const provider_settings& provider) {
+  auto automatic = options.mode == "auto" || (options.mode.empty() && first.optimizations.enable_batch_api);
+  auto has_a_day = !options.deadline || *options.deadline >= 24 * 3600;
+  return options.mode == "provider" || (automatic && has_a_day && provider.price.batch < 1);
 }
 
 } // namespace
 
-int batch_dry_run(const batch_command_options& x) {
+int batch_dry_run(const batch_command_options& options) {
   std::vector<session_provider> providers;
-  if (!x.target.simulate) {
-    auto all = load_settings(x.target.config);
+  if (!options.target.simulate) {
+    auto all = load_settings(options.target.config);
     if (!all)
       return exit_usage;
-    auto chosen = choose_providers(*all, x.target.provider, true);
+    auto chosen = choose_providers(*all, options.target.provider, true);
     if (!chosen)
       return exit_usage;
     providers = std::move(*chosen);
   }
-  auto made = read_plan(x.input);
+  auto made = read_plan(options.input);
   if (auto* problem = std::get_if<failure>(&made)) {
     complain(to_string(*problem));
     return exit_usage;
   }
-  auto& is = std::get<plan>(made);
+  auto& batch = std::get<plan>(made);
   auto count = [](uint64_t n) { return static_cast<unsigned long long>(n); };
-  std::printf("items: %llu", count(is.items));
-  if (is.broken > 0)
-    std::printf(", of which %llu cannot be read; the first: %s", count(is.broken),
-                to_string(*is.first_problem).c_str());
-  std::printf("\ntokens: about %llu in; ", count(is.input_tokens));
-  if (is.unbounded == 0)
-    std::printf("at most %llu out\n", count(is.output_tokens));
+  std::printf("items: %llu", count(batch.items));
+  if (batch.broken > 0)
+    std::printf(", of which %llu cannot be read; the first: %s", count(batch.broken),
+                to_string(*batch.first_problem).c_str());
+  std::printf("\ntokens: about %llu in; ", count(batch.input_tokens));
+  if (batch.unbounded == 0)
+    std::printf("at most %llu out\n", count(batch.output_tokens));
   else
     std::printf("at most %llu out of %llu items, and what %llu items without max_tokens take\n",
-                count(is.output_tokens), count(is.items - is.broken - is.unbounded), count(is.unbounded));
+                count(batch.output_tokens), count(batch.items - batch.broken - batch.unbounded),
+                count(batch.unbounded));
   if (providers.size() > 1)
     std::puts("if all of it went to one of these:");
   for (auto& one : providers)
-    tell(is, one.settings, uses_jobs(x, providers.front().settings, one.settings));
+    tell(batch, one.settings, uses_jobs(options, providers.front().settings, one.settings));
   return std::fflush(stdout) == 0 ? exit_ok : exit_failed;
 }
 

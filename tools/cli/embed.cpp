@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <iostream>
+#include <memory>
 #include <random>
 #include <string>
 #include <unistd.h>
@@ -13,11 +14,20 @@ namespace modelforge::cli {
 
 namespace {
 
+struct embed_options {
+  target_options target;
+  std::vector<std::string> inputs; ///< None, or "-": the lines of standard input.
+  std::string purpose;             ///< As `embedding_purpose` is written; empty: none.
+  std::optional<uint32_t> dimensions;
+  std::optional<double> timeout; ///< Seconds.
+  bool stats = false;
+};
+
 /// The arguments, or the lines of standard input that hold something.
-std::vector<std::string> read_inputs(const embed_options& x) {
-  if (!x.inputs.empty() && x.inputs != std::vector<std::string>{"-"})
-    return x.inputs;
-  if (x.inputs.empty() && isatty(STDIN_FILENO)) {
+std::vector<std::string> read_inputs(const embed_options& options) {
+  if (!options.inputs.empty() && options.inputs != std::vector<std::string>{"-"})
+    return options.inputs;
+  if (options.inputs.empty() && isatty(STDIN_FILENO)) {
     complain("no text: give some, as in `modelforge embed \"a river\" \"a bank\"`, or pipe in a text a line");
     return {};
   }
@@ -35,26 +45,26 @@ std::vector<std::string> read_inputs(const embed_options& x) {
 
 std::string line_of(std::size_t index, const std::vector<float>& vector) {
   std::string line;
-  wire::json_writer to{line};
-  to.open('{');
-  to.key("index");
-  to.number(index);
-  to.key("embedding");
-  to.open('[');
-  for (auto x : vector)
-    to.number(static_cast<double>(x));
-  to.close(']');
-  to.close('}');
+  wire::json_writer json{line};
+  json.open('{');
+  json.key("index");
+  json.number(index);
+  json.key("embedding");
+  json.open('[');
+  for (auto number : vector)
+    json.number(static_cast<double>(number));
+  json.close(']');
+  json.close('}');
   return line + "\n";
 }
 
-int show(const embed_options& x, const embedding& answer) {
+int show(const embed_options& options, const embedding& answer) {
   for (auto& warning : answer.warnings)
     std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
   for (std::size_t i = 0; i < answer.vectors.size(); ++i)
     if (!print(line_of(i, answer.vectors[i])))
       return exit_failed;
-  if (!x.stats)
+  if (!options.stats)
     return exit_ok;
   auto text = std::to_string(answer.vectors.size()) + " vectors of " + std::to_string(answer.vectors.front().size())
               + " numbers in " + duration_text(answer.timings.total);
@@ -66,35 +76,33 @@ int show(const embed_options& x, const embedding& answer) {
   return exit_ok;
 }
 
-int show(const failure& why) {
-  complain(to_string(why));
-  return exit_code_of(why);
+int show(const failure& problem) {
+  complain(to_string(problem));
+  return exit_code_of(problem);
 }
 
-} // namespace
-
-int embed(const embed_options& x) {
+int embed(const embed_options& options) {
   embedding_request request;
-  if (!x.purpose.empty() && !from_string(x.purpose, request.purpose)) {
+  if (!options.purpose.empty() && !from_string(options.purpose, request.purpose)) {
     complain("--purpose is none of: query, document, similarity, classification, clustering");
     return exit_usage;
   }
-  request.inputs = read_inputs(x);
+  request.inputs = read_inputs(options);
   if (request.inputs.empty())
     return exit_usage;
   waiter waiter;
-  auto session = session::start(x.target, false);
+  auto session = session::start(options.target, false);
   if (!session)
     return exit_usage;
-  if (x.target.model.empty() && session->settings().default_embedding_model.empty()) {
+  if (options.target.model.empty() && session->settings().default_embedding_model.empty()) {
     complain("no model: add -m NAME, or set default_embedding_model for provider " + session->settings().name);
     return exit_usage;
   }
   std::mt19937_64 random{std::random_device{}()};
   auto id = request.id = make_request_id(random);
-  request.model = x.target.model;
-  request.dimensions = x.dimensions;
-  request.deadline = to_deadline(x.timeout);
+  request.model = options.target.model;
+  request.dimensions = options.dimensions;
+  request.deadline = to_deadline(options.timeout);
   auto result = ask_and_wait<embedding>(
     *session, waiter, [&] { tell_from_outside(session->provider(), cancel_atom_v, id); }, std::move(request));
   if (!result) {
@@ -102,13 +110,13 @@ int embed(const embed_options& x) {
     return exit_interrupted;
   }
   if (auto* good = std::get_if<embedding>(&*result))
-    return show(x, *good);
+    return show(options, *good);
   return show(std::get<failure>(*result));
 }
 
-int models(const models_options& x) {
+int models(const target_options& target) {
   waiter waiter;
-  auto session = session::start(x.target, false);
+  auto session = session::start(target, false);
   if (!session)
     return exit_usage;
   auto result = ask_and_wait<model_list>(
@@ -118,12 +126,33 @@ int models(const models_options& x) {
     complain("interrupted");
     return exit_interrupted;
   }
-  if (auto* why = std::get_if<failure>(&*result))
-    return show(*why);
+  if (auto* problem = std::get_if<failure>(&*result))
+    return show(*problem);
   std::string text;
   for (auto& name : std::get<model_list>(*result).models)
     text += name + "\n";
   return print(text) ? exit_ok : exit_failed;
+}
+
+} // namespace
+
+void add_embed(command_line& line) {
+  auto options = std::make_shared<embed_options>();
+  auto embed = line.add("embed", "Make vectors of texts");
+  add_target(embed, options->target, "default_embedding_model");
+  embed.number("--dimensions", options->dimensions, "Length of the vectors; default: the model's", "N", 1u, 1'000'000u);
+  embed.text("--purpose", options->purpose, "query, document, similarity, classification or clustering", "NAME");
+  embed.flag("--stats", options->stats, "Tell how many vectors, the time and the tokens");
+  add_timeout(embed, options->timeout);
+  embed.texts("TEXT", options->inputs, "Texts; - or nothing: a text a line of standard input");
+  embed.footer("Example:\n  modelforge embed -m text-embedding-3-small \"a river\" \"a bank\"\n\n"
+               "Prints a line of JSON for each text, in order: {\"index\":0,\"embedding\":[...]}");
+  embed.run_by([options] { return cli::embed(*options); });
+
+  auto target = std::make_shared<target_options>();
+  auto models = line.add("models", "List the models that a provider offers");
+  add_target(models, *target, nullptr);
+  models.run_by([target] { return cli::models(*target); });
 }
 
 } // namespace modelforge::cli

@@ -2,8 +2,6 @@
 #include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
 
-#include <modelforge/actors/metrics.hpp>
-#include <modelforge/actors/registry.hpp>
 #include <modelforge/config/load.hpp>
 
 #include <caf/scoped_actor.hpp>
@@ -13,6 +11,7 @@
 #include <exception>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -24,59 +23,47 @@ namespace {
 constexpr auto look_interval = std::chrono::milliseconds{200};
 
 /// Bytes of a file of settings.
-constexpr std::size_t settings_limit = 1u << 20;
+constexpr std::size_t max_settings = 1u << 20;
 
 void say(const std::string& text) {
   std::fprintf(stderr, "modelforge: %s\n", text.c_str());
 }
 
+constexpr auto node_examples = R"(Examples:
+  modelforge node -c owner.toml
+  script/certs certs a b                 a private authority, and certificates for the nodes a and b
+
+The file says in [node] what this node is called, where it listens and which peers it connects to, and in each provider
+which node runs it: nodes = ["a"]. The first line on standard output is "listening HOST:PORT"; what happens to links is
+told on standard error. SIGHUP reads the file again: all of it is taken over, or nothing. SIGTERM or Ctrl-C lets running
+requests end within `grace_period`, a second one cuts them off.)";
+
 /// A node that runs until a signal ends it.
 class running_node {
 public:
-  running_node(const settings& x, waiter& waiter) : settings_(x), waiter_(waiter) {
-    init_types();
-    apply(settings_, config_);
-    system_ = std::make_unique<caf::actor_system>(config_);
-  }
-
-  ~running_node() {
-    metrics_.reset();
-    if (registry_ != nullptr)
-      caf::anon_send_exit(registry_, caf::exit_reason::user_shutdown);
-  }
+  running_node(const settings& all, waiter& waiter) : settings_(all), waiter_(waiter), host_(settings_) {}
 
   std::optional<failure> start() {
-    auto made = spawn_registry(*system_, settings_);
-    if (auto* problem = std::get_if<failure>(&made))
-      return std::move(*problem);
-    registry_ = std::get<registry_actor>(std::move(made));
-    if (settings_.metrics.listen.empty())
-      return {};
-    auto served = modelforge::serve_metrics(*system_, settings_.metrics, registry_);
-    if (auto* problem = std::get_if<failure>(&served))
-      return std::move(*problem);
-    metrics_ = std::get<0>(std::move(served));
-    say("metrics at " + metrics_->url() + "/metrics");
+    if (auto problem = host_.start(settings_))
+      return problem;
+    if (auto problem = host_.serve_metrics(settings_.metrics, host_.registry()))
+      return problem;
+    if (auto url = host_.metrics_url(); !url.empty())
+      say("metrics at " + url);
     return {};
   }
 
-  node_status status() {
-    node_status result;
-    caf::scoped_actor self{*system_};
-    self->request(registry_, caf::infinite, status_atom_v)
-      .receive([&](node_status& x) { result = std::move(x); }, [](const caf::error&) {});
-    return result;
-  }
+  node_status status() { return host_.status(); }
 
   /// Tells what has changed about links since the last time.
   void tell_links() {
-    for (auto& x : status().peers) {
-      auto who = x.name.empty() ? x.address : x.name + (x.address.empty() ? "" : " at " + x.address);
-      auto now = x.up ? "linked with " + who : x.problem.empty() ? "" : "no link to " + who + ": " + x.problem;
-      auto& told = told_[x.address.empty() ? x.name : x.address];
-      if (now.empty() || now == told)
+    for (auto& peer : status().peers) {
+      auto who = peer.name.empty() ? peer.address : peer.name + (peer.address.empty() ? "" : " at " + peer.address);
+      auto now = peer.up ? "linked with " + who : peer.problem.empty() ? "" : "no link to " + who + ": " + peer.problem;
+      auto& last = told_[peer.address.empty() ? peer.name : peer.address];
+      if (now.empty() || now == last)
         continue;
-      told = now;
+      last = now;
       say(now);
     }
   }
@@ -86,8 +73,8 @@ public:
     try {
       if (auto problem = try_reload(path))
         complain(*problem + "\nnothing has changed");
-    } catch (const std::exception& x) { // no memory, say; what runs goes on
-      complain("cannot read " + path + " again: " + x.what() + "\nnothing has changed");
+    } catch (const std::exception& error) { // no memory, say; what runs goes on
+      complain("cannot read " + path + " again: " + error.what() + "\nnothing has changed");
     }
   }
 
@@ -95,8 +82,8 @@ public:
   void drain() {
     auto grace = std::chrono::duration_cast<caf::timespan>(settings_.runtime.grace_period);
     say("ending; waiting up to " + duration_text(grace) + " for what is running (again to cut it off)");
-    system_->spawn([this, grace](caf::event_based_actor* self) {
-      ask(self, registry_, drain_atom_v, grace)
+    host_.system().spawn([this, grace](caf::event_based_actor* self) {
+      ask(self, host_.registry(), drain_atom_v, grace)
         .then([this] { waiter_.wake(); }, [this](const caf::error&) { waiter_.wake(); });
     });
     while (waiter_.wait(std::chrono::hours{1}) != waiter::event::woken) // a second signal ends the process there
@@ -109,55 +96,50 @@ private:
     std::error_code ignored;
     if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
       return "cannot read " + path + " again: it is no regular file"; // a pipe could keep us for ever
-    auto content = read_file(path, settings_limit);
-    if (auto* why = std::get_if<std::string>(&content))
-      return "cannot read " + path + " again: " + *why;
+    auto content = read_file(path, max_settings);
+    if (auto* problem = std::get_if<std::string>(&content))
+      return "cannot read " + path + " again: " + *problem;
     auto& text = std::get<file_text>(content).text;
     if (text.empty())
       return "cannot read " + path + " again: it is empty";
     std::optional<std::string> problem;
-    caf::scoped_actor self{*system_};
-    self->request(registry_, caf::infinite, reload_atom_v, text, path)
+    caf::scoped_actor self{host_.system()};
+    self->request(host_.registry(), caf::infinite, reload_atom_v, text, path)
       .receive([](reload_report& x) { tell(x); }, [&](const caf::error& x) { problem = failure_of(x).message; });
     if (auto now = problem ? load_result{} : parse(text, path); now.value)
       settings_.runtime.grace_period = now.value->runtime.grace_period;
     return problem;
   }
 
-  static void tell(const reload_report& x) {
+  static void tell(const reload_report& report) {
     std::string text;
-    auto add = [&](const char* what, const std::vector<std::string>& names) {
+    auto add = [&](const char* verb, const std::vector<std::string>& names) {
       for (auto& name : names)
-        text += (&name != &names.front() ? ", " : (text.empty() ? "" : "; ") + std::string{what} + " ") + name;
+        text += (&name != &names.front() ? ", " : (text.empty() ? "" : "; ") + std::string{verb} + " ") + name;
     };
-    add("changed", x.changed);
-    add("added", x.added);
-    add("replaced", x.replaced);
-    add("removed", x.removed);
-    add("needs a restart:", x.needs_restart);
+    add("changed", report.changed);
+    add("added", report.added);
+    add("replaced", report.replaced);
+    add("removed", report.removed);
+    add("needs a restart:", report.needs_restart);
     say("settings read again: " + (text.empty() ? "nothing has changed" : text));
   }
 
   settings settings_;
   waiter& waiter_;
-  caf::actor_system_config config_;
-  std::unique_ptr<caf::actor_system> system_;
-  registry_actor registry_;
-  std::unique_ptr<metrics_server> metrics_;
+  host host_;
   std::map<std::string, std::string> told_; ///< By peer.
 };
 
-} // namespace
-
-int node(const node_options& x) {
-  auto all = load_settings(x.config);
+int node(const std::string& config) {
+  auto all = load_settings(config);
   if (!all)
     return exit_usage;
   if (all->node.listen.empty() && all->node.peers.empty()) {
     complain("this configuration is not that of a node: set `name` and `listen` in [node]");
     return exit_usage;
   }
-  auto path = discover(x.config).origin;
+  auto path = discover(config).origin;
   waiter waiter{true};
   running_node running{*all, waiter};
   if (auto problem = running.start()) {
@@ -180,6 +162,16 @@ int node(const node_options& x) {
         break;
     }
   }
+}
+
+} // namespace
+
+void add_node(command_line& line) {
+  auto config = std::make_shared<std::string>();
+  auto node = line.add("node", "Run the configured providers for other nodes");
+  add_config_file(node, *config);
+  node.footer(node_examples);
+  node.run_by([config] { return cli::node(*config); });
 }
 
 } // namespace modelforge::cli

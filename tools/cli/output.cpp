@@ -31,6 +31,13 @@ bool print(std::string_view text) {
   return false;
 }
 
+std::string grouped(uint64_t number) {
+  auto text = std::to_string(number);
+  for (auto i = static_cast<int>(text.size()) - 3; i > 0; i -= 3)
+    text.insert(static_cast<std::size_t>(i), ",");
+  return text;
+}
+
 void complain(std::string_view text) {
   std::string line = "modelforge: error: ";
   line += text;

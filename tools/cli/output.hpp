@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -7,6 +8,9 @@ namespace modelforge::cli {
 
 /// Writes to standard output, whole. Returns false, with a line on standard error, if it cannot be written.
 bool print(std::string_view text);
+
+/// "1,234,567"
+std::string grouped(uint64_t number);
 
 /// Prints "modelforge: error: ..." to standard error.
 void complain(std::string_view text);

@@ -16,19 +16,19 @@ namespace {
 
 constexpr auto bar_interval = 100ms;
 constexpr auto line_interval = 2s;
-constexpr std::size_t most_cells = 24; ///< Of the bar; the figures beside it matter more.
-constexpr std::size_t fewest_cells = 5;
+constexpr std::size_t max_cells = 24; ///< Of the bar; the figures beside it matter more.
+constexpr std::size_t min_cells = 5;
 
 std::size_t terminal_width() {
   winsize size{};
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-constexpr auto least_shown = 500ms; ///< A shorter wait is over before it is read.
+constexpr auto min_shown = 500ms; ///< A shorter wait is over before it is read.
 
 /// Whole seconds, rounded up: a countdown that jumps by tenths cannot be read.
-std::string rounded(std::chrono::nanoseconds x) {
-  return duration_text(std::chrono::ceil<std::chrono::seconds>(x));
+std::string rounded(std::chrono::nanoseconds time) {
+  return duration_text(std::chrono::ceil<std::chrono::seconds>(time));
 }
 
 std::chrono::nanoseconds shortest_pause(const std::vector<lane_status>& lanes) {
@@ -42,11 +42,11 @@ uint64_t slots_of(const std::vector<lane_status>& lanes) {
 }
 
 /// What does not work, as the end of a sentence.
-std::string why(const provider_status& x) {
-  constexpr std::size_t most = 160;
-  if (x.problem.empty())
+std::string why(const provider_status& status) {
+  constexpr std::size_t max_size = 160;
+  if (status.problem.empty())
     return {};
-  return ": " + (x.problem.size() > most ? x.problem.substr(0, most - 3) + "..." : x.problem);
+  return ": " + (status.problem.size() > max_size ? status.problem.substr(0, max_size - 3) + "..." : status.problem);
 }
 
 std::string number(double x) {
@@ -57,43 +57,46 @@ std::string number(double x) {
 
 } // namespace
 
-std::string wait_text(const provider_status& x) {
-  if (x.queued + x.waiting == 0 || x.lanes.empty())
+std::string wait_text(const provider_status& status) {
+  if (status.queued + status.waiting == 0 || status.lanes.empty())
     return {};
   std::vector<lane_status> lanes;
-  std::copy_if(x.lanes.begin(), x.lanes.end(), std::back_inserter(lanes), [](auto& lane) { return !lane.out; });
-  auto all = [&](auto what) { return std::all_of(lanes.begin(), lanes.end(), what); };
+  std::copy_if(status.lanes.begin(), status.lanes.end(), std::back_inserter(lanes),
+               [](auto& lane) { return !lane.out; });
+  auto all = [&](auto predicate) { return std::all_of(lanes.begin(), lanes.end(), predicate); };
   if (lanes.empty())
     return "the provider refuses the key";
   if (all([](auto& lane) { return lane.breaker == "open"; }))
-    return "provider down" + (x.next_retry ? ", next try in " + rounded(*x.next_retry) : std::string{}) + why(x);
+    return "provider down" + (status.next_retry ? ", next try in " + rounded(*status.next_retry) : std::string{})
+           + why(status);
   if (all([](auto& lane) { return lane.breaker != "closed"; }))
-    return "provider down, trying it now" + why(x);
+    return "provider down, trying it now" + why(status);
   if (all([](auto& lane) { return lane.paused_for.has_value(); }))
     return "paused by the provider for " + rounded(shortest_pause(lanes));
-  if (x.queued > 0 && x.in_flight < slots_of(lanes) && x.predicted_wait >= least_shown)
-    return "waiting " + rounded(x.predicted_wait) + " for the rate limit";
-  if (x.queued == 0 && x.in_flight == 0 && x.next_retry && *x.next_retry >= least_shown)
-    return "next retry in " + rounded(*x.next_retry);
+  if (status.queued > 0 && status.in_flight < slots_of(lanes) && status.predicted_wait >= min_shown)
+    return "waiting " + rounded(status.predicted_wait) + " for the rate limit";
+  if (status.queued == 0 && status.in_flight == 0 && status.next_retry && *status.next_retry >= min_shown)
+    return "next retry in " + rounded(*status.next_retry);
   return {};
 }
 
 std::string job_text(const std::vector<batch_job_status>& jobs) {
   if (jobs.empty())
     return {};
-  auto& x = jobs.front();
-  auto text = "job " + (x.job.empty() ? std::string{"being created"} : x.job + " " + std::string{name_of(x.state)});
-  if (x.total > 0)
-    text += " " + std::to_string(x.succeeded + x.failed) + "/" + std::to_string(x.total);
-  if (x.next_look && *x.next_look >= least_shown)
-    text += ", next look in " + rounded(*x.next_look);
+  auto& job = jobs.front();
+  auto text =
+    "job " + (job.job.empty() ? std::string{"being created"} : job.job + " " + std::string{name_of(job.state)});
+  if (job.total > 0)
+    text += " " + std::to_string(job.succeeded + job.failed) + "/" + std::to_string(job.total);
+  if (job.next_look && *job.next_look >= min_shown)
+    text += ", next look in " + rounded(*job.next_look);
   if (jobs.size() > 1)
     text += ", and " + std::to_string(jobs.size() - 1) + " more";
   return text;
 }
 
-std::string clock_text(std::chrono::nanoseconds x) {
-  auto total = std::chrono::ceil<std::chrono::seconds>(x).count();
+std::string clock_text(std::chrono::nanoseconds time) {
+  auto total = std::chrono::ceil<std::chrono::seconds>(time).count();
   char text[32];
   if (total < 3600)
     std::snprintf(text, sizeof(text), "%d:%02d", static_cast<int>(total / 60), static_cast<int>(total % 60));
@@ -103,31 +106,32 @@ std::string clock_text(std::chrono::nanoseconds x) {
   return text;
 }
 
-std::string progress_text(const batch_progress& x, std::optional<uint64_t> expected, const std::string& hindrance) {
-  auto total = x.total ? x.total : expected;
-  auto text = "answered " + std::to_string(x.answered);
+std::string progress_text(const batch_progress& progress, std::optional<uint64_t> expected,
+                          const std::string& hindrance) {
+  auto total = progress.total ? progress.total : expected;
+  auto text = "answered " + std::to_string(progress.answered);
   if (total)
     text += "/" + std::to_string(*total);
-  text += ", failed " + std::to_string(x.failed) + ", in flight " + std::to_string(x.in_flight);
-  if (x.in_jobs > 0)
-    text += ", in jobs " + std::to_string(x.in_jobs);
-  if (x.rate() > 0)
-    text += ", " + number(x.rate()) + "/s";
-  if (auto left = x.time_left(expected); left && *left > 0ns)
+  text += ", failed " + std::to_string(progress.failed) + ", in flight " + std::to_string(progress.in_flight);
+  if (progress.in_jobs > 0)
+    text += ", in jobs " + std::to_string(progress.in_jobs);
+  if (progress.rate() > 0)
+    text += ", " + number(progress.rate()) + "/s";
+  if (auto left = progress.time_left(expected); left && *left > 0ns)
     text += ", " + clock_text(*left) + " left";
   if (!hindrance.empty())
     text += ", " + hindrance;
   return text;
 }
 
-std::string progress_bar(const batch_progress& x, std::optional<uint64_t> expected, std::size_t width,
+std::string progress_bar(const batch_progress& progress, std::optional<uint64_t> expected, std::size_t width,
                          const std::string& hindrance) {
-  auto total = x.total ? x.total : expected;
-  auto text = progress_text(x, expected, hindrance);
+  auto total = progress.total ? progress.total : expected;
+  auto text = progress_text(progress, expected, hindrance);
   constexpr std::size_t frame = 3; // brackets and a blank
-  auto cells = text.size() + frame < width ? std::min(most_cells, width - text.size() - frame) : 0;
-  if (total && *total > 0 && cells >= fewest_cells) {
-    auto filled = std::min<std::size_t>(cells, (x.answered + x.failed) * cells / *total);
+  auto cells = text.size() + frame < width ? std::min(max_cells, width - text.size() - frame) : 0;
+  if (total && *total > 0 && cells >= min_cells) {
+    auto filled = std::min<std::size_t>(cells, (progress.answered + progress.failed) * cells / *total);
     text = "[" + std::string(filled, '#') + std::string(cells - filled, '.') + "] " + text;
   }
   if (text.size() > width)
@@ -138,18 +142,18 @@ std::string progress_bar(const batch_progress& x, std::optional<uint64_t> expect
 progress_display::progress_display(std::optional<uint64_t> expected, bool quiet)
   : expected_(expected), quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
 
-void progress_display::show(const batch_progress& x, const std::string& hindrance, time_point now) {
+void progress_display::show(const batch_progress& progress, const std::string& hindrance, time_point now) {
   if (quiet_ || (shown_ != time_point{} && now - shown_ < (terminal_ ? bar_interval : line_interval)))
     return;
   auto first = shown_ == time_point{};
   shown_ = now;
   if (!terminal_) {
     if (!first) // a batch that is over within seconds needs no line but the summary
-      std::fprintf(stderr, "%s\n", progress_text(x, expected_, hindrance).c_str());
+      std::fprintf(stderr, "%s\n", progress_text(progress, expected_, hindrance).c_str());
     return;
   }
   drawn_ = true;
-  std::fprintf(stderr, "\r%s\x1b[K", progress_bar(x, expected_, terminal_width() - 1, hindrance).c_str());
+  std::fprintf(stderr, "\r%s\x1b[K", progress_bar(progress, expected_, terminal_width() - 1, hindrance).c_str());
   std::fflush(stderr);
 }
 

@@ -1,4 +1,5 @@
 #include "tools/cli/commands.hpp"
+#include "tools/cli/host.hpp"
 #include "tools/cli/output.hpp"
 
 #include "dispatch/journal.hpp"
@@ -7,11 +8,8 @@
 #include "wire/dialect.hpp"
 
 #include <modelforge/actors/provider.hpp>
-#include <modelforge/actors/system.hpp>
 #include <modelforge/config/secret.hpp>
 
-#include <caf/actor_system.hpp>
-#include <caf/actor_system_config.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <nlohmann/json.hpp>
@@ -42,10 +40,10 @@ struct view {
 
 // -- finding out ----------------------------------------------------------------------
 
-std::string address_of(const provider_settings& x) {
-  auto* dialect = wire::find_dialect(name_of(x.kind));
-  if (!x.base_url.empty() || dialect == nullptr)
-    return x.base_url;
+std::string address_of(const provider_settings& provider) {
+  auto* dialect = wire::find_dialect(name_of(provider.kind));
+  if (!provider.base_url.empty() || dialect == nullptr)
+    return provider.base_url;
   return std::string{dialect->default_base_url()};
 }
 
@@ -58,13 +56,13 @@ std::string status_url(std::string listen) {
 }
 
 /// Asks the program that listens there; empty: there is none, or it is another one.
-std::optional<telemetry::program_status> ask_running(const metrics_settings& x) {
-  if (x.listen.empty() || x.listen.ends_with(":0"))
+std::optional<telemetry::program_status> ask_running(const metrics_settings& settings) {
+  if (settings.listen.empty() || settings.listen.ends_with(":0"))
     return {};
   setenv("no_proxy", "*", 1); // this machine is not behind a proxy
   http::request request;
   request.method = "GET";
-  request.url = status_url(x.listen);
+  request.url = status_url(settings.listen);
   request.total_timeout = ask_timeout;
   auto answered = std::make_shared<std::promise<http::response>>();
   auto answer = answered->get_future();
@@ -82,13 +80,14 @@ class kept_limits {
 public:
   explicit kept_limits(const runtime_settings& runtime) {
     namespace fs = std::filesystem;
-    auto from = runtime.state_folder.empty() ? default_state_folder() : runtime.state_folder;
+    auto source = runtime.state_folder.empty() ? default_state_folder() : runtime.state_folder;
     std::error_code error;
     auto pattern = (fs::temp_directory_path(error) / "modelforge-XXXXXX").string();
-    if (from.empty() || from == "none" || error || !fs::is_directory(from, error) || mkdtemp(pattern.data()) == nullptr)
+    if (source.empty() || source == "none" || error || !fs::is_directory(source, error)
+        || mkdtemp(pattern.data()) == nullptr)
       return;
     folder_ = pattern;
-    for (auto& file : fs::directory_iterator{from, error})
+    for (auto& file : fs::directory_iterator{source, error})
       if (file.path().extension() == ".limits")
         fs::copy_file(file.path(), fs::path{folder_} / file.path().filename(), error);
   }
@@ -113,22 +112,20 @@ class idle_providers {
 public:
   explicit idle_providers(const runtime_settings& runtime) : limits_(runtime), runtime_(runtime) {
     runtime_.state_folder = limits_.folder();
-    init_types();
-    apply(runtime_, config_);
-    system_ = std::make_unique<caf::actor_system>(config_);
+    host_ = std::make_unique<host>(runtime_);
   }
 
-  void inspect(view& x) {
-    auto spawned = spawn_provider(*system_, *x.settings, runtime_, transport_);
+  void inspect(view& seen) {
+    auto spawned = spawn_provider(host_->system(), *seen.settings, runtime_, transport_);
     if (auto* problem = std::get_if<failure>(&spawned)) {
-      x.trouble = problem->message;
+      seen.trouble = problem->message;
       return;
     }
     auto& provider = std::get<provider_actor>(spawned);
-    caf::scoped_actor self{*system_};
+    caf::scoped_actor self{host_->system()};
     self->request(provider, ask_timeout, status_atom_v)
-      .receive([&](provider_status& y) { x.status = std::move(y); },
-               [&](const caf::error& why) { x.trouble = failure_of(why).message; });
+      .receive([&](provider_status& y) { seen.status = std::move(y); },
+               [&](const caf::error& error) { seen.trouble = failure_of(error).message; });
     caf::anon_send_exit(provider, caf::exit_reason::user_shutdown);
   }
 
@@ -136,53 +133,47 @@ private:
   kept_limits limits_;
   runtime_settings runtime_;
   std::shared_ptr<http::client> transport_ = make_transport();
-  caf::actor_system_config config_;
-  std::unique_ptr<caf::actor_system> system_;
+  std::unique_ptr<host> host_;
 };
 
-view configured(const provider_settings& x) {
-  view y;
-  y.settings = &x;
-  y.status.name = x.name;
-  y.status.kind = to_string(x.kind);
-  y.status.base_url = address_of(x);
-  y.status.max_concurrent = x.max_concurrent;
-  return y;
+view configured(const provider_settings& provider) {
+  view result;
+  result.settings = &provider;
+  result.status.name = provider.name;
+  result.status.kind = to_string(provider.kind);
+  result.status.base_url = address_of(provider);
+  result.status.max_concurrent = provider.max_concurrent;
+  return result;
 }
 
 std::vector<view> find_out(const settings& all, const std::optional<telemetry::program_status>& program) {
   std::vector<view> result;
   std::unique_ptr<idle_providers> idle;
-  for (auto& x : all.providers) {
-    auto y = configured(x);
+  for (auto& provider : all.providers) {
+    auto seen = configured(provider);
     if (program)
       for (auto& status : program->providers)
-        if (status.name == x.name) {
-          y.status = status;
-          y.running = true;
+        if (status.name == provider.name) {
+          seen.status = status;
+          seen.running = true;
         }
-    if (!y.running) {
+    if (!seen.running) {
       if (!idle)
         idle = std::make_unique<idle_providers>(all.runtime);
-      idle->inspect(y);
+      idle->inspect(seen);
     }
-    result.push_back(std::move(y));
+    result.push_back(std::move(seen));
   }
   return result;
 }
 
 // -- showing --------------------------------------------------------------------------
 
-std::string grouped(uint64_t x) {
-  auto text = std::to_string(x);
-  for (auto i = static_cast<int>(text.size()) - 3; i > 0; i -= 3)
-    text.insert(static_cast<std::size_t>(i), ",");
-  return text;
-}
-
 /// "431", "9,876", "180k", "12M"
-std::string brief(uint64_t x) {
-  return x < 10'000 ? grouped(x) : x < 10'000'000 ? grouped(x / 1'000) + "k" : grouped(x / 1'000'000) + "M";
+std::string brief(uint64_t number) {
+  return number < 10'000       ? grouped(number)
+         : number < 10'000'000 ? grouped(number / 1'000) + "k"
+                               : grouped(number / 1'000'000) + "M";
 }
 
 /// Whatever came from outside, without what a terminal would take as commands.
@@ -208,82 +199,84 @@ std::string lines_of(const std::vector<std::string>& parts) {
   return line.empty() ? text : text + line + "\n";
 }
 
-std::string counts_text(const std::map<std::string, uint64_t>& x) {
+std::string counts_text(const std::map<std::string, uint64_t>& counts) {
   std::string text;
-  for (auto& [name, count] : x)
+  for (auto& [name, count] : counts)
     text += (text.empty() ? "" : ", ") + name + " " + grouped(count);
   return text;
 }
 
-uint64_t slots_of(const provider_status& x) {
-  return std::accumulate(x.lanes.begin(), x.lanes.end(), uint64_t{0}, [](auto sum, auto& y) { return sum + y.slots; });
+uint64_t slots_of(const provider_status& status) {
+  return std::accumulate(status.lanes.begin(), status.lanes.end(), uint64_t{0},
+                         [](auto sum, auto& y) { return sum + y.slots; });
 }
 
-std::vector<std::string> queue_parts(const provider_status& x) {
-  std::vector<std::string> parts{"in flight " + grouped(x.in_flight) + " of " + grouped(slots_of(x))};
-  if (x.queued > 0)
-    parts.push_back("queued " + grouped(x.queued)
-                    + (x.queued_batch > 0 ? " (" + grouped(x.queued_batch) + " batch)" : ""));
-  if (x.waiting > 0)
-    parts.push_back((x.waiting == 1 ? "1 retry waits" : grouped(x.waiting) + " retries wait")
-                    + (x.next_retry ? ", the next in " + duration_text(*x.next_retry) : ""));
-  if (x.predicted_wait.count() > 0)
-    parts.push_back("a request would wait " + duration_text(x.predicted_wait));
+std::vector<std::string> queue_parts(const provider_status& status) {
+  std::vector<std::string> parts{"in flight " + grouped(status.in_flight) + " of " + grouped(slots_of(status))};
+  if (status.queued > 0)
+    parts.push_back("queued " + grouped(status.queued)
+                    + (status.queued_batch > 0 ? " (" + grouped(status.queued_batch) + " batch)" : ""));
+  if (status.waiting > 0)
+    parts.push_back((status.waiting == 1 ? "1 retry waits" : grouped(status.waiting) + " retries wait")
+                    + (status.next_retry ? ", the next in " + duration_text(*status.next_retry) : ""));
+  if (status.predicted_wait.count() > 0)
+    parts.push_back("a request would wait " + duration_text(status.predicted_wait));
   return parts;
 }
 
-std::vector<std::string> count_parts(const provider_status& x) {
-  std::vector<std::string> parts{"attempts " + grouped(x.attempts), "answered " + grouped(x.answered),
-                                 "failed " + grouped(x.failed)};
-  if (x.late > 0)
-    parts.push_back("late " + grouped(x.late));
-  if (!x.retries.empty())
-    parts.push_back("retried: " + counts_text(x.retries));
-  if (!x.refusals.empty())
-    parts.push_back("refused: " + counts_text(x.refusals));
+std::vector<std::string> count_parts(const provider_status& status) {
+  std::vector<std::string> parts{"attempts " + grouped(status.attempts), "answered " + grouped(status.answered),
+                                 "failed " + grouped(status.failed)};
+  if (status.late > 0)
+    parts.push_back("late " + grouped(status.late));
+  if (!status.retries.empty())
+    parts.push_back("retried: " + counts_text(status.retries));
+  if (!status.refusals.empty())
+    parts.push_back("refused: " + counts_text(status.refusals));
   return parts;
 }
 
-std::string use_text(const limit_use& x) {
-  auto text = x.of + " " + brief(x.used) + " of " + brief(x.limit);
-  if (x.limit > 0)
-    text +=
-      " (" + std::to_string(std::llround(100.0 * static_cast<double>(x.used) / static_cast<double>(x.limit))) + " %)";
-  auto name = std::min(x.of.find(' '), x.of.size()); // of the limit; a model's may follow
+std::string use_text(const limit_use& use) {
+  auto text = use.of + " " + brief(use.used) + " of " + brief(use.limit);
+  if (use.limit > 0)
+    text += " (" + std::to_string(std::llround(100.0 * static_cast<double>(use.used) / static_cast<double>(use.limit)))
+            + " %)";
+  auto name = std::min(use.of.find(' '), use.of.size()); // of the limit; a model's may follow
   std::replace(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(name), '_', ' ');
   return text;
 }
 
-std::string lane_text(const lane_status& x, bool running) {
+std::string lane_text(const lane_status& lane, bool running) {
   std::string limits;
-  for (auto& y : x.limits)
-    limits += (limits.empty() ? "" : ", ") + use_text(y);
-  auto text = "limits (" + x.name + "): " + (limits.empty() ? "none" : limits);
+  for (auto& limit : lane.limits)
+    limits += (limits.empty() ? "" : ", ") + use_text(limit);
+  auto text = "limits (" + lane.name + "): " + (limits.empty() ? "none" : limits);
   if (running)
-    text += "; breaker " + (x.breaker == "half_open" ? "half open" : x.breaker);
-  if (x.paused_for)
-    text += "; paused by the provider for " + duration_text(*x.paused_for);
-  if (x.out)
+    text += "; breaker " + (lane.breaker == "half_open" ? "half open" : lane.breaker);
+  if (lane.paused_for)
+    text += "; paused by the provider for " + duration_text(*lane.paused_for);
+  if (lane.out)
     text += "; the provider refuses the key";
   return text;
 }
 
-std::string block_of(const view& x) {
-  auto& status = x.status;
-  auto state = !x.trouble.empty()             ? "not usable: " + x.trouble
-               : x.running && status.draining ? std::string{"shutting down"}
-                                              : std::string{"ready"};
+std::string block_of(const view& seen) {
+  auto& status = seen.status;
+  auto state = !seen.trouble.empty()             ? "not usable: " + seen.trouble
+               : seen.running && status.draining ? std::string{"shutting down"}
+                                                 : std::string{"ready"};
   auto text = status.name + "  " + status.kind + "  " + status.base_url + "  " + state + "\n";
-  if (x.running)
+  if (seen.running)
     text += lines_of(queue_parts(status));
   else
-    text += lines_of({"at most " + grouped(status.max_concurrent) + " in flight"
-                        + (x.settings->keys.size() > 1 ? " for each of its keys" : ""),
-                      x.settings->default_model.empty() ? "no default model" : "model " + x.settings->default_model});
+    text +=
+      lines_of({"at most " + grouped(status.max_concurrent) + " in flight"
+                  + (seen.settings->keys.size() > 1 ? " for each of its keys" : ""),
+                seen.settings->default_model.empty() ? "no default model" : "model " + seen.settings->default_model});
   for (auto& lane : status.lanes)
-    if (x.running || !lane.limits.empty())
-      text += lines_of({lane_text(lane, x.running)});
-  if (x.running)
+    if (seen.running || !lane.limits.empty())
+      text += lines_of({lane_text(lane, seen.running)});
+  if (seen.running)
     text += lines_of(count_parts(status));
   if (!status.problem.empty())
     text += "  problem: " + status.problem + "\n";
@@ -299,47 +292,59 @@ std::string headline(const settings& all, const std::optional<telemetry::program
   return "not running: nothing of ours answers at " + listen + "\n";
 }
 
-json object_of(const view& x) {
+json object_of(const view& seen) {
   auto limit = [](const std::optional<uint64_t>& y) { return y ? json(*y) : json(nullptr); };
-  auto& limits = x.settings->rate_limit;
-  json result{{"name", x.status.name},
-              {"kind", x.status.kind},
-              {"base_url", x.status.base_url},
-              {"running", x.running},
-              {"ready", x.trouble.empty()},
+  auto& limits = seen.settings->rate_limit;
+  json result{{"name", seen.status.name},
+              {"kind", seen.status.kind},
+              {"base_url", seen.status.base_url},
+              {"running", seen.running},
+              {"ready", seen.trouble.empty()},
               {"problem", ""},
-              {"default_model", x.settings->default_model},
+              {"default_model", seen.settings->default_model},
               {"requests_per_minute", limit(limits.requests_per_minute)},
               {"tokens_per_minute", limit(limits.tokens_per_minute)}};
-  result.update(json::parse(telemetry::to_json(x.status)));
-  result["problem"] = x.trouble.empty() ? x.status.problem : x.trouble;
+  result.update(json::parse(telemetry::to_json(seen.status)));
+  result["problem"] = seen.trouble.empty() ? seen.status.problem : seen.trouble;
   return result;
 }
 
 int print_json(const std::vector<view>& all, const std::optional<telemetry::program_status>& program) {
   auto list = json::array();
-  for (auto& x : all)
-    list.push_back(object_of(x));
+  for (auto& seen : all)
+    list.push_back(object_of(seen));
   json result{{"running", program.has_value()},
               {"pid", program ? json(program->pid) : json(nullptr)},
               {"providers", std::move(list)}};
   return print(result.dump(2, ' ', false, json::error_handler_t::replace) + "\n") ? exit_ok : exit_failed;
 }
 
-} // namespace
-
-int providers(const providers_options& options) {
-  auto all = load_settings(options.config);
+int providers(const std::string& config, bool as_json) {
+  auto all = load_settings(config);
   if (!all)
     return exit_usage;
   auto program = ask_running(all->metrics);
   auto views = find_out(*all, program);
-  if (options.json)
+  if (as_json)
     return print_json(views, program);
   auto text = headline(*all, program);
-  for (auto& x : views)
-    text += block_of(x);
+  for (auto& seen : views)
+    text += block_of(seen);
   return print(printable(std::move(text))) ? exit_ok : exit_failed;
+}
+
+} // namespace
+
+void add_providers(command_line& line) {
+  struct providers_options {
+    std::string config;
+    bool json = false;
+  };
+  auto options = std::make_shared<providers_options>();
+  auto providers = line.add("providers", "List the configured providers and whether they are ready");
+  add_config_file(providers, options->config);
+  providers.flag("--json", options->json, "Print JSON");
+  providers.run_by([options] { return cli::providers(options->config, options->json); });
 }
 
 } // namespace modelforge::cli

@@ -1,13 +1,7 @@
 #pragma once
 
 #include "tools/cli/commands.hpp"
-
-#include <modelforge/actors/metrics.hpp>
-#include <modelforge/actors/registry.hpp>
-#include <modelforge/actors/system.hpp>
-
-#include <caf/actor_system.hpp>
-#include <caf/actor_system_config.hpp>
+#include "tools/cli/host.hpp"
 
 #include <chrono>
 #include <functional>
@@ -46,9 +40,9 @@ public:
 
   enum class event : uint8_t { woken, interrupted, hangup, timeout };
 
-  /// Returns at the next `wake`, signal, or after `most`. A second SIGINT or SIGTERM ends the process with exit code
+  /// Returns at the next `wake`, signal, or after this time. A second SIGINT or SIGTERM ends the process with exit code
   /// 130.
-  event wait(std::chrono::milliseconds most);
+  event wait(std::chrono::milliseconds max_time);
 
 private:
   int wake_ = -1;
@@ -68,13 +62,14 @@ struct session_provider {
 std::optional<std::vector<session_provider>> choose_providers(const settings& all, const std::string& names,
                                                               bool several);
 
-/// Running providers: their settings, actor system and transport; with `--simulate` the simulator as well.
+/// Running providers, for commands that ask them and end: their settings and actors, and with `--simulate` the
+/// simulator as well.
 class session {
 public:
-  /// Starts what `x` asks for. On failure prints why and returns null. `needs_model`: every request will be sent to the
-  /// model that `x` or the settings name, so there must be one. `adapt` may change a provider's settings; with it, `x`
-  /// may name several providers, parted by commas, each with =WEIGHT behind it.
-  static std::unique_ptr<session> start(const target_options& x, bool needs_model,
+  /// Starts what `target` asks for. On failure prints why and returns null. `needs_model`: every request will be sent
+  /// to the model that `target` or the settings name, so there must be one. `adapt` may change a provider's settings;
+  /// with it, `target` may name several providers, parted by commas, each with =WEIGHT behind it.
+  static std::unique_ptr<session> start(const target_options& target, bool needs_model,
                                         const std::function<void(provider_settings&)>& adapt = {});
 
   ~session();
@@ -82,7 +77,7 @@ public:
   /// Starts the metrics port, where the settings name one.
   std::optional<failure> serve_metrics();
 
-  caf::actor_system& system() { return *system_; }
+  caf::actor_system& system() { return host_->system(); }
   const std::vector<session_provider>& providers() const { return providers_; }
   const provider_actor& provider() const { return providers_.front().actor; }
   const provider_settings& settings() const { return providers_.front().settings; }
@@ -90,13 +85,14 @@ public:
 private:
   session();
 
+  bool choose(const target_options& target, modelforge::settings& all, bool several);
+  bool simulate(const target_options& target);
+  bool start_actors(const modelforge::settings& all);
+
   metrics_settings metrics_settings_;
   std::unique_ptr<simulator::server> simulator_;
-  caf::actor_system_config config_;
-  std::unique_ptr<caf::actor_system> system_;
-  registry_actor registry_; ///< Null until it is spawned.
-  std::vector<session_provider> providers_;
-  std::unique_ptr<metrics_server> metrics_; ///< Ends before the actor system.
+  std::unique_ptr<host> host_;
+  std::vector<session_provider> providers_; ///< Ends before the host, for its handles.
 };
 
 } // namespace modelforge::cli

@@ -1,0 +1,121 @@
+#include "tools/cli/batch.hpp"
+#include "tools/cli/commands.hpp"
+#include "tools/cli/output.hpp"
+
+#include "batch/ledger.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+
+/// What a batch came to, in words.
+
+namespace modelforge::cli {
+
+namespace {
+
+std::string money(double amount) {
+  char text[32];
+  std::snprintf(text, sizeof text, amount < 0.1 ? "%.5f" : "%.2f", amount);
+  return text;
+}
+
+std::string tokens_text(const batch_share& share) {
+  auto text = grouped(share.usage.input) + " in";
+  if (share.usage.cached_read > 0)
+    text += " (" + grouped(share.usage.cached_read) + " cached)";
+  if (share.estimated_input > 0)
+    text += " (estimated: " + grouped(share.estimated_input) + ")";
+  text += ", " + grouped(share.usage.output) + " out";
+  if (share.cost)
+    text += "; cost: " + money(*share.cost);
+  if (share.by_jobs > 0 && share.live_cost && *share.live_cost > *share.cost)
+    text += " (live: " + money(*share.live_cost) + ")";
+  return text;
+}
+
+void add(batch_share& sum, const batch_share& share) {
+  sum.estimated_input += share.estimated_input;
+  sum.usage.input += share.usage.input;
+  sum.usage.output += share.usage.output;
+  sum.usage.cached_read += share.usage.cached_read;
+  sum.by_jobs += share.by_jobs;
+  if (share.cost)
+    sum.cost = sum.cost.value_or(0) + *share.cost;
+  if (share.live_cost)
+    sum.live_cost = sum.live_cost.value_or(0) + *share.live_cost;
+}
+
+std::string when_text(uint64_t seconds) {
+  auto time = static_cast<std::time_t>(seconds);
+  std::tm parts{};
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&time, &parts));
+  return text;
+}
+
+} // namespace
+
+void summarize(const batch_report& report) {
+  auto items = report.answered + report.failed;
+  auto done = items - std::min(items, report.resumed);
+  auto seconds = std::max(1e-9, std::chrono::duration<double>(report.elapsed).count());
+  std::fprintf(stderr, "%s requests: %s answered, %s failed, in %.1f s (%.1f/s)", grouped(items).c_str(),
+               grouped(report.answered).c_str(), grouped(report.failed).c_str(), seconds,
+               static_cast<double>(done) / seconds);
+  std::fputs(report.resumed > 0 ? ("; " + grouped(report.resumed) + " of them earlier\n").c_str() : "\n", stderr);
+  if (report.first_failure)
+    std::fprintf(stderr, "the first failure: %s\n", to_string(*report.first_failure).c_str());
+  batch_share sum;
+  for (auto& share : report.shares)
+    add(sum, share);
+  if (report.shares.size() > 1)
+    for (auto& share : report.shares)
+      if (!share.provider.empty())
+        std::fprintf(stderr, "%s: %s answered, %s failed; tokens: %s\n", share.provider.c_str(),
+                     grouped(share.answered).c_str(), grouped(share.failed).c_str(), tokens_text(share).c_str());
+  std::fprintf(stderr, "tokens: %s; HTTP attempts: %s; results: %s\n", tokens_text(sum).c_str(),
+               grouped(report.attempts).c_str(), report.results.empty() ? "none" : report.results.c_str());
+}
+
+void explain_rest(const batch_report& report) {
+  for (auto& warning : report.warnings)
+    std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
+  auto unfinished = report.cancelled || report.stopped_by;
+  if (unfinished && !report.ledger.empty())
+    std::fprintf(stderr, "what is done is kept in %s; run the same command again to go on\n", report.ledger.c_str());
+  else if (report.resumed > 0 && report.resumed == report.answered + report.failed)
+    std::fputs("nothing was left to do; --fresh starts over\n", stderr);
+  if (!unfinished && report.failed > 0 && !report.ledger.empty())
+    std::fputs("run it again with --retry-failed to send what failed once more\n", stderr);
+}
+
+int batch_status(const std::string& path) {
+  auto seen = batch::ledger::look(path);
+  if (auto* problem = std::get_if<failure>(&seen)) {
+    complain(to_string(*problem));
+    return exit_usage;
+  }
+  auto& summary = std::get<batch::ledger_summary>(seen);
+  auto done = summary.ok + summary.failed;
+  std::printf("%s of %s done: %s answered, %s failed\n", grouped(done).c_str(),
+              summary.total ? grouped(*summary.total).c_str() : "an unknown number", grouped(summary.ok).c_str(),
+              grouped(summary.failed).c_str());
+  batch_share sum;
+  sum.usage = summary.usage;
+  sum.cost = summary.cost;
+  std::printf("tokens: %s; HTTP attempts: %s\n", tokens_text(sum).c_str(), grouped(summary.attempts).c_str());
+  std::printf("input: %s\n", summary.input.path.c_str());
+  for (auto& [nonce, job] : summary.jobs) {
+    uint64_t items = 0;
+    for (auto [first, last] : job.items)
+      items += last - first + 1;
+    std::printf("job at %s: %s, %s items, begun %s\n", job.provider.c_str(),
+                job.id.empty() ? "not known to exist" : job.id.c_str(), grouped(items).c_str(),
+                when_text(job.at).c_str());
+  }
+  return std::fflush(stdout) == 0 ? exit_ok : exit_failed;
+}
+
+} // namespace modelforge::cli

@@ -1,0 +1,204 @@
+#include "tools/cli/command_line.hpp"
+
+#include "tools/cli/commands.hpp"
+#include "tools/cli/output.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <map>
+#include <utility>
+
+namespace modelforge::cli {
+
+namespace {
+
+constexpr std::size_t help_column = 34;
+
+CLI::Option* with_type(CLI::Option* made, const char* type) {
+  return type != nullptr ? made->type_name(type) : made;
+}
+
+} // namespace
+
+option& option::required() {
+  underlying_->required();
+  return *this;
+}
+
+option& option::show_default() {
+  underlying_->capture_default_str();
+  return *this;
+}
+
+// -- describing a command -----------------------------------------------------------
+
+command command::add(const char* name, const char* help) {
+  return {*app_->add_subcommand(name, help), *actions_};
+}
+
+void command::require_command() {
+  app_->require_subcommand(1);
+}
+
+void command::allow_command() {
+  app_->require_subcommand(0, 1);
+}
+
+option command::text(const char* names, std::string& target, const char* help, const char* type) {
+  return option{*with_type(app_->add_option(names, target, help), type)};
+}
+
+option command::texts(const char* names, std::vector<std::string>& target, const char* help, const char* type) {
+  auto* made = with_type(app_->add_option(names, target, help), type);
+  if (*names == '-') // else what follows a value would be one, too
+    made->allow_extra_args(false);
+  return option{*made};
+}
+
+option command::flag(const char* names, bool& target, const char* help) {
+  return option{*app_->add_flag(names, target, help)};
+}
+
+option command::flag(const char* names, std::function<void()> set, const char* help) {
+  return option{*app_->add_flag_callback(names, std::move(set), help)};
+}
+
+template <class T>
+option command::number(const char* names, T& target, const char* help, const char* type, T min, T max) {
+  return option{*app_->add_option(names, target, help)->type_name(type)->check(CLI::Range(min, max))};
+}
+
+template <class T>
+option command::number(const char* names, std::optional<T>& target, const char* help, const char* type, T min, T max) {
+  return option{*app_->add_option(names, target, help)->type_name(type)->check(CLI::Range(min, max))};
+}
+
+template <class T>
+option command::number(const char* names, std::function<void(T)> set, const char* help, const char* type, T min,
+                       T max) {
+  auto* made = app_->add_option_function<T>(
+    names, [set = std::move(set)](const T& value) { set(value); }, help);
+  return option{*made->type_name(type)->check(CLI::Range(min, max))};
+}
+
+option command::number(const char* names, uint64_t& target, const char* help, const char* type) {
+  return option{*app_->add_option(names, target, help)->type_name(type)};
+}
+
+template option command::number(const char*, double&, const char*, const char*, double, double);
+template option command::number(const char*, uint32_t&, const char*, const char*, uint32_t, uint32_t);
+template option command::number(const char*, uint64_t&, const char*, const char*, uint64_t, uint64_t);
+template option command::number(const char*, std::optional<double>&, const char*, const char*, double, double);
+template option command::number(const char*, std::optional<uint32_t>&, const char*, const char*, uint32_t, uint32_t);
+template option command::number(const char*, std::function<void(double)>, const char*, const char*, double, double);
+template option command::number(const char*, std::function<void(uint32_t)>, const char*, const char*, uint32_t,
+                                uint32_t);
+
+option command::time(const char* names, std::optional<double>& target, const char* help, const char* type) {
+  std::map<std::string, double> units{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+  return option{*app_->add_option(names, target, help)->transform(CLI::AsNumberWithUnit(units))->type_name(type)};
+}
+
+option command::choice(const char* names, std::string& target, const char* help, std::vector<std::string> words) {
+  return option{*app_->add_option(names, target, help)->check(CLI::IsMember(std::move(words)))};
+}
+
+option command::parsed(const char* names, parser parse, const char* help, const char* type) {
+  auto set = [parse = std::move(parse), names](const std::string& text) {
+    if (auto problem = parse(text); !problem.empty())
+      throw CLI::ValidationError(names, problem);
+  };
+  return option{*app_->add_option_function<std::string>(names, set, help)->type_name(type)};
+}
+
+option command::repeated(const char* names, parser parse, const std::string& help, const char* type) {
+  auto set = [parse = std::move(parse), names](const std::vector<std::string>& texts) {
+    for (auto& text : texts)
+      if (auto problem = parse(text); !problem.empty())
+        throw CLI::ValidationError(names, problem);
+  };
+  auto* made = app_->add_option_function<std::vector<std::string>>(names, set, help);
+  return option{*made->type_name(type)->allow_extra_args(false)};
+}
+
+void command::footer(const char* text) {
+  app_->footer(text);
+}
+
+void command::check(std::function<std::string()> problem) {
+  app_->parse_complete_callback([problem = std::move(problem), name = app_->get_name()] {
+    if (auto found = problem(); !found.empty())
+      throw CLI::ValidationError(name, found);
+  });
+}
+
+void command::run_by(action run) {
+  actions_->emplace_back(app_, std::move(run));
+}
+
+// -- all commands ----------------------------------------------------------------------
+
+command_line::command_line(const char* description, const char* name, const char* version)
+  : app_(std::make_unique<CLI::App>(description, name)) {
+  app_->set_version_flag("--version", version);
+  app_->require_subcommand(1);
+  app_->get_formatter()->column_width(help_column);
+}
+
+command_line::~command_line() = default;
+
+command command_line::add(const char* name, const char* help) {
+  return {*app_->add_subcommand(name, help), actions_};
+}
+
+void command_line::footer(const char* text) {
+  app_->footer(text);
+}
+
+int command_line::run(int argc, char** argv) {
+  try {
+    app_->parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) // --help, --version
+      return app_->exit(error) == 0 && std::fflush(stdout) == 0 ? exit_ok : exit_failed;
+    return refuse(argc, argv, error.what());
+  }
+  try {
+    return run_chosen();
+  } catch (const std::exception& error) {
+    complain(error.what());
+    return exit_usage;
+  }
+}
+
+int command_line::refuse(int argc, char** argv, const std::string& problem) {
+  if (argc < 2) {
+    std::fputs(app_->help().c_str(), stderr);
+    return exit_usage;
+  }
+  if (argv[1][0] != '-' && !knows(argv[1]))
+    complain("there is no command \"" + std::string{argv[1]} + "\"");
+  else
+    complain(problem);
+  std::fputs("Try `modelforge --help`, or `modelforge COMMAND --help`.\n", stderr);
+  return exit_usage;
+}
+
+bool command_line::knows(const std::string& name) const {
+  auto all = app_->get_subcommands([](CLI::App*) { return true; });
+  return std::any_of(all.begin(), all.end(), [&](auto* command) { return command->check_name(name); });
+}
+
+/// The innermost of the commands given is the one that runs: `batch status`, not `batch`.
+int command_line::run_chosen() {
+  auto* chosen = app_.get();
+  for (auto below = chosen->get_subcommands(); !below.empty(); below = chosen->get_subcommands())
+    chosen = below.front();
+  auto found = std::find_if(actions_.begin(), actions_.end(), [&](auto& action) { return action.first == chosen; });
+  return found->second();
+}
+
+} // namespace modelforge::cli

@@ -1,0 +1,38 @@
+#include "tools/cli/host.hpp"
+
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+
+namespace modelforge::cli {
+
+host::~host() {
+  metrics_.reset();
+  if (registry_ != nullptr)
+    caf::anon_send_exit(registry_, caf::exit_reason::user_shutdown);
+}
+
+std::optional<failure> host::start(const settings& all) {
+  auto spawned = spawn_registry(*system_, all);
+  if (auto* problem = std::get_if<failure>(&spawned))
+    return std::move(*problem);
+  registry_ = std::get<registry_actor>(std::move(spawned));
+  return {};
+}
+
+provider_actor host::find(const std::string& name) {
+  provider_actor result;
+  caf::scoped_actor self{*system_};
+  self->request(registry_, caf::infinite, caf::get_atom_v, name)
+    .receive([&](provider_actor& found) { result = std::move(found); }, [](const caf::error&) {});
+  return result;
+}
+
+node_status host::status() {
+  node_status result;
+  caf::scoped_actor self{*system_};
+  self->request(registry_, caf::infinite, status_atom_v)
+    .receive([&](node_status& status) { result = std::move(status); }, [](const caf::error&) {});
+  return result;
+}
+
+} // namespace modelforge::cli
