@@ -7,8 +7,16 @@
 #include <string>
 #include <vector>
 
+/// What was done for a request, attempt by attempt: every `completion` and `failure` brings these records, so that a
+/// host can see where time, money and retries went without asking anybody.
+///
+/// All times are spans in nanoseconds, never points in time: no two nodes have the same clock.
+
 namespace modelforge {
 
+/// The reasons for which a request stands still between two attempts, or before the first one. They are for people and
+/// for metrics; nobody decides by them.
+///
 /// What an attempt waited for before it was dispatched; where several held it, the last one.
 enum class wait_reason : uint8_t {
   nothing,
@@ -25,7 +33,8 @@ inline constexpr auto enum_names<wait_reason> = std::to_array<std::string_view>(
                                                                                  "server_wait", "backoff",
                                                                                  "retry_budget", "breaker"});
 
-/// One HTTP exchange made for a request.
+/// One HTTP exchange made for a request. It is counted as made from the moment it is handed to the transport, also if
+/// the connection then fails; `waited` + `duration` of all attempts, and the parsing, make up `timings::total`.
 struct attempt_record {
   uint32_t number = 1; ///< From 1; the same number went to the server in a header.
   std::string lane;    ///< The credential and limit group it used.
@@ -41,6 +50,10 @@ struct attempt_record {
 
 /// What was spent on a request before it came to an actor that takes it now: elsewhere, by somebody who is lost or has
 /// given it on. All who take a request in turn spend one `retry.max_attempts`.
+///
+/// Hosts leave it as it is by default. It is set by our own actors: by a proxy whose node was lost while it had the
+/// request, and by a batch that goes over to another provider. What a peer says here is cut to what is possible before
+/// anybody goes by it, since it may be wrong or malicious.
 struct attempts_made {
   uint32_t spent = 0;                  ///< Attempts that a provider may have run; the next one is number `spent` + 1.
   std::chrono::nanoseconds age{0};     ///< Since the request was accepted first; clipped to what is possible.

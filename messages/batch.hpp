@@ -13,10 +13,19 @@
 #include <variant>
 #include <vector>
 
+/// What a batch says of itself: progress while it runs, one report at its end.
+///
+/// A batch is a file of prompts, each of which is an item. Items are sent live, one request each, or in jobs of a
+/// provider's batch API (`batch_job.hpp`); what came of each is kept in a ledger, so that a run that was stopped is
+/// resumed by the next one. Figures count items of all runs where they say so, and money and time of this run alone.
+
 namespace modelforge {
 
 /// How a batch stands; sent to its observers, and once more with `finished` set when it has ended. An item counts as
-/// answered or failed when its result is safe: what is told here outlives a crash.
+/// answered or failed when its result is safe on disk: what is reported here outlives a crash.
+///
+/// Observers get it at most every 100 ms, and none is waited for. `answered + failed + in_flight + in_jobs` may be less
+/// than `total`: the rest has not been read, or waits to be sent again.
 struct batch_progress {
   uint64_t answered = 0;              ///< Items with a completion, those of earlier runs included.
   uint64_t failed = 0;                ///< Items with an error, input errors and those of earlier runs included.
@@ -50,7 +59,8 @@ struct batch_progress {
   friend bool operator==(const batch_progress&, const batch_progress&) = default;
 };
 
-/// A provider's share of a batch, in this run.
+/// A provider's share of a batch, in this run. One with an empty `provider` has the items that no provider ever saw:
+/// lines of the input that no request could be made of.
 struct batch_share {
   std::string provider; ///< The configured name.
   uint64_t answered = 0;
@@ -65,7 +75,8 @@ struct batch_share {
   friend bool operator==(const batch_share&, const batch_share&) = default;
 };
 
-/// What a whole batch came to.
+/// What a whole batch came to. An item that failed is no failure of the batch; only what keeps it from going on is
+/// (`stopped_by`), and then what is done so far is in the ledger.
 struct batch_report {
   uint64_t answered = 0;  ///< As in `batch_progress`.
   uint64_t failed = 0;    ///< As in `batch_progress`.

@@ -14,9 +14,16 @@
 
 /// What a batch and a provider say to each other of a job of the provider's own batch API.
 
+///
+/// A job is created once, and money is spent when it is: so its name (`nonce`) is written to the ledger before it is
+/// asked for, and a creation of which no answer came is looked for (`find`) and never repeated. The listener gets
+/// `batch_job_status` whenever it changes, `batch_job_results` in pieces which it has to keep before it gets more, and
+/// exactly one `batch_job_end`. What a provider's states mean is decided by its dialect (`wire/batch_api.hpp`).
+
 namespace modelforge {
 
-/// Where a job stands, whichever the provider.
+/// Where a job stands, whichever the provider. The first four are on the way (`checking`: the provider validates the
+/// input; `ending`: items are done, results are being written), the other four are final.
 enum class batch_job_state : uint8_t { checking, running, ending, cancelling, completed, failed, expired, cancelled };
 
 template <>
@@ -42,7 +49,8 @@ struct batch_job_item {
   friend bool operator==(const batch_job_item&, const batch_job_item&) = default;
 };
 
-/// Asks a provider to see a job through.
+/// Asks a provider to see a job through: to create, find or attach to it, look how it stands, fetch its results. Which
+/// fields count depends on `start`, as they say; the others are ignored.
 struct batch_job_request {
   std::string nonce; ///< Names the job: up to 32 letters and digits, never used for another one.
   batch_job_start start = batch_job_start::create;
@@ -56,7 +64,7 @@ struct batch_job_request {
   friend bool operator==(const batch_job_request&, const batch_job_request&) = default;
 };
 
-/// How a job stands.
+/// How a job stands. Figures are the provider's, and may jump: some report them at the end only.
 struct batch_job_status {
   std::string nonce;
   std::string job; ///< The provider's id; empty while there is none.
@@ -80,7 +88,8 @@ struct batch_job_result {
   friend bool operator==(const batch_job_result&, const batch_job_result&) = default;
 };
 
-/// Some results, in any order; each comes once in a job's life at a listener.
+/// Some results, in any order; each comes once in a job's life at a listener. The listener answers when it has kept
+/// them, which is what bounds how many are in memory.
 struct batch_job_results {
   std::string nonce;
   std::vector<batch_job_result> results;
@@ -102,7 +111,8 @@ template <>
 inline constexpr auto enum_names<batch_job_outcome> = std::to_array<std::string_view>({"finished", "absent", "refused",
                                                                                        "busy", "undecided"});
 
-/// The last thing told of a job.
+/// The last message about a job; what follows from it is the batch's to decide: send the rest again, look later, or
+/// stop.
 struct batch_job_end {
   std::string nonce;
   std::string job; ///< Empty: none is known.

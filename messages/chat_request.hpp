@@ -11,15 +11,23 @@
 #include <string>
 #include <vector>
 
+/// What hosts ask of a provider, in one vocabulary for all of them.
+///
+/// A field that a provider has no way to express is refused before anything is sent (`errc::unsupported`, naming the
+/// field) where leaving it out would change the answer, and otherwise ignored with a warning in `completion::warnings`.
+/// Texts are UTF-8. Optional fields that are not set are not sent, so that the provider's own defaults hold.
+
 namespace modelforge {
 
-/// Which queue a request stands in: interactive ones go first.
+/// Which queue a request stands in: interactive ones go first, and batch items leave them some slots
+/// (`interactive_slots`). Many defaults differ, too: batch items have no deadline and wait out what others fail at.
 enum class priority : uint8_t { interactive, batch };
 
 template <>
 inline constexpr auto enum_names<priority> = std::to_array<std::string_view>({"interactive", "batch"});
 
-/// How the model picks its words. What is not set is left to the provider.
+/// How the model picks its words. What is not set is left to the provider. Ranges are those of most providers; they are
+/// not checked here, since the provider's own refusal says more.
 struct sampling {
   std::optional<uint32_t> max_tokens; ///< Upper bound for the answer, reasoning included where it counts.
   std::optional<double> temperature;  ///< 0 to 2 (some providers: to 1).
@@ -42,6 +50,8 @@ template <>
 inline constexpr auto enum_names<response_kind> = std::to_array<std::string_view>({"text", "json_object",
                                                                                    "json_schema"});
 
+/// What the answer must look like. `json_object`: any JSON object, which most providers promise only if the prompt has
+/// the word JSON. `json_schema`: one that follows `schema`.
 struct response_format {
   response_kind kind = response_kind::text;
   std::string name;   ///< Of the schema; letters, digits, `_` and `-`.
@@ -51,7 +61,8 @@ struct response_format {
   friend bool operator==(const response_format&, const response_format&) = default;
 };
 
-/// A function that the model may call.
+/// A function that the model may call. The model answers with a `tool_call`, the host runs it and sends the
+/// conversation again with a `tool_result`: nothing is ever called by ModelForge itself.
 struct tool_definition {
   std::string name;
   std::string description;
@@ -62,12 +73,14 @@ struct tool_definition {
   friend bool operator==(const tool_definition&, const tool_definition&) = default;
 };
 
+/// Whether the model calls tools: `automatic`, as it likes; `none`; `required`, at least one; `named`, the one named.
 enum class tool_mode : uint8_t { automatic, none, required, named };
 
 template <>
 inline constexpr auto enum_names<tool_mode> = std::to_array<std::string_view>({"automatic", "none", "required",
                                                                                "named"});
 
+/// How the tools of a request are to be used. It means nothing in a request without tools.
 struct tool_choice {
   tool_mode mode = tool_mode::automatic;
   std::string name;             ///< Of the one tool to call; only with `named`.
@@ -76,7 +89,11 @@ struct tool_choice {
   friend bool operator==(const tool_choice&, const tool_choice&) = default;
 };
 
-/// A conversation for a model to continue: what is asked of a provider actor.
+/// A conversation for a model to continue: what is asked of a provider actor. The answer is one `completion`, or an
+/// error that holds one `failure`, at the latest when the deadline is over.
+///
+/// `id` is the request's name on the whole way, in logs, in a header to the provider and in `cancel_atom`. A second
+/// request of an id that is alive at the same provider is refused (`errc::duplicate_request`).
 struct chat_request {
   request_id id;     ///< Empty: the provider actor gives one.
   std::string model; ///< Empty: the provider's `default_model`.

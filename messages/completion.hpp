@@ -10,6 +10,11 @@
 #include <string>
 #include <vector>
 
+/// What comes back for a `chat_request`: the model's answer, and an account of how it was got.
+///
+/// The same type is the end of a stream (`stream_done`) and a line of a batch's output. Everything in it that came from
+/// outside has passed the provider's own secrets' mask.
+
 namespace modelforge {
 
 /// Why the model stopped.
@@ -29,7 +34,8 @@ inline constexpr auto enum_names<finish_reason> = std::to_array<std::string_view
                                                                                    "tool_calls", "content_filter",
                                                                                    "refusal", "paused", "error"});
 
-/// More tokens than any answer of today can have counted: what is told beyond it is no figure to go by.
+/// More tokens than any answer of today can have counted: a figure beyond it cannot be right. Usage above these bounds
+/// is left out, with a warning, so that a server's nonsense neither breaks sums nor empties a token limit.
 inline constexpr uint64_t most_input_tokens = 100'000'000;
 inline constexpr uint64_t most_output_tokens = 10'000'000;
 
@@ -45,7 +51,7 @@ struct token_usage {
   friend bool operator==(const token_usage&, const token_usage&) = default;
 };
 
-/// Where a request's time went.
+/// Where a request's time went, in three figures; `attempts` have it in detail.
 struct timings {
   std::chrono::nanoseconds queued{0};     ///< From acceptance to the dispatch of the first attempt.
   std::chrono::nanoseconds first_byte{0}; ///< From the last attempt's dispatch to the first byte of its answer.
@@ -54,7 +60,8 @@ struct timings {
   friend bool operator==(const timings&, const timings&) = default;
 };
 
-/// A provider's whole answer to a `chat_request`.
+/// A provider's whole answer to a `chat_request`. It may be pure text, pure tool calls, both, or a refusal; a host
+/// looks at `finish_reason` before it takes `text` for complete.
 struct completion {
   request_id id;    ///< Of the request.
   std::string text; ///< UTF-8; empty for pure tool calls.

@@ -7,9 +7,15 @@
 #include <variant>
 #include <vector>
 
+/// What a conversation consists of: messages, each with a role and parts.
+///
+/// Parts are what the dialects have in common. One that a provider cannot take is refused before it is sent, naming the
+/// part. Answers come back as the same parts, so that a conversation goes on by appending (`turn_of`).
+
 namespace modelforge {
 
-/// Who says a message.
+/// Who says a message. `system` and `developer` are instructions, wherever they stand among the messages; providers
+/// that take instructions in a place of their own get them there. `tool` has results of tools only.
 enum class role : uint8_t { system, developer, user, assistant, tool };
 
 template <>
@@ -24,7 +30,8 @@ struct text_part {
   friend bool operator==(const text_part&, const text_part&) = default;
 };
 
-/// An image, either by `url` or by its bytes in `data`.
+/// An image, either by `url` or by its bytes in `data`. Addresses are fetched by the provider, not by us; not every
+/// provider does.
 struct image_part {
   std::string url;        ///< http(s) address; empty when `data` is given.
   std::string media_type; ///< E.g. "image/png"; needed with `data`.
@@ -35,7 +42,8 @@ struct image_part {
   friend bool operator==(const image_part&, const image_part&) = default;
 };
 
-/// A call of a tool that the model asks for.
+/// A call of a tool that the model asks for. The arguments are the model's: they may break the tool's schema, or, cut
+/// by a token limit, be no JSON at all.
 struct tool_call {
   std::string id; ///< Unique within the conversation; the result names it.
   std::string name;
@@ -71,7 +79,7 @@ inline reasoning_part& open_reasoning(std::vector<reasoning_part>& x) {
 
 using content_part = std::variant<text_part, image_part, tool_call, tool_result, reasoning_part>;
 
-/// One turn of a conversation.
+/// One turn of a conversation. Several parts of text are one text for providers that take one only.
 struct chat_message {
   modelforge::role role = role::user;
   std::vector<content_part> content;

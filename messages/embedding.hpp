@@ -10,6 +10,9 @@
 #include <string>
 #include <vector>
 
+/// Vectors of texts. The request is bounded, paced, retried and counted as a `chat_request` is, and its answer brings
+/// the same account; there are no streams of it and no batch API.
+
 namespace modelforge {
 
 /// What the vectors are for; providers without the distinction ignore it.
@@ -19,7 +22,8 @@ template <>
 inline constexpr auto enum_names<embedding_purpose> =
   std::to_array<std::string_view>({"unspecified", "query", "document", "similarity", "classification", "clustering"});
 
-/// Texts to be made vectors of. More than the provider takes at once are sent in several requests.
+/// Texts to be made vectors of. More than the provider takes at once are sent in several requests, side by side; all
+/// must succeed, and each has `max_attempts` of its own.
 struct embedding_request {
   request_id id;     ///< Empty: the provider actor gives one.
   std::string model; ///< Empty: the provider's `default_embedding_model`.
@@ -37,7 +41,8 @@ struct embedding_request {
   friend bool operator==(const embedding_request&, const embedding_request&) = default;
 };
 
-/// The answer to an `embedding_request`.
+/// The answer to an `embedding_request`: complete, or there is none. Vectors are the provider's; they are normalized
+/// only if it does so.
 struct embedding {
   request_id id;
   std::vector<std::vector<float>> vectors; ///< One for each input, in its order; all of one length.

@@ -9,6 +9,11 @@
 
 /// Names of enum values, once: for logs, TOML, JSON and CAF's inspection.
 
+///
+/// Enums of ours are one byte, count from 0 without gaps, and have a list of names beside them. Whoever adds a value
+/// adds a name, at the end; the list's order is the values' order. Names are part of files and of the command line:
+/// renaming one breaks them.
+
 namespace modelforge {
 
 /// The names of E's values, in order from 0. Specialised beside each enum.

@@ -9,6 +9,12 @@
 namespace modelforge {
 
 /// Why a request did not end in a completion. The numbers are part of the wire format: append only.
+///
+/// The code says what a program should do, not what happened: what happened is in the `failure` that comes with it.
+/// Before a host sees one of them, everything that ModelForge could do about it has been done: what may pass
+/// (`rate_limited`, `overloaded`, `server_error`, the connection's failures, `attempt_timeout`) has been tried again as
+/// far as the settings and the deadline allowed. Those from `invalid_request` to `not_found` will fail again unless the
+/// request, the key or the settings change; `outcome_unknown` and `stream_interrupted` may have cost money.
 enum class errc : uint8_t {
   none = 0,           ///< No error (CAF's meaning of 0).
   invalid_request,    ///< The request cannot be sent, or the provider refused it as malformed. Do not repeat.

@@ -11,7 +11,8 @@
 
 namespace modelforge {
 
-/// Why a request ended without a completion, with what a person needs to act on it.
+/// Why a request ended without a completion, with what a person needs to act on it. Programs go by `code`; `message`
+/// and `suggestion` are English sentences whose words may change with any version.
 ///
 /// Travels inside a `caf::error` whose code is `code`; `failure_of()` takes it out again. Holds no secrets.
 struct failure {

@@ -9,7 +9,9 @@ namespace modelforge {
 /// `type_ids.hpp`, or an enum: CAF's wire format has no field names, so unequal versions must not talk.
 inline constexpr uint32_t wire_version = 7;
 
-/// The first thing two nodes say to each other. Its own layout never changes.
+/// The first thing two nodes say to each other: who they are, and which layout of messages they speak. Both sides judge
+/// it by themselves (`src/node/greeting.hpp`) and drop a link that does not fit, with words that name both. Its own
+/// layout never changes, so that any two versions can at least tell each other why they do not fit.
 struct node_hello {
   uint32_t wire = wire_version;
   std::string program; ///< Version of the program, for people.

@@ -11,6 +11,9 @@
 namespace modelforge {
 
 /// Identifies a request from its first acceptance to its one answer, over queues, attempts and nodes.
+///
+/// 128 bits at random, so that nobody has to hand them out. In texts it is 32 hexadecimal digits, which is also how it
+/// goes to the provider, in the header `x-modelforge-request`.
 struct request_id {
   uint64_t high = 0;
   uint64_t low = 0;

@@ -7,9 +7,14 @@
 #include <string>
 #include <vector>
 
+/// What actors answer to `status_atom`: snapshots for people, `modelforge providers` and metrics. Nobody inside goes by
+/// them. Counters start with the actor and only rise; what is about to end may be counted in two places or none for a
+/// moment.
+
 namespace modelforge {
 
-/// How much of a limit is used.
+/// How much of a limit is used, in the window that is sliding now. `limit` is what we pace ourselves to: the settings'
+/// figure, or one that the provider's headers have shown.
 struct limit_use {
   std::string of;     ///< "requests", "tokens", "input_tokens" or "output_tokens"; with " of MODEL": as answers tell.
   uint64_t limit = 0; ///< Within one window.
@@ -18,7 +23,8 @@ struct limit_use {
   friend bool operator==(const limit_use&, const limit_use&) = default;
 };
 
-/// A credential with a group of models: what limits belong to.
+/// A credential with a group of models: what limits belong to. A provider with two keys and one pattern of models with
+/// limits of their own has four.
 struct lane_status {
   std::string name;    ///< The key's name; behind a "/" the pattern of a group with limits of its own.
   std::string breaker; ///< "closed", "open" or "half_open".
@@ -39,7 +45,8 @@ struct provider_names {
   friend bool operator==(const provider_names&, const provider_names&) = default;
 };
 
-/// What became of settings that were given to a running program, by the providers' names.
+/// What became of settings that were given to a running program, by the providers' names. Each provider of the old and
+/// the new settings is in exactly one of the first five lists.
 struct reload_report {
   std::vector<std::string> added;
   std::vector<std::string> changed;  ///< As they run.
@@ -51,7 +58,8 @@ struct reload_report {
   friend bool operator==(const reload_report&, const reload_report&) = default;
 };
 
-/// A link of a node to another one.
+/// A link of a node to another one. Links that are configured are listed also while they are down; links from others
+/// only while they are up.
 struct peer_status {
   std::string name;    ///< The peer's; empty until it has told.
   std::string address; ///< HOST:PORT, as configured; empty: the peer connected to this node.
@@ -73,7 +81,8 @@ struct node_status {
   friend bool operator==(const node_status&, const node_status&) = default;
 };
 
-/// What a provider actor is doing now, and what it has done since it started.
+/// What a provider actor is doing now, and what it has done since it started. Of a provider that another node runs
+/// these are that node's figures, as long as it can be reached.
 struct provider_status {
   std::string name;
   std::string kind; ///< As in TOML, e.g. "openai".

@@ -10,6 +10,14 @@
 #include <string>
 #include <vector>
 
+/// Streamed answers: what is asked, what a subscriber gets, and how it stands.
+///
+/// An answer is a sequence of pieces, numbered from 0. The session keeps them and hands them to each subscriber in
+/// chunks, in order, no more chunks than it has granted (demand), then exactly one end: `stream_done` or
+/// `stream_failed`. Several subscribers may share a stream, late ones included. A stream that failed before anybody got
+/// a piece is tried again by itself; after that, never: another attempt would give another answer. docs/streams.md has
+/// all of the rules.
+
 namespace modelforge {
 
 /// What a piece of a stream belongs to.
@@ -77,7 +85,8 @@ template <>
 inline constexpr auto enum_names<slow_policy> = std::to_array<std::string_view>({"wait", "coalesce",
                                                                                  "drop_subscriber"});
 
-/// How an actor takes part in a stream.
+/// How an actor takes part in a stream. Demand is counted in chunks, not bytes: with a demand of 1 a subscriber has at
+/// most one chunk in its mailbox, and what comes meanwhile makes the next one larger.
 struct subscription {
   slow_policy when_slow = slow_policy::wait;
   uint64_t from = 0;    ///< The first piece it wants; the past is there within `log_limit`.
@@ -110,7 +119,7 @@ struct stream_request {
   friend bool operator==(const stream_request&, const stream_request&) = default;
 };
 
-/// How a stream stands.
+/// How a stream stands. It goes from `waiting` to `open` and back, once for each attempt, and on to the last two.
 enum class stream_stage : uint8_t {
   waiting, ///< For its turn, or to be tried again.
   open,    ///< The provider has been asked; it may have begun to answer.
@@ -123,6 +132,7 @@ template <>
 inline constexpr auto enum_names<stream_stage> = std::to_array<std::string_view>({"waiting", "open", "paused",
                                                                                   "handing", "ended"});
 
+/// What a session answers to `status_atom`.
 struct stream_status {
   request_id stream;
   stream_stage stage = stream_stage::waiting;

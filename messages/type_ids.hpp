@@ -20,6 +20,9 @@ inline constexpr caf::type_id_t first_type_id = caf::first_custom_type_id + 2000
 
 } // namespace modelforge
 
+// A message of a type that is not listed here cannot leave the process. `init_types` (actors/system.hpp) registers both
+// blocks, this one and that of interfaces.hpp, and must be called before any actor system of the process is made.
+//
 // The order is the wire format: append, never reorder; a change raises `wire_version`.
 CAF_BEGIN_TYPE_ID_BLOCK(modelforge, ::modelforge::first_type_id)
 
