@@ -262,7 +262,7 @@ private:
   model& model_of(const std::string& name) {
     if (auto i = models_.find(name); i != models_.end())
       return i->second;
-    auto full = models_.size() >= telemetry::most_models;
+    auto full = models_.size() >= telemetry::max_models;
     auto& key = full ? other_ : name;
     if (auto i = models_.find(key); i != models_.end())
       return i->second;
@@ -342,7 +342,7 @@ private:
   level waiting_;
   level in_flight_;
   time_level predicted_wait_;
-  std::unordered_map<std::string, model> models_; ///< By name; at most `most_models` and `other_model`.
+  std::unordered_map<std::string, model> models_; ///< By name; at most `max_models` and `other_model`.
   std::unordered_map<std::string, lane> lanes_;
 };
 

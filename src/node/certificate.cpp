@@ -8,7 +8,7 @@ namespace modelforge::node {
 
 namespace {
 
-void add(std::vector<std::string>& to, const ASN1_STRING* text) {
+void add(std::vector<std::string>& names, const ASN1_STRING* text) {
   if (text == nullptr)
     return;
   std::string name{reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
@@ -18,8 +18,8 @@ void add(std::vector<std::string>& to, const ASN1_STRING* text) {
            || c == '.';
   };
   if (!name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), fits)
-      && std::find(to.begin(), to.end(), name) == to.end())
-    to.push_back(std::move(name));
+      && std::find(names.begin(), names.end(), name) == names.end())
+    names.push_back(std::move(name));
 }
 
 } // namespace
@@ -39,15 +39,15 @@ std::vector<std::string> names_of(const X509& certificate) {
 }
 
 bool may_be_called(const std::vector<std::string>& names, std::string_view node) {
-  auto is = [&](std::string_view wanted) { return std::find(names.begin(), names.end(), wanted) != names.end(); };
-  if (is(node))
+  auto has = [&](std::string_view wanted) { return std::find(names.begin(), names.end(), wanted) != names.end(); };
+  if (has(node))
     return true;
   auto dot = node.rfind('.');
   if (dot == node.npos || dot + 1 == node.size())
     return false;
   auto number = node.substr(dot + 1);
   return std::all_of(number.begin(), number.end(), [](char c) { return c >= '0' && c <= '9'; })
-         && is(node.substr(0, dot));
+         && has(node.substr(0, dot));
 }
 
 std::string list_of(const std::vector<std::string>& names) {

@@ -20,50 +20,50 @@ bool would_block(int error) {
   return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
 }
 
-int socket_of(BIO* x) {
-  return static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(x)));
+int socket_of(BIO* bio) {
+  return static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio)));
 }
 
-int bio_read(BIO* x, char* to, int most) {
-  BIO_clear_retry_flags(x);
-  auto count = ::recv(socket_of(x), to, static_cast<std::size_t>(most), 0);
+int bio_read(BIO* bio, char* bytes, int max_bytes) {
+  BIO_clear_retry_flags(bio);
+  auto count = ::recv(socket_of(bio), bytes, static_cast<std::size_t>(max_bytes), 0);
   if (count < 0 && would_block(errno))
-    BIO_set_retry_read(x);
+    BIO_set_retry_read(bio);
   return static_cast<int>(count);
 }
 
-int bio_write(BIO* x, const char* from, int most) {
-  BIO_clear_retry_flags(x);
-  auto count = ::send(socket_of(x), from, static_cast<std::size_t>(most), MSG_NOSIGNAL);
+int bio_write(BIO* bio, const char* bytes, int max_bytes) {
+  BIO_clear_retry_flags(bio);
+  auto count = ::send(socket_of(bio), bytes, static_cast<std::size_t>(max_bytes), MSG_NOSIGNAL);
   if (count < 0 && would_block(errno))
-    BIO_set_retry_write(x);
+    BIO_set_retry_write(bio);
   return static_cast<int>(count);
 }
 
-long bio_control(BIO*, int what, long, void*) {
-  return what == BIO_CTRL_FLUSH ? 1 : 0;
+long bio_control(BIO*, int command, long, void*) {
+  return command == BIO_CTRL_FLUSH ? 1 : 0;
 }
 
 /// OpenSSL's own sockets raise SIGPIPE, which belongs to the host.
 BIO_METHOD* quiet_socket() {
   static BIO_METHOD* const method = [] {
-    auto* x = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket without signals");
-    BIO_meth_set_read(x, bio_read);
-    BIO_meth_set_write(x, bio_write);
-    BIO_meth_set_ctrl(x, bio_control);
-    return x;
+    auto* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket without signals");
+    BIO_meth_set_read(made, bio_read);
+    BIO_meth_set_write(made, bio_write);
+    BIO_meth_set_ctrl(made, bio_control);
+    return made;
   }();
   return method;
 }
 
-void free_tls(SSL* x) {
-  SSL_free(x);
+void free_tls(SSL* tls) {
+  SSL_free(tls);
 }
 
 } // namespace
 
-connection::connection(int socket, std::shared_ptr<ssl_ctx_st> context, side x)
-  : socket_(socket), context_(std::move(context)), tls_(nullptr, free_tls), side_(x) {}
+connection::connection(int socket, std::shared_ptr<ssl_ctx_st> context, side our_side)
+  : socket_(socket), context_(std::move(context)), tls_(nullptr, free_tls), side_(our_side) {}
 
 connection::~connection() {
   if (owned_)
@@ -127,38 +127,38 @@ connection::state connection::shake_hands() {
   return state::done;
 }
 
-connection::state connection::read(void* to, std::size_t most, std::size_t& count) {
+connection::state connection::read(void* bytes, std::size_t max_bytes, std::size_t& count) {
   count = 0;
-  most = std::min<std::size_t>(most, INT_MAX);
+  max_bytes = std::min<std::size_t>(max_bytes, INT_MAX);
   errno = 0;
   if (tls_ == nullptr) {
-    auto got = ::recv(socket_, to, most, 0);
+    auto got = ::recv(socket_, bytes, max_bytes, 0);
     if (got <= 0)
       return got < 0 && would_block(errno) ? state::wants_read : state::closed;
     count = static_cast<std::size_t>(got);
     return state::done;
   }
   ERR_clear_error();
-  auto got = SSL_read(tls_.get(), to, static_cast<int>(most));
+  auto got = SSL_read(tls_.get(), bytes, static_cast<int>(max_bytes));
   if (got <= 0)
     return state_of(got);
   count = static_cast<std::size_t>(got);
   return state::done;
 }
 
-connection::state connection::write(const void* from, std::size_t most, std::size_t& count) {
+connection::state connection::write(const void* bytes, std::size_t max_bytes, std::size_t& count) {
   count = 0;
-  most = std::min<std::size_t>(most, INT_MAX);
+  max_bytes = std::min<std::size_t>(max_bytes, INT_MAX);
   errno = 0;
   if (tls_ == nullptr) {
-    auto sent = ::send(socket_, from, most, MSG_NOSIGNAL);
+    auto sent = ::send(socket_, bytes, max_bytes, MSG_NOSIGNAL);
     if (sent < 0)
       return would_block(errno) ? state::wants_write : state::closed;
     count = static_cast<std::size_t>(sent);
     return state::done;
   }
   ERR_clear_error();
-  auto sent = SSL_write(tls_.get(), from, static_cast<int>(most));
+  auto sent = SSL_write(tls_.get(), bytes, static_cast<int>(max_bytes));
   if (sent <= 0)
     return state_of(sent);
   count = static_cast<std::size_t>(sent);

@@ -23,7 +23,7 @@ public:
   };
 
   /// Takes over the socket, which must not block. `context`: for TLS; null: in the clear.
-  connection(int socket, std::shared_ptr<ssl_ctx_st> context, side x);
+  connection(int socket, std::shared_ptr<ssl_ctx_st> context, side our_side);
   ~connection();
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
@@ -32,10 +32,10 @@ public:
   state shake_hands();
 
   /// `count`: how many bytes came; more than none if it is done.
-  state read(void* to, std::size_t most, std::size_t& count);
+  state read(void* bytes, std::size_t max_bytes, std::size_t& count);
 
   /// `count`: how many bytes went; more than none if it is done.
-  state write(const void* from, std::size_t most, std::size_t& count);
+  state write(const void* bytes, std::size_t max_bytes, std::size_t& count);
 
   /// How many bytes can be read though nothing may come from the network any more.
   std::size_t pending() const;

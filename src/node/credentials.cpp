@@ -25,8 +25,8 @@ std::string last_error() {
   return reason != nullptr ? reason : text.data();
 }
 
-std::string say(const char* which, const std::string& what) {
-  return std::string{"`"} + which + "` in [node.tls]: " + what;
+std::string say(const char* which, const std::string& problem) {
+  return std::string{"`"} + which + "` in [node.tls]: " + problem;
 }
 
 /// A whole file of at most 1 MiB; the text says why not.
@@ -34,14 +34,14 @@ std::variant<std::string, std::string> contents_of(const char* which, const std:
   constexpr std::size_t most = 1u << 20;
   using result = std::variant<std::string, std::string>;
   errno = 0;
-  std::ifstream in{path, std::ios::binary};
+  std::ifstream file{path, std::ios::binary};
   std::string text(most + 1, '\0');
-  if (in)
-    in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  auto size = static_cast<std::size_t>(in.gcount());
+  if (file)
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  auto size = static_cast<std::size_t>(file.gcount());
   if (size > most)
     return result{std::in_place_index<1>, say(which, path + " is no PEM file: it is too large")};
-  if (size == 0 || in.bad())
+  if (size == 0 || file.bad())
     return result{
       std::in_place_index<1>,
       say(which, "cannot read " + path + (errno != 0 ? std::string{": "} + std::strerror(errno) : ": it is empty"))};
@@ -63,9 +63,9 @@ int no_password(char*, int, int, void*) {
 
 std::vector<x509> certificates_in(const std::string& text) {
   std::vector<x509> result;
-  auto in = reader_of(text);
+  auto reader = reader_of(text);
   for (;;) {
-    x509 one{PEM_read_bio_X509(in.get(), nullptr, no_password, nullptr), X509_free};
+    x509 one{PEM_read_bio_X509(reader.get(), nullptr, no_password, nullptr), X509_free};
     if (!one)
       break;
     result.push_back(std::move(one));
@@ -130,8 +130,8 @@ context_or_problem read_all(const credential_files& files, const std::vector<std
     return say("certificate", files.certificate + " is no PEM file of a certificate: " + last_error());
   for (std::size_t i = 1; i < own.size(); ++i)
     SSL_CTX_add1_chain_cert(raw, own[i].get());
-  auto in = reader_of(texts[1]);
-  pkey key{PEM_read_bio_PrivateKey(in.get(), nullptr, no_password, nullptr), EVP_PKEY_free};
+  auto reader = reader_of(texts[1]);
+  pkey key{PEM_read_bio_PrivateKey(reader.get(), nullptr, no_password, nullptr), EVP_PKEY_free};
   if (!key)
     return say("key", files.key + " is no PEM file of a private key without a password: " + last_error());
   if (X509_check_private_key(own.front().get(), key.get()) != 1 || SSL_CTX_use_PrivateKey(raw, key.get()) != 1) {
@@ -146,8 +146,8 @@ context_or_problem read_all(const credential_files& files, const std::vector<std
     SSL_CTX_add_client_CA(raw, one.get());
   }
   ERR_clear_error(); // an authority that is there twice is no harm
-  if (auto why = misfit(raw, own.front().get()))
-    return say("certificate", files.certificate + " cannot be used: " + *why);
+  if (auto problem = misfit(raw, own.front().get()))
+    return say("certificate", files.certificate + " cannot be used: " + *problem);
   auto has = names_of(*own.front());
   auto is_ours = [&](auto& name) { return may_be_called(has, name); };
   if (!names.empty() && !std::any_of(names.begin(), names.end(), is_ours))
@@ -192,13 +192,13 @@ std::string credentials::problem() const {
 credentials::signature credentials::look() const {
   signature result;
   for (auto* path : {&files_.certificate, &files_.key, &files_.ca}) {
-    struct stat x {};
-    if (stat(path->c_str(), &x) != 0)
-      x = {};
-    for (long long part :
-         {static_cast<long long>(x.st_dev), static_cast<long long>(x.st_ino), static_cast<long long>(x.st_size),
-          static_cast<long long>(x.st_mtim.tv_sec), static_cast<long long>(x.st_mtim.tv_nsec),
-          static_cast<long long>(x.st_ctim.tv_sec), static_cast<long long>(x.st_ctim.tv_nsec)})
+    struct stat info {};
+    if (stat(path->c_str(), &info) != 0)
+      info = {};
+    for (long long part : {static_cast<long long>(info.st_dev), static_cast<long long>(info.st_ino),
+                           static_cast<long long>(info.st_size), static_cast<long long>(info.st_mtim.tv_sec),
+                           static_cast<long long>(info.st_mtim.tv_nsec), static_cast<long long>(info.st_ctim.tv_sec),
+                           static_cast<long long>(info.st_ctim.tv_nsec)})
       result.push_back(part);
   }
   return result;
@@ -206,9 +206,9 @@ credentials::signature credentials::look() const {
 
 std::optional<std::string> credentials::read(signature now) {
   auto made = read_all(files_, names_);
-  if (auto* why = std::get_if<std::string>(&made)) {
-    problem_ = *why;
-    return std::move(*why);
+  if (auto* problem = std::get_if<std::string>(&made)) {
+    problem_ = *problem;
+    return std::move(*problem);
   }
   context_ = std::get<0>(std::move(made));
   read_ = std::move(now);

@@ -28,24 +28,25 @@ std::string text_of(int error) {
 }
 
 /// Whom a connection is put down to: an address; of IPv6 the 64 bits that one network has.
-std::string origin_of(sockaddr_storage x, socklen_t size) {
-  if (x.ss_family == AF_INET6)
-    if (auto& address = reinterpret_cast<sockaddr_in6&>(x).sin6_addr; !IN6_IS_ADDR_V4MAPPED(&address))
+std::string origin_of(sockaddr_storage address_of_peer, socklen_t size) {
+  if (address_of_peer.ss_family == AF_INET6)
+    if (auto& address = reinterpret_cast<sockaddr_in6&>(address_of_peer).sin6_addr; !IN6_IS_ADDR_V4MAPPED(&address))
       std::fill(std::begin(address.s6_addr) + 8, std::end(address.s6_addr), 0);
   std::array<char, NI_MAXHOST> host{};
-  if (getnameinfo(reinterpret_cast<const sockaddr*>(&x), size, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST)
+  if (getnameinfo(reinterpret_cast<const sockaddr*>(&address_of_peer), size, host.data(), host.size(), nullptr, 0,
+                  NI_NUMERICHOST)
       != 0)
     return {};
   return host.data();
 }
 
-int listen_at(const addrinfo& x) {
-  auto fd = ::socket(x.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+int listen_at(const addrinfo& address) {
+  auto fd = ::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return -1;
   int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  if (::bind(fd, x.ai_addr, x.ai_addrlen) == 0 && ::listen(fd, SOMAXCONN) == 0)
+  if (::bind(fd, address.ai_addr, address.ai_addrlen) == 0 && ::listen(fd, SOMAXCONN) == 0)
     return fd;
   auto error = errno;
   ::close(fd);
@@ -61,23 +62,24 @@ void wake_after(int socket, int bytes) {
 
 /// Somebody who has not come in yet.
 struct door::guest {
-  std::unique_ptr<connection> is;
+  std::unique_ptr<node::connection> link;
   short events = POLLIN; ///< What it waits for.
   bool shaken = false;
 };
 
-std::variant<std::unique_ptr<door>, std::string> door::open(options x) {
+std::variant<std::unique_ptr<door>, std::string> door::open(options options) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  if (auto error = getaddrinfo(x.at.host.c_str(), std::to_string(x.at.port).c_str(), &hints, &found); error != 0)
-    return "the name " + x.at.host + " has no address (" + gai_strerror(error) + ")";
+  if (auto error = getaddrinfo(options.at.host.c_str(), std::to_string(options.at.port).c_str(), &hints, &found);
+      error != 0)
+    return "the name " + options.at.host + " has no address (" + gai_strerror(error) + ")";
   std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all{found, freeaddrinfo};
   int error = 0;
   for (auto* each = found; each != nullptr; each = each->ai_next) {
     if (auto listener = listen_at(*each); listener >= 0)
-      return std::unique_ptr<door>{new door{std::move(x), listener}};
+      return std::unique_ptr<door>{new door{std::move(options), listener}};
     error = errno;
   }
   switch (error) {
@@ -90,14 +92,14 @@ std::variant<std::unique_ptr<door>, std::string> door::open(options x) {
   }
 }
 
-door::door(options x, int listener)
-  : options_(std::move(x)), listener_(listener), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+door::door(options options, int listener)
+  : options_(std::move(options)), listener_(listener), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
     waiting_(options_.waiting) {
-  sockaddr_storage at{};
-  socklen_t size = sizeof(at);
-  getsockname(listener_, reinterpret_cast<sockaddr*>(&at), &size);
-  port_ = ntohs(at.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(at).sin6_port
-                                         : reinterpret_cast<sockaddr_in&>(at).sin_port);
+  sockaddr_storage bound{};
+  socklen_t size = sizeof(bound);
+  getsockname(listener_, reinterpret_cast<sockaddr*>(&bound), &size);
+  port_ = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
+                                            : reinterpret_cast<sockaddr_in&>(bound).sin_port);
   sigset_t every, before; // the host's signals are not for this thread
   sigfillset(&every);
   pthread_sigmask(SIG_SETMASK, &every, &before);
@@ -123,8 +125,8 @@ void door::run() {
       guests_.erase(*late);
     on.assign({{stop_, POLLIN, 0}, {listener_, static_cast<short>(now < closed_until_ ? 0 : POLLIN), 0}});
     who.clear();
-    for (auto& [id, x] : guests_) {
-      on.push_back({x->is->socket(), x->events, 0});
+    for (auto& [id, guest] : guests_) {
+      on.push_back({guest->link->socket(), guest->events, 0});
       who.push_back(id);
     }
     auto next = waiting_.wake_at();
@@ -142,10 +144,10 @@ void door::run() {
     if (on[0].revents != 0)
       return;
     for (std::size_t i = 0; i < who.size(); ++i) {
-      auto x = guests_.find(who[i]);
-      if (on[i + 2].revents != 0 && !welcome(*x->second)) {
-        waiting_.leave(x->first);
-        guests_.erase(x);
+      auto found = guests_.find(who[i]);
+      if (on[i + 2].revents != 0 && !welcome(*found->second)) {
+        waiting_.leave(found->first);
+        guests_.erase(found);
       }
     }
     if (on[1].revents != 0)
@@ -155,9 +157,9 @@ void door::run() {
 
 void door::accept_some() {
   for (int i = 0; i < taken_at_once; ++i) {
-    sockaddr_storage from{};
-    socklen_t size = sizeof(from);
-    auto fd = ::accept4(listener_, reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    sockaddr_storage origin{};
+    socklen_t size = sizeof(origin);
+    auto fd = ::accept4(listener_, reinterpret_cast<sockaddr*>(&origin), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       if (errno == EINTR || errno == ECONNABORTED)
         continue;
@@ -171,42 +173,42 @@ void door::accept_some() {
       return;
     }
     auto now = clock::now();
-    auto x = std::make_unique<guest>();
-    x->is = std::make_unique<connection>(fd, options_.tls != nullptr ? options_.tls->context(now) : nullptr,
-                                         connection::side::accepts);
+    auto made = std::make_unique<guest>();
+    made->link = std::make_unique<connection>(fd, options_.tls != nullptr ? options_.tls->context(now) : nullptr,
+                                              connection::side::accepts);
     if (options_.tls == nullptr) {
-      x->shaken = true;
+      made->shaken = true;
       wake_after(fd, static_cast<int>(first_word{}.size()));
     }
     auto id = ++last_;
-    if (auto victim = waiting_.enter(id, origin_of(from, size), now))
+    if (auto victim = waiting_.enter(id, origin_of(origin, size), now))
       guests_.erase(*victim);
-    guests_.emplace(id, std::move(x));
+    guests_.emplace(id, std::move(made));
   }
 }
 
 /// Goes on with somebody who has said something. False: they are done with, let in or not.
-bool door::welcome(guest& x) {
-  if (!x.shaken) {
-    switch (x.is->shake_hands()) {
+bool door::welcome(guest& guest) {
+  if (!guest.shaken) {
+    switch (guest.link->shake_hands()) {
       case connection::state::wants_read:
-        x.events = POLLIN;
+        guest.events = POLLIN;
         return true;
       case connection::state::wants_write:
-        x.events = POLLOUT;
+        guest.events = POLLOUT;
         return true;
       case connection::state::closed:
         return false;
       case connection::state::done:
-        x.shaken = true;
-        x.events = POLLIN;
-        wake_after(x.is->socket(), least_record);
+        guest.shaken = true;
+        guest.events = POLLIN;
+        wake_after(guest.link->socket(), least_record);
         return true; // poll tells when so much is there
     }
   }
   std::array<unsigned char, least_record> bytes{};
   auto wanted = options_.tls != nullptr ? bytes.size() : first_word{}.size();
-  auto count = ::recv(x.is->socket(), bytes.data(), wanted, MSG_PEEK);
+  auto count = ::recv(guest.link->socket(), bytes.data(), wanted, MSG_PEEK);
   if (count < 0)
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
   if (static_cast<std::size_t>(count) < wanted)
@@ -217,8 +219,8 @@ bool door::welcome(guest& x) {
     if (!options_.is_node(word))
       return false;
   }
-  wake_after(x.is->socket(), 1);
-  options_.let_in(std::move(x.is));
+  wake_after(guest.link->socket(), 1);
+  options_.let_in(std::move(guest.link));
   return false;
 }
 

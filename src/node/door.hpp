@@ -37,7 +37,7 @@ public:
   };
 
   /// Opens the port; the text says why it cannot.
-  static std::variant<std::unique_ptr<door>, std::string> open(options x);
+  static std::variant<std::unique_ptr<door>, std::string> open(options options);
 
   /// Closes the port, and sends away who waits.
   ~door();
@@ -50,11 +50,11 @@ public:
 private:
   struct guest;
 
-  door(options x, int listener);
+  door(options options, int listener);
 
   void run();
   void accept_some();
-  bool welcome(guest& x);
+  bool welcome(guest& guest);
 
   options options_;
   int listener_;

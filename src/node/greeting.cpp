@@ -8,9 +8,9 @@ namespace modelforge::node {
 
 namespace {
 
-std::string describe(const node_hello& x) {
-  return "node \"" + x.node + "\" (ModelForge " + x.program + ", wire version " + std::to_string(x.wire)
-         + ", cluster \"" + x.cluster + "\")";
+std::string describe(const node_hello& hello) {
+  return "node \"" + hello.node + "\" (ModelForge " + hello.program + ", wire version " + std::to_string(hello.wire)
+         + ", cluster \"" + hello.cluster + "\")";
 }
 
 } // namespace
@@ -60,9 +60,9 @@ std::optional<address> parse_address(std::string_view text) {
   return result;
 }
 
-std::string to_string(const address& x) {
-  auto bracketed = x.host.find(':') != x.host.npos;
-  return (bracketed ? "[" + x.host + "]" : x.host) + ":" + std::to_string(x.port);
+std::string to_string(const address& target) {
+  auto bracketed = target.host.find(':') != target.host.npos;
+  return (bracketed ? "[" + target.host + "]" : target.host) + ":" + std::to_string(target.port);
 }
 
 } // namespace modelforge::node

@@ -27,6 +27,6 @@ struct address {
 std::optional<address> parse_address(std::string_view text);
 
 /// HOST:PORT.
-std::string to_string(const address& x);
+std::string to_string(const address& target);
 
 } // namespace modelforge::node

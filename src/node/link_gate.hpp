@@ -20,26 +20,26 @@ class link_gate {
 public:
   using user = uint64_t; ///< Never used twice.
 
-  /// At most `most` bytes are on their way; a message that is larger goes alone.
-  explicit link_gate(uint64_t most) : most_(most) {}
+  /// At most `max_bytes` bytes are on their way; a message that is larger goes alone.
+  explicit link_gate(uint64_t max_bytes) : max_bytes_(max_bytes) {}
 
   user join();
 
   /// What it has on its way will not be heard of any more.
-  void leave(user x);
+  void leave(user id);
 
   /// Takes room for a message. False: there is none, or others' turn comes first; `next` tells when to ask again, which
   /// a user does for one message at a time.
-  bool take(user x, uint64_t bytes);
+  bool take(user id, uint64_t bytes);
 
   /// It does not want the room any more that it asked for.
-  void withdraw(user x);
+  void withdraw(user id);
 
   /// So many of its bytes have arrived, or never will.
-  void give_back(user x, uint64_t bytes);
+  void give_back(user id, uint64_t bytes);
 
   /// Nothing of it is on its way any more.
-  void give_all_back(user x);
+  void give_all_back(user id);
 
   /// A user for whose message there is room now, which is kept for it until it takes or withdraws. Empty: nobody.
   std::optional<user> next();
@@ -55,9 +55,9 @@ private:
     uint64_t served = 0; ///< Its turn.
   };
 
-  bool fits(uint64_t bytes) const { return on_the_way_ == 0 || on_the_way_ + bytes <= most_; }
+  bool fits(uint64_t bytes) const { return on_the_way_ == 0 || on_the_way_ + bytes <= max_bytes_; }
 
-  uint64_t most_;
+  uint64_t max_bytes_;
   uint64_t on_the_way_ = 0;
   uint64_t turn_ = 0; ///< Of who was served last: nobody saves up turns.
   user last_ = 0;

@@ -7,8 +7,8 @@ namespace modelforge::node {
 
 namespace {
 
-const char* text_of(peer_link::state x) {
-  switch (x) {
+const char* text_of(peer_link::state state) {
+  switch (state) {
     case peer_link::state::probing:
       return "nothing answers at this address";
     case peer_link::state::connecting:
@@ -23,14 +23,14 @@ const char* text_of(peer_link::state x) {
 link_settings link_settings_for(duration timeout) {
   link_settings result;
   result.step = timeout;
-  result.most_wait = std::max<duration>(timeout / 2, result.first_wait);
+  result.max_wait = std::max<duration>(timeout / 2, result.first_wait);
   return result;
 }
 
 duration max_relink_time(duration timeout, duration heartbeat) {
-  auto how = link_settings_for(timeout);
-  auto greeting = std::min<duration>(how.step, std::chrono::seconds{1}); // what a link needs that comes about
-  return timeout + 2 * heartbeat + how.step + how.most_wait + greeting;
+  auto settings = link_settings_for(timeout);
+  auto greeting = std::min<duration>(settings.step, std::chrono::seconds{1}); // what a link needs that comes about
+  return timeout + 2 * heartbeat + settings.step + settings.max_wait + greeting;
 }
 
 std::optional<peer_link::state> peer_link::next(time_point now, std::mt19937_64& random) {
@@ -61,14 +61,14 @@ void peer_link::advance(time_point now) {
   }
 }
 
-void peer_link::fail(std::string why, time_point now, std::mt19937_64& random) {
+void peer_link::fail(std::string problem, time_point now, std::mt19937_64& random) {
   if (state_ == state::waiting)
     return;
   if (state_ == state::up)
     since_ = now;
-  problem_ = std::move(why);
+  problem_ = std::move(problem);
   auto doublings = std::min(failures_++, 20u);
-  auto wait = std::min(settings_.most_wait, settings_.first_wait * (1 << doublings));
+  auto wait = std::min(settings_.max_wait, settings_.first_wait * (1 << doublings));
   std::uniform_int_distribution<duration::rep> part{wait.count() / 2, wait.count()};
   state_ = state::waiting;
   begun_ = false;

@@ -14,7 +14,7 @@ using time_point = std::chrono::steady_clock::time_point;
 struct link_settings {
   duration step = std::chrono::seconds{2}; ///< How long each step to a link may take.
   duration first_wait = std::chrono::milliseconds{100};
-  duration most_wait = std::chrono::seconds{4};
+  duration max_wait = std::chrono::seconds{4};
 };
 
 /// How a link is tried where a silent peer is given up after `timeout`.
@@ -27,14 +27,14 @@ duration max_relink_time(duration timeout, duration heartbeat);
 
 /// Decides when the link to a peer is tried again. A link comes up in three steps, each with a time of its own: the
 /// address is probed, CAF connects, the nodes greet each other. After a failure it waits, doubling from `first_wait` to
-/// `most_wait`, of which between a half and the whole is taken at random, so that nodes do not come back in step.
+/// `max_wait`, of which between a half and the whole is taken at random, so that nodes do not come back in step.
 ///
 /// A plain class: `now` comes as an argument and never goes back.
 class peer_link {
 public:
   enum class state : uint8_t { waiting, probing, connecting, greeting, up };
 
-  peer_link(const link_settings& x, time_point now) : settings_(x), due_(now) {}
+  peer_link(const link_settings& settings, time_point now) : settings_(settings), due_(now) {}
 
   /// What is to be begun now; empty: nothing. Call it until it is empty, after every other call and at `wake_at`.
   std::optional<state> next(time_point now, std::mt19937_64& random);
@@ -43,7 +43,7 @@ public:
   void advance(time_point now);
 
   /// The step under way has failed, or the link is lost.
-  void fail(std::string why, time_point now, std::mt19937_64& random);
+  void fail(std::string problem, time_point now, std::mt19937_64& random);
 
   /// When `next` has something to tell; empty: the link is up.
   std::optional<time_point> wake_at() const;

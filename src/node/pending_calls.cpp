@@ -4,13 +4,13 @@
 
 namespace modelforge::node {
 
-pending_calls::call_id pending_calls::add(const offer& x) {
+pending_calls::call_id pending_calls::add(const offer& offered) {
   auto id = ++last_;
   auto& made = calls_[id];
-  made.deadline = x.deadline;
-  made.patient = made.goes_last = x.patient;
-  made.bytes = x.bytes;
-  made.spent = made.attempts = x.spent;
+  made.deadline = offered.deadline;
+  made.patient = made.goes_last = offered.patient;
+  made.bytes = offered.bytes;
+  made.spent = made.attempts = offered.spent;
   ++waiting_;
   ready_.insert(id);
   return id;
@@ -20,19 +20,19 @@ void pending_calls::remove(call_id id) {
   auto i = calls_.find(id);
   if (i == calls_.end())
     return;
-  auto& x = i->second;
-  take_back(x);
+  auto& call = i->second;
+  take_back(call);
   --waiting_;
-  if (x.due)
-    due_.erase({*x.due, id});
+  if (call.due)
+    due_.erase({*call.due, id});
   ready_.erase(id);
-  leave_line(id, x);
+  leave_line(id, call);
   calls_.erase(i);
 }
 
 /// The next one may need less room than the first one did.
-void pending_calls::leave_line(call_id id, const call& x) {
-  auto i = line_.find({x.goes_last, id});
+void pending_calls::leave_line(call_id id, const call& call) {
+  auto i = line_.find({call.goes_last, id});
   if (i == line_.end())
     return;
   held_ = held_ && i != line_.begin();
@@ -40,12 +40,12 @@ void pending_calls::leave_line(call_id id, const call& x) {
 }
 
 /// Nobody has it any more.
-void pending_calls::take_back(call& x) {
-  if (x.sent == 0)
+void pending_calls::take_back(call& call) {
+  if (call.sent == 0)
     return;
-  if (auto i = at_.find(x.sent); --i->second == 0)
-    at_.erase(i);
-  x.sent = 0;
+  if (auto i = by_owner_.find(call.sent); --i->second == 0)
+    by_owner_.erase(i);
+  call.sent = 0;
   ++waiting_;
 }
 
@@ -54,16 +54,16 @@ pending_calls::owner_id pending_calls::up(time_point now) {
   resting_ = given_up_ = false;
   up_at_ = now;
   look_at_.reset();
-  for (auto& [id, x] : calls_)
-    if (x.sent == 0)
+  for (auto& [id, call] : calls_)
+    if (call.sent == 0)
       ready_.insert(id);
   return ++owner_;
 }
 
 void pending_calls::lost(time_point now) {
-  for (auto& [id, x] : calls_)
-    if (x.sent != 0)
-      lose(id, x);
+  for (auto& [id, call] : calls_)
+    if (call.sent != 0)
+      lose(id, call);
   lost(owner_, now);
   look_at_.reset(); // it comes by itself
 }
@@ -76,12 +76,12 @@ void pending_calls::lost(owner_id who, time_point now) {
     up_ = resting_ = false;
     look_from(now);
   }
-  for (auto& [id, x] : calls_) {
-    if (x.sent == who && who != 0)
-      lose(id, x);
-    if (as_planned && x.sent == 0 && x.deadline)
-      x.patient = true; // kept for the successor, as long as it may wait
-    ready_.insert(id);  // how long it waits has changed
+  for (auto& [id, call] : calls_) {
+    if (call.sent == who && who != 0)
+      lose(id, call);
+    if (as_planned && call.sent == 0 && call.deadline)
+      call.patient = true; // kept for the successor, as long as it may wait
+    ready_.insert(id);     // how long it waits has changed
   }
 }
 
@@ -92,19 +92,19 @@ void pending_calls::look_from(time_point now) {
   look_at_ = now + look_pause_;
 }
 
-void pending_calls::lose(call_id id, call& x) {
-  take_back(x);
-  x.was_lost = true;
-  may_have_run(x);
+void pending_calls::lose(call_id id, call& call) {
+  take_back(call);
+  call.was_lost = true;
+  may_have_run(call);
   ready_.insert(id);
 }
 
 /// Its attempts were possibly made, and are not known to have ended.
-void pending_calls::may_have_run(call& x) const {
+void pending_calls::may_have_run(call& call) const {
   if (!settings_.retry_uncertain)
-    x.over = errc::outcome_unknown;
-  else if (x.attempts >= settings_.max_attempts)
-    x.over = errc::node_lost;
+    call.over = errc::outcome_unknown;
+  else if (call.attempts >= settings_.max_attempts)
+    call.over = errc::node_lost;
 }
 
 void pending_calls::give_up(time_point now) {
@@ -115,7 +115,7 @@ void pending_calls::give_up(time_point now) {
     look_pause_ = settings_.first_pause;
     look_at_ = now + look_pause_;
   }
-  for (auto& [id, x] : calls_)
+  for (auto& [id, call] : calls_)
     ready_.insert(id);
 }
 
@@ -123,25 +123,25 @@ void pending_calls::reported(call_id id, uint32_t spent) {
   auto i = calls_.find(id);
   if (i == calls_.end() || i->second.sent == 0)
     return;
-  auto& x = i->second; // it is about to make the next one
-  x.attempts = std::max(x.attempts, std::min(spent, settings_.max_attempts) + 1);
+  auto& call = i->second; // it is about to make the next one
+  call.attempts = std::max(call.attempts, std::min(spent, settings_.max_attempts) + 1);
 }
 
 void pending_calls::given_back(call_id id, bool cut_off, time_point now) {
   auto i = calls_.find(id);
   if (i == calls_.end() || i->second.sent == 0)
     return;
-  auto& x = i->second;
-  if (x.sent == owner_ && up_ && !resting_) {
+  auto& call = i->second;
+  if (call.sent == owner_ && up_ && !resting_) {
     resting_ = true;
     look_pause_ = settings_.first_pause;
     look_at_ = now + look_pause_;
   }
-  take_back(x);
+  take_back(call);
   if (cut_off)
-    may_have_run(x);
+    may_have_run(call);
   else
-    --x.attempts;
+    --call.attempts;
   ready_.insert(id);
 }
 
@@ -149,21 +149,21 @@ bool pending_calls::busy(call_id id, time_point now) {
   auto i = calls_.find(id);
   if (i == calls_.end() || i->second.sent == 0 || !i->second.was_lost)
     return false;
-  auto& x = i->second;
-  if (!x.not_before)
-    x.busy_until = now + settings_.patience;
-  else if (now >= x.busy_until)
+  auto& call = i->second;
+  if (!call.not_before)
+    call.busy_until = now + settings_.patience;
+  else if (now >= call.busy_until)
     return false;
-  take_back(x);
-  x.attempts = x.spent;
-  x.pause = longer(x.pause);
-  x.not_before = now + x.pause;
+  take_back(call);
+  call.attempts = call.spent;
+  call.pause = longer(call.pause);
+  call.not_before = now + call.pause;
   ready_.insert(id);
   return true;
 }
 
-pending_calls::duration pending_calls::longer(duration x) const {
-  return std::clamp(2 * x, settings_.first_pause, settings_.max_pause);
+pending_calls::duration pending_calls::longer(duration pause) const {
+  return std::clamp(2 * pause, settings_.first_pause, settings_.max_pause);
 }
 
 std::optional<pending_calls::step> pending_calls::next(time_point now, const room& has_room) {
@@ -188,28 +188,28 @@ std::optional<pending_calls::step> pending_calls::next(time_point now, const roo
   return {};
 }
 
-std::optional<pending_calls::step> pending_calls::judge(call_id id, call& x, time_point now) {
-  if (!x.over && x.deadline && now >= *x.deadline)
-    if (x.sent == 0 || now - *x.deadline >= settings_.slack)
-      x.over = errc::deadline_exceeded;
-  if (!x.over && x.sent == 0) {
-    auto waits = up_ || (x.patient ? !given_up_ : expects_owner(now));
-    if (!waits || x.attempts >= settings_.max_attempts)
-      x.over = errc::node_lost;
+std::optional<pending_calls::step> pending_calls::judge(call_id id, call& call, time_point now) {
+  if (!call.over && call.deadline && now >= *call.deadline)
+    if (call.sent == 0 || now - *call.deadline >= settings_.slack)
+      call.over = errc::deadline_exceeded;
+  if (!call.over && call.sent == 0) {
+    auto waits = up_ || (call.patient ? !given_up_ : expects_owner(now));
+    if (!waits || call.attempts >= settings_.max_attempts)
+      call.over = errc::node_lost;
   }
-  if (x.over) {
-    end result{id, *x.over, x.attempts, x.sent};
+  if (call.over) {
+    end result{id, *call.over, call.attempts, call.sent};
     remove(id);
     return result;
   }
-  auto goes = x.sent == 0 && up_ && !resting_ && (!x.not_before || *x.not_before <= now);
-  if (goes && x.bytes == 0)
-    return send_now(id, x);
+  auto goes = call.sent == 0 && up_ && !resting_ && (!call.not_before || *call.not_before <= now);
+  if (goes && call.bytes == 0)
+    return send_now(id, call);
   if (!goes)
-    leave_line(id, x);
-  else if (auto i = line_.insert({x.goes_last, id}).first; i == line_.begin())
+    leave_line(id, call);
+  else if (auto i = line_.insert({call.goes_last, id}).first; i == line_.begin())
     held_ = false; // another one is first
-  set_due(id, x);
+  set_due(id, call);
   return {};
 }
 
@@ -217,22 +217,22 @@ std::optional<pending_calls::step> pending_calls::next_in_line(const room& has_r
   if (line_.empty() || held_ || !up_ || resting_)
     return {};
   auto id = line_.begin()->second;
-  auto& x = calls_.at(id);
-  if (has_room && !has_room(x.bytes)) {
+  auto& call = calls_.at(id);
+  if (has_room && !has_room(call.bytes)) {
     held_ = true;
     return {};
   }
   line_.erase(line_.begin());
-  return send_now(id, x);
+  return send_now(id, call);
 }
 
-pending_calls::send pending_calls::send_now(call_id id, call& x) {
-  x.spent = x.attempts++;
-  x.sent = owner_;
-  ++at_[owner_];
+pending_calls::send pending_calls::send_now(call_id id, call& call) {
+  call.spent = call.attempts++;
+  call.sent = owner_;
+  ++by_owner_[owner_];
   --waiting_;
-  set_due(id, x);
-  return {id, x.attempts};
+  set_due(id, call);
+  return {id, call.attempts};
 }
 
 std::optional<pending_calls::time_point> pending_calls::wake_at() const {
@@ -244,34 +244,34 @@ std::optional<pending_calls::time_point> pending_calls::wake_at() const {
   return result;
 }
 
-pending_calls::owner_id pending_calls::owner_of(call_id x) const {
-  auto i = calls_.find(x);
+pending_calls::owner_id pending_calls::owner_of(call_id id) const {
+  auto i = calls_.find(id);
   return i != calls_.end() ? i->second.sent : 0;
 }
 
 /// Sent: the deadline and what the owner may need to say so; waiting: the deadline, the end of our patience, or the
 /// next try.
-void pending_calls::set_due(call_id id, call& x) {
-  if (x.due)
-    due_.erase({*x.due, id});
-  x.due.reset();
-  auto by = [&](time_point when) {
-    if (!x.due || when < *x.due)
-      x.due = when;
+void pending_calls::set_due(call_id id, call& call) {
+  if (call.due)
+    due_.erase({*call.due, id});
+  call.due.reset();
+  auto due_by = [&](time_point when) {
+    if (!call.due || when < *call.due)
+      call.due = when;
   };
-  if (x.sent != 0) {
-    if (x.deadline && *x.deadline < time_point::max() - settings_.slack)
-      by(*x.deadline + settings_.slack);
+  if (call.sent != 0) {
+    if (call.deadline && *call.deadline < time_point::max() - settings_.slack)
+      due_by(*call.deadline + settings_.slack);
   } else {
-    if (x.deadline)
-      by(*x.deadline);
-    if (up_ && !resting_ && x.not_before)
-      by(*x.not_before);
-    if (!up_ && !x.patient)
-      by(expected_until_);
+    if (call.deadline)
+      due_by(*call.deadline);
+    if (up_ && !resting_ && call.not_before)
+      due_by(*call.not_before);
+    if (!up_ && !call.patient)
+      due_by(expected_until_);
   }
-  if (x.due)
-    due_.insert({*x.due, id});
+  if (call.due)
+    due_.insert({*call.due, id});
 }
 
 } // namespace modelforge::node

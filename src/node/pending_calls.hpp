@@ -44,7 +44,8 @@ public:
     duration max_pause = std::chrono::seconds{1};
   };
 
-  pending_calls(const settings& x, time_point now) : settings_(x), expected_until_(now + x.first_patience) {}
+  pending_calls(const settings& settings, time_point now)
+    : settings_(settings), expected_until_(now + settings.first_patience) {}
 
   struct offer {
     std::optional<time_point> deadline{};
@@ -54,10 +55,10 @@ public:
   };
 
   /// Takes a call; returns its id.
-  call_id add(const offer& x);
+  call_id add(const offer& offered);
 
   /// It was answered, or is not wanted any more. An unknown id is no error.
-  void remove(call_id x);
+  void remove(call_id id);
 
   /// An owner, maybe a new one, can be reached from now on, and takes calls. Those that the one before has stay with
   /// it.
@@ -74,14 +75,14 @@ public:
   void give_up(time_point now);
 
   /// The call's owner has spent so many attempts on it, of which others have made the first, and goes on trying.
-  void reported(call_id x, uint32_t spent);
+  void reported(call_id id, uint32_t spent);
 
   /// The call's owner gives it back unanswered, because it takes nothing new or ends, and rests from now on.
   /// `cut_off`: in the middle of an attempt; else none was made but those that it has reported.
-  void given_back(call_id x, bool cut_off, time_point now);
+  void given_back(call_id id, bool cut_off, time_point now);
 
   /// The call's owner says that it has the call still, from before it was lost. Returns false if that cannot be.
-  bool busy(call_id x, time_point now);
+  bool busy(call_id id, time_point now);
 
   struct send {
     call_id call = 0;
@@ -124,10 +125,10 @@ public:
   bool is_resting() const { return resting_; }
 
   /// Who has the call; 0: nobody.
-  owner_id owner_of(call_id x) const;
+  owner_id owner_of(call_id id) const;
 
   /// Whether it has calls.
-  bool is_used(owner_id x) const { return at_.count(x) > 0; }
+  bool is_used(owner_id owner) const { return by_owner_.count(owner) > 0; }
 
   std::size_t size() const { return calls_.size(); }
 
@@ -153,16 +154,16 @@ private:
 
   using call_map = std::map<call_id, call>;
 
-  void take_back(call& x);
-  void lose(call_id id, call& x);
-  void may_have_run(call& x) const;
+  void take_back(call& call);
+  void lose(call_id id, call& call);
+  void may_have_run(call& call) const;
   void look_from(time_point now);
-  duration longer(duration x) const;
-  std::optional<step> judge(call_id id, call& x, time_point now);
+  duration longer(duration pause) const;
+  std::optional<step> judge(call_id id, call& call, time_point now);
   std::optional<step> next_in_line(const room& has_room);
-  send send_now(call_id id, call& x);
-  void leave_line(call_id id, const call& x);
-  void set_due(call_id id, call& x);
+  send send_now(call_id id, call& call);
+  void leave_line(call_id id, const call& call);
+  void set_due(call_id id, call& call);
 
   settings settings_;
   bool up_ = false;
@@ -174,12 +175,12 @@ private:
   std::optional<time_point> look_at_{}; ///< Its node is there, as far as is known, and it takes no calls.
   duration look_pause_{0};
   call_id last_ = 0;
-  call_map calls_;                          ///< In the order of their coming.
-  std::map<owner_id, std::size_t> at_;      ///< How many calls each owner has; none: no entry.
-  std::size_t waiting_ = 0;                 ///< Calls that nobody has.
-  std::set<call_id> ready_;                 ///< Those that `next` is to look at.
-  std::set<std::pair<bool, call_id>> line_; ///< Those that go as soon as there is room.
-  bool held_ = false;                       ///< There is none for the first of them.
+  call_map calls_;                           ///< In the order of their coming.
+  std::map<owner_id, std::size_t> by_owner_; ///< How many calls each owner has; none: no entry.
+  std::size_t waiting_ = 0;                  ///< Calls that nobody has.
+  std::set<call_id> ready_;                  ///< Those that `next` is to look at.
+  std::set<std::pair<bool, call_id>> line_;  ///< Those that go as soon as there is room.
+  bool held_ = false;                        ///< There is none for the first of them.
   std::set<std::pair<time_point, call_id>> due_;
 };
 

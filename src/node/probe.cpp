@@ -17,9 +17,9 @@
 namespace modelforge::node {
 
 struct probe::shared {
-  address to;
+  address target;
   std::shared_ptr<credentials> tls;
-  std::chrono::milliseconds most;
+  std::chrono::milliseconds timeout;
   std::mutex mutex;
   std::function<void(result)> done; ///< Guarded by `mutex`; null when nobody is interested any more.
   int stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -52,8 +52,8 @@ int wait_for(int socket, short events, time_point until, int stop) {
 }
 
 /// 0: `socket` is connected; else why not.
-int try_to_connect(int socket, const addrinfo& to, time_point until, int stop) {
-  if (connect(socket, to.ai_addr, to.ai_addrlen) == 0)
+int try_to_connect(int socket, const addrinfo& peer, time_point until, int stop) {
+  if (connect(socket, peer.ai_addr, peer.ai_addrlen) == 0)
     return 0;
   if (errno != EINPROGRESS)
     return errno;
@@ -64,41 +64,41 @@ int try_to_connect(int socket, const addrinfo& to, time_point until, int stop) {
   return getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
-std::string shake_hands(connection& x, time_point until, int stop) {
+std::string shake_hands(connection& peer, time_point until, int stop) {
   for (;;) {
-    auto now = x.shake_hands();
+    auto now = peer.shake_hands();
     if (now == connection::state::done)
       return {};
     if (now == connection::state::closed)
-      return "something listens there, but TLS failed: " + x.problem()
+      return "something listens there, but TLS failed: " + peer.problem()
              + "; it must be a node with a certificate of the same authority (`ca` in [node.tls])";
-    if (auto error = wait_for(x.socket(), now == connection::state::wants_read ? POLLIN : POLLOUT, until, stop);
+    if (auto error = wait_for(peer.socket(), now == connection::state::wants_read ? POLLIN : POLLOUT, until, stop);
         error != 0)
       return "something listens there, but does not answer to TLS: " + text_of(error)
              + "; is it a node, and does it use TLS as this one does?";
   }
 }
 
-probe::result look(const address& at, const std::shared_ptr<credentials>& tls, std::chrono::milliseconds most,
+probe::result look(const address& target, const std::shared_ptr<credentials>& tls, std::chrono::milliseconds timeout,
                    int stop) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  if (auto error = getaddrinfo(at.host.c_str(), std::to_string(at.port).c_str(), &hints, &found); error != 0)
-    return {"the name " + at.host + " has no address (" + gai_strerror(error) + ")", {}};
+  if (auto error = getaddrinfo(target.host.c_str(), std::to_string(target.port).c_str(), &hints, &found); error != 0)
+    return {"the name " + target.host + " has no address (" + gai_strerror(error) + ")", {}};
   std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all{found, freeaddrinfo};
-  auto until = std::chrono::steady_clock::now() + most;
+  auto until = std::chrono::steady_clock::now() + timeout;
   int error = 0;
-  for (auto* x = found; x != nullptr; x = x->ai_next) {
-    auto fd = socket(x->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  for (auto* each = found; each != nullptr; each = each->ai_next) {
+    auto fd = socket(each->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
       error = errno;
       continue;
     }
     auto made = std::make_shared<connection>(fd, tls ? tls->context(std::chrono::steady_clock::now()) : nullptr,
                                              connection::side::connects);
-    error = try_to_connect(fd, *x, until, stop);
+    error = try_to_connect(fd, *each, until, stop);
     if (error == ECANCELED)
       break;
     if (error == 0) {
@@ -111,23 +111,25 @@ probe::result look(const address& at, const std::shared_ptr<credentials>& tls, s
 
 } // namespace
 
-probe::probe(address to, std::shared_ptr<credentials> tls, std::chrono::milliseconds most,
+probe::probe(address target, std::shared_ptr<credentials> tls, std::chrono::milliseconds timeout,
              std::function<void(result)> done)
   : shared_(std::make_shared<shared>()) {
-  shared_->to = std::move(to);
+  shared_->target = std::move(target);
   shared_->tls = std::move(tls);
-  shared_->most = most;
+  shared_->timeout = timeout;
   shared_->done = std::move(done);
   sigset_t all, before; // the host's signals are not for this thread
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  auto end = [](shared& x, result found) {
-    std::lock_guard guard{x.mutex};
-    if (x.done)
-      std::exchange(x.done, nullptr)(std::move(found));
+  auto end = [](shared& state, result found) {
+    std::lock_guard guard{state.mutex};
+    if (state.done)
+      std::exchange(state.done, nullptr)(std::move(found));
   };
   try {
-    std::thread{[end, x = shared_] { end(*x, look(x->to, x->tls, x->most, x->stop)); }}.detach();
+    std::thread{[end, state = shared_] {
+      end(*state, look(state->target, state->tls, state->timeout, state->stop));
+    }}.detach();
   } catch (const std::system_error& problem) {
     end(*shared_, {std::string{"there is no free thread to connect on: "} + problem.what(), {}});
   }

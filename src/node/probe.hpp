@@ -20,8 +20,9 @@ public:
   };
 
   /// `tls`: what to show and to ask for; null: a connection in the clear. `done` is called once, on that thread, at the
-  /// latest when `most` has passed since the name was found; not at all if the probe ends before.
-  probe(address to, std::shared_ptr<credentials> tls, std::chrono::milliseconds most, std::function<void(result)> done);
+  /// latest when `timeout` has passed since the name was found; not at all if the probe ends before.
+  probe(address target, std::shared_ptr<credentials> tls, std::chrono::milliseconds timeout,
+        std::function<void(result)> done);
 
   /// Waits for nothing but `done`, if that is running. A name that is being looked up is left to its thread.
   ~probe();

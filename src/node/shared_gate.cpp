@@ -19,34 +19,34 @@ auto shared_gate::change(F f) {
 }
 
 shared_gate::user::user(std::shared_ptr<shared_gate> gate, std::function<void()> wake) : gate_(std::move(gate)) {
-  is_ = gate_->change([&](link_gate& x) {
-    auto id = x.join();
+  user_ = gate_->change([&](link_gate& inner) {
+    auto id = inner.join();
     gate_->wakes_.emplace(id, std::move(wake));
     return id;
   });
 }
 
 shared_gate::user::~user() {
-  gate_->change([&](link_gate& x) {
-    x.leave(is_);
-    return gate_->wakes_.erase(is_);
+  gate_->change([&](link_gate& inner) {
+    inner.leave(user_);
+    return gate_->wakes_.erase(user_);
   });
 }
 
 bool shared_gate::user::take(uint64_t bytes) {
-  return gate_->change([&](link_gate& x) { return x.take(is_, bytes); });
+  return gate_->change([&](link_gate& inner) { return inner.take(user_, bytes); });
 }
 
 void shared_gate::user::withdraw() {
-  gate_->change([&](link_gate& x) {
-    x.withdraw(is_);
+  gate_->change([&](link_gate& inner) {
+    inner.withdraw(user_);
     return true;
   });
 }
 
 void shared_gate::user::give_back(uint64_t bytes) {
-  gate_->change([&](link_gate& x) {
-    x.give_back(is_, bytes);
+  gate_->change([&](link_gate& inner) {
+    inner.give_back(user_, bytes);
     return true;
   });
 }

@@ -15,7 +15,7 @@ public:
   /// Bytes on their way to a peer: a few large messages, so that what is small comes through soon.
   static constexpr uint64_t usual = 4u << 20;
 
-  explicit shared_gate(uint64_t most = usual) : gate_(most) {}
+  explicit shared_gate(uint64_t max_bytes = usual) : gate_(max_bytes) {}
 
   /// One that sends through the gate; it leaves with this object.
   class user {
@@ -32,7 +32,7 @@ public:
 
   private:
     std::shared_ptr<shared_gate> gate_;
-    link_gate::user is_;
+    link_gate::user user_;
   };
 
   uint64_t on_the_way() const {

@@ -5,47 +5,47 @@
 
 namespace modelforge::node {
 
-attempts_made bounded(attempts_made x) {
-  x.spent = std::min(x.spent, max_told_spent);
-  x.age = std::clamp<std::chrono::nanoseconds>(x.age, std::chrono::nanoseconds{0}, max_told_age);
-  if (x.records.size() > max_told_records)
-    x.records.erase(x.records.begin(), x.records.end() - max_told_records);
-  return x;
+attempts_made bounded(attempts_made made) {
+  made.spent = std::min(made.spent, max_told_spent);
+  made.age = std::clamp<std::chrono::nanoseconds>(made.age, std::chrono::nanoseconds{0}, max_told_age);
+  if (made.records.size() > max_told_records)
+    made.records.erase(made.records.begin(), made.records.end() - max_told_records);
+  return made;
 }
 
-attempts_made merged(attempts_made x, attempts_made y) {
-  x.spent = std::max(x.spent, y.spent);
-  x.age = std::max(x.age, y.age);
-  if (y.records.size() > x.records.size())
-    x.records = std::move(y.records);
-  return x;
+attempts_made merged(attempts_made a, attempts_made b) {
+  a.spent = std::max(a.spent, b.spent);
+  a.age = std::max(a.age, b.age);
+  if (b.records.size() > a.records.size())
+    a.records = std::move(b.records);
+  return a;
 }
 
-void spent_attempts::keep(request_id id, attempts_made x, time_point now) {
+void spent_attempts::keep(request_id id, attempts_made spent, time_point now) {
   tidy(now);
   if (auto i = kept_.find(id); i != kept_.end())
-    x = merged(std::move(x), std::move(i->second.spent));
+    spent = merged(std::move(spent), std::move(i->second.spent));
   order_.push_back({now, id, ++last_});
-  kept_.insert_or_assign(id, entry{bounded(std::move(x)), now, last_});
+  kept_.insert_or_assign(id, entry{bounded(std::move(spent)), now, last_});
   while (order_.size() > max_size)
     drop_oldest();
 }
 
-attempts_made spent_attempts::all_of(request_id id, attempts_made told, time_point now) {
+attempts_made spent_attempts::all_of(request_id id, attempts_made claimed, time_point now) {
   tidy(now);
-  told = bounded(std::move(told));
+  claimed = bounded(std::move(claimed));
   auto i = kept_.find(id);
-  if (i == kept_.end() || told.spent == 0)
-    return told;
+  if (i == kept_.end() || claimed.spent == 0)
+    return claimed;
   auto known = i->second.spent;
   known.age += now - i->second.since;
-  return bounded(merged(std::move(told), std::move(known)));
+  return bounded(merged(std::move(claimed), std::move(known)));
 }
 
 void spent_attempts::drop_oldest() {
-  auto x = order_.front();
+  auto oldest = order_.front();
   order_.pop_front();
-  if (auto i = kept_.find(x.id); i != kept_.end() && i->second.number == x.number)
+  if (auto i = kept_.find(oldest.id); i != kept_.end() && i->second.number == oldest.number)
     kept_.erase(i);
 }
 

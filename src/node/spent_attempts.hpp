@@ -14,14 +14,14 @@ namespace modelforge::node {
 
 /// What an asker tells of attempts made before, cut to what is possible: an age between zero and `max_told_age`, at
 /// most `max_told_records` records, the latest ones, and a count that leaves room for those to come.
-attempts_made bounded(attempts_made x);
+attempts_made bounded(attempts_made made);
 
 inline constexpr auto max_told_age = std::chrono::hours{24 * 7};
 inline constexpr std::size_t max_told_records = 100;
 inline constexpr uint32_t max_told_spent = 1'000'000;
 
 /// What two accounts of one request's attempts come to: the greater figures, the more records.
-attempts_made merged(attempts_made x, attempts_made y);
+attempts_made merged(attempts_made a, attempts_made b);
 
 /// What an owner has spent on requests whose answers its askers may never get, since the link was lost. They are asked
 /// again, by a node that heard of some of these attempts only, and then spend what is left.
@@ -36,11 +36,11 @@ public:
   static constexpr auto keep_time = std::chrono::minutes{10};
 
   /// Keeps what a request had spent that ends now. Of an attempt under way `x` has a record already.
-  void keep(request_id id, attempts_made x, time_point now);
+  void keep(request_id id, attempts_made spent, time_point now);
 
   /// A request comes: returns all that is known to be spent on it, with what its asker tells. One of which it says that
   /// nothing was spent is another one, whatever its id.
-  attempts_made all_of(request_id id, attempts_made told, time_point now);
+  attempts_made all_of(request_id id, attempts_made claimed, time_point now);
 
   /// The request is taken in.
   void forget(request_id id) { kept_.erase(id); }

@@ -11,98 +11,99 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-void cut(nanoseconds& x) {
-  x = std::clamp<nanoseconds>(x, nanoseconds{0}, max_told_time);
+void cut(nanoseconds& time) {
+  time = std::clamp<nanoseconds>(time, nanoseconds{0}, max_told_time);
 }
 
-void cut(std::optional<nanoseconds>& x) {
-  if (x)
-    cut(*x);
+void cut(std::optional<nanoseconds>& time) {
+  if (time)
+    cut(*time);
 }
 
-void cut(std::vector<attempt_record>& x) {
-  if (x.size() > max_told_records)
-    x.erase(x.begin(), x.end() - max_told_records);
-  for (auto& record : x)
+void cut(std::vector<attempt_record>& records) {
+  if (records.size() > max_told_records)
+    records.erase(records.begin(), records.end() - max_told_records);
+  for (auto& record : records)
     for (auto* time : {&record.waited, &record.started, &record.duration})
       cut(*time);
 }
 
-void cut(timings& x) {
-  for (auto* time : {&x.queued, &x.first_byte, &x.total})
+void cut(timings& times) {
+  for (auto* time : {&times.queued, &times.first_byte, &times.total})
     cut(*time);
 }
 
-bool can_be(const token_usage& x) {
-  return x.input <= most_input_tokens && x.output <= most_output_tokens;
+bool can_be(const token_usage& usage) {
+  return usage.input <= most_input_tokens && usage.output <= most_output_tokens;
 }
 
 /// What an answer of any kind has.
 template <class Answer>
-void bound_answer(Answer& x) {
-  cut(x.timings);
-  cut(x.attempts);
-  if (x.usage && !can_be(*x.usage)) {
-    x.usage.reset();
-    x.warnings.emplace_back("the provider's node told a number of tokens that cannot be; it is left out");
+void bound_answer(Answer& answer) {
+  cut(answer.timings);
+  cut(answer.attempts);
+  if (answer.usage && !can_be(*answer.usage)) {
+    answer.usage.reset();
+    answer.warnings.emplace_back("the provider's node told a number of tokens that cannot be; it is left out");
   }
-  if (x.usage) {
-    for (auto* part : {&x.usage->cached_read, &x.usage->cache_written})
-      *part = std::min(*part, x.usage->input);
-    x.usage->reasoning = std::min(x.usage->reasoning, x.usage->output);
+  if (answer.usage) {
+    for (auto* part : {&answer.usage->cached_read, &answer.usage->cache_written})
+      *part = std::min(*part, answer.usage->input);
+    answer.usage->reasoning = std::min(answer.usage->reasoning, answer.usage->output);
   }
-  if (x.cost && !(*x.cost >= 0 && *x.cost <= max_told_cost)) { // NaN is neither
-    x.cost.reset();
-    x.warnings.emplace_back("the provider's node told a cost that cannot be; it is left out");
+  if (answer.cost && !(*answer.cost >= 0 && *answer.cost <= max_told_cost)) { // NaN is neither
+    answer.cost.reset();
+    answer.warnings.emplace_back("the provider's node told a cost that cannot be; it is left out");
   }
 }
 
 } // namespace
 
-void bound(completion& x) {
-  bound_answer(x);
+void bound(completion& answer) {
+  bound_answer(answer);
 }
 
-void bound(embedding& x) {
-  bound_answer(x);
+void bound(embedding& answer) {
+  bound_answer(answer);
 }
 
-void bound(failure& x) {
-  cut(x.retry_after);
-  cut(x.attempts);
+void bound(failure& problem) {
+  cut(problem.retry_after);
+  cut(problem.attempts);
 }
 
-void bound(provider_status& x) {
-  x.max_concurrent = std::min(x.max_concurrent, max_told_slots);
-  cut(x.next_retry);
-  cut(x.predicted_wait);
-  for (auto& lane : x.lanes) {
+void bound(provider_status& status) {
+  status.max_concurrent = std::min(status.max_concurrent, max_told_slots);
+  cut(status.next_retry);
+  cut(status.predicted_wait);
+  for (auto& lane : status.lanes) {
     lane.slots = std::min(lane.slots, max_told_slots);
     cut(lane.paused_for);
   }
 }
 
-void bound(stream_chunk& x) {
-  x.tokens = std::min(x.tokens, most_output_tokens);
+void bound(stream_chunk& chunk) {
+  chunk.tokens = std::min(chunk.tokens, most_output_tokens);
 }
 
-void bound(stream_done& x) {
-  cut(x.first_token);
-  bound(x.result);
+void bound(stream_done& done) {
+  cut(done.first_token);
+  bound(done.result);
 }
 
-void bound(stream_failed& x) {
-  x.tokens = std::min(x.tokens, most_output_tokens);
-  bound(x.why);
+void bound(stream_failed& failed) {
+  failed.tokens = std::min(failed.tokens, most_output_tokens);
+  bound(failed.why);
 }
 
-std::optional<failure> wrong_vectors(const embedding& x, std::size_t inputs) {
-  auto size = x.vectors.empty() ? 0 : x.vectors.front().size();
-  auto same = std::all_of(x.vectors.begin(), x.vectors.end(), [&](auto& y) { return y.size() == size; });
-  if (x.vectors.size() == inputs && same && size > 0)
+std::optional<failure> wrong_vectors(const embedding& answer, std::size_t inputs) {
+  auto size = answer.vectors.empty() ? 0 : answer.vectors.front().size();
+  auto same =
+    std::all_of(answer.vectors.begin(), answer.vectors.end(), [&](auto& vector) { return vector.size() == size; });
+  if (answer.vectors.size() == inputs && same && size > 0)
     return {};
-  return make_failure(errc::invalid_response, x.vectors.size() != inputs
-                                                ? "the provider's node gave " + std::to_string(x.vectors.size())
+  return make_failure(errc::invalid_response, answer.vectors.size() != inputs
+                                                ? "the provider's node gave " + std::to_string(answer.vectors.size())
                                                     + " vectors for " + std::to_string(inputs) + " inputs"
                                               : size == 0 ? "the provider's node gave empty vectors"
                                                           : "the provider's node gave vectors of different lengths");

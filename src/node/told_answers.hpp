@@ -27,19 +27,19 @@ inline constexpr uint32_t max_told_slots = 100'000;
 
 /// Tokens beyond `most_input_tokens` and `most_output_tokens` are left out, with a warning, and so is a cost that is
 /// none; parts of a usage are no more than their whole; times and records of attempts are cut.
-void bound(completion& x);
-void bound(embedding& x);
+void bound(completion& answer);
+void bound(embedding& answer);
 
 /// Times and records of attempts are cut.
-void bound(failure& x);
-void bound(provider_status& x);
+void bound(failure& problem);
+void bound(provider_status& status);
 
 /// Tokens are cut at `most_output_tokens`; see `bound(completion&)` and `bound(failure&)` for the rest.
-void bound(stream_chunk& x);
-void bound(stream_done& x);
-void bound(stream_failed& x);
+void bound(stream_chunk& chunk);
+void bound(stream_done& done);
+void bound(stream_failed& failed);
 
 /// What is wrong with the vectors for so many inputs: their number, or lengths that differ. Empty: nothing.
-std::optional<failure> wrong_vectors(const embedding& x, std::size_t inputs);
+std::optional<failure> wrong_vectors(const embedding& answer, std::size_t inputs);
 
 } // namespace modelforge::node

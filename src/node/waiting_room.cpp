@@ -4,7 +4,7 @@ namespace modelforge::node {
 
 std::optional<waiting_room::guest_id> waiting_room::enter(guest_id who, const std::string& address, time_point now) {
   std::optional<guest_id> victim;
-  if (guests_.size() >= settings_.most)
+  if (guests_.size() >= settings_.max_guests)
     victim = evict();
   auto until = now + settings_.patience;
   guests_.emplace(who, guest{address, until});
@@ -45,8 +45,8 @@ std::optional<waiting_room::guest_id> waiting_room::overdue(time_point now) {
 std::optional<waiting_room::guest_id> waiting_room::evict() {
   if (by_number_.empty())
     return {};
-  auto most = std::get<0>(*by_number_.rbegin());
-  auto& address = std::get<2>(*by_number_.lower_bound({most, time_point::min(), {}}));
+  auto largest = std::get<0>(*by_number_.rbegin());
+  auto& address = std::get<2>(*by_number_.lower_bound({largest, time_point::min(), {}}));
   auto who = by_address_.at(address).begin()->second;
   leave(who);
   return who;

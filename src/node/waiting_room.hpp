@@ -13,7 +13,7 @@
 namespace modelforge::node {
 
 /// Decides how long those who have connected and not yet proved to be nodes may stay. Each has `patience`; where there
-/// are more than `most`, one has to go: of the address that has the most of them (of several: the one longest there),
+/// are more than `max_guests`, one has to go: of the address that has the most of them (of several: the one longest there),
 /// the one that came first. So whoever opens many connections crowds out his own, and a node behind another address is
 /// not touched.
 ///
@@ -25,10 +25,10 @@ public:
 
   struct settings {
     std::chrono::nanoseconds patience = std::chrono::seconds{4};
-    std::size_t most = 256; ///< At least 1.
+    std::size_t max_guests = 256; ///< At least 1.
   };
 
-  explicit waiting_room(const settings& x) : settings_(x) {}
+  explicit waiting_room(const settings& settings) : settings_(settings) {}
 
   /// `who`, an id not in use, has come from `address`. Returns who has to go for it; that one has left.
   std::optional<guest_id> enter(guest_id who, const std::string& address, time_point now);

@@ -4,22 +4,22 @@
 
 namespace modelforge::optimize {
 
-bool has_extra(const chat_request& x, std::string_view name) {
-  if (x.extra.empty())
+bool has_extra(const chat_request& request, std::string_view name) {
+  if (request.extra.empty())
     return false;
-  auto parsed = wire::parse_json(x.extra);
+  auto parsed = wire::parse_json(request.extra);
   auto* object = std::get_if<wire::json>(&parsed);
   return object == nullptr || !object->is_object() || object->contains(name);
 }
 
-void add_extra(chat_request& x, std::string_view name, std::string_view value) {
-  auto closing = x.extra.rfind('}');
-  auto has_fields = closing != x.extra.npos && x.extra.find('"') < closing;
+void add_extra(chat_request& request, std::string_view name, std::string_view value) {
+  auto closing = request.extra.rfind('}');
+  auto has_fields = closing != request.extra.npos && request.extra.find('"') < closing;
   auto field = (has_fields ? ",\"" : "\"") + std::string{name} + "\":" + std::string{value};
-  if (closing == x.extra.npos)
-    x.extra = "{" + field + "}";
+  if (closing == request.extra.npos)
+    request.extra = "{" + field + "}";
   else
-    x.extra.insert(closing, field);
+    request.extra.insert(closing, field);
 }
 
 } // namespace modelforge::optimize

@@ -7,9 +7,9 @@
 namespace modelforge::optimize {
 
 /// Whether `extra` has a field of that name, or is no JSON object (which the dialect tells then).
-bool has_extra(const chat_request& x, std::string_view name);
+bool has_extra(const chat_request& request, std::string_view name);
 
 /// Adds a field that `extra` has not got. `value`: JSON text.
-void add_extra(chat_request& x, std::string_view name, std::string_view value);
+void add_extra(chat_request& request, std::string_view name, std::string_view value);
 
 } // namespace modelforge::optimize

@@ -62,10 +62,10 @@ bool is_letter(char c) {
   return (small >= 'a' && small <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '\'';
 }
 
-std::optional<std::size_t> find_json(std::string_view text, std::size_t from) {
+std::optional<std::size_t> find_json(std::string_view text, std::size_t start) {
   constexpr std::string_view word = "json";
-  auto found = std::search(text.begin() + static_cast<std::ptrdiff_t>(from), text.end(), word.begin(), word.end(),
-                           [](char x, char y) { return lower(x) == y; });
+  auto found = std::search(text.begin() + static_cast<std::ptrdiff_t>(start), text.end(), word.begin(), word.end(),
+                           [](char a, char b) { return lower(a) == b; });
   return found == text.end() ? std::nullopt : std::optional{static_cast<std::size_t>(found - text.begin())};
 }
 
@@ -85,8 +85,8 @@ std::vector<std::string_view> split(std::string_view text) {
   return result;
 }
 
-bool is_negated_in(words x) {
-  return std::any_of(x.begin(), x.end(),
+bool is_negated_in(words clause) {
+  return std::any_of(clause.begin(), clause.end(),
                      [](auto word) { return word == "not" || word == "never" || word.ends_with("n't"); });
 }
 
@@ -96,10 +96,10 @@ bool is_negated(words before) {
 }
 
 /// What follows the last comma, "and" or "then".
-words last_clause(words x) {
+words last_clause(words text) {
   auto stop =
-    std::find_if(x.rbegin(), x.rend(), [](auto word) { return word == "," || word == "and" || word == "then"; });
-  return x.last(static_cast<std::size_t>(stop - x.rbegin()));
+    std::find_if(text.rbegin(), text.rend(), [](auto word) { return word == "," || word == "and" || word == "then"; });
+  return text.last(static_cast<std::size_t>(stop - text.rbegin()));
 }
 
 /// Whether what stands ahead of "JSON" tells how to answer, not how something else does.
@@ -133,13 +133,13 @@ bool alone_by_front(words before) {
 
 /// Whether what stands behind "JSON" says so.
 bool alone_by_back(words after) {
-  auto at = [&](std::size_t i) { return i < after.size() ? after[i] : std::string_view{}; };
-  if (at(0) == "only" || at(0) == "exclusively" || at(0) == "alone")
-    return !is_one_of(at(1), conditions);
-  if (at(0) == "and")
-    return at(1) == "nothing" && at(2) == "else";
-  auto from = at(0) == "," || at(0) == "(" || at(0) == "-" ? 1u : 0u;
-  return (at(from) == "no" || at(from) == "without") && is_one_of(at(from + 1), company);
+  auto word = [&](std::size_t i) { return i < after.size() ? after[i] : std::string_view{}; };
+  if (word(0) == "only" || word(0) == "exclusively" || word(0) == "alone")
+    return !is_one_of(word(1), conditions);
+  if (word(0) == "and")
+    return word(1) == "nothing" && word(2) == "else";
+  auto first = word(0) == "," || word(0) == "(" || word(0) == "-" ? 1u : 0u;
+  return (word(first) == "no" || word(first) == "without") && is_one_of(word(first + 1), company);
 }
 
 /// The part of `text` that is in the same sentence as the word from `begin` to `end`.
@@ -173,11 +173,11 @@ bool asks_for_json_only(std::string_view text) {
     auto end = *found + 4;
     if ((*found > 0 && is_letter(text[*found - 1])) || (end < text.size() && is_letter(text[end])))
       continue; // a part of another word
-    auto in = sentence_around(text, *found, end);
-    if (in.is_question)
+    auto sentence = sentence_around(text, *found, end);
+    if (sentence.is_question)
       continue;
-    auto before = split(in.before);
-    auto all_after = split(in.after);
+    auto before = split(sentence.before);
+    auto all_after = split(sentence.after);
     words after{all_after};
     if (!after.empty() && is_one_of(after.front(), other_json))
       continue;

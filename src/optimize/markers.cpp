@@ -21,8 +21,8 @@ std::size_t line_end(std::string_view text) {
   return text.starts_with("\r\n") ? 2 : text.starts_with('\n') ? 1 : 0;
 }
 
-place next_marker(std::string_view text, std::size_t from) {
-  for (auto i = text.find("<<", from); i != text.npos; i = text.find("<<", i + 1)) {
+place next_marker(std::string_view text, std::size_t start) {
+  for (auto i = text.find("<<", start); i != text.npos; i = text.find("<<", i + 1)) {
     auto rest = text.substr(i);
     auto is_static = rest.starts_with(static_marker);
     if (!is_static && !rest.starts_with(dynamic_marker))
@@ -36,8 +36,8 @@ place next_marker(std::string_view text, std::size_t from) {
 }
 
 template <class F>
-void for_each_text(const chat_message& x, F&& f) {
-  for (auto& part : x.content)
+void for_each_text(const chat_message& message, F&& f) {
+  for (auto& part : message.content)
     if (auto* text = std::get_if<text_part>(&part))
       f(*text);
 }
@@ -47,19 +47,19 @@ void take_out(std::string& text) {
   if (!next_marker(text, 0))
     return;
   std::string result;
-  std::size_t from = 0;
-  for (auto end = text.find('>'); end != text.npos; end = text.find('>', from)) {
-    result.append(text, from, ++end - from);
-    from = end;
+  std::size_t start = 0;
+  for (auto end = text.find('>'); end != text.npos; end = text.find('>', start)) {
+    result.append(text, start, ++end - start);
+    start = end;
     for (auto marker : {static_marker, dynamic_marker})
       if (result.ends_with(marker)) {
         result.resize(result.size() - marker.size());
         if (result.empty() || result.back() == '\n')
-          from += line_end(std::string_view{text}.substr(from));
+          start += line_end(std::string_view{text}.substr(start));
         break;
       }
   }
-  text = result.append(text, from);
+  text = result.append(text, start);
 }
 
 } // namespace
@@ -68,10 +68,10 @@ bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n\f\v") == text.npos;
 }
 
-marking marking_of(const chat_message& x) {
+marking marking_of(const chat_message& message) {
   std::size_t statics = 0, dynamics = 0;
   auto in_order = true;
-  for_each_text(x, [&](auto& part) {
+  for_each_text(message, [&](auto& part) {
     for (auto marker = next_marker(part.text, 0); marker; marker = next_marker(part.text, marker.end)) {
       in_order = in_order && !(marker.is_static && dynamics > 0);
       ++(marker.is_static ? statics : dynamics);
@@ -82,46 +82,47 @@ marking marking_of(const chat_message& x) {
   return statics <= 1 && dynamics <= 1 && in_order ? marking::good : marking::bad;
 }
 
-sections sections_of(const chat_message& x) {
+sections sections_of(const chat_message& message) {
   sections result;
   auto has_static = false;
-  for_each_text(x, [&](auto& part) { has_static = has_static || part.text.find(static_marker) != part.text.npos; });
-  auto* to = has_static ? &result.ahead : &result.stable;
-  for (auto& part : x.content) {
+  for_each_text(message,
+                [&](auto& part) { has_static = has_static || part.text.find(static_marker) != part.text.npos; });
+  auto* target = has_static ? &result.ahead : &result.stable;
+  for (auto& part : message.content) {
     auto* text = std::get_if<text_part>(&part);
     auto marker = text != nullptr ? next_marker(text->text, 0) : place{};
     if (!marker) {
-      to->push_back(part);
+      target->push_back(part);
       continue;
     }
-    std::size_t from = 0;
+    std::size_t start = 0;
     auto put = [&](std::size_t end, bool is_last) {
-      auto piece = text->text.substr(from, end - from);
+      auto piece = text->text.substr(start, end - start);
       take_out(piece);
       if (!is_blank(piece))
-        to->push_back(text_part{std::move(piece), is_last && text->cache});
+        target->push_back(text_part{std::move(piece), is_last && text->cache});
     };
-    for (; marker; marker = next_marker(text->text, from)) {
+    for (; marker; marker = next_marker(text->text, start)) {
       put(marker.begin, false);
-      to = marker.is_static ? &result.stable : &result.varying;
-      from = marker.end;
+      target = marker.is_static ? &result.stable : &result.varying;
+      start = marker.end;
     }
     put(text->text.size(), true);
   }
   return result;
 }
 
-std::vector<std::string> remove_markers(chat_request& x) {
+std::vector<std::string> remove_markers(chat_request& request) {
   std::vector<std::string> warnings;
-  for (std::size_t i = 0; i < x.messages.size(); ++i) {
-    auto is = marking_of(x.messages[i]);
-    if (is == marking::none)
+  for (std::size_t i = 0; i < request.messages.size(); ++i) {
+    auto kind = marking_of(request.messages[i]);
+    if (kind == marking::none)
       continue;
-    if (is == marking::bad)
+    if (kind == marking::bad)
       warnings.push_back("messages[" + std::to_string(i)
                          + "]: <<STATIC>> and <<DYNAMIC>> may appear once each, in "
                            "this order; they were taken out, and the text was left in its order");
-    for (auto& part : x.messages[i].content)
+    for (auto& part : request.messages[i].content)
       if (auto* text = std::get_if<text_part>(&part))
         take_out(text->text);
   }

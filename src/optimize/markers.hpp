@@ -19,7 +19,7 @@ inline constexpr std::string_view dynamic_marker = "<<DYNAMIC>>";
 
 enum class marking : uint8_t { none, good, bad };
 
-marking marking_of(const chat_message& x);
+marking marking_of(const chat_message& message);
 
 /// A message's content by its markers, in its order and without them; blank texts beside a marker are gone.
 struct sections {
@@ -29,10 +29,10 @@ struct sections {
 };
 
 /// Takes a message with good marking apart.
-sections sections_of(const chat_message& x);
+sections sections_of(const chat_message& message);
 
 /// Takes all markers out and leaves the rest in its order. Returns a warning for each message with bad marking.
-std::vector<std::string> remove_markers(chat_request& x);
+std::vector<std::string> remove_markers(chat_request& request);
 
 /// Whether there is nothing but white space.
 bool is_blank(std::string_view text);

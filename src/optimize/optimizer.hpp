@@ -22,7 +22,7 @@ public:
   /// Changes `x`, whose model is set, and says in a few words what it changed; nothing: `x` must be as it was. It must
   /// not block: the provider's actor waits. If it throws, `x` goes on as it was before, the failure is counted, and a
   /// warning in the answer tells of it. The id cannot be changed.
-  virtual std::optional<std::string> apply(chat_request& x) const = 0;
+  virtual std::optional<std::string> apply(chat_request& request) const = 0;
 };
 
 using optimizer_factory = std::function<std::shared_ptr<const optimizer>()>;

@@ -31,7 +31,7 @@ struct options {
 using list = std::vector<std::shared_ptr<const optimizer>>;
 
 /// Makes those of our own that fit a provider, in the order in which they are to be applied.
-list make_optimizers(const wire::optimizable& is, const options& x);
+list make_optimizers(const wire::optimizable& target, const options& options);
 
 /// Makes the one that a host has registered under that name, or says why there is none.
 std::variant<std::shared_ptr<const optimizer>, std::string> make_registered(std::string_view name);
@@ -45,6 +45,6 @@ struct outcome {
 
 /// Applies them one after the other; what one that throws has done is undone. Then takes the markers out that are left,
 /// also where the list is empty.
-outcome apply(const list& all, chat_request& x);
+outcome apply(const list& all, chat_request& request);
 
 } // namespace modelforge::optimize

@@ -19,23 +19,23 @@ void extent::add(std::string_view text) {
   tokens += limits::token_estimator::raw(text);
 }
 
-void extent::add(const tool_definition& x) {
-  add(x.name);
-  add(x.description);
-  add(x.parameters);
+void extent::add(const tool_definition& tool) {
+  add(tool.name);
+  add(tool.description);
+  add(tool.parameters);
 }
 
 void extent::add(const content_part& part) {
   struct visitor {
-    extent& to;
-    void operator()(const text_part& x) const { to.add(x.text); }
-    void operator()(const image_part&) const { to.tokens += image_tokens; }
-    void operator()(const tool_call& x) const {
-      to.add(x.name);
-      to.add(x.arguments);
+    extent& total;
+    void operator()(const text_part& text) const { total.add(text.text); }
+    void operator()(const image_part&) const { total.tokens += image_tokens; }
+    void operator()(const tool_call& call) const {
+      total.add(call.name);
+      total.add(call.arguments);
     }
-    void operator()(const tool_result& x) const { to.add(x.content); }
-    void operator()(const reasoning_part& x) const { to.add(x.text); }
+    void operator()(const tool_result& result) const { total.add(result.content); }
+    void operator()(const reasoning_part& reasoning) const { total.add(reasoning.text); }
   };
   std::visit(visitor{*this}, part);
 }

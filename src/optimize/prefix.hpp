@@ -12,12 +12,12 @@ struct extent {
   uint64_t tokens = 0; ///< As `limits::token_estimator::raw` has them.
 
   void add(std::string_view text);
-  void add(const tool_definition& x);
-  void add(const content_part& x);
+  void add(const tool_definition& tool);
+  void add(const content_part& part);
 };
 
-inline bool is_instruction(const chat_message& x) {
-  return x.role == role::system || x.role == role::developer;
+inline bool is_instruction(const chat_message& message) {
+  return message.role == role::system || message.role == role::developer;
 }
 
 } // namespace modelforge::optimize

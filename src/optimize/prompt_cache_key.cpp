@@ -39,15 +39,15 @@ private:
 /// What requests that begin alike have in common.
 class stable_prefix {
 public:
-  explicit stable_prefix(const chat_request& x) {
-    for (auto& tool : x.tools)
+  explicit stable_prefix(const chat_request& request) {
+    for (auto& tool : request.tools)
       add(tool);
-    for (auto& message : x.messages) {
-      auto is = marking_of(message);
-      if (!is_instruction(message) && (message.role != role::user || is != marking::good))
+    for (auto& message : request.messages) {
+      auto kind = marking_of(message);
+      if (!is_instruction(message) && (message.role != role::user || kind != marking::good))
         return;
       hash_.add(name_of(message.role));
-      if (is == marking::good) {
+      if (kind == marking::good) {
         for (auto& part : sections_of(message).stable)
           add(part);
         return; // what follows is not the same
@@ -61,9 +61,9 @@ public:
   std::string key() const { return "mf-" + hash_.text(); }
 
 private:
-  void add(const tool_definition& x) {
-    size_.add(x);
-    for (auto* text : {&x.name, &x.description, &x.parameters})
+  void add(const tool_definition& tool) {
+    size_.add(tool);
+    for (auto* text : {&tool.name, &tool.description, &tool.parameters})
       hash_.add(*text);
   }
 
@@ -86,14 +86,14 @@ public:
 
   std::string_view name() const override { return "prompt_cache_key"; }
 
-  std::optional<std::string> apply(chat_request& x) const override {
-    if (!x.cache_key.empty() || has_extra(x, "prompt_cache_key"))
+  std::optional<std::string> apply(chat_request& request) const override {
+    if (!request.cache_key.empty() || has_extra(request, "prompt_cache_key"))
       return {};
-    stable_prefix prefix{x};
+    stable_prefix prefix{request};
     if (prefix.size().characters < min_length_ || prefix.size().tokens < min_tokens_)
       return {};
-    x.cache_key = prefix.key();
-    return x.cache_key + " for a prefix of about " + std::to_string(prefix.size().tokens) + " tokens";
+    request.cache_key = prefix.key();
+    return request.cache_key + " for a prefix of about " + std::to_string(prefix.size().tokens) + " tokens";
   }
 
 private:

@@ -15,8 +15,8 @@ namespace modelforge::optimize {
 namespace {
 
 /// Assistants' turns must go back as they were.
-bool may_be_structured(const chat_message& x) {
-  return (is_instruction(x) || x.role == role::user) && marking_of(x) == marking::good;
+bool may_be_structured(const chat_message& message) {
+  return (is_instruction(message) || message.role == role::user) && marking_of(message) == marking::good;
 }
 
 bool is_space(char c) {
@@ -24,61 +24,61 @@ bool is_space(char c) {
 }
 
 /// Sees to it that what now follows a text does not run into its last word.
-void separate(std::vector<content_part>& x) {
-  auto* text = x.empty() ? nullptr : std::get_if<text_part>(&x.back());
+void separate(std::vector<content_part>& parts) {
+  auto* text = parts.empty() ? nullptr : std::get_if<text_part>(&parts.back());
   if (text != nullptr && !text->text.empty() && !is_space(text->text.back()))
     text->text += '\n';
 }
 
-void append(std::vector<content_part>& to, std::vector<content_part> from) {
-  std::move(from.begin(), from.end(), std::back_inserter(to));
+void append(std::vector<content_part>& parts, std::vector<content_part> more) {
+  std::move(more.begin(), more.end(), std::back_inserter(parts));
 }
 
-bool is_text(const content_part& x) {
-  return std::holds_alternative<text_part>(x);
+bool is_text(const content_part& part) {
+  return std::holds_alternative<text_part>(part);
 }
 
 /// Joins the texts that one was cut into: some servers take one text alone.
-void join_texts(std::vector<content_part>& x) {
+void join_texts(std::vector<content_part>& parts) {
   text_part all;
-  for (auto& part : x) {
+  for (auto& part : parts) {
     auto& text = std::get<text_part>(part);
     all.text += text.text;
     all.cache = all.cache || text.cache;
   }
-  x.assign(1, std::move(all));
+  parts.assign(1, std::move(all));
 }
 
 /// Puts what is static first. `keep_apart`: as a part of its own. Returns how many parts are static.
-std::size_t rearrange(chat_message& x, bool keep_apart) {
-  auto was_text = x.content.size() == 1 && is_text(x.content[0]);
-  auto is = sections_of(x);
-  if (!is.ahead.empty()) { // something moves
-    separate(is.stable);
-    separate(is.ahead);
+std::size_t rearrange(chat_message& message, bool keep_apart) {
+  auto was_text = message.content.size() == 1 && is_text(message.content[0]);
+  auto parts = sections_of(message);
+  if (!parts.ahead.empty()) { // something moves
+    separate(parts.stable);
+    separate(parts.ahead);
   }
-  auto count = is.stable.size();
-  append(is.stable, std::move(is.ahead));
-  append(is.stable, std::move(is.varying));
-  x.content = std::move(is.stable);
+  auto count = parts.stable.size();
+  append(parts.stable, std::move(parts.ahead));
+  append(parts.stable, std::move(parts.varying));
+  message.content = std::move(parts.stable);
   if (!keep_apart && was_text)
-    join_texts(x.content);
+    join_texts(message.content);
   return count;
 }
 
-bool has_something_ahead(const chat_message& x) {
-  auto is = sections_of(x);
-  return !is.ahead.empty() && !is.stable.empty();
+bool has_something_ahead(const chat_message& message) {
+  auto parts = sections_of(message);
+  return !parts.ahead.empty() && !parts.stable.empty();
 }
 
 class plain_structure_optimizer : public optimizer {
 public:
   std::string_view name() const override { return "cache_prompt_structure"; }
 
-  std::optional<std::string> apply(chat_request& x) const override {
+  std::optional<std::string> apply(chat_request& request) const override {
     std::string moved;
-    for (std::size_t i = 0; i < x.messages.size(); ++i)
-      if (auto& message = x.messages[i]; may_be_structured(message) && has_something_ahead(message)) {
+    for (std::size_t i = 0; i < request.messages.size(); ++i)
+      if (auto& message = request.messages[i]; may_be_structured(message) && has_something_ahead(message)) {
         rearrange(message, false);
         moved += (moved.empty() ? "messages[" : ", messages[") + std::to_string(i) + "]";
       }
@@ -106,9 +106,9 @@ constexpr auto cache_minimums = std::to_array<cache_minimum>({{"opus-5", 512},
 constexpr uint32_t usual_minimum = 1024; ///< Of all other models, as far as is known.
 
 uint32_t cache_minimum_of(std::string_view model) {
-  for (auto& x : cache_minimums)
-    if (model.find(x.part) != model.npos)
-      return x.tokens;
+  for (auto& minimum : cache_minimums)
+    if (model.find(minimum.part) != model.npos)
+      return minimum.tokens;
   return usual_minimum;
 }
 
@@ -126,9 +126,9 @@ bool* mark_of(content_part& part) {
 
 bool is_marked(const content_part& part) {
   return std::visit(
-    [](auto& x) {
-      if constexpr (requires { x.cache; })
-        return x.cache;
+    [](auto& content) {
+      if constexpr (requires { content.cache; })
+        return content.cache;
       else
         return false;
     },
@@ -142,31 +142,32 @@ public:
 
   std::string_view name() const override { return "cache_prompt_structure"; }
 
-  std::optional<std::string> apply(chat_request& x) const override {
-    plan at{x, min_length_, min_tokens_ > 0 ? min_tokens_ : cache_minimum_of(x.model)};
-    return at.run();
+  std::optional<std::string> apply(chat_request& request) const override {
+    plan marks{request, min_length_, min_tokens_ > 0 ? min_tokens_ : cache_minimum_of(request.model)};
+    return marks.run();
   }
 
 private:
-  static constexpr std::size_t most_marks = 4;
+  static constexpr std::size_t max_marks = 4;
 
   /// Places the marks in one request.
   class plan {
     static constexpr std::string_view extra_fields[] = {"cache_control", "tools", "system", "messages"};
 
   public:
-    plan(chat_request& x, uint64_t min_length, uint64_t min_tokens)
-      : x_(x), min_length_(min_length), min_tokens_(min_tokens), by_host_(has_marks() || has_extra_prompt()) {
-      for (auto& tool : x_.tools)
+    plan(chat_request& request, uint64_t min_length, uint64_t min_tokens)
+      : request_(request), min_length_(min_length), min_tokens_(min_tokens),
+        by_host_(has_marks() || has_extra_prompt()) {
+      for (auto& tool : request_.tools)
         size_.add(tool);
     }
 
     std::optional<std::string> run() {
-      auto structured = std::any_of(x_.messages.begin(), x_.messages.end(), may_be_structured);
+      auto structured = std::any_of(request_.messages.begin(), request_.messages.end(), may_be_structured);
       if (!structured && by_host_)
         return {};
-      if (!structured && !x_.tools.empty())
-        mark(x_.tools.back().cache, size_, "the tools");
+      if (!structured && !request_.tools.empty())
+        mark(request_.tools.back().cache, size_, "the tools");
       walk([](auto& message) { return is_instruction(message); });
       if (!structured && last_ != nullptr)
         mark(*last_, size_, "the system prompt");
@@ -180,10 +181,10 @@ private:
 
   private:
     bool has_marks() const {
-      for (auto& tool : x_.tools)
+      for (auto& tool : request_.tools)
         if (tool.cache)
           return true;
-      for (auto& message : x_.messages)
+      for (auto& message : request_.messages)
         for (auto& part : message.content)
           if (is_marked(part))
             return true;
@@ -193,20 +194,20 @@ private:
     /// A part of the prompt comes by `extra`, perhaps with marks.
     bool has_extra_prompt() const {
       return std::any_of(std::begin(extra_fields), std::end(extra_fields),
-                         [&](auto name) { return has_extra(x_, name); });
+                         [&](auto name) { return has_extra(request_, name); });
     }
 
     /// Goes through the messages of one kind: instructions come first in the prompt, wherever they stand here.
     template <class Is>
-    void walk(Is is) {
+    void walk(Is is_chosen) {
       last_ = nullptr;
-      for (std::size_t i = 0; i < x_.messages.size(); ++i)
-        if (is(x_.messages[i]))
+      for (std::size_t i = 0; i < request_.messages.size(); ++i)
+        if (is_chosen(request_.messages[i]))
           visit(i);
     }
 
     void visit(std::size_t i) {
-      auto& message = x_.messages[i];
+      auto& message = request_.messages[i];
       if (may_be_structured(message))
         return visit_structured(i);
       for (auto& part : message.content) {
@@ -220,7 +221,7 @@ private:
 
     /// What is neither to be moved nor to be marked is left as it is: its markers go in the end.
     void visit_structured(std::size_t i) {
-      auto changed = x_.messages[i];
+      auto changed = request_.messages[i];
       auto place = "messages[" + std::to_string(i) + "]";
       auto moves = has_something_ahead(changed);
       auto count = rearrange(changed, true);
@@ -235,48 +236,50 @@ private:
       if (moves)
         moved_ += (moved_.empty() ? "static part first in " : ", ") + place;
       if (moves || is_marked)
-        x_.messages[i] = std::move(changed);
+        request_.messages[i] = std::move(changed);
     }
 
     /// Finds up to two ends of what will come again: where the next request of this conversation begins to differ, and
     /// where this one began to differ from the one before, whose mark was there. (The provider looks back for earlier
     /// marks over a few parts only.)
     void plan_turns() {
-      auto end = stable_end(x_.messages.size());
+      auto end = stable_end(request_.messages.size());
       if (end == 0)
         return;
       turns_.push_back(end);
       auto previous = end; // of the request before this one
-      while (previous > 0 && is_asking(x_.messages[previous - 1]))
+      while (previous > 0 && is_asking(request_.messages[previous - 1]))
         --previous;
-      while (previous > 0 && !is_asking(x_.messages[previous - 1]))
+      while (previous > 0 && !is_asking(request_.messages[previous - 1]))
         --previous;
       if (auto earlier = stable_end(previous); earlier > 0 && earlier < end)
         turns_.push_back(earlier);
     }
 
-    static bool is_asking(const chat_message& x) { return x.role == role::user || x.role == role::tool; }
+    static bool is_asking(const chat_message& message) {
+      return message.role == role::user || message.role == role::tool;
+    }
 
     /// How many of the first `size` messages will be sent again, if these are a request. A new question may be the
     /// last one; what a tool answered goes back with the next call.
     std::size_t stable_end(std::size_t size) const {
       auto is_new = [](auto& x) { return x.role == role::user || is_instruction(x); };
-      while (size > 0 && is_instruction(x_.messages[size - 1]))
+      while (size > 0 && is_instruction(request_.messages[size - 1]))
         --size;
-      if (size == 0 || !is_new(x_.messages[size - 1]))
+      if (size == 0 || !is_new(request_.messages[size - 1]))
         return size;
       --size;
-      while (size > 0 && is_instruction(x_.messages[size - 1]))
+      while (size > 0 && is_instruction(request_.messages[size - 1]))
         --size;
       return size;
     }
 
-    bool mark(bool& where, const extent& size, std::string_view what) {
-      if (where || marks_ == most_marks || size.characters < min_length_ || likely(size.tokens) < min_tokens_)
+    bool mark(bool& where, const extent& size, std::string_view name) {
+      if (where || marks_ == max_marks || size.characters < min_length_ || likely(size.tokens) < min_tokens_)
         return false;
       where = true;
       ++marks_;
-      marked_ += (marked_.empty() ? "marked for the cache: " : ", ") + std::string{what} + " (about "
+      marked_ += (marked_.empty() ? "marked for the cache: " : ", ") + std::string{name} + " (about "
                  + std::to_string(likely(size.tokens)) + " tokens)";
       return true;
     }
@@ -284,7 +287,7 @@ private:
     /// Claude's tokens are smaller than those that the estimate was fitted to, by 15 % or more.
     static uint64_t likely(uint64_t tokens) { return tokens + tokens * 15 / 100; }
 
-    chat_request& x_;
+    chat_request& request_;
     uint64_t min_length_;
     uint64_t min_tokens_;
     bool by_host_; ///< It has placed marks itself, and knows better.

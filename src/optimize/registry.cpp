@@ -14,8 +14,8 @@ struct registry {
 };
 
 registry& known() {
-  static registry x;
-  return x;
+  static registry all;
+  return all;
 }
 
 } // namespace
@@ -40,8 +40,8 @@ std::variant<std::shared_ptr<const optimizer>, std::string> make_registered(std:
     if (auto made = make())
       return made;
     return "the factory of the optimizer \"" + std::string{name} + "\" made none";
-  } catch (const std::exception& x) {
-    return "the factory of the optimizer \"" + std::string{name} + "\" threw: " + x.what();
+  } catch (const std::exception& error) {
+    return "the factory of the optimizer \"" + std::string{name} + "\" threw: " + error.what();
   } catch (...) {
     return "the factory of the optimizer \"" + std::string{name} + "\" threw";
   }

@@ -11,10 +11,10 @@ public:
 
   std::string_view name() const override { return "enable_seed"; }
 
-  std::optional<std::string> apply(chat_request& x) const override {
-    if (x.sampling.seed || has_extra(x, "seed"))
+  std::optional<std::string> apply(chat_request& request) const override {
+    if (request.sampling.seed || has_extra(request, "seed"))
       return {};
-    x.sampling.seed = seed_;
+    request.sampling.seed = seed_;
     return "seed " + std::to_string(seed_);
   }
 
@@ -28,10 +28,10 @@ public:
 
   std::string_view name() const override { return "keep_alive"; }
 
-  std::optional<std::string> apply(chat_request& x) const override {
-    if (has_extra(x, "keep_alive"))
+  std::optional<std::string> apply(chat_request& request) const override {
+    if (has_extra(request, "keep_alive"))
       return {};
-    add_extra(x, "keep_alive", seconds_);
+    add_extra(request, "keep_alive", seconds_);
     return "the model stays loaded for " + seconds_ + " s";
   }
 

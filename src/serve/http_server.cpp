@@ -37,8 +37,8 @@ class connection;
 
 /// What the server's connections share. Used on its thread, but for `size`.
 struct hub {
-  options how;
-  handler what;
+  options settings;
+  handler handle;
   std::set<connection*> open{};
   std::atomic<std::size_t> size{0};
 };
@@ -66,18 +66,18 @@ private:
 };
 
 response plain(int status, std::string text) {
-  response x;
-  x.status = status;
-  x.body = std::move(text) + "\n";
-  return x;
+  response answer;
+  answer.status = status;
+  answer.body = std::move(text) + "\n";
+  return answer;
 }
 
-std::string head_of(const response& x, bool keep_alive) {
-  auto reason = http::obsolete_reason(http::int_to_status(static_cast<unsigned>(x.status)));
-  auto text = "HTTP/1.1 " + std::to_string(x.status) + " " + std::string{reason.data(), reason.size()}
-              + "\r\nContent-Type: " + x.content_type + "\r\nContent-Length: " + std::to_string(x.body.size())
+std::string head_of(const response& answer, bool keep_alive) {
+  auto reason = http::obsolete_reason(http::int_to_status(static_cast<unsigned>(answer.status)));
+  auto text = "HTTP/1.1 " + std::to_string(answer.status) + " " + std::string{reason.data(), reason.size()}
+              + "\r\nContent-Type: " + answer.content_type + "\r\nContent-Length: " + std::to_string(answer.body.size())
               + "\r\nConnection: " + (keep_alive ? "keep-alive" : "close") + "\r\n";
-  for (auto& [name, value] : x.headers)
+  for (auto& [name, value] : answer.headers)
     text += name + ": " + value + "\r\n";
   return text + "\r\n";
 }
@@ -86,8 +86,8 @@ std::string head_of(const response& x, bool keep_alive) {
 /// ends when nothing is left to wait for.
 class connection : public std::enable_shared_from_this<connection> {
 public:
-  connection(tcp::socket socket, hub& shared, std::shared_ptr<gate> in)
-    : shared_(shared), gate_(std::move(in)), stream_(std::move(socket)), timer_(stream_.get_executor()) {
+  connection(tcp::socket socket, hub& shared, std::shared_ptr<gate> gate)
+    : shared_(shared), gate_(std::move(gate)), stream_(std::move(socket)), timer_(stream_.get_executor()) {
     shared_.open.insert(this);
     ++shared_.size;
   }
@@ -101,7 +101,7 @@ public:
   void begin() {
     if (buffer_.size() > 0)
       return read();
-    stream_.expires_after(shared_.how.idle_time);
+    stream_.expires_after(shared_.settings.idle_time);
     stream_.async_read_some(buffer_.prepare(read_size), [self = shared_from_this()](error_code error, std::size_t n) {
       if (error)
         return;
@@ -120,9 +120,9 @@ public:
 private:
   void read() {
     parser_.emplace();
-    parser_->header_limit(static_cast<std::uint32_t>(shared_.how.max_header));
-    parser_->body_limit(shared_.how.max_body);
-    stream_.expires_after(shared_.how.request_time);
+    parser_->header_limit(static_cast<std::uint32_t>(shared_.settings.max_header));
+    parser_->body_limit(shared_.settings.max_body);
+    stream_.expires_after(shared_.settings.request_time);
     http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](error_code error, std::size_t) {
       if (!self->stream_.socket().is_open())
         return;
@@ -148,52 +148,52 @@ private:
   void handle() {
     auto& message = parser_->get();
     keep_alive_ = message.keep_alive();
-    request x;
-    x.method = std::string{message.method_string().data(), message.method_string().size()};
+    request incoming;
+    incoming.method = std::string{message.method_string().data(), message.method_string().size()};
     std::string target{message.target().data(), message.target().size()};
     auto mark = target.find('?');
-    x.path = target.substr(0, mark);
+    incoming.path = target.substr(0, mark);
     if (mark != target.npos)
-      x.query = target.substr(mark + 1);
-    x.body = std::move(message.body());
-    is_head_ = x.method == "HEAD";
+      incoming.query = target.substr(mark + 1);
+    incoming.body = std::move(message.body());
+    is_head_ = incoming.method == "HEAD";
     answered_ = false;
     auto number = ++handled_;
     stream_.expires_never();
-    timer_.expires_after(shared_.how.answer_time);
+    timer_.expires_after(shared_.settings.answer_time);
     timer_.async_wait([self = shared_from_this(), number](error_code error) {
       if (!error)
         self->answer(number, plain(503, "no answer in time"));
     });
     try {
-      shared_.what(x, responder_for(number));
+      shared_.handle(incoming, responder_for(number));
     } catch (const std::exception&) {
       answer(number, plain(500, "an unexpected error"));
     }
   }
 
   responder responder_for(uint64_t number) {
-    return [to = gate_, weak = weak_from_this(), number](response x) {
-      to->post([weak, number, x = std::move(x)]() mutable {
+    return [gate = gate_, weak = weak_from_this(), number](response answer) {
+      gate->post([weak, number, answer = std::move(answer)]() mutable {
         if (auto self = weak.lock())
-          self->answer(number, std::move(x));
+          self->answer(number, std::move(answer));
       });
     };
   }
 
-  void answer(uint64_t number, response x) {
+  void answer(uint64_t number, response response) {
     if (answered_ || number != handled_)
       return;
     answered_ = true;
     timer_.cancel();
-    send(x);
+    send(response);
   }
 
-  void send(const response& x) {
-    out_ = head_of(x, keep_alive_);
+  void send(const response& answer) {
+    out_ = head_of(answer, keep_alive_);
     if (!is_head_)
-      out_ += x.body;
-    stream_.expires_after(shared_.how.write_time);
+      out_ += answer.body;
+    stream_.expires_after(shared_.settings.write_time);
     asio::async_write(stream_, asio::buffer(out_), [self = shared_from_this()](error_code error, std::size_t) {
       if (error)
         return;
@@ -216,12 +216,12 @@ private:
   void drain() {
     buffer_.clear();
     stream_.async_read_some(buffer_.prepare(read_size), [self = shared_from_this()](error_code error, std::size_t) {
-      if (!error && self->drained_++ < most_drained)
+      if (!error && self->drained_++ < max_drained)
         self->drain();
     });
   }
 
-  static constexpr int most_drained = 256; ///< Reads.
+  static constexpr int max_drained = 256; ///< Reads.
 
   hub& shared_;
   std::shared_ptr<gate> gate_;
@@ -237,14 +237,14 @@ private:
   int drained_ = 0;
 };
 
-std::string cannot_listen(const options& x, const error_code& error) {
-  return "cannot listen on " + x.host + ":" + std::to_string(x.port) + ": " + error.message();
+std::string cannot_listen(const options& options, const error_code& error) {
+  return "cannot listen on " + options.host + ":" + std::to_string(options.port) + ": " + error.message();
 }
 
-error_code listen(tcp::acceptor& acceptor, asio::io_context& io, const options& x) {
+error_code listen(tcp::acceptor& acceptor, asio::io_context& io, const options& options) {
   error_code error;
   tcp::resolver resolver{io};
-  auto found = resolver.resolve(x.host, std::to_string(x.port), tcp::resolver::passive, error);
+  auto found = resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
   if (error || found.empty())
     return error ? error : asio::error::host_not_found;
   auto endpoint = found.begin()->endpoint();
@@ -262,8 +262,8 @@ error_code listen(tcp::acceptor& acceptor, asio::io_context& io, const options& 
 
 class http_server::state {
 public:
-  state(const options& how, handler what)
-    : hub_{how, std::move(what)}, io_(1), acceptor_(io_), pause_(io_), gate_(std::make_shared<gate>(io_)) {}
+  state(const options& options, handler handler)
+    : hub_{options, std::move(handler)}, io_(1), acceptor_(io_), pause_(io_), gate_(std::make_shared<gate>(io_)) {}
 
   ~state() {
     if (!thread_.joinable())
@@ -273,15 +273,15 @@ public:
       error_code ignored;
       acceptor_.close(ignored);
       pause_.cancel();
-      for (auto* x : hub_.open) // none ends within: each has a handler that is still to come
-        x->close();
+      for (auto* connection : hub_.open) // none ends within: each has a handler that is still to come
+        connection->close();
     });
     thread_.join(); // run() ends when the last connection has let go
   }
 
   std::optional<std::string> start() {
-    if (auto error = listen(acceptor_, io_, hub_.how))
-      return cannot_listen(hub_.how, error);
+    if (auto error = listen(acceptor_, io_, hub_.settings))
+      return cannot_listen(hub_.settings, error);
     endpoint_ = acceptor_.local_endpoint();
     accept();
     thread_ = std::thread{[this] { io_.run(); }};
@@ -296,7 +296,7 @@ private:
     acceptor_.async_accept([this](error_code error, tcp::socket socket) {
       if (!acceptor_.is_open())
         return;
-      if (!error && hub_.open.size() < hub_.how.max_connections)
+      if (!error && hub_.open.size() < hub_.settings.max_connections)
         std::make_shared<connection>(std::move(socket), hub_, gate_)->begin();
       if (error == asio::error::no_descriptors || error == asio::error::no_memory
           || error == asio::error::no_buffer_space)
@@ -322,14 +322,14 @@ private:
   std::thread thread_;
 };
 
-std::variant<std::unique_ptr<http_server>, std::string> http_server::start(const options& how, handler what) {
-  auto x = std::make_unique<state>(how, std::move(what));
-  if (auto problem = x->start())
+std::variant<std::unique_ptr<http_server>, std::string> http_server::start(const options& options, handler handler) {
+  auto made = std::make_unique<state>(options, std::move(handler));
+  if (auto problem = made->start())
     return *std::move(problem);
-  return std::unique_ptr<http_server>{new http_server{std::move(x)}};
+  return std::unique_ptr<http_server>{new http_server{std::move(made)}};
 }
 
-http_server::http_server(std::unique_ptr<state> x) : state_(std::move(x)) {}
+http_server::http_server(std::unique_ptr<state> state) : state_(std::move(state)) {}
 
 http_server::~http_server() = default;
 

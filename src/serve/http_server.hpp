@@ -51,7 +51,7 @@ struct options {
 class http_server {
 public:
   /// A failure is a text for people that names host and port.
-  static std::variant<std::unique_ptr<http_server>, std::string> start(const options& how, handler what);
+  static std::variant<std::unique_ptr<http_server>, std::string> start(const options& options, handler handler);
 
   /// Closes the port and every connection, and waits for the thread: for the handler's current call at most. Not to be
   /// called from the handler.
@@ -71,7 +71,7 @@ public:
 private:
   class state;
 
-  explicit http_server(std::unique_ptr<state> x);
+  explicit http_server(std::unique_ptr<state> state);
 
   std::unique_ptr<state> state_;
 };

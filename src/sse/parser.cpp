@@ -7,24 +7,24 @@ namespace modelforge::sse {
 namespace {
 
 const char* find(const char* first, const char* last, char c) {
-  auto* at = first == last ? nullptr : std::memchr(first, c, static_cast<std::size_t>(last - first));
-  return at == nullptr ? last : static_cast<const char*>(at);
+  auto* found = first == last ? nullptr : std::memchr(first, c, static_cast<std::size_t>(last - first));
+  return found == nullptr ? last : static_cast<const char*>(found);
 }
 
 /// Empties a string; one that has grown gives its memory back, since thousands of parsers wait at once.
-void empty(std::string& x) {
+void empty(std::string& text) {
   constexpr std::size_t kept = 512;
-  if (x.capacity() > kept)
-    x = {};
+  if (text.capacity() > kept)
+    text = {};
   else
-    x.clear();
+    text.clear();
 }
 
-void keep_text(std::string& to, std::string_view x) {
-  if (x.empty())
-    to.clear();
-  else if (x.data() != to.data())
-    to.assign(x);
+void keep_text(std::string& kept, std::string_view text) {
+  if (text.empty())
+    kept.clear();
+  else if (text.data() != kept.data())
+    kept.assign(text);
 }
 
 } // namespace
@@ -35,24 +35,24 @@ std::string parser::problem() const {
   return "a line or an event of more than " + std::to_string(limit_) + " bytes";
 }
 
-bool parser::next(event& x) {
+bool parser::next(event& out) {
   if (handed_out_)
     forget();
-  x = {type_, data_, id_};
+  out = {type_, data_, id_};
   for (std::string_view line; take_line(line);) {
     if (!line.empty()) {
-      if (!take_field(line, x))
+      if (!take_field(line, out))
         return false;
     } else if (has_data_) {
       handed_out_ = true;
       return true;
     } else {
       forget();
-      x = {};
+      out = {};
     }
   }
   if (state_ == state::open)
-    keep(x);
+    keep(out);
   return false;
 }
 
@@ -90,43 +90,43 @@ bool parser::take_line(std::string_view& line) {
   return true;
 }
 
-bool parser::take_field(std::string_view line, event& x) {
+bool parser::take_field(std::string_view line, event& out) {
   auto colon = line.find(':');
   auto name = line.substr(0, colon);
   auto value = colon == line.npos ? std::string_view{} : line.substr(colon + 1);
   if (value.starts_with(' '))
     value.remove_prefix(1);
   if (name == "data")
-    return set_data(value, x);
+    return set_data(value, out);
   if (name == "event")
-    x.type = value;
+    out.type = value;
   else if (name == "id")
-    x.id = value;
+    out.id = value;
   return true;
 }
 
-bool parser::set_data(std::string_view value, event& x) {
+bool parser::set_data(std::string_view value, event& out) {
   if (!has_data_) {
     has_data_ = true;
-    x.data = value;
+    out.data = value;
     return true;
   }
-  if (x.data.size() + 1 + value.size() > limit_) {
+  if (out.data.size() + 1 + value.size() > limit_) {
     state_ = state::too_large;
     return false;
   }
-  keep_text(data_, x.data);
+  keep_text(data_, out.data);
   data_ += '\n';
   data_ += value;
-  x.data = data_;
+  out.data = data_;
   return true;
 }
 
 /// Copies what the fed bytes leave unfinished.
-void parser::keep(const event& x) {
-  keep_text(type_, x.type);
-  keep_text(data_, x.data);
-  keep_text(id_, x.id);
+void parser::keep(const event& out) {
+  keep_text(type_, out.type);
+  keep_text(data_, out.data);
+  keep_text(id_, out.id);
   if (line_is_read_)
     empty(line_);
   line_is_read_ = false;
@@ -134,8 +134,8 @@ void parser::keep(const event& x) {
 }
 
 void parser::forget() {
-  for (auto* x : {&type_, &data_, &id_})
-    empty(*x);
+  for (auto* text : {&type_, &data_, &id_})
+    empty(*text);
   has_data_ = handed_out_ = false;
 }
 

@@ -40,8 +40,8 @@ public:
       return state_;
     rest_ = bytes;
     line_feed_ = nullptr;
-    for (event x; next(x);)
-      if (!f(static_cast<const event&>(x))) {
+    for (event next_event; next(next_event);)
+      if (!f(static_cast<const event&>(next_event))) {
         state_ = state::stopped;
         break;
       }
@@ -61,12 +61,12 @@ public:
 
 private:
   /// Reads on to the end of the next event; false where there is none, or on an error.
-  bool next(event& x);
+  bool next(event& out);
 
   bool take_line(std::string_view& line);
-  bool take_field(std::string_view line, event& x);
-  bool set_data(std::string_view value, event& x);
-  void keep(const event& x);
+  bool take_field(std::string_view line, event& out);
+  bool set_data(std::string_view value, event& out);
+  void keep(const event& out);
   void forget();
 
   std::size_t limit_;

@@ -8,10 +8,10 @@ namespace modelforge::stream {
 namespace {
 
 /// `from` + `length`, where a length of 0 never comes.
-std::optional<time_point> after(time_point from, duration length) {
-  if (length.count() <= 0 || length >= time_point::max() - from)
+std::optional<time_point> after(time_point start, duration length) {
+  if (length.count() <= 0 || length >= time_point::max() - start)
     return {};
-  return from + length;
+  return start + length;
 }
 
 /// The earlier one of those there are.
@@ -19,50 +19,50 @@ std::optional<time_point> earlier(std::optional<time_point> a, std::optional<tim
   return a && b ? std::min(a, b) : a ? a : b;
 }
 
-std::string bytes_text(uint64_t x) {
-  return x < 10'000 ? std::to_string(x) + " bytes" : std::to_string(x >> 10) + " KiB";
+std::string bytes_text(uint64_t bytes) {
+  return bytes < 10'000 ? std::to_string(bytes) + " bytes" : std::to_string(bytes >> 10) + " KiB";
 }
 
 } // namespace
 
 // -- readers ------------------------------------------------------------------------
 
-std::variant<broadcast::reader_id, failure> broadcast::join(const subscription& x, time_point now) {
+std::variant<broadcast::reader_id, failure> broadcast::join(const subscription& wanted, time_point now) {
   auto first = log_.begin().piece;
   auto next = undecided() ? 0 : log_.end().piece;
-  if (x.from > next)
+  if (wanted.from > next)
     return make_failure(errc::invalid_request,
-                        "piece " + std::to_string(x.from) + " is still to come: there are " + std::to_string(next),
+                        "piece " + std::to_string(wanted.from) + " is still to come: there are " + std::to_string(next),
                         "subscribe from " + std::to_string(next) + " or earlier");
-  if (x.from < first)
+  if (wanted.from < first)
     return make_failure(errc::too_large,
-                        "piece " + std::to_string(x.from) + " of the stream is not kept any more: the oldest is "
+                        "piece " + std::to_string(wanted.from) + " of the stream is not kept any more: the oldest is "
                           + std::to_string(first),
                         "subscribe earlier, or raise log_limit (" + bytes_text(settings_.log_limit) + ")");
-  handed_over_ |= x.from > 0;
+  handed_over_ |= wanted.from > 0;
   drain_until_.reset();
   serve_from_ = 0;
-  auto& to = readers_[++last_reader_];
-  to.when_slow = x.when_slow;
-  to.at = log_.find(x.from);
-  to.past = log_.end().bytes;
-  to.demand = x.demand;
-  note(to, now);
+  auto& reader = readers_[++last_reader_];
+  reader.when_slow = wanted.when_slow;
+  reader.position = log_.find(wanted.from);
+  reader.past = log_.end().bytes;
+  reader.demand = wanted.demand;
+  note(reader, now);
   return last_reader_;
 }
 
-void broadcast::grant(reader_id x, uint64_t chunks, time_point now) {
-  auto i = readers_.find(x);
+void broadcast::grant(reader_id id, uint64_t chunks, time_point now) {
+  auto i = readers_.find(id);
   if (i == readers_.end() || chunks == 0)
     return;
   auto& demand = i->second.demand;
   demand += std::min(chunks, UINT64_MAX - demand);
-  serve_from_ = std::min(serve_from_, x);
+  serve_from_ = std::min(serve_from_, id);
   note(i->second, now);
 }
 
-void broadcast::leave(reader_id x, time_point now) {
-  if (readers_.erase(x) > 0 && readers_.empty())
+void broadcast::leave(reader_id id, time_point now) {
+  if (readers_.erase(id) > 0 && readers_.empty())
     nobody_left(now);
 }
 
@@ -106,21 +106,21 @@ void broadcast::attempt_ended() {
 void broadcast::rewind() {
   log_.clear();
   first_token_.reset();
-  for (auto& [id, x] : readers_) {
-    x.at = {};
-    x.past = 0;
-    x.stuck_since.reset();
+  for (auto& [id, reader] : readers_) {
+    reader.position = {};
+    reader.past = 0;
+    reader.stuck_since.reset();
   }
 }
 
 // -- the end --------------------------------------------------------------------------
 
-void broadcast::finish(std::variant<completion, failure> how) {
+void broadcast::finish(std::variant<completion, failure> outcome) {
   live_ = false;
   serve_from_ = 0;
   if (end_)
     return;
-  end_ = std::move(how);
+  end_ = std::move(outcome);
   auto* good = std::get_if<completion>(&*end_);
   if (good == nullptr || !settings_.whole_text)
     return;
@@ -131,14 +131,14 @@ void broadcast::finish(std::variant<completion, failure> how) {
                              + ") and is not repeated here");
 }
 
-void broadcast::cut(const failure& why) {
-  finish(why);
-  for (auto& [id, x] : readers_)
-    x.ended_by = why;
+void broadcast::cut(const failure& problem) {
+  finish(problem);
+  for (auto& [id, reader] : readers_)
+    reader.ended_by = problem;
 }
 
-stream_failed broadcast::failed(const failure& why) const {
-  return {settings_.id, why, log_.end().piece, log_.tokens()};
+stream_failed broadcast::failed(const failure& problem) const {
+  return {settings_.id, problem, log_.end().piece, log_.tokens()};
 }
 
 std::variant<stream_done, stream_failed> broadcast::ending() const {
@@ -163,59 +163,60 @@ std::optional<broadcast::step> broadcast::next(time_point now) {
 }
 
 std::optional<broadcast::step> broadcast::serve(reader_map::iterator i, time_point now) {
-  auto& x = i->second;
-  if (!x.ended_by)
-    x.ended_by = too_slow(x, now);
-  if (x.ended_by) {
-    auto why = failed(*x.ended_by);
+  auto& reader = i->second;
+  if (!reader.ended_by)
+    reader.ended_by = too_slow(reader, now);
+  if (reader.ended_by) {
+    auto ending = failed(*reader.ended_by);
     readers_.erase(i);
     if (readers_.empty())
       nobody_left(now);
-    return conclude{serve_from_, std::move(why)};
+    return conclude{serve_from_, std::move(ending)};
   }
-  if (behind(x) > 0 && x.demand > 0 && !undecided()) {
-    deliver result{i->first, {settings_.id, x.at.piece, 0, {}, 0}};
-    x.at = log_.read(x.at, settings_.chunk_bytes, x.when_slow == slow_policy::coalesce, result.chunk);
-    x.demand -= x.demand < UINT64_MAX;
+  if (behind(reader) > 0 && reader.demand > 0 && !undecided()) {
+    deliver result{i->first, {settings_.id, reader.position.piece, 0, {}, 0}};
+    reader.position =
+      log_.read(reader.position, settings_.chunk_bytes, reader.when_slow == slow_policy::coalesce, result.chunk);
+    reader.demand -= reader.demand < UINT64_MAX;
     handed_over_ = true;
-    x.stuck_since.reset();
-    note(x, now);
+    reader.stuck_since.reset();
+    note(reader, now);
     return result;
   }
-  if (behind(x) == 0 && end_) {
+  if (behind(reader) == 0 && end_) {
     readers_.erase(i);
     return conclude{serve_from_, ending()};
   }
-  note(x, now);
+  note(reader, now);
   return {};
 }
 
-void broadcast::note(reader& x, time_point now) {
-  if (x.demand > 0 || behind(x) == 0 || undecided())
-    x.stuck_since.reset();
-  else if (!x.stuck_since)
-    x.stuck_since = now;
+void broadcast::note(reader& reader, time_point now) {
+  if (reader.demand > 0 || behind(reader) == 0 || undecided())
+    reader.stuck_since.reset();
+  else if (!reader.stuck_since)
+    reader.stuck_since = now;
 }
 
-std::optional<failure> broadcast::too_slow(const reader& x, time_point now) const {
+std::optional<failure> broadcast::too_slow(const reader& reader, time_point now) const {
   auto slow = [&](std::string message, std::string suggestion) {
     return make_failure(errc::slow_reader, std::move(message), std::move(suggestion));
   };
-  auto due = x.stuck_since ? after(*x.stuck_since, settings_.reader_idle) : std::nullopt;
+  auto due = reader.stuck_since ? after(*reader.stuck_since, settings_.reader_idle) : std::nullopt;
   if (due && *due <= now)
     return slow("the subscriber wanted nothing for " + duration_text(settings_.reader_idle)
                   + ", although there was something to take",
                 "raise stream.reader_idle, e.g. to " + duration_text(2 * settings_.reader_idle)
                   + ", or have it grant demand as it goes on");
-  if (x.demand > 0 || x.when_slow == slow_policy::wait)
+  if (reader.demand > 0 || reader.when_slow == slow_policy::wait)
     return {};
-  auto joined = x.when_slow == slow_policy::coalesce;
-  auto most = joined ? settings_.log_limit : settings_.window;
-  auto missed = joined ? behind(x) : log_.end().bytes - std::max(x.at.bytes, x.past);
-  if (missed <= most)
+  auto joined = reader.when_slow == slow_policy::coalesce;
+  auto limit = joined ? settings_.log_limit : settings_.window;
+  auto missed = joined ? behind(reader) : log_.end().bytes - std::max(reader.position.bytes, reader.past);
+  if (missed <= limit)
     return {};
   return slow("the subscriber is " + bytes_text(missed) + " behind, more than its "
-                + (joined ? "log_limit of " : "window of ") + bytes_text(most),
+                + (joined ? "log_limit of " : "window of ") + bytes_text(limit),
               joined ? "raise stream.log_limit, or let the stream wait for it (when_slow = wait)"
                      : "let the stream wait for it (when_slow = wait), or grant more demand");
 }
@@ -259,9 +260,9 @@ std::optional<time_point> broadcast::attempt_due() const {
 }
 
 failure broadcast::timeout(time_point now) const {
-  auto raise = [](const char* setting, duration x) {
-    return std::string{"raise timeouts."} + setting + ", e.g. from " + duration_text(x) + " to " + duration_text(2 * x)
-           + ", if the model may be that slow";
+  auto raise = [](const char* setting, duration limit) {
+    return std::string{"raise timeouts."} + setting + ", e.g. from " + duration_text(limit) + " to "
+           + duration_text(2 * limit) + ", if the model may be that slow";
   };
   if (!any_event_)
     return make_failure(errc::attempt_timeout,
@@ -283,9 +284,9 @@ std::optional<broadcast::step> broadcast::give_credit(time_point now) {
   if (!live_)
     return {};
   uint64_t held = 0;
-  for (auto& [id, x] : readers_)
-    if (x.when_slow == slow_policy::wait)
-      held = std::max(held, behind(x));
+  for (auto& [id, reader] : readers_)
+    if (reader.when_slow == slow_policy::wait)
+      held = std::max(held, behind(reader));
   auto wanted = settings_.window - std::min<uint64_t>(held, settings_.window);
   auto open = granted_ - std::min(granted_, received_);
   if (wanted <= open || wanted - open < (settings_.window + 3) / 4) {
@@ -301,37 +302,37 @@ std::optional<broadcast::step> broadcast::give_credit(time_point now) {
 void broadcast::trim() {
   if (log_.bytes() <= settings_.log_limit)
     return;
-  auto least = log_.end();
-  for (auto& [id, x] : readers_)
-    if (x.at.piece < least.piece)
-      least = x.at;
-  log_.forget(least, settings_.log_limit);
+  auto oldest = log_.end();
+  for (auto& [id, reader] : readers_)
+    if (reader.position.piece < oldest.piece)
+      oldest = reader.position;
+  log_.forget(oldest, settings_.log_limit);
 }
 
 std::optional<time_point> broadcast::wake_at() const {
   std::optional<time_point> result;
-  for (auto& [id, x] : readers_)
-    if (x.stuck_since)
-      result = earlier(result, after(*x.stuck_since, settings_.reader_idle));
+  for (auto& [id, reader] : readers_)
+    if (reader.stuck_since)
+      result = earlier(result, after(*reader.stuck_since, settings_.reader_idle));
   if (end_ || abandoned_)
     return result;
   return earlier(result, earlier(attempt_due(), drain_until_));
 }
 
 stream_status broadcast::status() const {
-  stream_status x;
-  x.stream = settings_.id;
-  x.stage = end_          ? (readers_.empty() ? stream_stage::ended : stream_stage::handing)
-            : !live_      ? stream_stage::waiting
-            : held_back() ? stream_stage::paused
-                          : stream_stage::open;
-  x.attempts = attempts_;
-  x.pieces = log_.end().piece;
-  x.tokens = log_.tokens();
-  x.kept_from = log_.begin().piece;
-  x.kept_bytes = log_.bytes();
-  x.subscribers = static_cast<uint32_t>(readers_.size());
-  return x;
+  stream_status result;
+  result.stream = settings_.id;
+  result.stage = end_          ? (readers_.empty() ? stream_stage::ended : stream_stage::handing)
+                 : !live_      ? stream_stage::waiting
+                 : held_back() ? stream_stage::paused
+                               : stream_stage::open;
+  result.attempts = attempts_;
+  result.pieces = log_.end().piece;
+  result.tokens = log_.tokens();
+  result.kept_from = log_.begin().piece;
+  result.kept_bytes = log_.bytes();
+  result.subscribers = static_cast<uint32_t>(readers_.size());
+  return result;
 }
 
 } // namespace modelforge::stream

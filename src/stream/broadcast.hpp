@@ -42,19 +42,19 @@ class broadcast final : public wire::piece_sink {
 public:
   using reader_id = uint32_t; ///< Never used twice.
 
-  explicit broadcast(const broadcast_settings& x) : settings_(x) {}
+  explicit broadcast(const broadcast_settings& settings) : settings_(settings) {}
 
   // -- readers ----------------------------------------------------------------------
 
   /// Lets a reader in, from the piece it names on. Refuses (`invalid_request`) one that begins behind the newest piece,
   /// and (`too_large`) one that begins before what is kept.
-  std::variant<reader_id, failure> join(const subscription& x, time_point now);
+  std::variant<reader_id, failure> join(const subscription& wanted, time_point now);
 
   /// The reader takes so many more chunks.
-  void grant(reader_id x, uint64_t chunks, time_point now);
+  void grant(reader_id id, uint64_t chunks, time_point now);
 
   /// The reader is gone and gets nothing more.
-  void leave(reader_id x, time_point now);
+  void leave(reader_id id, time_point now);
 
   // -- the attempt ------------------------------------------------------------------
 
@@ -64,9 +64,9 @@ public:
   /// `bytes` of the body have come, and have been read; they held `events` and the answer has so many `tokens` now.
   void received(std::size_t bytes, std::size_t events, uint64_t tokens, time_point now);
 
-  void text(std::string_view x) override { log_.append(piece_kind::text, x); }
-  void reasoning(std::string_view x) override { log_.append(piece_kind::reasoning, x); }
-  void refusal(std::string_view x) override { log_.append(piece_kind::refusal, x); }
+  void text(std::string_view piece) override { log_.append(piece_kind::text, piece); }
+  void reasoning(std::string_view piece) override { log_.append(piece_kind::reasoning, piece); }
+  void refusal(std::string_view piece) override { log_.append(piece_kind::refusal, piece); }
   void seal(std::string_view signature) override { log_.append_seal(signature); }
   void tool_call(uint32_t call, std::string_view id, std::string_view name, std::string_view signature) override {
     log_.append_call(call, id, name, signature);
@@ -89,10 +89,10 @@ public:
   // -- the end ----------------------------------------------------------------------
 
   /// The answer has ended: readers get what is left of it, then this. The first one counts.
-  void finish(std::variant<completion, failure> how);
+  void finish(std::variant<completion, failure> outcome);
 
   /// Every reader is ended at once.
-  void cut(const failure& why);
+  void cut(const failure& problem);
 
   // -- what to do -------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ public:
 private:
   struct reader {
     slow_policy when_slow = slow_policy::wait;
-    log::position at;
+    log::position position;
     uint64_t past = 0; ///< End of what had come when it joined: to be behind that is not to be slow.
     uint64_t demand = 0;
     std::optional<time_point> stuck_since; ///< It has something to take and does not want it.
@@ -149,18 +149,18 @@ private:
 
   using reader_map = std::map<reader_id, reader>;
 
-  uint64_t behind(const reader& x) const { return log_.end().bytes - x.at.bytes; }
+  uint64_t behind(const reader& reader) const { return log_.end().bytes - reader.position.bytes; }
   bool held_back() const { return live_ && granted_ <= received_; }
 
   /// Between attempts: what a failed one brought may have to be forgotten yet, so nobody gets it.
   bool undecided() const { return !live_ && !end_ && !handed_over_; }
 
-  void note(reader& x, time_point now);
+  void note(reader& reader, time_point now);
   std::optional<step> serve(reader_map::iterator i, time_point now);
-  std::optional<failure> too_slow(const reader& x, time_point now) const;
-  step end_of(reader_map::iterator i, std::variant<stream_done, stream_failed> how);
+  std::optional<failure> too_slow(const reader& reader, time_point now) const;
+  step end_of(reader_map::iterator i, std::variant<stream_done, stream_failed> outcome);
   std::variant<stream_done, stream_failed> ending() const;
-  stream_failed failed(const failure& why) const;
+  stream_failed failed(const failure& problem) const;
   std::optional<step> give_credit(time_point now);
   std::optional<step> overdue(time_point now);
   std::optional<time_point> attempt_due() const;

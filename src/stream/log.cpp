@@ -15,26 +15,26 @@ constexpr std::size_t block_bytes = 16u << 10;
 constexpr std::size_t block_marks = 2048;
 
 /// Of a seal.
-constexpr std::size_t most_seal_bytes = 1u << 20;
+constexpr std::size_t max_seal_bytes = 1u << 20;
 
-/// The longest beginning of at most `most` bytes that cuts no character.
-std::string_view cut(std::string_view text, std::size_t most) {
-  if (text.size() <= most)
+/// The longest beginning of at most `max_bytes` bytes that cuts no character.
+std::string_view cut(std::string_view text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes)
     return text;
-  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80)
-    --most;
-  return text.substr(0, most);
+  while (max_bytes > 0 && (static_cast<unsigned char>(text[max_bytes]) & 0xC0) == 0x80)
+    --max_bytes;
+  return text.substr(0, max_bytes);
 }
 
-std::string packed(uint32_t x) {
-  std::string result(sizeof x, '\0');
-  std::memcpy(result.data(), &x, sizeof x);
+std::string packed(uint32_t number) {
+  std::string result(sizeof number, '\0');
+  std::memcpy(result.data(), &number, sizeof number);
   return result;
 }
 
-uint32_t unpacked(std::string_view x) {
+uint32_t unpacked(std::string_view bytes) {
   uint32_t result = 0;
-  std::memcpy(&result, x.data(), sizeof result);
+  std::memcpy(&result, bytes.data(), sizeof result);
   return result;
 }
 
@@ -48,16 +48,16 @@ void log::append(piece_kind kind, std::string_view text) {
 }
 
 void log::append_seal(std::string_view signature) {
-  if (signature.empty() || signature.size() > most_seal_bytes)
+  if (signature.empty() || signature.size() > max_seal_bytes)
     return;
   add(sort::seal, {}, signature);
   blocks_.back().marks.back().tokens = static_cast<uint32_t>(--tokens_);
 }
 
 void log::append_call(uint32_t call, std::string_view id, std::string_view name, std::string_view signature) {
-  id = cut(id, most_piece_bytes);
-  name = cut(name, most_piece_bytes);
-  if (signature.size() > most_seal_bytes)
+  id = cut(id, max_piece_bytes);
+  name = cut(name, max_piece_bytes);
+  if (signature.size() > max_seal_bytes)
     signature = {};
   auto prefix = packed(call) + packed(static_cast<uint32_t>(id.size())) + packed(static_cast<uint32_t>(name.size()));
   (prefix += id) += name;
@@ -70,9 +70,9 @@ void log::append_arguments(uint32_t call, std::string_view fragment) {
 
 void log::add_parts(sort kind, std::string_view prefix, std::string_view text) {
   while (!text.empty()) {
-    auto part = cut(text, most_piece_bytes);
+    auto part = cut(text, max_piece_bytes);
     if (part.empty())
-      part = text.substr(0, most_piece_bytes); // no UTF-8 at all
+      part = text.substr(0, max_piece_bytes); // no UTF-8 at all
     add(kind, prefix, part);
     text.remove_prefix(part.size());
   }
@@ -88,10 +88,10 @@ void log::add(sort kind, std::string_view prefix, std::string_view text) {
       blocks_.back().marks.reserve(blocks_[blocks_.size() - 2].marks.size());
     }
   }
-  auto& to = blocks_.back();
-  (to.text += prefix) += text;
+  auto& last = blocks_.back();
+  (last.text += prefix) += text;
   ++tokens_;
-  to.marks.push_back({static_cast<uint32_t>(size), static_cast<uint32_t>(kind), static_cast<uint32_t>(tokens_)});
+  last.marks.push_back({static_cast<uint32_t>(size), static_cast<uint32_t>(kind), static_cast<uint32_t>(tokens_)});
   ++end_.piece;
   end_.bytes += size + piece_overhead;
 }
@@ -117,49 +117,49 @@ std::size_t log::block_of(uint64_t piece) const {
 log::position log::find(uint64_t piece) const {
   if (piece >= end_.piece || piece < begin().piece)
     return end_;
-  auto& in = blocks_[block_of(piece)];
-  auto result = in.first;
+  auto& block = blocks_[block_of(piece)];
+  auto result = block.first;
   while (result.piece < piece)
-    result.bytes += in.marks[result.piece++ - in.first.piece].size + piece_overhead;
+    result.bytes += block.marks[result.piece++ - block.first.piece].size + piece_overhead;
   return result;
 }
 
-log::position log::read(position from, std::size_t most, bool join, stream_chunk& to) const {
-  to.next = from.piece;
+log::position log::read(position start, std::size_t max_bytes, bool join, stream_chunk& chunk) const {
+  chunk.next = start.piece;
   std::size_t taken = 0;
-  for (auto b = block_of(from.piece); from.piece < end_.piece; ++b) {
-    auto& in = blocks_[b];
-    auto i = from.piece - in.first.piece;
-    auto at = static_cast<std::size_t>(from.bytes - in.first.bytes - i * piece_overhead);
-    for (; i < in.marks.size(); ++i) {
-      auto& m = in.marks[i];
-      auto bytes = std::string_view{in.text}.substr(at, m.size);
-      auto joined = join && joins(m, bytes, to.pieces);
+  for (auto index = block_of(start.piece); start.piece < end_.piece; ++index) {
+    auto& block = blocks_[index];
+    auto i = start.piece - block.first.piece;
+    auto offset = static_cast<std::size_t>(start.bytes - block.first.bytes - i * piece_overhead);
+    for (; i < block.marks.size(); ++i) {
+      auto& m = block.marks[i];
+      auto bytes = std::string_view{block.text}.substr(offset, m.size);
+      auto joined = join && joins(m, bytes, chunk.pieces);
       auto size = m.size + (joined ? 0 : sizeof(stream_piece));
-      if (taken > 0 && taken + size > most)
-        return from;
-      copy(m, bytes, joined, to.pieces);
+      if (taken > 0 && taken + size > max_bytes)
+        return start;
+      copy(m, bytes, joined, chunk.pieces);
       taken += size;
-      at += m.size;
-      from.bytes += m.size + piece_overhead;
-      to.next = ++from.piece;
-      to.tokens = m.tokens;
+      offset += m.size;
+      start.bytes += m.size + piece_overhead;
+      chunk.next = ++start.piece;
+      chunk.tokens = m.tokens;
     }
   }
-  return from;
+  return start;
 }
 
 /// Whether a piece may become a part of the last one.
-bool log::joins(const mark& m, std::string_view bytes, const std::vector<stream_piece>& to) {
+bool log::joins(const mark& m, std::string_view bytes, const std::vector<stream_piece>& pieces) {
   auto kind = static_cast<sort>(m.kind);
-  if (to.empty() || kind == sort::call || kind == sort::seal)
+  if (pieces.empty() || kind == sort::call || kind == sort::seal)
     return false;
   if (kind == sort::arguments)
-    return to.back().kind == piece_kind::tool_call && to.back().call == unpacked(bytes);
-  return to.back().kind == static_cast<piece_kind>(m.kind) && to.back().signature.empty();
+    return pieces.back().kind == piece_kind::tool_call && pieces.back().call == unpacked(bytes);
+  return pieces.back().kind == static_cast<piece_kind>(m.kind) && pieces.back().signature.empty();
 }
 
-void log::copy(const mark& m, std::string_view bytes, bool join, std::vector<stream_piece>& to) {
+void log::copy(const mark& m, std::string_view bytes, bool join, std::vector<stream_piece>& pieces) {
   auto kind = static_cast<sort>(m.kind);
   stream_piece piece;
   if (kind == sort::call || kind == sort::arguments) {
@@ -180,31 +180,31 @@ void log::copy(const mark& m, std::string_view bytes, bool join, std::vector<str
   if (kind == sort::call || kind == sort::seal)
     piece.signature = std::exchange(bytes, {});
   if (join) {
-    to.back().text += bytes;
+    pieces.back().text += bytes;
     return;
   }
   piece.text = bytes;
-  to.push_back(std::move(piece));
+  pieces.push_back(std::move(piece));
 }
 
-void log::collect(completion& to) const {
-  for (auto& in : blocks_) {
-    std::string_view left = in.text;
-    for (auto& m : in.marks) {
+void log::collect(completion& answer) const {
+  for (auto& block : blocks_) {
+    std::string_view left = block.text;
+    for (auto& m : block.marks) {
       auto piece = left.substr(0, m.size);
       left.remove_prefix(m.size);
       switch (static_cast<sort>(m.kind)) {
         case sort::text:
-          to.text += piece;
+          answer.text += piece;
           break;
         case sort::reasoning:
-          open_reasoning(to.reasoning).text += piece;
+          open_reasoning(answer.reasoning).text += piece;
           break;
         case sort::seal:
-          open_reasoning(to.reasoning).signature = piece;
+          open_reasoning(answer.reasoning).signature = piece;
           break;
         case sort::refusal:
-          to.refusal += piece;
+          answer.refusal += piece;
           break;
         case sort::call:
         case sort::arguments:

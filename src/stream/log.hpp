@@ -26,7 +26,7 @@ public:
   static constexpr std::size_t piece_overhead = 8;
 
   /// A longer piece is cut, between characters, into several.
-  static constexpr std::size_t most_piece_bytes = 16u << 10;
+  static constexpr std::size_t max_piece_bytes = 16u << 10;
 
   /// Appends to the text, the reasoning or the refusal. Each piece counts as one token. Empty pieces are none.
   void append(piece_kind kind, std::string_view text);
@@ -35,7 +35,7 @@ public:
   /// longer one is left out, since a part of it is worth nothing.
   void append_seal(std::string_view signature);
 
-  /// Appends the beginning of a tool call: id and name are cut at `most_piece_bytes`, which none comes near; the seal
+  /// Appends the beginning of a tool call: id and name are cut at `max_piece_bytes`, which none comes near; the seal
   /// is treated as in `append_seal`.
   void append_call(uint32_t call, std::string_view id, std::string_view name, std::string_view signature = {});
 
@@ -52,13 +52,13 @@ public:
   /// Where a piece begins that is kept; `end()` for the next one to come.
   position find(uint64_t piece) const;
 
-  /// Copies pieces from `from` on to `to.pieces`, as many as take `most` bytes of memory (text and `stream_piece`
+  /// Copies pieces from `from` on to `to.pieces`, as many as take `max_bytes` bytes of memory (text and `stream_piece`
   /// itself) but at least one, and sets `next` and `tokens` of `to`. With `join` neighbours of one kind become one
   /// piece. Returns where it stopped.
-  position read(position from, std::size_t most, bool join, stream_chunk& to) const;
+  position read(position start, std::size_t max_bytes, bool join, stream_chunk& chunk) const;
 
   /// Appends the visible text, the reasoning and the refusal of all that is kept.
-  void collect(completion& to) const;
+  void collect(completion& answer) const;
 
   /// Forgets what is before `until`, in large steps, as long as more than `keep` bytes are left.
   void forget(position until, std::size_t keep);
@@ -87,8 +87,8 @@ private:
   void add(sort kind, std::string_view prefix, std::string_view text);
   void add_parts(sort kind, std::string_view prefix, std::string_view text);
   std::size_t block_of(uint64_t piece) const;
-  static bool joins(const mark& m, std::string_view bytes, const std::vector<stream_piece>& to);
-  static void copy(const mark& m, std::string_view bytes, bool join, std::vector<stream_piece>& to);
+  static bool joins(const mark& m, std::string_view bytes, const std::vector<stream_piece>& pieces);
+  static void copy(const mark& m, std::string_view bytes, bool join, std::vector<stream_piece>& pieces);
 
   std::vector<block> blocks_;
   position end_;

@@ -23,7 +23,7 @@ namespace label {
 inline constexpr std::string_view provider = "modelforge_provider"; ///< The configured name.
 inline constexpr std::string_view system = "gen_ai_provider_name";  ///< Its kind: "openai", ...
 inline constexpr std::string_view operation = "gen_ai_operation_name";
-inline constexpr std::string_view model = "gen_ai_request_model";   ///< See `most_models`.
+inline constexpr std::string_view model = "gen_ai_request_model";   ///< See `max_models`.
 inline constexpr std::string_view token_type = "gen_ai_token_type"; ///< "input" or "output".
 inline constexpr std::string_view error = "error_type";             ///< A name of `errc`; empty: answered.
 inline constexpr std::string_view priority = "priority";            ///< "interactive" or "batch".
@@ -34,7 +34,7 @@ inline constexpr std::string_view limit = "limit"; ///< "requests", "tokens", "i
 } // namespace label
 
 /// Models come from requests: so many are told apart for each provider, the others are `other_model` together.
-inline constexpr std::size_t most_models = 20;
+inline constexpr std::size_t max_models = 20;
 inline constexpr std::string_view other_model = "other";
 
 // -- histograms: labels provider, system, operation, model and what is named here ---------------

@@ -13,158 +13,159 @@ using wire::json;
 using wire::member;
 using nanoseconds = std::chrono::nanoseconds;
 
-double seconds(nanoseconds x) {
-  return std::chrono::duration<double>{x}.count();
+double seconds(nanoseconds time) {
+  return std::chrono::duration<double>{time}.count();
 }
 
-json seconds(const std::optional<nanoseconds>& x) {
-  return x ? json(seconds(*x)) : json(nullptr);
+json seconds(const std::optional<nanoseconds>& time) {
+  return time ? json(seconds(*time)) : json(nullptr);
 }
 
-json percent(const limit_use& x) {
-  return x.limit > 0 ? json(100.0 * static_cast<double>(x.used) / static_cast<double>(x.limit)) : json(nullptr);
+json percent(const limit_use& use) {
+  return use.limit > 0 ? json(100.0 * static_cast<double>(use.used) / static_cast<double>(use.limit)) : json(nullptr);
 }
 
-json to_object(const lane_status& x) {
+json to_object(const lane_status& lane) {
   auto limits = json::array();
-  for (auto& y : x.limits)
-    limits.push_back({{"of", y.of}, {"limit", y.limit}, {"used", y.used}, {"used_percent", percent(y)}});
-  return {{"name", x.name},   {"breaker", x.breaker},       {"breaker_openings", x.breaker_openings},
-          {"slots", x.slots}, {"in_flight", x.in_flight},   {"paused_seconds", seconds(x.paused_for)},
-          {"out", x.out},     {"limits", std::move(limits)}};
+  for (auto& limit : lane.limits)
+    limits.push_back(
+      {{"of", limit.of}, {"limit", limit.limit}, {"used", limit.used}, {"used_percent", percent(limit)}});
+  return {{"name", lane.name},   {"breaker", lane.breaker},     {"breaker_openings", lane.breaker_openings},
+          {"slots", lane.slots}, {"in_flight", lane.in_flight}, {"paused_seconds", seconds(lane.paused_for)},
+          {"out", lane.out},     {"limits", std::move(limits)}};
 }
 
 /// An object even when there are no members.
-json to_object(const std::map<std::string, uint64_t>& x) {
+json to_object(const std::map<std::string, uint64_t>& counts) {
   auto result = json::object();
-  for (auto& [name, count] : x)
+  for (auto& [name, count] : counts)
     result[name] = count;
   return result;
 }
 
-json to_object(const provider_status& x) {
+json to_object(const provider_status& status) {
   auto lanes = json::array();
-  for (auto& y : x.lanes)
-    lanes.push_back(to_object(y));
-  return {{"name", x.name},
-          {"kind", x.kind},
-          {"base_url", x.base_url},
-          {"max_concurrent", x.max_concurrent},
-          {"in_flight", x.in_flight},
-          {"queued", {{"interactive", x.queued - x.queued_batch}, {"batch", x.queued_batch}}},
-          {"queued_bytes", x.queued_bytes},
-          {"retries_waiting", x.waiting},
-          {"next_retry_seconds", seconds(x.next_retry)},
-          {"predicted_wait_seconds", seconds(x.predicted_wait)},
-          {"answered", x.answered},
-          {"failed", x.failed},
-          {"late", x.late},
-          {"attempts", x.attempts},
-          {"retries", to_object(x.retries)},
-          {"refusals", to_object(x.refusals)},
-          {"draining", x.draining},
-          {"problem", x.problem},
+  for (auto& lane : status.lanes)
+    lanes.push_back(to_object(lane));
+  return {{"name", status.name},
+          {"kind", status.kind},
+          {"base_url", status.base_url},
+          {"max_concurrent", status.max_concurrent},
+          {"in_flight", status.in_flight},
+          {"queued", {{"interactive", status.queued - status.queued_batch}, {"batch", status.queued_batch}}},
+          {"queued_bytes", status.queued_bytes},
+          {"retries_waiting", status.waiting},
+          {"next_retry_seconds", seconds(status.next_retry)},
+          {"predicted_wait_seconds", seconds(status.predicted_wait)},
+          {"answered", status.answered},
+          {"failed", status.failed},
+          {"late", status.late},
+          {"attempts", status.attempts},
+          {"retries", to_object(status.retries)},
+          {"refusals", to_object(status.refusals)},
+          {"draining", status.draining},
+          {"problem", status.problem},
           {"lanes", std::move(lanes)}};
 }
 
 // -- reading ------------------------------------------------------------------------
 
-std::string text_in(const json& x) {
-  return std::string{wire::string_in(x)};
+std::string text_in(const json& value) {
+  return std::string{wire::string_in(value)};
 }
 
-uint64_t number_in(const json& x) {
-  return wire::count_in(x).value_or(0);
+uint64_t number_in(const json& value) {
+  return wire::count_in(value).value_or(0);
 }
 
-uint32_t small_number_in(const json& x) {
-  return static_cast<uint32_t>(std::min<uint64_t>(number_in(x), UINT32_MAX));
+uint32_t small_number_in(const json& value) {
+  return static_cast<uint32_t>(std::min<uint64_t>(number_in(value), UINT32_MAX));
 }
 
-bool flag_in(const json& x) {
-  return x.is_boolean() && x.get<bool>();
+bool flag_in(const json& value) {
+  return value.is_boolean() && value.get<bool>();
 }
 
-std::optional<nanoseconds> time_in(const json& x) {
-  constexpr double most = 1e9; // seconds: within what nanoseconds hold
-  if (!x.is_number())
+std::optional<nanoseconds> time_in(const json& value) {
+  constexpr double max_seconds = 1e9; // seconds: within what nanoseconds hold
+  if (!value.is_number())
     return {};
-  return nanoseconds{std::llround(std::clamp(x.get<double>(), 0.0, most) * 1e9)};
+  return nanoseconds{std::llround(std::clamp(value.get<double>(), 0.0, max_seconds) * 1e9)};
 }
 
-std::map<std::string, uint64_t> counts_in(const json& x) {
+std::map<std::string, uint64_t> counts_in(const json& value) {
   std::map<std::string, uint64_t> result;
-  if (x.is_object())
-    for (auto& [name, count] : x.items())
+  if (value.is_object())
+    for (auto& [name, count] : value.items())
       result[name] = number_in(count);
   return result;
 }
 
-lane_status lane_in(const json& x) {
-  lane_status y;
-  y.name = text_in(member(x, "name"));
-  y.breaker = text_in(member(x, "breaker"));
-  y.breaker_openings = number_in(member(x, "breaker_openings"));
-  y.slots = small_number_in(member(x, "slots"));
-  y.in_flight = number_in(member(x, "in_flight"));
-  y.paused_for = time_in(member(x, "paused_seconds"));
-  y.out = flag_in(member(x, "out"));
-  if (auto& limits = member(x, "limits"); limits.is_array())
+lane_status lane_in(const json& object) {
+  lane_status result;
+  result.name = text_in(member(object, "name"));
+  result.breaker = text_in(member(object, "breaker"));
+  result.breaker_openings = number_in(member(object, "breaker_openings"));
+  result.slots = small_number_in(member(object, "slots"));
+  result.in_flight = number_in(member(object, "in_flight"));
+  result.paused_for = time_in(member(object, "paused_seconds"));
+  result.out = flag_in(member(object, "out"));
+  if (auto& limits = member(object, "limits"); limits.is_array())
     for (auto& limit : limits)
-      y.limits.push_back(
+      result.limits.push_back(
         {text_in(member(limit, "of")), number_in(member(limit, "limit")), number_in(member(limit, "used"))});
-  return y;
+  return result;
 }
 
-provider_status provider_in(const json& x) {
-  provider_status y;
-  y.name = text_in(member(x, "name"));
-  y.kind = text_in(member(x, "kind"));
-  y.base_url = text_in(member(x, "base_url"));
-  y.max_concurrent = small_number_in(member(x, "max_concurrent"));
-  y.in_flight = number_in(member(x, "in_flight"));
-  auto& queued = member(x, "queued");
-  y.queued_batch = number_in(member(queued, "batch"));
-  y.queued = y.queued_batch + number_in(member(queued, "interactive"));
-  y.queued_bytes = number_in(member(x, "queued_bytes"));
-  y.waiting = number_in(member(x, "retries_waiting"));
-  y.next_retry = time_in(member(x, "next_retry_seconds"));
-  y.predicted_wait = time_in(member(x, "predicted_wait_seconds")).value_or(nanoseconds{0});
-  y.answered = number_in(member(x, "answered"));
-  y.failed = number_in(member(x, "failed"));
-  y.late = number_in(member(x, "late"));
-  y.attempts = number_in(member(x, "attempts"));
-  y.retries = counts_in(member(x, "retries"));
-  y.refusals = counts_in(member(x, "refusals"));
-  y.draining = flag_in(member(x, "draining"));
-  y.problem = text_in(member(x, "problem"));
-  if (auto& lanes = member(x, "lanes"); lanes.is_array())
+provider_status provider_in(const json& object) {
+  provider_status result;
+  result.name = text_in(member(object, "name"));
+  result.kind = text_in(member(object, "kind"));
+  result.base_url = text_in(member(object, "base_url"));
+  result.max_concurrent = small_number_in(member(object, "max_concurrent"));
+  result.in_flight = number_in(member(object, "in_flight"));
+  auto& queued = member(object, "queued");
+  result.queued_batch = number_in(member(queued, "batch"));
+  result.queued = result.queued_batch + number_in(member(queued, "interactive"));
+  result.queued_bytes = number_in(member(object, "queued_bytes"));
+  result.waiting = number_in(member(object, "retries_waiting"));
+  result.next_retry = time_in(member(object, "next_retry_seconds"));
+  result.predicted_wait = time_in(member(object, "predicted_wait_seconds")).value_or(nanoseconds{0});
+  result.answered = number_in(member(object, "answered"));
+  result.failed = number_in(member(object, "failed"));
+  result.late = number_in(member(object, "late"));
+  result.attempts = number_in(member(object, "attempts"));
+  result.retries = counts_in(member(object, "retries"));
+  result.refusals = counts_in(member(object, "refusals"));
+  result.draining = flag_in(member(object, "draining"));
+  result.problem = text_in(member(object, "problem"));
+  if (auto& lanes = member(object, "lanes"); lanes.is_array())
     for (auto& lane : lanes)
-      y.lanes.push_back(lane_in(lane));
-  return y;
+      result.lanes.push_back(lane_in(lane));
+  return result;
 }
 
 } // namespace
 
-std::string to_json(const program_status& x) {
+std::string to_json(const program_status& program) {
   auto providers = json::array();
-  for (auto& y : x.providers)
-    providers.push_back(to_object(y));
-  return wire::to_text({{"program", "modelforge"}, {"pid", x.pid}, {"providers", std::move(providers)}}) + "\n";
+  for (auto& provider : program.providers)
+    providers.push_back(to_object(provider));
+  return wire::to_text({{"program", "modelforge"}, {"pid", program.pid}, {"providers", std::move(providers)}}) + "\n";
 }
 
-std::string to_json(const provider_status& x) {
-  return wire::to_text(to_object(x));
+std::string to_json(const provider_status& status) {
+  return wire::to_text(to_object(status));
 }
 
 std::optional<program_status> read_status(std::string_view text) {
   auto parsed = wire::parse_json(text);
-  auto* x = std::get_if<json>(&parsed);
-  if (x == nullptr || wire::string_in(member(*x, "program")) != "modelforge")
+  auto* root = std::get_if<json>(&parsed);
+  if (root == nullptr || wire::string_in(member(*root, "program")) != "modelforge")
     return {};
   program_status result;
-  result.pid = static_cast<int64_t>(std::min<uint64_t>(number_in(member(*x, "pid")), INT64_MAX));
-  if (auto& providers = member(*x, "providers"); providers.is_array())
+  result.pid = static_cast<int64_t>(std::min<uint64_t>(number_in(member(*root, "pid")), INT64_MAX));
+  if (auto& providers = member(*root, "providers"); providers.is_array())
     for (auto& provider : providers)
       result.providers.push_back(provider_in(provider));
   return result;

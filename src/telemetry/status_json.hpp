@@ -19,10 +19,10 @@ struct program_status {
 };
 
 /// One JSON object: `{"program":"modelforge","pid":123,"providers":[...]}`.
-std::string to_json(const program_status& x);
+std::string to_json(const program_status& program);
 
 /// One provider's object alone.
-std::string to_json(const provider_status& x);
+std::string to_json(const provider_status& status);
 
 /// Reads what `to_json` wrote; empty if it is something else. What is missing keeps its default.
 std::optional<program_status> read_status(std::string_view text);

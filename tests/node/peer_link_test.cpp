@@ -20,7 +20,7 @@ link_settings quick() {
   link_settings x;
   x.step = 2s;
   x.first_wait = 100ms;
-  x.most_wait = 3s;
+  x.max_wait = 3s;
   return x;
 }
 

@@ -27,7 +27,7 @@ std::vector<waiting_room::guest_id> all_overdue(waiting_room& x, waiting_room::t
 } // namespace
 
 TEST_CASE("whoever proves nothing has to go when his time is up, and not before", "[node]") {
-  waiting_room room{{.patience = 4s, .most = 8}};
+  waiting_room room{{.patience = 4s, .max_guests = 8}};
   CHECK_FALSE(room.wake_at());
   CHECK_FALSE(room.enter(1, "a", start));
   CHECK_FALSE(room.enter(2, "a", start + 1s));
@@ -44,7 +44,7 @@ TEST_CASE("whoever proves nothing has to go when his time is up, and not before"
 }
 
 TEST_CASE("whoever opens many connections crowds out his own only", "[node]") {
-  waiting_room room{{.patience = 4s, .most = 10}};
+  waiting_room room{{.patience = 4s, .max_guests = 10}};
   CHECK_FALSE(room.enter(1, "node", start)); // the one that has waited longest of all
   waiting_room::guest_id next = 2;
   std::vector<waiting_room::guest_id> gone;
@@ -61,7 +61,7 @@ TEST_CASE("whoever opens many connections crowds out his own only", "[node]") {
 }
 
 TEST_CASE("of a crowd from everywhere the oldest goes", "[node]") {
-  waiting_room room{{.patience = 4s, .most = 3}};
+  waiting_room room{{.patience = 4s, .max_guests = 3}};
   CHECK_FALSE(room.enter(1, "m", start));
   CHECK_FALSE(room.enter(2, "z", start + 1ms));
   CHECK_FALSE(room.enter(3, "a", start + 2ms));
@@ -73,7 +73,7 @@ TEST_CASE("the waiting room keeps count, whatever happens", "[node]") {
   auto seed = std::random_device{}();
   INFO("seed " << seed);
   std::mt19937_64 random{seed};
-  waiting_room room{{.patience = 50ms, .most = 20}};
+  waiting_room room{{.patience = 50ms, .max_guests = 20}};
   std::map<waiting_room::guest_id, std::pair<std::string, waiting_room::time_point>> model;
   auto now = start;
   for (waiting_room::guest_id id = 1; id < 20'000; ++id) {

@@ -203,7 +203,7 @@ TEST_CASE("log cuts a long piece between characters", "[stream][log]") {
     auto pieces = all_of(to);
     std::string joined;
     for (auto& piece : pieces) {
-      CHECK(piece.text.size() <= piece_log::most_piece_bytes);
+      CHECK(piece.text.size() <= piece_log::max_piece_bytes);
       CHECK((static_cast<unsigned char>(piece.text.front()) & 0xC0) != 0x80);
       joined += piece.text;
     }
