@@ -86,8 +86,8 @@ private:
       found_.error({"metrics.listen"}, std::string{"`listen` has "} + (address ? "no port" : "no valid host and port"),
                    "allowed: HOST:PORT, e.g. \"127.0.0.1:9464\"");
     else if (!is_loopback(address->host))
-      found_.warn({"metrics.listen"}, "everybody who reaches " + address->host + " can read the numbers",
-                  "127.0.0.1 is seen on this machine only");
+      found_.warn({"metrics.listen"}, "everybody who can reach " + address->host + " can read the metrics",
+                  "127.0.0.1 can be reached from this machine only");
   }
 
   void check_node() {
@@ -114,7 +114,7 @@ private:
       found_.error({"node.tls", "node.tls.certificate", "node.tls.key", "node.tls.ca"}, "[node.tls] is incomplete",
                    "set all of `certificate`, `key` and `ca`, or none");
     if (tls.key.find("PRIVATE KEY-----") != std::string::npos)
-      found_.error({"node.tls.key"}, "a key stands in the file", "`key` is the path of a PEM file");
+      found_.error({"node.tls.key"}, "the file contains a key", "`key` is the path of a PEM file");
   }
 
   void check_owners(const provider_settings& provider) {
@@ -125,7 +125,7 @@ private:
     if (std::set<std::string>{provider.nodes.begin(), provider.nodes.end()}.size() != provider.nodes.size())
       found_.error({where}, "a node is named twice");
     if (!std::all_of(provider.nodes.begin(), provider.nodes.end(), is_name))
-      found_.error({where}, "there is no valid name of a node in `nodes`",
+      found_.error({where}, "`nodes` has a name that no node can have",
                    "allowed: up to 64 letters, digits, `-` and `_`, the first one a letter");
     if (node.name.empty())
       return found_.error({where, "node.name"}, "`nodes` is set but this node has no name", "set `name` in [node]");

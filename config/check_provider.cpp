@@ -60,7 +60,7 @@ private:
                    || std::any_of(provider_.headers.begin(), provider_.headers.end(),
                                   [](auto& header) { return !header.env.empty(); });
     if (!parts.encrypted && has_key && !is_loopback(parts.address.host))
-      found_.warn({where}, "the key is sent to " + parts.address.host + " in clear: http:// is not encrypted",
+      found_.warn({where}, "the key is sent to " + parts.address.host + " in the clear: http:// is not encrypted",
                   "use https://");
     for (std::string_view end : {"/chat/completions", "/messages", "/api/chat", "/responses"})
       if (provider_.base_url.ends_with(end))
@@ -94,7 +94,7 @@ private:
       found_.warn({path_ + ".api_version"}, "the API below `/v1` has no dated versions",
                   "end `base_url` before /v1 for the older API, or leave `api_version` out");
     if (!all(provider_.api_version, [](char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '.'; }))
-      found_.error({path_ + ".api_version"}, "`api_version` is no version",
+      found_.error({path_ + ".api_version"}, "`api_version` is not a version",
                    "allowed: e.g. \"2024-10-21\" or \"preview\"");
   }
 
@@ -142,14 +142,14 @@ private:
       if (!is_header_name(header.name))
         found_.error({where}, "a header cannot have this name", "allowed: letters, digits and !#$%&'*+-.^_`|~");
       else if (is_framing_header(name))
-        found_.error({where}, "header " + code(header.name) + " is not yours to set: it follows from the request");
+        found_.error({where}, "header " + code(header.name) + " cannot be set: it follows from the request");
       if (!names.insert(name).second)
-        found_.error({where}, "header " + code(header.name) + " stands here twice (case does not matter)");
+        found_.error({where}, "header " + code(header.name) + " is given twice (case does not matter)");
       if (!header.env.empty()) {
         if (check_variable(header.env, where) && env_(header.env).value_or("").empty())
           found_.warn({where}, "environment variable " + header.env + " is not set or empty");
       } else if (names_credential(name) || redact(header.value) != header.value) {
-        found_.error({where}, "a key stands in the file, as the value of header " + code(header.name),
+        found_.error({where}, "the file contains a key, as the value of header " + code(header.name),
                      schema::quoted_key(header.name) + " = { env = \"NAME\" }");
       } else if (header.value.empty()) {
         found_.error({where}, "header " + code(header.name) + " has no value");

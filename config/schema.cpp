@@ -228,7 +228,7 @@ constexpr auto provider_keys = std::to_array<key_rule>({
    "Stops sending to a provider that keeps failing, and tries it now and then."},
   {"stream", slot_of<&provider_settings::stream>, "Streamed answers."},
   {"price", slot_of<&provider_settings::price>,
-   "What a million tokens cost, in any currency; answers tell their cost in it."},
+   "What a million tokens cost, in any currency; answers report their cost in it."},
   {"optimizations", slot_of<&provider_settings::optimizations>, "What may be changed in a request to make it cheaper."},
   {"headers", slot_of<&provider_settings::headers>, "Sent with every request: text, or a variable of the environment."},
   {"keys", slot_of<&provider_settings::keys>, "Several keys share the work, each with limits of its own."},

@@ -154,7 +154,7 @@ std::variant<secret, std::string> accept(std::string_view content, const std::st
   if (key.empty())
     return origin + " is empty";
   if (std::any_of(key.begin(), key.end(), [](unsigned char c) { return c < 0x21 || c > 0x7e; }))
-    return origin + " holds more than a key: there are blanks, line breaks or other characters that no key has inside";
+    return origin + " holds more than a key: it has blanks, line breaks or other characters that no key has";
   return secret{key};
 }
 

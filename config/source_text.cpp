@@ -76,7 +76,7 @@ std::vector<problem> source_text::check_bytes() {
       depth -= (c == ']' || c == '}') && depth > 0;
     }
     if (depth > max_depth) {
-      found.push_back({{number, 1}, "brackets are nested too deep", ""});
+      found.push_back({{number, 1}, "brackets are nested too deeply", ""});
       break;
     }
   }

@@ -251,7 +251,7 @@ private:
     auto hint = with_provider(schema::suggest(rule, name), path);
     tables.report_.fail(
       table_path, place_of_key(tables.source_, name, element), code(name) + " is " + kind_of(element) + ", not a table",
-      "allowed: [" + table_path + "], or `" + name + "` inside of such a table" + (hint.empty() ? "" : "; ") + hint);
+      "allowed: [" + table_path + "], or `" + name + "` inside such a table" + (hint.empty() ? "" : "; ") + hint);
   }
 };
 
@@ -276,7 +276,7 @@ void table_reader::report_unknown(const std::string& name, const toml_value& val
   if (value.is_string() && names_credential(name)) {
     report_.hide(value.as_string());
     report_.mark_failed(parent_of(path) + "api_key_env");
-    report_.fail(path, where, "a key stands in the file, as " + code(name) + "; files are copied, shown and committed",
+    report_.fail(path, where, "the file contains a key, as " + code(name) + "; files are copied, shown and committed",
                  "name the variable that holds it: api_key_env = \"NAME\"");
     return;
   }
@@ -292,7 +292,7 @@ void table_reader::report_unknown(const std::string& name, const toml_value& val
 bool table_reader::refuse_credential(const std::string& text, const std::string& path, place where) {
   if (redact(text) == text && text.find("PRIVATE KEY-----") == std::string::npos)
     return false;
-  report_.fail(path, where, "a key stands in the file; files are copied, shown and committed",
+  report_.fail(path, where, "the file contains a key; files are copied, shown and committed",
                "name the variable that holds it: api_key_env = \"NAME\", or { env = \"NAME\" } for a header");
   return true;
 }

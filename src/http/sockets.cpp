@@ -113,7 +113,7 @@ void transport::loop::judge_silence(int descriptor, const transfer& user, uint64
     return;
   if (auto found = live_.find(id); found != live_.end() && !found->second->state.ending)
     finish(*found->second,
-           fault(user, errc::invalid_response, user.state.origin->name + " sends much that is no part of its answer"));
+           fault(user, errc::invalid_response, user.state.origin->name + " sends much that is not part of its answer"));
 }
 
 /// The server processes no stream of this connection behind the last one, and takes no more there. `witness` is the

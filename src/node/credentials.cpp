@@ -40,7 +40,7 @@ std::variant<std::string, std::string> contents_of(const char* which, const std:
     file.read(text.data(), static_cast<std::streamsize>(text.size()));
   auto size = static_cast<std::size_t>(file.gcount());
   if (size > most)
-    return result{std::in_place_index<1>, say(which, path + " is no PEM file: it is too large")};
+    return result{std::in_place_index<1>, say(which, path + " is not a PEM file: it is too large")};
   if (size == 0 || file.bad())
     return result{
       std::in_place_index<1>,
@@ -127,20 +127,20 @@ context_or_problem read_all(const credential_files& files, const std::vector<std
   SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   auto own = certificates_in(texts[0]);
   if (own.empty() || SSL_CTX_use_certificate(raw, own.front().get()) != 1)
-    return say("certificate", files.certificate + " is no PEM file of a certificate: " + last_error());
+    return say("certificate", files.certificate + " is not a PEM file with a certificate: " + last_error());
   for (std::size_t i = 1; i < own.size(); ++i)
     SSL_CTX_add1_chain_cert(raw, own[i].get());
   auto reader = reader_of(texts[1]);
   pkey key{PEM_read_bio_PrivateKey(reader.get(), nullptr, no_password, nullptr), EVP_PKEY_free};
   if (!key)
-    return say("key", files.key + " is no PEM file of a private key without a password: " + last_error());
+    return say("key", files.key + " is not a PEM file with a private key without a password: " + last_error());
   if (X509_check_private_key(own.front().get(), key.get()) != 1 || SSL_CTX_use_PrivateKey(raw, key.get()) != 1) {
     ERR_clear_error();
     return say("key", files.key + " is not the key of the certificate in " + files.certificate);
   }
   auto authorities = certificates_in(texts[2]);
   if (authorities.empty())
-    return say("ca", files.ca + " is no PEM file of certificates: " + last_error());
+    return say("ca", files.ca + " is not a PEM file with certificates: " + last_error());
   for (auto& one : authorities) {
     X509_STORE_add_cert(SSL_CTX_get_cert_store(raw), one.get());
     SSL_CTX_add_client_CA(raw, one.get());

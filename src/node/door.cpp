@@ -86,7 +86,7 @@ std::variant<std::unique_ptr<door>, std::string> door::open(options options) {
     case EADDRINUSE:
       return "the port is taken";
     case EADDRNOTAVAIL:
-      return "the address is none of this machine's";
+      return "the address is not one of this machine's";
     default:
       return text_of(error);
   }

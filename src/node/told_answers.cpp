@@ -44,7 +44,7 @@ void bound_answer(Answer& answer) {
   cut(answer.attempts);
   if (answer.usage && !can_be(*answer.usage)) {
     answer.usage.reset();
-    answer.warnings.emplace_back("the provider's node told a number of tokens that cannot be; it is left out");
+    answer.warnings.emplace_back("the provider's node reported an impossible number of tokens; it is left out");
   }
   if (answer.usage) {
     for (auto* part : {&answer.usage->cached_read, &answer.usage->cache_written})
@@ -53,7 +53,7 @@ void bound_answer(Answer& answer) {
   }
   if (answer.cost && !(*answer.cost >= 0 && *answer.cost <= max_told_cost)) { // NaN is neither
     answer.cost.reset();
-    answer.warnings.emplace_back("the provider's node told a cost that cannot be; it is left out");
+    answer.warnings.emplace_back("the provider's node reported an impossible cost; it is left out");
   }
 }
 

@@ -13,9 +13,9 @@
 namespace modelforge::node {
 
 /// Decides how long those who have connected and not yet proved to be nodes may stay. Each has `patience`; where there
-/// are more than `max_guests`, one has to go: of the address that has the most of them (of several: the one longest there),
-/// the one that came first. So whoever opens many connections crowds out his own, and a node behind another address is
-/// not touched.
+/// are more than `max_guests`, one has to go: of the address that has the most of them (of several: the one longest
+/// there), the one that came first. So whoever opens many connections crowds out his own, and a node behind another
+/// address is not touched.
 ///
 /// A plain class: `now` comes as an argument and never goes back.
 class waiting_room {

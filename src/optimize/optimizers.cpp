@@ -18,7 +18,7 @@ std::optional<std::string> attempt(const optimizer& optimizer, chat_request& req
   } catch (const std::exception& error) {
     return error.what();
   } catch (...) {
-    return "something that is no std::exception";
+    return "something that is not a std::exception";
   }
 }
 

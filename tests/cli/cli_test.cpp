@@ -465,7 +465,7 @@ TEST_CASE_METHOD(cli_test, "providers takes nothing but a status for one, and wa
     auto x = run({"providers", "-c", configure("http://x.test", metrics_at(other.port()))});
     INFO(x.out);
     CHECK(x.exit_code == 0);
-    CHECK(x.out.starts_with("not running: nothing of ours answers at 127.0.0.1:"));
+    CHECK(x.out.starts_with("not running: no ModelForge program answers at 127.0.0.1:"));
     CHECK(contains(x.out, "  ready\n"));
     CHECK(x.elapsed < (sanitized ? 10s : 3s));
   }

@@ -219,7 +219,7 @@ TEST_CASE("nothing from the file steers the terminal that shows its faults", "[c
     {R"("a\u007f\u009b" = 1)", R"(unknown key `a\u007F\u009B`)"},
     {"'a\xc2\x9b' = 1", R"(unknown key `a\u009B`)"},
     {R"([runtime."\u001b"])", R"(unknown key `\u001B`)"},
-    {R"(providers."\u001b" = 1)", R"(or `\u001B` inside of such a table)"},
+    {R"(providers."\u001b" = 1)", R"(or `\u001B` inside such a table)"},
     {R"(providers."\u001b".x = 1)", R"(in [providers."\u001B"])"},
     {R"(providers.x.headers."\u001b" = 1)", R"(header `\u001B` is an integer)"},
     {R"(providers.x.headers."\u001b" = "a")", R"(a header cannot have this name)"},

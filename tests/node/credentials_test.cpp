@@ -59,11 +59,11 @@ TEST_CASE_METHOD(fixture, "credentials that do not fit are told, with the file a
     folder.write(name, "");
     CHECK(has(problem(), begin + "cannot read " + folder.path(name) + ": it is empty"));
     folder.write(name, "rubbish\n");
-    CHECK(has(problem(), begin + folder.path(name) + " is no PEM file"));
+    CHECK(has(problem(), begin + folder.path(name) + " is not a PEM file"));
     folder.write(name, text.substr(0, text.size() / 2));
-    CHECK(has(problem(), begin + folder.path(name) + " is no PEM file"));
+    CHECK(has(problem(), begin + folder.path(name) + " is not a PEM file"));
     folder.write(name, std::string(2u << 20, 'x'));
-    CHECK(has(problem(), begin + folder.path(name) + " is no PEM file: it is too large"));
+    CHECK(has(problem(), begin + folder.path(name) + " is not a PEM file: it is too large"));
     std::filesystem::remove(folder.path(name));
     std::filesystem::create_directory(folder.path(name));
     CHECK(has(problem(), begin + "cannot read " + folder.path(name)));

@@ -222,7 +222,7 @@ TEST_CASE("an optimizer that throws changes nothing, and the others go on", "[op
   expected.sampling.seed = 42;
   CHECK(x == expected);
   CHECK(result.changes == std::vector<std::string>{"mine: tenant", "enable_seed: seed 42"});
-  CHECK(result.failed == std::vector<std::string>{"mine: no luck", "mine: something that is no std::exception"});
+  CHECK(result.failed == std::vector<std::string>{"mine: no luck", "mine: something that is not a std::exception"});
   CHECK(result.warnings.size() == 2);
 }
 

@@ -304,13 +304,13 @@ void add_batch(command_line& line) {
                {"live", "provider", "auto"});
   batch.time("--deadline", options->deadline,
              "When all should be done, e.g. 2h; auto uses a batch API only if it has its day", "TIME");
-  batch.choice("--after-expiry", options->after_expiry, "What a batch API did not come to: live or provider",
+  batch.choice("--after-expiry", options->after_expiry, "How to send what a batch API did not get to: live or provider",
                {"live", "provider"});
-  batch.number("--job-items", options->job_items, "Most items in a job of a batch API; default 10000", "N",
+  batch.number("--job-items", options->job_items, "Maximum items in a job of a batch API; default 10000", "N",
                std::size_t{1}, std::size_t{100'000});
   batch.flag("--fresh", options->fresh, "Start over, and forget what an earlier run has done");
   batch.flag("--retry-failed", options->retry_failed, "Send what failed in an earlier run again, too");
-  batch.flag("--dry-run", options->dry_run, "Tell items, tokens, cost and time; send nothing");
+  batch.flag("--dry-run", options->dry_run, "Estimate items, tokens, cost and time; send nothing");
   batch.flag("-q,--quiet", options->quiet, "Show neither progress nor summary");
   batch.text("INPUT", options->input, "Prompts; - is standard input", "FILE");
   batch.text("-o,--output", options->output, "Results; - is standard output", "FILE");
@@ -323,7 +323,7 @@ void add_batch(command_line& line) {
     std::string ledger;
   };
   auto given = std::make_shared<ledger_options>();
-  auto status = batch.add("status", "Tell what a batch has done and what is missing");
+  auto status = batch.add("status", "Show what a batch has done and what is missing");
   auto cancel = batch.add("cancel", "Cancel a batch's jobs at its providers; keep what is done");
   add_target(cancel, given->target);
   for (auto* command : {&status, &cancel})

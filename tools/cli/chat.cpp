@@ -108,7 +108,7 @@ bool add_images(const chat_options& options, chat_message& message) {
       return false;
     auto type = image_type(*bytes);
     if (type.empty()) {
-      complain(image + " is no PNG, JPEG, GIF or WebP image");
+      complain(image + " is not a PNG, JPEG, GIF or WebP image");
       return false;
     }
     message.content.push_back(image_part{"", type, base64(*bytes), ""});
@@ -135,7 +135,7 @@ std::optional<chat_request> make_request(const chat_options& options, std::strin
     return {};
   auto parsed = wire::parse_json(*schema);
   if (auto* problem = std::get_if<std::string>(&parsed)) {
-    complain(options.schema + " is no JSON: " + *problem);
+    complain(options.schema + " is not JSON: " + *problem);
     return {};
   }
   request.response_format = {response_kind::json_schema, schema_name(options.schema), std::move(*schema), true};
@@ -162,14 +162,14 @@ std::string calls_of(const completion& answer) {
 }
 
 /// What is about the answer goes to standard error.
-void tell_about(const completion& answer) {
+void print_notes(const completion& answer) {
   for (auto& warning : answer.warnings)
     std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
   if (answer.finish_reason == finish_reason::length)
     std::fprintf(stderr, "modelforge: warning: the answer was cut by the token limit\n");
 }
 
-void tell_speed(const completion& answer, std::optional<std::chrono::nanoseconds> first_token) {
+void print_speed(const completion& answer, std::optional<std::chrono::nanoseconds> first_token) {
   auto text = "answered in " + duration_text(answer.timings.total);
   if (first_token)
     text = "first token after " + duration_text(*first_token) + ", " + text;
@@ -199,9 +199,9 @@ int show_whole(const chat_options& options, const completion& answer) {
   if (auto calls = calls_of(answer); !calls.empty())
     text += (text.empty() ? "" : "\n") + calls;
   auto printed = print((options.json ? wire::write_openai_completion(answer) : shown(std::move(text))) + "\n");
-  tell_about(answer);
+  print_notes(answer);
   if (options.stats)
-    tell_speed(answer, {});
+    print_speed(answer, {});
   return printed ? exit_ok : exit_failed;
 }
 
@@ -227,7 +227,7 @@ int chat_whole(const chat_options& options, session& session, waiter& waiter, ch
 
 /// Thrown out of a callback to end the stream; what is wrong has been said.
 struct no_output : std::runtime_error {
-  no_output() : std::runtime_error{"standard output cannot be written"} {}
+  no_output() : std::runtime_error{"cannot write to standard output"} {}
 };
 
 void print_or_end(const std::string& text) {
@@ -292,9 +292,9 @@ private:
       auto calls = calls_of(done.result);
       good = close_line() && (calls.empty() || print(shown(calls + "\n")));
     }
-    tell_about(done.result);
+    print_notes(done.result);
     if (options_.stats)
-      tell_speed(done.result, done.first_token);
+      print_speed(done.result, done.first_token);
     return good ? exit_ok : exit_failed;
   }
 
@@ -359,9 +359,9 @@ int chat_to_file(const chat_options& given, session& session, waiter& waiter, ch
   auto& answer = std::get<completion>(result);
   if (auto calls = calls_of(answer); !calls.empty() && !print(shown(calls + "\n")))
     return exit_failed;
-  tell_about(answer);
+  print_notes(answer);
   if (given.stats)
-    tell_speed(answer, first_token);
+    print_speed(answer, first_token);
   return exit_ok;
 }
 
@@ -400,7 +400,8 @@ void add_chat(command_line& line) {
   chat.text("--schema", options->schema, "JSON Schema that the answer must follow", "FILE");
   chat.texts("--image", options->images,
              "Image to ask about: a PNG, JPEG, GIF or WebP file, or an address; may be repeated", "FILE|URL");
-  chat.flag("--stats", options->stats, "Tell the time to the first token, the speed, the cost and what was optimized");
+  chat.flag("--stats", options->stats,
+            "Report the time to the first token, the speed, the cost and what was optimized");
   add_timeout(chat, options->timeout);
   chat.text("PROMPT", options->prompt, "What to ask; - or nothing: read standard input");
   chat.footer("Examples:\n  modelforge chat \"Name three rivers.\"\n"

@@ -55,7 +55,7 @@ void add_config(command_line& line) {
   auto path = std::make_shared<std::string>();
   auto config = line.add("config", "Check, show or start a configuration");
   config.require_command();
-  auto check = config.add("check", "Report every fault of the configuration");
+  auto check = config.add("check", "Report every error in the configuration");
   auto show = config.add("show", "Print the effective settings, defaults included, as TOML");
   auto example = config.add("example", "Print an example with every key explained");
   auto reference = config.add("reference", "Print every key with type, range and default, as Markdown");

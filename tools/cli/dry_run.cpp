@@ -71,8 +71,8 @@ std::optional<std::chrono::nanoseconds> min_time(const plan& batch, const rate_l
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double, std::ratio<60>>(*minutes));
 }
 
-/// Tells what the whole batch would take at one provider.
-void tell(const plan& batch, const provider_settings& provider, bool by_jobs) {
+/// Prints what the whole batch would take at one provider.
+void print_estimate(const plan& batch, const provider_settings& provider, bool by_jobs) {
   auto& price = provider.price;
   if (price == price_settings{}) {
     std::printf("cost: not known; %s has no prices\n", provider.name.c_str());
@@ -133,7 +133,7 @@ int batch_dry_run(const batch_command_options& options) {
   if (providers.size() > 1)
     std::puts("if all of it went to one of these:");
   for (auto& one : providers)
-    tell(batch, one.settings, uses_jobs(options, providers.front().settings, one.settings));
+    print_estimate(batch, one.settings, uses_jobs(options, providers.front().settings, one.settings));
   return std::fflush(stdout) == 0 ? exit_ok : exit_failed;
 }
 

@@ -138,11 +138,11 @@ int models(const target_options& target) {
 
 void add_embed(command_line& line) {
   auto options = std::make_shared<embed_options>();
-  auto embed = line.add("embed", "Make vectors of texts");
+  auto embed = line.add("embed", "Turn texts into vectors");
   add_target(embed, options->target, "default_embedding_model");
   embed.number("--dimensions", options->dimensions, "Length of the vectors; default: the model's", "N", 1u, 1'000'000u);
   embed.text("--purpose", options->purpose, "query, document, similarity, classification or clustering", "NAME");
-  embed.flag("--stats", options->stats, "Tell how many vectors, the time and the tokens");
+  embed.flag("--stats", options->stats, "Report the number of vectors, the time and the tokens");
   add_timeout(embed, options->timeout);
   embed.texts("TEXT", options->inputs, "Texts; - or nothing: a text a line of standard input");
   embed.footer("Example:\n  modelforge embed -m text-embedding-3-small \"a river\" \"a bank\"\n\n"

@@ -35,7 +35,7 @@ constexpr auto node_examples = R"(Examples:
 
 The file says in [node] what this node is called, where it listens and which peers it connects to, and in each provider
 which node runs it: nodes = ["a"]. The first line on standard output is "listening HOST:PORT"; what happens to links is
-told on standard error. SIGHUP reads the file again: all of it is taken over, or nothing. SIGTERM or Ctrl-C lets running
+reported on standard error. SIGHUP reads the file again: all of it is taken over, or nothing. SIGTERM or Ctrl-C lets running
 requests end within `grace_period`, a second one cuts them off.)";
 
 /// A node that runs until a signal ends it.
@@ -55,8 +55,8 @@ public:
 
   node_status status() { return host_.status(); }
 
-  /// Tells what has changed about links since the last time.
-  void tell_links() {
+  /// Prints what has changed about links since the last time.
+  void report_links() {
     for (auto& peer : status().peers) {
       auto who = peer.name.empty() ? peer.address : peer.name + (peer.address.empty() ? "" : " at " + peer.address);
       auto now = peer.up ? "linked with " + who : peer.problem.empty() ? "" : "no link to " + who + ": " + peer.problem;
@@ -81,7 +81,7 @@ public:
   /// Lets what runs end, within the grace period.
   void drain() {
     auto grace = std::chrono::duration_cast<caf::timespan>(settings_.runtime.grace_period);
-    say("ending; waiting up to " + duration_text(grace) + " for what is running (again to cut it off)");
+    say("shutting down; waiting up to " + duration_text(grace) + " for what is running (again to cut it off)");
     host_.system().spawn([this, grace](caf::event_based_actor* self) {
       ask(self, host_.registry(), drain_atom_v, grace)
         .then([this] { waiter_.wake(); }, [this](const caf::error&) { waiter_.wake(); });
@@ -95,7 +95,7 @@ private:
   std::optional<std::string> try_reload(const std::string& path) {
     std::error_code ignored;
     if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
-      return "cannot read " + path + " again: it is no regular file"; // a pipe could keep us for ever
+      return "cannot read " + path + " again: it is not a regular file"; // a pipe could keep us for ever
     auto content = read_file(path, max_settings);
     if (auto* problem = std::get_if<std::string>(&content))
       return "cannot read " + path + " again: " + *problem;
@@ -105,13 +105,14 @@ private:
     std::optional<std::string> problem;
     caf::scoped_actor self{host_.system()};
     self->request(host_.registry(), caf::infinite, reload_atom_v, text, path)
-      .receive([](reload_report& x) { tell(x); }, [&](const caf::error& x) { problem = failure_of(x).message; });
+      .receive([](reload_report& x) { print_changes(x); },
+               [&](const caf::error& x) { problem = failure_of(x).message; });
     if (auto now = problem ? load_result{} : parse(text, path); now.value)
       settings_.runtime.grace_period = now.value->runtime.grace_period;
     return problem;
   }
 
-  static void tell(const reload_report& report) {
+  static void print_changes(const reload_report& report) {
     std::string text;
     auto add = [&](const char* verb, const std::vector<std::string>& names) {
       for (auto& name : names)
@@ -150,7 +151,7 @@ int node(const std::string& config) {
   std::printf("%s\n", status.listening.empty() ? "running" : ("listening " + status.listening).c_str());
   std::fflush(stdout);
   for (;;) {
-    running.tell_links();
+    running.report_links();
     switch (waiter.wait(look_interval)) {
       case waiter::event::interrupted:
         running.drain();

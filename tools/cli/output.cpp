@@ -27,7 +27,7 @@ bool write_all(int descriptor, std::string_view text) {
 bool print(std::string_view text) {
   if (write_all(STDOUT_FILENO, text))
     return true;
-  complain(std::string{"standard output cannot be written: "} + std::strerror(errno));
+  complain(std::string{"cannot write to standard output: "} + std::strerror(errno));
   return false;
 }
 

@@ -289,7 +289,7 @@ std::string headline(const settings& all, const std::optional<telemetry::program
     return "running, pid " + std::to_string(program->pid) + " (" + listen + ")\n";
   if (listen.empty())
     return "a running program cannot be asked: metrics.listen is not set\n";
-  return "not running: nothing of ours answers at " + listen + "\n";
+  return "not running: no ModelForge program answers at " + listen + "\n";
 }
 
 json object_of(const view& seen) {

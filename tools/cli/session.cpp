@@ -98,7 +98,7 @@ std::optional<std::vector<session_provider>> choose_providers(const settings& al
       auto* end = one.data() + one.size();
       auto [stop, error] = std::from_chars(one.data() + equals + 1, end, entry.weight);
       if (error != std::errc{} || stop != end || !(entry.weight > 0 && entry.weight < 1e6)) {
-        complain("the weight in \"" + one + "\" is no number above 0; write PROVIDER=WEIGHT");
+        complain("the weight in \"" + one + "\" is not a number above 0; write PROVIDER=WEIGHT");
         return {};
       }
     }

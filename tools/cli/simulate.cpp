@@ -54,12 +54,12 @@ void add_share(command& simulate, const char* name, double& target, const char* 
 
 void add_stream_options(command& simulate, simulator::options& options) {
   simulate
-    .number("--min-answer-tokens", options.min_answer_tokens, "Least length of an answer", "N", 1u,
+    .number("--min-answer-tokens", options.min_answer_tokens, "Minimum length of an answer, in tokens", "N", 1u,
             simulator::most_answer_tokens)
     .show_default();
   simulate
-    .number("--max-answer-tokens", options.max_answer_tokens, "Most, or the least if that is more", "N", 1u,
-            simulator::most_answer_tokens)
+    .number("--max-answer-tokens", options.max_answer_tokens, "Maximum length, or the minimum if that is larger", "N",
+            1u, simulator::most_answer_tokens)
     .show_default();
   add_share(simulate, "--token-jitter", options.token_jitter,
             "Share by which times between a stream's tokens differ, 0 to 1");
@@ -122,13 +122,13 @@ void add_batch_options(command& simulate, simulator::options& options) {
   add_time(simulate, "--batch-window", options.batch_window,
            "Let jobs expire so long after their creation; default: a day");
   add_share(simulate, "--batch-errors", options.batch_errors, "Let a share of their items fail, 0 to 1");
-  add_share(simulate, "--batch-cut", options.batch_cut,
-            "Reset the connection in place of telling a share of jobs' creation");
-  add_share(simulate, "--batch-silence", options.batch_silence, "Never tell it, until the client gives up");
-  add_count(simulate, "--batch-items", options.batch_items, "Most items of a job; default: the provider's limit",
+  add_share(simulate, "--batch-cut", options.batch_cut, "Reset the connection instead of confirming a share of jobs");
+  add_share(simulate, "--batch-silence", options.batch_silence,
+            "Never confirm a share of jobs, until the client gives up");
+  add_count(simulate, "--batch-items", options.batch_items, "Maximum items of a job; default: the provider's limit",
             UINT32_MAX);
   add_count(simulate, "--batch-queue-tokens", options.batch_queue_tokens,
-            "Most tokens of a model's jobs at a time; default: any number", UINT64_MAX);
+            "Maximum tokens of a model's jobs at a time; default: any number", UINT64_MAX);
 }
 
 } // namespace
@@ -144,7 +144,7 @@ void add_simulate(command_line& line) {
   simulate.parsed(
     "--listen", [&options](const std::string& text) { return parse_listen(text, options); },
     "Where to listen; default 127.0.0.1:0, a port chosen by the system", "HOST:PORT");
-  simulate.number("--seed", options.seed, "Other seed, other answers", "N").show_default();
+  simulate.number("--seed", options.seed, "Another seed gives other answers", "N").show_default();
   simulate.number("--latency", given->latency, "Time to the first token, in milliseconds", "MS", 0u, 600'000u)
     .show_default();
   add_share(simulate, "--latency-jitter", options.latency_jitter, "Share by which latencies differ, 0 to 1");
