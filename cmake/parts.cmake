@@ -149,6 +149,7 @@ modelforge_public_headers(
   messages/attempt.hpp
   messages/batch.hpp
   messages/batch_job.hpp
+  messages/batch_options.hpp
   messages/chat_request.hpp
   messages/completion.hpp
   messages/content.hpp

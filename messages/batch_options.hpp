@@ -1,0 +1,55 @@
+#pragma once
+
+#include <modelforge/messages/enums.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+/// What a batch is to do. Not sent between nodes.
+
+namespace modelforge {
+
+/// The order of a batch's output.
+enum class batch_order : uint8_t {
+  input,   ///< As the items come in the input.
+  arrival, ///< As their results came.
+};
+
+template <>
+inline constexpr auto enum_names<batch_order> = std::to_array<std::string_view>({"input", "arrival"});
+
+/// How a batch's items reach a provider.
+enum class batch_mode : uint8_t {
+  live,      ///< As single requests, under the provider's limits.
+  provider,  ///< As jobs of the provider's own batch API: cheaper, within a day.
+  automatic, ///< `provider`, unless `batch_options::finish_within` is shorter than a provider's day.
+};
+
+template <>
+inline constexpr auto enum_names<batch_mode> = std::to_array<std::string_view>({"live", "provider", "auto"});
+
+/// One batch: where its prompts come from, where its results go, and how they are sent.
+struct batch_options {
+  std::string input;           ///< Path of a JSON lines or text file; "-" is standard input.
+  std::string output;          ///< Path; "-" is standard output. Lines are OpenAI batch results.
+  std::string model;           ///< For items that name none; empty: the provider's `default_model`.
+  uint32_t max_concurrent = 5; ///< Items in flight; 0: as many as the providers send at a time.
+  std::optional<std::chrono::nanoseconds> deadline; ///< Of each live item, from its start; empty: none.
+  batch_order order = batch_order::input;
+  bool fresh = false;        ///< Starts over where an earlier run left a ledger; else goes on with what is missing.
+  bool retry_failed = false; ///< Sends items again that an earlier run saw fail.
+  batch_mode mode = batch_mode::live;
+  std::optional<std::chrono::nanoseconds> finish_within{}; ///< For `automatic`.
+  batch_mode after_expiry = batch_mode::live; ///< For what a provider's job did not come to; not `automatic`.
+  std::size_t job_items = 10'000;             ///< The most in one job of a provider; their requests are held in memory.
+  /// How long a provider whose queue of jobs is full is left alone; doubled each time, up to 10 min.
+  std::chrono::nanoseconds busy_pause = std::chrono::seconds{30};
+  bool cancel_jobs = false; ///< Sends nothing: cancels the jobs that an earlier run began, and keeps what they did.
+};
+
+} // namespace modelforge
