@@ -1,161 +1,30 @@
 #include "batch/ledger.hpp"
 
 #include "batch/file.hpp"
-#include "wire/json.hpp"
+#include "batch/ledger_line.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <filesystem>
 
 namespace modelforge::batch {
 
 namespace {
 
+using ledger_line::number_in;
+using ledger_line::text_in;
+
 constexpr uint64_t version = 1;
 constexpr std::size_t block = 256u << 10;
-constexpr std::size_t most_buffered = 64u << 10;
-constexpr std::string_view sum_key = "{\"sum\":\"";
-constexpr std::size_t body_at = 18; ///< After `{"sum":"01234567",`.
-constexpr std::string_view line_key = ",\"line\":";
-
-/// Of "slicing by 8" (Kounavis and Berry, 2005): table k is for a byte with k more behind it.
-constexpr auto crc_tables = [] {
-  std::array<std::array<uint32_t, 256>, 8> tables{};
-  for (uint32_t i = 0; i < 256; ++i) {
-    auto x = i;
-    for (int bit = 0; bit < 8; ++bit)
-      x = (x & 1) != 0 ? (x >> 1) ^ 0xEDB88320u : x >> 1;
-    tables[0][i] = x;
-  }
-  for (std::size_t k = 1; k < 8; ++k)
-    for (std::size_t i = 0; i < 256; ++i)
-      tables[k][i] = (tables[k - 1][i] >> 8) ^ tables[0][tables[k - 1][i] & 0xFF];
-  return tables;
-}();
-
-/// CRC-32 as in gzip (ISO 3309): it sees every change within 32 bits in a row.
-std::string sum_of(std::string_view bytes) {
-  auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
-  uint32_t x = ~uint32_t{0};
-  for (; bytes.size() >= 8; bytes.remove_prefix(8)) {
-    uint32_t next = 0;
-    for (std::size_t i = 0; i < 4; ++i)
-      next ^= crc_tables[7 - i][((x >> (8 * i)) ^ byte(i)) & 0xFF] ^ crc_tables[3 - i][byte(4 + i)];
-    x = next;
-  }
-  for (; !bytes.empty(); bytes.remove_prefix(1))
-    x = crc_tables[0][(x ^ byte(0)) & 0xFF] ^ (x >> 8);
-  x = ~x;
-  std::string text(8, '0');
-  for (std::size_t i = 0; i < 8; ++i)
-    text[i] = "0123456789abcdef"[(x >> (28 - 4 * i)) & 0xF];
-  return text;
-}
-
-bool is_whole(std::string_view line) {
-  return line.size() > body_at && line.starts_with(sum_key) && line.substr(16, 2) == "\","
-         && line.substr(8, 8) == sum_of(line.substr(body_at));
-}
-
-/// Whether a crash can have left this of a header. Nothing follows one that was not synced.
-bool could_be_header(std::string_view line) {
-  return line.size() < 4096
-         && (line.empty() || line.substr(0, sum_key.size()) == sum_key.substr(0, line.size()) || line[0] == '\0');
-}
-
-/// The members in front of the result's own line, which may be large and is not looked into.
-wire::json members_of(std::string_view line) {
-  auto head = std::string{line.substr(0, line.find(line_key))};
-  if (head.size() < line.size())
-    head += '}';
-  auto parsed = wire::parse_json(head);
-  auto* x = std::get_if<wire::json>(&parsed);
-  return x != nullptr ? std::move(*x) : wire::json{};
-}
-
-uint64_t number_in(const wire::json& x, std::string_view name) {
-  return wire::count_in(wire::member(x, name)).value_or(0);
-}
-
-std::string text_in(const wire::json& x, std::string_view name) {
-  return std::string{wire::string_in(wire::member(x, name))};
-}
-
-std::string hex(uint64_t x) {
-  std::string text(16, '0');
-  for (std::size_t i = 0; i < 16; ++i)
-    text[i] = "0123456789abcdef"[(x >> (60 - 4 * i)) & 0xF];
-  return text;
-}
-
-uint64_t from_hex(std::string_view text) {
-  uint64_t x = 0;
-  std::from_chars(text.data(), text.data() + text.size(), x, 16);
-  return x;
-}
-
+constexpr std::size_t max_buffered = 64u << 10;
 failure refusal(std::string message, std::string suggestion) {
   return make_failure(errc::io_failed, std::move(message), std::move(suggestion));
 }
 
 std::string in_words(const ledger_input& x) {
-  return x.path + " with " + std::to_string(x.size) + " bytes and the hash " + hex(x.hash);
-}
-
-/// Writes an event's members; what is not UTF-8 becomes U+FFFD.
-class event {
-public:
-  event(std::string_view name, uint64_t synced) {
-    out_.key("event");
-    out_.raw('"' + std::string{name} + '"');
-    number("synced", synced);
-  }
-
-  event& number(std::string_view name, auto x) {
-    out_.key(name);
-    out_.number(x);
-    return *this;
-  }
-
-  event& text(std::string_view name, std::string_view x) {
-    out_.key(name);
-    out_.repaired(x);
-    return *this;
-  }
-
-  event& raw(std::string_view name, std::string_view json) {
-    out_.key(name);
-    out_.raw(json);
-    return *this;
-  }
-
-  std::string take() {
-    text_ += '}';
-    return std::move(text_);
-  }
-
-private:
-  std::string text_;
-  wire::json_writer out_{text_};
-};
-
-std::string ranges_text(const std::vector<std::pair<uint64_t, uint64_t>>& ranges) {
-  std::string text = "[";
-  for (auto& [first, last] : ranges)
-    text += (text.size() > 1 ? ",[" : "[") + std::to_string(first) + ',' + std::to_string(last) + ']';
-  return text + ']';
-}
-
-std::vector<std::pair<uint64_t, uint64_t>> ranges_in(const wire::json& x) {
-  std::vector<std::pair<uint64_t, uint64_t>> ranges;
-  for (auto& range : x)
-    if (range.is_array() && range.size() == 2)
-      ranges.emplace_back(wire::count_in(range[0]).value_or(0), wire::count_in(range[1]).value_or(0));
-  return ranges;
+  return x.path + " with " + std::to_string(x.size) + " bytes and the hash " + ledger_line::hex(x.hash);
 }
 
 /// Calls `each(line, offset, ended)` for all lines; `ended` is false for a last one without its end.
@@ -258,7 +127,8 @@ std::optional<failure> ledger::drop() {
   std::string head;
   if (!file_->read(0, block, head))
     return io_failure("cannot read the ledger", path_);
-  if (!could_be_header(head.substr(0, sum_key.size())) && head.find("\n" + std::string{sum_key}) == head.npos)
+  if (!ledger_line::could_be_header(head.substr(0, ledger_line::sum_key.size()))
+      && head.find("\n" + std::string{ledger_line::sum_key}) == head.npos)
     return refusal("--fresh would empty " + path_ + ", which is no ledger", "move it away, or write to another output");
   if (!file_->truncate(0))
     return io_failure("cannot empty the ledger", path_);
@@ -272,10 +142,10 @@ std::optional<failure> ledger::load(std::optional<uint64_t>& torn_at) {
   bool ours = true; // whether a broken first line can be what a crash left of a header
   std::optional<failure> problem;
   auto each = [&](std::string_view line, uint64_t offset, bool ended) {
-    ours = ++number == 1 && could_be_header(line);
-    auto whole = ended && is_whole(line);
+    ours = ++number == 1 && ledger_line::could_be_header(line);
+    auto whole = ended && ledger_line::is_whole(line);
     if (whole && broken != 0)
-      synced = std::max(synced, number_in(members_of(line), "synced"));
+      synced = std::max(synced, number_in(ledger_line::members_of(line), "synced"));
     if (problem || broken != 0)
       return;
     if (whole) {
@@ -301,14 +171,14 @@ std::optional<failure> ledger::load(std::optional<uint64_t>& torn_at) {
 }
 
 std::optional<failure> ledger::take_header(std::string_view line) {
-  auto x = members_of(line);
+  auto x = ledger_line::members_of(line);
   if (text_in(x, "event") != "header")
     return refusal(path_ + " is no ledger: its first line is no header", "write to another output");
   if (auto theirs = number_in(x, "version"); theirs != version)
     return refusal("the ledger " + path_ + " has version " + std::to_string(theirs) + ", this program writes version "
                      + std::to_string(version),
                    "finish it with the program that began it, or start over with --fresh");
-  summary_.input = {number_in(x, "input_size"), from_hex(text_in(x, "input_hash")), text_in(x, "input")};
+  summary_.input = {number_in(x, "input_size"), ledger_line::from_hex(text_in(x, "input_hash")), text_in(x, "input")};
   return {};
 }
 
@@ -322,18 +192,18 @@ std::optional<failure> ledger::check(const ledger_input& wanted) const {
 }
 
 std::optional<failure> ledger::begin() {
-  return append(event{"header", 0}
+  return append(ledger_line::writer{"header", 0}
                   .number("version", version)
                   .text("input", summary_.input.path)
                   .number("input_size", summary_.input.size)
-                  .text("input_hash", hex(summary_.input.hash))
+                  .text("input_hash", ledger_line::hex(summary_.input.hash))
                   .take());
 }
 
 std::optional<failure> ledger::seal() {
   if (auto problem = sync(); problem || sealed_at_ == size_)
     return problem;
-  if (auto problem = append_event(event{"sealed", synced_}.take()))
+  if (auto problem = append_event(ledger_line::writer{"sealed", synced_}.take()))
     return problem;
   auto problem = sync();
   sealed_at_ = size_;
@@ -341,7 +211,7 @@ std::optional<failure> ledger::seal() {
 }
 
 std::optional<failure> ledger::take(std::string_view line, uint64_t offset) {
-  auto x = members_of(line);
+  auto x = ledger_line::members_of(line);
   synced_ = std::max(synced_, number_in(x, "synced"));
   if (text_in(x, "event") != "result") {
     count_event(line);
@@ -367,9 +237,9 @@ std::optional<failure> ledger::take(std::string_view line, uint64_t offset) {
 
 std::optional<failure> ledger::append(std::string_view body) {
   auto before = buffer_.size();
-  ((((buffer_ += sum_key) += sum_of(body)) += "\",") += body) += '\n';
+  ledger_line::append(buffer_, body);
   size_ += buffer_.size() - before;
-  return buffer_.size() >= most_buffered ? write() : std::nullopt;
+  return buffer_.size() >= max_buffered ? write() : std::nullopt;
 }
 
 std::optional<failure> ledger::write() {
@@ -391,7 +261,7 @@ std::optional<failure> ledger::append_event(const std::string& body) {
 std::optional<failure> ledger::add(const ledger_result& x) {
   if (problem_)
     return problem_;
-  event body{"result", synced_};
+  ledger_line::writer body{"result", synced_};
   body.number("item", x.item).raw("state", x.ok ? "\"ok\"" : "\"failed\"").number("attempts", x.attempts);
   body.number("input_tokens", x.usage.input).number("output_tokens", x.usage.output);
   if (x.usage.cached_read > 0)
@@ -412,25 +282,35 @@ std::optional<failure> ledger::add(const ledger_result& x) {
 }
 
 std::optional<failure> ledger::intend(const ledger_job& x) {
-  return append_event(event{"intent", synced_}
+  return append_event(ledger_line::writer{"intent", synced_}
                         .text("nonce", x.nonce)
                         .text("provider", x.provider)
                         .text("model", x.model)
                         .number("at", x.at)
-                        .raw("items", ranges_text(x.items))
+                        .ranges("items", x.items)
                         .take());
 }
 
 std::optional<failure> ledger::name_job(const std::string& nonce, const std::string& id) {
-  return append_event(event{"job", synced_}.text("nonce", nonce).text("id", id).take());
+  return append_event(ledger_line::writer{"job", synced_}.text("nonce", nonce).text("id", id).take());
 }
 
 std::optional<failure> ledger::end_job(const std::string& nonce, std::string_view outcome) {
-  return append_event(event{"job_end", synced_}.text("nonce", nonce).text("outcome", outcome).take());
+  return append_event(ledger_line::writer{"job_end", synced_}.text("nonce", nonce).text("outcome", outcome).take());
 }
 
 std::optional<failure> ledger::note_total(uint64_t items) {
-  return append_event(event{"total", synced_}.number("items", items).take());
+  return append_event(ledger_line::writer{"total", synced_}.number("items", items).take());
+}
+
+std::optional<failure> ledger::note(const ledger_event& event) {
+  if (auto* job = std::get_if<ledger_job>(&event))
+    return intend(*job);
+  if (auto* named = std::get_if<job_named>(&event))
+    return name_job(named->nonce, named->id);
+  if (auto* ended = std::get_if<job_ended>(&event))
+    return end_job(ended->nonce, ended->outcome);
+  return note_total(std::get<input_total>(event).items);
 }
 
 std::optional<failure> ledger::sync() {
@@ -471,13 +351,13 @@ void ledger::count(const ledger_result& x, uint64_t offset) {
 
 /// Events that this version does not know change nothing.
 void ledger::count_event(std::string_view line) {
-  auto x = members_of(line);
+  auto x = ledger_line::members_of(line);
   auto name = text_in(x, "event");
   auto nonce = text_in(x, "nonce");
   auto job = summary_.jobs.find(nonce);
   if (name == "intent") {
     summary_.jobs[nonce] = {
-      nonce, text_in(x, "provider"), text_in(x, "model"), number_in(x, "at"), ranges_in(wire::member(x, "items")), {}};
+      nonce, text_in(x, "provider"), text_in(x, "model"), number_in(x, "at"), ledger_line::ranges_in(x, "items"), {}};
   } else if (name == "total") {
     summary_.total = number_in(x, "items");
   } else if (job == summary_.jobs.end()) {
@@ -500,11 +380,10 @@ std::variant<std::string, failure> ledger::line(uint64_t item) {
                                    : std::string_view{};
     if (auto end = text.find('\n'); end != text.npos) {
       text = text.substr(0, end);
-      auto begin = text.find(line_key);
-      if (!is_whole(text) || begin == text.npos)
+      auto result = ledger_line::result_in(text);
+      if (!ledger_line::is_whole(text) || result.empty())
         break;
-      begin += line_key.size();
-      return std::string{text.substr(begin, text.size() - begin - 1)};
+      return std::string{result};
     }
     read_at_ = offset - std::min<uint64_t>(offset, size / 4); // results of items nearby are mostly nearby
     if (!file_->read(read_at_, size, read_))
@@ -529,14 +408,13 @@ std::optional<failure> ledger::for_each_line(bool by_arrival,
     return problem;
   }
   auto take = [&](std::string_view text, uint64_t offset, bool ended) {
-    auto begin = text.find(line_key);
-    if (problem || !ended || begin == text.npos)
+    auto result = ledger_line::result_in(text);
+    if (problem || !ended || result.empty())
       return;
-    auto item = number_in(members_of(text), "item");
+    auto item = number_in(ledger_line::members_of(text), "item");
     if (of(item) == state::missing || places_[item] / 4 != offset) // a later result took its place
       return;
-    begin += line_key.size();
-    problem = each(text.substr(begin, text.size() - begin - 1));
+    problem = each(result);
   };
   if (!for_each_raw_line(*file_, take) && !problem)
     problem = io_failure("cannot read the ledger", path_);

@@ -49,6 +49,26 @@ struct ledger_job {
   std::string id; ///< The provider's; empty: whether it was created is not known.
 };
 
+/// A job has got an id at its provider.
+struct job_named {
+  std::string nonce;
+  std::string id;
+};
+
+/// Nothing more comes of a job.
+struct job_ended {
+  std::string nonce;
+  std::string outcome; ///< For people.
+};
+
+/// The input has been read to its end.
+struct input_total {
+  uint64_t items = 0;
+};
+
+/// What a ledger is told beside results; a `ledger_job` without an id: it is about to be created.
+using ledger_event = std::variant<ledger_job, job_named, job_ended, input_total>;
+
 /// What a ledger holds, but for the results themselves.
 struct ledger_summary {
   ledger_input input;
@@ -92,6 +112,9 @@ public:
 
   /// Appends how many items the input has.
   std::optional<failure> note_total(uint64_t items);
+
+  /// Appends an event: one of the four above.
+  std::optional<failure> note(const ledger_event& event);
 
   /// Makes all that was added count.
   std::optional<failure> sync();

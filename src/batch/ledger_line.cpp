@@ -1,0 +1,138 @@
+#include "batch/ledger_line.hpp"
+
+#include <array>
+#include <charconv>
+#include <variant>
+
+namespace modelforge::batch::ledger_line {
+
+namespace {
+
+constexpr std::size_t body_at = 18; ///< After `{"sum":"01234567",`.
+
+/// Of "slicing by 8" (Kounavis and Berry, 2005): table k is for a byte with k more behind it.
+constexpr auto crc_tables = [] {
+  std::array<std::array<uint32_t, 256>, 8> tables{};
+  for (uint32_t i = 0; i < 256; ++i) {
+    auto x = i;
+    for (int bit = 0; bit < 8; ++bit)
+      x = (x & 1) != 0 ? (x >> 1) ^ 0xEDB88320u : x >> 1;
+    tables[0][i] = x;
+  }
+  for (std::size_t k = 1; k < 8; ++k)
+    for (std::size_t i = 0; i < 256; ++i)
+      tables[k][i] = (tables[k - 1][i] >> 8) ^ tables[0][tables[k - 1][i] & 0xFF];
+  return tables;
+}();
+
+/// CRC-32 as in gzip (ISO 3309): it sees every change within 32 bits in a row.
+std::string sum_of(std::string_view bytes) {
+  auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
+  uint32_t x = ~uint32_t{0};
+  for (; bytes.size() >= 8; bytes.remove_prefix(8)) {
+    uint32_t next = 0;
+    for (std::size_t i = 0; i < 4; ++i)
+      next ^= crc_tables[7 - i][((x >> (8 * i)) ^ byte(i)) & 0xFF] ^ crc_tables[3 - i][byte(4 + i)];
+    x = next;
+  }
+  for (; !bytes.empty(); bytes.remove_prefix(1))
+    x = crc_tables[0][(x ^ byte(0)) & 0xFF] ^ (x >> 8);
+  x = ~x;
+  std::string text(8, '0');
+  for (std::size_t i = 0; i < 8; ++i)
+    text[i] = "0123456789abcdef"[(x >> (28 - 4 * i)) & 0xF];
+  return text;
+}
+
+} // namespace
+
+void append(std::string& out, std::string_view body) {
+  ((((out += sum_key) += sum_of(body)) += "\",") += body) += '\n';
+}
+
+bool is_whole(std::string_view line) {
+  return line.size() > body_at && line.starts_with(sum_key) && line.substr(16, 2) == "\","
+         && line.substr(8, 8) == sum_of(line.substr(body_at));
+}
+
+bool could_be_header(std::string_view line) {
+  return line.size() < 4096
+         && (line.empty() || line.substr(0, sum_key.size()) == sum_key.substr(0, line.size()) || line[0] == '\0');
+}
+
+wire::json members_of(std::string_view line) {
+  auto head = std::string{line.substr(0, line.find(result_key))};
+  if (head.size() < line.size())
+    head += '}';
+  auto parsed = wire::parse_json(head);
+  auto* members = std::get_if<wire::json>(&parsed);
+  return members != nullptr ? std::move(*members) : wire::json{};
+}
+
+std::string_view result_in(std::string_view line) {
+  auto begin = line.find(result_key);
+  if (begin == line.npos)
+    return {};
+  begin += result_key.size();
+  return line.substr(begin, line.size() - begin - 1);
+}
+
+uint64_t number_in(const wire::json& members, std::string_view name) {
+  return wire::count_in(wire::member(members, name)).value_or(0);
+}
+
+std::string text_in(const wire::json& members, std::string_view name) {
+  return std::string{wire::string_in(wire::member(members, name))};
+}
+
+std::vector<std::pair<uint64_t, uint64_t>> ranges_in(const wire::json& members, std::string_view name) {
+  std::vector<std::pair<uint64_t, uint64_t>> ranges;
+  for (auto& range : wire::member(members, name))
+    if (range.is_array() && range.size() == 2)
+      ranges.emplace_back(wire::count_in(range[0]).value_or(0), wire::count_in(range[1]).value_or(0));
+  return ranges;
+}
+
+std::string hex(uint64_t x) {
+  std::string text(16, '0');
+  for (std::size_t i = 0; i < 16; ++i)
+    text[i] = "0123456789abcdef"[(x >> (60 - 4 * i)) & 0xF];
+  return text;
+}
+
+uint64_t from_hex(std::string_view text) {
+  uint64_t x = 0;
+  std::from_chars(text.data(), text.data() + text.size(), x, 16);
+  return x;
+}
+
+writer::writer(std::string_view event, uint64_t synced) {
+  raw("event", '"' + std::string{event} + '"');
+  number("synced", synced);
+}
+
+writer& writer::text(std::string_view name, std::string_view text) {
+  out_.key(name);
+  out_.repaired(text);
+  return *this;
+}
+
+writer& writer::raw(std::string_view name, std::string_view json) {
+  out_.key(name);
+  out_.raw(json);
+  return *this;
+}
+
+writer& writer::ranges(std::string_view name, const std::vector<std::pair<uint64_t, uint64_t>>& ranges) {
+  std::string text = "[";
+  for (auto& [first, last] : ranges)
+    text += (text.size() > 1 ? ",[" : "[") + std::to_string(first) + ',' + std::to_string(last) + ']';
+  return raw(name, text + ']');
+}
+
+std::string writer::take() {
+  text_ += '}';
+  return std::move(text_);
+}
+
+} // namespace modelforge::batch::ledger_line

@@ -1,0 +1,69 @@
+#pragma once
+
+#include "wire/json.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+/// The ledger's lines: how one is written, and read again (docs/batches.md has the format).
+
+namespace modelforge::batch::ledger_line {
+
+/// How every line begins.
+inline constexpr std::string_view sum_key = "{\"sum\":\"";
+
+/// Ahead of an output's line, the last member of a result.
+inline constexpr std::string_view result_key = ",\"line\":";
+
+/// Appends a line: the sum of its body, the body, and the line's end. `body` begins behind the sum's comma.
+void append(std::string& out, std::string_view body);
+
+/// Whether a line's sum is that of its body.
+bool is_whole(std::string_view line);
+
+/// Whether a crash can have left this of a header. Nothing follows one that was not synced.
+bool could_be_header(std::string_view line);
+
+/// Returns the members in front of the output's line, which may be large and is not looked into; null where the line is
+/// not JSON.
+wire::json members_of(std::string_view line);
+
+/// Returns the output's line of a result's; empty: it has none.
+std::string_view result_in(std::string_view line);
+
+/// Returns a member's value; 0 or empty where there is none of that kind.
+uint64_t number_in(const wire::json& members, std::string_view name);
+std::string text_in(const wire::json& members, std::string_view name);
+std::vector<std::pair<uint64_t, uint64_t>> ranges_in(const wire::json& members, std::string_view name);
+
+/// 16 hexadecimal digits, and back; what is not hexadecimal reads as 0.
+std::string hex(uint64_t x);
+uint64_t from_hex(std::string_view text);
+
+/// Writes a line's body; what is not UTF-8 becomes U+FFFD.
+class writer {
+public:
+  writer(std::string_view event, uint64_t synced);
+
+  writer& number(std::string_view name, auto x) {
+    out_.key(name);
+    out_.number(x);
+    return *this;
+  }
+
+  writer& text(std::string_view name, std::string_view text);
+  writer& raw(std::string_view name, std::string_view json);
+  writer& ranges(std::string_view name, const std::vector<std::pair<uint64_t, uint64_t>>& ranges);
+
+  /// Ends the body; to be called once.
+  std::string take();
+
+private:
+  std::string text_;
+  wire::json_writer out_{text_};
+};
+
+} // namespace modelforge::batch::ledger_line
