@@ -22,14 +22,14 @@ namespace {
 using namespace std::chrono_literals;
 
 /// A message of results has at most so many, and is sent when their lines have so many bytes.
-constexpr std::size_t most_results = 256;
-constexpr std::size_t most_bytes = 1u << 20;
+constexpr std::size_t max_results = 256;
+constexpr std::size_t max_bytes = 1u << 20;
 
 /// Items encoded in one turn of the actor.
-constexpr std::size_t most_encoded_at_once = 256;
+constexpr std::size_t max_encoded_at_once = 256;
 
 /// What one line of results may have; far more than any answer.
-constexpr std::size_t longest_line = 64u << 20;
+constexpr std::size_t max_line = 64u << 20;
 
 /// Hands what comes of a download to the actor, as it comes.
 class line_receiver : public http::receiver {
@@ -69,7 +69,29 @@ std::variant<wire::batch_line, failure> encode(const wire::batch_api& api, const
   return line;
 }
 
-/// Carries out what `batch::job` decides.
+/// Results that the listener gets with the next message.
+class result_outbox {
+public:
+  void add(batch_job_result result, std::size_t bytes) {
+    results_.push_back(std::move(result));
+    bytes_ += bytes;
+  }
+
+  bool empty() const { return results_.empty(); }
+  bool is_full() const { return results_.size() >= max_results || bytes_ >= max_bytes; }
+
+  std::vector<batch_job_result> take() {
+    bytes_ = 0;
+    return std::exchange(results_, {});
+  }
+
+private:
+  std::vector<batch_job_result> results_;
+  std::size_t bytes_ = 0; ///< Of their lines.
+};
+
+/// Carries out what `batch::job` decides: encodes its items, makes its calls one after the other, and hands its results
+/// to the listener, no faster than that keeps them.
 class job_runner_state {
 public:
   static inline const char* name = "batch-job";
@@ -104,29 +126,29 @@ public:
   }
 
 private:
-  batch::job_time now() const { return self_->clock().now(); }
+  batch::time_point now() const { return self_->clock().now(); }
 
   // -- encoding ---------------------------------------------------------------------
 
   /// Encodes some of the items, then lets others have their turn.
   void encode_some() {
-    if (left_)
+    if (has_left_)
       return;
     auto& items = parts_->asked.items;
-    auto end = std::min(items.size(), encoded_ + most_encoded_at_once);
-    for (; encoded_ < end; ++encoded_)
-      encode_item(items[encoded_]);
-    if (encoded_ < items.size())
+    auto end = std::min(items.size(), encoded_.items + max_encoded_at_once);
+    for (; encoded_.items < end; ++encoded_.items)
+      encode_item(items[encoded_.items]);
+    if (encoded_.items < items.size())
       return post(self_, [this] { encode_some(); });
     auto most = parts_->api->limits();
-    if (lines_.size() > most.items || line_bytes_ > most.bytes)
+    if (encoded_.lines.size() > most.items || encoded_.bytes > most.bytes)
       return leave({parts_->asked.nonce,
                     {},
                     batch_job_outcome::refused,
                     make_failure(errc::too_large, "a job takes at most " + std::to_string(most.items) + " items and "
                                                     + std::to_string(most.bytes) + " bytes here")});
     parts_->asked.items = {};
-    job_.emplace(*parts_->api, parts_->asked, std::move(lines_), parts_->timing, std::random_device{}());
+    job_.emplace(*parts_->api, parts_->asked, std::move(encoded_.lines), parts_->timing, std::random_device{}());
     go_on();
   }
 
@@ -136,11 +158,11 @@ private:
     auto line = encode(*parts_->api, wire::batch_item_id(parts_->asked.nonce, x.number), parts_->optimizers, x.request);
     if (auto* why = std::get_if<failure>(&line)) {
       why->provider = parts_->provider;
-      pending_.push_back({x.number, false, std::move(*why)});
+      outbox_.add({x.number, false, std::move(*why)}, 0);
       return;
     }
-    lines_.push_back(std::move(std::get<wire::batch_line>(line).text));
-    line_bytes_ += lines_.back().size() + 1;
+    auto& text = encoded_.lines.emplace_back(std::move(std::get<wire::batch_line>(line).text));
+    encoded_.bytes += text.size() + 1;
     x.request = {};
   }
 
@@ -148,9 +170,9 @@ private:
 
   /// Does what is due: hands results over, makes the next call, waits for its time, or ends.
   void go_on() {
-    if (left_ || telling_)
+    if (has_left_ || is_telling_)
       return;
-    if (!pending_.empty() && (pending_.size() >= most_results || pending_bytes_ >= most_bytes || transfer_ == 0))
+    if (!outbox_.empty() && (outbox_.is_full() || transfer_ == 0))
       return tell_results();
     if (transfer_ != 0)
       return;
@@ -163,7 +185,7 @@ private:
     tell_status();
   }
 
-  void wait_until(batch::job_time when) {
+  void wait_until(batch::time_point when) {
     run_at(self_, when, [this] { go_on(); });
   }
 
@@ -218,8 +240,7 @@ private:
   }
 
   void fetch_lines(http::request out) {
-    head_ = {};
-    buffer_.clear();
+    download_ = {};
     out.max_response_bytes = UINT64_MAX;
     auto weak = caf::actor_cast<caf::weak_actor_ptr>(self_);
     auto to = std::make_shared<line_receiver>([this, weak, turn = turn_](line_receiver::news x) {
@@ -233,36 +254,36 @@ private:
 
   void take_news(line_receiver::news x) {
     if (x.head)
-      head_ = std::move(*x.head);
-    buffer_ += x.bytes;
-    ungranted_ += x.bytes.size();
+      download_.head = std::move(*x.head);
+    download_.buffer += x.bytes;
+    download_.ungranted += x.bytes.size();
     if (x.end)
-      ended_ = std::move(x.end);
+      download_.end = std::move(x.end);
     read_lines();
   }
 
   /// Takes in what has come, as far as the listener has kept what came before.
   void read_lines() {
-    if (telling_)
+    if (is_telling_)
       return;
-    auto good = head_.status >= 200 && head_.status < 300;
+    auto good = download_.head.status >= 200 && download_.head.status < 300;
     std::size_t begin = 0;
-    while (good && !job_->has_seen_enough() && pending_.size() < most_results && pending_bytes_ < most_bytes) {
-      auto end = buffer_.find('\n', begin);
-      if (end == buffer_.npos && (!ended_ || ended_->error || begin == buffer_.size()))
+    while (good && !job_->has_seen_enough() && !outbox_.is_full()) {
+      auto end = download_.buffer.find('\n', begin);
+      if (end == download_.buffer.npos && (!download_.end || download_.end->error || begin == download_.buffer.size()))
         break;
-      take_line(std::string_view{buffer_}.substr(begin, end - begin));
-      begin = end == buffer_.npos ? buffer_.size() : end + 1;
+      take_line(std::string_view{download_.buffer}.substr(begin, end - begin));
+      begin = end == download_.buffer.npos ? download_.buffer.size() : end + 1;
     }
-    buffer_.erase(0, begin);
-    if (pending_.size() >= most_results || pending_bytes_ >= most_bytes)
+    download_.buffer.erase(0, begin);
+    if (outbox_.is_full())
       return tell_results();
-    if (job_->has_seen_enough() || buffer_.size() > longest_line)
+    if (job_->has_seen_enough() || download_.buffer.size() > max_line)
       return end_download();
-    if (ended_)
+    if (download_.end)
       return end_download();
-    if (ungranted_ > 0)
-      parts_->transport->grant(transfer_, std::exchange(ungranted_, 0));
+    if (download_.ungranted > 0)
+      parts_->transport->grant(transfer_, std::exchange(download_.ungranted, 0));
   }
 
   void take_line(std::string_view line) {
@@ -279,43 +300,42 @@ private:
       mask(*parts_->secrets, why);
       why.provider = parts_->provider;
     }
-    pending_bytes_ += line.size();
-    pending_.push_back(std::move(*result));
+    outbox_.add(std::move(*result), line.size());
   }
 
   void end_download() {
     auto id = std::exchange(transfer_, 0);
-    auto end = std::exchange(ended_, std::nullopt);
+    auto end = std::exchange(download_.end, std::nullopt);
     ++turn_;
-    ungranted_ = 0;
+    download_.ungranted = 0;
     if (!end)
       parts_->transport->cancel(id);
-    auto good = head_.status >= 200 && head_.status < 300;
+    auto good = download_.head.status >= 200 && download_.head.status < 300;
     if (end && end->error)
       fail(*end->error);
     else if (!good)
-      job_->take_answer(now(), head_, buffer_);
-    else if (!job_->has_seen_enough() && buffer_.size() > longest_line) // what is behind it must not count as not run
+      job_->take_answer(now(), download_.head, download_.buffer);
+    else if (!job_->has_seen_enough()
+             && download_.buffer.size() > max_line) // what is behind it must not count as not run
       job_->take_failure(now(),
                          {make_failure(errc::too_large, "a line of the job's results is longer than 64 MiB"), true});
     else
       job_->end_lines(now());
-    buffer_.clear();
+    download_.buffer.clear();
     go_on();
   }
 
   // -- handing over -----------------------------------------------------------------
 
   void tell_results() {
-    telling_ = true;
+    is_telling_ = true;
     batch_job_results x;
     x.nonce = parts_->asked.nonce;
-    x.results = std::exchange(pending_, {});
-    pending_bytes_ = 0;
+    x.results = outbox_.take();
     ask(self_, listener_, std::move(x))
       .then(
         [this] {
-          telling_ = false;
+          is_telling_ = false;
           if (transfer_ != 0)
             read_lines();
           go_on();
@@ -344,34 +364,42 @@ private:
   }
 
   void quit() {
-    left_ = true;
+    has_left_ = true;
     keep_ = nullptr;
     self_->quit();
   }
 
+  /// The items' lines, as far as they have been made.
+  struct encoding {
+    std::size_t items = 0;
+    std::vector<std::string> lines;
+    std::size_t bytes = 0;
+  };
+
+  /// What has come of a download, and has not been read.
+  struct incoming {
+    http::response_head head;
+    std::string buffer;
+    std::size_t ungranted = 0; ///< Bytes that came and for which no others are let in yet.
+    std::optional<http::transfer_end> end;
+  };
+
   batch_job_actor::pointer self_;
   std::shared_ptr<batch_job_parts> parts_;
   batch_job_listener_actor listener_;
-  std::size_t encoded_ = 0; ///< Of its items.
-  std::vector<std::string> lines_;
-  std::size_t line_bytes_ = 0;
-  std::optional<batch::job> job_; ///< When its items have been encoded.
   callers<batch_job_actor::base> watched_;
   caf::actor_addr provider_;
   caf::strong_actor_ptr keep_; ///< Itself, until the end: nobody else need hold it.
-  batch::job_time begin_;
+  batch::time_point begin_;
+  encoding encoded_;
+  std::optional<batch::job> job_;          ///< When its items have been encoded.
   std::optional<batch_job_status> status_; ///< As last told.
-
-  http::transfer_id transfer_ = 0;
-  uint64_t turn_ = 0; ///< Of calls: what comes of an earlier one is no news.
-  http::response_head head_;
-  std::string buffer_; ///< Of a download: what has not been read.
-  std::size_t ungranted_ = 0;
-  std::optional<http::transfer_end> ended_;
-  std::vector<batch_job_result> pending_;
-  std::size_t pending_bytes_ = 0;
-  bool telling_ = false; ///< The listener has some, and has not kept them yet.
-  bool left_ = false;
+  http::transfer_id transfer_ = 0;         ///< The call under way; 0: none.
+  uint64_t turn_ = 0;                      ///< Of calls: what comes of an earlier one is no news.
+  incoming download_;
+  result_outbox outbox_;
+  bool is_telling_ = false; ///< The listener has some, and has not kept them yet.
+  bool has_left_ = false;
 };
 
 } // namespace

@@ -14,7 +14,7 @@ namespace modelforge::job_test {
 // What is sent for a job, and when, in virtual time: the provider's answers are written here.
 
 using namespace std::chrono_literals;
-using batch::job_time;
+using batch::time_point;
 
 namespace {
 
@@ -57,7 +57,7 @@ struct play {
   uint64_t not_run = 0;
 
   batch_job_end run(const wire::dialect& by, batch_job_request asked,
-                    const std::function<void(batch::job&, job_time)>& before = {}) {
+                    const std::function<void(batch::job&, time_point)>& before = {}) {
     auto api = by.batches();
     std::vector<std::string> lines;
     asked.nonce = "n1";
@@ -70,7 +70,7 @@ struct play {
         lines.push_back(std::get<wire::batch_line>(api->encode_item("n1-" + std::to_string(i), x)).text);
       }
     batch::job is{*api, asked, lines, {}, 7};
-    job_time start{1h};
+    time_point start{1h};
     auto now = start;
     while (!is.over()) {
       if (before)
@@ -89,7 +89,7 @@ struct play {
     return is.end();
   }
 
-  void give(batch::job& to, job_time now, const batch::job::exchange& x) {
+  void give(batch::job& to, time_point now, const batch::job::exchange& x) {
     auto found = answers.end();
     for (auto i = answers.begin(); i != answers.end(); ++i)
       if (calls.back().starts_with(i->first) && (found == answers.end() || i->first.size() > found->first.size()))
@@ -496,7 +496,7 @@ TEST_CASE("a cancelled job brings what it has done", "[batch][job]") {
     auto x = good();
     x.answers["POST /batches/batch_1/cancel"] = {{400, R"({"error":{"message":"it has ended"}})"}};
     x.answers["GET /batches/batch_1"] = {{200, openai_job("in_progress")}, {200, cancelled}};
-    auto end = x.run(wire::openai(), attachment(), [&](batch::job& is, job_time now) {
+    auto end = x.run(wire::openai(), attachment(), [&](batch::job& is, time_point now) {
       if (x.calls.size() == 1)
         is.cancel(now);
     });

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "wire/batch_api.hpp"
+
+#include <modelforge/messages/batch_job.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <variant>
+
+namespace modelforge::batch {
+
+/// What has come of a job's results: each item's first one counts, and what is broken or missing is counted, too. The
+/// outputs are read one after the other; one that was cut is read again from its beginning. Used by `job`.
+class job_results {
+public:
+  void begin_output() { broken_ = broken_before_; } // one that was cut had told of the same
+  void end_output() {
+    broken_before_ = broken_;
+    ++outputs_;
+  }
+
+  /// Outputs that have been read to their end.
+  std::size_t outputs() const { return outputs_; }
+
+  /// Takes one line. Returns its result, if that is news and of this job.
+  std::optional<batch_job_result> take(std::string_view nonce, std::variant<wire::batch_result, failure> read);
+
+  /// Lines that are broken, or of no item of ours.
+  uint64_t broken() const { return broken_; }
+
+  /// Of the good results that the provider tells of, those that have come.
+  uint64_t succeeded() const { return succeeded_; }
+
+private:
+  std::unordered_set<uint64_t> seen_;
+  uint64_t succeeded_ = 0;
+  uint64_t broken_ = 0;
+  uint64_t broken_before_ = 0; ///< In the outputs that have been read to their end.
+  std::size_t outputs_ = 0;
+};
+
+} // namespace modelforge::batch
