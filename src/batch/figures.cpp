@@ -1,0 +1,66 @@
+#include "batch/figures.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace modelforge::batch {
+
+void figures::load(const ledger_summary& known, const std::string& ledger_path, uint64_t retried) {
+  report_.ledger = ledger_path;
+  report_.answered = known.ok;
+  report_.failed = known.failed - retried;
+  report_.resumed = known.ok + report_.failed;
+  retried_ = retried;
+  total_ = known.total;
+}
+
+void figures::warn(std::string text) {
+  auto& all = report_.warnings;
+  if (std::find(all.begin(), all.end(), text) == all.end())
+    all.push_back(std::move(text));
+}
+
+void figures::on_result(const std::variant<completion, failure>& outcome) {
+  if (auto* why = std::get_if<failure>(&outcome); why != nullptr && !report_.first_failure)
+    report_.first_failure = *why;
+}
+
+void figures::on_recorded(uint64_t number, const std::variant<completion, failure>& outcome, const item_origin& origin,
+                          bool retried) {
+  if (retried)
+    replaced_.push_back(number);
+  costs_.add(number, origin.provider, outcome, origin.estimated, origin.by_job, origin.live_factor);
+}
+
+void figures::on_kept(const recorder_news& news) {
+  for (; !replaced_.empty() && replaced_.front() <= news.kept; replaced_.pop_front())
+    --retried_;
+  report_.answered = news.ok;
+  report_.failed = news.failed - std::min(news.failed, retried_);
+  costs_.keep(news.kept);
+  if (news.finished)
+    report_.results = news.place;
+}
+
+batch_progress figures::progress(time_point now) const {
+  auto sum = costs_.total();
+  batch_progress x;
+  x.answered = report_.answered;
+  x.failed = report_.failed;
+  x.resumed = report_.resumed;
+  x.total = total_;
+  x.usage = sum.usage;
+  x.cost = sum.cost;
+  x.elapsed = now - begin_;
+  return x;
+}
+
+batch_report figures::report(time_point now) const {
+  auto x = report_;
+  x.shares = costs_.shares();
+  x.attempts = costs_.total().attempts;
+  x.elapsed = now - begin_;
+  return x;
+}
+
+} // namespace modelforge::batch

@@ -1,0 +1,78 @@
+#pragma once
+
+#include "batch/clock.hpp"
+#include "batch/outcomes.hpp"
+#include "batch/provider_pool.hpp"
+
+#include <modelforge/messages/attempt.hpp>
+#include <modelforge/messages/chat_request.hpp>
+#include <modelforge/messages/request_id.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace modelforge::batch {
+
+/// The items that providers have as single requests.
+///
+/// An item at which one provider fails for reasons of its own goes to another that has not tried it, with the attempts
+/// of both in its result. One that a full queue gives back is held for a moment and offered again; it keeps its place
+/// in the window, so that no more is read than can be sent. What may have been carried out is not sent again. Used by
+/// `schedule`.
+class live_window {
+public:
+  live_window(provider_pool& pool, outcomes& outcomes, std::mt19937_64& random)
+    : pool_(pool), outcomes_(outcomes), random_(random) {}
+
+  bool empty() const { return items_.empty(); }
+  std::size_t size() const { return items_.size(); }
+
+  /// Sends an item to the provider that suits best.
+  void send(uint64_t index, std::string custom_id, chat_request request, uint32_t estimated, time_point now);
+
+  /// When what is held goes out again; until then nothing new should. Empty: nothing is held.
+  std::optional<time_point> resume_at() const { return resume_at_; }
+
+  /// Offers what is held again, if it is time.
+  void resume(time_point now);
+
+  void on_answer(request_id id, completion answer);
+
+  /// Returns why the batch cannot go on, where that is so.
+  std::optional<failure> on_failure(request_id id, failure why, time_point now);
+
+  /// Withdraws all that is in flight; what comes back from now on is not tried again.
+  void withdraw();
+
+private:
+  struct item {
+    uint64_t index = 0;
+    std::string custom_id;
+    chat_request request; ///< Kept, because a full queue or a failing provider gives it back.
+    uint32_t estimated = 0;
+    std::size_t provider = 0;
+    std::vector<bool> tried;             ///< Providers that failed at it.
+    std::vector<attempt_record> earlier; ///< What was tried at these.
+  };
+
+  void send(item x);
+  item take(request_id id);
+  void move_on(std::size_t provider, request_id id, const std::vector<attempt_record>& attempts);
+  void hold(request_id id, time_point now);
+  void end(request_id id, std::variant<completion, failure> outcome);
+
+  provider_pool& pool_;
+  outcomes& outcomes_;
+  std::mt19937_64& random_;
+  std::unordered_map<request_id, item> items_;
+  std::vector<request_id> held_;
+  std::optional<time_point> resume_at_;
+  bool is_withdrawn_ = false;
+};
+
+} // namespace modelforge::batch
