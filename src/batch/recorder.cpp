@@ -56,9 +56,9 @@ void recorder::add(record x) {
     wake_.notify_one();
 }
 
-void recorder::note(entry x) {
+void recorder::note(ledger_event event) {
   std::lock_guard lock{mutex_};
-  inbox_.emplace_back(std::move(x));
+  inbox_.emplace_back(std::move(event));
   wake_.notify_one();
 }
 
@@ -114,8 +114,8 @@ bool recorder::keep(std::vector<task>& group) {
 }
 
 std::optional<failure> recorder::take(task& x) {
-  if (auto* entry = std::get_if<recorder::entry>(&x))
-    return book_ ? (*entry)(*book_) : std::nullopt;
+  if (auto* event = std::get_if<ledger_event>(&x))
+    return book_ ? book_->note(*event) : std::nullopt;
   auto& result = std::get<record>(x);
   if (book_)
     return book_->add(result_of(result));

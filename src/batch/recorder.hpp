@@ -56,15 +56,14 @@ public:
   /// Takes a result.
   void add(record x);
 
-  /// Takes an entry for the ledger, soon kept; without a ledger it is kept at once.
-  void note(std::function<std::optional<failure>(ledger&)> entry);
+  /// Takes an event for the ledger, soon kept; without a ledger it is kept at once.
+  void note(ledger_event event);
 
   /// Writes the output, under its final name if the batch is `complete`; then comes the last news.
   void finish(bool complete);
 
 private:
-  using entry = std::function<std::optional<failure>(ledger&)>;
-  using task = std::variant<record, entry>;
+  using task = std::variant<record, ledger_event>;
 
   void run();
   bool keep(std::vector<task>& group);

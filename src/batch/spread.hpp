@@ -15,20 +15,19 @@ struct provider_load {
   uint64_t slots = 1;                         ///< What it sends at a time.
   std::chrono::nanoseconds predicted_wait{0}; ///< Of a request that comes now.
   bool out = false;                           ///< Takes nothing now: it failed a moment ago, or it is not wanted.
-  bool full = false;                          ///< Its share of the window is in flight.
 };
 
 /// Chooses who gets the next item: by weights (smooth weighted round robin, as nginx does it) where one is given, else
 /// the provider with the least predicted wait, and among equal ones the one that uses the least part of its slots.
 class spread {
 public:
-  /// Returns an index, or nothing where all are out or full.
+  /// Returns an index, or nothing where all are out.
   std::optional<std::size_t> pick(const std::vector<provider_load>& loads) {
     credit_.resize(loads.size());
     std::optional<std::size_t> best;
     double sum = 0;
     for (std::size_t i = 0; i < loads.size(); ++i)
-      if (!loads[i].out && !loads[i].full) {
+      if (!loads[i].out) {
         sum += loads[i].weight;
         credit_[i] += loads[i].weight;
         if (!best || better(loads, i, *best))

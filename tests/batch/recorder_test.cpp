@@ -132,7 +132,7 @@ TEST_CASE_METHOD(recorder_test, "what a recorder was given is in the ledger, als
     auto to = make(true);
     for (uint64_t item = 0; item < 1000; ++item)
       to->add(record(item));
-    to->note([](batch::ledger& x) { return x.note_total(1000); });
+    to->note(batch::input_total{1000});
   }
   auto seen = batch::ledger::look(path + ".ledger");
   REQUIRE(seen.index() == 0);

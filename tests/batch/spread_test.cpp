@@ -28,7 +28,7 @@ TEST_CASE("without weights the least predicted wait decides, then the emptier on
   CHECK(x.pick(loads) == 1);
   loads[1].out = true;
   CHECK(x.pick(loads) == 2);
-  loads[2].full = true;
+  loads[2].out = true;
   CHECK(x.pick(loads) == 0);
   loads[0].out = true;
   CHECK_FALSE(x.pick(loads));
