@@ -214,7 +214,7 @@ std::optional<failure> ledger::take(std::string_view line, uint64_t offset) {
   auto x = ledger_line::members_of(line);
   synced_ = std::max(synced_, number_in(x, "synced"));
   if (text_in(x, "event") != "result") {
-    count_event(line);
+    count_event(line, offset);
     return {};
   }
   ledger_result result;
@@ -324,7 +324,7 @@ std::optional<failure> ledger::sync() {
   }
   synced_ = size_;
   for (auto& x : unsynced_)
-    x.event.empty() ? count(x.result, x.offset) : count_event('{' + x.event);
+    x.event.empty() ? count(x.result, x.offset) : count_event('{' + x.event, x.offset);
   unsynced_.clear();
   return {};
 }
@@ -350,14 +350,15 @@ void ledger::count(const ledger_result& x, uint64_t offset) {
 }
 
 /// Events that this version does not know change nothing.
-void ledger::count_event(std::string_view line) {
+void ledger::count_event(std::string_view line, uint64_t offset) {
   auto x = ledger_line::members_of(line);
   auto name = text_in(x, "event");
   auto nonce = text_in(x, "nonce");
   auto job = summary_.jobs.find(nonce);
   if (name == "intent") {
     summary_.jobs[nonce] = {
-      nonce, text_in(x, "provider"), text_in(x, "model"), number_in(x, "at"), ledger_line::ranges_in(x, "items"), {}};
+      nonce, text_in(x, "provider"), text_in(x, "model"), number_in(x, "at"), ledger_line::ranges_in(x, "items"), {},
+      offset};
   } else if (name == "total") {
     summary_.total = number_in(x, "items");
   } else if (job == summary_.jobs.end()) {

@@ -46,7 +46,8 @@ struct ledger_job {
   std::string model;
   uint64_t at = 0; ///< When it was meant to be created, seconds since 1970.
   std::vector<std::pair<uint64_t, uint64_t>> items;
-  std::string id; ///< The provider's; empty: whether it was created is not known.
+  std::string id;      ///< The provider's; empty: whether it was created is not known.
+  uint64_t offset = 0; ///< Where the ledger has its intent; not for those that are noted.
 };
 
 /// A job has got an id at its provider.
@@ -127,6 +128,10 @@ public:
     return item < places_.size() ? static_cast<state>(places_[item] & 3) : state::missing;
   }
 
+  /// Whether an item that is not missing got its result when the job was there already: of that job, since no other may
+  /// have had the item. Else the job was made to replace it.
+  bool came_after(uint64_t item, const ledger_job& job) const { return places_[item] / 4 > job.offset; }
+
   /// One more than the last item that has a result.
   uint64_t known() const { return places_.size(); }
 
@@ -164,7 +169,7 @@ private:
   std::optional<failure> write();
   std::optional<failure> append_event(const std::string& body);
   void count(const ledger_result& x, uint64_t offset);
-  void count_event(std::string_view body);
+  void count_event(std::string_view body, uint64_t offset);
 
   std::unique_ptr<ledger_file> file_;
   std::string path_;

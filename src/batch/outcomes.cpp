@@ -14,6 +14,8 @@ void outcomes::load(const ledger& known, const std::string& ledger_path, bool re
     for (auto [first, last] : job.items)
       for (auto i = first; i <= last; ++i) {
         auto state = known.of(i);
+        if (state != ledger::state::missing && known.came_after(i, job))
+          continue; // the job has told its result already
         // A job that tries an item again that had failed: its answer is wanted, whatever is asked for now.
         if (state == ledger::state::failed && states_.begin_retry(i))
           figures_.retry();

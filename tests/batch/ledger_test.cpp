@@ -307,6 +307,21 @@ TEST_CASE("a ledger keeps what is known of jobs until they end") {
   CHECK(get(*x).summary().ids_of_ended_jobs == std::vector<std::string>{"batch_1"});
 }
 
+TEST_CASE("a ledger knows which results came when a job was there, also when it is opened again") {
+  disk on;
+  std::optional<opened> x{open_on(on)};
+  REQUIRE_FALSE(get(*x).add(result(3)));
+  REQUIRE_FALSE(get(*x).intend({"n1", "openai", "gpt", 17, {{0, 9}}, {}}));
+  REQUIRE_FALSE(get(*x).add(result(4)));
+  REQUIRE_FALSE(get(*x).sync());
+  for (int round = 0; round < 2; ++round) {
+    auto& job = get(*x).summary().jobs.at("n1");
+    CHECK_FALSE(get(*x).came_after(3, job));
+    CHECK(get(*x).came_after(4, job));
+    x.emplace(open_on(on));
+  }
+}
+
 TEST_CASE("a ledger gives its lines in the input's order or that of their ends, each item's last one") {
   disk on;
   auto x = open_on(on);
