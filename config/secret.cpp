@@ -81,7 +81,7 @@ std::optional<span> find_prefixed(std::string_view text, bool inside_word) {
 
 /// The value after `name:`, in a header line as in JSON or Python's way of printing a dictionary.
 std::optional<span> find_header(std::string_view text, std::string_view name, bool whole_line) {
-  if (!starts_with_nocase(text, name))
+  if (!ascii::istarts_with(text, name))
     return std::nullopt;
   auto in_between = [](char c) { return c == ' ' || c == '\t' || c == '"' || c == '\'' || c == '\\'; };
   auto pos = name.size();
@@ -94,7 +94,7 @@ std::optional<span> find_header(std::string_view text, std::string_view name, bo
   if (whole_line)
     return span{pos, pos + run_length(rest, [](char c) { return c != '\r' && c != '\n' && c != '"'; })};
   for (std::string_view scheme : {"bearer ", "basic ", "token "})
-    if (starts_with_nocase(rest, scheme)) {
+    if (ascii::istarts_with(rest, scheme)) {
       auto start = scheme.size() + run_length(rest.substr(scheme.size()), is_space);
       return span{pos + start, pos + start + run_length(rest.substr(start), std::not_fn(ends_value))};
     }
@@ -105,7 +105,7 @@ std::optional<span> find_query(std::string_view text) {
   if (text.front() != '?' && text.front() != '&')
     return std::nullopt;
   for (auto name : secret_queries)
-    if (starts_with_nocase(text.substr(1), name) && text.substr(1 + name.size()).starts_with('=')) {
+    if (ascii::istarts_with(text.substr(1), name) && text.substr(1 + name.size()).starts_with('=')) {
       auto start = name.size() + 2;
       return span{start, start + run_length(text.substr(start), std::not_fn(ends_value))};
     }

@@ -1,5 +1,6 @@
 #include "batch/ledger.hpp"
 
+#include "base/hex.hpp"
 #include "batch/file.hpp"
 #include "batch/ledger_line.hpp"
 
@@ -227,7 +228,7 @@ std::optional<failure> ledger::take(std::string_view line, uint64_t offset) {
   result.attempts = number_in(x, "attempts");
   result.usage = {number_in(x, "input_tokens"), number_in(x, "output_tokens"), number_in(x, "cached_tokens"),
                   number_in(x, "cache_written_tokens"), number_in(x, "reasoning_tokens")};
-  if (auto& cost = wire::member(x, "cost"); cost.is_number())
+  if (auto& cost = json::member(x, "cost"); cost.is_number())
     result.cost = cost.get<double>();
   count(result, offset);
   return {};

@@ -1,8 +1,9 @@
 #include "batch/reader.hpp"
 
+#include "base/utf8.hpp"
 #include "batch/file.hpp"
-#include "wire/json.hpp"
 #include "wire/openai_format.hpp"
+#include "json/value.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -133,11 +134,11 @@ failure line_failure(errc code, std::string message) {
 }
 
 /// A line's id: a text or a whole number. Empty: there is none.
-std::optional<std::string> read_id(const wire::json& x) {
+std::optional<std::string> read_id(const json::value& x) {
   if (x.is_string())
-    return std::string{wire::string_in(x)};
+    return std::string{json::string_in(x)};
   if (x.is_number_integer())
-    return wire::to_text(x);
+    return json::to_text(x);
   return {};
 }
 
@@ -163,43 +164,43 @@ bool looks_like_request(std::string_view line) {
   auto start = line.find_first_not_of(" \t\r");
   if (start == line.npos || line[start] != '{')
     return false;
-  auto parsed = wire::parse_json(line);
-  auto* root = std::get_if<wire::json>(&parsed);
+  auto parsed = json::parse(line);
+  auto* root = std::get_if<json::value>(&parsed);
   return root != nullptr && root->is_object()
          && (root->contains("prompt") || root->contains("body") || root->contains("custom_id"));
 }
 
-request_or_failure read_batch_line(const wire::json& x) {
-  if (auto& method = wire::member(x, "method"); !method.is_null() && wire::string_in(method) != "POST")
+request_or_failure read_batch_line(const json::value& x) {
+  if (auto& method = json::member(x, "method"); !method.is_null() && json::string_in(method) != "POST")
     return refuse("method is not POST");
-  if (auto& url = wire::member(x, "url"); !url.is_null() && wire::string_in(url) != "/v1/chat/completions")
+  if (auto& url = json::member(x, "url"); !url.is_null() && json::string_in(url) != "/v1/chat/completions")
     return refuse("url is not /v1/chat/completions");
-  return wire::read_openai_request(wire::to_text(wire::member(x, "body")));
+  return wire::read_openai_request(json::to_text(json::member(x, "body")));
 }
 
-request_or_failure read_short_line(const wire::json& x) {
+request_or_failure read_short_line(const json::value& x) {
   constexpr auto known =
     std::to_array<std::string_view>({"id", "custom_id", "prompt", "system", "model", "max_tokens", "temperature"});
-  for (auto& [name, value] : x.get_ref<const wire::json::object_t&>())
+  for (auto& [name, value] : x.get_ref<const json::value::object_t&>())
     if (std::find(known.begin(), known.end(), name) == known.end())
       return refuse("the field " + name + " is not known; with `body` in place of `prompt` all of OpenAI's are");
   for (auto* name : {"prompt", "system", "model"})
-    if (auto& text = wire::member(x, name); !text.is_null() && !text.is_string())
+    if (auto& text = json::member(x, name); !text.is_null() && !text.is_string())
       return refuse(std::string{name} + " is no string");
-  if (wire::member(x, "prompt").is_null())
+  if (json::member(x, "prompt").is_null())
     return refuse("prompt is null");
   chat_request request;
-  request.model = wire::string_in(wire::member(x, "model"));
-  if (auto& system = wire::member(x, "system"); system.is_string())
-    request.messages.push_back(text_message(role::system, std::string{wire::string_in(system)}));
-  request.messages.push_back(text_message(role::user, std::string{wire::string_in(wire::member(x, "prompt"))}));
-  if (auto& limit = wire::member(x, "max_tokens"); !limit.is_null()) {
-    auto count = wire::count_in(limit);
+  request.model = json::string_in(json::member(x, "model"));
+  if (auto& system = json::member(x, "system"); system.is_string())
+    request.messages.push_back(text_message(role::system, std::string{json::string_in(system)}));
+  request.messages.push_back(text_message(role::user, std::string{json::string_in(json::member(x, "prompt"))}));
+  if (auto& limit = json::member(x, "max_tokens"); !limit.is_null()) {
+    auto count = json::count_in(limit);
     if (!count || !std::in_range<uint32_t>(*count))
       return refuse("max_tokens is no whole number from 0 to 4294967295");
     request.sampling.max_tokens = static_cast<uint32_t>(*count);
   }
-  if (auto& temperature = wire::member(x, "temperature"); !temperature.is_null()) {
+  if (auto& temperature = json::member(x, "temperature"); !temperature.is_null()) {
     if (!temperature.is_number())
       return refuse("temperature is no number");
     request.sampling.temperature = temperature.get<double>();
@@ -271,7 +272,7 @@ private:
   request_or_failure read(item& x) {
     if (state_ == result::too_long)
       return line_failure(errc::too_large, "the line is longer than 16 MiB");
-    if (!wire::valid_utf8(line_))
+    if (!utf8::is_valid(line_))
       return refuse("the line is not UTF-8");
     if (json_lines_)
       return read_json(x);
@@ -283,15 +284,15 @@ private:
   }
 
   request_or_failure read_json(item& x) {
-    auto parsed = wire::parse_json(line_);
+    auto parsed = json::parse(line_);
     if (auto* why = std::get_if<std::string>(&parsed))
       return refuse("the line is no JSON: " + *why);
-    auto& root = std::get<wire::json>(parsed);
+    auto& root = std::get<json::value>(parsed);
     if (!root.is_object())
       return refuse("the line is no JSON object");
     auto whole = root.contains("body");
-    auto& custom_id = wire::member(root, "custom_id");
-    auto& id = custom_id.is_null() && !whole ? wire::member(root, "id") : custom_id;
+    auto& custom_id = json::member(root, "custom_id");
+    auto& id = custom_id.is_null() && !whole ? json::member(root, "id") : custom_id;
     if (auto text = read_id(id))
       x.custom_id = std::move(*text);
     else if (!id.is_null())

@@ -1,8 +1,8 @@
 #include "batch/writer.hpp"
 
 #include "batch/file.hpp"
-#include "wire/json.hpp"
 #include "wire/openai_format.hpp"
+#include "json/writer.hpp"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -195,7 +195,7 @@ std::variant<std::unique_ptr<sink>, failure> open_regular(const std::string& pat
   return std::make_unique<line_sink>(std::move(output), std::move(real), std::move(part));
 }
 
-void append_response(wire::json_writer& out, uint16_t status, const std::string& request_id, const std::string& body) {
+void append_response(json::writer& out, uint16_t status, const std::string& request_id, const std::string& body) {
   out.open('{');
   out.key("status_code");
   out.number(status);
@@ -210,7 +210,7 @@ void append_response(wire::json_writer& out, uint16_t status, const std::string&
 
 std::string result_line(uint64_t item, const std::string& custom_id, const std::variant<completion, failure>& result) {
   std::string line;
-  wire::json_writer out{line};
+  json::writer out{line};
   out.open('{');
   out.key("id");
   out.repaired("batch_req_" + std::to_string(item + 1));

@@ -1,5 +1,7 @@
 #include "http/transfer.hpp"
 
+#include "base/ascii.hpp"
+
 #include <sys/socket.h>
 
 #include <algorithm>

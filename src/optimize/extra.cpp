@@ -1,6 +1,6 @@
 #include "optimize/extra.hpp"
 
-#include "wire/json.hpp"
+#include "json/value.hpp"
 
 namespace modelforge::optimize {
 

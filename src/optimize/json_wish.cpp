@@ -1,5 +1,7 @@
 #include "optimize/json_wish.hpp"
 
+#include "base/ascii.hpp"
+
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -47,19 +49,10 @@ bool is_one_of(std::string_view word, words all) {
   return std::find(all.begin(), all.end(), word) != all.end();
 }
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-}
-
-std::string lower(std::string_view text) {
-  std::string result{text};
-  std::transform(result.begin(), result.end(), result.begin(), [](char c) { return lower(c); });
-  return result;
-}
+using ascii::lower;
 
 bool is_letter(char c) {
-  auto small = lower(c);
-  return (small >= 'a' && small <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '\'';
+  return ascii::is_alnum(c) || c == '_' || c == '-' || c == '\'';
 }
 
 std::optional<std::size_t> find_json(std::string_view text, std::size_t start) {
@@ -111,8 +104,7 @@ bool tells_how_to_answer(words before) {
   if (is_negated_in(clause))
     return false;
   auto first = std::find_if(clause.begin(), clause.end(), [](auto word) { // bullets and numbers may stand ahead, too
-    return lower(word.front()) >= 'a' && lower(word.front()) <= 'z' && !is_one_of(word, leaders)
-           && !is_one_of(word, exclusive);
+    return ascii::is_letter(word.front()) && !is_one_of(word, leaders) && !is_one_of(word, exclusive);
   });
   return first != clause.end() && is_one_of(*first, commands);
 }

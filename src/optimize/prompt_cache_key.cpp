@@ -1,3 +1,4 @@
+#include "base/hex.hpp"
 #include "optimize/extra.hpp"
 #include "optimize/markers.hpp"
 #include "optimize/prefix.hpp"
@@ -22,13 +23,7 @@ public:
       add(static_cast<unsigned char>(c));
   }
 
-  std::string text() const {
-    constexpr char digits[] = "0123456789abcdef";
-    std::string result;
-    for (auto shift = 60; shift >= 0; shift -= 4)
-      result += digits[(value_ >> shift) & 15];
-    return result;
-  }
+  std::string text() const { return hex::digits_of(value_); }
 
 private:
   void add(unsigned char byte) { value_ = (value_ ^ byte) * 0x100000001b3; }

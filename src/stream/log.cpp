@@ -1,5 +1,7 @@
 #include "stream/log.hpp"
 
+#include "base/utf8.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <utility>

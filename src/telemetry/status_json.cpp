@@ -1,6 +1,6 @@
 #include "telemetry/status_json.hpp"
 
-#include "wire/json.hpp"
+#include "json/value.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -9,8 +9,8 @@ namespace modelforge::telemetry {
 
 namespace {
 
-using wire::json;
-using wire::member;
+using json::member;
+using json::value;
 using nanoseconds = std::chrono::nanoseconds;
 
 double seconds(nanoseconds time) {

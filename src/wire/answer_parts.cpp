@@ -1,6 +1,6 @@
 #include "wire/answer_parts.hpp"
 
-#include "wire/json_reader.hpp"
+#include "wire/json.hpp"
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
@@ -28,7 +28,7 @@ finish_reason judge_reason(finish_reason reason, bool calls, bool refused) {
 
 /// Says why a text is no JSON object; empty if it is one.
 std::string why_no_object(std::string_view text) {
-  json_reader in{text};
+  json::reader in{text};
   auto value = in.value();
   if (!in.finish())
     return in.problem();
@@ -138,8 +138,8 @@ failure broken_off(const http::response_head& head, uint64_t pieces, std::string
 
 std::variant<model_list, failure> read_names(const http::response_head& head, std::string_view body,
                                              std::string_view list, std::string_view name) {
-  auto parsed = parse_json(body);
-  auto* root = std::get_if<json>(&parsed);
+  auto parsed = json::parse(body);
+  auto* root = std::get_if<json::value>(&parsed);
   if (head.status < 200 || head.status >= 300 || (root != nullptr && find_error(*root)))
     return error_answer(head, root, body);
   if (root == nullptr || !member(*root, list).is_array())

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "http/message.hpp"
-#include "wire/json_reader.hpp"
+#include "wire/json.hpp"
 #include "wire/stream.hpp"
 
 #include <modelforge/messages/completion.hpp>
@@ -63,8 +63,8 @@ public:
   told_tokens() = default;
 
   /// What is no whole number from 0 to `most_input_tokens` tells nothing.
-  told_tokens(const json& x) { take(count_in(x)); }
-  told_tokens(raw_json x) { take(count_in(x)); }
+  told_tokens(const json::value& x) { take(count_in(x)); }
+  told_tokens(json::raw x) { take(count_in(x)); }
 
   bool is_told() const { return is_told_; }
 

@@ -30,14 +30,14 @@ std::optional<uint64_t> batch_item_number(std::string_view nonce, std::string_vi
 }
 
 failure batch_refusal(const http::response_head& head, std::string_view body) {
-  auto parsed = parse_json(body);
-  return error_answer(head, std::get_if<json>(&parsed), body);
+  auto parsed = json::parse(body);
+  return error_answer(head, std::get_if<json::value>(&parsed), body);
 }
 
-std::variant<json, failure> read_batch_answer(const http::response_head& head, std::string_view body,
-                                              std::string_view needed, std::string_view what) {
-  auto parsed = parse_json(body);
-  auto* root = std::get_if<json>(&parsed);
+std::variant<json::value, failure> read_batch_answer(const http::response_head& head, std::string_view body,
+                                                     std::string_view needed, std::string_view what) {
+  auto parsed = json::parse(body);
+  auto* root = std::get_if<json::value>(&parsed);
   if (head.status < 200 || head.status >= 300)
     return error_answer(head, root, body);
   if (root == nullptr || member(*root, needed).is_null())
@@ -46,11 +46,11 @@ std::variant<json, failure> read_batch_answer(const http::response_head& head, s
 }
 
 std::variant<batch_page, failure> read_batch_list(const http::response_head& head, std::string_view body,
-                                                  batch_status (*read)(const json& job)) {
+                                                  batch_status (*read)(const json::value& job)) {
   auto answer = read_batch_answer(head, body, "data", "list of batches");
   if (auto* problem = std::get_if<failure>(&answer))
     return std::move(*problem);
-  auto& root = std::get<json>(answer);
+  auto& root = std::get<json::value>(answer);
   batch_page page;
   for (auto& x : member(root, "data"))
     if (auto job = read(x); !job.id.empty())
@@ -60,7 +60,7 @@ std::variant<batch_page, failure> read_batch_list(const http::response_head& hea
   return page;
 }
 
-uint64_t items_in(const json& x) {
+uint64_t items_in(const json::value& x) {
   return std::min(count_in(x).value_or(0), most_job_items);
 }
 

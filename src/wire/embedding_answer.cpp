@@ -19,7 +19,7 @@ float float_in(std::string_view x) {
   if (error == std::errc{})
     return result;
   auto is_number = !x.empty() && (x.front() == '-' || (x.front() >= '0' && x.front() <= '9'));
-  return is_number ? static_cast<float>(real_of(x)) : NAN; // beyond a float: nearly 0, or infinite
+  return is_number ? static_cast<float>(json::real_of(x)) : NAN; // beyond a float: nearly 0, or infinite
 }
 
 constexpr auto base64_values = [] {
@@ -59,8 +59,8 @@ bool read_base64(std::string_view text, std::vector<float>& to) {
 /// The failure that an answer tells of; also one that tells of none, where its status does.
 std::optional<failure> error_in(const http::response_head& head, std::string_view text) {
   text = text.substr(0, 1 << 16); // an error is not long
-  auto parsed = parse_json(valid_utf8(text) ? std::string{text} : repair_utf8(text));
-  auto* tree = std::get_if<json>(&parsed);
+  auto parsed = json::parse(utf8::is_valid(text) ? std::string{text} : utf8::repair(text));
+  auto* tree = std::get_if<json::value>(&parsed);
   auto is_success = head.status >= 200 && head.status < 300;
   if (is_success && (tree == nullptr || !find_error(*tree)))
     return {};
@@ -74,7 +74,7 @@ void vector_answer::fail(std::string why) {
     problem_ = std::move(why);
 }
 
-void vector_answer::take_vector(json_reader& in) {
+void vector_answer::take_vector(json::reader& in) {
   taken_.clear();
   if (put_ > 0 && !vectors_.empty())
     taken_.reserve(vectors_.front().size());
@@ -119,8 +119,8 @@ std::variant<embedding, failure> read_vectors(const http::response_head& head, s
   if (head.status < 200 || head.status >= 300)
     return error_in(head, text).value();
   vector_answer x{inputs};
-  raw_json error;
-  json_reader in{text};
+  json::raw error;
+  json::reader in{text};
   auto is_object = in.members([&](std::string_view name) {
     if (name == "error")
       error = in.value();

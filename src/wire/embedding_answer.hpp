@@ -2,7 +2,7 @@
 
 #include "http/message.hpp"
 #include "wire/answer_parts.hpp"
-#include "wire/json_reader.hpp"
+#include "wire/json.hpp"
 
 #include <modelforge/messages/embedding.hpp>
 #include <modelforge/messages/error.hpp>
@@ -26,7 +26,7 @@ public:
   explicit vector_answer(std::size_t inputs) : vectors_(inputs) {}
 
   /// Takes the vector that comes now: an array of numbers, or 32-bit floats, the lowest byte first, in base64.
-  void take_vector(json_reader& in);
+  void take_vector(json::reader& in);
 
   /// Puts what was taken to its input; without an index the vectors come in the order of the inputs.
   void put(std::optional<uint64_t> index);
@@ -37,7 +37,7 @@ public:
   std::variant<std::vector<std::vector<float>>, std::string> finish();
 
   told_usage usage;
-  raw_json model, id;
+  json::raw model, id;
 
 private:
   void fail(std::string why);
@@ -49,7 +49,7 @@ private:
 };
 
 /// Reads a member of the answer's object; takes its value, or leaves it.
-using vector_member = void (*)(std::string_view name, json_reader& in, vector_answer& to);
+using vector_member = void (*)(std::string_view name, json::reader& in, vector_answer& to);
 
 /// Reads a whole answer, whatever its status.
 std::variant<embedding, failure> read_vectors(const http::response_head& head, std::string_view body,

@@ -33,7 +33,7 @@ bool object_answer::take(std::string_view data, piece_sink& to) {
   if (ended_)
     return false;
   auto before = std::tuple{pieces_, signs_, is_done_, has_answer_, usage_.last()};
-  json_reader in{data};
+  json::reader in{data};
   auto is_list = in.elements([&] {
     if (auto x = in.value(); x.is_object() && !ended_)
       take_one(x.text, to);
@@ -49,9 +49,9 @@ bool object_answer::take_one(std::string_view object, piece_sink& to) {
   std::string problem;
   if (read(object, to, problem))
     return true;
-  if (!valid_utf8(object)) {
+  if (!utf8::is_valid(object)) {
     std::string ignored;
-    if (auto repaired = repair_utf8(object); read(repaired, to, ignored))
+    if (auto repaired = utf8::repair(object); read(repaired, to, ignored))
       return is_repaired_ = true;
   }
   fail(invalid_answer(head_, "broken JSON (" + clean_words(problem, 200) + ")"));
@@ -59,7 +59,7 @@ bool object_answer::take_one(std::string_view object, piece_sink& to) {
 }
 
 void object_answer::take_late(std::string_view data) {
-  json_reader in{data};
+  json::reader in{data};
   piece_collector ignored;
   if (auto before = pieces_; in.finish() && take(data, ignored) && pieces_ > before) {
     pieces_ = before;
@@ -82,15 +82,15 @@ void object_answer::fail_with(errc code, std::string message) {
   fail(std::move(x));
 }
 
-bool object_answer::read_error(raw_json error, std::string_view object) {
+bool object_answer::read_error(json::raw error, std::string_view object) {
   if (!error.is_object() && (!error.is_string() || error.text == "\"\""))
     return false;
-  auto parsed = parse_json(object);
-  fail(error_answer(head_, std::get_if<json>(&parsed), object));
+  auto parsed = json::parse(object);
+  fail(error_answer(head_, std::get_if<json::value>(&parsed), object));
   return true;
 }
 
-void object_answer::say(said what, raw_json x, piece_sink& to) {
+void object_answer::say(said what, json::raw x, piece_sink& to) {
   auto text = string_in(x, scratch_);
   if (text.empty())
     return;
@@ -99,17 +99,17 @@ void object_answer::say(said what, raw_json x, piece_sink& to) {
   (to.*what)(text);
 }
 
-std::string object_answer::sealed(std::string_view dialect, raw_json x) {
+std::string object_answer::sealed(std::string_view dialect, json::raw x) {
   auto seal = string_in(x, scratch_);
   return seal.empty() ? std::string{} : std::string{dialect}.append(":").append(seal);
 }
 
-void object_answer::say_seal(std::string_view dialect, raw_json x, piece_sink& to) {
+void object_answer::say_seal(std::string_view dialect, json::raw x, piece_sink& to) {
   if (auto signature = sealed(dialect, x); !signature.empty())
     to.seal(signature);
 }
 
-void object_answer::say_call(raw_json id, raw_json name, raw_json arguments, std::string signature, piece_sink& to) {
+void object_answer::say_call(json::raw id, json::raw name, json::raw arguments, std::string signature, piece_sink& to) {
   tool_call call;
   call.signature = std::move(signature);
   call.id = string_in(id, scratch_);
@@ -119,7 +119,7 @@ void object_answer::say_call(raw_json id, raw_json name, raw_json arguments, std
     call.id = made_up_id(call_names_.empty() ? id_ : call_names_, calls_.size());
   if (call.arguments.empty() || call.arguments == "null")
     call.arguments = "{}";
-  if (auto parsed = parse_json(call.arguments); auto* x = std::get_if<json>(&parsed))
+  if (auto parsed = json::parse(call.arguments); auto* x = std::get_if<json::value>(&parsed))
     call.arguments = to_text(*x); // on one line
   note_size(sizeof call + call.id.size() + call.name.size() + call.arguments.size() + call.signature.size());
   if (ended_)
@@ -132,7 +132,7 @@ void object_answer::say_call(raw_json id, raw_json name, raw_json arguments, std
   calls_.push_back({std::move(call), false});
 }
 
-std::size_t object_answer::begin_call(raw_json id, raw_json name, piece_sink& to) {
+std::size_t object_answer::begin_call(json::raw id, json::raw name, piece_sink& to) {
   tool_call call;
   call.id = string_in(id, scratch_);
   call.name = string_in(name, scratch_);
@@ -167,7 +167,7 @@ void object_answer::check_calls(std::size_t bytes) {
     fail_with(errc::response_too_large, "the answer's tool calls exceed " + std::to_string(most_kept) + " bytes");
 }
 
-void object_answer::note(std::string& kept, raw_json x) {
+void object_answer::note(std::string& kept, json::raw x) {
   if (kept.empty())
     kept = string_in(x, scratch_);
 }
@@ -216,8 +216,8 @@ std::variant<completion, failure> read_whole(object_answer& x, std::string_view 
   auto text = trimmed(body);
   auto& head = x.head();
   if (head.status < 200 || head.status >= 300) {
-    auto parsed = parse_json(valid_utf8(text) ? std::string{text} : repair_utf8(text));
-    return x.fitted(error_answer(head, std::get_if<json>(&parsed), text));
+    auto parsed = json::parse(utf8::is_valid(text) ? std::string{text} : utf8::repair(text));
+    return x.fitted(error_answer(head, std::get_if<json::value>(&parsed), text));
   }
   if (!text.starts_with('{') && !text.starts_with('['))
     return x.fitted(invalid_answer(head, describe_body(text)));

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "wire/answer_parts.hpp"
-#include "wire/json_reader.hpp"
+#include "wire/json.hpp"
 #include "wire/stream.hpp"
 
 #include <cstddef>
@@ -66,32 +66,32 @@ protected:
   virtual finish_reason meaning() const = 0;
 
   /// Whether an `error` member tells of one; then the answer has ended.
-  bool read_error(raw_json error, std::string_view object);
+  bool read_error(json::raw error, std::string_view object);
 
   using said = void (piece_sink::*)(std::string_view);
 
-  void say(said what, raw_json x, piece_sink& to);
+  void say(said what, json::raw x, piece_sink& to);
 
   /// Hands on a seal; nothing where there is none. `dialect`: what is put before it, as `reasoning_part` has it.
-  void say_seal(std::string_view dialect, raw_json x, piece_sink& to);
+  void say_seal(std::string_view dialect, json::raw x, piece_sink& to);
 
   /// `arguments`: an object; none and null stand for an empty one. `signature`: as the neutral form has it.
-  void say_call(raw_json id, raw_json name, raw_json arguments, std::string signature, piece_sink& to);
+  void say_call(json::raw id, json::raw name, json::raw arguments, std::string signature, piece_sink& to);
 
   /// Begins a call whose arguments come in fragments; returns its place.
-  std::size_t begin_call(raw_json id, raw_json name, piece_sink& to);
+  std::size_t begin_call(json::raw id, json::raw name, piece_sink& to);
 
   /// More of the arguments of the call at that place: JSON, cut anywhere.
   void say_arguments(std::size_t call, std::string_view fragment, piece_sink& to);
 
   /// The signature for a provider's seal, as `reasoning_part` has it; empty where there is none.
-  std::string sealed(std::string_view dialect, raw_json x);
+  std::string sealed(std::string_view dialect, json::raw x);
 
   /// The last one counts.
   void note_usage(const told_usage& x) { usage_.note(x, tokens_); }
 
   /// Keeps the first text that there is.
-  void note(std::string& kept, raw_json x);
+  void note(std::string& kept, json::raw x);
 
   void warn(std::string text);
 

@@ -1,7 +1,7 @@
 #include "sse/parser.hpp"
-#include "wire/json_lexer.hpp"
 #include "wire/object_answer.hpp"
 #include "wire/provider_error.hpp"
+#include "json/lexer.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -51,7 +51,7 @@ private:
     if (is_escaped_) {
       is_escaped_ = false;
     } else if (in_string_) {
-      p = skip_plain(p, end);
+      p = json::skip_plain(p, end);
       if (p == end)
         return p;
       is_escaped_ = *p == '\\';

@@ -24,12 +24,12 @@ constexpr auto reasons = std::to_array<named_reason>({
   {"abort", finish_reason::error}, // vLLM
 });
 
-std::string text_of(const json& x) {
+std::string text_of(const json::value& x) {
   return std::string{string_in(x)};
 }
 
 /// Reads one call; `arguments` comes as text, from some servers as an object.
-called_tool read_call(const json& x) {
+called_tool read_call(const json::value& x) {
   auto custom = member(x, "custom").is_object(); // a tool that takes free text
   auto& function = member(x, custom ? "custom" : "function");
   auto& arguments = member(function, custom ? "input" : "arguments");
@@ -40,7 +40,7 @@ called_tool read_call(const json& x) {
 }
 
 /// Reads Mistral's form of content: an array of typed parts.
-void read_parts(const json& parts, completion& result, std::string& reasoning) {
+void read_parts(const json::value& parts, completion& result, std::string& reasoning) {
   for (auto& part : parts) {
     auto type = string_in(member(part, "type"));
     if (type == "thinking") {
@@ -57,7 +57,7 @@ void read_parts(const json& parts, completion& result, std::string& reasoning) {
   }
 }
 
-void read_texts(const json& message, completion& result) {
+void read_texts(const json::value& message, completion& result) {
   std::string reasoning;
   if (auto& content = member(message, "content"); content.is_array())
     read_parts(content, result, reasoning);
@@ -71,18 +71,18 @@ void read_texts(const json& message, completion& result) {
     result.reasoning.push_back({std::move(reasoning), {}});
 }
 
-std::vector<called_tool> read_calls(const json& message) {
+std::vector<called_tool> read_calls(const json::value& message) {
   std::vector<called_tool> result;
   if (auto& calls = member(message, "tool_calls"); calls.is_array())
     for (auto& x : calls)
       if (x.is_object())
         result.push_back(read_call(x));
   if (auto& old = member(message, "function_call"); old.is_object() && result.empty())
-    result.push_back(read_call(json::object({{"function", old}})));
+    result.push_back(read_call(json::value::object({{"function", old}})));
   return result;
 }
 
-told_usage read_usage(const json& x) {
+told_usage read_usage(const json::value& x) {
   auto& details = member(x, "prompt_tokens_details");
   told_tokens cached{member(details, "cached_tokens")};
   if (!cached.is_told())
@@ -92,12 +92,12 @@ told_usage read_usage(const json& x) {
 }
 
 /// The choice with the lowest index; servers may send them in any order.
-const json& first_choice(const json& choices) {
-  auto index = [](const json& x) { return count_in(member(x, "index")).value_or(0); };
+const json::value& first_choice(const json::value& choices) {
+  auto index = [](const json::value& x) { return count_in(member(x, "index")).value_or(0); };
   return *std::min_element(choices.begin(), choices.end(), [&](auto& x, auto& y) { return index(x) < index(y); });
 }
 
-std::variant<completion, failure> read_completion(const http::response_head& head, const json& root,
+std::variant<completion, failure> read_completion(const http::response_head& head, const json::value& root,
                                                   std::string_view text) {
   if (find_error(root))
     return error_answer(head, &root, text);
@@ -139,11 +139,11 @@ finish_reason openai_reason(std::string_view word) {
 std::variant<completion, failure> read_openai_answer(const http::response_head& head, std::string_view body) {
   auto text = body.substr(std::min(body.find_first_not_of(" \t\r\n"), body.size()));
   auto success = head.status >= 200 && head.status < 300;
-  auto parsed = parse_json(text);
-  auto repaired = parsed.index() == 1 && (text.starts_with('{') || text.starts_with('[')) && !valid_utf8(text);
+  auto parsed = json::parse(text);
+  auto repaired = parsed.index() == 1 && (text.starts_with('{') || text.starts_with('[')) && !utf8::is_valid(text);
   if (repaired)
-    parsed = parse_json(repair_utf8(text));
-  auto* root = std::get_if<json>(&parsed);
+    parsed = json::parse(utf8::repair(text));
+  auto* root = std::get_if<json::value>(&parsed);
   if (!success)
     return error_answer(head, root, text);
   if (root == nullptr) {

@@ -1,7 +1,7 @@
 #include "wire/openai_batch.hpp"
 
 #include "wire/batch_parts.hpp"
-#include "wire/json_reader.hpp"
+#include "wire/json.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/request_writer.hpp"
 
@@ -32,7 +32,7 @@ batch_state state_named(std::string_view name) {
 }
 
 /// Says why a job failed: the first of the problems, and how many more there are.
-failure problem_of(const json& errors) {
+failure problem_of(const json::value& errors) {
   auto& all = member(errors, "data");
   if (!all.is_array() || all.empty())
     return make_failure(errc::invalid_request, "the provider refused the batch without a reason");
@@ -52,7 +52,7 @@ failure problem_of(const json& errors) {
   return x;
 }
 
-batch_status status_in(const json& x) {
+batch_status status_in(const json::value& x) {
   batch_status result;
   result.id = string_in(member(x, "id"));
   result.nonce = string_in(member(member(x, "metadata"), nonce_key));
@@ -77,12 +77,12 @@ batch_status status_in(const json& x) {
 struct result_fields {
   std::string id, request_id, code, message;
   std::optional<uint64_t> status;
-  raw_json body;
+  json::raw body;
   bool has_error = false;
 };
 
-void read_response(raw_json x, result_fields& to) {
-  json_reader in{x};
+void read_response(json::raw x, result_fields& to) {
+  json::reader in{x};
   std::string scratch;
   in.members([&](std::string_view name) {
     if (name == "status_code")
@@ -94,9 +94,9 @@ void read_response(raw_json x, result_fields& to) {
   });
 }
 
-void read_error(raw_json x, result_fields& to) {
+void read_error(json::raw x, result_fields& to) {
   to.has_error = x.is_object();
-  json_reader in{x};
+  json::reader in{x};
   std::string scratch;
   in.members([&](std::string_view name) {
     if (name == "code")
@@ -109,9 +109,9 @@ void read_error(raw_json x, result_fields& to) {
 /// Returns what a line says, or what is wrong with it.
 std::variant<result_fields, std::string> read_line(std::string_view line) {
   result_fields x;
-  raw_json response, error;
+  json::raw response, error;
   std::string scratch;
-  json_reader in{line};
+  json::reader in{line};
   auto is_object = in.members([&](std::string_view name) {
     if (name == "custom_id")
       x.id = string_in(in.value(), scratch);
@@ -163,7 +163,7 @@ public:
     batch_line line;
     line.warnings = std::move(request.warnings);
     line.text.reserve(request.body.size() + id.size() + where_.endpoint.size() + 64);
-    json_writer out{line.text};
+    json::writer out{line.text};
     out.open('{');
     out.key("custom_id");
     out.repaired(id);
@@ -200,12 +200,12 @@ public:
     auto read = read_batch_answer(head, body, "id", "file");
     if (auto* problem = std::get_if<failure>(&read))
       return std::move(*problem);
-    return std::string{string_in(member(std::get<json>(read), "id"))};
+    return std::string{string_in(member(std::get<json::value>(read), "id"))};
   }
 
   batch_call create(std::string_view input, std::span<const std::string>, std::string_view nonce) const override {
     auto x = post("/batches", {});
-    json_writer out{x.body};
+    json::writer out{x.body};
     out.open('{');
     out.key("input_file_id");
     out.repaired(input);
@@ -244,7 +244,7 @@ public:
     auto read = read_batch_answer(head, body, "status", "batch");
     if (auto* problem = std::get_if<failure>(&read))
       return std::move(*problem);
-    return status_in(std::get<json>(read));
+    return status_in(std::get<json::value>(read));
   }
 
   std::variant<batch_page, failure> decode_list(const http::response_head& head, std::string_view body) const override {

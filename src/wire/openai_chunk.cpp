@@ -6,7 +6,7 @@ namespace modelforge::wire {
 
 namespace {
 
-void read_function(json_reader& in, std::string_view arguments, call_fragment& x) {
+void read_function(json::reader& in, std::string_view arguments, call_fragment& x) {
   in.members([&](std::string_view name) {
     if (name == "name")
       x.name = in.value();
@@ -18,7 +18,7 @@ void read_function(json_reader& in, std::string_view arguments, call_fragment& x
 } // namespace
 
 bool read_chunk(std::string_view data, chunk& x, std::string& problem) {
-  json_reader in{data};
+  json::reader in{data};
   in.members([&](std::string_view name) {
     if (name == "choices")
       x.choices = in.value();
@@ -42,7 +42,7 @@ bool read_chunk(std::string_view data, chunk& x, std::string& problem) {
   return false;
 }
 
-bool take_choice(json_reader& in, chunk_choice& x) {
+bool take_choice(json::reader& in, chunk_choice& x) {
   return in.members([&](std::string_view name) {
     if (name == "delta")
       x.delta = in.value();
@@ -57,9 +57,9 @@ bool take_choice(json_reader& in, chunk_choice& x) {
   });
 }
 
-chunk_delta read_delta(raw_json x) {
+chunk_delta read_delta(json::raw x) {
   chunk_delta result;
-  json_reader in{x};
+  json::reader in{x};
   in.members([&](std::string_view name) {
     if (name == "content")
       result.content = in.value();
@@ -77,7 +77,7 @@ chunk_delta read_delta(raw_json x) {
   return result;
 }
 
-content_piece take_content_piece(json_reader& in) {
+content_piece take_content_piece(json::reader& in) {
   content_piece x;
   in.members([&](std::string_view name) {
     if (name == "type")
@@ -92,7 +92,7 @@ content_piece take_content_piece(json_reader& in) {
   return x;
 }
 
-bool take_fragment(json_reader& in, call_fragment& x) {
+bool take_fragment(json::reader& in, call_fragment& x) {
   return in.members([&](std::string_view name) {
     if (name == "index") {
       x.index = in.value();
@@ -107,18 +107,18 @@ bool take_fragment(json_reader& in, call_fragment& x) {
   });
 }
 
-call_fragment read_function_call(raw_json x) {
+call_fragment read_function_call(json::raw x) {
   call_fragment result;
-  json_reader in{x};
+  json::reader in{x};
   read_function(in, "arguments", result);
   result.index = {"0"};
   return result;
 }
 
-told_usage read_usage(raw_json x) {
+told_usage read_usage(json::raw x) {
   told_usage told;
   told_tokens cache_hits; // DeepSeek
-  json_reader in{x};
+  json::reader in{x};
   in.members([&](std::string_view name) {
     if (name == "prompt_tokens")
       told.input = in.value();
@@ -144,11 +144,11 @@ told_usage read_usage(raw_json x) {
   return told;
 }
 
-bool says_something(raw_json x) {
+bool says_something(json::raw x) {
   return x.is_string() && x.text != "\"\"";
 }
 
-bool tells_error(raw_json x) {
+bool tells_error(json::raw x) {
   return x.is_object() || says_something(x);
 }
 

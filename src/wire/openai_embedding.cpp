@@ -30,7 +30,7 @@ private:
   const quirks& is_;
 };
 
-void read_item(json_reader& in, vector_answer& to) {
+void read_item(json::reader& in, vector_answer& to) {
   std::optional<uint64_t> index;
   auto is_item = in.members([&](std::string_view name) {
     if (name == "embedding")
@@ -42,7 +42,7 @@ void read_item(json_reader& in, vector_answer& to) {
     to.put(index);
 }
 
-void read_member(std::string_view name, json_reader& in, vector_answer& to) {
+void read_member(std::string_view name, json::reader& in, vector_answer& to) {
   if (name == "data")
     in.elements([&] { read_item(in, to); });
   else if (name == "model")

@@ -15,7 +15,7 @@ constexpr const char* type_names[] = {"null", "object", "array", "string", "bool
 
 /// A value and the way to it; the way is written out only for a failure.
 struct field {
-  const json& value;
+  const json::value& value;
   const field* parent = nullptr;
   std::string_view name = {};
   std::size_t index = 0;
@@ -38,10 +38,10 @@ struct field {
 class request_reader {
 public:
   std::variant<chat_request, failure> read(std::string_view text) {
-    auto parsed = parse_json(text);
+    auto parsed = json::parse(text);
     if (auto* why = std::get_if<std::string>(&parsed))
       refuse("the request is no JSON: " + *why);
-    else if (auto& root = std::get<json>(parsed); !root.is_object())
+    else if (auto& root = std::get<json::value>(parsed); !root.is_object())
       refuse("the request is no JSON object");
     else
       read_request({root});
@@ -134,7 +134,7 @@ private:
   void only(const field& at, std::initializer_list<std::string_view> known) {
     if (!at.value.is_object())
       return expect(at, "object");
-    for (auto& [name, value] : at.value.get_ref<const json::object_t&>())
+    for (auto& [name, value] : at.value.get_ref<const json::value::object_t&>())
       if (!value.is_null() && std::find(known.begin(), known.end(), name) == known.end())
         wrong(field{value, &at, name}, "is not known here");
   }
@@ -350,9 +350,9 @@ private:
       {"model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "frequency_penalty",
        "presence_penalty", "seed", "stop", "reasoning_effort", "response_format", "tools", "tool_choice",
        "parallel_tool_calls", "stream"});
-    auto extra = json::object();
-    auto& members = extra.get_ref<json::object_t&>();
-    for (auto& [name, value] : root.value.get_ref<const json::object_t&>())
+    auto extra = json::value::object();
+    auto& members = extra.get_ref<json::value::object_t&>();
+    for (auto& [name, value] : root.value.get_ref<const json::value::object_t&>())
       if (std::find(read.begin(), read.end(), name) == read.end())
         members.emplace_back(name, value);
     if (!members.empty())
@@ -379,7 +379,7 @@ std::string_view reason_of(const completion& x) {
   }
 }
 
-void write_text_or_null(json_writer& out, std::string_view key, std::string_view text) {
+void write_text_or_null(json::writer& out, std::string_view key, std::string_view text) {
   out.key(key);
   if (text.empty())
     out.raw("null");
@@ -387,7 +387,7 @@ void write_text_or_null(json_writer& out, std::string_view key, std::string_view
     out.repaired(text);
 }
 
-void write_message(json_writer& out, const completion& x) {
+void write_message(json::writer& out, const completion& x) {
   out.open('{');
   out.key("role");
   out.raw(R"("assistant")");
@@ -422,7 +422,7 @@ void write_message(json_writer& out, const completion& x) {
   out.close('}');
 }
 
-void write_usage(json_writer& out, const token_usage& x) {
+void write_usage(json::writer& out, const token_usage& x) {
   auto count = [&](std::string_view name, uint64_t value) {
     out.key(name);
     out.number(value);
@@ -454,14 +454,14 @@ std::string message_of(const failure& x) {
 
 } // namespace
 
-std::variant<chat_request, failure> read_openai_request(std::string_view json) {
-  return request_reader{}.read(json);
+std::variant<chat_request, failure> read_openai_request(std::string_view text) {
+  return request_reader{}.read(text);
 }
 
 std::string write_openai_completion(const completion& x) {
   std::string text;
   text.reserve(512 + x.text.size() + x.text.size() / 16);
-  json_writer out{text};
+  json::writer out{text};
   out.open('{');
   out.key("id");
   out.repaired("chatcmpl-" + to_string(x.id));
@@ -495,7 +495,7 @@ std::string write_openai_completion(const completion& x) {
 
 std::string write_openai_error(const failure& x) {
   std::string text;
-  json_writer out{text};
+  json::writer out{text};
   out.open('{');
   out.key("code");
   out.repaired(code_of(x));
@@ -507,7 +507,7 @@ std::string write_openai_error(const failure& x) {
 
 std::string write_openai_error_body(const failure& x) {
   std::string text;
-  json_writer out{text};
+  json::writer out{text};
   out.open('{');
   out.key("error");
   out.open('{');

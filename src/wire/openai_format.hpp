@@ -17,7 +17,7 @@ namespace modelforge::wire {
 /// has no place for go into `extra`; such fields inside of messages and tools are refused, unless they are null. A
 /// refusal in a message becomes text. `stream` must be false or missing. A failure (`invalid_request`) names the field
 /// and what is wrong with it: "messages[1].content[0].image_url.url is no string".
-std::variant<chat_request, failure> read_openai_request(std::string_view json);
+std::variant<chat_request, failure> read_openai_request(std::string_view text);
 
 /// Writes a completion as a `chat.completion` object, on one line. `created` is the present time.
 std::string write_openai_completion(const completion& x);

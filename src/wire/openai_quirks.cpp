@@ -1,5 +1,6 @@
 #include "wire/openai_quirks.hpp"
 
+#include "base/ascii.hpp"
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
@@ -74,9 +75,7 @@ const quirks* quirks_of(std::string_view name) {
 const quirks* quirks_at(std::string_view base_url) {
   auto host = host_of(base_url);
   host = host.substr(0, host.find(':'));
-  auto same = [](char x, char y) { return x == (y >= 'A' && y <= 'Z' ? y + 32 : y); };
-  return find(
-    [&](auto& x) { return !host.empty() && std::equal(x.host.begin(), x.host.end(), host.begin(), host.end(), same); });
+  return find([&](auto& x) { return !host.empty() && ascii::iequals(x.host, host); });
 }
 
 } // namespace modelforge::wire

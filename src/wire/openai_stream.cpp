@@ -165,8 +165,8 @@ private:
     std::string problem;
     if (chunk x; read_chunk(data, x, problem))
       return read_parts(x, data, is_ours, to);
-    if (!valid_utf8(data)) {
-      auto repaired = repair_utf8(data);
+    if (!utf8::is_valid(data)) {
+      auto repaired = utf8::repair(data);
       if (chunk x; read_chunk(repaired, x, problem)) {
         is_repaired_ = true;
         return read_parts(x, repaired, is_ours, to);
@@ -186,10 +186,10 @@ private:
     auto before = std::tuple{pieces_, has_answer_, reason_.empty(), usage_.last()};
     note(x);
     only_text_ = {};
-    json_reader in{x.choices};
+    json::reader in{x.choices};
     in.elements([&] { read_choice(in, to); });
     if (x.usage.is_object())
-      usage_.note(read_usage(x.usage), tokens_);
+      usage_.note(wire::read_usage(x.usage), tokens_);
     if (!ended_ && before != std::tuple{pieces_, has_answer_, reason_.empty(), usage_.last()})
       ++news_;
     if (is_ours && !ended_ && pieces_ == std::get<0>(before) + 1)
@@ -218,7 +218,7 @@ private:
         return false;
       is_ascii = is_ascii && static_cast<unsigned char>(c) < 0x80;
     }
-    return is_ascii || valid_utf8(text);
+    return is_ascii || utf8::is_valid(text);
   }
 
   void keep_frame(std::string_view data) {
@@ -240,17 +240,17 @@ private:
 
   /// Looks for an error in an event; `is_one`: the event is named so, whatever its form.
   void read_error(std::string_view data, bool is_one) {
-    auto parsed = parse_json(data);
-    auto* root = std::get_if<json>(&parsed);
+    auto parsed = json::parse(data);
+    auto* root = std::get_if<json::value>(&parsed);
     auto found = root != nullptr && find_error(*root);
     if (!found && !is_one)
       return;
-    json made = {{"error", root != nullptr && root->is_string() ? string_in(*root) : data}};
+    json::value made = {{"error", root != nullptr && root->is_string() ? string_in(*root) : data}};
     fail(error_answer(head_, found ? root : &made, data));
     ++news_;
   }
 
-  void read_choice(json_reader& in, piece_sink& to) {
+  void read_choice(json::reader& in, piece_sink& to) {
     chunk_choice x;
     if (!take_choice(in, x) || ended_)
       return;
@@ -282,7 +282,7 @@ private:
     (to.*what)(text);
   }
 
-  void say(said what, raw_json x, piece_sink& to) { say(what, string_in(x, scratch_), to); }
+  void say(said what, json::raw x, piece_sink& to) { say(what, string_in(x, scratch_), to); }
 
   void say_delta(const chunk_delta& x, piece_sink& to) {
     say(&piece_sink::reasoning, says_something(x.reasoning) ? x.reasoning : x.reasoning_content, to);
@@ -291,7 +291,7 @@ private:
     else
       say(&piece_sink::text, x.content, to);
     say_refusal(x.refusal, to);
-    json_reader in{x.tool_calls};
+    json::reader in{x.tool_calls};
     auto has_calls = in.elements([&] {
       if (call_fragment part; !ended_ && take_fragment(in, part))
         say_call(part, to);
@@ -301,12 +301,12 @@ private:
   }
 
   static bool is_only_text(const chunk_delta& x) {
-    auto is_none = [](raw_json y) { return y.text.empty() || y.text == "null" || y.text == "[]" || y.text == "\"\""; };
+    auto is_none = [](json::raw y) { return y.text.empty() || y.text == "null" || y.text == "[]" || y.text == "\"\""; };
     return x.content.is_string() && is_none(x.refusal) && is_none(x.reasoning) && is_none(x.reasoning_content)
            && is_none(x.tool_calls) && is_none(x.function_call);
   }
 
-  void say_refusal(raw_json x, piece_sink& to) {
+  void say_refusal(json::raw x, piece_sink& to) {
     is_refused_ = is_refused_ || says_something(x);
     say(&piece_sink::refusal, x, to);
   }
@@ -319,8 +319,8 @@ private:
   }
 
   /// Reads Mistral's form of content: an array of typed parts.
-  void say_parts(raw_json parts, piece_sink& to) {
-    json_reader in{parts};
+  void say_parts(json::raw parts, piece_sink& to) {
+    json::reader in{parts};
     in.elements([&] {
       auto x = take_content_piece(in);
       if (x.type.text == "\"thinking\"")
@@ -332,9 +332,9 @@ private:
     });
   }
 
-  void say_thinking(raw_json x, piece_sink& to) {
+  void say_thinking(json::raw x, piece_sink& to) {
     say(&piece_sink::reasoning, x, to);
-    json_reader in{x};
+    json::reader in{x};
     in.elements([&] { say(&piece_sink::reasoning, take_content_piece(in).text, to); });
   }
 

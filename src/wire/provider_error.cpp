@@ -1,5 +1,7 @@
 #include "wire/provider_error.hpp"
 
+#include "base/ascii.hpp"
+#include "wire/json.hpp"
 #include "wire/retry_after.hpp"
 #include "wire/times.hpp"
 
@@ -11,20 +13,14 @@ namespace modelforge::wire {
 
 namespace {
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-}
-
-bool same_letter(char x, char y) {
-  return lower(x) == lower(y);
-}
+using ascii::lower;
 
 bool contains(std::string_view text, std::string_view part) {
-  return std::search(text.begin(), text.end(), part.begin(), part.end(), same_letter) != text.end();
+  return ascii::icontains(text, part);
 }
 
 bool begins(std::string_view text, std::string_view part) {
-  return text.size() >= part.size() && std::equal(part.begin(), part.end(), text.begin(), same_letter);
+  return ascii::istarts_with(text, part);
 }
 
 template <std::size_t N>
@@ -160,14 +156,14 @@ errc classify_429(const provider_error& x) {
 }
 
 /// A number or a text, as text.
-std::string word_in(const json& x) {
+std::string word_in(const json::value& x) {
   if (x.is_number_integer())
     return to_text(x);
   return clean_words(string_in(x), 200);
 }
 
 /// Reads what Google puts beside an error: the exact reason, how long to wait, which quota was exceeded.
-void read_details(const json& details, provider_error& x) {
+void read_details(const json::value& details, provider_error& x) {
   if (!details.is_array())
     return;
   for (auto& detail : details) {
@@ -183,7 +179,7 @@ void read_details(const json& details, provider_error& x) {
   }
 }
 
-provider_error read_error(const json& x) {
+provider_error read_error(const json::value& x) {
   provider_error result;
   if (x.is_string()) {
     result.message = string_in(x);
@@ -210,7 +206,7 @@ provider_error read_error(const json& x) {
 }
 
 /// A list of validation errors, or a text: `{"detail": [{"loc": ["body", "model"], "msg": ...}]}`.
-provider_error read_detail(const json& detail) {
+provider_error read_detail(const json::value& detail) {
   provider_error result;
   result.message = string_in(detail);
   if (!detail.is_array())
@@ -324,9 +320,9 @@ void mask_keys(std::string& text) {
 
 } // namespace
 
-std::optional<provider_error> find_error(const json& body) {
+std::optional<provider_error> find_error(const json::value& body) {
   if (body.is_array())
-    return body.empty() ? std::nullopt : find_error(body.front().is_array() ? json{} : body.front());
+    return body.empty() ? std::nullopt : find_error(body.front().is_array() ? json::value{} : body.front());
   if (auto& error = member(body, "error"); error.is_object() || !string_in(error).empty()) {
     auto result = read_error(error);
     if (result.message.empty()) // e.g. {"error": "not_found", "message": "..."}
@@ -386,7 +382,7 @@ bool grew_too_fast(const failure& x) {
          || (x.code == errc::rate_limited && says(x.provider_message, slow_down_phrases));
 }
 
-failure error_answer(const http::response_head& head, const json* body, std::string_view text) {
+failure error_answer(const http::response_head& head, const json::value* body, std::string_view text) {
   auto found = body != nullptr ? find_error(*body) : std::nullopt;
   auto error = found.value_or(provider_error{});
   failure result;
@@ -457,12 +453,12 @@ std::string request_id_in(const http::response_head& head) {
 
 std::string clean_words(std::string_view text, std::size_t bytes) {
   auto part = text.substr(0, 4 * bytes + 64); // bodies may be long; masking shortens what it meets
-  auto words = repair_utf8(part.size() < text.size() ? cut_utf8(part, part.size() - 4) : part);
+  auto words = utf8::repair(part.size() < text.size() ? utf8::cut(part, part.size() - 4) : part);
   std::replace_if(
     words.begin(), words.end(), [](char c) { return c == '\n' || c == '\t' || c == '\r'; }, ' ');
   std::erase_if(words, [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7F; });
   mask_keys(words);
-  words.resize(cut_utf8(words, bytes).size());
+  words.resize(utf8::cut(words, bytes).size());
   return words;
 }
 

@@ -29,7 +29,7 @@ struct provider_error {
 
 /// Finds the error in a body: `error` as object (Google's with its details) or text, Mistral's flat form, lists of
 /// validation errors (`detail`), a bare `message`, or any of these in an array. Empty if the body tells of none.
-std::optional<provider_error> find_error(const json& body);
+std::optional<provider_error> find_error(const json::value& body);
 
 /// What an error means. `status` is the answer's; below 400 (an error inside a 200) the error's own words decide.
 errc classify(uint16_t status, const provider_error& x);
@@ -39,7 +39,7 @@ bool grew_too_fast(const failure& x);
 
 /// Makes the failure for an answer with an error: by status, by what the body says, or both. `body` is null when it
 /// is no JSON; `text` is the body as it came.
-failure error_answer(const http::response_head& head, const json* body, std::string_view text);
+failure error_answer(const http::response_head& head, const json::value* body, std::string_view text);
 
 /// Makes the failure for an answer that should be a completion and is not; `what` says what it is instead.
 failure invalid_answer(const http::response_head& head, std::string what);

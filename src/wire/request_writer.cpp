@@ -103,10 +103,10 @@ void body_writer::texts(std::string_view name, const std::vector<std::string>& v
 }
 
 void body_writer::embed(std::string_view value, std::string_view field) {
-  auto parsed = parse_json(value);
+  auto parsed = json::parse(value);
   if (auto* why = std::get_if<std::string>(&parsed))
     return fail(field, "is no JSON: " + *why);
-  if (!std::get<json>(parsed).is_object())
+  if (!std::get<json::value>(parsed).is_object())
     return fail(field, "is no JSON object");
   out_.raw(value);
 }
@@ -114,13 +114,13 @@ void body_writer::embed(std::string_view value, std::string_view field) {
 void body_writer::read_extra() {
   if (given_extra_.empty())
     return;
-  auto parsed = parse_json(given_extra_);
+  auto parsed = json::parse(given_extra_);
   if (auto* why = std::get_if<std::string>(&parsed))
     return fail("extra", "is no JSON: " + *why);
-  auto* members = std::get<json>(parsed).get_ptr<json::object_t*>();
+  auto* members = std::get<json::value>(parsed).get_ptr<json::value::object_t*>();
   if (members == nullptr)
     return fail("extra", "is no JSON object");
-  auto take = [this](const json::object_t& from, fields& to, std::string_view where) {
+  auto take = [this](const json::value::object_t& from, fields& to, std::string_view where) {
     if (from.size() > 1000) // each field of the request is looked for among them
       return fail(where, "has more than 1,000 fields");
     for (auto& [name, value] : from) {
@@ -132,7 +132,7 @@ void body_writer::read_extra() {
   if (std::any_of(extra_.begin(), extra_.end(), [](auto& x) { return x.first == "stream"; }))
     fail("extra.stream", "cannot be given here: whether an answer is streamed is decided by how it is asked for");
   for (auto& [name, fields] : merged_)
-    if (auto* inner = member(std::get<json>(parsed), name).get_ptr<const json::object_t*>()) {
+    if (auto* inner = member(std::get<json::value>(parsed), name).get_ptr<const json::value::object_t*>()) {
       std::erase_if(extra_, [&merged = name](auto& x) { return x.first == merged; });
       take(*inner, fields, "extra." + std::string{name});
     }
@@ -150,7 +150,7 @@ void body_writer::write_fields(const fields& x) {
   std::string name;
   for (auto& [key, value] : x) {
     name.clear();
-    json_writer{name}.repaired(key);
+    json::writer{name}.repaired(key);
     out_.key(std::string_view{name}.substr(1, name.size() - 2));
     out_.raw(value);
   }

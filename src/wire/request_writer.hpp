@@ -116,7 +116,7 @@ protected:
   }
 
   encoded_request result_;
-  json_writer out_;
+  json::writer out_;
   const char* list_ = nullptr; ///< The list that is being written, for the names of fields,
   std::size_t item_ = 0;       ///< the item in it,
   std::size_t part_ = none;    ///< and the part of the item's content.

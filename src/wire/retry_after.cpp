@@ -1,19 +1,9 @@
 #include "wire/retry_after.hpp"
 
+#include "base/ascii.hpp"
 #include "wire/times.hpp"
 
-#include <algorithm>
-
 namespace modelforge::wire {
-
-namespace {
-
-bool is_word(std::string_view text, std::string_view word) {
-  auto same = [](char x, char y) { return (x | 0x20) == y; };
-  return std::equal(text.begin(), text.end(), word.begin(), word.end(), same);
-}
-
-} // namespace
 
 std::optional<std::chrono::nanoseconds> retry_after(const http::response_head& head,
                                                     std::chrono::system_clock::time_point now) {
@@ -34,9 +24,9 @@ std::optional<std::chrono::nanoseconds> retry_after(const http::response_head& h
 
 std::optional<bool> should_retry(const http::response_head& head) {
   auto text = head.get("x-should-retry");
-  if (is_word(text, "true"))
+  if (ascii::iequals(text, "true"))
     return true;
-  if (is_word(text, "false"))
+  if (ascii::iequals(text, "false"))
     return false;
   return {};
 }

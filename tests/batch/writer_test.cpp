@@ -18,7 +18,7 @@ namespace modelforge::writer_test {
 
 using namespace modelforge::batch;
 using test::temporary_folder;
-using wire::json;
+using json = modelforge::json::value;
 
 namespace {
 

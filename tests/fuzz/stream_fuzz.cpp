@@ -2,9 +2,9 @@
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/batch_api.hpp"
 #include "wire/gemini/gemini.hpp"
-#include "wire/json_reader.hpp"
 #include "wire/ollama/ollama.hpp"
 #include "wire/openai.hpp"
+#include "json/reader.hpp"
 
 #include <cmath>
 #include <cstdio>
@@ -19,6 +19,7 @@
 
 using namespace modelforge;
 using namespace modelforge::wire;
+using tree = modelforge::json::value;
 
 namespace {
 
@@ -64,11 +65,11 @@ void fuzz_events(std::string_view text, unsigned seed) {
   require(whole == parts, "events do not depend on the cuts");
 }
 
-json tree_of(json_reader& in) {
-  json result = json::object();
+tree tree_of(modelforge::json::reader& in) {
+  tree result = tree::object();
   if (in.members([&](std::string_view name) { result[std::string{name}] = tree_of(in); }))
     return result;
-  result = json::array();
+  result = tree::array();
   if (in.elements([&] { result.push_back(tree_of(in)); }))
     return result;
   auto value = in.value();
@@ -77,14 +78,14 @@ json tree_of(json_reader& in) {
     return string_in(value, scratch);
   if (auto count = count_in(value))
     return *count;
-  return value.text.empty() ? json{} : std::get<json>(parse_json(value.text));
+  return value.text.empty() ? tree{} : std::get<tree>(modelforge::json::parse(value.text));
 }
 
-json simplified(const json& x) {
-  json result = x;
+tree simplified(const tree& x) {
+  tree result = x;
   if (x.is_object()) {
-    result = json::object();
-    for (auto& [name, value] : x.get_ref<const json::object_t&>())
+    result = tree::object();
+    for (auto& [name, value] : x.get_ref<const tree::object_t&>())
       result[name] = simplified(value); // the last one of equal names
   } else if (x.is_array()) {
     for (auto& value : result)
@@ -96,9 +97,9 @@ json simplified(const json& x) {
 }
 
 void fuzz_json(std::string_view text) {
-  auto parsed = parse_json(text);
-  auto* root = std::get_if<json>(&parsed);
-  json_reader skipper{text}, walker{text};
+  auto parsed = modelforge::json::parse(text);
+  auto* root = std::get_if<tree>(&parsed);
+  modelforge::json::reader skipper{text}, walker{text};
   require(skipper.finish() == (root != nullptr), "skipping takes what the tree takes");
   auto walked = tree_of(walker);
   require(walker.finish() == (root != nullptr), "walking takes what the tree takes");
@@ -123,7 +124,7 @@ struct listener : piece_sink {
   }
 
   void add(const std::string& kind, std::string_view x) {
-    require(valid_utf8(x), "pieces are UTF-8");
+    require(utf8::is_valid(x), "pieces are UTF-8");
     said.push_back(kind + std::string{x});
   }
 
@@ -199,7 +200,7 @@ void fuzz_result(std::string_view text, unsigned seed) {
   if (auto* problem = std::get_if<failure>(&read))
     return require(problem->code != errc::none && !problem->message.empty(), "a failure says what it is");
   auto& x = std::get<batch_result>(read);
-  require(!x.id.empty() && valid_utf8(x.id), "a result names its item");
+  require(!x.id.empty() && utf8::is_valid(x.id), "a result names its item");
   auto* problem = std::get_if<failure>(&x.answer);
   require((problem == nullptr) == (x.end == batch_end::succeeded), "an item's end fits its answer");
   if (problem != nullptr)

@@ -28,18 +28,24 @@ forbid "actors know neither libcurl nor JSON nor TOML nor tools" "${include}(cur
 forbid "answers of the transport come into actors by actors/support/fetch.hpp, which lets no promise out" \
   '[>.]fetch\(' $(ls actors/*.hpp actors/*.cpp)
 forbid "node includes nothing of ours but messages" "${include}(http/|sse/|wire/|batch/|limits/|retry/|dispatch/|stream/|optimize/)" src/node
-forbid "libcurl belongs to src/http" "${include}curl/" messages config actors tools src/sse src/wire src/batch src/limits src/retry src/dispatch src/node src/serve src/telemetry
-forbid "JSON belongs to src/wire, src/batch and tools" "${include}nlohmann/" messages config actors src/http src/sse src/limits src/retry src/dispatch src/node src/serve src/telemetry
+forbid "libcurl belongs to src/http" "${include}curl/" messages config actors tools $(ls -d src/*/ | grep -v '^src/http/')
+forbid "nlohmann_json belongs to src/json and tools" "${include}nlohmann/" \
+  messages config actors $(ls -d src/*/ | grep -v '^src/json/')
+ours="modelforge/|actors/|config/|messages/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|stream/|optimize/|serve/|telemetry/|node/|tools/"
+forbid "base includes nothing of ours but base" "${include}(${ours}|json/)" src/base
+forbid "json includes nothing of ours but base" "${include}(${ours})" src/json
+forbid "wire knows base, json, messages, sse, http/message.hpp and limits/charge.hpp only" \
+  "${include}(http/[^m]|limits/[^c]|batch/|retry/|dispatch/|stream/|optimize/|serve/|telemetry/|node/)" src/wire
 forbid "sse includes nothing of ours" "${include}(modelforge/|http/|wire/|batch/|limits/|retry/|dispatch/|stream/)" src/sse
 forbid "limits include nothing of ours but messages" "${include}(http/|sse/|wire/|batch/|retry/|dispatch/)" src/limits
 forbid "retry includes nothing of ours but messages" "${include}(http/|sse/|wire/|batch/|limits/|dispatch/)" src/retry
 forbid "dispatch knows limits and retry only" "${include}(http/|sse/|wire/|batch/)" src/dispatch
-forbid "stream knows messages and wire/stream.hpp only" \
+forbid "stream knows messages, base and wire/stream.hpp only" \
   "${include}(http/|sse/|wire/[^s]|batch/|limits/|retry/|dispatch/|nlohmann/|curl/)" src/stream
 others=$(ls -d src/*/ | grep -v '^src/serve/')
 forbid "Boost belongs to src/serve and the simulator" "${include}boost/" messages config actors tools/cli $others
-forbid "optimize knows messages, limits/token_estimator.hpp, wire/json.hpp and wire/optimizable.hpp only" \
-  "${include}(http/|sse/|wire/[^jo]|batch/|limits/[^t]|retry/|dispatch/|stream/|nlohmann/|curl/)" src/optimize
+forbid "optimize knows messages, base, json, limits/token_estimator.hpp and wire/optimizable.hpp only" \
+  "${include}(http/|sse/|wire/[^o]|batch/|limits/[^t]|retry/|dispatch/|stream/|nlohmann/|curl/)" src/optimize
 forbid "serve includes nothing of ours" "${include}(modelforge/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|telemetry/)" src/serve
 forbid "telemetry knows messages and JSON only" "${include}(http/|sse/|batch/|limits/|retry/|dispatch/|serve/)" src/telemetry
 

@@ -11,6 +11,7 @@
 namespace modelforge::embedding_test {
 
 using namespace modelforge::wire;
+using json = modelforge::json::value;
 using namespace std::chrono_literals;
 
 namespace {

@@ -7,6 +7,7 @@
 namespace modelforge::gemini_test {
 
 using namespace modelforge::test;
+using json = modelforge::json::value;
 using namespace std::chrono_literals;
 
 namespace {

@@ -39,7 +39,7 @@ struct listener : piece_sink {
   void tool_arguments(uint32_t call, std::string_view x) override { note("arguments " + std::to_string(call), x); }
 
   void note(const std::string& kind, std::string_view x) {
-    if (!valid_utf8(x))
+    if (!utf8::is_valid(x))
       FAIL("a piece is no UTF-8");
     said.push_back(kind + ": " + std::string{x});
   }

@@ -1,4 +1,4 @@
-#include "wire/json_reader.hpp"
+#include "wire/json.hpp"
 
 #include "tests/sse/allocations.hpp"
 
@@ -11,11 +11,12 @@
 namespace modelforge::json_reader_test {
 
 using namespace modelforge::wire;
+using json = modelforge::json::value;
 
 namespace {
 
 /// Builds the tree that `parse_json` builds, from what a reader hands out.
-json tree_of(json_reader& in) {
+json tree_of(modelforge::json::reader& in) {
   json result;
   if (in.members([&](std::string_view name) { result[std::string{name}] = tree_of(in); }))
     return result.is_null() && in.problem().empty() ? json::object() : result;
@@ -28,7 +29,7 @@ json tree_of(json_reader& in) {
     return string_in(value, scratch);
   if (auto count = count_in(value))
     return *count;
-  return value.text.empty() ? json{} : std::get<json>(parse_json(value.text));
+  return value.text.empty() ? json{} : std::get<json>(modelforge::json::parse(value.text));
 }
 
 /// Makes of the tree what `tree_of` makes: whole numbers are counts, and of equal names the last one is kept.
@@ -48,16 +49,16 @@ json simplified(const json& x) {
 }
 
 std::string why_not(std::string_view text) {
-  json_reader in{text};
+  modelforge::json::reader in{text};
   return in.finish() ? "" : in.problem();
 }
 
 /// Checks that the reader takes what `parse_json` takes, with the same reason where it does not.
 void check_as_tree(std::string_view text) {
   CAPTURE(text);
-  auto parsed = parse_json(text);
+  auto parsed = modelforge::json::parse(text);
   auto* root = std::get_if<json>(&parsed);
-  json_reader walker{text};
+  modelforge::json::reader walker{text};
   auto walked = tree_of(walker);
   REQUIRE(walker.finish() == (root != nullptr));
   REQUIRE(why_not(text).empty() == (root != nullptr));
@@ -140,7 +141,7 @@ TEST_CASE("json reader hands out what the tree holds", "[wire][json]") {
     check_as_tree(text);
     CHECK_FALSE(why_not(text).empty());
     auto place = [](const std::string& problem) { return problem.substr(problem.find("at byte")); };
-    CHECK(place(why_not(text)) == place(std::get<std::string>(parse_json(text))));
+    CHECK(place(why_not(text)) == place(std::get<std::string>(modelforge::json::parse(text))));
   }
 }
 
@@ -162,7 +163,7 @@ TEST_CASE("json reader and tree agree on documents that were damaged at random",
 }
 
 TEST_CASE("what a consumer does not take is skipped, and still checked", "[wire][json]") {
-  json_reader in{R"( {"skip":{"a":[1,{"b":"}"}]},"take":"x\ty","list":[1,[2],{"n":3}],"no":4} )"};
+  modelforge::json::reader in{R"( {"skip":{"a":[1,{"b":"}"}]},"take":"x\ty","list":[1,[2],{"n":3}],"no":4} )"};
   std::string scratch, taken;
   std::vector<uint64_t> numbers;
   CHECK(in.members([&](std::string_view name) {
@@ -180,7 +181,7 @@ TEST_CASE("what a consumer does not take is skipped, and still checked", "[wire]
   CHECK(taken == "x\ty");
   CHECK(numbers == std::vector<uint64_t>{1});
 
-  json_reader bad{R"({"a":1,"b":[tru],"c":2})"};
+  modelforge::json::reader bad{R"({"a":1,"b":[tru],"c":2})"};
   std::string names;
   bad.members([&](std::string_view name) { names += name; });
   CHECK(names == "ab");
@@ -191,16 +192,18 @@ TEST_CASE("what a consumer does not take is skipped, and still checked", "[wire]
 
 TEST_CASE("json reader bounds the depth, skipped or walked", "[wire][json]") {
   auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
-  std::function<void(json_reader&)> walk = [&](json_reader& in) { in.elements([&] { walk(in); }); };
-  for (auto depth : {max_json_depth, max_json_depth + 1}) {
-    auto fits = depth == max_json_depth;
+  std::function<void(modelforge::json::reader&)> walk = [&](modelforge::json::reader& in) {
+    in.elements([&] { walk(in); });
+  };
+  for (auto depth : {modelforge::json::max_depth, modelforge::json::max_depth + 1}) {
+    auto fits = depth == modelforge::json::max_depth;
     auto text = nested(depth);
     CHECK(why_not(text).empty() == fits);
-    json_reader walker{text};
+    modelforge::json::reader walker{text};
     walk(walker);
     CHECK(walker.finish() == fits);
     auto both = "[[" + text.substr(2, text.size() - 4) + "]]";
-    json_reader mixed{both};
+    modelforge::json::reader mixed{both};
     mixed.elements([&] { mixed.elements([] {}); });
     CHECK(mixed.finish() == fits);
   }
@@ -215,7 +218,7 @@ TEST_CASE("json reader allocates nothing and takes a fraction of the tree's time
   std::string scratch, content;
   scratch.reserve(64);
   auto read = [&] {
-    json_reader in{text};
+    modelforge::json::reader in{text};
     in.members([&](std::string_view name) {
       if (name == "choices")
         in.elements([&] {
@@ -249,7 +252,7 @@ TEST_CASE("json reader allocates nothing and takes a fraction of the tree's time
     return best / rounds;
   };
   auto ours = time(read);
-  auto tree = time([&] { (void)parse_json(text); });
+  auto tree = time([&] { (void)modelforge::json::parse(text); });
   INFO("reader " << ours.count() << " ns, tree " << tree.count() << " ns, " << text.size() << " bytes");
   CHECK(ours < tree);
 }

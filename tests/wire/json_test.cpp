@@ -7,17 +7,18 @@
 namespace modelforge::json_test {
 
 using namespace modelforge::wire;
+using json = modelforge::json::value;
 
 namespace {
 
 std::string written(std::string_view text) {
   std::string out;
-  json_writer writer{out};
+  modelforge::json::writer writer{out};
   return writer.string(text) ? out : "refused";
 }
 
 std::string why_not(std::string_view text) {
-  auto result = parse_json(text);
+  auto result = modelforge::json::parse(text);
   auto* why = std::get_if<std::string>(&result);
   return why != nullptr ? *why : "";
 }
@@ -47,10 +48,10 @@ TEST_CASE("json writer escapes so that the library reads the same text back", "[
 TEST_CASE("json writer and UTF-8 check agree with the library on every short sequence", "[wire][json]") {
   auto check = [](std::string text) {
     auto expected = library_takes(text);
-    if (valid_utf8(text) != expected || (written(text) != "refused") != expected)
+    if (utf8::is_valid(text) != expected || (written(text) != "refused") != expected)
       FAIL("differs for " << json(std::vector<uint8_t>(text.begin(), text.end())).dump());
     text = "12345678" + text; // behind a block of ASCII
-    if (valid_utf8(text) != expected)
+    if (utf8::is_valid(text) != expected)
       FAIL("differs behind ASCII");
   };
   auto edges = {0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0};
@@ -69,10 +70,10 @@ TEST_CASE("json writer and UTF-8 check agree with the library on every short seq
 }
 
 TEST_CASE("broken UTF-8 is repaired byte by byte", "[wire][json]") {
-  CHECK(repair_utf8("a\xC3(\xFFz\xE4\xB8") == "a\xEF\xBF\xBD(\xEF\xBF\xBDz\xEF\xBF\xBD\xEF\xBF\xBD");
-  CHECK(repair_utf8("Grüße") == "Grüße");
+  CHECK(utf8::repair("a\xC3(\xFFz\xE4\xB8") == "a\xEF\xBF\xBD(\xEF\xBF\xBDz\xEF\xBF\xBD\xEF\xBF\xBD");
+  CHECK(utf8::repair("Grüße") == "Grüße");
   std::string out;
-  json_writer writer{out};
+  modelforge::json::writer writer{out};
   writer.open('[');
   writer.repaired("a\xFF");
   writer.repaired("b");
@@ -83,8 +84,8 @@ TEST_CASE("broken UTF-8 is repaired byte by byte", "[wire][json]") {
 TEST_CASE("cutting never splits a character", "[wire][json]") {
   std::string text = "aü世🌍";
   for (std::size_t bytes = 0; bytes <= text.size() + 1; ++bytes) {
-    auto cut = cut_utf8(text, bytes);
-    CHECK(valid_utf8(cut));
+    auto cut = utf8::cut(text, bytes);
+    CHECK(utf8::is_valid(cut));
     CHECK(cut.size() <= bytes);
     CHECK(cut.size() + 4 > std::min(bytes, text.size()));
   }
@@ -92,14 +93,14 @@ TEST_CASE("cutting never splits a character", "[wire][json]") {
 
 TEST_CASE("json reader bounds depth", "[wire][json]") {
   auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
-  CHECK(why_not(nested(max_json_depth)) == "");
-  CHECK(why_not(nested(max_json_depth + 1)).find("nested deeper") != std::string::npos);
+  CHECK(why_not(nested(modelforge::json::max_depth)) == "");
+  CHECK(why_not(nested(modelforge::json::max_depth + 1)).find("nested deeper") != std::string::npos);
   CHECK(why_not(std::string(10'000'000, '[')).find("nested deeper") != std::string::npos);
 }
 
 TEST_CASE("json reader bounds the number of values", "[wire][json]") {
   std::string text = "[";
-  for (std::size_t i = 0; i + 1 < max_json_values; ++i)
+  for (std::size_t i = 0; i + 1 < modelforge::json::max_values; ++i)
     text += "0,";
   CHECK(why_not(text + "0]").find("values") != std::string::npos);
   text.pop_back();
@@ -112,7 +113,7 @@ TEST_CASE("json reader takes an object of very many names in little time", "[wir
     text += "\"k" + std::to_string(i) + "\":1,";
   text.back() = '}';
   auto start = std::chrono::steady_clock::now();
-  auto result = parse_json(text);
+  auto result = modelforge::json::parse(text);
   CHECK(count_in(member(std::get<json>(result), "k499999")) == 1);
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{20}); // with a look-up for each: minutes
 }
@@ -123,7 +124,7 @@ TEST_CASE("json reader agrees with the library on whole, cut and changed documen
     R"("text":"Gr\u00fc\u00DFe \ud83c\udf0d 世界 \"\\\/\b\f\n\r\t","":{},"b":[[],{"c":true,"d":false,"e":null}]} )";
   auto check = [](const std::string& text) {
     auto expected = json::parse(text, nullptr, false);
-    auto result = parse_json(text);
+    auto result = modelforge::json::parse(text);
     auto* ours = std::get_if<json>(&result);
     if (ours != nullptr && expected.is_discarded())
       return text.find("\\u") != text.npos || text.find_first_of("eE") != text.npos; // halves of pairs, huge numbers
@@ -131,7 +132,7 @@ TEST_CASE("json reader agrees with the library on whole, cut and changed documen
            && (ours == nullptr || json::parse(ours->dump()).dump() == expected.dump());
   };
   REQUIRE(check(whole));
-  REQUIRE(std::holds_alternative<json>(parse_json(whole)));
+  REQUIRE(std::holds_alternative<json>(modelforge::json::parse(whole)));
   const std::string marks = "{}[]\",:\\u0123456789aeE+-. \n\x1F\x7F\x80\xC3\xFFtfn";
   for (std::size_t i = 0; i < whole.size(); ++i) {
     CAPTURE(i);
@@ -151,7 +152,7 @@ TEST_CASE("json reader agrees with the library on whole, cut and changed documen
 }
 
 TEST_CASE("json reader keeps what others would lose: halves of pairs and huge numbers", "[wire][json]") {
-  auto value = [](std::string_view text) { return std::get<json>(parse_json(text)); };
+  auto value = [](std::string_view text) { return std::get<json>(modelforge::json::parse(text)); };
   CHECK(string_in(value(R"("a\ud83cz")")) == "a\xEF\xBF\xBDz");
   CHECK(string_in(value(R"("\udf0d\ud83c\u0041")"))
         == "\xEF\xBF\xBD\xEF\xBF\xBD"
@@ -163,12 +164,13 @@ TEST_CASE("json reader keeps what others would lose: halves of pairs and huge nu
 }
 
 TEST_CASE("the last of equal names counts", "[wire][json]") {
-  auto x = std::get<json>(parse_json(R"({"a":1,"b":2,"a":3})"));
+  auto x = std::get<json>(modelforge::json::parse(R"({"a":1,"b":2,"a":3})"));
   CHECK(count_in(member(x, "a")) == 3);
 }
 
 TEST_CASE("what is missing or of another type reads as nothing", "[wire][json]") {
-  auto x = std::get<json>(parse_json(R"({"s":"t","n":-1,"f":1.5,"big":1e30,"whole":12.0,"u":18446744073709551615})"));
+  auto x = std::get<json>(
+    modelforge::json::parse(R"({"s":"t","n":-1,"f":1.5,"big":1e30,"whole":12.0,"u":18446744073709551615})"));
   CHECK(string_in(member(x, "s")) == "t");
   CHECK(string_in(member(x, "n")).empty());
   CHECK(member(member(x, "s"), "deeper").is_null());

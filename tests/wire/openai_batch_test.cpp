@@ -6,6 +6,7 @@
 namespace modelforge::openai_batch_test {
 
 using namespace modelforge::test;
+using json = modelforge::json::value;
 
 namespace {
 
@@ -50,7 +51,7 @@ TEST_CASE("a batch line is the live request", "[wire][batch]") {
     auto text = line(row.by);
     CAPTURE(text);
     CHECK(text.find('\n') == text.npos);
-    auto x = std::get<json>(parse_json(text));
+    auto x = std::get<json>(modelforge::json::parse(text));
     CHECK(x["custom_id"] == "n1-7");
     CHECK(x["method"] == "POST");
     CHECK(x["url"] == row.url);
@@ -104,7 +105,7 @@ TEST_CASE("calls about a batch go to its place", "[wire][batch]") {
     CHECK(api->list("").path == list);
     CHECK(api->list("b1").path == list + "&after=b1");
   }
-  auto body = std::get<json>(parse_json(openai().batches()->create("file-1", {}, "n1").body));
+  auto body = std::get<json>(modelforge::json::parse(openai().batches()->create("file-1", {}, "n1").body));
   CHECK(body
         == json{{"input_file_id", "file-1"},
                 {"endpoint", "/v1/chat/completions"},

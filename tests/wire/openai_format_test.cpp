@@ -10,6 +10,7 @@
 namespace modelforge::openai_format_test {
 
 using namespace modelforge::wire;
+using json = modelforge::json::value;
 
 namespace {
 

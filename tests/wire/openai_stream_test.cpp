@@ -5,6 +5,7 @@ namespace modelforge::openai_stream_test {
 
 using namespace modelforge::test;
 using namespace modelforge::wire;
+using json = modelforge::json::value;
 using namespace std::chrono_literals;
 
 namespace {

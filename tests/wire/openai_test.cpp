@@ -9,6 +9,7 @@
 namespace modelforge::openai_test {
 
 using namespace modelforge::wire;
+using json = modelforge::json::value;
 using namespace std::chrono_literals;
 
 namespace {

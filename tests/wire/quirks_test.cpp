@@ -9,6 +9,7 @@
 namespace modelforge::quirks_test {
 
 using namespace modelforge::test;
+using json = modelforge::json::value;
 
 namespace {
 

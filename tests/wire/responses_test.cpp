@@ -5,6 +5,7 @@
 namespace modelforge::responses_test {
 
 using namespace modelforge::test;
+using json = modelforge::json::value;
 using namespace std::chrono_literals;
 
 namespace {

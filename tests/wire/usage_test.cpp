@@ -2,7 +2,7 @@
 #include "wire/answer_parts.hpp"
 #include "wire/batch_api.hpp"
 #include "wire/dialect.hpp"
-#include "wire/json_reader.hpp"
+#include "json/reader.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -327,7 +327,7 @@ TEST_CASE("a place that an answer names is compared, and never gone to", "[wire]
         continue;
       }
       auto vectors = speaks.decode_embedding({200, {}}, body(at), 1);
-      auto is_number = std::string{at} == "1" || count_in(raw_json{at}).value_or(0) > 0;
+      auto is_number = std::string{at} == "1" || count_in(modelforge::json::raw{at}).value_or(0) > 0;
       CHECK(std::holds_alternative<embedding>(vectors) == !is_number);
     }
 }

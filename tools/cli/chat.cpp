@@ -1,8 +1,9 @@
 #include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
 
-#include "wire/json.hpp"
 #include "wire/openai_format.hpp"
+#include "json/value.hpp"
+#include "json/writer.hpp"
 
 #include "config/read_file.hpp"
 

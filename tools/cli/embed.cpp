@@ -1,7 +1,7 @@
 #include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
 
-#include "wire/json.hpp"
+#include "json/writer.hpp"
 
 #include <cstdio>
 #include <iostream>

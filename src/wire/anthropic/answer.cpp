@@ -21,10 +21,10 @@ constexpr auto reasons = std::to_array<named_reason>({
 
 /// A part of an answer's content, whole or at its beginning.
 struct content_block {
-  raw_json type, text, citations, thinking, signature, data, id, name, input;
+  json::raw type, text, citations, thinking, signature, data, id, name, input;
 };
 
-content_block take_block(json_reader& in) {
+content_block take_block(json::reader& in) {
   content_block x;
   in.members([&](std::string_view name) {
     if (name == "type")
@@ -57,11 +57,11 @@ public:
 
 private:
   struct fields {
-    raw_json type, error, message, index, block, delta, usage, id, model, content, reason, details;
+    json::raw type, error, message, index, block, delta, usage, id, model, content, reason, details;
   };
 
   bool read(std::string_view object, piece_sink& to, std::string& problem) override {
-    json_reader in{object};
+    json::reader in{object};
     auto x = take_fields(in);
     if (!in.finish()) {
       problem = in.problem();
@@ -98,7 +98,7 @@ private:
 
   finish_reason meaning() const override { return reason_named(reason_, reasons); }
 
-  static fields take_fields(json_reader& in) {
+  static fields take_fields(json::reader& in) {
     fields x;
     in.members([&](std::string_view name) {
       if (name == "type")
@@ -132,8 +132,8 @@ private:
   // -- the message -------------------------------------------------------------------
 
   /// Some proxies begin a message twice; it stays the first one.
-  void read_message(raw_json message, piece_sink& to) {
-    json_reader in{message};
+  void read_message(json::raw message, piece_sink& to) {
+    json::reader in{message};
     take_message(take_fields(in), to);
   }
 
@@ -148,7 +148,7 @@ private:
     has_answer_ = true;
     note(id_, x.id);
     note(model_, x.model);
-    json_reader in{x.content};
+    json::reader in{x.content};
     in.elements([&] {
       say_block(take_block(in), 0, to);
       end_block(0, to);
@@ -159,7 +159,7 @@ private:
 
   void read_end(const fields& x, piece_sink& to) {
     end_blocks(to);
-    json_reader in{x.delta};
+    json::reader in{x.delta};
     read_reason(take_fields(in));
     read_usage(x.usage);
   }
@@ -172,7 +172,7 @@ private:
   void read_reason(const fields& x) {
     if (auto word = string_in(x.reason, scratch_); !word.empty())
       reason_ = word;
-    json_reader in{x.details};
+    json::reader in{x.details};
     in.members([&](std::string_view name) {
       if (name != "explanation")
         return;
@@ -182,8 +182,8 @@ private:
   }
 
   /// What a later event tells replaces what an earlier one told, number by number.
-  void read_usage(raw_json x) {
-    json_reader in{x};
+  void read_usage(json::raw x) {
+    json::reader in{x};
     auto take = [&](told_tokens& to) {
       if (told_tokens count{in.value()}; count.is_told() || count.is_too_large())
         to = count;
@@ -228,7 +228,7 @@ private:
 
   void begin_block(const fields& x, piece_sink& to) {
     end_block(index_of(x), to);
-    json_reader in{x.block};
+    json::reader in{x.block};
     say_block(take_block(in), index_of(x), to);
   }
 
@@ -257,7 +257,7 @@ private:
     }
   }
 
-  static bool is_empty(raw_json object) { return object.text.find('"') == object.text.npos; }
+  static bool is_empty(json::raw object) { return object.text.find('"') == object.text.npos; }
 
   void leave_out(std::string_view what) {
     if (!what.empty())
@@ -265,8 +265,8 @@ private:
   }
 
   void read_delta(const fields& x, piece_sink& to) {
-    raw_json type, text, thinking, signature, fragment;
-    json_reader in{x.delta};
+    json::raw type, text, thinking, signature, fragment;
+    json::reader in{x.delta};
     in.members([&](std::string_view name) {
       if (name == "type")
         type = in.value();

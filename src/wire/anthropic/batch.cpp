@@ -1,6 +1,6 @@
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/batch_parts.hpp"
-#include "wire/json_reader.hpp"
+#include "wire/json.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/request_writer.hpp"
 #include "wire/times.hpp"
@@ -26,13 +26,13 @@ constexpr named_status statuses[] = {
   {"timeout_error", 504},         {"overloaded_error", 529},
 };
 
-uint16_t status_of(const json& error) {
+uint16_t status_of(const json::value& error) {
   auto type = string_in(member(member(error, "error"), "type"));
   auto found = std::find_if(std::begin(statuses), std::end(statuses), [&](auto& x) { return x.type == type; });
   return found == std::end(statuses) ? 500 : found->status;
 }
 
-batch_state state_of(const json& x, std::string_view word) {
+batch_state state_of(const json::value& x, std::string_view word) {
   if (word == "canceling")
     return batch_state::cancelling;
   if (word != "ended")
@@ -43,7 +43,7 @@ batch_state state_of(const json& x, std::string_view word) {
   return count_in(member(counts, "expired")).value_or(0) > 0 ? batch_state::expired : batch_state::completed;
 }
 
-batch_status status_in(const json& x) {
+batch_status status_in(const json::value& x) {
   batch_status result;
   result.id = string_in(member(x, "id"));
   result.raw_state = clean_words(string_in(member(x, "processing_status")), 100);
@@ -69,15 +69,15 @@ batch_status status_in(const json& x) {
 /// What a line of results has.
 struct result_fields {
   std::string id, type;
-  raw_json message, error;
+  json::raw message, error;
 };
 
 /// Returns what a line says, or what is wrong with it.
 std::variant<result_fields, std::string> read_line(std::string_view line) {
   result_fields x;
-  raw_json result;
+  json::raw result;
   std::string scratch;
-  json_reader in{line};
+  json::reader in{line};
   auto is_object = in.members([&](std::string_view name) {
     if (name == "custom_id")
       x.id = string_in(in.value(), scratch);
@@ -88,7 +88,7 @@ std::variant<result_fields, std::string> read_line(std::string_view line) {
     return in.problem();
   if (!is_object || x.id.empty())
     return "no custom_id";
-  json_reader inner{result};
+  json::reader inner{result};
   inner.members([&](std::string_view name) {
     if (name == "type")
       x.type = string_in(inner.value(), scratch);
@@ -118,7 +118,7 @@ public:
     batch_line line;
     line.warnings = std::move(request.warnings);
     line.text.reserve(request.body.size() + id.size() + 32);
-    json_writer out{line.text};
+    json::writer out{line.text};
     out.open('{');
     out.key("custom_id");
     out.repaired(id);
@@ -141,7 +141,7 @@ public:
     for (auto& line : lines)
       size += line.size() + 1;
     x.body.reserve(size);
-    json_writer out{x.body};
+    json::writer out{x.body};
     out.open('{');
     out.key("requests");
     out.open('[');
@@ -174,7 +174,7 @@ public:
     auto read = read_batch_answer(head, body, "processing_status", "batch");
     if (auto* problem = std::get_if<failure>(&read))
       return std::move(*problem);
-    return status_in(std::get<json>(read));
+    return status_in(std::get<json::value>(read));
   }
 
   std::variant<batch_page, failure> decode_list(const http::response_head& head, std::string_view body) const override {
@@ -206,8 +206,8 @@ private:
 
   /// An item's error is a whole answer with an error in it.
   static failure error_of(const result_fields& x) {
-    auto parsed = parse_json(x.error.text);
-    auto* error = std::get_if<json>(&parsed);
+    auto parsed = json::parse(x.error.text);
+    auto* error = std::get_if<json::value>(&parsed);
     if (error == nullptr || !find_error(*error))
       return make_failure(errc::invalid_response,
                           "the provider tells neither a result nor an error, but \"" + clean_words(x.type, 100) + "\"");

@@ -323,7 +323,7 @@ private:
   /// alike.
   void member_id(std::string_view name, std::string_view id, std::string_view field) {
     constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-    if (id.find_first_not_of(plain) == id.npos || !valid_utf8(id))
+    if (id.find_first_not_of(plain) == id.npos || !utf8::is_valid(id))
       return member_text(name, id, field);
     std::string changed;
     for (unsigned char c : id)

@@ -30,10 +30,10 @@ constexpr auto reasons = std::to_array<named_reason>({
 });
 
 /// Thoughts come beside the candidates, the cached part of a prompt inside it.
-told_usage read_usage(raw_json x) {
+told_usage read_usage(json::raw x) {
   told_usage told;
   told_tokens tool_prompt;
-  json_reader in{x};
+  json::reader in{x};
   in.members([&](std::string_view name) {
     if (name == "promptTokenCount")
       told.input = in.value();
@@ -58,8 +58,8 @@ public:
 
 private:
   bool read(std::string_view object, piece_sink& to, std::string& problem) override {
-    raw_json candidates, feedback, usage, error, id, model;
-    json_reader in{object};
+    json::raw candidates, feedback, usage, error, id, model;
+    json::reader in{object};
     in.members([&](std::string_view name) {
       if (name == "candidates")
         candidates = in.value();
@@ -83,7 +83,7 @@ private:
     note(id_, id);
     note(model_, model);
     read_feedback(feedback);
-    json_reader list{candidates};
+    json::reader list{candidates};
     list.elements([&] { read_candidate(list, to); });
     note_usage(read_usage(usage));
     return true;
@@ -94,9 +94,9 @@ private:
   }
 
   /// A prompt that was blocked has no candidates.
-  void read_feedback(raw_json x) {
-    raw_json reason, words;
-    json_reader in{x};
+  void read_feedback(json::raw x) {
+    json::raw reason, words;
+    json::reader in{x};
     in.members([&](std::string_view name) {
       if (name == "blockReason")
         reason = in.value();
@@ -111,8 +111,8 @@ private:
     warn_of(words);
   }
 
-  void read_candidate(json_reader& in, piece_sink& to) {
-    raw_json index, content, reason, words;
+  void read_candidate(json::reader& in, piece_sink& to) {
+    json::raw index, content, reason, words;
     auto is_one = in.members([&](std::string_view name) {
       if (name == "content")
         content = in.value();
@@ -141,16 +141,16 @@ private:
     warn_of(words);
   }
 
-  void read_content(raw_json x, piece_sink& to) {
-    json_reader in{x};
+  void read_content(json::raw x, piece_sink& to) {
+    json::reader in{x};
     in.members([&](std::string_view name) {
       if (name == "parts")
         in.elements([&] { read_part(in, to); });
     });
   }
 
-  void read_part(json_reader& in, piece_sink& to) {
-    raw_json text, thought, call, signature;
+  void read_part(json::reader& in, piece_sink& to) {
+    json::raw text, thought, call, signature;
     std::string other;
     in.members([&](std::string_view name) {
       if (name == "text")
@@ -174,9 +174,9 @@ private:
       warn("the answer held a part that was left out: " + clean_words(other, 100));
   }
 
-  void read_call(raw_json x, raw_json signature, piece_sink& to) {
-    raw_json id, name, args;
-    json_reader in{x};
+  void read_call(json::raw x, json::raw signature, piece_sink& to) {
+    json::raw id, name, args;
+    json::reader in{x};
     in.members([&](std::string_view field) {
       if (field == "id")
         id = in.value();
@@ -188,7 +188,7 @@ private:
     say_call(id, name, args, sealed("gemini", signature), to);
   }
 
-  void warn_of(raw_json words) {
+  void warn_of(json::raw words) {
     if (auto text = string_in(words, scratch_); !text.empty())
       warn("the provider says: " + clean_words(text, 500));
   }

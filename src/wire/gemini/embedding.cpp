@@ -31,7 +31,7 @@ public:
   std::variant<encoded_request, failure> run() {
     if (x_.model.empty())
       fail("model", "is empty", errc::invalid_request, "name a model, or set a default");
-    if (!valid_utf8(x_.model))
+    if (!utf8::is_valid(x_.model))
       fail("model", "is not UTF-8");
     result_.path = path_ + ":batchEmbedContents";
     start(128 + path_.size() + x_.extra.size());
@@ -67,7 +67,7 @@ private:
   std::string path_; ///< Of the model.
 };
 
-void read_member(std::string_view name, json_reader& in, vector_answer& to) {
+void read_member(std::string_view name, json::reader& in, vector_answer& to) {
   if (name == "embeddings")
     in.elements([&] {
       auto is_item = in.members([&](std::string_view inner) {

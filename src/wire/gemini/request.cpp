@@ -25,7 +25,7 @@ public:
   std::variant<encoded_request, failure> run() {
     if (x_.model.empty())
       fail("model", "is empty", errc::invalid_request, "name a model, or set default_model");
-    if (!valid_utf8(x_.model))
+    if (!utf8::is_valid(x_.model))
       fail("model", "is not UTF-8");
     result_.path = gemini_path(x_.model) + (stream_ ? ":streamGenerateContent?alt=sse" : ":generateContent");
     start("text/event-stream", {"generationConfig"});
@@ -191,8 +191,8 @@ private:
 
   /// An object goes as it is, all else as a member of one.
   void write_result(const tool_result& x) {
-    auto parsed = parse_json(x.content);
-    auto* tree = std::get_if<json>(&parsed);
+    auto parsed = json::parse(x.content);
+    auto* tree = std::get_if<json::value>(&parsed);
     auto is_object = tree != nullptr && tree->is_object();
     if (is_object && !x.is_error)
       return out_.raw(x.content);

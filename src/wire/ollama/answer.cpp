@@ -23,9 +23,9 @@ public:
 
 private:
   bool read(std::string_view object, piece_sink& to, std::string& problem) override {
-    raw_json model, created, message, done, reason, error;
+    json::raw model, created, message, done, reason, error;
     told_usage told;
-    json_reader in{object};
+    json::reader in{object};
     in.members([&](std::string_view name) {
       if (name == "message")
         message = in.value();
@@ -64,16 +64,16 @@ private:
   finish_reason meaning() const override { return reason_named(reason_, reasons); }
 
   /// Answers have no id, and calls may have none: the time makes those of different turns different.
-  void note_time(raw_json created) {
+  void note_time(json::raw created) {
     if (!call_names_.empty())
       return;
     note(call_names_, created);
     std::erase_if(call_names_, [](char c) { return !is_letter_or_digit(c); });
   }
 
-  void read_message(raw_json x, piece_sink& to) {
-    raw_json content, thinking, calls;
-    json_reader in{x};
+  void read_message(json::raw x, piece_sink& to) {
+    json::raw content, thinking, calls;
+    json::reader in{x};
     in.members([&](std::string_view name) {
       if (name == "content")
         content = in.value();
@@ -84,12 +84,12 @@ private:
     });
     say(&piece_sink::reasoning, thinking, to);
     say(&piece_sink::text, content, to);
-    json_reader list{calls};
+    json::reader list{calls};
     list.elements([&] { read_call(list, to); });
   }
 
-  void read_call(json_reader& in, piece_sink& to) {
-    raw_json id, name, arguments;
+  void read_call(json::reader& in, piece_sink& to) {
+    json::raw id, name, arguments;
     auto is_call = in.members([&](std::string_view field) {
       if (field == "id")
         id = in.value();

@@ -23,7 +23,7 @@ public:
   }
 };
 
-void read_member(std::string_view name, json_reader& in, vector_answer& to) {
+void read_member(std::string_view name, json::reader& in, vector_answer& to) {
   if (name == "embeddings")
     in.elements([&] {
       to.take_vector(in);

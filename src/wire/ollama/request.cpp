@@ -99,7 +99,7 @@ private:
     auto is_first = true;
     for (part_ = 0; part_ < x.content.size(); ++part_)
       if (auto* part = std::get_if<T>(&x.content[part_])) {
-        if (!valid_utf8(part->text))
+        if (!utf8::is_valid(part->text))
           fail(field, "is not UTF-8");
         joined += (is_first ? "" : "\n") + part->text;
         is_first = false;

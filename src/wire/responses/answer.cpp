@@ -19,7 +19,7 @@ constexpr auto reasons = std::to_array<named_reason>({
   {"content_filter", finish_reason::content_filter},
 });
 
-std::string_view bare(raw_json x) {
+std::string_view bare(json::raw x) {
   return x.is_string() ? x.text.substr(1, x.text.size() - 2) : std::string_view{};
 }
 
@@ -48,18 +48,18 @@ private:
 
   /// What an item is, whole or as its beginning.
   struct item {
-    raw_json type, id, call_id, name, arguments, input, content, summary, seal;
+    json::raw type, id, call_id, name, arguments, input, content, summary, seal;
   };
 
   struct event {
-    raw_json type, delta, text, arguments, input, refusal, output_index, part_index, item, response, error, code,
+    json::raw type, delta, text, arguments, input, refusal, output_index, part_index, item, response, error, code,
       message, param;
-    raw_json id, model, status, output, usage, details; ///< Of a whole answer.
+    json::raw id, model, status, output, usage, details; ///< Of a whole answer.
   };
 
   bool read(std::string_view object, piece_sink& to, std::string& problem) override {
     event x;
-    json_reader in{object};
+    json::reader in{object};
     in.members([&](std::string_view name) {
       if (auto* value = place_of(name, x))
         *value = in.value();
@@ -75,10 +75,10 @@ private:
     return true;
   }
 
-  static raw_json* place_of(std::string_view name, event& x) {
+  static json::raw* place_of(std::string_view name, event& x) {
     struct named {
       std::string_view name;
-      raw_json event::*where;
+      json::raw event::*where;
     };
     static constexpr named all[] = {
       {"type", &event::type},
@@ -148,12 +148,12 @@ private:
     read_error({"{}"}, flat);
   }
 
-  static std::string or_null(raw_json x) { return x.text.empty() ? "null" : std::string{x.text}; }
+  static std::string or_null(json::raw x) { return x.text.empty() ? "null" : std::string{x.text}; }
 
   /// `status`: what the event says of it, should the response itself not.
-  void read_inner(raw_json response, std::string_view status, piece_sink& to) {
+  void read_inner(json::raw response, std::string_view status, piece_sink& to) {
     event x;
-    json_reader in{response};
+    json::reader in{response};
     in.members([&](std::string_view name) {
       if (auto* value = place_of(name, x))
         *value = in.value();
@@ -175,7 +175,7 @@ private:
 
   // -- pieces ------------------------------------------------------------------------
 
-  void say_part(said what, raw_json text, item_state& state, piece_sink& to) {
+  void say_part(said what, json::raw text, item_state& state, piece_sink& to) {
     auto before = pieces_;
     say(what, text, to);
     state.said = state.said || pieces_ > before;
@@ -183,14 +183,14 @@ private:
   }
 
   /// Parts of one thought are put apart by an empty line.
-  void say_thought(raw_json text, std::optional<uint64_t> part, item_state& state, piece_sink& to) {
+  void say_thought(json::raw text, std::optional<uint64_t> part, item_state& state, piece_sink& to) {
     if (text.text.size() > 2 && state.said && part != thought_part_)
       say(&piece_sink::reasoning, {R"("\n\n")"}, to);
     thought_part_ = part;
     say_part(&piece_sink::reasoning, text, state, to);
   }
 
-  void say_arguments(raw_json text, bool is_free, item_state& state, piece_sink& to) {
+  void say_arguments(json::raw text, bool is_free, item_state& state, piece_sink& to) {
     call_fragment part;
     part.takes_text = is_free;
     part.arguments = text;
@@ -208,12 +208,12 @@ private:
 
   // -- items -------------------------------------------------------------------------
 
-  static item read_item(raw_json x) {
-    json_reader in{x};
+  static item read_item(json::raw x) {
+    json::reader in{x};
     return take_item(in);
   }
 
-  static item take_item(json_reader& in) {
+  static item take_item(json::reader& in) {
     item x;
     in.members([&](std::string_view name) {
       if (name == "type")
@@ -275,9 +275,9 @@ private:
   void say_message(const item& x, item_state& state, piece_sink& to) {
     if (state.said)
       return;
-    json_reader in{x.content};
+    json::reader in{x.content};
     in.elements([&] {
-      raw_json type, text, refusal;
+      json::raw type, text, refusal;
       in.members([&](std::string_view name) {
         if (name == "type")
           type = in.value();
@@ -297,9 +297,9 @@ private:
   void say_thoughts(const item& x, item_state& state, piece_sink& to) {
     for (auto list : {x.summary, x.content}) {
       uint64_t part = 0;
-      json_reader in{list};
+      json::reader in{list};
       in.elements([&] {
-        raw_json text;
+        json::raw text;
         in.members([&](std::string_view name) {
           if (name == "text")
             text = in.value();
@@ -332,7 +332,7 @@ private:
     if (status != "completed" && status != "incomplete")
       return; // of a stream's beginning, or of an answer in the background
     uint64_t index = 0;
-    json_reader in{x.output};
+    json::reader in{x.output};
     in.elements([&] {
       auto item = take_item(in);
       say_item(item, state_of(index++), to);
@@ -345,9 +345,9 @@ private:
     is_done_ = ended_ = has_answer_ = true;
   }
 
-  std::string reason_in(raw_json details) {
+  std::string reason_in(json::raw details) {
     std::string result = "incomplete";
-    json_reader in{details};
+    json::reader in{details};
     in.members([&](std::string_view name) {
       if (name == "reason")
         result = string_in(in.value(), scratch_);
@@ -355,9 +355,9 @@ private:
     return result;
   }
 
-  static told_usage read_usage(raw_json x) {
+  static told_usage read_usage(json::raw x) {
     told_usage told;
-    json_reader in{x};
+    json::reader in{x};
     in.members([&](std::string_view name) {
       if (name == "input_tokens")
         told.input = in.value();

@@ -64,7 +64,7 @@ private:
       check(x_.messages[item_]);
       for (part_ = 0; part_ < x_.messages[item_].content.size(); ++part_)
         if (auto* piece = std::get_if<text_part>(&x_.messages[item_].content[part_])) {
-          if (!valid_utf8(piece->text))
+          if (!utf8::is_valid(piece->text))
             fail("text", "is not UTF-8");
           joined += (joined.empty() ? "" : "\n\n") + piece->text;
         }

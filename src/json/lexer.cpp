@@ -1,51 +1,11 @@
-#include "wire/json_lexer.hpp"
+#include "json/lexer.hpp"
+
+#include "base/utf8.hpp"
 
 #include <cmath>
 #include <limits>
 
-namespace modelforge::wire {
-
-namespace {
-
-void append_utf8(std::string& out, uint32_t x) {
-  auto add = [&](uint32_t byte) { out += static_cast<char>(byte); };
-  auto tail = [&](int shift) { add(0x80 | ((x >> shift) & 0x3F)); };
-  if (x < 0x80) {
-    add(x);
-  } else if (x < 0x800) {
-    add(0xC0 | (x >> 6));
-    tail(0);
-  } else if (x < 0x10000) {
-    add(0xE0 | (x >> 12));
-    tail(6);
-    tail(0);
-  } else {
-    add(0xF0 | (x >> 18));
-    tail(12);
-    tail(6);
-    tail(0);
-  }
-}
-
-} // namespace
-
-std::size_t character_length(const char* p, const char* end) {
-  auto byte = [p](int i) { return static_cast<uint8_t>(p[i]); };
-  auto within = [&](int i, int low = 0x80, int high = 0xBF) { return byte(i) >= low && byte(i) <= high; };
-  auto left = end - p;
-  auto first = byte(0);
-  if (first < 0x80)
-    return 1;
-  if (first >= 0xC2 && first <= 0xDF)
-    return left > 1 && within(1) ? 2 : 0;
-  if ((first & 0xF0) == 0xE0)
-    return left > 2 && within(1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF) && within(2) ? 3 : 0;
-  if (first >= 0xF0 && first <= 0xF4)
-    return left > 3 && within(1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF) && within(2) && within(3)
-             ? 4
-             : 0;
-  return 0;
-}
+namespace modelforge::json {
 
 double real_of(std::string_view number) {
   double x = 0;
@@ -62,23 +22,23 @@ std::optional<uint64_t> whole_of(double x) {
   return static_cast<uint64_t>(x);
 }
 
-json_lexer::json_lexer(std::string_view text)
+lexer::lexer(std::string_view text)
   : begin_(text.data()), p_(begin_ + (text.starts_with("\xEF\xBB\xBF") ? 3 : 0)), end_(begin_ + text.size()) {}
 
-bool json_lexer::fail(std::string_view why) {
+bool lexer::fail(std::string_view why) {
   if (problem_.empty())
     problem_ = std::string{why} + " at byte " + std::to_string(p_ - begin_);
   return false;
 }
 
-bool json_lexer::take_string(std::string* out) {
+bool lexer::take_string(std::string* out) {
   auto* run = ++p_; // what is between it and `p_` can be copied as it is
   for (;;) {
     p_ = skip_plain(p_, end_);
     if (p_ == end_)
       return fail("a string without end");
     if (static_cast<uint8_t>(*p_) >= 0x80) {
-      auto length = character_length(p_, end_);
+      auto length = utf8::character_length(p_, end_);
       if (length == 0)
         return fail("no UTF-8");
       p_ += length;
@@ -96,7 +56,7 @@ bool json_lexer::take_string(std::string* out) {
   }
 }
 
-bool json_lexer::take_escape(std::string* out) {
+bool lexer::take_escape(std::string* out) {
   constexpr std::string_view from = "\"\\/bfnrt";
   constexpr std::string_view to = "\"\\/\b\f\n\r\t";
   auto c = peek();
@@ -120,12 +80,12 @@ bool json_lexer::take_escape(std::string* out) {
       p_ = before;
   }
   if (out != nullptr)
-    append_utf8(*out, x >= 0xD800 && x < 0xE000 ? 0xFFFD : x); // half a character, as some servers cut it
+    utf8::append(*out, x >= 0xD800 && x < 0xE000 ? 0xFFFD : x); // half a character, as some servers cut it
   return true;
 }
 
 /// Takes `uXXXX`.
-bool json_lexer::take_hex(uint32_t& x) {
+bool lexer::take_hex(uint32_t& x) {
   if (end_ - p_ < 5)
     return false;
   auto [stop, error] = std::from_chars(p_ + 1, p_ + 5, x, 16);
@@ -135,14 +95,14 @@ bool json_lexer::take_hex(uint32_t& x) {
   return true;
 }
 
-bool json_lexer::take_digits() {
+bool lexer::take_digits() {
   auto* first = p_;
   while (p_ != end_ && *p_ >= '0' && *p_ <= '9')
     ++p_;
   return p_ != first;
 }
 
-bool json_lexer::take_number(std::string_view& text, bool& whole) {
+bool lexer::take_number(scalar& x) {
   auto* first = p_;
   auto negative = peek() == '-';
   p_ += negative;
@@ -163,16 +123,34 @@ bool json_lexer::take_number(std::string_view& text, bool& whole) {
     if (!take_digits())
       return fail("a broken number");
   }
-  text = {first, static_cast<std::size_t>(p_ - first)};
-  whole = p_ == integer;
+  x = {scalar::kind::number, p_ == integer, {first, static_cast<std::size_t>(p_ - first)}};
   return true;
 }
 
-bool json_lexer::take_word(std::string_view word) {
+bool lexer::take_word(std::string_view word) {
   if (!std::string_view(p_, end_).starts_with(word))
     return fail("an unknown word");
   p_ += word.size();
   return true;
 }
 
-} // namespace modelforge::wire
+bool lexer::take_scalar(scalar& x, std::string* out) {
+  switch (peek()) {
+    case '"':
+      x.type = scalar::kind::string;
+      return take_string(out);
+    case 't':
+      x.type = scalar::kind::true_word;
+      return take_word("true");
+    case 'f':
+      x.type = scalar::kind::false_word;
+      return take_word("false");
+    case 'n':
+      x.type = scalar::kind::null_word;
+      return take_word("null");
+    default:
+      return take_number(x);
+  }
+}
+
+} // namespace modelforge::json

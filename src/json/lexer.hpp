@@ -11,12 +11,9 @@
 #include <string_view>
 #include <system_error>
 
-/// The words of JSON: what the reader into a tree (json.cpp) and the one without (json_reader) have in common.
+/// The words of JSON, below its grammar (`reader`).
 
-namespace modelforge::wire {
-
-/// Length of the UTF-8 character at `p`, 0 if it is none (overlong forms, surrogates and cut ones included).
-std::size_t character_length(const char* p, const char* end);
+namespace modelforge::json {
 
 constexpr uint64_t every_byte(uint8_t x) {
   return 0x0101010101010101u * x;
@@ -64,16 +61,26 @@ bool read_whole(std::string_view number, T& x) {
 /// Returns a whole number from 0 to 2^53, nothing for all else.
 std::optional<uint64_t> whole_of(double x);
 
+/// A value that holds no others.
+struct scalar {
+  enum class kind : uint8_t { string, number, true_word, false_word, null_word };
+
+  kind type = kind::null_word;
+  bool is_whole = false;      ///< Of a number: it has neither fraction nor exponent.
+  std::string_view text = {}; ///< Of a number.
+};
+
 /// Takes JSON's words from a text, one by one, and keeps the first error.
-class json_lexer {
+class lexer {
 public:
   /// Skips a byte order mark: some write one.
-  explicit json_lexer(std::string_view text);
+  explicit lexer(std::string_view text);
 
-  const char* at() const { return p_; }
+  /// Where the next word, or the white space before it, begins.
+  const char* position() const { return p_; }
   bool at_end() const { return p_ == end_; }
 
-  /// Remembers why the text is no JSON, with the present place. Returns false.
+  /// Remembers why the text is not JSON, with the present place. Returns false.
   bool fail(std::string_view why);
 
   /// As `fail`; where the text has ended, that is the reason.
@@ -99,16 +106,15 @@ public:
   /// Takes the string at the present quote; appends its text to `out` unless that is null.
   bool take_string(std::string* out);
 
-  /// Takes a number; `whole` tells that it has neither fraction nor exponent.
-  bool take_number(std::string_view& text, bool& whole);
-
-  /// Takes `true`, `false` or `null`.
-  bool take_word(std::string_view word);
+  /// Takes the string, number or word that begins here; appends the text of a string to `out` unless that is null.
+  bool take_scalar(scalar& x, std::string* out = nullptr);
 
 private:
   bool take_escape(std::string* out);
   bool take_hex(uint32_t& x);
   bool take_digits();
+  bool take_number(scalar& x);
+  bool take_word(std::string_view word);
 
   const char* begin_;
   const char* p_;
@@ -116,4 +122,4 @@ private:
   std::string problem_;
 };
 
-} // namespace modelforge::wire
+} // namespace modelforge::json

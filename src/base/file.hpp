@@ -1,0 +1,46 @@
+#pragma once
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <poll.h>
+#include <utility>
+
+namespace modelforge::base {
+
+/// Owns a file descriptor.
+class file {
+public:
+  file() = default;
+  explicit file(int fd) : fd_(fd) {}
+  file(file&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  file& operator=(file&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~file() { close(); }
+
+  int get() const { return fd_; }
+
+  /// Returns false, with errno set, if the system reports an error of an earlier write here.
+  bool close() {
+    auto fd = std::exchange(fd_, -1);
+    return fd < 0 || ::close(fd) == 0 || errno == EINTR;
+  }
+
+private:
+  int fd_ = -1;
+};
+
+/// Whether a call that failed may be made again: it was interrupted, or the descriptor is non-blocking, as one
+/// inherited from a shell may be; then this waits until it is ready for `events`.
+inline bool try_again(int fd, short events) {
+  if (errno == EAGAIN || errno == EWOULDBLOCK) {
+    pollfd waiting{fd, events, 0};
+    ::poll(&waiting, 1, -1);
+    return true;
+  }
+  return errno == EINTR;
+}
+
+} // namespace modelforge::base

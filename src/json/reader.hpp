@@ -1,0 +1,170 @@
+#pragma once
+
+#include "json/lexer.hpp"
+#include "json/value.hpp"
+
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+
+/// Reading JSON without a tree: only what is asked for, the rest is checked and skipped.
+
+namespace modelforge::json {
+
+/// A value as it stands in a text that was found to be JSON. Empty: there is none.
+struct raw {
+  std::string_view text; ///< Without white space around it.
+
+  bool is_object() const { return text.starts_with('{'); }
+  bool is_array() const { return text.starts_with('['); }
+  bool is_string() const { return text.starts_with('"'); }
+
+  /// Whether it is a string that is not empty.
+  bool has_text() const { return is_string() && text.size() > 2; }
+
+  /// Returns what stands between the quotes of a string, escapes as they are; nothing for all else.
+  std::string_view between_quotes() const { return is_string() ? text.substr(1, text.size() - 2) : std::string_view{}; }
+};
+
+/// Returns the text of a string, nothing for all else: a view of `x`, or of `scratch` where escapes had to be decoded.
+std::string_view string_in(raw x, std::string& scratch);
+
+/// As `count_in` of the tree.
+std::optional<uint64_t> count_in(raw x);
+
+/// A member of an object that is looked for, and where its value goes.
+struct field {
+  std::string_view name;
+  raw* value;
+};
+
+/// Walks through one JSON text, on demand. JSON's grammar stands here alone: `parse` builds its tree by `walk`, and
+/// what a consumer leaves is skipped by it. What was not walked through is only checked by `finish`.
+class reader {
+public:
+  explicit reader(std::string_view text) : in_(text) {}
+  explicit reader(raw x) : in_(x.text) {}
+
+  /// Calls `f(name)` for each member of the object that comes now; `f` may take the member's value by any function of
+  /// this class. Names that repeat come repeatedly: let the last one count. False, and nothing is taken, where there is
+  /// no object.
+  template <class F>
+  bool members(F&& f) {
+    if (!open('{'))
+      return false;
+    std::string_view name;
+    for (std::string escaped; next_member(name, escaped); skip())
+      f(name);
+    return true;
+  }
+
+  /// Takes these members of the object that comes now; of names that repeat the last one counts. False as in `members`.
+  bool fields(std::initializer_list<field> wanted) {
+    return members([&](std::string_view name) {
+      for (auto& x : wanted)
+        if (x.name == name) {
+          *x.value = value();
+          return;
+        }
+    });
+  }
+
+  /// Calls `f()` for each element of the array that comes now; `f` may take it. False, and nothing is taken, where
+  /// there is no array.
+  template <class F>
+  bool elements(F&& f) {
+    if (!open('['))
+      return false;
+    for (; next_element(); skip())
+      f();
+    return true;
+  }
+
+  /// Takes the value that comes now, whatever it is.
+  raw value();
+
+  /// Takes the value that comes now with all that is in it, without recursion, and hands its parts to a sink:
+  /// `open(lexer&, is_object)` at an opening bracket, `close()` at a closing one, `name(lexer&)` and `scalar(lexer&)`
+  /// to take a member's name and a value that holds no others. These return false to stop, all but `close`.
+  template <class Sink>
+  bool walk(Sink& sink);
+
+  /// Checks the rest. Returns whether the whole text is one JSON value.
+  bool finish();
+
+  /// What is wrong and at which byte; empty when nothing is.
+  const std::string& problem() const { return in_.problem(); }
+
+private:
+  bool open(char bracket);
+  bool next_member(std::string_view& name, std::string& escaped);
+  bool next_element() { return next(']') && (waiting_ = true); }
+
+  /// Steps to the next item of the innermost object or array, or out of it.
+  bool next(char closing);
+
+  /// Takes a name by `take(lexer&)`, and the colon behind it.
+  template <class F>
+  bool take_name(F&& take) {
+    if (in_.skip_space() != '"')
+      return in_.fail_or_end("no name of a member");
+    if (!take(in_))
+      return false;
+    if (in_.skip_space() != ':')
+      return in_.fail_or_end("no colon after a name");
+    in_.step();
+    return true;
+  }
+
+  void skip() {
+    if (waiting_)
+      (void)value();
+  }
+
+  lexer in_;
+  std::size_t depth_ = 0; ///< Of objects and arrays that we are inside of.
+  bool waiting_ = true;   ///< The value that comes now was not taken.
+  bool fresh_ = false;    ///< The innermost object or array has had no item yet.
+};
+
+template <class Sink>
+bool reader::walk(Sink& sink) {
+  std::bitset<max_depth> is_object; // those that are open, by depth
+  auto outside = depth_;
+  waiting_ = false;
+  do {
+    if (auto c = in_.skip_space(); c == '{' || c == '[') {
+      if (depth_ < max_depth)
+        is_object[depth_] = c == '{';
+      waiting_ = true;
+      if (!sink.open(in_, c == '{') || !open(c))
+        return false;
+    } else if (!sink.scalar(in_)) {
+      return false;
+    }
+    while (depth_ > outside) {
+      auto in_object = is_object[depth_ - 1];
+      if (next(in_object ? '}' : ']')) {
+        if (in_object && !take_name([&](lexer& in) { return sink.name(in); }))
+          return false;
+        break;
+      }
+      if (in_.failed())
+        return false;
+      sink.close();
+    }
+  } while (depth_ > outside);
+  return true;
+}
+
+/// Reads these members of an object; false where there is none.
+inline bool read_fields(raw object, std::initializer_list<field> wanted) {
+  reader in{object};
+  return in.fields(wanted);
+}
+
+} // namespace modelforge::json
