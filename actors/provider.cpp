@@ -179,7 +179,7 @@ private:
   }
 
   caf::result<embedding> accept_embedding(embedding_request& x) {
-    auto most = parts_.dialects.front()->most_inputs();
+    auto most = parts_.dialects.front()->max_inputs();
     if (most > 0 && x.inputs.size() > most && !draining_)
       return split(x, most);
     if (most > 0 && x.inputs.empty())

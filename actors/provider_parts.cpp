@@ -1,5 +1,7 @@
 #include "actors/provider_parts.hpp"
 
+#include "wire/vendors.hpp"
+
 #include <modelforge/config/secret.hpp>
 
 #include <algorithm>

@@ -4,7 +4,7 @@
 /// Usage: wire_codec [ROUNDS=20000]. Exits with 1 where a dialect costs more.
 
 #include "bench/measure.hpp"
-#include "wire/dialect.hpp"
+#include "wire/vendors.hpp"
 
 #include <nlohmann/json.hpp>
 

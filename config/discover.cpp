@@ -1,3 +1,4 @@
+#include "base/public_servers.hpp"
 #include "config/check.hpp"
 
 #include <algorithm>
@@ -13,19 +14,18 @@ struct known_provider {
   const char* name;
   provider_kind kind;
   std::array<const char*, 2> keys; ///< The first that is set counts.
-  const char* url_variable;        ///< Where the address may stand; null: nowhere.
-  const char* url;                 ///< If no variable gives one; "": the kind's public address.
+  const char* url_variable;        ///< Where the address may stand; null: nowhere. Else it is the public one.
 };
 
 constexpr auto known_providers = std::to_array<known_provider>({
-  {"openai", provider_kind::openai, {"OPENAI_API_KEY"}, "OPENAI_BASE_URL", ""},
-  {"anthropic", provider_kind::anthropic, {"ANTHROPIC_API_KEY"}, "ANTHROPIC_BASE_URL", ""},
-  {"gemini", provider_kind::gemini, {"GOOGLE_API_KEY", "GEMINI_API_KEY"}, nullptr, ""},
-  {"azure", provider_kind::azure, {"AZURE_OPENAI_API_KEY"}, "AZURE_OPENAI_ENDPOINT", ""},
-  {"groq", provider_kind::openai_compatible, {"GROQ_API_KEY"}, nullptr, "https://api.groq.com/openai/v1"},
-  {"mistral", provider_kind::openai_compatible, {"MISTRAL_API_KEY"}, nullptr, "https://api.mistral.ai/v1"},
-  {"deepseek", provider_kind::openai_compatible, {"DEEPSEEK_API_KEY"}, nullptr, "https://api.deepseek.com"},
-  {"openrouter", provider_kind::openai_compatible, {"OPENROUTER_API_KEY"}, nullptr, "https://openrouter.ai/api/v1"},
+  {"openai", provider_kind::openai, {"OPENAI_API_KEY"}, "OPENAI_BASE_URL"},
+  {"anthropic", provider_kind::anthropic, {"ANTHROPIC_API_KEY"}, "ANTHROPIC_BASE_URL"},
+  {"gemini", provider_kind::gemini, {"GOOGLE_API_KEY", "GEMINI_API_KEY"}, nullptr},
+  {"azure", provider_kind::azure, {"AZURE_OPENAI_API_KEY"}, "AZURE_OPENAI_ENDPOINT"},
+  {"groq", provider_kind::openai_compatible, {"GROQ_API_KEY"}, nullptr},
+  {"mistral", provider_kind::openai_compatible, {"MISTRAL_API_KEY"}, nullptr},
+  {"deepseek", provider_kind::openai_compatible, {"DEEPSEEK_API_KEY"}, nullptr},
+  {"openrouter", provider_kind::openai_compatible, {"OPENROUTER_API_KEY"}, nullptr},
 });
 
 /// A variable's value; one that is empty or blank counts as not set.
@@ -43,8 +43,8 @@ std::optional<provider_settings> make_provider(const known_provider& known, cons
   result.kind = known.kind;
   result.keys.push_back({"", *key, ""});
   result.base_url = value_of(env, known.url_variable);
-  if (result.base_url.empty())
-    result.base_url = known.url;
+  if (result.base_url.empty() && known.kind == provider_kind::openai_compatible) // which has no address of its own
+    result.base_url = public_address(known.name);
   if (known.kind == provider_kind::azure) {
     if (result.base_url.empty())
       return std::nullopt;

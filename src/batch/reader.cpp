@@ -2,7 +2,7 @@
 
 #include "base/utf8.hpp"
 #include "batch/file.hpp"
-#include "wire/openai_format.hpp"
+#include "wire/openai/format.hpp"
 #include "json/value.hpp"
 
 #include <fcntl.h>
@@ -175,7 +175,7 @@ request_or_failure read_batch_line(const json::value& x) {
     return refuse("method is not POST");
   if (auto& url = json::member(x, "url"); !url.is_null() && json::string_in(url) != "/v1/chat/completions")
     return refuse("url is not /v1/chat/completions");
-  return wire::read_openai_request(json::to_text(json::member(x, "body")));
+  return wire::openai::read_request(json::to_text(json::member(x, "body")));
 }
 
 request_or_failure read_short_line(const json::value& x) {

@@ -1,7 +1,7 @@
 #include "batch/writer.hpp"
 
 #include "batch/file.hpp"
-#include "wire/openai_format.hpp"
+#include "wire/openai/format.hpp"
 #include "json/writer.hpp"
 
 #include <fcntl.h>
@@ -220,13 +220,13 @@ std::string result_line(uint64_t item, const std::string& custom_id, const std::
   auto* problem = std::get_if<failure>(&result);
   out.key("response");
   if (answer != nullptr)
-    append_response(out, 200, answer->provider_request_id, wire::write_openai_completion(*answer));
+    append_response(out, 200, answer->provider_request_id, wire::openai::write_completion(*answer));
   else if (problem->http_status >= 400)
-    append_response(out, problem->http_status, problem->provider_request_id, wire::write_openai_error_body(*problem));
+    append_response(out, problem->http_status, problem->provider_request_id, wire::openai::write_error_body(*problem));
   else
     out.raw("null");
   out.key("error");
-  out.raw(answer != nullptr || problem->http_status >= 400 ? "null" : wire::write_openai_error(*problem));
+  out.raw(answer != nullptr || problem->http_status >= 400 ? "null" : wire::openai::write_error(*problem));
   out.close('}');
   return line;
 }

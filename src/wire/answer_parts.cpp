@@ -1,6 +1,5 @@
 #include "wire/answer_parts.hpp"
 
-#include "wire/json.hpp"
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
@@ -123,7 +122,7 @@ void noted_usage::note(const told_usage& x, uint64_t& tokens) {
     tokens = std::max(tokens, told->output);
 }
 
-failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view how) {
+failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view ending) {
   auto result = invalid_answer(head, "");
   result.message = "the stream broke off ";
   result.suggestion.clear();
@@ -132,7 +131,7 @@ failure broken_off(const http::response_head& head, uint64_t pieces, std::string
     return result;
   }
   result.code = errc::stream_interrupted;
-  result.message += "after " + std::to_string(pieces) + (pieces == 1 ? " piece" : " pieces") + std::string{how};
+  result.message += "after " + std::to_string(pieces) + (pieces == 1 ? " piece" : " pieces") + std::string{ending};
   return result;
 }
 
@@ -149,6 +148,12 @@ std::variant<model_list, failure> read_names(const http::response_head& head, st
     if (auto text = string_in(member(x, name)); !text.empty())
       result.models.emplace_back(text);
   return result;
+}
+
+std::string on_one_line(std::string text) {
+  auto parsed = json::parse(text);
+  auto* x = std::get_if<json::value>(&parsed);
+  return x != nullptr ? to_text(*x) : std::move(text);
 }
 
 std::string choices_warning(std::string_view how_many) {

@@ -119,8 +119,11 @@ private:
 /// Said of an answer whose usage is odd.
 inline constexpr auto usage_warning = "the provider told a number of tokens that cannot be; it is left out";
 
-/// Makes the failure for a stream without its end mark; `how`: what had come of the end, where pieces had.
-failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view how);
+/// Makes the failure for a stream without its end mark; `ending`: what had come of the end, where pieces had.
+failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view ending);
+
+/// Returns a JSON text without white space between its values; what is not JSON as it is.
+std::string on_one_line(std::string text);
 
 /// Says that only the first choice of several is given.
 std::string choices_warning(std::string_view how_many);

@@ -12,7 +12,6 @@
 
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -80,9 +79,9 @@ public:
   virtual optimizable optimizations() const { return {}; }
 
   /// How many inputs one request for embeddings may carry; 0: the provider makes none.
-  virtual std::size_t most_inputs() const { return 0; }
+  virtual std::size_t max_inputs() const { return 0; }
 
-  /// Writes a request for embeddings whose `model` is set and that has 1 to `most_inputs` inputs. Failures as in
+  /// Writes a request for embeddings whose `model` is set and that has 1 to `max_inputs` inputs. Failures as in
   /// `encode`.
   virtual std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const;
 
@@ -100,12 +99,6 @@ public:
   virtual std::variant<model_list, failure> decode_models(const http::response_head& head, std::string_view body) const;
 };
 
-/// One of each name, but for the flavours of `openai_compatible`.
-std::span<const dialect* const> dialects();
-
-/// Returns the dialect of that name, which for a kind as named in TOML is its usual one; null if there is none.
-const dialect* find_dialect(std::string_view name);
-
 /// What settings say of how to speak to a provider, in the words of TOML.
 struct dialect_choice {
   std::string_view kind;
@@ -113,10 +106,8 @@ struct dialect_choice {
   std::string_view flavor = "automatic"; ///< By `base_url`; or "none", or a name of `known_quirks`.
   std::string_view base_url = {};
   std::string_view api_version = {}; ///< Azure's.
-};
 
-/// Returns the dialect for a provider, or for some models of it; null where its kind has not got that API. It lives as
-/// long as the program.
-const dialect* find_dialect(const dialect_choice& x);
+  bool wants_responses() const { return api == "responses"; }
+};
 
 } // namespace modelforge::wire

@@ -1,6 +1,8 @@
 #include "wire/embedding_answer.hpp"
 
+#include "base/ascii.hpp"
 #include "wire/provider_error.hpp"
+#include "json/lexer.hpp"
 
 #include <algorithm>
 #include <array>
@@ -31,13 +33,13 @@ constexpr auto base64_values = [] {
   return result;
 }();
 
-/// Whether the text is base64 of whole floats; they are appended to `to`.
-bool read_base64(std::string_view text, std::vector<float>& to) {
+/// Whether the text is base64 of whole floats; they are appended to `floats`.
+bool read_base64(std::string_view text, std::vector<float>& floats) {
   text = text.substr(0, text.find_last_not_of('=') + 1);
   auto bytes = text.size() * 6 / 8;
   if (text.size() % 4 == 1 || bytes % sizeof(float) != 0)
     return false;
-  to.reserve(bytes / sizeof(float));
+  floats.reserve(bytes / sizeof(float));
   uint32_t bits = 0, word = 0;
   std::size_t pending = 0, taken = 0;
   for (char c : text) {
@@ -51,7 +53,7 @@ bool read_base64(std::string_view text, std::vector<float>& to) {
     pending -= 8;
     word |= (bits >> pending & 0xFF) << 8 * (taken++ % sizeof word);
     if (taken % sizeof word == 0)
-      to.push_back(std::bit_cast<float>(std::exchange(word, 0)));
+      floats.push_back(std::bit_cast<float>(std::exchange(word, 0)));
   }
   return true;
 }
@@ -115,7 +117,7 @@ std::variant<std::vector<std::vector<float>>, std::string> vector_answer::finish
 
 std::variant<embedding, failure> read_vectors(const http::response_head& head, std::string_view body,
                                               std::size_t inputs, vector_member read) {
-  auto text = body.substr(std::min(body.find_first_not_of(" \t\r\n"), body.size()));
+  auto text = ascii::trim_front(body);
   if (head.status < 200 || head.status >= 300)
     return error_in(head, text).value();
   vector_answer x{inputs};
@@ -147,9 +149,7 @@ std::variant<embedding, failure> read_vectors(const http::response_head& head, s
   if (is_odd(x.usage))
     result.warnings.emplace_back(usage_warning);
   result.model = string_in(x.model, scratch);
-  result.provider_request_id = request_id_in(head);
-  if (result.provider_request_id.empty())
-    result.provider_request_id = clean_words(string_in(x.id, scratch), 200);
+  result.provider_request_id = request_id_in(head, string_in(x.id, scratch));
   return result;
 }
 

@@ -49,7 +49,7 @@ private:
 };
 
 /// Reads a member of the answer's object; takes its value, or leaves it.
-using vector_member = void (*)(std::string_view name, json::reader& in, vector_answer& to);
+using vector_member = void (*)(std::string_view name, json::reader& in, vector_answer& answer);
 
 /// Reads a whole answer, whatever its status.
 std::variant<embedding, failure> read_vectors(const http::response_head& head, std::string_view body,

@@ -1,5 +1,6 @@
 #include "wire/object_answer.hpp"
 
+#include "base/ascii.hpp"
 #include "wire/json.hpp"
 #include "wire/provider_error.hpp"
 
@@ -11,17 +12,14 @@ namespace modelforge::wire {
 
 namespace {
 
-constexpr std::size_t most_kept = 1 << 20; ///< Bytes of tool calls.
-constexpr std::size_t most_warnings = 10;
+constexpr std::size_t max_kept = 1 << 20; ///< Bytes of tool calls.
+constexpr std::size_t max_warnings = 10;
+constexpr std::size_t usual_text = 512; ///< Bytes of one piece.
 constexpr std::string_view openai_address = "it usually ends in /v1";
-
-std::string_view trimmed(std::string_view x) {
-  return x.substr(std::min(x.find_first_not_of(" \t\r\n"), x.size()));
-}
 
 } // namespace
 
-object_answer::object_answer(const http::response_head& head, words say) : say_(say) {
+object_answer::object_answer(const http::response_head& head, const wording& words) : words_(words) {
   head_.status = head.status;
   for (auto* name :
        {"x-request-id", "request-id", "apim-request-id", "retry-after-ms", "retry-after", "date", "location"})
@@ -29,41 +27,53 @@ object_answer::object_answer(const http::response_head& head, words say) : say_(
       head_.headers.push_back({name, std::string{value}});
 }
 
-bool object_answer::take(std::string_view data, piece_sink& to) {
-  if (ended_)
+bool object_answer::take(std::string_view data, piece_sink& sink) {
+  if (seen_.end)
     return false;
-  auto before = std::tuple{pieces_, signs_, is_done_, has_answer_, usage_.last()};
+  auto state = [this] {
+    return std::tuple{progress_.pieces, progress_.signs, seen_.end_mark, seen_.answer, reason_.empty(), usage_.last()};
+  };
+  auto before = state();
   json::reader in{data};
   auto is_list = in.elements([&] {
-    if (auto x = in.value(); x.is_object() && !ended_)
-      take_one(x.text, to);
+    if (auto x = in.value(); x.is_object() && !seen_.end)
+      take_one(x.text, sink);
   });
   if (!is_list)
-    take_one(data, to);
-  else if (!in.finish() && !ended_)
-    fail(invalid_answer(head_, "broken JSON (" + clean_words(in.problem(), 200) + ")"));
-  return ended_ || before != std::tuple{pieces_, signs_, is_done_, has_answer_, usage_.last()};
+    take_one(data, sink);
+  else if (!in.finish() && !seen_.end)
+    fail_broken(in.problem());
+  return seen_.end || before != state();
 }
 
-bool object_answer::take_one(std::string_view object, piece_sink& to) {
+bool object_answer::take_event(std::string_view type, std::string_view data, piece_sink& sink) {
+  auto is_ours = knows(type) && !ascii::trim_front(data).empty() && !data.starts_with("[DONE]");
+  return is_ours && take(data, sink);
+}
+
+bool object_answer::take_one(std::string_view object, piece_sink& sink) {
   std::string problem;
-  if (read(object, to, problem))
+  if (read(object, sink, problem))
     return true;
   if (!utf8::is_valid(object)) {
     std::string ignored;
-    if (auto repaired = utf8::repair(object); read(repaired, to, ignored))
-      return is_repaired_ = true;
+    if (auto repaired = utf8::repair(object); read(repaired, sink, ignored))
+      return seen_.repairs = true;
   }
-  fail(invalid_answer(head_, "broken JSON (" + clean_words(problem, 200) + ")"));
+  fail_broken(problem);
   return false;
 }
 
-void object_answer::take_late(std::string_view data) {
-  json::reader in{data};
+bool object_answer::is_whole(std::string_view, std::string_view data) const {
+  return json::reader{data}.finish();
+}
+
+void object_answer::take_late(std::string_view type, std::string_view data) {
   piece_collector ignored;
-  if (auto before = pieces_; in.finish() && take(data, ignored) && pieces_ > before) {
-    pieces_ = before;
-    is_done_ = false;
+  if (auto before = progress_.pieces;
+      is_whole(type, data) && take_event(type, data, ignored) && progress_.pieces > before) {
+    progress_.pieces = before;
+    forget_end();
   }
 }
 
@@ -71,7 +81,11 @@ void object_answer::fail(failure x) {
   if (problem_ != nullptr)
     return;
   problem_ = std::make_unique<failure>(std::move(x));
-  ended_ = true;
+  seen_.end = true;
+}
+
+void object_answer::fail_broken(std::string_view problem) {
+  fail(invalid_answer(head_, "broken JSON (" + clean_words(problem, 200) + ")"));
 }
 
 void object_answer::fail_with(errc code, std::string message) {
@@ -90,13 +104,12 @@ bool object_answer::read_error(json::raw error, std::string_view object) {
   return true;
 }
 
-void object_answer::say(said what, json::raw x, piece_sink& to) {
-  auto text = string_in(x, scratch_);
+void object_answer::say(said kind, std::string_view text, piece_sink& sink) {
   if (text.empty())
     return;
-  ++pieces_;
-  ++tokens_;
-  (to.*what)(text);
+  ++progress_.pieces;
+  ++progress_.tokens;
+  (sink.*kind)(text);
 }
 
 std::string object_answer::sealed(std::string_view dialect, json::raw x) {
@@ -104,35 +117,35 @@ std::string object_answer::sealed(std::string_view dialect, json::raw x) {
   return seal.empty() ? std::string{} : std::string{dialect}.append(":").append(seal);
 }
 
-void object_answer::say_seal(std::string_view dialect, json::raw x, piece_sink& to) {
+void object_answer::say_seal(std::string_view dialect, json::raw x, piece_sink& sink) {
   if (auto signature = sealed(dialect, x); !signature.empty())
-    to.seal(signature);
+    sink.seal(signature);
 }
 
-void object_answer::say_call(json::raw id, json::raw name, json::raw arguments, std::string signature, piece_sink& to) {
+void object_answer::say_call(json::raw id, json::raw name, json::raw arguments, std::string signature,
+                             std::string_view id_source, piece_sink& sink) {
   tool_call call;
   call.signature = std::move(signature);
   call.id = string_in(id, scratch_);
   call.name = string_in(name, scratch_);
   call.arguments = arguments.is_string() ? string_in(arguments, scratch_) : arguments.text;
   if (call.id.empty())
-    call.id = made_up_id(call_names_.empty() ? id_ : call_names_, calls_.size());
+    call.id = made_up_id(id_source, calls_.size());
   if (call.arguments.empty() || call.arguments == "null")
     call.arguments = "{}";
-  if (auto parsed = json::parse(call.arguments); auto* x = std::get_if<json::value>(&parsed))
-    call.arguments = to_text(*x); // on one line
+  call.arguments = on_one_line(std::move(call.arguments));
   note_size(sizeof call + call.id.size() + call.name.size() + call.arguments.size() + call.signature.size());
-  if (ended_)
+  if (seen_.end)
     return;
   auto place = static_cast<uint32_t>(calls_.size());
-  to.tool_call(place, call.id, call.name, call.signature);
-  to.tool_arguments(place, call.arguments);
-  pieces_ += 2;
-  ++tokens_;
+  sink.tool_call(place, call.id, call.name, call.signature);
+  sink.tool_arguments(place, call.arguments);
+  progress_.pieces += 2;
+  ++progress_.tokens;
   calls_.push_back({std::move(call), false});
 }
 
-std::size_t object_answer::begin_call(json::raw id, json::raw name, piece_sink& to) {
+std::size_t object_answer::begin_call(json::raw id, json::raw name, piece_sink& sink) {
   tool_call call;
   call.id = string_in(id, scratch_);
   call.name = string_in(name, scratch_);
@@ -140,31 +153,31 @@ std::size_t object_answer::begin_call(json::raw id, json::raw name, piece_sink& 
   if (call.id.empty())
     call.id = made_up_id(id_, place);
   note_size(sizeof call + call.id.size() + call.name.size());
-  to.tool_call(static_cast<uint32_t>(place), call.id, call.name, {});
-  ++pieces_;
-  ++tokens_;
+  sink.tool_call(static_cast<uint32_t>(place), call.id, call.name, {});
+  ++progress_.pieces;
+  ++progress_.tokens;
   calls_.push_back({std::move(call), false});
   return place;
 }
 
-void object_answer::say_arguments(std::size_t call, std::string_view fragment, piece_sink& to) {
+void object_answer::say_arguments(std::size_t call, std::string_view fragment, piece_sink& sink) {
   note_size(fragment.size());
-  if (fragment.empty() || ended_)
+  if (fragment.empty() || seen_.end)
     return;
   calls_[call].call.arguments += fragment;
-  to.tool_arguments(static_cast<uint32_t>(call), fragment);
-  ++pieces_;
-  ++tokens_;
+  sink.tool_arguments(static_cast<uint32_t>(call), fragment);
+  ++progress_.pieces;
+  ++progress_.tokens;
 }
 
 void object_answer::note_size(std::size_t more) {
-  size_ += more;
-  check_calls(size_);
+  calls_size_ += more;
+  check_calls(calls_size_);
 }
 
 void object_answer::check_calls(std::size_t bytes) {
-  if (bytes > most_kept)
-    fail_with(errc::response_too_large, "the answer's tool calls exceed " + std::to_string(most_kept) + " bytes");
+  if (bytes > max_kept)
+    fail_with(errc::response_too_large, "the answer's tool calls exceed " + std::to_string(max_kept) + " bytes");
 }
 
 void object_answer::note(std::string& kept, json::raw x) {
@@ -173,37 +186,41 @@ void object_answer::note(std::string& kept, json::raw x) {
 }
 
 void object_answer::warn(std::string text) {
-  if (warnings_.size() < most_warnings && std::find(warnings_.begin(), warnings_.end(), text) == warnings_.end())
+  if (warnings_.size() < max_warnings && std::find(warnings_.begin(), warnings_.end(), text) == warnings_.end())
     warnings_.push_back(std::move(text));
+}
+
+void object_answer::shrink() {
+  if (scratch_.capacity() > usual_text)
+    scratch_ = {};
 }
 
 failure object_answer::fitted(failure x) const {
   if (auto at = x.suggestion.find(openai_address); at != x.suggestion.npos)
-    x.suggestion.replace(at, openai_address.size(), say_.usual_address);
+    x.suggestion.replace(at, openai_address.size(), words_.usual_address);
   return x;
 }
 
 std::variant<completion, failure> object_answer::end(bool streamed) {
   if (problem_ != nullptr)
     return fitted(std::move(*problem_));
-  if (streamed && !is_done_)
-    return fitted(broken_off(head_, pieces_, ", before its end mark"));
-  if (!has_answer_)
-    return fitted(invalid_answer(head_, std::string{say_.no_answer}));
+  if (auto lacks = streamed ? lack() : std::string_view{}; !lacks.empty())
+    return fitted(broken_off(head_, progress_.pieces, lacks));
+  if (!seen_.answer)
+    return fitted(invalid_answer(head_, std::string{no_answer()}));
+  conclude(streamed);
   completion x;
   x.raw_finish_reason = clean_words(reason_, 200);
-  if (auto problem = add_calls(head_, std::move(calls_), id_, meaning(), is_refused_, x))
+  if (auto problem = add_calls(head_, std::move(calls_), id_, meaning(), seen_.refusal, x))
     return fitted(std::move(*problem));
   x.usage = usage_.last();
   x.model = std::move(model_);
-  x.provider_request_id = request_id_in(head_);
-  if (x.provider_request_id.empty())
-    x.provider_request_id = clean_words(id_, 200);
-  if (x.raw_finish_reason.empty())
+  x.provider_request_id = request_id_in(head_, id_);
+  if (x.raw_finish_reason.empty() && (streamed || words_.whole_needs_reason))
     warn("the provider named no finish reason");
-  if (has_others_)
+  if (seen_.others)
     warn(choices_warning("several"));
-  if (is_repaired_)
+  if (seen_.repairs)
     warn(repaired_warning);
   if (usage_.is_odd())
     warn(usage_warning);
@@ -213,7 +230,7 @@ std::variant<completion, failure> object_answer::end(bool streamed) {
 }
 
 std::variant<completion, failure> read_whole(object_answer& x, std::string_view body) {
-  auto text = trimmed(body);
+  auto text = ascii::trim_front(body);
   auto& head = x.head();
   if (head.status < 200 || head.status >= 300) {
     auto parsed = json::parse(utf8::is_valid(text) ? std::string{text} : utf8::repair(text));
@@ -221,13 +238,13 @@ std::variant<completion, failure> read_whole(object_answer& x, std::string_view 
   }
   if (!text.starts_with('{') && !text.starts_with('['))
     return x.fitted(invalid_answer(head, describe_body(text)));
-  piece_collector to;
-  x.take(text, to);
+  piece_collector sink;
+  x.take(text, sink);
   auto result = x.end(false);
   if (auto* good = std::get_if<completion>(&result)) {
-    good->text = std::move(to.words);
-    good->reasoning = std::move(to.thoughts);
-    good->refusal = std::move(to.declined);
+    good->text = std::move(sink.words);
+    good->reasoning = std::move(sink.thoughts);
+    good->refusal = std::move(sink.declined);
   }
   return result;
 }

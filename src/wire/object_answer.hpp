@@ -15,40 +15,51 @@
 
 namespace modelforge::wire {
 
-/// An answer that comes as JSON objects of one shape: one for a whole answer, several for a streamed one. Dialects
-/// derive from it what such an object says; it keeps what they found, and judges the end.
+/// One answer, whole or streamed: it comes as JSON objects of one shape, one for a whole answer, several for a streamed
+/// one. Dialects derive from it and read what such an object says (`read`); it keeps what they found, and judges the
+/// end. So a provider's words are read by the same lines, however they come.
+///
+/// Called by `read_whole` for whole bodies and by the reader that `read_objects` makes for streams. What has `ended`
+/// takes nothing more; `end` is called once.
 class object_answer {
 public:
-  /// Names what is wrong with an answer: `no_answer` what an object without one is ("JSON without any ..."),
-  /// `usual_address` what base_url looks like ("it usually ends in /v1beta").
-  struct words {
-    std::string_view no_answer, usual_address;
+  /// What is said of an answer that is none.
+  struct wording {
+    std::string_view no_answer;     ///< What an object without one is ("JSON without any ...").
+    std::string_view usual_address; ///< What base_url looks like ("it usually ends in /v1beta").
+    bool whole_needs_reason = true; ///< A whole answer that names no finish reason gets a warning, as streams do.
   };
 
-  /// Keeps of the head what answers and failures tell of it.
-  object_answer(const http::response_head& head, words say);
+  /// Keeps of the head what answers and failures tell of it. `words` lives as long as the program.
+  object_answer(const http::response_head& head, const wording& words);
   virtual ~object_answer() = default;
 
   /// Takes the next object, or an array of objects. Returns whether it brought something new.
-  bool take(std::string_view data, piece_sink& to);
+  bool take(std::string_view data, piece_sink& sink);
 
-  /// Takes an object that was not ended properly: an end mark or an error may be in it, but for text it is too late.
-  void take_late(std::string_view data);
+  /// Takes an event of a stream: `take`, where it is the provider's and has data.
+  virtual bool take_event(std::string_view type, std::string_view data, piece_sink& sink);
+
+  /// Takes an object, or an array, that stands in a stream without an event around it.
+  virtual bool take_plain(std::string_view data, piece_sink& sink) { return take(data, sink); }
+
+  /// Takes the beginning of such an object, behind which nothing comes.
+  virtual void take_cut(std::string_view) {}
+
+  /// Takes an event that was not ended properly: an end mark or an error may be in it, but for text it is too late.
+  void take_late(std::string_view type, std::string_view data);
 
   /// Ends the answer with a failure, unless it has ended.
   void fail(failure x);
   void fail_with(errc code, std::string message);
 
   /// The end mark behind which nothing comes, or an error.
-  bool ended() const { return ended_; }
-
-  /// Whether events of that name are the provider's; others may be of somebody between us.
-  virtual bool knows(std::string_view event) const { return event.empty() || event == "message" || event == "error"; }
+  bool ended() const { return seen_.end; }
 
   /// How many bytes of one object are taken.
-  virtual std::size_t most_bytes() const { return 1 << 20; }
+  virtual std::size_t max_bytes() const { return 1 << 20; }
 
-  uint64_t tokens() const { return tokens_; }
+  uint64_t tokens() const { return progress_.tokens; }
 
   const http::response_head& head() const { return head_; }
 
@@ -58,37 +69,64 @@ public:
   /// Makes a failure's suggestion fit this provider.
   failure fitted(failure x) const;
 
+  /// Gives room back that a large text took.
+  void shrink();
+
 protected:
-  /// Reads one object. False, and nothing was said, where it is no JSON; `problem` says why.
-  virtual bool read(std::string_view object, piece_sink& to, std::string& problem) = 0;
+  /// Reads one object. False, and nothing was said, where it is not JSON; `problem` says why.
+  virtual bool read(std::string_view object, piece_sink& sink, std::string& problem) = 0;
+
+  /// Ends the answer because a text in it is not JSON.
+  virtual void fail_broken(std::string_view problem);
 
   /// What `reason_` means.
   virtual finish_reason meaning() const = 0;
+
+  /// Whether events of that name are the provider's; others may be of somebody between us.
+  virtual bool knows(std::string_view event) const { return event.empty() || event == "message" || event == "error"; }
+
+  /// Whether an event that was not ended properly is whole nevertheless.
+  virtual bool is_whole(std::string_view type, std::string_view data) const;
+
+  /// What a stream that ends now lacks, to be said behind "after 3 pieces"; empty where it is whole.
+  virtual std::string_view lack() const { return seen_.end_mark ? std::string_view{} : ", before its end mark"; }
+
+  /// What the answer is where it holds none.
+  virtual std::string_view no_answer() const { return words_.no_answer; }
+
+  /// The end that was seen is none: what it said came too late.
+  virtual void forget_end() { seen_.end_mark = false; }
+
+  /// Puts the last pieces together, before the completion is made.
+  virtual void conclude(bool /*streamed*/) {}
 
   /// Whether an `error` member tells of one; then the answer has ended.
   bool read_error(json::raw error, std::string_view object);
 
   using said = void (piece_sink::*)(std::string_view);
 
-  void say(said what, json::raw x, piece_sink& to);
+  void say(said kind, std::string_view text, piece_sink& sink);
+  void say(said kind, json::raw x, piece_sink& sink) { say(kind, string_in(x, scratch_), sink); }
 
   /// Hands on a seal; nothing where there is none. `dialect`: what is put before it, as `reasoning_part` has it.
-  void say_seal(std::string_view dialect, json::raw x, piece_sink& to);
+  void say_seal(std::string_view dialect, json::raw x, piece_sink& sink);
 
   /// `arguments`: an object; none and null stand for an empty one. `signature`: as the neutral form has it.
-  void say_call(json::raw id, json::raw name, json::raw arguments, std::string signature, piece_sink& to);
+  /// `id_source`: to make up an id from.
+  void say_call(json::raw id, json::raw name, json::raw arguments, std::string signature, std::string_view id_source,
+                piece_sink& sink);
 
   /// Begins a call whose arguments come in fragments; returns its place.
-  std::size_t begin_call(json::raw id, json::raw name, piece_sink& to);
+  std::size_t begin_call(json::raw id, json::raw name, piece_sink& sink);
 
   /// More of the arguments of the call at that place: JSON, cut anywhere.
-  void say_arguments(std::size_t call, std::string_view fragment, piece_sink& to);
+  void say_arguments(std::size_t call, std::string_view fragment, piece_sink& sink);
 
   /// The signature for a provider's seal, as `reasoning_part` has it; empty where there is none.
   std::string sealed(std::string_view dialect, json::raw x);
 
   /// The last one counts.
-  void note_usage(const told_usage& x) { usage_.note(x, tokens_); }
+  void note_usage(const told_usage& x) { usage_.note(x, progress_.tokens); }
 
   /// Keeps the first text that there is.
   void note(std::string& kept, json::raw x);
@@ -98,30 +136,39 @@ protected:
   /// Ends the answer if its calls are too large.
   void check_calls(std::size_t bytes);
 
+  /// How far the answer has come.
+  struct progress {
+    uint64_t pieces = 0;
+    uint64_t signs = 0; ///< Of life, that say nothing by themselves.
+    uint64_t tokens = 0;
+  };
+
+  /// What has been met so far.
+  struct marks {
+    bool answer = false;   ///< An object with an answer.
+    bool others = false;   ///< Answers beside the first one.
+    bool refusal = false;  ///< The model declined.
+    bool repairs = false;  ///< Bytes that are not UTF-8; they were replaced.
+    bool end_mark = false; ///< The provider's word that the answer is whole.
+    bool end = false;      ///< That mark, or an error: nothing more is to be expected.
+  };
+
   std::string id_, model_, reason_;
-  std::string call_names_; ///< To make up ids of calls from, where that is not `id_`.
   std::string scratch_;
   std::vector<called_tool> calls_;
-  uint64_t pieces_ = 0;
-  uint64_t signs_ = 0; ///< Of life, that say nothing by themselves.
-  uint64_t tokens_ = 0;
-  bool is_refused_ = false; ///< The model declined.
-  bool is_done_ = false;    ///< The end mark was seen.
-  bool ended_ = false;      ///< Nothing more is to be expected.
-  bool has_answer_ = false; ///< There was an object with an answer.
-  bool has_others_ = false; ///< There were answers beside the first one.
+  progress progress_;
+  marks seen_;
 
 private:
   void note_size(std::size_t more);
-  bool take_one(std::string_view object, piece_sink& to);
+  bool take_one(std::string_view object, piece_sink& sink);
 
   http::response_head head_;
-  words say_;
+  const wording& words_;
   std::unique_ptr<failure> problem_;
   noted_usage usage_;
   std::vector<std::string> warnings_;
-  std::size_t size_ = 0; ///< Bytes of calls.
-  bool is_repaired_ = false;
+  std::size_t calls_size_ = 0; ///< Bytes.
 };
 
 /// Reads a whole answer, whatever its status.
@@ -129,7 +176,8 @@ std::variant<completion, failure> read_whole(object_answer& x, std::string_view 
 
 /// How the objects of a streamed answer are cut from its body.
 enum class framing : uint8_t {
-  events, ///< As the data of server-sent events; also plain ones between these, and in an array.
+  events, ///< As the data of server-sent events; or the whole body is one object, or an array.
+  mixed,  ///< As the data of server-sent events; also plain ones between these, and in an array.
   lines,  ///< One behind the other.
 };
 

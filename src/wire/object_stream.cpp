@@ -1,3 +1,4 @@
+#include "base/ascii.hpp"
 #include "sse/parser.hpp"
 #include "wire/object_answer.hpp"
 #include "wire/provider_error.hpp"
@@ -11,20 +12,17 @@ namespace modelforge::wire {
 namespace {
 
 constexpr std::size_t shown_bytes = 512; ///< Of a body that is nothing we know.
-constexpr std::string_view space = " \t\r\n";
 
-/// Gathers one JSON object from bytes that are cut anywhere, by its brackets alone.
+/// Gathers one JSON object, or array, from bytes that are cut anywhere, by its brackets alone.
 class object_gatherer {
 public:
   bool is_open() const { return nesting_ > 0; }
 
-  std::size_t size() const { return kept_.size(); }
-
-  /// Takes bytes up to the object's end. Returns the object once it is whole, as a view of `bytes` where it lay whole
-  /// in them; it lives until the next call. What was taken is removed from `bytes`.
-  std::string_view take(std::string_view& bytes) {
+  /// Takes bytes up to the object's end; the beginning of one that is cut goes into `kept`. Returns the object once it
+  /// is whole, as a view of `bytes` where it lay whole in them, else of `kept`. What was taken is removed from `bytes`.
+  std::string_view take(std::string_view& bytes, std::string& kept) {
     if (nesting_ == 0)
-      kept_.clear();
+      kept.clear();
     auto* begin = bytes.data();
     auto* end = begin + bytes.size();
     auto* p = begin;
@@ -33,16 +31,10 @@ public:
     while (p != end && nesting_ > 0);
     std::string_view taken{begin, static_cast<std::size_t>(p - begin)};
     bytes.remove_prefix(taken.size());
-    if (nesting_ == 0 && kept_.empty())
+    if (nesting_ == 0 && kept.empty())
       return taken;
-    kept_ += taken;
-    return nesting_ == 0 ? std::string_view{kept_} : std::string_view{};
-  }
-
-  /// Gives room back that a large object took.
-  void shrink() {
-    if (nesting_ == 0 && kept_.capacity() > shown_bytes)
-      kept_ = {};
+    kept += taken;
+    return nesting_ == 0 ? std::string_view{kept} : std::string_view{};
   }
 
 private:
@@ -66,29 +58,33 @@ private:
     return p + 1;
   }
 
-  std::string kept_; ///< The beginning of an object that is cut.
   std::size_t nesting_ = 0;
   bool in_string_ = false, is_escaped_ = false;
 };
 
+/// Cuts a body into the objects of an answer. What the body is, is sniffed, since servers and proxies name the wrong
+/// type.
 class object_stream : public stream_reader {
 public:
   object_stream(std::unique_ptr<object_answer> x, framing form)
-    : answer_(std::move(x)), events_(answer_->most_bytes()), framing_(form) {}
+    : answer_(std::move(x)), events_(answer_->max_bytes()), framing_(form) {}
 
-  std::size_t take(std::string_view bytes, piece_sink& to) override {
+  std::size_t take(std::string_view bytes, piece_sink& sink) override {
     news_ = 0;
     if (form_ == form::unknown)
       bytes = guess_form(bytes);
     while (!bytes.empty() && !answer_->ended())
       if (form_ == form::text)
         take_text(bytes);
-      else if (object_.is_open() || (is_between_ && bytes.front() == '{'))
-        take_object(bytes, to);
+      else if (form_ == form::events)
+        take_events(std::exchange(bytes, {}), sink);
+      else if (object_.is_open() || (is_between_ && begins_object(bytes.front())))
+        take_object(bytes, sink);
       else if (is_between_ && is_separator(bytes.front()))
         bytes.remove_prefix(1);
       else
-        take_lines(bytes, to);
+        take_lines(bytes, sink);
+    answer_->shrink();
     return news_;
   }
 
@@ -97,54 +93,66 @@ public:
   uint64_t tokens() const override { return answer_->tokens(); }
 
   std::variant<completion, failure> end() override {
-    if (form_ != form::objects && !answer_->ended())
-      return answer_->fitted(invalid_answer(answer_->head(), describe_body(body_)));
+    if ((form_ == form::unknown || form_ == form::text) && !answer_->ended())
+      return answer_->fitted(invalid_answer(answer_->head(), describe_body(kept_)));
+    if (object_.is_open())
+      answer_->take_cut(kept_);
     events_.finish([&](const sse::event& x) {
-      if (is_ours(x))
-        answer_->take_late(x.data);
+      answer_->take_late(x.type, x.data);
       return !answer_->ended();
     });
     return answer_->end(true);
   }
 
 private:
-  /// What the body is. Sniffed, since servers and proxies name the wrong type.
-  enum class form : uint8_t { unknown, objects, text };
+  enum class form : uint8_t { unknown, events, objects, text };
 
+  /// Returns the bytes from the first one on that says something.
   std::string_view guess_form(std::string_view bytes) {
-    bytes.remove_prefix(std::min(bytes.find_first_not_of(space), bytes.size()));
+    bytes = ascii::trim_front(bytes);
     if (bytes.empty())
       return bytes;
-    // of events: comments, data, event, id, retry; a byte order mark
-    std::string_view known = framing_ != framing::lines ? "{[:deir\xEF" : "{";
-    form_ = known.find(bytes.front()) == known.npos ? form::text : form::objects;
+    constexpr std::string_view beginnings = ":deir\xEF"; // comments, data, event, id, retry; a byte order mark
+    auto c = bytes.front();
+    if (c == '{' || (c == '[' && framing_ != framing::lines))
+      form_ = form::objects;
+    else if (framing_ == framing::lines || beginnings.find(c) == beginnings.npos)
+      form_ = form::text;
+    else
+      form_ = framing_ == framing::mixed ? form::objects : form::events;
     return bytes;
   }
 
+  bool begins_object(char c) const { return c == '{' || (c == '[' && framing_ == framing::events); }
+
   /// Whether a byte between two plain objects says nothing. Ends of lines do, to events.
   bool is_separator(char c) const {
-    return framing_ != framing::lines ? c == '[' || c == ',' || c == ']' || c == ' ' : space.find(c) != space.npos;
+    return framing_ != framing::lines ? c == '[' || c == ',' || c == ']' || c == ' '
+                                      : ascii::spaces.find(c) != ascii::spaces.npos;
   }
 
   void take_text(std::string_view& bytes) {
-    body_ += bytes.substr(0, shown_bytes - body_.size());
+    kept_ += bytes.substr(0, shown_bytes - kept_.size());
     bytes = {};
-    if (body_.size() == shown_bytes)
-      answer_->fail(invalid_answer(answer_->head(), describe_body(body_)));
+    if (kept_.size() == shown_bytes)
+      answer_->fail(invalid_answer(answer_->head(), describe_body(kept_)));
   }
 
-  void take_object(std::string_view& bytes, piece_sink& to) {
-    auto object = object_.take(bytes);
+  void take_object(std::string_view& bytes, piece_sink& sink) {
+    auto object = object_.take(bytes, kept_);
     is_between_ = !object_.is_open();
-    if (auto most = answer_->most_bytes(); std::max(object.size(), object_.size()) > most)
-      return too_large("an object of more than " + std::to_string(most) + " bytes");
+    if (auto max = answer_->max_bytes(); std::max(object.size(), kept_.size()) > max)
+      return too_large(framing_ == framing::events ? "the answer is no stream and exceeds "
+                                                   : "the provider sent an object of more than ",
+                       std::to_string(max) + " bytes");
     if (!object.empty())
-      news_ += answer_->take(object, to);
-    object_.shrink();
+      news_ += answer_->take_plain(object, sink);
+    if (!object_.is_open() && kept_.capacity() > shown_bytes) // room that a large object took
+      kept_ = {};
   }
 
   /// Takes the lines of events, up to the next plain object.
-  void take_lines(std::string_view& bytes, piece_sink& to) {
+  void take_lines(std::string_view& bytes, piece_sink& sink) {
     if (framing_ == framing::lines)
       return answer_->fail(invalid_answer(answer_->head(), "a line that is no JSON object"));
     std::size_t end = 0;
@@ -155,26 +163,27 @@ private:
     auto lines = bytes.substr(0, end);
     bytes.remove_prefix(end);
     is_between_ = lines.ends_with('\n');
-    auto state = events_.feed(lines, [&](const sse::event& x) {
-      if (is_ours(x))
-        news_ += answer_->take(x.data, to);
+    take_events(lines, sink);
+  }
+
+  void take_events(std::string_view bytes, piece_sink& sink) {
+    auto state = events_.feed(bytes, [&](const sse::event& x) {
+      news_ += answer_->take_event(x.type, x.data, sink);
       return !answer_->ended();
     });
     if (state == sse::parser::state::too_large)
-      too_large(events_.problem());
+      too_large("the provider sent ", events_.problem());
   }
 
-  bool is_ours(const sse::event& x) const {
-    return answer_->knows(x.type) && x.data.find_first_not_of(space) != x.data.npos && !x.data.starts_with("[DONE]");
+  void too_large(std::string what, std::string_view how) {
+    answer_->fail_with(errc::response_too_large, what.append(how));
   }
-
-  void too_large(const std::string& what) { answer_->fail_with(errc::response_too_large, "the provider sent " + what); }
 
   std::unique_ptr<object_answer> answer_;
   sse::parser events_;
   object_gatherer object_;
-  std::string body_; ///< The beginning of a body that is nothing we know.
-  std::size_t news_ = 0;
+  std::string kept_;     ///< The beginning of an object that is cut, or of a body that is nothing we know.
+  std::size_t news_ = 0; ///< Of the present call of `take`.
   framing framing_;
   form form_ = form::unknown;
   bool is_between_ = true; ///< A plain object may begin here.

@@ -1,7 +1,8 @@
 #pragma once
 
 #include "http/message.hpp"
-#include "wire/json.hpp"
+#include "wire/words.hpp"
+#include "json/value.hpp"
 
 #include <modelforge/messages/error.hpp>
 
@@ -31,6 +32,9 @@ struct provider_error {
 /// validation errors (`detail`), a bare `message`, or any of these in an array. Empty if the body tells of none.
 std::optional<provider_error> find_error(const json::value& body);
 
+/// Returns a number or a text of an error as a word: its code, its type.
+std::string word_in(const json::value& x);
+
 /// What an error means. `status` is the answer's; below 400 (an error inside a 200) the error's own words decide.
 errc classify(uint16_t status, const provider_error& x);
 
@@ -41,19 +45,7 @@ bool grew_too_fast(const failure& x);
 /// is no JSON; `text` is the body as it came.
 failure error_answer(const http::response_head& head, const json::value* body, std::string_view text);
 
-/// Makes the failure for an answer that should be a completion and is not; `what` says what it is instead.
-failure invalid_answer(const http::response_head& head, std::string what);
-
-/// Says what a body is, for people: "an empty body", "an HTML page", "an event stream", or how it begins.
-std::string describe_body(std::string_view text);
-
-/// Returns the host of a URL, with its port if it names one.
-std::string_view host_of(std::string_view url);
-
-/// Returns the id that the provider's support asks for, from the headers.
-std::string request_id_in(const http::response_head& head);
-
-/// Makes a provider's words fit to show: valid UTF-8 without control characters, keys masked, cut at `bytes`.
-std::string clean_words(std::string_view text, std::size_t bytes = 1000);
+/// Makes the failure for an answer that should be a completion and is not; `description` says what it is instead.
+failure invalid_answer(const http::response_head& head, std::string description);
 
 } // namespace modelforge::wire

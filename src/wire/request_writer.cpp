@@ -1,5 +1,8 @@
 #include "wire/request_writer.hpp"
 
+#include "base/ascii.hpp"
+#include "base/hex.hpp"
+
 namespace modelforge::wire {
 
 namespace {
@@ -120,12 +123,12 @@ void body_writer::read_extra() {
   auto* members = std::get<json::value>(parsed).get_ptr<json::value::object_t*>();
   if (members == nullptr)
     return fail("extra", "is no JSON object");
-  auto take = [this](const json::value::object_t& from, fields& to, std::string_view where) {
-    if (from.size() > 1000) // each field of the request is looked for among them
+  auto take = [this](const json::value::object_t& given, fields& target, std::string_view where) {
+    if (given.size() > 1000) // each field of the request is looked for among them
       return fail(where, "has more than 1,000 fields");
-    for (auto& [name, value] : from) {
-      std::erase_if(to, [&last = name](auto& x) { return x.first == last; }); // the last of equal names counts
-      to.emplace_back(name, to_text(value));
+    for (auto& [name, value] : given) {
+      std::erase_if(target, [&last = name](auto& x) { return x.first == last; }); // the last of equal names counts
+      target.emplace_back(name, to_text(value));
     }
   };
   take(*members, extra_, "extra");
@@ -160,48 +163,14 @@ void request_writer::start(std::string_view stream_type, std::initializer_list<s
   body_writer::start(guess_size(x_), stream_ ? stream_type : std::string_view{}, merged);
 }
 
-void request_writer::check_parts(const chat_message& x) {
-  for (part_ = 0; part_ < x.content.size(); ++part_) {
-    auto& part = x.content[part_];
-    if (std::holds_alternative<tool_result>(part))
-      fail("", "is a tool's result, which needs the role tool");
-    if (std::holds_alternative<tool_call>(part) && x.role != role::assistant)
-      fail("", "is a tool call, which needs the role assistant");
-    if (std::holds_alternative<image_part>(part) && x.role != role::user)
-      fail("", "is an image, which needs the role user", errc::unsupported);
-  }
-  part_ = none;
-}
-
-void request_writer::image_url(const image_part& x) {
-  if (x.url.empty() == x.data.empty())
-    return fail("", "is an image that needs either url or data");
-  if (!x.data.empty() && x.media_type.empty())
-    return fail("media_type", "is empty; data needs it");
-  if (x.data.empty())
-    text(x.url, "url");
-  else if (!out_.string({"data:", x.media_type, ";base64,", x.data}))
-    fail("data", "or media_type is not UTF-8");
-}
-
-const tool_call* request_writer::call_of(std::string_view id) const {
-  for (auto i = item_; i-- > 0 && !id.empty();)
-    for (auto& part : x_.messages[i].content)
-      if (auto* call = std::get_if<tool_call>(&part); call != nullptr && call->id == id)
-        return call;
-  return nullptr;
-}
-
 std::string path_segment(std::string_view text) {
-  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-  constexpr char digits[] = "0123456789ABCDEF";
   auto is_dots = text.find_first_not_of('.') == text.npos; // would lead to another path
   std::string result;
   for (char c : text)
-    if (plain.find(c) != plain.npos && !is_dots)
+    if (!is_dots && (ascii::is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~'))
       result += c;
     else
-      (((result += '%') += digits[(c >> 4) & 15]) += digits[c & 15]);
+      hex::append(result += '%', c, hex::large_digits);
   return result;
 }
 

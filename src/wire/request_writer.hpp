@@ -92,6 +92,40 @@ protected:
       out_.number(*value);
   }
 
+  /// Writes a field that holds JSON text, and one that holds true or false.
+  void member_raw(std::string_view name, std::string_view json_text) {
+    out_.key(name);
+    out_.raw(json_text);
+  }
+  void member_flag(std::string_view name, bool value) {
+    out_.key(name);
+    out_.boolean(value);
+  }
+
+  /// Writes an object, or a list, by `f`; the next two as a field.
+  template <class F>
+  void object(F&& f) {
+    out_.open('{');
+    f();
+    out_.close('}');
+  }
+  template <class F>
+  void list(F&& f) {
+    out_.open('[');
+    f();
+    out_.close(']');
+  }
+  template <class F>
+  void member_object(std::string_view name, F&& f) {
+    out_.key(name);
+    object(f);
+  }
+  template <class F>
+  void member_list(std::string_view name, F&& f) {
+    out_.key(name);
+    list(f);
+  }
+
   /// Writes a list of texts, if there are any.
   void texts(std::string_view name, const std::vector<std::string>& values, std::string_view field);
 
@@ -148,35 +182,11 @@ protected:
 
   void start(std::string_view stream_type, std::initializer_list<std::string_view> merged = {});
 
-  // -- what several dialects have in common ------------------------------------------
-
-  /// Refuses what a role cannot say: all have tool results, tool calls and images at the same places.
-  void check_parts(const chat_message& x);
-
-  /// Writes where an image is, or the image itself, as a URL.
-  void image_url(const image_part& x);
-
-  /// Finds the call in an earlier message that a result in the present one answers; null where there is none.
-  const tool_call* call_of(std::string_view id) const;
-
   const chat_request& x_;
   bool stream_;
 };
 
-/// The provider's own part of a signature (see `reasoning_part`) that the dialect of that name gave; else empty.
-inline std::string_view unsealed(std::string_view signature, std::string_view dialect) {
-  auto fits = signature.size() > dialect.size() && signature[dialect.size()] == ':' && signature.starts_with(dialect);
-  return fits ? signature.substr(dialect.size() + 1) : std::string_view{};
-}
-
 /// Escapes what may not stand in one segment of a path.
 std::string path_segment(std::string_view text);
-
-/// How many parts of that kind a message holds.
-template <class T>
-std::size_t count_of(const chat_message& x) {
-  return static_cast<std::size_t>(
-    std::count_if(x.content.begin(), x.content.end(), [](auto& part) { return std::holds_alternative<T>(part); }));
-}
 
 } // namespace modelforge::wire

@@ -43,7 +43,7 @@ public:
 
   /// Takes the next bytes of the body and hands on what they say. Returns the number of events that brought something
   /// new: comments, pings and what we do not know are none. Once `ended`, bytes are ignored.
-  virtual std::size_t take(std::string_view bytes, piece_sink& to) = 0;
+  virtual std::size_t take(std::string_view bytes, piece_sink& sink) = 0;
 
   /// The provider's end mark or an error has come: nothing more is to be expected. `end` tells which.
   virtual bool ended() const = 0;

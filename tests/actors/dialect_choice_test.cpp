@@ -1,6 +1,6 @@
 #include "tests/actors/provider_fixture.hpp"
-#include "wire/dialect.hpp"
-#include "wire/openai_quirks.hpp"
+#include "wire/openai/quirks.hpp"
+#include "wire/vendors.hpp"
 
 #include <caf/typed_event_based_actor.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -106,8 +106,8 @@ TEST_CASE_METHOD(provider_test, "Azure's older API is asked by deployment and ve
 
 TEST_CASE("every flavor of the settings is a server that is known, and every API has its kinds", "[actors]") {
   for (auto name : enum_names<server_flavor>)
-    CHECK((wire::quirks_of(name) != nullptr) == (name != "automatic" && name != "none"));
-  CHECK(wire::known_quirks().size() + 2 == enum_names<server_flavor>.size());
+    CHECK((wire::openai::quirks_of(name) != nullptr) == (name != "automatic" && name != "none"));
+  CHECK(wire::openai::known_quirks().size() + 2 == enum_names<server_flavor>.size());
   for (auto kind : enum_names<provider_kind>) {
     CHECK(wire::find_dialect({.kind = kind, .base_url = "https://h/v1"}) == wire::find_dialect(kind));
     auto has_both = kind == "openai" || kind == "azure" || kind == "openai_compatible";

@@ -1,7 +1,7 @@
 #include "batch/job.hpp"
 
 #include "wire/anthropic/anthropic.hpp"
-#include "wire/openai.hpp"
+#include "wire/openai/openai.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -156,7 +156,7 @@ play good() {
 
 TEST_CASE("a job is uploaded, created, looked at less and less often, and both its files fetched", "[batch][job]") {
   auto x = good();
-  auto end = x.run(wire::openai(), creation());
+  auto end = x.run(wire::openai::chat_api(), creation());
   CHECK(end.outcome == batch_job_outcome::finished);
   CHECK(end.job == "batch_1");
   CHECK_FALSE(end.problem);
@@ -173,7 +173,7 @@ TEST_CASE("a job that takes a day is looked at about once a minute", "[batch][jo
   auto x = good();
   x.answers["GET /batches/batch_1"] = std::deque<answer>(1'000, {200, openai_job("in_progress")});
   x.answers["GET /batches/batch_1"].push_back({200, done});
-  CHECK(x.run(wire::openai(), creation()).outcome == batch_job_outcome::finished);
+  CHECK(x.run(wire::openai::chat_api(), creation()).outcome == batch_job_outcome::finished);
   auto day = x.at.back();
   CHECK(day > 1'000 * 30s);
   CHECK(day < 1'000 * 60s);
@@ -200,7 +200,7 @@ TEST_CASE("what a creation's end means", "[batch][job]") {
     INFO(what);
     auto x = good();
     x.answers["POST /batches"] = {created};
-    auto end = x.run(wire::openai(), creation());
+    auto end = x.run(wire::openai::chat_api(), creation());
     CHECK(end.outcome == outcome);
     CHECK(end.problem);
     CHECK(x.count("POST /batches") == creations);
@@ -214,7 +214,7 @@ TEST_CASE("a creation that may have arrived is looked for, not repeated", "[batc
     auto x = good();
     x.answers["POST /batches"] = {uncertain};
     x.answers["GET /batches?"] = {{200, list_of(openai_job("in_progress"))}};
-    auto end = x.run(wire::openai(), creation());
+    auto end = x.run(wire::openai::chat_api(), creation());
     CHECK(end.outcome == batch_job_outcome::finished);
     CHECK(x.count("POST /batches") == 1);
     CHECK(x.results.size() == 2);
@@ -225,7 +225,7 @@ TEST_CASE("a creation that did not arrive is made again, when two looks apart ha
   auto x = good();
   x.answers["POST /batches"] = {{0, ""}, {200, openai_job("validating")}};
   x.answers["GET /batches?"] = {{200, list_of("")}};
-  CHECK(x.run(wire::openai(), creation()).outcome == batch_job_outcome::finished);
+  CHECK(x.run(wire::openai::chat_api(), creation()).outcome == batch_job_outcome::finished);
   CHECK(x.count("GET /batches?") == 2);
   CHECK(x.count("POST /batches") == 2);
   REQUIRE(x.calls[2].starts_with("GET /batches?"));
@@ -238,7 +238,7 @@ TEST_CASE("a batch API that loses every creation is given up", "[batch][job]") {
     auto x = good();
     x.answers["POST /batches"] = {lost};
     x.answers["GET /batches?"] = {{200, list_of("")}};
-    auto end = x.run(wire::openai(), creation());
+    auto end = x.run(wire::openai::chat_api(), creation());
     CHECK(end.outcome == batch_job_outcome::refused);
     CHECK(end.problem);
     CHECK(x.count("POST /batches") == 2);
@@ -254,14 +254,14 @@ TEST_CASE("a list that cannot be read to its end proves nothing", "[batch][job]"
       x.answers["GET /batches?"].push_back({200, list_of(other, true)});
       x.answers["GET /batches?"].push_back({500, "oops"});
     }
-    CHECK(x.run(wire::openai(), search()).outcome == batch_job_outcome::undecided);
+    CHECK(x.run(wire::openai::chat_api(), search()).outcome == batch_job_outcome::undecided);
     CHECK(x.count("GET /batches?") > 100); // for an hour
     CHECK(x.count("POST") == 0);
   }
   SECTION("it is longer than we look") {
     auto x = good();
     x.answers["GET /batches?"] = {{200, list_of(other, true)}};
-    auto end = x.run(wire::openai(), search());
+    auto end = x.run(wire::openai::chat_api(), search());
     CHECK(end.outcome == batch_job_outcome::undecided);
     CHECK(end.problem);
   }
@@ -269,7 +269,7 @@ TEST_CASE("a list that cannot be read to its end proves nothing", "[batch][job]"
     auto x = good();
     x.answers["POST /batches"] = {{0, ""}};
     x.answers["GET /batches?"] = {{200, list_of(other, true)}};
-    CHECK(x.run(wire::openai(), creation()).outcome == batch_job_outcome::undecided);
+    CHECK(x.run(wire::openai::chat_api(), creation()).outcome == batch_job_outcome::undecided);
     CHECK(x.count("POST /batches") == 1);
   }
 }
@@ -280,7 +280,7 @@ TEST_CASE("a job is found by its nonce, on any page, or is not there", "[batch][
   SECTION("on the second page") {
     auto x = good();
     x.answers["GET /batches?"] = {{200, list_of(other, true)}, {200, list_of(openai_job("completed"))}};
-    auto end = x.run(wire::openai(), search());
+    auto end = x.run(wire::openai::chat_api(), search());
     CHECK(end.outcome == batch_job_outcome::finished);
     CHECK(end.job == "batch_1");
     CHECK(x.count("GET /batches?") == 2);
@@ -290,14 +290,14 @@ TEST_CASE("a job is found by its nonce, on any page, or is not there", "[batch][
     x.answers["GET /batches?"] = {{200, list_of(other + std::string{","} + old, true)}};
     auto later = search();
     later.not_before = 5000;
-    CHECK(x.run(wire::openai(), later).outcome == batch_job_outcome::absent);
+    CHECK(x.run(wire::openai::chat_api(), later).outcome == batch_job_outcome::absent);
     CHECK(x.count("GET /batches?") == 2);
     CHECK(x.count("POST") == 0);
   }
   SECTION("the list cannot be had") {
     auto x = good();
     x.answers["GET /batches?"] = {{500, "oops"}};
-    CHECK(x.run(wire::openai(), search()).outcome == batch_job_outcome::undecided);
+    CHECK(x.run(wire::openai::chat_api(), search()).outcome == batch_job_outcome::undecided);
     CHECK(x.count("GET /batches?") > 50);
     CHECK(x.count("POST") == 0);
   }
@@ -325,7 +325,7 @@ TEST_CASE("where no nonce is kept, a job is known by its results", "[batch][job]
   asked.others = {"b3"};
   SECTION("it runs, until it can be told") {
     x.answers[list].push_back({200, list_of(job("b1", true) + "," + job("b2", true) + "," + job("b3", true))});
-    auto end = x.run(wire::anthropic(), asked);
+    auto end = x.run(wire::anthropic::messages_api(), asked);
     CHECK(end.outcome == batch_job_outcome::finished);
     CHECK(end.job == "b2");
     CHECK(x.results == std::map<uint64_t, std::string>{{0, "zero"}});
@@ -337,12 +337,12 @@ TEST_CASE("where no nonce is kept, a job is known by its results", "[batch][job]
     for (int i = 0; i < 200; ++i)
       x.answers[list].push_back({200, list_of(job("n" + std::to_string(i), false))});
     x.answers[results("n0")] = {{200, line("n2")}};
-    CHECK(x.run(wire::anthropic(), asked).outcome == batch_job_outcome::absent);
+    CHECK(x.run(wire::anthropic::messages_api(), asked).outcome == batch_job_outcome::absent);
     CHECK(x.count(list) < 10);
   }
   SECTION("none of them is ours") {
     x.answers[list] = {{200, list_of(job("b1", true))}};
-    CHECK(x.run(wire::anthropic(), asked).outcome == batch_job_outcome::absent);
+    CHECK(x.run(wire::anthropic::messages_api(), asked).outcome == batch_job_outcome::absent);
   }
 }
 
@@ -351,7 +351,7 @@ TEST_CASE("what may be repeated is, and each result told once", "[batch][job]") 
   x.answers["POST /files"] = {{503, "busy"}, {0, ""}, {200, file_answer}};
   x.answers["GET /batches/batch_1"] = {{0, ""}, {429, "{}", {{"retry-after", "30"}}}, {200, done}};
   x.answers["GET /files/out"] = {{500, "oops"}, {200, openai_line(0, "zero") + openai_line(0, "zero")}};
-  auto end = x.run(wire::openai(), creation());
+  auto end = x.run(wire::openai::chat_api(), creation());
   CHECK(end.outcome == batch_job_outcome::finished);
   CHECK_FALSE(end.problem);
   CHECK(x.results.size() == 2);
@@ -365,7 +365,7 @@ TEST_CASE("results that are broken or no results of ours are told of, and cost n
   x.answers["GET /files/out"] = {{1, "{\"custom_id\":\n"},
                                  {200, "{\"custom_id\":\n" + openai_line(0, "zero") + R"({"custom_id":"other-0",)"
                                          + R"("response":null,"error":{"code":"x"}})" + "\n\n"}};
-  auto end = x.run(wire::openai(), attachment());
+  auto end = x.run(wire::openai::chat_api(), attachment());
   CHECK(end.outcome == batch_job_outcome::finished);
   REQUIRE(end.problem);
   CHECK(end.problem->message.starts_with("2 lines of the job's results"));
@@ -382,7 +382,7 @@ TEST_CASE("an answer that cannot be used is judged by its own line, and says not
       {200, openai_job("expired", R"(,"output_file_id":"out","error_file_id":"err")")}};
     x.answers["GET /files/out"] = {{200, line}};
     x.answers["GET /files/err"] = {{200, expired_line(1)}};
-    auto end = x.run(wire::openai(), attachment());
+    auto end = x.run(wire::openai::chat_api(), attachment());
     CHECK(end.outcome == batch_job_outcome::finished);
     CHECK_FALSE(end.unreadable);
     CHECK_FALSE(end.problem);
@@ -399,7 +399,7 @@ TEST_CASE("fewer results than the provider counts are no items that were not run
     x.answers["GET /batches/batch_1"] = {{200, job}};
     x.answers["GET /files/out"] = {{200, openai_line(0, "zero") + (told == 2 ? openai_line(1, "one") : "")}};
     x.answers["GET /files/err"] = {{200, ""}};
-    auto end = x.run(wire::openai(), attachment());
+    auto end = x.run(wire::openai::chat_api(), attachment());
     CHECK(end.outcome == batch_job_outcome::finished);
     CHECK(end.unreadable == (told == 1));
     CHECK(end.problem.has_value() == (told == 1));
@@ -411,7 +411,7 @@ TEST_CASE("an outage of some minutes costs a running job nothing", "[batch][job]
   std::deque<answer> polls(20, {0, ""});
   polls.push_back({200, done});
   x.answers["GET /batches/batch_1"] = polls;
-  CHECK(x.run(wire::openai(), attachment()).outcome == batch_job_outcome::finished);
+  CHECK(x.run(wire::openai::chat_api(), attachment()).outcome == batch_job_outcome::finished);
   CHECK(x.at.back() > 5min);
   CHECK(x.results.size() == 2);
 }
@@ -422,7 +422,7 @@ TEST_CASE("a wait that the provider names keeps a job from being looked at for a
     INFO(wait);
     auto x = good();
     x.answers["GET /batches/batch_1"] = {{429, "{}", {{"retry-after", wait}}}, {200, done}};
-    CHECK(x.run(wire::openai(), attachment()).outcome == batch_job_outcome::finished);
+    CHECK(x.run(wire::openai::chat_api(), attachment()).outcome == batch_job_outcome::finished);
     CHECK(x.at.back() <= 15min + 1min);
   }
 }
@@ -447,14 +447,14 @@ TEST_CASE("counts of a job are no more than a job can have", "[batch][job]") {
   for (auto& [told, is] : cases) {
     INFO(told);
     auto text = std::string{told};
-    auto of_openai = wire::openai().batches()->decode_job(
+    auto of_openai = wire::openai::chat_api().batches()->decode_job(
       {200, {}}, R"({"id":"b","status":"in_progress","created_at":)" + text + R"(,"request_counts":{"total":)" + text
                    + R"(,"completed":)" + text + R"(,"failed":)" + text + "}}");
     auto& x = std::get<wire::batch_status>(of_openai);
     CHECK(x.total == is);
     CHECK(x.succeeded == is);
     CHECK(x.failed == is);
-    auto of_anthropic = wire::anthropic().batches()->decode_job(
+    auto of_anthropic = wire::anthropic::messages_api().batches()->decode_job(
       {200, {}}, R"({"id":"b","processing_status":"in_progress","request_counts":{"processing":)" + text
                    + R"(,"succeeded":)" + text + R"(,"errored":)" + text + R"(,"canceled":)" + text + R"(,"expired":)"
                    + text + "}}");
@@ -470,7 +470,7 @@ TEST_CASE("a job whose provider fails for long, or no longer lets us in, stays u
     INFO(status);
     auto x = good();
     x.answers["GET /batches/batch_1"] = {{status, "{}"}};
-    auto end = x.run(wire::openai(), attachment());
+    auto end = x.run(wire::openai::chat_api(), attachment());
     CHECK(end.outcome == batch_job_outcome::undecided);
     CHECK(end.job == "batch_1");
     auto polls = x.count("GET /batches/batch_1");
@@ -487,7 +487,7 @@ TEST_CASE("a cancelled job brings what it has done", "[batch][job]") {
     x.answers["GET /batches/batch_1"] = {{200, openai_job("in_progress")}, {200, cancelled}};
     auto asked = attachment();
     asked.cancel = true;
-    auto end = x.run(wire::openai(), asked);
+    auto end = x.run(wire::openai::chat_api(), asked);
     CHECK(end.outcome == batch_job_outcome::finished);
     CHECK(x.count("POST /batches/batch_1/cancel") == 1);
     CHECK(x.results == expected);
@@ -510,7 +510,7 @@ TEST_CASE("a job that is over before its results are named is looked at again", 
   auto x = good();
   x.answers["POST /batches"] = {{200, openai_job("completed")}};
   x.answers["GET /batches/batch_1"] = {{200, openai_job("completed")}, {200, done}};
-  CHECK(x.run(wire::openai(), creation()).outcome == batch_job_outcome::finished);
+  CHECK(x.run(wire::openai::chat_api(), creation()).outcome == batch_job_outcome::finished);
   CHECK(x.results.size() == 2);
 }
 
@@ -523,7 +523,7 @@ TEST_CASE("a job that is over without results has none only if it ran nothing", 
       if (!ran)
         job.replace(job.find(R"("completed":1)"), 13, R"("completed":0)");
       x.answers["GET /batches/batch_1"] = {{200, job}};
-      auto end = x.run(wire::openai(), attachment());
+      auto end = x.run(wire::openai::chat_api(), attachment());
       CHECK(end.outcome == (ran ? batch_job_outcome::undecided : batch_job_outcome::finished));
       CHECK(end.problem.has_value() == ran);
       CHECK(x.count("GET /batches/batch_1") == (!ran && std::string{state} == "cancelled" ? 1 : 3));

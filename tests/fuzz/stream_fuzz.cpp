@@ -3,7 +3,7 @@
 #include "wire/batch_api.hpp"
 #include "wire/gemini/gemini.hpp"
 #include "wire/ollama/ollama.hpp"
-#include "wire/openai.hpp"
+#include "wire/openai/openai.hpp"
 #include "json/reader.hpp"
 
 #include <cmath>
@@ -133,18 +133,18 @@ struct listener : piece_sink {
 
 /// Whether the text has what ends an answer, perhaps with escapes.
 bool has_end_mark(std::string_view text, const dialect& by) {
-  if (&by == &anthropic())
+  if (&by == &anthropic::messages_api())
     return text.find("stop") != text.npos || text.find('\\') != text.npos;
-  if (&by == &gemini())
+  if (&by == &gemini::content_api())
     return text.find("Reason") != text.npos || text.find('\\') != text.npos;
-  if (&by == &openai_responses())
+  if (&by == &openai::responses_api())
     return text.find("complete") != text.npos;
-  if (&by == &ollama())
+  if (&by == &ollama::chat_api())
     return text.find("true") != text.npos;
   auto first = text.find_first_not_of(" \t\r\n");
   return text[first] == '{' || text[first] == '[' // a whole answer
          || text.find("[DONE]") != text.npos
-         || (&by != &openai() && text.find_first_of("f\\") != text.npos); // finish_reason
+         || (&by != &openai::chat_api() && text.find_first_of("f\\") != text.npos); // finish_reason
 }
 
 void fuzz_stream(std::string_view text, unsigned seed, const dialect& by) {
@@ -180,7 +180,7 @@ void fuzz_stream(std::string_view text, unsigned seed, const dialect& by) {
 }
 
 void fuzz_vectors(std::string_view text, unsigned seed) {
-  const dialect* speakers[] = {&openai(), &gemini(), &ollama()};
+  const dialect* speakers[] = {&openai::chat_api(), &gemini::content_api(), &ollama::chat_api()};
   auto inputs = 1 + seed / 3 % 3;
   auto result = speakers[seed % 3]->decode_embedding({200, {}}, text, inputs);
   if (auto* problem = std::get_if<failure>(&result))
@@ -195,7 +195,7 @@ void fuzz_vectors(std::string_view text, unsigned seed) {
 }
 
 void fuzz_result(std::string_view text, unsigned seed) {
-  const dialect* speakers[] = {&openai(), &anthropic(), &openai_responses()};
+  const dialect* speakers[] = {&openai::chat_api(), &anthropic::messages_api(), &openai::responses_api()};
   auto read = speakers[seed % 3]->batches()->decode_result(text);
   if (auto* problem = std::get_if<failure>(&read))
     return require(problem->code != errc::none && !problem->message.empty(), "a failure says what it is");
@@ -223,25 +223,25 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
       fuzz_json(text);
       break;
     case 2:
-      fuzz_stream(text, data[1], openai());
+      fuzz_stream(text, data[1], openai::chat_api());
       break;
     case 3:
-      fuzz_stream(text, data[1], openai_compatible());
+      fuzz_stream(text, data[1], openai::compatible_chat_api());
       break;
     case 4:
-      fuzz_stream(text, data[1], gemini());
+      fuzz_stream(text, data[1], gemini::content_api());
       break;
     case 5:
-      fuzz_stream(text, data[1], ollama());
+      fuzz_stream(text, data[1], ollama::chat_api());
       break;
     case 6:
-      fuzz_stream(text, data[1], openai_responses());
+      fuzz_stream(text, data[1], openai::responses_api());
       break;
     case 7:
       fuzz_vectors(text, data[1]);
       break;
     case 8:
-      fuzz_stream(text, data[1], anthropic());
+      fuzz_stream(text, data[1], anthropic::messages_api());
       break;
     default:
       fuzz_result(text, data[1]);

@@ -1,7 +1,7 @@
 #include "optimize/optimizers.hpp"
 
-#include "wire/dialect.hpp"
-#include "wire/openai.hpp"
+#include "wire/openai/openai.hpp"
+#include "wire/vendors.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -92,9 +92,9 @@ TEST_CASE("each dialect has the optimizers that fit it", "[optimize]") {
 }
 
 TEST_CASE("servers that speak as OpenAI does have what they take", "[optimize]") {
-  CHECK(names(optimize::make_optimizers(wire::openai_compatible("mistral").optimizations(), {}))
+  CHECK(names(optimize::make_optimizers(wire::openai::compatible_chat_api("mistral").optimizations(), {}))
         == "prompt_cache_key cache_prompt_structure json_mode_auto enable_seed");
-  CHECK(names(optimize::make_optimizers(wire::openai_compatible("deepseek").optimizations(), {}))
+  CHECK(names(optimize::make_optimizers(wire::openai::compatible_chat_api("deepseek").optimizations(), {}))
         == "cache_prompt_structure json_mode_auto");
 }
 

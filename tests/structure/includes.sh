@@ -36,6 +36,14 @@ forbid "base includes nothing of ours but base" "${include}(${ours}|json/)" src/
 forbid "json includes nothing of ours but base" "${include}(${ours})" src/json
 forbid "wire knows base, json, messages, sse, http/message.hpp and limits/charge.hpp only" \
   "${include}(http/[^m]|limits/[^c]|batch/|retry/|dispatch/|stream/|optimize/|serve/|telemetry/|node/)" src/wire
+vendors=$(cd src/wire && ls -d */ | tr -d / | paste -sd'|')
+forbid "wire knows no vendor, but for the list of them" "${include}wire/(${vendors})/" \
+  $(ls src/wire/*.hpp src/wire/*.cpp | grep -v '/vendors.cpp$')
+for vendor in $(cd src/wire && ls -d */ | tr -d /); do
+  others=$(cd src/wire && ls -d */ | tr -d / | grep -vx "$vendor" | paste -sd'|')
+  [ "$vendor" = azure ] && others=$(echo "$others" | sed 's/|openai\b//; s/^openai|//') # it speaks OpenAI's format
+  forbid "$vendor knows no other vendor" "${include}wire/(${others})/" "src/wire/$vendor"
+done
 forbid "sse includes nothing of ours" "${include}(modelforge/|http/|wire/|batch/|limits/|retry/|dispatch/|stream/)" src/sse
 forbid "limits include nothing of ours but messages" "${include}(http/|sse/|wire/|batch/|retry/|dispatch/)" src/limits
 forbid "retry includes nothing of ours but messages" "${include}(http/|sse/|wire/|batch/|limits/|dispatch/)" src/retry

@@ -1,6 +1,6 @@
 #include "tests/support/places.hpp"
 #include "tests/wire/hear.hpp"
-#include "wire/dialect.hpp"
+#include "wire/vendors.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 

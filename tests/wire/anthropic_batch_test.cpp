@@ -17,7 +17,7 @@ chat_request hello() {
 }
 
 std::unique_ptr<batch_api> api() {
-  return anthropic().batches();
+  return anthropic::messages_api().batches();
 }
 
 batch_status job(std::string_view body) {
@@ -32,7 +32,7 @@ constexpr auto answered = R"({"custom_id":"n1-2","result":{"type":"succeeded","m
 
 TEST_CASE("Anthropic's batch carries the live requests", "[wire][batch]") {
   CHECK_FALSE(api()->has_upload());
-  auto live = std::get<encoded_request>(anthropic().encode(hello())).body;
+  auto live = std::get<encoded_request>(anthropic::messages_api().encode(hello())).body;
   std::vector<std::string> lines;
   for (auto id : {"n1-0", "n1-1"})
     lines.push_back(std::get<batch_line>(api()->encode_item(id, hello())).text);

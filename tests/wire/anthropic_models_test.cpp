@@ -20,7 +20,7 @@ chat_request ask(std::string_view model) {
 
 /// What is sent as `thinking` and as the effort; of a refusal the field, in brackets.
 std::string thinking_of(const chat_request& x) {
-  auto result = anthropic().encode(x, false);
+  auto result = anthropic::messages_api().encode(x, false);
   if (auto* problem = std::get_if<failure>(&result)) {
     CHECK(problem->code == errc::unsupported);
     return "[" + problem->message.substr(0, problem->message.find(' ')) + "]";
@@ -100,7 +100,7 @@ TEST_CASE("no default for max_tokens is more than an anthropic model writes", "[
     for (auto* effort : {"", "low", "medium", "high", "max"}) {
       auto x = ask(model);
       x.sampling.reasoning_effort = effort;
-      auto result = anthropic().encode(x, false);
+      auto result = anthropic::messages_api().encode(x, false);
       if (std::holds_alternative<failure>(result))
         continue;
       CAPTURE(model, effort);
@@ -117,8 +117,8 @@ TEST_CASE("no default for max_tokens is more than an anthropic model writes", "[
 TEST_CASE("only a whole anthropic answer may have no tokens", "[wire][anthropic]") {
   auto x = ask("claude-demo-5");
   x.sampling.max_tokens = 0;
-  CHECK(std::holds_alternative<encoded_request>(anthropic().encode(x, false)));
-  auto result = anthropic().encode(x, true);
+  CHECK(std::holds_alternative<encoded_request>(anthropic::messages_api().encode(x, false)));
+  auto result = anthropic::messages_api().encode(x, true);
   REQUIRE(std::holds_alternative<failure>(result));
   CHECK(std::get<failure>(result).message.starts_with("sampling.max_tokens "));
 }
@@ -140,7 +140,7 @@ TEST_CASE("anthropic models without sampling refuse what is not the default", "[
       auto has_none = is_among(model, {"-4-7", "-4-8", "opus-5", "sonnet-5", "fable", "mythos"});
       auto x = ask(model);
       row.change(x.sampling);
-      auto result = anthropic().encode(x, false);
+      auto result = anthropic::messages_api().encode(x, false);
       CAPTURE(model, row.field, row.is_default);
       auto* problem = std::get_if<failure>(&result);
       CHECK((problem != nullptr) == (has_none && !row.is_default));
@@ -174,7 +174,7 @@ TEST_CASE("an anthropic model with a budget does not think on behind another's c
       {role::assistant, {reasoning_part{"hm", std::string{row.signature}}, tool_call{"c", "f", "{}"}}, ""});
     x.messages.push_back({role::tool, {tool_result{"c", "r"}}, ""});
     x.messages.insert(x.messages.end(), row.behind.begin(), row.behind.end());
-    auto result = std::get<encoded_request>(anthropic().encode(x, false));
+    auto result = std::get<encoded_request>(anthropic::messages_api().encode(x, false));
     CHECK(nlohmann::json::parse(result.body).contains("thinking") == row.thinks);
     CHECK(
       std::any_of(result.warnings.begin(), result.warnings.end(), [](auto& y) { return y.starts_with("messages: "); })

@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 namespace {
 
 answer decode(uint16_t status, std::string_view body, std::vector<http::header> headers = {}) {
-  return anthropic().decode({status, std::move(headers)}, body);
+  return anthropic::messages_api().decode({status, std::move(headers)}, body);
 }
 
 completion good(std::string_view body) {
@@ -142,7 +142,7 @@ TEST_CASE("anthropic answers of every kind are read", "[wire][anthropic]") {
 }
 
 TEST_CASE("an anthropic stream is read piece by piece", "[wire][anthropic]") {
-  auto x = hear(thinking, anthropic());
+  auto x = hear(thinking, anthropic::messages_api());
   CHECK(x.said
         == std::vector<std::string>{"reasoning: Short check.", "seal: anthropic:c2ln", "text: Let me look.",
                                     "call 0: toolu_d1 get_weather", R"(arguments 0: {"city": "Os)",
@@ -155,17 +155,17 @@ TEST_CASE("an anthropic stream is read piece by piece", "[wire][anthropic]") {
   CHECK(x.good().provider_request_id == "req_1");
   CHECK(x.good().tool_calls == std::vector<tool_call>{{"toolu_d1", "get_weather", R"({"city": "Oslo"})"}});
   CHECK(x.good().warnings.empty());
-  auto y = hear(hidden, anthropic());
+  auto y = hear(hidden, anthropic::messages_api());
   CHECK(y.said
         == std::vector<std::string>{"seal: anthropic:redacted:ZGF0YQ==", "seal: anthropic:c2ln", "call 0: toolu_1 now",
                                     "arguments 0: {}", "call 1: toolu_2 f", R"(arguments 1: {"a":1})"});
-  auto z = hear(refused, anthropic());
+  auto z = hear(refused, anthropic::messages_api());
   CHECK(z.said.empty());
   CHECK(z.good().finish_reason == finish_reason::refusal);
 }
 
 TEST_CASE("pings are no news of an anthropic stream, and what is new does not harm it", "[wire][anthropic]") {
-  auto reader = anthropic().read_stream(ok);
+  auto reader = anthropic::messages_api().read_stream(ok);
   listener to;
   CHECK(reader->take(message_start(), to) == 1);
   CHECK(reader->take(ping + ping + ": comment\n\n" + event("brand_new", R"(,"x":{})") + "data: {}\n\n", to) == 0);
@@ -198,7 +198,7 @@ TEST_CASE("the parts of an anthropic stream are told apart by their index", "[wi
   auto x = hear(message_start() + call(1, "f") + call(2, "g") + fragment(2, R"({\"b\":)") + fragment(1, R"({\"a\":1)")
                   + call(3, "h") + fragment(2, "2}") + stop(2) + fragment(1, "}") + stop(1) + message_delta("tool_use")
                   + message_stop,
-                anthropic());
+                anthropic::messages_api());
   CHECK(
     x.good().tool_calls
     == std::vector<tool_call>{{"toolu_1", "f", R"({"a":1})"}, {"toolu_2", "g", R"({"b":2})"}, {"toolu_3", "h", "{}"}});
@@ -210,8 +210,8 @@ TEST_CASE("the end of an anthropic message ends its parts", "[wire][anthropic]")
   auto body = message_start() + begin(0, R"({"type":"thinking","thinking":"hm"})")
               + delta(0, R"({"type":"signature_delta","signature":"c2ln"})");
   std::vector<std::string> said{"reasoning: hm", "seal: anthropic:c2ln"};
-  CHECK(hear(body + message_delta("end_turn") + message_stop, anthropic()).said == said);
-  CHECK(hear(body + message_stop, anthropic()).said == said);
+  CHECK(hear(body + message_delta("end_turn") + message_stop, anthropic::messages_api()).said == said);
+  CHECK(hear(body + message_stop, anthropic::messages_api()).said == said);
 }
 
 TEST_CASE("what is lost of an anthropic answer is told, whole or streamed", "[wire][anthropic]") {
@@ -235,7 +235,7 @@ TEST_CASE("what is lost of an anthropic answer is told, whole or streamed", "[wi
       expected.push_back("the answer held a part that was left out: " + std::string{row.what});
     auto middle = row.delta.empty() ? std::string{} : delta(0, row.delta);
     auto x = hear(message_start() + begin(0, row.begin) + middle + stop(0) + message_delta("end_turn") + message_stop,
-                  anthropic());
+                  anthropic::messages_api());
     CHECK(x.good().warnings == expected);
     if (row.delta.empty())
       CHECK(good(message(row.begin, R"("stop_reason":"end_turn")")).warnings == expected);
@@ -244,19 +244,19 @@ TEST_CASE("what is lost of an anthropic answer is told, whole or streamed", "[wi
 
 TEST_CASE("a whole anthropic message counts where a stream was asked for", "[wire][anthropic]") {
   auto body = message(R"({"type":"text","text":"a"})", R"("stop_reason":"end_turn")");
-  CHECK(hear(body, anthropic()).good().finish_reason == finish_reason::stop);
-  CHECK(hear(body, anthropic()).words == "a");
-  CHECK(hear(body.substr(0, body.size() - 1), anthropic()).bad().code == errc::invalid_response);
+  CHECK(hear(body, anthropic::messages_api()).good().finish_reason == finish_reason::stop);
+  CHECK(hear(body, anthropic::messages_api()).words == "a");
+  CHECK(hear(body.substr(0, body.size() - 1), anthropic::messages_api()).bad().code == errc::invalid_response);
 }
 
 TEST_CASE("any cutting of an anthropic stream gives the same pieces and end", "[wire][anthropic]") {
   for (auto* body : {&thinking, &hidden, &refused})
-    check_cuts(*body, anthropic());
+    check_cuts(*body, anthropic::messages_api());
 }
 
 TEST_CASE("an anthropic stream without its end mark is a failure", "[wire][anthropic]") {
   for (auto* body : {&thinking, &hidden, &refused})
-    check_beginnings(*body, anthropic(), body->size() - 2); // the blank line may be missing
+    check_beginnings(*body, anthropic::messages_api(), body->size() - 2); // the blank line may be missing
 }
 
 TEST_CASE("an error in an anthropic stream is one, whatever comes behind it", "[wire][anthropic]") {
@@ -280,7 +280,7 @@ TEST_CASE("an error in an anthropic stream is one, whatever comes behind it", "[
       auto body = begun + "event: error\ndata: {\"type\":\"error\",\"error\":" + std::string{row.error}
                   + ",\"request_id\":\"req_demo\"}\n\n" + message_stop;
       CAPTURE(body);
-      auto x = hear(body, anthropic());
+      auto x = hear(body, anthropic::messages_api());
       CHECK(x.ended);
       CHECK(x.bad().code == row.code);
     }
@@ -341,17 +341,18 @@ TEST_CASE("anthropic's limits are read from its headers, its models from their l
                             {"anthropic-ratelimit-requests-remaining", "49"},
                             {"anthropic-ratelimit-input-tokens-limit", "30000"},
                             {"anthropic-ratelimit-output-tokens-remaining", "7000"}}};
-  auto limits = anthropic().hints(head, nullptr).limits;
+  auto limits = anthropic::messages_api().hints(head, nullptr).limits;
   CHECK(limits[0].limit == 50);
   CHECK(limits[0].remaining == 49);
   CHECK(limits[2].limit == 30000);
   CHECK(limits[3].remaining == 7000);
-  CHECK(anthropic().accounting() == limits::token_accounting::produced);
-  auto models =
-    anthropic().decode_models({200, {}}, R"({"data":[{"type":"model","id":"claude-a"},{"id":"claude-b"}]})");
+  CHECK(anthropic::messages_api().accounting() == limits::token_accounting::produced);
+  auto models = anthropic::messages_api().decode_models(
+    {200, {}}, R"({"data":[{"type":"model","id":"claude-a"},{"id":"claude-b"}]})");
   CHECK(std::get<model_list>(models).models == std::vector<std::string>{"claude-a", "claude-b"});
-  CHECK(std::holds_alternative<failure>(anthropic().decode_models({401, {}}, R"({"error":{"message":"no"}})")));
-  CHECK(std::holds_alternative<failure>(anthropic().decode_models({200, {}}, "<html>")));
+  CHECK(std::holds_alternative<failure>(
+    anthropic::messages_api().decode_models({401, {}}, R"({"error":{"message":"no"}})")));
+  CHECK(std::holds_alternative<failure>(anthropic::messages_api().decode_models({200, {}}, "<html>")));
 }
 
 } // namespace modelforge::anthropic_stream_test

@@ -19,7 +19,7 @@ chat_request hello() {
 }
 
 encoded_request encoded(const chat_request& x, bool stream = false) {
-  auto result = anthropic().encode(x, stream);
+  auto result = anthropic::messages_api().encode(x, stream);
   if (auto* problem = std::get_if<failure>(&result))
     FAIL(problem->message);
   return std::get<encoded_request>(result);
@@ -30,7 +30,7 @@ nlohmann::json body_of(const chat_request& x, bool stream = false) {
 }
 
 completion good(std::string_view body) {
-  auto result = anthropic().decode({200, {}}, body);
+  auto result = anthropic::messages_api().decode({200, {}}, body);
   if (auto* problem = std::get_if<failure>(&result))
     FAIL(problem->message);
   return std::get<completion>(result);
@@ -85,8 +85,8 @@ TEST_CASE("anthropic requests have the form that the provider documents", "[wire
     "stop_sequences":["END"],
     "output_config":{"format":{"type":"json_schema","schema":{"type":"object"}},"more":1},
     "metadata":{"user_id":"u"}})"));
-  CHECK(anthropic().headers() == std::vector<http::header>{{"anthropic-version", "2023-06-01"}});
-  CHECK(anthropic().authorize("k") == http::header{"x-api-key", "k"});
+  CHECK(anthropic::messages_api().headers() == std::vector<http::header>{{"anthropic-version", "2023-06-01"}});
+  CHECK(anthropic::messages_api().authorize("k") == http::header{"x-api-key", "k"});
 }
 
 TEST_CASE("each field of a request has its place in anthropic's", "[wire][anthropic]") {
@@ -332,7 +332,7 @@ TEST_CASE("what cannot be sent to anthropic is refused by the field's name", "[w
   for (auto& row : table) {
     auto x = hello();
     row.change(x);
-    auto result = anthropic().encode(x, false);
+    auto result = anthropic::messages_api().encode(x, false);
     CAPTURE(row.field);
     REQUIRE(std::holds_alternative<failure>(result));
     auto& problem = std::get<failure>(result);

@@ -1,6 +1,7 @@
 #include "wire/azure/azure.hpp"
 
 #include "tests/wire/hear.hpp"
+#include "wire/vendors.hpp"
 
 namespace modelforge::azure_test {
 
@@ -22,7 +23,7 @@ std::string path_of(const dialect& by, const chat_request& x) {
 }
 
 failure bad(uint16_t status, std::string_view body, std::vector<http::header> headers = {}) {
-  auto result = azure().decode({status, std::move(headers)}, body);
+  auto result = azure::api().decode({status, std::move(headers)}, body);
   REQUIRE(std::holds_alternative<failure>(result));
   return std::get<failure>(result);
 }
@@ -34,8 +35,8 @@ bool has(std::string_view text, std::string_view part) {
 } // namespace
 
 TEST_CASE("Azure's surfaces are told apart, whichever is asked for first", "[wire][azure]") {
-  auto& newer = azure(false, "https://r.openai.azure.com/openai/v1", "2024-10-21");
-  auto& older = azure(false, "https://r.openai.azure.com/openai", "2024-10-21");
+  auto& newer = azure::api(false, "https://r.openai.azure.com/openai/v1", "2024-10-21");
+  auto& older = azure::api(false, "https://r.openai.azure.com/openai", "2024-10-21");
   chat_request x;
   x.model = "m";
   x.messages.push_back(text_message(role::user, "Hi"));
@@ -63,8 +64,8 @@ TEST_CASE("Azure's paths follow from the address and the version", "[wire][azure
   };
   for (auto& row : table) {
     CAPTURE(row.base_url, row.version);
-    auto& chat = azure(false, row.base_url, row.version);
-    auto& responses = azure(true, row.base_url, row.version);
+    auto& chat = azure::api(false, row.base_url, row.version);
+    auto& responses = azure::api(true, row.base_url, row.version);
     CHECK(path_of(chat, hello()) == row.chat);
     CHECK(path_of(responses, hello()) == row.responses);
     CHECK(chat.models_path() == row.models);
@@ -73,25 +74,25 @@ TEST_CASE("Azure's paths follow from the address and the version", "[wire][azure
     x.inputs = {"a"};
     for (auto* by : {&chat, &responses})
       CHECK(std::get<encoded_request>(by->encode_embedding(x)).path == row.embeddings);
-    CHECK(&azure(false, row.base_url, row.version) == &chat); // one for all who ask
+    CHECK(&azure::api(false, row.base_url, row.version) == &chat); // one for all who ask
   }
   auto x = hello();
   x.model = "..";
-  CHECK(path_of(azure(false, "", "1"), x) == "/openai/deployments/%2E%2E/chat/completions?api-version=1");
+  CHECK(path_of(azure::api(false, "", "1"), x) == "/openai/deployments/%2E%2E/chat/completions?api-version=1");
 }
 
 TEST_CASE("Azure's key has a header of its own, Microsoft's tokens the usual one", "[wire][azure]") {
   for (auto responses : {false, true}) {
-    auto& by = azure(responses);
+    auto& by = azure::api(responses);
     CHECK(by.authorize("0123") == http::header{"api-key", "0123"});
     CHECK(by.authorize("eyJhbGci.eyJhdWQi.c2ln") == http::header{"authorization", "Bearer eyJhbGci.eyJhdWQi.c2ln"});
     CHECK(by.default_base_url().empty());
     CHECK(by.accounting() == limits::token_accounting::arrival);
     CHECK(by.output_rule() == limits::output_rule::sum);
   }
-  CHECK(azure().name() == "azure");
-  CHECK(azure(true).name() == "azure_responses");
-  CHECK(find_dialect("azure") == &azure());
+  CHECK(azure::api().name() == "azure");
+  CHECK(azure::api(true).name() == "azure_responses");
+  CHECK(find_dialect("azure") == &azure::api());
 }
 
 TEST_CASE("Azure gets OpenAI's fields, but none that it does not know", "[wire][azure]") {
@@ -99,23 +100,23 @@ TEST_CASE("Azure gets OpenAI's fields, but none that it does not know", "[wire][
   x.sampling.max_tokens = 20;
   x.cache_key = "team-a";
   auto body = [&](const dialect& by) { return json::parse(std::get<encoded_request>(by.encode(x, true)).body); };
-  auto chat = body(azure());
+  auto chat = body(azure::api());
   CHECK(chat["max_completion_tokens"] == 20);
   CHECK(chat["stream_options"].dump() == R"({"include_usage":true})");
   CHECK(chat["prompt_cache_key"] == "team-a");
-  CHECK_FALSE(body(azure(false, "", "2024-10-21")).contains("prompt_cache_key"));
-  CHECK_FALSE(body(azure(true)).contains("stream_options"));
+  CHECK_FALSE(body(azure::api(false, "", "2024-10-21")).contains("prompt_cache_key"));
+  CHECK_FALSE(body(azure::api(true)).contains("stream_options"));
   x.sampling.top_k = 5;
-  CHECK(std::get<failure>(azure().encode(x)).message == "sampling.top_k is nothing that azure has");
+  CHECK(std::get<failure>(azure::api().encode(x)).message == "sampling.top_k is nothing that azure has");
 }
 
 TEST_CASE("thoughts that OpenAI sealed are not for Azure", "[wire][azure]") {
   auto x = hello();
   x.messages.push_back({role::assistant, {reasoning_part{"hm", "openai_responses:rs_1:eA"}, text_part{"Yes"}}, ""});
-  auto result = std::get<encoded_request>(azure(true).encode(x));
+  auto result = std::get<encoded_request>(azure::api(true).encode(x));
   CHECK(result.warnings.size() == 1);
   CHECK_FALSE(has(result.body, "rs_1"));
-  auto answer = azure(true).decode({200, {}}, R"({"status":"completed","output":[
+  auto answer = azure::api(true).decode({200, {}}, R"({"status":"completed","output":[
     {"type":"reasoning","id":"rs_2","summary":[],"encrypted_content":"eA"}]})");
   CHECK(std::get<completion>(answer).reasoning == std::vector<reasoning_part>{{"", "azure_responses:rs_2:eA"}});
 }
@@ -132,13 +133,13 @@ data: "finish_reason":null,"index":0}],"id":"chatcmpl-1","model":"gpt-demo"})")
 data: "finish_reason":null,"index":0}],"id":""})")
     + chunk(R"({"choices":[{"delta":{},"finish_reason":"content_filter","index":0}],"id":"chatcmpl-1"})")
     + chunk(R"({"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}})") + "data: [DONE]\n\n";
-  auto x = hear(body, azure());
+  auto x = hear(body, azure::api());
   CHECK(x.said == std::vector<std::string>{"text: Mild."});
   CHECK(x.good().finish_reason == finish_reason::content_filter);
   CHECK(x.good().model == "gpt-demo");
   CHECK(x.good().usage == token_usage{9, 2, 0, 0, 0});
-  check_cuts(body, azure());
-  check_beginnings(body, azure(), body.size() - 2);
+  check_cuts(body, azure::api());
+  check_beginnings(body, azure::api(), body.size() - 2);
 }
 
 TEST_CASE("Azure's errors mean what they say", "[wire][azure]") {
@@ -177,7 +178,7 @@ TEST_CASE("Azure's errors mean what they say", "[wire][azure]") {
   }
   CHECK(bad(429, "", {{"retry-after-ms", "1250"}, {"retry-after", "2"}}).retry_after == 1250ms);
   CHECK(bad(429, "", {{"apim-request-id", "r7"}}).provider_request_id == "r7");
-  auto vectors = azure().decode_embedding({404, {}}, "", 1);
+  auto vectors = azure::api().decode_embedding({404, {}}, "", 1);
   CHECK(has(std::get<failure>(vectors).suggestion, "name of a deployment"));
 }
 

@@ -1,6 +1,6 @@
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/batch_api.hpp"
-#include "wire/openai.hpp"
+#include "wire/openai/openai.hpp"
 
 #include "tests/simulator/client.hpp"
 
@@ -92,7 +92,7 @@ private:
   std::string prefix_ = by_.name().starts_with("openai") ? "/v1" : "";
 };
 
-const dialect* const all[] = {&openai(), &openai_responses(), &anthropic()};
+const dialect* const all[] = {&openai::chat_api(), &openai::responses_api(), &anthropic::messages_api()};
 
 std::map<batch_end, int> ends_of(const std::map<uint64_t, batch_result>& results) {
   std::map<batch_end, int> ends;
@@ -174,8 +174,8 @@ TEST_CASE("a batch that is refused says why", "[wire][batch]") {
   simulator::options settings;
   settings.batch_time = 0ms;
   settings.batch_queue_tokens = 10;
-  caller x{openai(), settings};
-  auto api = openai().batches();
+  caller x{openai::chat_api(), settings};
+  auto api = openai::chat_api().batches();
   auto done = x.finish(*api, x.create(*api, 5));
   CHECK(done.state == batch_state::failed);
   CHECK(done.problem->code == errc::rate_limited);

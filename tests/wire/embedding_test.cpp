@@ -1,7 +1,7 @@
 #include "wire/gemini/gemini.hpp"
 #include "wire/json.hpp"
 #include "wire/ollama/ollama.hpp"
-#include "wire/openai.hpp"
+#include "wire/openai/openai.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -51,10 +51,10 @@ std::string ollama_answer(const std::vector<std::string>& vectors) {
 
 const std::vector<speaker>& speakers() {
   static const std::vector<speaker> all{
-    {openai(), openai_answer, true, "/v1"},
-    {openai_compatible(), openai_answer, true, "/v1"},
-    {gemini(), gemini_answer, false, "/v1beta"},
-    {ollama(), ollama_answer, true, "has no path"},
+    {openai::chat_api(), openai_answer, true, "/v1"},
+    {openai::compatible_chat_api(), openai_answer, true, "/v1"},
+    {gemini::content_api(), gemini_answer, false, "/v1beta"},
+    {ollama::chat_api(), ollama_answer, true, "has no path"},
   };
   return all;
 }
@@ -102,20 +102,21 @@ TEST_CASE("a request for embeddings is written in each provider's words", "[wire
     std::size_t most;
     std::string path, plain, full;
   } table[] = {
-    {openai(), 2048, "/embeddings", R"({"model":"demo-embed","input":["Grüß \"dich\"","b"],"encoding_format":"float"})",
+    {openai::chat_api(), 2048, "/embeddings",
+     R"({"model":"demo-embed","input":["Grüß \"dich\"","b"],"encoding_format":"float"})",
      R"({"model":"demo-embed","input":["Grüß \"dich\"","b"],"dimensions":64,"encoding_format":"float","user":"a"})"},
-    {gemini(), 100, "/models/demo-embed:batchEmbedContents",
+    {gemini::content_api(), 100, "/models/demo-embed:batchEmbedContents",
      R"({"requests":[{"model":"models/demo-embed","content":{"parts":[{"text":"Grüß \"dich\""}]}},
                      {"model":"models/demo-embed","content":{"parts":[{"text":"b"}]}}]})",
      R"({"requests":[{"model":"models/demo-embed","content":{"parts":[{"text":"Grüß \"dich\""}]},
                       "taskType":"RETRIEVAL_QUERY","outputDimensionality":64,"user":"a"},
                      {"model":"models/demo-embed","content":{"parts":[{"text":"b"}]},
                       "taskType":"RETRIEVAL_QUERY","outputDimensionality":64,"user":"a"}]})"},
-    {ollama(), 256, "/api/embed", R"({"model":"demo-embed","input":["Grüß \"dich\"","b"],"truncate":false})",
+    {ollama::chat_api(), 256, "/api/embed", R"({"model":"demo-embed","input":["Grüß \"dich\"","b"],"truncate":false})",
      R"({"model":"demo-embed","input":["Grüß \"dich\"","b"],"dimensions":64,"truncate":false,"user":"a"})"},
   };
   for (auto& row : table) {
-    CHECK(row.by.most_inputs() == row.most);
+    CHECK(row.by.max_inputs() == row.most);
     auto x = two();
     auto plain = encoded(x, row.by);
     CHECK(plain.path == row.path);
@@ -130,8 +131,8 @@ TEST_CASE("a request for embeddings is written in each provider's words", "[wire
     CHECK(full.headers.back() == http::header{"traceparent", x.trace});
     CHECK(json::parse(full.body) == json::parse(row.full));
   }
-  CHECK(openai_compatible().most_inputs() == openai().most_inputs());
-  CHECK(encoded(two(), openai_compatible()).body == encoded(two(), openai()).body);
+  CHECK(openai::compatible_chat_api().max_inputs() == openai::chat_api().max_inputs());
+  CHECK(encoded(two(), openai::compatible_chat_api()).body == encoded(two(), openai::chat_api()).body);
 }
 
 TEST_CASE("each purpose has its name at gemini", "[wire][embedding]") {
@@ -142,14 +143,15 @@ TEST_CASE("each purpose has its name at gemini", "[wire][embedding]") {
                                 {embedding_purpose::clustering, "CLUSTERING"}}) {
     auto x = two();
     x.purpose = purpose;
-    CHECK(json::parse(encoded(x, gemini()).body)["requests"][1]["taskType"] == task);
+    CHECK(json::parse(encoded(x, gemini::content_api()).body)["requests"][1]["taskType"] == task);
   }
 }
 
 TEST_CASE("extra replaces what a request for embeddings sets, and says so once", "[wire][embedding]") {
-  for (auto& [by, extra, changed] : {std::tuple{&openai(), R"({"encoding_format":"base64"})", "encoding_format"},
-                                     {&ollama(), R"({"truncate":true})", "truncate"},
-                                     {&gemini(), R"({"outputDimensionality":7})", "outputDimensionality"}}) {
+  for (auto& [by, extra, changed] :
+       {std::tuple{&openai::chat_api(), R"({"encoding_format":"base64"})", "encoding_format"},
+        {&ollama::chat_api(), R"({"truncate":true})", "truncate"},
+        {&gemini::content_api(), R"({"outputDimensionality":7})", "outputDimensionality"}}) {
     auto x = two();
     x.dimensions = 64;
     x.extra = extra;
@@ -181,7 +183,7 @@ TEST_CASE("a request for embeddings that cannot be sent is refused by the field'
       auto result = speaker.by.encode_embedding(x);
       auto* problem = std::get_if<failure>(&result);
       CAPTURE(row.field, speaker.by.name());
-      auto is_strict = &speaker.by == &openai() || &speaker.by == &gemini();
+      auto is_strict = &speaker.by == &openai::chat_api() || &speaker.by == &gemini::content_api();
       REQUIRE((problem != nullptr) == (row.by_all || is_strict));
       if (problem == nullptr)
         continue;
@@ -201,7 +203,8 @@ TEST_CASE("vectors come as they were sent, whatever their numbers look like", "[
     CHECK(good(x.by, x.answer({"\"AACAPwAAAMA=\"", "\"AACAPwAAAMA\""}), 2).vectors
           == std::vector<std::vector<float>>(2, {1.f, -2.f}));
   }
-  auto told = good(gemini(), R"({"embeddings":[{"values":[1]}],"usageMetadata":{"promptTokenCount":4}})", 1);
+  auto told =
+    good(gemini::content_api(), R"({"embeddings":[{"values":[1]}],"usageMetadata":{"promptTokenCount":4}})", 1);
   CHECK(told.usage == token_usage{4, 0, 0, 0, 0});
 }
 
@@ -211,14 +214,19 @@ TEST_CASE("the index of an OpenAI vector decides its place", "[wire][embedding]"
   };
   auto answer = [](const std::string& data) { return R"({"id":"embd-1","data":[)" + data + "]}"; };
   using vectors = std::vector<std::vector<float>>;
-  CHECK(good(openai(), answer(item(",\"index\":1", "[1]") + "," + item(",\"index\":0", "[0]")), 2).vectors
+  CHECK(good(openai::chat_api(), answer(item(",\"index\":1", "[1]") + "," + item(",\"index\":0", "[0]")), 2).vectors
         == vectors{{0}, {1}});
-  CHECK(good(openai(), answer(item("", "[5]") + "," + item("", "[6]") + ",7"), 2).vectors == vectors{{5}, {6}});
-  CHECK(good(openai(), answer(R"({"index":1,"embedding":[9],"embedding":[1]},{"index":0,"embedding":[0]})"), 2).vectors
-        == vectors{{0}, {1}});
-  CHECK(has(bad(openai(), 200, answer(item(",\"index\":0", "[1]") + "," + item(",\"index\":0", "[0]"))).message,
-            "two vectors for input 0"));
-  CHECK(has(bad(openai(), 200, answer(item(",\"index\":2", "[1]") + "," + item("", "[0]"))).message, "more vectors"));
+  CHECK(good(openai::chat_api(), answer(item("", "[5]") + "," + item("", "[6]") + ",7"), 2).vectors
+        == vectors{{5}, {6}});
+  CHECK(
+    good(openai::chat_api(), answer(R"({"index":1,"embedding":[9],"embedding":[1]},{"index":0,"embedding":[0]})"), 2)
+      .vectors
+    == vectors{{0}, {1}});
+  CHECK(
+    has(bad(openai::chat_api(), 200, answer(item(",\"index\":0", "[1]") + "," + item(",\"index\":0", "[0]"))).message,
+        "two vectors for input 0"));
+  CHECK(has(bad(openai::chat_api(), 200, answer(item(",\"index\":2", "[1]") + "," + item("", "[0]"))).message,
+            "more vectors"));
 }
 
 TEST_CASE("vectors that are not what was asked for are failures", "[wire][embedding]") {
@@ -291,23 +299,29 @@ TEST_CASE("errors instead of vectors mean what they mean in chats", "[wire][embe
     errc code;
     std::string_view suggestion = "";
   } table[] = {
-    {openai(), 400, R"({"error":{"message":"Invalid 'input'","type":"invalid_request_error","param":"input"}})",
-     errc::invalid_request, "input"},
-    {openai(), 401, R"({"error":{"message":"no","code":"invalid_api_key"}})", errc::authentication, "api_key_env"},
-    {openai(), 429, R"({"error":{"type":"insufficient_quota","message":"paid up"}})", errc::quota_exhausted, "credit"},
-    {openai_compatible(), 404, "<html>", errc::not_found, "/v1"},
-    {openai_compatible(), 501, R"({"error":{"code":501,"message":"no embeddings","type":"not_supported_error"}})",
-     errc::unsupported},
-    {openai_compatible(), 200, R"({"error":{"code":503,"message":"none free"}})", errc::overloaded},
-    {gemini(), 400,
+    {openai::chat_api(), 400,
+     R"({"error":{"message":"Invalid 'input'","type":"invalid_request_error","param":"input"}})", errc::invalid_request,
+     "input"},
+    {openai::chat_api(), 401, R"({"error":{"message":"no","code":"invalid_api_key"}})", errc::authentication,
+     "api_key_env"},
+    {openai::chat_api(), 429, R"({"error":{"type":"insufficient_quota","message":"paid up"}})", errc::quota_exhausted,
+     "credit"},
+    {openai::compatible_chat_api(), 404, "<html>", errc::not_found, "/v1"},
+    {openai::compatible_chat_api(), 501,
+     R"({"error":{"code":501,"message":"no embeddings","type":"not_supported_error"}})", errc::unsupported},
+    {openai::compatible_chat_api(), 200, R"({"error":{"code":503,"message":"none free"}})", errc::overloaded},
+    {gemini::content_api(), 400,
      R"([{"error":{"code":400,"message":"bad key","details":[
         {"@type":"google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}])",
      errc::authentication},
-    {gemini(), 200, R"([{"error":{"code":429,"message":"slow","status":"RESOURCE_EXHAUSTED"}}])", errc::rate_limited},
-    {gemini(), 404, R"({"error":{"code":404,"message":"none","status":"NOT_FOUND"}})", errc::not_found, "/v1beta"},
-    {ollama(), 400, R"({"error":"the input length exceeds the context length"})", errc::context_length},
-    {ollama(), 404, R"({"error":"model \"demo\" not found, try pulling it first"})", errc::not_found, "ollama pull"},
-    {ollama(), 500, "\xFF{", errc::server_error},
+    {gemini::content_api(), 200, R"([{"error":{"code":429,"message":"slow","status":"RESOURCE_EXHAUSTED"}}])",
+     errc::rate_limited},
+    {gemini::content_api(), 404, R"({"error":{"code":404,"message":"none","status":"NOT_FOUND"}})", errc::not_found,
+     "/v1beta"},
+    {ollama::chat_api(), 400, R"({"error":"the input length exceeds the context length"})", errc::context_length},
+    {ollama::chat_api(), 404, R"({"error":"model \"demo\" not found, try pulling it first"})", errc::not_found,
+     "ollama pull"},
+    {ollama::chat_api(), 500, "\xFF{", errc::server_error},
   };
   for (auto& row : table) {
     auto x = bad(row.by, row.status, row.body);

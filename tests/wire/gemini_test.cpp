@@ -1,5 +1,6 @@
 #include "tests/wire/hear.hpp"
 #include "wire/gemini/gemini.hpp"
+#include "wire/vendors.hpp"
 
 #include <functional>
 #include <limits>
@@ -20,7 +21,7 @@ chat_request hello() {
 }
 
 encoded_request encoded(const chat_request& x, bool stream = false) {
-  auto result = gemini().encode(x, stream);
+  auto result = gemini::content_api().encode(x, stream);
   if (auto* problem = std::get_if<failure>(&result))
     FAIL(problem->message);
   return std::get<encoded_request>(result);
@@ -31,7 +32,7 @@ nlohmann::json body_of(const chat_request& x) {
 }
 
 answer decode(uint16_t status, std::string_view body, std::vector<http::header> headers = {}) {
-  return gemini().decode({status, std::move(headers)}, body);
+  return gemini::content_api().decode({status, std::move(headers)}, body);
 }
 
 completion good(std::string_view body) {
@@ -101,10 +102,10 @@ const std::string list = R"([{"candidates":[{"content":{"parts":[{"text":"a } \"
 } // namespace
 
 TEST_CASE("gemini is found by its name", "[wire][gemini]") {
-  CHECK(find_dialect("gemini") == &gemini());
-  CHECK(gemini().default_base_url() == "https://generativelanguage.googleapis.com/v1beta");
-  CHECK(gemini().authorize("k") == http::header{"x-goog-api-key", "k"});
-  CHECK(gemini().accounting() == limits::token_accounting::input);
+  CHECK(find_dialect("gemini") == &gemini::content_api());
+  CHECK(gemini::content_api().default_base_url() == "https://generativelanguage.googleapis.com/v1beta");
+  CHECK(gemini::content_api().authorize("k") == http::header{"x-goog-api-key", "k"});
+  CHECK(gemini::content_api().accounting() == limits::token_accounting::input);
 }
 
 TEST_CASE("the model stands in the path, escaped", "[wire][gemini]") {
@@ -311,7 +312,7 @@ TEST_CASE("what cannot be sent to gemini is refused by the field's name", "[wire
   for (auto& [field, change, code] : table) {
     auto x = hello();
     change(x);
-    auto result = gemini().encode(x);
+    auto result = gemini::content_api().encode(x);
     REQUIRE(std::holds_alternative<failure>(result));
     auto& problem = std::get<failure>(result);
     CAPTURE(problem.message);
@@ -362,7 +363,7 @@ TEST_CASE("gemini's finish reasons are mapped", "[wire][gemini]") {
       auto body = text("a", R"(,"finishReason":")" + std::string{row.word} + "\"");
       if (called)
         body = parts(R"({"functionCall":{"name":"f"}})") + body;
-      auto x = hear(body, gemini());
+      auto x = hear(body, gemini::content_api());
       CAPTURE(row.word, called);
       CHECK(x.good().finish_reason == (called ? row.with : row.without));
       CHECK(x.good().raw_finish_reason == row.word);
@@ -533,7 +534,7 @@ TEST_CASE("what is no gemini answer is told apart", "[wire][gemini]") {
 }
 
 TEST_CASE("a gemini stream is handed on piece by piece and ends in a completion", "[wire][gemini][stream]") {
-  auto x = hear(plain, gemini());
+  auto x = hear(plain, gemini::content_api());
   CHECK(x.said == std::vector<std::string>{"text: Mil", "text: d."});
   CHECK(x.tokens == 3);
   CHECK(x.news == 2);
@@ -542,7 +543,7 @@ TEST_CASE("a gemini stream is handed on piece by piece and ends in a completion"
   CHECK(x.good().model == "gemini-demo");
   CHECK(x.good().provider_request_id == "req_1");
   CHECK(x.good().warnings.empty());
-  auto y = hear(thinking, gemini());
+  auto y = hear(thinking, gemini::content_api());
   CHECK(y.said
         == std::vector<std::string>{"reasoning: Need \"däta\".", "text: Let me look.", "call 0: fn1 get_weather",
                                     "seal of call 0: gemini:c2ln", R"(arguments 0: {"city":"Oslo"})",
@@ -551,25 +552,25 @@ TEST_CASE("a gemini stream is handed on piece by piece and ends in a completion"
   CHECK(
     y.good().tool_calls
     == std::vector<tool_call>{{"fn1", "get_weather", R"({"city":"Oslo"})", "gemini:c2ln"}, {"call_r2_1", "now", "{}"}});
-  auto z = hear(blocked, gemini());
+  auto z = hear(blocked, gemini::content_api());
   CHECK(z.said.empty());
   CHECK(z.good().finish_reason == finish_reason::content_filter);
   CHECK(z.good().usage == token_usage{7, 0, 0, 0, 0});
-  CHECK(hear(list, gemini()).words == "a } \" \\b");
-  CHECK(hear(list, gemini()).good().finish_reason == finish_reason::stop);
+  CHECK(hear(list, gemini::content_api()).words == "a } \" \\b");
+  CHECK(hear(list, gemini::content_api()).good().finish_reason == finish_reason::stop);
 }
 
 TEST_CASE("errors inside a gemini stream are failures, however they come", "[wire][gemini][stream]") {
   for (auto& body : {failing, failing_list, text("Hal") + event("[" + json::parse(quota).dump() + "]"),
                      "[" + list.substr(1, list.find('\n')) + "," + quota}) {
-    auto x = hear(body + text("!", stop), gemini());
+    auto x = hear(body + text("!", stop), gemini::content_api());
     CAPTURE(body);
     CHECK(x.ended);
     CHECK(x.said.size() == 1);
     CHECK(x.bad().code == errc::rate_limited);
     CHECK(x.bad().provider_message == "Quota exceeded");
   }
-  CHECK(hear(failing, gemini()).bad().retry_after == 34400ms);
+  CHECK(hear(failing, gemini::content_api()).bad().retry_after == 34400ms);
 }
 
 TEST_CASE("what is no gemini stream, or none that ended, is told apart", "[wire][gemini][stream]") {
@@ -594,14 +595,14 @@ TEST_CASE("what is no gemini stream, or none that ended, is told apart", "[wire]
      errc::response_too_large, "tool calls exceed"},
   };
   for (auto& [body, code, said] : table) {
-    auto x = hear(body, gemini());
+    auto x = hear(body, gemini::content_api());
     CAPTURE(body.substr(0, 200), x.bad().message);
     CHECK(x.bad().code == code);
     CHECK(has(x.bad().message, said));
   }
   auto x = hear(text("a", stop) + event(R"({"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":9}})")
                   + "event: ping\r\ndata: {\"candidates\":7}\r\n\r\n",
-                gemini());
+                gemini::content_api());
   CHECK(x.good().usage == token_usage{5, 9, 0, 0, 0}); // behind the finish reason
   CHECK(x.news == 2);
 }
@@ -609,15 +610,15 @@ TEST_CASE("what is no gemini stream, or none that ended, is told apart", "[wire]
 TEST_CASE("any cutting of a gemini stream gives the same pieces and end", "[wire][gemini][stream]") {
   for (auto& body : {plain, thinking, blocked, failing, failing_list, list, std::string{"<html>"}, text("a\xFF", stop),
                      "\xEF\xBB\xBF" + plain, ": c\n" + text("a", stop)})
-    check_cuts(body, gemini());
+    check_cuts(body, gemini::content_api());
 }
 
 TEST_CASE("a gemini stream that is cut anywhere before its finish reason is a failure", "[wire][gemini][stream]") {
-  check_beginnings(plain, gemini(), plain.size() - 1); // the last piece comes with the reason
-  check_beginnings(thinking, gemini(), thinking.size() - 4);
-  check_beginnings(blocked, gemini(), blocked.find("\r\n"));
-  check_beginnings(list, gemini(), list.rfind('}') + 1);
-  check_beginnings(failing, gemini(), failing.size() + 1);
+  check_beginnings(plain, gemini::content_api(), plain.size() - 1); // the last piece comes with the reason
+  check_beginnings(thinking, gemini::content_api(), thinking.size() - 4);
+  check_beginnings(blocked, gemini::content_api(), blocked.find("\r\n"));
+  check_beginnings(list, gemini::content_api(), list.rfind('}') + 1);
+  check_beginnings(failing, gemini::content_api(), failing.size() + 1);
 }
 
 } // namespace modelforge::gemini_test

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "wire/json.hpp"
-#include "wire/openai.hpp"
+#include "wire/openai/openai.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -72,7 +72,7 @@ struct heard {
 inline const http::response_head ok{200, {{"content-type", "text/event-stream"}, {"x-request-id", "req_1"}}};
 
 /// Reads a body that comes in parts of these sizes; the rest comes whole.
-inline heard hear(std::string_view body, const dialect& by = openai_compatible(),
+inline heard hear(std::string_view body, const dialect& by = openai::compatible_chat_api(),
                   const std::vector<std::size_t>& sizes = {}) {
   auto reader = by.read_stream(ok);
   listener to;

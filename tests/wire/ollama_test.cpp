@@ -1,6 +1,7 @@
 #include "tests/sse/allocations.hpp"
 #include "tests/wire/hear.hpp"
 #include "wire/ollama/ollama.hpp"
+#include "wire/vendors.hpp"
 
 #include <functional>
 #include <limits>
@@ -19,7 +20,7 @@ chat_request hello() {
 }
 
 encoded_request encoded(const chat_request& x, bool stream = false) {
-  auto result = ollama().encode(x, stream);
+  auto result = ollama::chat_api().encode(x, stream);
   if (auto* problem = std::get_if<failure>(&result))
     FAIL(problem->message);
   return std::get<encoded_request>(result);
@@ -30,14 +31,14 @@ nlohmann::json body_of(const chat_request& x) {
 }
 
 completion good(std::string_view body) {
-  auto result = ollama().decode({200, {}}, body);
+  auto result = ollama::chat_api().decode({200, {}}, body);
   if (auto* problem = std::get_if<failure>(&result))
     FAIL(problem->message);
   return std::get<completion>(result);
 }
 
 failure bad(uint16_t status, std::string_view body) {
-  auto result = ollama().decode({status, {{"x-request-id", "req_1"}}}, body);
+  auto result = ollama::chat_api().decode({status, {{"x-request-id", "req_1"}}}, body);
   REQUIRE(std::holds_alternative<failure>(result));
   return std::get<failure>(result);
 }
@@ -71,10 +72,10 @@ const std::string failing =
 } // namespace
 
 TEST_CASE("ollama is found by its name", "[wire][ollama]") {
-  CHECK(find_dialect("ollama") == &ollama());
-  CHECK(ollama().default_base_url() == "http://127.0.0.1:11434");
-  CHECK(ollama().authorize("k") == http::header{"authorization", "Bearer k"});
-  CHECK(ollama().accounting() == limits::token_accounting::none);
+  CHECK(find_dialect("ollama") == &ollama::chat_api());
+  CHECK(ollama::chat_api().default_base_url() == "http://127.0.0.1:11434");
+  CHECK(ollama::chat_api().authorize("k") == http::header{"authorization", "Bearer k"});
+  CHECK(ollama::chat_api().accounting() == limits::token_accounting::none);
 }
 
 TEST_CASE("a request that sets nothing tells ollama whether to stream", "[wire][ollama]") {
@@ -191,7 +192,7 @@ TEST_CASE("what cannot be sent to ollama is refused by the field's name", "[wire
   for (auto& [field, change, code] : table) {
     auto x = hello();
     change(x);
-    auto result = ollama().encode(x);
+    auto result = ollama::chat_api().encode(x);
     REQUIRE(std::holds_alternative<failure>(result));
     auto& problem = std::get<failure>(result);
     CAPTURE(problem.message);
@@ -229,8 +230,9 @@ TEST_CASE("ollama's ends are understood", "[wire][ollama]") {
     {R"("done_reason":null)", finish_reason::unknown, {}},
   };
   for (auto& row : table)
-    for (auto& x : {good(line(R"("content":"a")", R"("done":true,)" + std::string{row.end})),
-                    hear(line(R"("content":"a")", R"("done":true,)" + std::string{row.end}), ollama()).good()}) {
+    for (auto& x :
+         {good(line(R"("content":"a")", R"("done":true,)" + std::string{row.end})),
+          hear(line(R"("content":"a")", R"("done":true,)" + std::string{row.end}), ollama::chat_api()).good()}) {
       CAPTURE(row.end);
       CHECK(x.finish_reason == row.reason);
       CHECK(x.usage == row.usage);
@@ -301,7 +303,7 @@ TEST_CASE("what is no ollama answer is told apart", "[wire][ollama]") {
 }
 
 TEST_CASE("an ollama stream is handed on piece by piece and ends in a completion", "[wire][ollama][stream]") {
-  auto x = hear(sample, ollama());
+  auto x = hear(sample, ollama::chat_api());
   CHECK(x.said
         == std::vector<std::string>{"reasoning: Hmm", "text: Mild", "call 0: call_o1 get_weather",
                                     R"(arguments 0: {"city":"Oslo"})"});
@@ -313,7 +315,7 @@ TEST_CASE("an ollama stream is handed on piece by piece and ends in a completion
   CHECK(x.good().usage == token_usage{12, 9, 0, 0, 0});
   CHECK(x.good().model == "demo:8b");
   CHECK(x.good().warnings.empty());
-  auto y = hear(text("a") + done + text("b"), ollama());
+  auto y = hear(text("a") + done + text("b"), ollama::chat_api());
   CHECK(y.words == "a");
   CHECK(y.good().finish_reason == finish_reason::stop);
 }
@@ -336,7 +338,7 @@ TEST_CASE("an ollama stream that fails or breaks off is a failure", "[wire][olla
     {"{" + std::string(2 << 20, ' '), errc::response_too_large, "1048576 bytes"},
   };
   for (auto& [body, code, said] : table) {
-    auto x = hear(body, ollama());
+    auto x = hear(body, ollama::chat_api());
     CAPTURE(body.substr(0, 200), x.bad().message);
     CHECK(x.bad().code == code);
     CHECK(has(x.bad().message, said));
@@ -347,12 +349,12 @@ TEST_CASE("an ollama stream that fails or breaks off is a failure", "[wire][olla
 TEST_CASE("any cutting of an ollama stream gives the same pieces and end", "[wire][ollama][stream]") {
   for (auto& body : {sample, failing, text("a\xFF") + done, text("a") + "oops\n" + done, std::string{"<html>"},
                      "\r\n" + text("a") + "\r\n\r\n" + done})
-    check_cuts(body, ollama());
+    check_cuts(body, ollama::chat_api());
 }
 
 TEST_CASE("an ollama stream that is cut anywhere before its end mark is a failure", "[wire][ollama][stream]") {
-  check_beginnings(sample, ollama(), sample.size() - 1); // without the last line's end
-  check_beginnings(failing, ollama(), failing.size() + 1);
+  check_beginnings(sample, ollama::chat_api(), sample.size() - 1); // without the last line's end
+  check_beginnings(failing, ollama::chat_api(), failing.size() + 1);
 }
 
 TEST_CASE("reading objects costs no allocation for one that comes whole", "[wire][ollama][stream]") {
@@ -363,7 +365,7 @@ TEST_CASE("reading objects costs no allocation for one that comes whole", "[wire
   std::string body;
   for (int i = 0; i < 1000; ++i)
     body += i % 2 == 0 ? text(" word") : text(" an \\\"escaped\\\" word\\n");
-  auto reader = ollama().read_stream(ok);
+  auto reader = ollama::chat_api().read_stream(ok);
   reader->take(body, to);
   auto before = allocations();
   reader->take(body, to);

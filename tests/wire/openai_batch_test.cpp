@@ -22,11 +22,11 @@ std::string line(const dialect& by, std::string_view id = "n1-7") {
 }
 
 batch_status job(std::string_view body) {
-  return std::get<batch_status>(openai().batches()->decode_job({200, {}}, body));
+  return std::get<batch_status>(openai::chat_api().batches()->decode_job({200, {}}, body));
 }
 
 batch_result result(std::string_view text) {
-  return std::get<batch_result>(openai().batches()->decode_result(text));
+  return std::get<batch_result>(openai::chat_api().batches()->decode_result(text));
 }
 
 constexpr auto answered = R"({"id":"b1","custom_id":"n1-2","response":{"status_code":200,"request_id":"req_1","body":{
@@ -41,11 +41,11 @@ TEST_CASE("a batch line is the live request", "[wire][batch]") {
     const dialect& by;
     std::string url;
   } table[] = {
-    {openai(), "/v1/chat/completions"},
-    {openai_responses(), "/v1/responses"},
-    {azure(), "/v1/chat/completions"},
-    {azure(true), "/v1/responses"},
-    {azure(false, "https://r.openai.azure.com", "2024-10-21"), "/chat/completions"},
+    {openai::chat_api(), "/v1/chat/completions"},
+    {openai::responses_api(), "/v1/responses"},
+    {azure::api(), "/v1/chat/completions"},
+    {azure::api(true), "/v1/responses"},
+    {azure::api(false, "https://r.openai.azure.com", "2024-10-21"), "/chat/completions"},
   };
   for (auto& row : table) {
     auto text = line(row.by);
@@ -59,15 +59,15 @@ TEST_CASE("a batch line is the live request", "[wire][batch]") {
   }
   auto bad = hello();
   bad.messages[0] = text_message(role::user, "\xff");
-  CHECK(std::get<failure>(openai().batches()->encode_item("n1-7", bad)).code == errc::invalid_request);
-  CHECK(openai_compatible().batches() == nullptr);
-  CHECK(openai_compatible("groq").batches() == nullptr);
+  CHECK(std::get<failure>(openai::chat_api().batches()->encode_item("n1-7", bad)).code == errc::invalid_request);
+  CHECK(openai::compatible_chat_api().batches() == nullptr);
+  CHECK(openai::compatible_chat_api("groq").batches() == nullptr);
 }
 
 TEST_CASE("a batch file is uploaded as a form", "[wire][batch]") {
-  auto api = openai().batches();
+  auto api = openai::chat_api().batches();
   CHECK(api->has_upload());
-  std::vector<std::string> lines{line(openai(), "n1-0"), line(openai(), "n1-1")};
+  std::vector<std::string> lines{line(openai::chat_api(), "n1-0"), line(openai::chat_api(), "n1-1")};
   auto x = api->upload(lines, "n1");
   CHECK(x.method == "POST");
   CHECK(x.path == "/files");
@@ -88,9 +88,9 @@ TEST_CASE("calls about a batch go to its place", "[wire][batch]") {
     const dialect& by;
     std::string prefix, query, list;
   } table[] = {
-    {openai(), "", "", "/batches?limit=100"},
-    {azure(false, "https://r.openai.azure.com/openai/v1"), "", "", "/batches?limit=100"},
-    {azure(false, "https://r.openai.azure.com", "2024-10-21"), "/openai", "?api-version=2024-10-21",
+    {openai::chat_api(), "", "", "/batches?limit=100"},
+    {azure::api(false, "https://r.openai.azure.com/openai/v1"), "", "", "/batches?limit=100"},
+    {azure::api(false, "https://r.openai.azure.com", "2024-10-21"), "/openai", "?api-version=2024-10-21",
      "/openai/batches?api-version=2024-10-21&limit=100"},
   };
   for (auto& [by, prefix, query, list] : table) {
@@ -105,7 +105,7 @@ TEST_CASE("calls about a batch go to its place", "[wire][batch]") {
     CHECK(api->list("").path == list);
     CHECK(api->list("b1").path == list + "&after=b1");
   }
-  auto body = std::get<json>(modelforge::json::parse(openai().batches()->create("file-1", {}, "n1").body));
+  auto body = std::get<json>(modelforge::json::parse(openai::chat_api().batches()->create("file-1", {}, "n1").body));
   CHECK(body
         == json{{"input_file_id", "file-1"},
                 {"endpoint", "/v1/chat/completions"},
@@ -160,7 +160,7 @@ TEST_CASE("a batch that failed says why", "[wire][batch]") {
 }
 
 TEST_CASE("answers that are no batch are failures", "[wire][batch]") {
-  auto api = openai().batches();
+  auto api = openai::chat_api().batches();
   struct {
     uint16_t status;
     std::string_view body;
@@ -182,7 +182,7 @@ TEST_CASE("answers that are no batch are failures", "[wire][batch]") {
 }
 
 TEST_CASE("lists of batches are read page by page", "[wire][batch]") {
-  auto api = openai().batches();
+  auto api = openai::chat_api().batches();
   auto read = [&](std::string_view body) { return std::get<batch_page>(api->decode_list({200, {}}, body)); };
   auto page = read(R"({"data":[{"id":"b2","status":"completed","metadata":{"modelforge_job":"n2"}},
     {"id":"b1","status":"expired"}],"has_more":true,"last_id":"b1"})");
@@ -240,7 +240,7 @@ TEST_CASE("a result that is an error says which, in either shape", "[wire][batch
 }
 
 TEST_CASE("a result line that is broken or cut is a failure, never an item", "[wire][batch]") {
-  auto api = openai().batches();
+  auto api = openai::chat_api().batches();
   std::string_view whole = answered;
   for (std::size_t size = 0; size < whole.size(); ++size)
     CHECK(std::get<failure>(api->decode_result(whole.substr(0, size))).code == errc::invalid_response);

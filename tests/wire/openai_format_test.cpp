@@ -1,7 +1,7 @@
-#include "wire/openai_format.hpp"
+#include "wire/openai/format.hpp"
 
 #include "wire/json.hpp"
-#include "wire/openai.hpp"
+#include "wire/openai/openai.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -15,14 +15,14 @@ using json = modelforge::json::value;
 namespace {
 
 chat_request read(std::string_view text) {
-  auto result = read_openai_request(text);
+  auto result = openai::read_request(text);
   if (auto* problem = std::get_if<failure>(&result))
     FAIL(problem->message);
   return std::get<chat_request>(result);
 }
 
 std::string why_not(std::string_view text) {
-  auto result = read_openai_request(text);
+  auto result = openai::read_request(text);
   auto* problem = std::get_if<failure>(&result);
   REQUIRE(problem != nullptr);
   CHECK(problem->code == errc::invalid_request);
@@ -89,7 +89,7 @@ TEST_CASE("reading what was written gives the same request", "[wire][openai_form
     x.model = "demo";
     x.messages = {text_message(role::user, "Hi")};
     change(x);
-    for (auto* to : {&openai(), &openai_compatible()}) {
+    for (auto* to : {&openai::chat_api(), &openai::compatible_chat_api()}) {
       auto body = std::get<encoded_request>(to->encode(x)).body;
       CAPTURE(body);
       CHECK(read(body) == x);
@@ -195,9 +195,9 @@ TEST_CASE("a completion is written so that the dialect reads the same back", "[w
   x.usage = token_usage{10, 5, 4, 3, 2};
   x.model = "demo";
   x.provider_request_id = "chatcmpl-" + to_string(x.id);
-  auto text = write_openai_completion(x);
+  auto text = openai::write_completion(x);
   CHECK(text.find('\n') == text.npos);
-  auto result = openai().decode({200, {}}, text);
+  auto result = openai::chat_api().decode({200, {}}, text);
   auto& back = std::get<completion>(result);
   back.id = x.id;
   CHECK(back == x);
@@ -213,7 +213,7 @@ TEST_CASE("a written completion has OpenAI's words and nulls", "[wire][openai_fo
     x.text = "a\xFF";
     x.finish_reason = finish_reason::stop;
     change(x);
-    auto tree = json::parse(write_openai_completion(x));
+    auto tree = json::parse(openai::write_completion(x));
     CHECK(tree.contains("usage") == x.usage.has_value());
     return tree["choices"][0];
   };
@@ -239,13 +239,13 @@ TEST_CASE("a failure is written in both of OpenAI's shapes", "[wire][openai_form
   failure x;
   x.code = errc::rate_limited;
   x.message = "the limit was \"reached\"";
-  CHECK(json::parse(write_openai_error(x)) == json{{"code", "rate_limited"}, {"message", x.message}});
+  CHECK(json::parse(openai::write_error(x)) == json{{"code", "rate_limited"}, {"message", x.message}});
   x.provider_code = "slow_down";
   x.provider_message = "Too fast";
   auto message = x.message + ": Too fast";
-  CHECK(json::parse(write_openai_error(x)) == json{{"code", "slow_down"}, {"message", message}});
+  CHECK(json::parse(openai::write_error(x)) == json{{"code", "slow_down"}, {"message", message}});
   CHECK(
-    json::parse(write_openai_error_body(x))
+    json::parse(openai::write_error_body(x))
     == json{{"error", {{"message", message}, {"type", "rate_limited"}, {"param", nullptr}, {"code", "slow_down"}}}});
 }
 

@@ -1,5 +1,6 @@
 #include "tests/sse/allocations.hpp"
 #include "tests/wire/hear.hpp"
+#include "wire/vendors.hpp"
 
 namespace modelforge::openai_stream_test {
 
@@ -62,7 +63,7 @@ bool has(std::string_view text, std::string_view part) {
 } // namespace
 
 TEST_CASE("a stream is handed on piece by piece and ends in a completion", "[wire][stream]") {
-  for (auto* by : {&openai(), &openai_compatible()}) {
+  for (auto* by : {&openai::chat_api(), &openai::compatible_chat_api()}) {
     auto x = hear(plain, *by);
     CHECK(x.said == std::vector<std::string>{"text: Grüß", "text:  dich, \"世界\" 🌍\n"});
     CHECK(x.ended);
@@ -146,7 +147,7 @@ TEST_CASE("tool calls of every server's form are joined", "[wire][stream]") {
     std::string body;
     for (auto& x : deltas)
       body += delta(R"({"tool_calls":)" + x + "}");
-    auto x = hear(body + stop + done, openai());
+    auto x = hear(body + stop + done, openai::chat_api());
     CHECK(x.good().tool_calls == expected);
     std::size_t told = 0;
     for (auto& line : x.said)
@@ -164,10 +165,10 @@ TEST_CASE("arguments that are no object end a stream as they end an answer", "[w
     return delta(R"({"tool_calls":[{"index":0,"id":"a","function":{"name":"look","arguments":"{\"at"}}]})")
            + delta("{}", reason) + done;
   };
-  auto bad = hear(call(R"("tool_calls")"), openai()).bad();
+  auto bad = hear(call(R"("tool_calls")"), openai::chat_api()).bad();
   CHECK(bad.code == errc::invalid_response);
   CHECK(has(bad.message, "tool look"));
-  auto cut = hear(call(R"("length")"), openai()).good();
+  auto cut = hear(call(R"("length")"), openai::chat_api()).good();
   CHECK(cut.tool_calls.at(0).arguments == R"({"at)");
   CHECK(cut.finish_reason == finish_reason::length);
   CHECK(has(cut.warnings.at(0), "tool look"));
@@ -288,7 +289,7 @@ TEST_CASE("errors inside a stream are failures, whatever comes behind them", "[w
     {event(R"([{"error":{"code":503,"message":"listed"}}])"), errc::overloaded, "503", "listed"},
   };
   for (auto& row : table)
-    for (auto* by : {&openai(), &openai_compatible()})
+    for (auto* by : {&openai::chat_api(), &openai::compatible_chat_api()})
       for (auto& before : {std::string{}, opening + text("a"), opening + text("a") + stop}) {
         CAPTURE(row.body, before);
         auto x = hear(before + row.body + stop + done, *by);
@@ -301,6 +302,23 @@ TEST_CASE("errors inside a stream are failures, whatever comes behind them", "[w
         CHECK(x.bad().provider_request_id == "req_1");
         CHECK_FALSE(x.bad().message.empty());
       }
+}
+
+TEST_CASE("a date to wait for is measured by the provider's clock, in streams as in whole answers", "[wire][stream]") {
+  constexpr auto error = R"({"error":{"message":"slow","code":"rate_limit_exceeded"}})";
+  const http::response_head head{200,
+                                 {{"date", "Sun, 06 Nov 1994 08:49:37 GMT"}, // ours is another
+                                  {"retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"}}};
+  for (auto* by : dialects()) {
+    CAPTURE(by->name());
+    auto whole = by->decode(head, error);
+    CHECK(std::get<failure>(whole).retry_after == 30s);
+    auto reader = by->read_stream(head);
+    listener to;
+    reader->take(by->name() == "ollama" ? error + std::string{"\n"} : event(error), to);
+    auto streamed = reader->end();
+    CHECK(std::get<failure>(streamed).retry_after == 30s);
+  }
 }
 
 TEST_CASE("what is no stream is told apart", "[wire][stream]") {
@@ -332,7 +350,7 @@ TEST_CASE("what is no stream is told apart", "[wire][stream]") {
   };
   for (auto& [body, code, said] : table) {
     CAPTURE(body.substr(0, 200));
-    auto x = hear(body, openai());
+    auto x = hear(body, openai::chat_api());
     CAPTURE(x.bad().message);
     CHECK(x.bad().code == code);
     CHECK(has(x.bad().message, said));
@@ -344,7 +362,7 @@ TEST_CASE("clones may leave out the end mark or the reason, and it is told", "[w
   for (auto& [body, warning] :
        {std::pair{text("a") + stop, "end mark"}, std::pair{text("a") + done, "finish reason"}}) {
     CHECK(has(hear(body).good().warnings.at(0), warning));
-    CHECK(hear(body, openai()).bad().code == errc::stream_interrupted);
+    CHECK(hear(body, openai::chat_api()).bad().code == errc::stream_interrupted);
   }
   auto whole = delta(R"({"content":"b"})", R"("stop")"); // its text comes when nobody takes text any more
   whole.resize(whole.size() - 2);
@@ -372,7 +390,7 @@ TEST_CASE("bytes that are no UTF-8 are replaced, with a warning", "[wire][stream
 TEST_CASE("any cutting of a stream gives the same pieces and the same end", "[wire][stream]") {
   for (auto& body : {plain, calls, thinking, failing, whole_answer, text("a") + stop, opening, std::string{"<html>"},
                      text("a\xFF") + stop + done})
-    for (auto* by : {&openai(), &openai_compatible()})
+    for (auto* by : {&openai::chat_api(), &openai::compatible_chat_api()})
       check_cuts(body, *by);
 }
 
@@ -382,15 +400,15 @@ TEST_CASE("a stream that is cut anywhere before its end mark is a failure, with 
     const dialect* by;
     std::string_view mark; ///< From here on the end is told.
   } table[] = {
-    {plain, &openai(), "[DONE]"},
-    {calls, &openai(), "[DONE]"},
-    {thinking, &openai(), "[DONE]"},
-    {failing, &openai(), ""},
-    {failing, &openai_compatible(), ""},
-    {plain, &openai_compatible(), R"("finish_reason":"stop"}],"usage":null,"obfuscation":"k3J"})"},
-    {calls, &openai_compatible(), R"("finish_reason":"tool_calls"}],"usage":null,"obfuscation":"k3J"})"},
-    {thinking, &openai_compatible(), "\"completion_tokens\":9}}\r\n\r"},
-    {whole_answer, &openai(), "}]}"},
+    {plain, &openai::chat_api(), "[DONE]"},
+    {calls, &openai::chat_api(), "[DONE]"},
+    {thinking, &openai::chat_api(), "[DONE]"},
+    {failing, &openai::chat_api(), ""},
+    {failing, &openai::compatible_chat_api(), ""},
+    {plain, &openai::compatible_chat_api(), R"("finish_reason":"stop"}],"usage":null,"obfuscation":"k3J"})"},
+    {calls, &openai::compatible_chat_api(), R"("finish_reason":"tool_calls"}],"usage":null,"obfuscation":"k3J"})"},
+    {thinking, &openai::compatible_chat_api(), "\"completion_tokens\":9}}\r\n\r"},
+    {whole_answer, &openai::chat_api(), "}]}"},
   };
   for (auto& [body, by, mark] : table) {
     auto whole = hear(body, *by);
@@ -407,7 +425,7 @@ TEST_CASE("a stream that is cut anywhere before its end mark is a failure, with 
 }
 
 TEST_CASE("only events that bring something new are counted", "[wire][stream]") {
-  auto reader = openai_compatible().read_stream(ok);
+  auto reader = openai::compatible_chat_api().read_stream(ok);
   listener to;
   CHECK(reader->take(": keep-alive\n\n", to) == 0);
   CHECK(reader->take(opening, to) == 1);
@@ -459,7 +477,7 @@ TEST_CASE("chunks that differ in their text alone read as each would by itself",
       for (int i = 0; i < 12; ++i) {
         auto event = "data: " + std::string{frame[0]} + std::string{texts[random() % std::size(texts)]}
                      + std::string{frame[1]} + "\n\n";
-        auto reader = openai_compatible().read_stream(ok); // reads the second of two unlike chunks
+        auto reader = openai::compatible_chat_api().read_stream(ok); // reads the second of two unlike chunks
         listener to;
         reader->take("data: {\"choices\":[{\"delta\":{\"content\":\"-\"}}]}\n\n", to);
         to.said.clear();
@@ -470,7 +488,7 @@ TEST_CASE("chunks that differ in their text alone read as each would by itself",
           break;
       }
       CAPTURE(body);
-      auto reader = openai_compatible().read_stream(ok);
+      auto reader = openai::compatible_chat_api().read_stream(ok);
       listener to;
       reader->take("data: {\"choices\":[{\"delta\":{\"content\":\"-\"}}]}\n\n", to);
       to.said.clear();
@@ -498,7 +516,7 @@ TEST_CASE("reading costs no allocation for an event, and little memory for a str
   auto half = body.size() / 2 - 100; // in the middle of an event
   auto first = body.substr(0, half), second = body.substr(half, 150), rest = body.substr(half + 150);
   auto bytes = test::allocated_bytes();
-  auto reader = openai().read_stream(ok);
+  auto reader = openai::chat_api().read_stream(ok);
   reader->take(first, to);
   auto used = test::allocated_bytes() - bytes;
   CHECK(used < 1152);
@@ -517,19 +535,19 @@ TEST_CASE("a request for a stream says so", "[wire][stream]") {
   chat_request x;
   x.model = "demo";
   x.messages = {text_message(role::user, "Hi")};
-  auto encoded = std::get<encoded_request>(openai().encode(x, true));
+  auto encoded = std::get<encoded_request>(openai::chat_api().encode(x, true));
   CHECK(json::parse(encoded.body) == json::parse(R"({"model":"demo","messages":[{"role":"user","content":"Hi"}],
     "stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}})"));
   CHECK(encoded.headers
         == std::vector<http::header>{{"content-type", "application/json"}, {"accept", "text/event-stream"}});
-  auto clone = json::parse(std::get<encoded_request>(openai_compatible().encode(x, true)).body);
+  auto clone = json::parse(std::get<encoded_request>(openai::compatible_chat_api().encode(x, true)).body);
   CHECK(clone["stream_options"].dump() == R"({"include_usage":true})");
   x.extra = R"({"stream_options":{"include_usage":false}})";
-  auto replaced = std::get<encoded_request>(openai().encode(x, true));
+  auto replaced = std::get<encoded_request>(openai::chat_api().encode(x, true));
   CHECK(json::parse(replaced.body)["stream_options"].dump() == R"({"include_usage":false})");
   CHECK(replaced.warnings.size() == 1);
   x.extra = R"({"stream":false})";
-  CHECK(std::get<failure>(openai().encode(x, true)).code == errc::invalid_request);
+  CHECK(std::get<failure>(openai::chat_api().encode(x, true)).code == errc::invalid_request);
 }
 
 } // namespace modelforge::openai_stream_test

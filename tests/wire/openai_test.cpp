@@ -1,5 +1,6 @@
 #include "wire/json.hpp"
-#include "wire/openai.hpp"
+#include "wire/openai/openai.hpp"
+#include "wire/vendors.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -21,14 +22,14 @@ chat_request hello() {
   return x;
 }
 
-json body_of(const chat_request& x, const dialect& to = openai()) {
+json body_of(const chat_request& x, const dialect& to = openai::chat_api()) {
   auto result = to.encode(x);
   if (auto* problem = std::get_if<failure>(&result))
     FAIL(problem->message);
   return json::parse(std::get<encoded_request>(result).body);
 }
 
-failure refusal_of(const chat_request& x, const dialect& to = openai()) {
+failure refusal_of(const chat_request& x, const dialect& to = openai::chat_api()) {
   auto result = to.encode(x);
   REQUIRE(std::holds_alternative<failure>(result));
   return std::get<failure>(result);
@@ -37,7 +38,7 @@ failure refusal_of(const chat_request& x, const dialect& to = openai()) {
 using answer = std::variant<completion, failure>;
 
 answer decode(uint16_t status, std::string_view body, std::vector<http::header> headers = {}) {
-  return openai().decode({status, std::move(headers)}, body);
+  return openai::chat_api().decode({status, std::move(headers)}, body);
 }
 
 completion good(std::string_view body) {
@@ -66,13 +67,13 @@ bool has(std::string_view text, std::string_view part) {
 } // namespace
 
 TEST_CASE("dialects are found by their kind's name", "[wire][openai]") {
-  CHECK(find_dialect("openai") == &openai());
-  CHECK(find_dialect("openai_compatible") == &openai_compatible());
+  CHECK(find_dialect("openai") == &openai::chat_api());
+  CHECK(find_dialect("openai_compatible") == &openai::compatible_chat_api());
   for (auto* kind : {"", "OpenAI"})
     CHECK(find_dialect(kind) == nullptr);
-  CHECK(openai().default_base_url() == "https://api.openai.com/v1");
-  CHECK(openai_compatible().default_base_url().empty());
-  CHECK(openai().authorize("k") == http::header{"authorization", "Bearer k"});
+  CHECK(openai::chat_api().default_base_url() == "https://api.openai.com/v1");
+  CHECK(openai::compatible_chat_api().default_base_url().empty());
+  CHECK(openai::chat_api().authorize("k") == http::header{"authorization", "Bearer k"});
 }
 
 TEST_CASE("a request is written field by field", "[wire][openai]") {
@@ -93,7 +94,7 @@ TEST_CASE("a request is written field by field", "[wire][openai]") {
   x.tools = {{"look", "Looks", R"({"type":"object"})", true}, {"wait", "", "", false}};
   x.tool_choice = {tool_mode::named, "look", false};
   x.trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-  auto result = std::get<encoded_request>(openai().encode(x));
+  auto result = std::get<encoded_request>(openai::chat_api().encode(x));
   CHECK(result.path == "/chat/completions");
   CHECK(result.headers == std::vector<http::header>{{"content-type", "application/json"}, {"traceparent", x.trace}});
   CHECK(result.warnings.size() == 2); // the reasoning, and is_error
@@ -137,7 +138,7 @@ TEST_CASE("compatible servers get max_tokens and top_k", "[wire][openai]") {
   auto x = hello();
   x.sampling.max_tokens = 5;
   x.sampling.top_k = 40;
-  auto body = body_of(x, openai_compatible());
+  auto body = body_of(x, openai::compatible_chat_api());
   CHECK(body["max_tokens"] == 5);
   CHECK(body["top_k"] == 40);
   CHECK_FALSE(body.contains("max_completion_tokens"));
@@ -147,7 +148,7 @@ TEST_CASE("extra adds fields, replaces ours with a warning, and cannot switch st
   auto x = hello();
   x.sampling.temperature = 0.5;
   x.extra = R"({"user":"a","temperature":1,"logit_bias":{"5":-1.5},"user":"b","we\"ird":null})";
-  auto result = std::get<encoded_request>(openai().encode(x));
+  auto result = std::get<encoded_request>(openai::chat_api().encode(x));
   CHECK(json::parse(result.body) == json::parse(R"({"model":"demo-mini","messages":[{"role":"user","content":"Hi"}],
     "temperature":1,"logit_bias":{"5":-1.5},"user":"b","we\"ird":null})"));
   CHECK(result.warnings == std::vector<std::string>{"extra replaces the request's own temperature"});

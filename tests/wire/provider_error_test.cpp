@@ -1,4 +1,4 @@
-#include "wire/openai.hpp"
+#include "wire/openai/openai.hpp"
 #include "wire/provider_error.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -10,7 +10,7 @@ using namespace modelforge::wire;
 namespace {
 
 failure read(uint16_t status, std::string_view body) {
-  auto result = openai_compatible().decode({status, {}}, body);
+  auto result = openai::compatible_chat_api().decode({status, {}}, body);
   REQUIRE(std::holds_alternative<failure>(result));
   return std::get<failure>(result);
 }

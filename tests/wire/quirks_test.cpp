@@ -1,7 +1,7 @@
-#include "wire/openai_quirks.hpp"
+#include "wire/openai/quirks.hpp"
 
 #include "tests/wire/hear.hpp"
-#include "wire/responses/responses.hpp"
+#include "wire/openai/responses.hpp"
 
 #include <functional>
 #include <set>
@@ -107,7 +107,7 @@ const std::vector<change>& changes() {
 
 TEST_CASE("every known server gets the fields that it knows", "[wire][quirks]") {
   for (auto& row : changes())
-    for (auto& server : known_quirks()) {
+    for (auto& server : openai::known_quirks()) {
       CAPTURE(row.what, server.name);
       auto expected = row.usual;
       for (auto& [name, other] : row.others)
@@ -115,7 +115,7 @@ TEST_CASE("every known server gets the fields that it knows", "[wire][quirks]") 
           expected = other;
       auto x = hello();
       row.make(x);
-      auto result = openai_compatible(server.name).encode(x);
+      auto result = openai::compatible_chat_api(server.name).encode(x);
       auto* problem = std::get_if<failure>(&result);
       if (problem != nullptr) {
         CHECK(problem->code == errc::unsupported);
@@ -150,7 +150,7 @@ TEST_CASE("thoughts go back to servers that take them, unless another one sealed
                           {reasoning_part{"hm", ""}, reasoning_part{"no", "gemini:c2ln"}, reasoning_part{"so", ""},
                            tool_call{"a", "f", "{}"}},
                           ""});
-    auto result = std::get<encoded_request>(openai_compatible(row.name).encode(x));
+    auto result = std::get<encoded_request>(openai::compatible_chat_api(row.name).encode(x));
     auto turn = json::parse(result.body)["messages"][1];
     REQUIRE(result.warnings.size() == 1);
     auto left_out = row.field.empty() ? "3 parts" : "1 parts";
@@ -167,15 +167,15 @@ TEST_CASE("OpenRouter's object for thinking takes one of two fields, and more by
   x.sampling.reasoning_budget = 99;
   x.sampling.reasoning_effort = "low";
   x.extra = R"({"reasoning":{"exclude":true},"provider":{"sort":"price"}})";
-  auto result = std::get<encoded_request>(openai_compatible("openrouter").encode(x));
+  auto result = std::get<encoded_request>(openai::compatible_chat_api("openrouter").encode(x));
   CHECK(json::parse(result.body)["reasoning"].dump() == R"({"max_tokens":99,"exclude":true})");
   CHECK(json::parse(result.body).contains("provider"));
   CHECK(result.warnings.size() == 1);
 }
 
 TEST_CASE("usage is asked for where a server tells it only then", "[wire][quirks]") {
-  for (auto& server : known_quirks()) {
-    auto result = std::get<encoded_request>(openai_compatible(server.name).encode(hello(), true));
+  for (auto& server : openai::known_quirks()) {
+    auto result = std::get<encoded_request>(openai::compatible_chat_api(server.name).encode(hello(), true));
     CHECK(json::parse(result.body).contains("stream_options") == (server.name != "mistral"));
   }
 }
@@ -185,14 +185,14 @@ TEST_CASE("embeddings have each server's words, where it makes any", "[wire][qui
   x.model = "demo";
   x.inputs = {"a"};
   x.dimensions = 8;
-  for (auto& server : known_quirks()) {
+  for (auto& server : openai::known_quirks()) {
     CAPTURE(server.name);
-    auto& by = openai_compatible(server.name);
+    auto& by = openai::compatible_chat_api(server.name);
     auto result = by.encode_embedding(x);
     auto* good = std::get_if<encoded_request>(&result);
     auto makes_some = server.name != "groq" && server.name != "deepseek";
     CHECK((good != nullptr) == makes_some);
-    CHECK((by.most_inputs() > 0) == makes_some);
+    CHECK((by.max_inputs() > 0) == makes_some);
     if (good != nullptr)
       CHECK(json::parse(good->body)[server.name == "mistral" ? "output_dimension" : "dimensions"] == 8);
     else
@@ -202,15 +202,15 @@ TEST_CASE("embeddings have each server's words, where it makes any", "[wire][qui
 
 TEST_CASE("servers are found by their names, and by their public addresses", "[wire][quirks]") {
   std::set<std::string_view> names;
-  for (auto& x : known_quirks()) {
+  for (auto& x : openai::known_quirks()) {
     CHECK(names.insert(x.name).second);
-    CHECK(quirks_of(x.name) == &x);
-    CHECK(openai_compatible(x.name).name() == x.name);
-    CHECK(compatible_responses(x.name).name() == std::string{x.name} + "_responses");
-    CHECK(openai_compatible(x.name).default_base_url().empty());
+    CHECK(openai::quirks_of(x.name) == &x);
+    CHECK(openai::compatible_chat_api(x.name).name() == x.name);
+    CHECK(openai::compatible_responses_api(x.name).name() == std::string{x.name} + "_responses");
+    CHECK(openai::compatible_chat_api(x.name).default_base_url().empty());
   }
-  CHECK(quirks_of("") == nullptr);
-  CHECK(openai_compatible("brand_new").name() == "openai_compatible");
+  CHECK(openai::quirks_of("") == nullptr);
+  CHECK(openai::compatible_chat_api("brand_new").name() == "openai_compatible");
   for (auto& [url, name] : {std::pair{"https://api.groq.com/openai/v1", "groq"},
                             {"https://api.mistral.ai/v1", "mistral"},
                             {"https://api.deepseek.com", "deepseek"},
@@ -221,7 +221,7 @@ TEST_CASE("servers are found by their names, and by their public addresses", "[w
                             {"https://api.groq.com.example/v1", ""},
                             {"https://example.com/api.groq.com", ""},
                             {"", ""}}) {
-    auto* found = quirks_at(url);
+    auto* found = openai::quirks_at(url);
     CHECK((found == nullptr ? "" : found->name) == name);
   }
 }
@@ -232,7 +232,7 @@ TEST_CASE("Groq's requests are counted for a day", "[wire][quirks]") {
                                   {"x-ratelimit-remaining-requests", "14399"},
                                   {"x-ratelimit-reset-requests", "6s"},
                                   {"x-ratelimit-limit-tokens", "18000"}}};
-  auto of = [&](std::string_view flavor) { return openai_compatible(flavor).hints(head, nullptr).limits; };
+  auto of = [&](std::string_view flavor) { return openai::compatible_chat_api(flavor).hints(head, nullptr).limits; };
   CHECK_FALSE(of("groq")[0].limit);
   CHECK(of("groq")[0].remaining == 14399);
   CHECK(of("groq")[1].limit == 18000);
@@ -242,11 +242,11 @@ TEST_CASE("the Responses API of other servers has their words too", "[wire][quir
   auto x = hello();
   x.messages.push_back(text_message(role::developer, "Late."));
   x.sampling.max_tokens = 1;
-  auto body = json::parse(std::get<encoded_request>(compatible_responses("ollama").encode(x, true)).body);
+  auto body = json::parse(std::get<encoded_request>(openai::compatible_responses_api("ollama").encode(x, true)).body);
   CHECK(body["input"][1]["role"] == "system");
   CHECK(body["max_output_tokens"] == 1);
   CHECK_FALSE(body.contains("stream_options"));
-  auto answer = compatible_responses("vllm").decode({200, {}}, R"({"status":"completed","output":[
+  auto answer = openai::compatible_responses_api("vllm").decode({200, {}}, R"({"status":"completed","output":[
     {"type":"reasoning","id":"rs","summary":[],"content":[{"type":"reasoning_text","text":"hm"}]},
     {"type":"message","content":[{"type":"output_text","text":"Hi"}]}]})");
   CHECK(std::get<completion>(answer).reasoning == std::vector<reasoning_part>{{"hm", ""}});
@@ -288,7 +288,7 @@ data: "choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]})")
   };
   for (auto& row : table) {
     CAPTURE(row.server, row.body);
-    auto& by = openai_compatible(row.server);
+    auto& by = openai::compatible_chat_api(row.server);
     auto x = hear(row.body, by);
     REQUIRE(std::holds_alternative<completion>(x.end) == row.reason.has_value());
     CHECK(x.words == "a");

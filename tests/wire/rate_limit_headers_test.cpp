@@ -1,4 +1,4 @@
-#include "wire/openai.hpp"
+#include "wire/openai/openai.hpp"
 #include "wire/rate_limit_headers.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -293,7 +293,7 @@ TEST_CASE("an answer's hints hold its limits and the provider's word on retrying
                             {"x-ratelimit-remaining-requests", "0"},
                             {"x-ratelimit-reset-requests", "1m0s"},
                             {"x-should-retry", "false"}}};
-  for (auto* dialect : {&wire::openai(), &wire::openai_compatible()}) {
+  for (auto* dialect : {&wire::openai::chat_api(), &wire::openai::compatible_chat_api()}) {
     auto x = dialect->hints(head, nullptr);
     CHECK(x.limits[0] == server_limit{60, 0, 60s});
     CHECK(x.should_retry == false);
@@ -326,19 +326,19 @@ TEST_CASE("growing too fast is told from being too fast", "[wire][hints]") {
   for (auto& row : table) {
     CAPTURE(row.status, row.body);
     http::response_head head{row.status, {}};
-    auto answer = wire::openai().decode(head, row.body);
+    auto answer = wire::openai::chat_api().decode(head, row.body);
     auto& why = std::get<failure>(answer);
-    CHECK(wire::openai().hints(head, &why).slow_down == row.slow_down);
+    CHECK(wire::openai::chat_api().hints(head, &why).slow_down == row.slow_down);
     if (row.slow_down)
       CHECK(why.code == errc::rate_limited);
   }
 }
 
 TEST_CASE("each dialect names how its provider counts tokens", "[wire][hints]") {
-  CHECK(wire::openai().accounting() == token_accounting::arrival);
-  CHECK(wire::openai().output_rule() == output_rule::larger);
-  CHECK(wire::openai_compatible().accounting() == token_accounting::arrival);
-  CHECK(wire::openai_compatible().output_rule() == output_rule::sum);
+  CHECK(wire::openai::chat_api().accounting() == token_accounting::arrival);
+  CHECK(wire::openai::chat_api().output_rule() == output_rule::larger);
+  CHECK(wire::openai::compatible_chat_api().accounting() == token_accounting::arrival);
+  CHECK(wire::openai::compatible_chat_api().output_rule() == output_rule::sum);
 }
 
 } // namespace modelforge::rate_limit_headers_test

@@ -18,7 +18,7 @@ chat_request hello() {
 }
 
 encoded_request encoded(const chat_request& x, bool stream = false) {
-  auto result = openai_responses().encode(x, stream);
+  auto result = openai::responses_api().encode(x, stream);
   if (auto* problem = std::get_if<failure>(&result))
     FAIL(problem->message);
   return std::get<encoded_request>(result);
@@ -29,14 +29,14 @@ json body_of(const chat_request& x) {
 }
 
 completion good(std::string_view body) {
-  auto result = openai_responses().decode({200, {{"x-request-id", "req_1"}}}, body);
+  auto result = openai::responses_api().decode({200, {{"x-request-id", "req_1"}}}, body);
   if (auto* problem = std::get_if<failure>(&result))
     FAIL(problem->message);
   return std::get<completion>(result);
 }
 
 failure bad(uint16_t status, std::string_view body) {
-  auto result = openai_responses().decode({status, {}}, body);
+  auto result = openai::responses_api().decode({status, {}}, body);
   REQUIRE(std::holds_alternative<failure>(result));
   return std::get<failure>(result);
 }
@@ -268,7 +268,7 @@ TEST_CASE("what the Responses API cannot do is refused by the field's name", "[w
   for (auto& row : table) {
     auto x = hello();
     row.change(x);
-    auto result = openai_responses().encode(x);
+    auto result = openai::responses_api().encode(x);
     REQUIRE(std::holds_alternative<failure>(result));
     auto& problem = std::get<failure>(result);
     CAPTURE(row.field, problem.message);
@@ -398,7 +398,7 @@ TEST_CASE("what is no finished response is told apart", "[wire][responses]") {
 }
 
 TEST_CASE("a Responses stream is handed on piece by piece and ends in a completion", "[wire][responses][stream]") {
-  auto x = hear(plain, openai_responses());
+  auto x = hear(plain, openai::responses_api());
   CHECK(x.said == std::vector<std::string>{"text: Grüß", "text:  \"dich\""});
   CHECK(x.ended);
   CHECK(x.news == 3); // neither the beginning nor what is repeated
@@ -407,7 +407,7 @@ TEST_CASE("a Responses stream is handed on piece by piece and ends in a completi
   CHECK(x.good().usage == token_usage{90, 31, 64, 7, 20});
   CHECK(x.good().model == "demo-large");
   CHECK(x.good().warnings.empty());
-  auto y = hear(thinking, openai_responses());
+  auto y = hear(thinking, openai::responses_api());
   CHECK(y.said
         == std::vector<std::string>{"reasoning: One", "reasoning: .", "reasoning: \n\n", "reasoning: Two.",
                                     "seal: openai_responses:rs_1:c2:ln", "call 0: call_q1 get_weather",
@@ -473,7 +473,7 @@ TEST_CASE("every server's form of a Responses stream is understood", "[wire][res
   };
   for (auto& row : table) {
     CAPTURE(row.body);
-    auto x = hear(row.body, openai_responses());
+    auto x = hear(row.body, openai::responses_api());
     CHECK(x.good().finish_reason == row.reason);
     CHECK(x.said == row.said);
   }
@@ -506,7 +506,7 @@ data: "error":{"code":"rate_limit_exceeded","message":"Quota used up"},"output":
   for (auto& row : table)
     for (auto& before : {std::string{}, created + delta("output_text", 0, "a")}) {
       CAPTURE(row.body, before);
-      auto x = hear(before + row.body + ended("completed", response("")), openai_responses());
+      auto x = hear(before + row.body + ended("completed", response("")), openai::responses_api());
       CHECK(x.ended);
       CHECK(x.words == (before.empty() ? "" : "a"));
       CHECK(name_of(x.bad().code) == name_of(row.code));
@@ -537,13 +537,13 @@ TEST_CASE("what is no Responses stream, or none that ended, is told apart", "[wi
     {"data: " + std::string(17 << 20, 'x'), errc::response_too_large, "16777216 bytes"},
   };
   for (auto& [body, code, said] : table) {
-    auto x = hear(body, openai_responses());
+    auto x = hear(body, openai::responses_api());
     CAPTURE(body.substr(0, 200), x.bad().message);
     CHECK(x.bad().code == code);
     CHECK(has(x.bad().message, said));
   }
   auto large = std::string(2 << 20, 'x'); // the last event repeats what may be long
-  CHECK(hear(delta("output_text", 0, "a") + ended("completed", response(message(large))), openai_responses())
+  CHECK(hear(delta("output_text", 0, "a") + ended("completed", response(message(large))), openai::responses_api())
           .good()
           .finish_reason
         == finish_reason::stop);
@@ -552,13 +552,13 @@ TEST_CASE("what is no Responses stream, or none that ended, is told apart", "[wi
 TEST_CASE("any cutting of a Responses stream gives the same pieces and end", "[wire][responses][stream]") {
   for (auto& body : {plain, thinking, failing, response(message("a } \\\" \\\\"), usage),
                      delta("output_text", 0, "a\xFF") + ended("completed", response(""))})
-    check_cuts(body, openai_responses());
+    check_cuts(body, openai::responses_api());
 }
 
 TEST_CASE("a Responses stream that is cut anywhere before its last event is a failure", "[wire][responses][stream]") {
-  check_beginnings(plain, openai_responses(), plain.size() - 2);
-  check_beginnings(thinking, openai_responses(), thinking.size() - 2);
-  check_beginnings(failing, openai_responses(), failing.size() + 1);
+  check_beginnings(plain, openai::responses_api(), plain.size() - 2);
+  check_beginnings(thinking, openai::responses_api(), thinking.size() - 2);
+  check_beginnings(failing, openai::responses_api(), failing.size() + 1);
 }
 
 } // namespace modelforge::responses_test

@@ -1,7 +1,7 @@
 #include "tests/wire/hear.hpp"
 #include "wire/answer_parts.hpp"
 #include "wire/batch_api.hpp"
-#include "wire/dialect.hpp"
+#include "wire/vendors.hpp"
 #include "json/reader.hpp"
 
 #include <algorithm>
@@ -183,7 +183,7 @@ bool warned(const reading& x) {
 TEST_CASE("every dialect is among those whose usage is tried", "[wire][usage]") {
   for (auto* x : dialects())
     for (std::string form : {"whole", "stream", "embedding", "batch"}) {
-      auto has = form == "embedding" ? x->most_inputs() > 0 : form == "batch" ? x->batches() != nullptr : true;
+      auto has = form == "embedding" ? x->max_inputs() > 0 : form == "batch" ? x->batches() != nullptr : true;
       CAPTURE(x->name(), form);
       auto of = x->name();
       auto tried =

@@ -1,7 +1,7 @@
 #include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
 
-#include "wire/openai_format.hpp"
+#include "wire/openai/format.hpp"
 #include "json/value.hpp"
 #include "json/writer.hpp"
 

@@ -5,7 +5,7 @@
 #include "dispatch/journal.hpp"
 #include "http/client.hpp"
 #include "telemetry/status_json.hpp"
-#include "wire/dialect.hpp"
+#include "wire/vendors.hpp"
 
 #include <modelforge/actors/provider.hpp>
 #include <modelforge/config/secret.hpp>

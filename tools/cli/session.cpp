@@ -2,7 +2,7 @@
 
 #include "tools/cli/output.hpp"
 #include "tools/simulator/simulator.hpp"
-#include "wire/dialect.hpp"
+#include "wire/vendors.hpp"
 
 #include <algorithm>
 #include <cerrno>

@@ -8,19 +8,22 @@
 #include <string_view>
 #include <variant>
 
-namespace modelforge::wire {
+namespace modelforge::wire::anthropic {
 
 /// Anthropic's Messages.
-const dialect& anthropic();
+const dialect& messages_api();
 
-std::variant<encoded_request, failure> write_anthropic_request(const chat_request& x, bool stream);
+/// The dialect that the settings want; null for the Responses API, which is OpenAI's alone.
+const dialect* choose(const dialect_choice& x);
 
-std::unique_ptr<object_answer> anthropic_answer(const http::response_head& head);
+std::variant<encoded_request, failure> write_request(const chat_request& x, bool stream);
 
-/// Message Batches; `by` is Anthropic's dialect.
-std::unique_ptr<batch_api> anthropic_batches(const dialect& by);
+std::unique_ptr<object_answer> make_answer(const http::response_head& head);
+
+/// Message Batches; `speaker` is Anthropic's dialect.
+std::unique_ptr<batch_api> make_batches(const dialect& speaker);
 
 /// In a signature, before the data of thinking that the provider shows to nobody.
-inline constexpr std::string_view anthropic_redacted = "redacted:";
+inline constexpr std::string_view redacted = "redacted:";
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::anthropic

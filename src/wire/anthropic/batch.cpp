@@ -1,6 +1,5 @@
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/batch_parts.hpp"
-#include "wire/json.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/request_writer.hpp"
 #include "wire/times.hpp"
@@ -8,7 +7,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace modelforge::wire {
+namespace modelforge::wire::anthropic {
 
 namespace {
 
@@ -74,35 +73,24 @@ struct result_fields {
 
 /// Returns what a line says, or what is wrong with it.
 std::variant<result_fields, std::string> read_line(std::string_view line) {
-  result_fields x;
-  json::raw result;
-  std::string scratch;
+  json::raw id, result, type;
   json::reader in{line};
-  auto is_object = in.members([&](std::string_view name) {
-    if (name == "custom_id")
-      x.id = string_in(in.value(), scratch);
-    else if (name == "result")
-      result = in.value();
-  });
+  auto is_object = in.fields({{"custom_id", &id}, {"result", &result}});
   if (!in.finish())
     return in.problem();
+  result_fields x;
+  std::string scratch;
+  x.id = string_in(id, scratch);
   if (!is_object || x.id.empty())
     return "no custom_id";
-  json::reader inner{result};
-  inner.members([&](std::string_view name) {
-    if (name == "type")
-      x.type = string_in(inner.value(), scratch);
-    else if (name == "message")
-      x.message = inner.value();
-    else if (name == "error")
-      x.error = inner.value();
-  });
+  read_fields(result, {{"type", &type}, {"message", &x.message}, {"error", &x.error}});
+  x.type = string_in(type, scratch);
   return x;
 }
 
 class api final : public batch_api {
 public:
-  explicit api(const dialect& by) : by_(by) {}
+  explicit api(const dialect& speaker) : speaker_(speaker) {}
 
   batch_limits limits() const override { return {100'000, 256'000'000 - 1'024}; } // all of the body counts
 
@@ -111,7 +99,7 @@ public:
   bool keeps_nonce() const override { return false; }
 
   std::variant<batch_line, failure> encode_item(std::string_view id, const chat_request& x) const override {
-    auto encoded = by_.encode(x);
+    auto encoded = speaker_.encode(x);
     if (auto* problem = std::get_if<failure>(&encoded))
       return std::move(*problem);
     auto& request = std::get<encoded_request>(encoded);
@@ -187,7 +175,7 @@ public:
       return broken_line(*problem);
     auto& x = std::get<result_fields>(read);
     if (x.type == "succeeded") {
-      batch_result result{std::move(x.id), batch_end::succeeded, by_.decode({200, {}}, x.message.text)};
+      batch_result result{std::move(x.id), batch_end::succeeded, speaker_.decode({200, {}}, x.message.text)};
       if (std::holds_alternative<failure>(result.answer))
         result.end = batch_end::errored;
       return result;
@@ -214,13 +202,13 @@ private:
     return error_answer({status_of(*error), {}}, error, x.error.text);
   }
 
-  const dialect& by_;
+  const dialect& speaker_;
 };
 
 } // namespace
 
-std::unique_ptr<batch_api> anthropic_batches(const dialect& by) {
-  return std::make_unique<api>(by);
+std::unique_ptr<batch_api> make_batches(const dialect& speaker) {
+  return std::make_unique<api>(speaker);
 }
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::anthropic

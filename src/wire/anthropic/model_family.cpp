@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-namespace modelforge::wire {
+namespace modelforge::wire::anthropic {
 
 namespace {
 
@@ -34,4 +34,4 @@ const model_family& family_of(std::string_view model) {
   return *std::find_if(families.begin(), families.end(), [&](auto& x) { return model.find(x.part) != model.npos; });
 }
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::anthropic

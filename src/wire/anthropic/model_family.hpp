@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace modelforge::wire {
+namespace modelforge::wire::anthropic {
 
 /// How a model can be asked to think.
 enum class thinking_kind : uint8_t {
@@ -25,4 +25,4 @@ struct model_family {
 /// Finds the family of a model; of one that we do not know, the newest form of thinking and all that others take.
 const model_family& family_of(std::string_view model);
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::anthropic

@@ -1,25 +1,26 @@
+#include "base/ascii.hpp"
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/anthropic/model_family.hpp"
 #include "wire/anthropic/thinking.hpp"
-#include "wire/request_writer.hpp"
+#include "wire/conversation_writer.hpp"
 
 #include <array>
 
-namespace modelforge::wire {
+namespace modelforge::wire::anthropic {
 
 namespace {
 
-constexpr std::size_t most_marks = 4; ///< For the cache.
+constexpr std::size_t max_marks = 4; ///< For the cache.
 constexpr auto short_cache = std::chrono::minutes{5};
 
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n\f\v") == text.npos;
 }
 
-class anthropic_writer : request_writer {
+class message_writer : conversation_writer {
 public:
-  anthropic_writer(const chat_request& x, bool stream)
-    : request_writer("anthropic", x, stream), family_(family_of(x.model)), plan_(plan_thinking(x, family_)) {}
+  message_writer(const chat_request& x, bool stream)
+    : conversation_writer("anthropic", x, stream), family_(family_of(x.model)), plan_(plan_thinking(x, family_)) {}
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/v1/messages";
@@ -30,7 +31,7 @@ public:
     write_max_tokens();
     write_tools();
     write_system();
-    write_messages();
+    write_turns("messages", [this](auto& x) { write_message(x); });
     write_sampling();
     write_stops();
     check_absent();
@@ -42,8 +43,6 @@ public:
   }
 
 private:
-  static bool is_system(const chat_message& x) { return x.role == role::system || x.role == role::developer; }
-
   // -- thinking and length -----------------------------------------------------------
 
   void check_thinking() {
@@ -72,18 +71,15 @@ private:
   void write_thinking() {
     if ((!plan_.budget && !plan_.is_adaptive && !plan_.is_off) || !begin("thinking"))
       return;
-    out_.open('{');
-    out_.key("type");
-    out_.raw(plan_.budget ? R"("enabled")" : plan_.is_adaptive ? R"("adaptive")" : R"("disabled")");
-    if (plan_.budget) {
-      out_.key("budget_tokens");
-      out_.number(*plan_.budget);
-    }
-    if (plan_.is_adaptive && family_.thinks != thinking_kind::either) { // up to 4.6 they show it anyway
-      out_.key("display");
-      out_.raw(R"("summarized")");
-    }
-    out_.close('}');
+    object([&] {
+      member_raw("type", plan_.budget ? R"("enabled")" : plan_.is_adaptive ? R"("adaptive")" : R"("disabled")");
+      if (plan_.budget) {
+        out_.key("budget_tokens");
+        out_.number(*plan_.budget);
+      }
+      if (plan_.is_adaptive && family_.thinks != thinking_kind::either) // up to 4.6 they show it anyway
+        member_raw("display", R"("summarized")");
+    });
   }
 
   void write_output() {
@@ -94,12 +90,11 @@ private:
       unsupported("response_format.kind", "give a schema (json_schema), or ask for JSON in the prompt");
     if (format.kind != response_kind::json_schema || !begin("format"))
       return;
-    out_.open('{');
-    out_.key("type");
-    out_.raw(R"("json_schema")");
-    out_.key("schema");
-    embed(format.schema, "response_format.schema");
-    out_.close('}');
+    object([&] {
+      member_raw("type", R"("json_schema")");
+      out_.key("schema");
+      embed(format.schema, "response_format.schema");
+    });
   }
 
   void write_sampling() {
@@ -157,9 +152,9 @@ private:
     for (auto& message : x_.messages)
       for (auto& part : message.content)
         marks += is_marked(part);
-    if (marks <= most_marks)
+    if (marks <= max_marks)
       return;
-    skipped_marks_ = marks - most_marks;
+    skipped_marks_ = marks - max_marks;
     warn("messages: anthropic takes four marks for its cache; of " + std::to_string(marks)
          + " the last four were sent");
   }
@@ -187,182 +182,121 @@ private:
   // -- the conversation --------------------------------------------------------------
 
   void write_system() {
-    auto is_given = [](auto& x) { return is_system(x); };
-    if (std::none_of(x_.messages.begin(), x_.messages.end(), is_given) || !begin("system"))
+    if (!has_system_prompts() || !begin("system"))
       return;
-    out_.open('[');
-    list_ = "messages";
-    auto in_front = true;
-    for (item_ = 0; item_ < x_.messages.size(); ++item_) {
-      auto& message = x_.messages[item_];
-      in_front = in_front && is_system(message);
-      if (!is_system(message))
-        continue;
-      if (!in_front)
-        warn(place() + "role: anthropic has system prompts before the conversation; it was moved there");
-      write_parts(message);
-    }
-    list_ = nullptr;
-    out_.close(']');
-  }
-
-  void write_messages() {
-    if (!begin("messages"))
-      return;
-    out_.open('[');
-    auto written = result_.body.size();
-    list_ = "messages";
-    for (item_ = 0; item_ < x_.messages.size() && !failed(); ++item_)
-      if (!is_system(x_.messages[item_]))
-        write_message(x_.messages[item_]);
-    list_ = nullptr;
-    if (result_.body.size() == written)
-      fail("messages", x_.messages.empty() ? "is empty" : "has nothing but system prompts");
-    out_.close(']');
+    list([this] {
+      each_system_prompt("anthropic has system prompts before the conversation; it was moved there",
+                         [this](auto& x) { write_parts(x); });
+    });
   }
 
   void write_message(const chat_message& x) {
-    out_.open('{');
-    out_.key("role");
-    out_.raw(x.role == role::assistant ? R"("assistant")" : R"("user")");
-    out_.key("content");
-    out_.open('[');
-    write_parts(x);
-    if (x.role == role::tool) // the results of one turn belong together
-      while (item_ + 1 < x_.messages.size() && x_.messages[item_ + 1].role == role::tool)
-        write_parts(x_.messages[++item_]);
-    out_.close(']');
-    out_.close('}');
+    object([&] {
+      member_raw("role", x.role == role::assistant ? R"("assistant")" : R"("user")");
+      member_list("content", [&] { with_further_results(x, [this](auto& y) { write_parts(y); }); });
+    });
   }
 
   void write_parts(const chat_message& x) {
-    if (x.content.empty())
-      return fail("content", "is empty");
-    if (!x.name.empty())
-      warn(place() + "name: anthropic knows no names of participants; it was left out");
+    if (!check_content(x))
+      return;
+    leave_out_name(x, "anthropic");
     auto before = result_.body.size();
-    for (part_ = 0; part_ < x.content.size() && !failed(); ++part_)
-      std::visit([&](auto& part) { write_part(x, part); }, x.content[part_]);
-    part_ = none;
+    each_part(x, [&](auto& part) {
+      if (may_say(x.role, part))
+        write_part(part);
+    });
     if (result_.body.size() == before)
       fail("content", "has nothing that anthropic takes");
   }
 
-  void begin_part(std::string_view type) {
-    out_.open('{');
-    out_.key("type");
-    out_.raw(type);
+  /// Writes an object of that type, the rest of it by `f`.
+  template <class F>
+  void typed(std::string_view type, F&& f) {
+    object([&] {
+      member_raw("type", type);
+      f();
+    });
   }
 
-  void write_part(const chat_message& x, const text_part& part) {
-    if (x.role == role::tool)
-      return fail("", "is no tool's result, and the role tool has nothing else");
-    if (is_blank(part.text))
+  void write_part(const text_part& x) {
+    if (is_blank(x.text))
       return; // the provider refuses them
-    begin_part(R"("text")");
-    member_text("text", part.text, "text");
-    write_mark(part.cache);
-    out_.close('}');
+    typed(R"("text")", [&] {
+      member_text("text", x.text, "text");
+      write_mark(x.cache);
+    });
   }
 
-  void write_part(const chat_message& x, const image_part& part) {
-    if (x.role != role::user)
-      return fail("", "is an image, which needs the role user", errc::unsupported);
-    if (part.url.empty() == part.data.empty())
-      return fail("", "is an image that needs either url or data");
-    if (!part.data.empty() && part.media_type.empty())
-      return fail("media_type", "is empty; data needs it");
-    if (!part.detail.empty())
+  void write_part(const image_part& x) {
+    if (!check_source(x))
+      return;
+    if (!x.detail.empty())
       warn(place() + "detail: anthropic has none; it was left out");
-    begin_part(R"("image")");
-    out_.key("source");
-    begin_part(part.data.empty() ? R"("url")" : R"("base64")");
-    if (part.data.empty()) {
-      member_text("url", part.url, "url");
-    } else {
-      member_text("media_type", part.media_type, "media_type");
-      member_text("data", part.data, "data");
-    }
-    out_.close('}');
-    write_mark(part.cache);
-    out_.close('}');
+    typed(R"("image")", [&] {
+      out_.key("source");
+      typed(x.data.empty() ? R"("url")" : R"("base64")", [&] {
+        if (x.data.empty())
+          return member_text("url", x.url, "url");
+        member_text("media_type", x.media_type, "media_type");
+        member_text("data", x.data, "data");
+      });
+      write_mark(x.cache);
+    });
   }
 
-  void write_part(const chat_message& x, const tool_call& part) {
-    if (x.role != role::assistant)
-      return fail("", "is a tool call, which needs the role assistant");
-    if (part.id.empty())
-      return fail("id", "is empty");
-    if (part.name.empty())
-      return fail("name", "is empty");
-    begin_part(R"("tool_use")");
-    member_id("id", part.id, "id");
-    member_text("name", part.name, "name");
-    out_.key("input");
-    embed(part.arguments.empty() ? "{}" : part.arguments, "arguments");
-    out_.close('}');
+  void write_part(const tool_call& x) {
+    require(x.id, "id");
+    require(x.name, "name");
+    typed(R"("tool_use")", [&] {
+      member_id("id", x.id, "id");
+      member_text("name", x.name, "name");
+      out_.key("input");
+      embed(x.arguments.empty() ? "{}" : x.arguments, "arguments");
+    });
   }
 
-  void write_part(const chat_message& x, const tool_result& part) {
-    if (x.role != role::tool)
-      return fail("", "is a tool's result, which needs the role tool");
-    if (part.call_id.empty())
-      return fail("call_id", "is empty");
-    begin_part(R"("tool_result")");
-    member_id("tool_use_id", part.call_id, "call_id");
-    member_text("content", part.content, "content");
-    if (part.is_error) {
-      out_.key("is_error");
-      out_.boolean(true);
-    }
-    write_mark(part.cache);
-    out_.close('}');
+  void write_part(const tool_result& x) {
+    require(x.call_id, "call_id");
+    typed(R"("tool_result")", [&] {
+      member_id("tool_use_id", x.call_id, "call_id");
+      member_text("content", x.content, "content");
+      if (x.is_error)
+        member_flag("is_error", true);
+      write_mark(x.cache);
+    });
   }
 
   /// Writes a call's id. Those of other providers may hold what this one refuses; a call and its result are changed
   /// alike.
   void member_id(std::string_view name, std::string_view id, std::string_view field) {
-    constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-    if (id.find_first_not_of(plain) == id.npos || !utf8::is_valid(id))
+    auto is_plain = [](char c) { return ascii::is_alnum(c) || c == '_' || c == '-'; };
+    if (std::all_of(id.begin(), id.end(), is_plain) || !utf8::is_valid(id))
       return member_text(name, id, field);
     std::string changed;
-    for (unsigned char c : id)
-      if (plain.find(static_cast<char>(c)) != plain.npos)
-        changed += static_cast<char>(c);
-      else
-        changed += "_" + std::to_string(c);
+    for (char c : id)
+      changed += is_plain(c) ? std::string{c} : "_" + std::to_string(static_cast<unsigned char>(c));
     member_text(name, changed, field);
   }
 
   /// Thinking goes back as it came, or not at all: the signature covers the text.
-  void write_part(const chat_message& x, const reasoning_part& part) {
-    if (x.role != role::assistant)
-      return fail("", "is reasoning, which needs the role assistant");
-    auto seal = unsealed(part.signature, "anthropic");
+  void write_part(const reasoning_part& x) {
+    auto seal = unsealed(x.signature, "anthropic");
     if (seal.empty())
       return warn(place() + "text: anthropic takes no reasoning back without a signature of its own; it was left out");
-    if (seal.starts_with(anthropic_redacted)) {
-      begin_part(R"("redacted_thinking")");
-      member_text("data", seal.substr(anthropic_redacted.size()), "signature");
-    } else {
-      begin_part(R"("thinking")");
-      member_text("thinking", part.text, "text");
+    if (seal.starts_with(redacted))
+      return typed(R"("redacted_thinking")", [&] { member_text("data", seal.substr(redacted.size()), "signature"); });
+    typed(R"("thinking")", [&] {
+      member_text("thinking", x.text, "text");
       member_text("signature", seal, "signature");
-    }
-    out_.close('}');
+    });
   }
 
   // -- tools -------------------------------------------------------------------------
 
   void write_tools() {
-    if (!x_.tools.empty() && begin("tools")) {
-      out_.open('[');
-      list_ = "tools";
-      for (item_ = 0; item_ < x_.tools.size(); ++item_)
-        write_tool(x_.tools[item_]);
-      list_ = nullptr;
-      out_.close(']');
-    }
+    if (!x_.tools.empty() && begin("tools"))
+      write_tool_list([this](auto& tool) { write_tool(tool); });
     auto& choice = x_.tool_choice;
     if (choice.mode == tool_mode::automatic && choice.parallel != false)
       return;
@@ -381,35 +315,29 @@ private:
   }
 
   void write_tool(const tool_definition& x) {
-    if (x.name.empty())
-      return fail("name", "is empty");
-    out_.open('{');
-    member_text("name", x.name, "name");
-    if (!x.description.empty())
-      member_text("description", x.description, "description");
-    out_.key("input_schema");
-    embed(x.parameters.empty() ? R"({"type":"object"})" : x.parameters, "parameters");
-    if (x.strict) {
-      out_.key("strict");
-      out_.boolean(true);
-    }
-    write_mark(x.cache);
-    out_.close('}');
+    require(x.name, "name");
+    object([&] {
+      member_text("name", x.name, "name");
+      if (!x.description.empty())
+        member_text("description", x.description, "description");
+      out_.key("input_schema");
+      embed(x.parameters.empty() ? R"({"type":"object"})" : x.parameters, "parameters");
+      if (x.strict)
+        member_flag("strict", true);
+      write_mark(x.cache);
+    });
   }
 
   void write_choice(const tool_choice& x) {
     constexpr auto modes = std::to_array<std::string_view>({R"("auto")", R"("none")", R"("any")", R"("tool")"});
-    begin_part(modes[static_cast<std::size_t>(x.mode)]);
-    if (x.mode == tool_mode::named) {
-      if (x.name.empty())
-        fail("tool_choice.name", "is empty");
-      member_text("name", x.name, "tool_choice.name");
-    }
-    if (x.parallel == false && x.mode != tool_mode::none) {
-      out_.key("disable_parallel_tool_use");
-      out_.boolean(true);
-    }
-    out_.close('}');
+    typed(modes[static_cast<std::size_t>(x.mode)], [&] {
+      if (x.mode == tool_mode::named) {
+        require(x.name, "tool_choice.name");
+        member_text("name", x.name, "tool_choice.name");
+      }
+      if (x.parallel == false && x.mode != tool_mode::none)
+        member_flag("disable_parallel_tool_use", true);
+    });
   }
 
   const model_family& family_;
@@ -417,54 +345,10 @@ private:
   std::size_t skipped_marks_ = 0; ///< Still to be left out.
 };
 
-class anthropic_dialect : public dialect {
-public:
-  std::string_view name() const override { return "anthropic"; }
-
-  std::string_view default_base_url() const override { return "https://api.anthropic.com"; }
-
-  http::header authorize(std::string_view key) const override { return {"x-api-key", std::string{key}}; }
-
-  std::vector<http::header> headers() const override { return {{"anthropic-version", "2023-06-01"}}; }
-
-  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override {
-    return write_anthropic_request(x, stream);
-  }
-
-  std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
-    return read_whole(*anthropic_answer(head), body);
-  }
-
-  std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override {
-    return read_objects(anthropic_answer(head), framing::events);
-  }
-
-  limits::token_accounting accounting() const override { return limits::token_accounting::produced; }
-
-  optimizable optimizations() const override { return {.cache_marks = true}; }
-
-  std::variant<model_list, failure> decode_models(const http::response_head& head,
-                                                  std::string_view body) const override {
-    auto result = dialect::decode_models(head, body);
-    if (auto* bad = std::get_if<failure>(&result))
-      return anthropic_answer(head)->fitted(std::move(*bad));
-    return result;
-  }
-
-  std::unique_ptr<batch_api> batches() const override { return anthropic_batches(*this); }
-
-  std::string_view models_path() const override { return "/v1/models?limit=1000"; }
-};
-
 } // namespace
 
-std::variant<encoded_request, failure> write_anthropic_request(const chat_request& x, bool stream) {
-  return anthropic_writer{x, stream}.run();
+std::variant<encoded_request, failure> write_request(const chat_request& x, bool stream) {
+  return message_writer{x, stream}.run();
 }
 
-const dialect& anthropic() {
-  static const anthropic_dialect x;
-  return x;
-}
-
-} // namespace modelforge::wire
+} // namespace modelforge::wire::anthropic

@@ -1,17 +1,17 @@
 #include "wire/anthropic/thinking.hpp"
 
-#include "wire/request_writer.hpp"
+#include "wire/conversation_writer.hpp"
 
 #include <algorithm>
 #include <array>
 
-namespace modelforge::wire {
+namespace modelforge::wire::anthropic {
 
 namespace {
 
-constexpr uint32_t least_budget = 1024;
+constexpr uint32_t min_budget = 1024;
 constexpr uint32_t adaptive_room = 24576;
-constexpr double least_top_p = 0.95;
+constexpr double min_top_p = 0.95;
 
 /// Tokens for thinking, for models that know no efforts. With the usual length of an answer, all of them fit into the
 /// 32,000 tokens that the first models of the fourth generation write.
@@ -91,7 +91,7 @@ private:
   void plan_budget(uint32_t tokens) {
     if (family_.thinks != thinking_kind::budget && family_.thinks != thinking_kind::either)
       return refuse(budget_field, "use reasoning_effort");
-    if (tokens < least_budget)
+    if (tokens < min_budget)
       return fail(budget_field, "is less than the 1024 tokens that anthropic takes");
     plan_.budget = tokens;
   }
@@ -124,7 +124,7 @@ private:
     auto& s = x_.sampling;
     if (s.temperature && *s.temperature != 1)
       fail("sampling.temperature", "must be left out while the model thinks");
-    if (s.top_p && *s.top_p < least_top_p)
+    if (s.top_p && *s.top_p < min_top_p)
       fail("sampling.top_p", "must be at least 0.95 while the model thinks");
     if (s.top_k)
       fail("sampling.top_k", "must be left out while the model thinks");
@@ -144,4 +144,4 @@ thinking_plan plan_thinking(const chat_request& x, const model_family& family) {
   return planner{x, family}.run();
 }
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::anthropic

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace modelforge::wire {
+namespace modelforge::wire::anthropic {
 
 /// How a model is asked to think, as the request wants it and the model takes it.
 struct thinking_plan {
@@ -33,4 +33,4 @@ struct thinking_plan {
 
 thinking_plan plan_thinking(const chat_request& x, const model_family& family);
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::anthropic

@@ -1,9 +1,9 @@
 #include "wire/azure/azure.hpp"
 
-#include "wire/openai_batch.hpp"
-#include "wire/openai_dialect.hpp"
+#include "wire/openai/batch.hpp"
+#include "wire/openai/dialect.hpp"
+#include "wire/openai/responses.hpp"
 #include "wire/request_writer.hpp"
-#include "wire/responses/responses.hpp"
 
 #include <map>
 #include <memory>
@@ -12,15 +12,18 @@
 #include <tuple>
 #include <utility>
 
-namespace modelforge::wire {
+namespace modelforge::wire::azure {
 
 namespace {
 
-constexpr quirks new_quirks{
-  .name = "azure", .max_tokens = "max_completion_tokens", .top_k = support::no, .cache_key = true, .is_strict = true};
+constexpr openai::quirks new_quirks{.name = "azure",
+                                    .max_tokens = "max_completion_tokens",
+                                    .top_k = openai::support::no,
+                                    .cache_key = true,
+                                    .is_strict = true};
 
-constexpr quirks old_quirks{
-  .name = "azure", .max_tokens = "max_completion_tokens", .top_k = support::no, .is_strict = true};
+constexpr openai::quirks old_quirks{
+  .name = "azure", .max_tokens = "max_completion_tokens", .top_k = openai::support::no, .is_strict = true};
 
 /// Where the operations are, behind the base URL.
 struct surface {
@@ -77,7 +80,7 @@ public:
   /// The deployment must be one for batches; it stands in the body, as the model.
   std::unique_ptr<batch_api> batches() const override {
     auto endpoint = (where_.is_old ? "" : "/v1") + std::string{this->endpoint()};
-    return openai_batches(*this, {std::move(endpoint), where_.prefix, where_.query});
+    return openai::make_batches(*this, {std::move(endpoint), where_.prefix, where_.query});
   }
 
   std::string_view models_path() const override { return models_; }
@@ -108,7 +111,7 @@ private:
 
 } // namespace
 
-const dialect& azure(bool responses, std::string_view base_url, std::string_view api_version) {
+const dialect& api(bool responses, std::string_view base_url, std::string_view api_version) {
   static std::mutex guard;
   static std::map<std::tuple<bool, bool, std::string, std::string>, std::unique_ptr<dialect>> known;
   auto where = surface_of(base_url, api_version);
@@ -116,12 +119,16 @@ const dialect& azure(bool responses, std::string_view base_url, std::string_view
   auto& x = known[{responses, where.is_old, where.prefix, where.query}];
   if (x != nullptr)
     return *x;
-  auto& is = where.is_old ? old_quirks : new_quirks;
+  auto& quirks = where.is_old ? old_quirks : new_quirks;
   if (responses)
-    x = std::make_unique<azure_dialect<responses_dialect>>(std::move(where), "azure_responses", is);
+    x = std::make_unique<azure_dialect<openai::responses_dialect>>(std::move(where), "azure_responses", quirks);
   else
-    x = std::make_unique<azure_dialect<openai_dialect>>(std::move(where), is);
+    x = std::make_unique<azure_dialect<openai::chat_dialect>>(std::move(where), quirks);
   return *x;
 }
 
-} // namespace modelforge::wire
+const dialect* choose(const dialect_choice& x) {
+  return &api(x.wants_responses(), x.base_url, x.api_version);
+}
+
+} // namespace modelforge::wire::azure

@@ -3,7 +3,7 @@
 
 #include <array>
 
-namespace modelforge::wire {
+namespace modelforge::wire::gemini {
 
 namespace {
 
@@ -31,49 +31,35 @@ constexpr auto reasons = std::to_array<named_reason>({
 
 /// Thoughts come beside the candidates, the cached part of a prompt inside it.
 told_usage read_usage(json::raw x) {
-  told_usage told;
-  told_tokens tool_prompt;
-  json::reader in{x};
-  in.members([&](std::string_view name) {
-    if (name == "promptTokenCount")
-      told.input = in.value();
-    else if (name == "toolUsePromptTokenCount")
-      tool_prompt = in.value();
-    else if (name == "candidatesTokenCount")
-      told.output = in.value();
-    else if (name == "thoughtsTokenCount")
-      told.reasoning = in.value();
-    else if (name == "cachedContentTokenCount")
-      told.cached = in.value();
-  });
-  told.input += tool_prompt;
+  json::raw input, tool_input, output, thoughts, cached;
+  read_fields(x, {{"promptTokenCount", &input},
+                  {"toolUsePromptTokenCount", &tool_input},
+                  {"candidatesTokenCount", &output},
+                  {"thoughtsTokenCount", &thoughts},
+                  {"cachedContentTokenCount", &cached}});
+  told_usage told{input, output, cached, {}, thoughts};
+  told.input += tool_input;
   told.output += told.reasoning;
   return told;
 }
 
+constexpr object_answer::wording words{.no_answer = "JSON without any candidates",
+                                       .usual_address = "it usually ends in /v1beta"};
+
 class answer : public object_answer {
 public:
-  explicit answer(const http::response_head& head)
-    : object_answer(head, {"JSON without any candidates", "it usually ends in /v1beta"}) {}
+  explicit answer(const http::response_head& head) : object_answer(head, words) {}
 
 private:
-  bool read(std::string_view object, piece_sink& to, std::string& problem) override {
+  bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
     json::raw candidates, feedback, usage, error, id, model;
     json::reader in{object};
-    in.members([&](std::string_view name) {
-      if (name == "candidates")
-        candidates = in.value();
-      else if (name == "usageMetadata")
-        usage = in.value();
-      else if (name == "modelVersion")
-        model = in.value();
-      else if (name == "responseId")
-        id = in.value();
-      else if (name == "promptFeedback")
-        feedback = in.value();
-      else if (name == "error")
-        error = in.value();
-    });
+    in.fields({{"candidates", &candidates},
+               {"usageMetadata", &usage},
+               {"modelVersion", &model},
+               {"responseId", &id},
+               {"promptFeedback", &feedback},
+               {"error", &error}});
     if (!in.finish()) {
       problem = in.problem();
       return false;
@@ -84,7 +70,7 @@ private:
     note(model_, model);
     read_feedback(feedback);
     json::reader list{candidates};
-    list.elements([&] { read_candidate(list, to); });
+    list.elements([&] { read_candidate(list, sink); });
     note_usage(read_usage(usage));
     return true;
   }
@@ -95,61 +81,47 @@ private:
 
   /// A prompt that was blocked has no candidates.
   void read_feedback(json::raw x) {
-    json::raw reason, words;
-    json::reader in{x};
-    in.members([&](std::string_view name) {
-      if (name == "blockReason")
-        reason = in.value();
-      else if (name == "blockReasonMessage")
-        words = in.value();
-    });
+    json::raw reason, explanation;
+    read_fields(x, {{"blockReason", &reason}, {"blockReasonMessage", &explanation}});
     if (string_in(reason, scratch_).empty())
       return;
     reason_ = string_in(reason, scratch_);
-    is_blocked_ = is_done_ = has_answer_ = true;
+    is_blocked_ = seen_.end_mark = seen_.answer = true;
     warn("the provider blocked the prompt: " + clean_words(reason_, 200));
-    warn_of(words);
+    warn_of(explanation);
   }
 
-  void read_candidate(json::reader& in, piece_sink& to) {
-    json::raw index, content, reason, words;
-    auto is_one = in.members([&](std::string_view name) {
-      if (name == "content")
-        content = in.value();
-      else if (name == "finishReason")
-        reason = in.value();
-      else if (name == "index")
-        index = in.value();
-      else if (name == "finishMessage")
-        words = in.value();
-    });
-    if (!is_one || ended_)
+  void read_candidate(json::reader& in, piece_sink& sink) {
+    json::raw index, content, reason, explanation;
+    auto is_one =
+      in.fields({{"content", &content}, {"finishReason", &reason}, {"index", &index}, {"finishMessage", &explanation}});
+    if (!is_one || seen_.end)
       return;
     if (count_in(index).value_or(0) != 0) {
-      has_others_ = true;
+      seen_.others = true;
       return;
     }
-    has_answer_ = true;
-    auto before = pieces_;
-    read_content(content, to);
+    seen_.answer = true;
+    auto before = progress_.pieces;
+    read_content(content, sink);
     if (auto word = string_in(reason, scratch_); !word.empty()) {
       reason_ = word;
-      is_done_ = true;
-    } else if (pieces_ > before) { // what was taken for the end was none
-      is_done_ = false;
+      seen_.end_mark = true;
+    } else if (progress_.pieces > before) { // what was taken for the end was none
+      seen_.end_mark = false;
     }
-    warn_of(words);
+    warn_of(explanation);
   }
 
-  void read_content(json::raw x, piece_sink& to) {
+  void read_content(json::raw x, piece_sink& sink) {
     json::reader in{x};
     in.members([&](std::string_view name) {
       if (name == "parts")
-        in.elements([&] { read_part(in, to); });
+        in.elements([&] { read_part(in, sink); });
     });
   }
 
-  void read_part(json::reader& in, piece_sink& to) {
+  void read_part(json::reader& in, piece_sink& sink) {
     json::raw text, thought, call, signature;
     std::string other;
     in.members([&](std::string_view name) {
@@ -164,32 +136,24 @@ private:
       else if (name != "partMetadata")
         other = name;
     });
-    if (ended_)
+    if (seen_.end)
       return;
-    say(thought.text == "true" ? &piece_sink::reasoning : &piece_sink::text, text, to);
+    say(thought.text == "true" ? &piece_sink::reasoning : &piece_sink::text, text, sink);
     if (call.is_object())
-      return read_call(call, signature, to);
-    say_seal("gemini", signature, to);
+      return read_call(call, signature, sink);
+    say_seal("gemini", signature, sink);
     if (text.text.empty() && !other.empty())
       warn("the answer held a part that was left out: " + clean_words(other, 100));
   }
 
-  void read_call(json::raw x, json::raw signature, piece_sink& to) {
+  void read_call(json::raw x, json::raw signature, piece_sink& sink) {
     json::raw id, name, args;
-    json::reader in{x};
-    in.members([&](std::string_view field) {
-      if (field == "id")
-        id = in.value();
-      else if (field == "name")
-        name = in.value();
-      else if (field == "args")
-        args = in.value();
-    });
-    say_call(id, name, args, sealed("gemini", signature), to);
+    read_fields(x, {{"id", &id}, {"name", &name}, {"args", &args}});
+    say_call(id, name, args, sealed("gemini", signature), id_, sink);
   }
 
-  void warn_of(json::raw words) {
-    if (auto text = string_in(words, scratch_); !text.empty())
+  void warn_of(json::raw explanation) {
+    if (auto text = string_in(explanation, scratch_); !text.empty())
       warn("the provider says: " + clean_words(text, 500));
   }
 
@@ -198,8 +162,8 @@ private:
 
 } // namespace
 
-std::unique_ptr<object_answer> gemini_answer(const http::response_head& head) {
+std::unique_ptr<object_answer> make_answer(const http::response_head& head) {
   return std::make_unique<answer>(head);
 }
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::gemini

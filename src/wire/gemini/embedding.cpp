@@ -2,7 +2,7 @@
 #include "wire/embedding_writer.hpp"
 #include "wire/gemini/gemini.hpp"
 
-namespace modelforge::wire {
+namespace modelforge::wire::gemini {
 
 namespace {
 
@@ -26,7 +26,7 @@ std::string_view task_of(embedding_purpose x) {
 
 class writer : embedding_writer {
 public:
-  explicit writer(const embedding_request& x) : embedding_writer("gemini", x), path_(gemini_path(x.model)) {}
+  explicit writer(const embedding_request& x) : embedding_writer("gemini", x), path_(model_path(x.model)) {}
 
   std::variant<encoded_request, failure> run() {
     if (x_.model.empty())
@@ -67,35 +67,38 @@ private:
   std::string path_; ///< Of the model.
 };
 
-void read_member(std::string_view name, json::reader& in, vector_answer& to) {
+json::raw read_input_tokens(json::reader& in) {
+  json::raw count;
+  in.fields({{"promptTokenCount", &count}});
+  return count;
+}
+
+void read_member(std::string_view name, json::reader& in, vector_answer& answer) {
   if (name == "embeddings")
     in.elements([&] {
       auto is_item = in.members([&](std::string_view inner) {
         if (inner == "values")
-          to.take_vector(in);
+          answer.take_vector(in);
       });
       if (is_item)
-        to.put({});
+        answer.put({});
     });
   else if (name == "usageMetadata")
-    in.members([&](std::string_view inner) {
-      if (inner == "promptTokenCount")
-        to.usage.input = in.value();
-    });
+    answer.usage.input = read_input_tokens(in);
 }
 
 } // namespace
 
-std::variant<encoded_request, failure> write_gemini_embedding(const embedding_request& x) {
+std::variant<encoded_request, failure> write_embedding(const embedding_request& x) {
   return writer{x}.run();
 }
 
-std::variant<embedding, failure> read_gemini_embedding(const http::response_head& head, std::string_view body,
-                                                       std::size_t inputs) {
+std::variant<embedding, failure> read_embedding(const http::response_head& head, std::string_view body,
+                                                std::size_t inputs) {
   auto result = read_vectors(head, body, inputs, read_member);
   if (auto* bad = std::get_if<failure>(&result))
-    return gemini_answer(head)->fitted(std::move(*bad));
+    return make_answer(head)->fitted(std::move(*bad));
   return result;
 }
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::gemini

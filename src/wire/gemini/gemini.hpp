@@ -9,21 +9,24 @@
 #include <string_view>
 #include <variant>
 
-namespace modelforge::wire {
+namespace modelforge::wire::gemini {
 
 /// Google's generateContent and streamGenerateContent.
-const dialect& gemini();
+const dialect& content_api();
 
-std::variant<encoded_request, failure> write_gemini_request(const chat_request& x, bool stream);
+/// The dialect that the settings want; null for the Responses API, which is OpenAI's alone.
+const dialect* choose(const dialect_choice& x);
 
-std::unique_ptr<object_answer> gemini_answer(const http::response_head& head);
+std::variant<encoded_request, failure> write_request(const chat_request& x, bool stream);
+
+std::unique_ptr<object_answer> make_answer(const http::response_head& head);
 
 /// The path of a model, escaped: "gemini-x", "models/gemini-x" and "tunedModels/x" are all names of models.
-std::string gemini_path(std::string_view model);
+std::string model_path(std::string_view model);
 
-std::variant<encoded_request, failure> write_gemini_embedding(const embedding_request& x);
+std::variant<encoded_request, failure> write_embedding(const embedding_request& x);
 
-std::variant<embedding, failure> read_gemini_embedding(const http::response_head& head, std::string_view body,
-                                                       std::size_t inputs);
+std::variant<embedding, failure> read_embedding(const http::response_head& head, std::string_view body,
+                                                std::size_t inputs);
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::gemini

@@ -1,9 +1,10 @@
+#include "base/ascii.hpp"
 #include "wire/ollama/ollama.hpp"
 
 #include <algorithm>
 #include <array>
 
-namespace modelforge::wire {
+namespace modelforge::wire::ollama {
 
 namespace {
 
@@ -12,38 +13,25 @@ constexpr auto reasons = std::to_array<named_reason>({
   {"length", finish_reason::length},
 });
 
-bool is_letter_or_digit(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
+constexpr object_answer::wording words{.no_answer = "JSON that is no finished answer",
+                                       .usual_address = "it has no path, e.g. http://127.0.0.1:11434"};
 
 class answer : public object_answer {
 public:
-  explicit answer(const http::response_head& head)
-    : object_answer(head, {"JSON that is no finished answer", "it has no path, e.g. http://127.0.0.1:11434"}) {}
+  explicit answer(const http::response_head& head) : object_answer(head, words) {}
 
 private:
-  bool read(std::string_view object, piece_sink& to, std::string& problem) override {
-    json::raw model, created, message, done, reason, error;
-    told_usage told;
+  bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
+    json::raw model, created, message, done, reason, input, output, error;
     json::reader in{object};
-    in.members([&](std::string_view name) {
-      if (name == "message")
-        message = in.value();
-      else if (name == "done")
-        done = in.value();
-      else if (name == "model")
-        model = in.value();
-      else if (name == "created_at")
-        created = in.value();
-      else if (name == "done_reason")
-        reason = in.value();
-      else if (name == "prompt_eval_count")
-        told.input = in.value();
-      else if (name == "eval_count")
-        told.output = in.value();
-      else if (name == "error")
-        error = in.value();
-    });
+    in.fields({{"message", &message},
+               {"done", &done},
+               {"model", &model},
+               {"created_at", &created},
+               {"done_reason", &reason},
+               {"prompt_eval_count", &input},
+               {"eval_count", &output},
+               {"error", &error}});
     if (!in.finish()) {
       problem = in.problem();
       return false;
@@ -52,12 +40,12 @@ private:
       return true;
     note(model_, model);
     note_time(created);
-    read_message(message, to);
-    if (done.text != "true" || ended_)
+    read_message(message, sink);
+    if (done.text != "true" || seen_.end)
       return true;
     reason_ = string_in(reason, scratch_);
-    note_usage(told); // counts of 0 are left out
-    is_done_ = ended_ = has_answer_ = true;
+    note_usage({input, output, {}, {}, {}}); // counts of 0 are left out
+    seen_.end_mark = seen_.end = seen_.answer = true;
     return true;
   }
 
@@ -65,51 +53,36 @@ private:
 
   /// Answers have no id, and calls may have none: the time makes those of different turns different.
   void note_time(json::raw created) {
-    if (!call_names_.empty())
+    if (!created_.empty())
       return;
-    note(call_names_, created);
-    std::erase_if(call_names_, [](char c) { return !is_letter_or_digit(c); });
+    note(created_, created);
+    std::erase_if(created_, [](char c) { return !ascii::is_alnum(c); });
   }
 
-  void read_message(json::raw x, piece_sink& to) {
+  void read_message(json::raw x, piece_sink& sink) {
     json::raw content, thinking, calls;
-    json::reader in{x};
-    in.members([&](std::string_view name) {
-      if (name == "content")
-        content = in.value();
-      else if (name == "thinking")
-        thinking = in.value();
-      else if (name == "tool_calls")
-        calls = in.value();
-    });
-    say(&piece_sink::reasoning, thinking, to);
-    say(&piece_sink::text, content, to);
+    read_fields(x, {{"content", &content}, {"thinking", &thinking}, {"tool_calls", &calls}});
+    say(&piece_sink::reasoning, thinking, sink);
+    say(&piece_sink::text, content, sink);
     json::reader list{calls};
-    list.elements([&] { read_call(list, to); });
+    list.elements([&] { read_call(list, sink); });
   }
 
-  void read_call(json::reader& in, piece_sink& to) {
-    json::raw id, name, arguments;
-    auto is_call = in.members([&](std::string_view field) {
-      if (field == "id")
-        id = in.value();
-      else if (field == "function")
-        in.members([&](std::string_view inner) {
-          if (inner == "name")
-            name = in.value();
-          else if (inner == "arguments")
-            arguments = in.value();
-        });
-    });
-    if (is_call && !ended_)
-      say_call(id, name, arguments, {}, to);
+  void read_call(json::reader& in, piece_sink& sink) {
+    json::raw id, function, name, arguments;
+    if (!in.fields({{"id", &id}, {"function", &function}}) || seen_.end)
+      return;
+    read_fields(function, {{"name", &name}, {"arguments", &arguments}});
+    say_call(id, name, arguments, {}, created_, sink);
   }
+
+  std::string created_; ///< When the answer was made, letters and digits alone.
 };
 
 } // namespace
 
-std::unique_ptr<object_answer> ollama_answer(const http::response_head& head) {
+std::unique_ptr<object_answer> make_answer(const http::response_head& head) {
   return std::make_unique<answer>(head);
 }
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::ollama

@@ -2,7 +2,7 @@
 #include "wire/embedding_writer.hpp"
 #include "wire/ollama/ollama.hpp"
 
-namespace modelforge::wire {
+namespace modelforge::wire::ollama {
 
 namespace {
 
@@ -23,30 +23,30 @@ public:
   }
 };
 
-void read_member(std::string_view name, json::reader& in, vector_answer& to) {
+void read_member(std::string_view name, json::reader& in, vector_answer& answer) {
   if (name == "embeddings")
     in.elements([&] {
-      to.take_vector(in);
-      to.put({});
+      answer.take_vector(in);
+      answer.put({});
     });
   else if (name == "model")
-    to.model = in.value();
+    answer.model = in.value();
   else if (name == "prompt_eval_count")
-    to.usage.input = in.value();
+    answer.usage.input = in.value();
 }
 
 } // namespace
 
-std::variant<encoded_request, failure> write_ollama_embedding(const embedding_request& x) {
+std::variant<encoded_request, failure> write_embedding(const embedding_request& x) {
   return writer{x}.run();
 }
 
-std::variant<embedding, failure> read_ollama_embedding(const http::response_head& head, std::string_view body,
-                                                       std::size_t inputs) {
+std::variant<embedding, failure> read_embedding(const http::response_head& head, std::string_view body,
+                                                std::size_t inputs) {
   auto result = read_vectors(head, body, inputs, read_member);
   if (auto* bad = std::get_if<failure>(&result))
-    return with_pull_hint(ollama_answer(head)->fitted(std::move(*bad)));
+    return with_pull_hint(make_answer(head)->fitted(std::move(*bad)));
   return result;
 }
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::ollama

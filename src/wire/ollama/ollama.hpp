@@ -8,21 +8,24 @@
 #include <string_view>
 #include <variant>
 
-namespace modelforge::wire {
+namespace modelforge::wire::ollama {
 
 /// Ollama's own chat API (its /v1 is an `openai_compatible`).
-const dialect& ollama();
+const dialect& chat_api();
 
-std::variant<encoded_request, failure> write_ollama_request(const chat_request& x, bool stream);
+/// The dialect that the settings want; null for the Responses API, which is OpenAI's alone.
+const dialect* choose(const dialect_choice& x);
 
-std::unique_ptr<object_answer> ollama_answer(const http::response_head& head);
+std::variant<encoded_request, failure> write_request(const chat_request& x, bool stream);
 
-std::variant<encoded_request, failure> write_ollama_embedding(const embedding_request& x);
+std::unique_ptr<object_answer> make_answer(const http::response_head& head);
 
-std::variant<embedding, failure> read_ollama_embedding(const http::response_head& head, std::string_view body,
-                                                       std::size_t inputs);
+std::variant<encoded_request, failure> write_embedding(const embedding_request& x);
+
+std::variant<embedding, failure> read_embedding(const http::response_head& head, std::string_view body,
+                                                std::size_t inputs);
 
 /// Adds how to get a model that is not there.
 failure with_pull_hint(failure x);
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::ollama

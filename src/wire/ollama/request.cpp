@@ -1,26 +1,25 @@
+#include "wire/conversation_writer.hpp"
 #include "wire/ollama/ollama.hpp"
-#include "wire/request_writer.hpp"
 
-namespace modelforge::wire {
+namespace modelforge::wire::ollama {
 
 namespace {
 
 constexpr auto efforts = std::to_array<std::string_view>({"low", "medium", "high", "max"});
 
-class ollama_writer : request_writer {
+class chat_writer : conversation_writer {
 public:
-  ollama_writer(const chat_request& x, bool stream) : request_writer("ollama", x, stream) {}
+  chat_writer(const chat_request& x, bool stream) : conversation_writer("ollama", x, stream) {}
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/api/chat";
     start("application/x-ndjson", {"options"});
     write_model();
-    write_messages();
+    write_messages("messages", [this](auto& x) { write_message(x); });
     write_tools();
     write_format();
     write_think();
-    out_.key("stream"); // it defaults to true
-    out_.boolean(stream_);
+    member_flag("stream", stream_); // it defaults to true
     merge("options", [this] { write_options(); });
     return finish();
   }
@@ -28,62 +27,31 @@ public:
 private:
   // -- the conversation --------------------------------------------------------------
 
-  void write_messages() {
-    if (!begin("messages"))
-      return;
-    if (x_.messages.empty())
-      return fail("messages", "is empty");
-    out_.open('[');
-    list_ = "messages";
-    for (item_ = 0; item_ < x_.messages.size() && !failed(); ++item_)
-      write_message(x_.messages[item_]);
-    list_ = nullptr;
-    out_.close(']');
-  }
-
   void write_message(const chat_message& x) {
-    if (x.content.empty())
-      return fail("content", "is empty");
-    if (!x.name.empty())
-      warn(place() + "name: ollama knows no names of participants; it was left out");
+    if (!check_content(x))
+      return;
+    leave_out_name(x, "ollama");
     if (x.role == role::tool)
-      return write_tool_results(x);
-    check_parts(x);
-    out_.open('{');
-    out_.key("role");
-    out_.raw('"' + to_string(x.role == role::developer ? role::system : x.role) + '"');
-    out_.key("content");
-    write_joined<text_part>(x, "text");
-    if (count_of<reasoning_part>(x) > 0) {
-      out_.key("thinking");
-      write_joined<reasoning_part>(x, "text");
-    }
-    if (count_of<image_part>(x) > 0)
-      write_list<image_part>(x, "images", [this](auto& image) { text(image.data, "data"); });
-    if (count_of<tool_call>(x) > 0)
-      write_list<tool_call>(x, "tool_calls", [this](auto& call) { write_call(call); });
-    out_.close('}');
+      return each_result(x, [this](auto& result) { write_result(result); });
+    each_part(x, [&](auto& part) { check(x.role, part); });
+    object([&] {
+      member_raw("role", '"' + to_string(x.role == role::developer ? role::system : x.role) + '"');
+      member_joined<text_part>("content", x);
+      if (count_of<reasoning_part>(x) > 0)
+        member_joined<reasoning_part>("thinking", x);
+      if (count_of<image_part>(x) > 0)
+        member_list("images", [&] { each_of<image_part>(x, [this](auto& image) { text(image.data, "data"); }); });
+      if (count_of<tool_call>(x) > 0)
+        member_list("tool_calls", [&] { each_of<tool_call>(x, [this](auto& call) { write_call(call); }); });
+    });
   }
 
-  /// Refuses what a role cannot say, and images that are no data.
-  void check_parts(const chat_message& x) {
-    for (part_ = 0; part_ < x.content.size() && !failed(); ++part_) {
-      auto& part = x.content[part_];
-      if (std::holds_alternative<tool_result>(part))
-        fail("", "is a tool's result, which needs the role tool");
-      if (std::holds_alternative<tool_call>(part) && x.role != role::assistant)
-        fail("", "is a tool call, which needs the role assistant");
-      if (std::holds_alternative<reasoning_part>(part) && x.role != role::assistant)
-        fail("", "is reasoning, which needs the role assistant");
-      if (auto* image = std::get_if<image_part>(&part))
-        check_image(*image, x.role);
-    }
-    part_ = none;
-  }
+  void check(role who, const auto& part) { may_say(who, part); }
 
-  void check_image(const image_part& x, role who) {
-    if (who != role::user)
-      fail("", "is an image, which needs the role user", errc::unsupported);
+  /// Takes images that are data.
+  void check(role who, const image_part& x) {
+    if (!may_say(who, x))
+      return;
     if (x.url.empty() == x.data.empty())
       fail("", "is an image that needs either url or data");
     if (!x.url.empty())
@@ -92,67 +60,45 @@ private:
       warn(place() + "detail: ollama has no such field; it was left out");
   }
 
-  /// One string of all texts of that kind, a line break between them.
+  /// Writes all texts of that kind as one, a line break between them.
   template <class T>
-  void write_joined(const chat_message& x, std::string_view field) {
+  void member_joined(std::string_view name, const chat_message& x) {
     std::string joined;
     auto is_first = true;
-    for (part_ = 0; part_ < x.content.size(); ++part_)
-      if (auto* part = std::get_if<T>(&x.content[part_])) {
-        if (!utf8::is_valid(part->text))
-          fail(field, "is not UTF-8");
-        joined += (is_first ? "" : "\n") + part->text;
-        is_first = false;
-      }
-    part_ = none;
-    text(joined, field);
-  }
-
-  template <class T, class F>
-  void write_list(const chat_message& x, std::string_view name, F write) {
-    out_.key(name);
-    out_.open('[');
-    for (part_ = 0; part_ < x.content.size(); ++part_)
-      if (auto* part = std::get_if<T>(&x.content[part_]))
-        write(*part);
-    part_ = none;
-    out_.close(']');
+    each_of<T>(x, [&](auto& part) {
+      if (!utf8::is_valid(part.text))
+        fail("text", "is not UTF-8");
+      joined += (is_first ? "" : "\n") + part.text;
+      is_first = false;
+    });
+    member_text(name, joined, "text");
   }
 
   void write_call(const tool_call& x) {
-    if (x.name.empty())
-      fail("name", "is empty");
-    out_.open('{');
-    if (!x.id.empty())
-      member_text("id", x.id, "id");
-    out_.key("function");
-    out_.open('{');
-    member_text("name", x.name, "name");
-    out_.key("arguments");
-    embed(x.arguments.empty() ? "{}" : x.arguments, "arguments");
-    out_.close('}');
-    out_.close('}');
+    require(x.name, "name");
+    object([&] {
+      if (!x.id.empty())
+        member_text("id", x.id, "id");
+      member_object("function", [&] {
+        member_text("name", x.name, "name");
+        out_.key("arguments");
+        embed(x.arguments.empty() ? "{}" : x.arguments, "arguments");
+      });
+    });
   }
 
-  /// One message for each result.
-  void write_tool_results(const chat_message& x) {
-    for (part_ = 0; part_ < x.content.size() && !failed(); ++part_) {
-      auto* result = std::get_if<tool_result>(&x.content[part_]);
-      if (result == nullptr)
-        return fail("", "is no tool's result, and the role tool has nothing else");
-      if (result->is_error)
-        warn(place() + "is_error: there is no such field here; only the content tells it");
-      out_.open('{');
-      out_.key("role");
-      out_.raw(R"("tool")");
-      member_text("content", result->content, "content");
-      if (auto* call = call_of(result->call_id))
+  /// Each result is a message of its own.
+  void write_result(const tool_result& x) {
+    if (x.is_error)
+      warn(place() + "is_error: there is no such field here; only the content tells it");
+    object([&] {
+      member_raw("role", R"("tool")");
+      member_text("content", x.content, "content");
+      if (auto* call = call_of(x.call_id))
         member_text("tool_name", call->name, "call_id");
-      if (!result->call_id.empty())
-        member_text("tool_call_id", result->call_id, "call_id");
-      out_.close('}');
-    }
-    part_ = none;
+      if (!x.call_id.empty())
+        member_text("tool_call_id", x.call_id, "call_id");
+    });
   }
 
   // -- the rest ----------------------------------------------------------------------
@@ -163,35 +109,26 @@ private:
       unsupported("tool_choice", "ollama lets the model choose: offer only the tool that it shall call");
     if (choice.parallel == false)
       unsupported("tool_choice.parallel", "say in the prompt that only one tool may be called at a time");
-    if (x_.tools.empty() || choice.mode == tool_mode::none || !begin("tools"))
-      return;
-    out_.open('[');
-    list_ = "tools";
-    for (item_ = 0; item_ < x_.tools.size(); ++item_)
-      write_tool(x_.tools[item_]);
-    list_ = nullptr;
-    out_.close(']');
+    if (!x_.tools.empty() && choice.mode != tool_mode::none && begin("tools"))
+      write_tool_list([this](auto& tool) { write_tool(tool); });
   }
 
   void write_tool(const tool_definition& x) {
-    if (x.name.empty())
-      fail("name", "is empty");
+    require(x.name, "name");
     if (x.strict)
       warn(place() + "strict: ollama has no such field; it was left out");
-    out_.open('{');
-    out_.key("type");
-    out_.raw(R"("function")");
-    out_.key("function");
-    out_.open('{');
-    member_text("name", x.name, "name");
-    if (!x.description.empty())
-      member_text("description", x.description, "description");
-    if (!x.parameters.empty()) {
-      out_.key("parameters");
-      embed(x.parameters, "parameters");
-    }
-    out_.close('}');
-    out_.close('}');
+    object([&] {
+      member_raw("type", R"("function")");
+      member_object("function", [&] {
+        member_text("name", x.name, "name");
+        if (!x.description.empty())
+          member_text("description", x.description, "description");
+        if (!x.parameters.empty()) {
+          out_.key("parameters");
+          embed(x.parameters, "parameters");
+        }
+      });
+    });
   }
 
   void write_format() {
@@ -231,73 +168,10 @@ private:
   }
 };
 
-class ollama_dialect : public dialect {
-public:
-  std::string_view name() const override { return "ollama"; }
-
-  std::string_view default_base_url() const override { return "http://127.0.0.1:11434"; }
-
-  /// Only its cloud asks for one.
-  http::header authorize(std::string_view key) const override {
-    return {"authorization", "Bearer " + std::string{key}};
-  }
-
-  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override {
-    return write_ollama_request(x, stream);
-  }
-
-  std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
-    auto result = read_whole(*ollama_answer(head), body);
-    if (auto* bad = std::get_if<failure>(&result))
-      return with_pull_hint(std::move(*bad));
-    return result;
-  }
-
-  std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override {
-    return read_objects(ollama_answer(head), framing::lines);
-  }
-
-  limits::token_accounting accounting() const override { return limits::token_accounting::none; }
-
-  optimizable optimizations() const override { return {.keep_alive = true}; }
-
-  std::size_t most_inputs() const override { return 256; } // it has no limit; one request must end in its time
-
-  std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override {
-    return write_ollama_embedding(x);
-  }
-
-  std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
-                                                    std::size_t inputs) const override {
-    return read_ollama_embedding(head, body, inputs);
-  }
-
-  std::string_view models_path() const override { return "/api/tags"; }
-
-  std::variant<model_list, failure> decode_models(const http::response_head& head,
-                                                  std::string_view body) const override {
-    auto result = read_names(head, body, "models", "name");
-    if (auto* bad = std::get_if<failure>(&result))
-      return ollama_answer(head)->fitted(std::move(*bad));
-    return result;
-  }
-};
-
 } // namespace
 
-std::variant<encoded_request, failure> write_ollama_request(const chat_request& x, bool stream) {
-  return ollama_writer{x, stream}.run();
+std::variant<encoded_request, failure> write_request(const chat_request& x, bool stream) {
+  return chat_writer{x, stream}.run();
 }
 
-failure with_pull_hint(failure x) {
-  if (x.code == errc::not_found)
-    x.suggestion += "; `ollama pull` fetches models";
-  return x;
-}
-
-const dialect& ollama() {
-  static const ollama_dialect x;
-  return x;
-}
-
-} // namespace modelforge::wire
+} // namespace modelforge::wire::ollama

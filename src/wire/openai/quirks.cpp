@@ -1,12 +1,12 @@
-#include "wire/openai_quirks.hpp"
+#include "wire/openai/quirks.hpp"
 
 #include "base/ascii.hpp"
-#include "wire/provider_error.hpp"
+#include "base/public_servers.hpp"
 
 #include <algorithm>
 #include <array>
 
-namespace modelforge::wire {
+namespace modelforge::wire::openai {
 
 namespace {
 
@@ -17,7 +17,7 @@ constexpr auto known = std::to_array<quirks>({
   {.name = "llama_cpp", .reasoning = "reasoning_content", .named_tool = false, .developer = false},
   // refuses what it does not know
   {.name = "groq",
-   .host = "api.groq.com",
+   .host = host_of(public_address("groq")),
    .max_tokens = "max_completion_tokens",
    .top_k = support::no,
    .names = false,
@@ -26,7 +26,7 @@ constexpr auto known = std::to_array<quirks>({
    .requests_by_day = true},
   // so does Mistral
   {.name = "mistral",
-   .host = "api.mistral.ai",
+   .host = host_of(public_address("mistral")),
    .seed = "random_seed",
    .dimensions = "output_dimension",
    .required = "any",
@@ -37,7 +37,7 @@ constexpr auto known = std::to_array<quirks>({
    .cache_key = true},
   // in a loop of tool calls it wants its thoughts back
   {.name = "deepseek",
-   .host = "api.deepseek.com",
+   .host = host_of(public_address("deepseek")),
    .reasoning = "reasoning_content",
    .top_k = support::ignored,
    .seeds = support::ignored,
@@ -45,7 +45,10 @@ constexpr auto known = std::to_array<quirks>({
    .json_schema = false,
    .developer = false,
    .embeddings = false},
-  {.name = "openrouter", .host = "openrouter.ai", .reasoning = "reasoning", .reasoning_object = true},
+  {.name = "openrouter",
+   .host = host_of(public_address("openrouter")),
+   .reasoning = "reasoning",
+   .reasoning_object = true},
   // its /v1 ignores tool_choice
   {.name = "ollama",
    .reasoning = "reasoning",
@@ -78,4 +81,4 @@ const quirks* quirks_at(std::string_view base_url) {
   return find([&](auto& x) { return !host.empty() && ascii::iequals(x.host, host); });
 }
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::openai

@@ -1,7 +1,6 @@
 #pragma once
 
-#include "wire/openai_chunk.hpp"
-#include "wire/openai_parts.hpp"
+#include "wire/openai/chunk.hpp"
 #include "wire/stream.hpp"
 
 #include <cstddef>
@@ -11,13 +10,14 @@
 #include <string_view>
 #include <vector>
 
-namespace modelforge::wire {
+namespace modelforge::wire::openai {
 
 /// Joins the tool calls of a streamed answer from their parts, and hands these on.
 class call_joiner {
 public:
-  /// Takes a part; `answer_id` helps to name calls that have no id. Returns how many pieces were handed on.
-  std::size_t add(const call_fragment& part, std::string_view answer_id, piece_sink& to);
+  /// Takes a part; `answer_id` helps to name calls that have no id, `scratch` is for texts with escapes. Returns how
+  /// many pieces were handed on.
+  std::size_t add(const call_fragment& part, std::string_view answer_id, std::string& scratch, piece_sink& sink);
 
   /// Bytes that are kept.
   std::size_t size() const { return size_; }
@@ -31,12 +31,11 @@ private:
     bool is_told = false;          ///< The sink knows of it.
   };
 
-  std::size_t place_of(const call_fragment& part);
-  std::size_t tell(std::size_t last, std::string_view answer_id, piece_sink& to);
+  std::size_t place_of(const call_fragment& part, std::string& scratch);
+  std::size_t tell(std::size_t last, std::string_view answer_id, piece_sink& sink);
 
   std::vector<open_call> calls_;
-  std::string scratch_;
   std::size_t size_ = 0;
 };
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::openai

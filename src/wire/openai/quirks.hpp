@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-namespace modelforge::wire {
+namespace modelforge::wire::openai {
 
 /// What a server does with a field.
 enum class support : uint8_t {
@@ -37,6 +37,7 @@ struct quirks {
   bool reasoning_object = false; ///< `reasoning` with `effort` and `max_tokens`, in place of `reasoning_effort`.
   bool cache_key = false;        ///< `prompt_cache_key`
   bool embeddings = true;
+  bool batches = false;         ///< It runs batch jobs, as far as we are sure.
   bool requests_by_day = false; ///< Its x-ratelimit-limit-requests is for a day.
   bool obfuscation = false;     ///< Its streams are padded, unless asked not to be.
   bool is_strict = false; ///< Keeps to the format as published, e.g. streams have both a finish reason and `[DONE]`.
@@ -52,4 +53,4 @@ const quirks* quirks_of(std::string_view name);
 /// Of the server at a public address; null where it is none of those that are known.
 const quirks* quirks_at(std::string_view base_url);
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::openai

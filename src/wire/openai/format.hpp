@@ -11,23 +11,23 @@
 /// OpenAI's chat format as the lingua franca of files and front ends: read requests, write answers. (The dialect in
 /// openai.cpp goes the other way: it writes requests and reads answers.)
 
-namespace modelforge::wire {
+namespace modelforge::wire::openai {
 
 /// Reads the body of a POST /v1/chat/completions into the neutral form. Fields of the request that the neutral form
 /// has no place for go into `extra`; such fields inside of messages and tools are refused, unless they are null. A
 /// refusal in a message becomes text. `stream` must be false or missing. A failure (`invalid_request`) names the field
 /// and what is wrong with it: "messages[1].content[0].image_url.url is no string".
-std::variant<chat_request, failure> read_openai_request(std::string_view text);
+std::variant<chat_request, failure> read_request(std::string_view text);
 
 /// Writes a completion as a `chat.completion` object, on one line. `created` is the present time.
-std::string write_openai_completion(const completion& x);
+std::string write_completion(const completion& x);
 
 /// Writes a failure as `{"code": ..., "message": ...}`, the shape of errors in OpenAI's batch result lines. `code` is
 /// the provider's own code where there is one, else our errc's name.
-std::string write_openai_error(const failure& x);
+std::string write_error(const failure& x);
 
 /// Writes a failure as the body of an HTTP answer: `{"error": {"message", "type", "param", "code"}}`. `type` is our
 /// errc's name.
-std::string write_openai_error_body(const failure& x);
+std::string write_error_body(const failure& x);
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::openai

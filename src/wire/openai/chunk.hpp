@@ -3,23 +3,20 @@
 #include "wire/answer_parts.hpp"
 #include "wire/json.hpp"
 
-#include <modelforge/messages/completion.hpp>
-
-#include <optional>
 #include <string>
 #include <string_view>
 
-/// What a chunk of a streamed Chat Completions answer holds, as views of its text. Of names that repeat the last
-/// counts.
+/// What an object of Chat Completions holds, a whole answer or a chunk of a streamed one, as views of its text. Of
+/// names that repeat the last counts.
 
-namespace modelforge::wire {
+namespace modelforge::wire::openai {
 
 struct chunk {
   json::raw id, model, choices, usage, error;
   json::raw groq_error; ///< Inside of `x_groq`.
 };
 
-/// False where the text is no JSON; `problem` says why.
+/// False where the text is not JSON; `problem` says why.
 bool read_chunk(std::string_view data, chunk& x, std::string& problem);
 
 struct chunk_choice {
@@ -29,9 +26,12 @@ struct chunk_choice {
 /// Takes a choice if one comes now.
 bool take_choice(json::reader& in, chunk_choice& x);
 
-/// What a choice adds to a message.
+/// A message, or what a choice adds to one.
 struct chunk_delta {
   json::raw content, refusal, reasoning, reasoning_content, tool_calls, function_call;
+
+  /// Whether it has a text as its content, and nothing else.
+  bool is_only_text() const;
 };
 
 chunk_delta read_delta(json::raw x);
@@ -43,10 +43,11 @@ struct content_piece {
 
 content_piece take_content_piece(json::reader& in);
 
-/// A part of a tool call.
+/// A tool call, or a part of one.
 struct call_fragment {
   json::raw index, id, name, arguments;
   bool takes_text = false; ///< Of a tool that takes free text.
+  bool is_whole = false;   ///< Nothing more of the call comes.
 };
 
 /// Takes a part of a call if one comes now.
@@ -57,10 +58,7 @@ call_fragment read_function_call(json::raw x);
 
 told_usage read_usage(json::raw x);
 
-/// Whether it is a text that holds something.
-bool says_something(json::raw x);
-
 /// Whether an `error` member tells of one.
 bool tells_error(json::raw x);
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::openai

@@ -1,27 +1,31 @@
-#include "wire/openai_calls.hpp"
+#include "wire/openai/calls.hpp"
 
 #include <algorithm>
 #include <iterator>
 
-namespace modelforge::wire {
+namespace modelforge::wire::openai {
 
-std::size_t call_joiner::add(const call_fragment& part, std::string_view answer_id, piece_sink& to) {
-  auto place = place_of(part);
+std::size_t call_joiner::add(const call_fragment& part, std::string_view answer_id, std::string& scratch,
+                             piece_sink& sink) {
+  auto place = place_of(part, scratch);
   auto& x = calls_[place];
   x.takes_text = x.takes_text || part.takes_text;
   if (x.call.id.empty())
-    x.call.id = string_in(part.id, scratch_);
+    x.call.id = string_in(part.id, scratch);
   if (x.call.name.empty())
-    size_ += (x.call.name = string_in(part.name, scratch_)).size();
-  auto more = part.arguments.is_object() ? part.arguments.text : string_in(part.arguments, scratch_);
+    size_ += (x.call.name = string_in(part.name, scratch)).size();
+  if (part.arguments.is_object())
+    scratch = on_one_line(std::string{part.arguments.text});
+  auto more = part.arguments.is_object() ? std::string_view{scratch} : string_in(part.arguments, scratch);
   std::size_t pieces = 0;
-  if (!x.is_told && !(x.call.name.empty() && more.empty())) // some send the id alone at first
-    pieces = tell(place, answer_id, to);
+  auto is_worth_telling = part.is_whole || !x.call.name.empty() || !more.empty(); // some send the id alone at first
+  if (!x.is_told && is_worth_telling)
+    pieces = tell(place, answer_id, sink);
   if (more.empty())
     return pieces;
   x.call.arguments += more;
   size_ += more.size();
-  to.tool_arguments(static_cast<uint32_t>(place), more);
+  sink.tool_arguments(static_cast<uint32_t>(place), more);
   return pieces + 1;
 }
 
@@ -33,10 +37,10 @@ std::vector<called_tool> call_joiner::finish() {
 
 /// Finds the call that a part belongs to, or begins a new one. Servers that give no index, or the same one to all,
 /// begin a call by its id, or by its name where there is no id either.
-std::size_t call_joiner::place_of(const call_fragment& part) {
+std::size_t call_joiner::place_of(const call_fragment& part, std::string& scratch) {
   auto index = count_in(part.index);
-  auto id = string_in(part.id, scratch_);
-  auto has_name = says_something(part.name);
+  auto id = string_in(part.id, scratch);
+  auto has_name = part.name.has_text();
   auto same = [&](const open_call& x) {
     if (index)
       return x.index == index && (id.empty() || x.call.id.empty() || x.call.id == id || !has_name);
@@ -51,7 +55,7 @@ std::size_t call_joiner::place_of(const call_fragment& part) {
 }
 
 /// Tells of the calls up to this one.
-std::size_t call_joiner::tell(std::size_t last, std::string_view answer_id, piece_sink& to) {
+std::size_t call_joiner::tell(std::size_t last, std::string_view answer_id, piece_sink& sink) {
   std::size_t pieces = 0;
   for (std::size_t i = 0; i <= last; ++i) {
     auto& x = calls_[i];
@@ -60,10 +64,10 @@ std::size_t call_joiner::tell(std::size_t last, std::string_view answer_id, piec
     x.is_told = true;
     if (x.call.id.empty())
       x.call.id = made_up_id(answer_id, i);
-    to.tool_call(static_cast<uint32_t>(i), x.call.id, x.call.name, {});
+    sink.tool_call(static_cast<uint32_t>(i), x.call.id, x.call.name, {});
     ++pieces;
   }
   return pieces;
 }
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::openai

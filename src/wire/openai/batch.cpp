@@ -1,14 +1,13 @@
-#include "wire/openai_batch.hpp"
+#include "wire/openai/batch.hpp"
 
 #include "wire/batch_parts.hpp"
-#include "wire/json.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/request_writer.hpp"
 
 #include <algorithm>
 #include <utility>
 
-namespace modelforge::wire {
+namespace modelforge::wire::openai {
 
 namespace {
 
@@ -81,47 +80,32 @@ struct result_fields {
   bool has_error = false;
 };
 
-void read_response(json::raw x, result_fields& to) {
-  json::reader in{x};
+void read_response(json::raw x, result_fields& result) {
+  json::raw status, request_id;
   std::string scratch;
-  in.members([&](std::string_view name) {
-    if (name == "status_code")
-      to.status = count_in(in.value());
-    else if (name == "request_id")
-      to.request_id = string_in(in.value(), scratch);
-    else if (name == "body")
-      to.body = in.value();
-  });
+  read_fields(x, {{"status_code", &status}, {"request_id", &request_id}, {"body", &result.body}});
+  result.status = count_in(status);
+  result.request_id = string_in(request_id, scratch);
 }
 
-void read_error(json::raw x, result_fields& to) {
-  to.has_error = x.is_object();
-  json::reader in{x};
+void read_error(json::raw x, result_fields& result) {
+  json::raw code, message;
   std::string scratch;
-  in.members([&](std::string_view name) {
-    if (name == "code")
-      to.code = string_in(in.value(), scratch);
-    else if (name == "message")
-      to.message = string_in(in.value(), scratch);
-  });
+  result.has_error = read_fields(x, {{"code", &code}, {"message", &message}});
+  result.code = string_in(code, scratch);
+  result.message = string_in(message, scratch);
 }
 
 /// Returns what a line says, or what is wrong with it.
 std::variant<result_fields, std::string> read_line(std::string_view line) {
-  result_fields x;
-  json::raw response, error;
-  std::string scratch;
+  json::raw id, response, error;
   json::reader in{line};
-  auto is_object = in.members([&](std::string_view name) {
-    if (name == "custom_id")
-      x.id = string_in(in.value(), scratch);
-    else if (name == "response")
-      response = in.value();
-    else if (name == "error")
-      error = in.value();
-  });
+  auto is_object = in.fields({{"custom_id", &id}, {"response", &response}, {"error", &error}});
   if (!in.finish())
     return in.problem();
+  result_fields x;
+  std::string scratch;
+  x.id = string_in(id, scratch);
   if (!is_object || x.id.empty())
     return "no custom_id";
   read_response(response, x);
@@ -147,7 +131,7 @@ batch_result unanswered(result_fields x) {
 
 class api final : public batch_api {
 public:
-  api(const dialect& by, batch_place where) : by_(by), where_(std::move(where)) {}
+  api(const dialect& speaker, batch_place where) : speaker_(speaker), where_(std::move(where)) {}
 
   batch_limits limits() const override { return {50'000, 200'000'000}; }
 
@@ -156,7 +140,7 @@ public:
   bool keeps_nonce() const override { return true; }
 
   std::variant<batch_line, failure> encode_item(std::string_view id, const chat_request& x) const override {
-    auto encoded = by_.encode(x);
+    auto encoded = speaker_.encode(x);
     if (auto* problem = std::get_if<failure>(&encoded))
       return std::move(*problem);
     auto& request = std::get<encoded_request>(encoded);
@@ -261,7 +245,7 @@ public:
     http::response_head head{static_cast<uint16_t>(std::min<uint64_t>(*x.status, 999)), {}};
     if (!x.request_id.empty())
       head.headers.push_back({"x-request-id", x.request_id});
-    batch_result result{std::move(x.id), batch_end::succeeded, by_.decode(head, x.body.text)};
+    batch_result result{std::move(x.id), batch_end::succeeded, speaker_.decode(head, x.body.text)};
     if (std::holds_alternative<failure>(result.answer))
       result.end = batch_end::errored;
     return result;
@@ -275,14 +259,14 @@ private:
       "POST", where_.prefix + std::move(path) + where_.query, {{"content-type", "application/json"}}, std::move(body)};
   }
 
-  const dialect& by_;
+  const dialect& speaker_;
   batch_place where_;
 };
 
 } // namespace
 
-std::unique_ptr<batch_api> openai_batches(const dialect& by, batch_place where) {
-  return std::make_unique<api>(by, std::move(where));
+std::unique_ptr<batch_api> make_batches(const dialect& speaker, batch_place where) {
+  return std::make_unique<api>(speaker, std::move(where));
 }
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::openai

@@ -1,17 +1,17 @@
 #pragma once
 
 #include "wire/dialect.hpp"
-#include "wire/openai_quirks.hpp"
+#include "wire/openai/quirks.hpp"
 
-namespace modelforge::wire {
+namespace modelforge::wire::openai {
 
 /// Chat Completions, and what else all speakers of OpenAI's format have in common.
-class openai_dialect : public dialect {
+class chat_dialect : public dialect {
 public:
-  explicit openai_dialect(const quirks& is) : is_(is) {}
+  explicit chat_dialect(const quirks& server) : quirks_(server) {}
 
-  std::string_view name() const override { return is_.name; }
-  std::string_view default_base_url() const override { return is_.base_url; }
+  std::string_view name() const override { return quirks_.name; }
+  std::string_view default_base_url() const override { return quirks_.base_url; }
   answer_hints hints(const http::response_head& head, const failure* why) const override;
   http::header authorize(std::string_view key) const override;
 
@@ -20,13 +20,13 @@ public:
   std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override;
 
   limits::token_accounting accounting() const override { return limits::token_accounting::arrival; }
-  limits::output_rule output_rule() const override { return is_.output; }
+  limits::output_rule output_rule() const override { return quirks_.output; }
 
   optimizable optimizations() const override {
-    return {.seed = is_.seeds == support::yes, .json_object = true, .cache_key = is_.cache_key};
+    return {.seed = quirks_.seeds == support::yes, .json_object = true, .cache_key = quirks_.cache_key};
   }
 
-  std::size_t most_inputs() const override { return is_.embeddings ? 2048 : 0; }
+  std::size_t max_inputs() const override { return quirks_.embeddings ? 2048 : 0; }
   std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override;
   std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
                                                     std::size_t inputs) const override;
@@ -37,7 +37,7 @@ protected:
   /// Where requests go, behind the version.
   virtual std::string_view endpoint() const { return "/chat/completions"; }
 
-  quirks is_;
+  quirks quirks_;
 };
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::openai

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-namespace modelforge::wire {
+namespace modelforge::wire::openai {
 
 /// Where OpenAI's batch jobs are.
 struct batch_place {
@@ -14,7 +14,7 @@ struct batch_place {
   std::string query{};  ///< Of paths, with its question mark.
 };
 
-/// OpenAI's files and batches, for requests and answers of `by`.
-std::unique_ptr<batch_api> openai_batches(const dialect& by, batch_place where);
+/// OpenAI's files and batches, for requests and answers of `speaker`.
+std::unique_ptr<batch_api> make_batches(const dialect& speaker, batch_place where);
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::openai

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "wire/openai_dialect.hpp"
+#include "wire/openai/dialect.hpp"
 
 #include <memory>
 #include <string>
@@ -8,13 +8,13 @@
 #include <utility>
 #include <variant>
 
-namespace modelforge::wire {
+namespace modelforge::wire::openai {
 
 /// OpenAI's Responses API: other requests and answers, all else as with Chat Completions. Nothing is stored at the
 /// provider: what the model thought comes encrypted, and goes back with the conversation.
-class responses_dialect : public openai_dialect {
+class responses_dialect : public chat_dialect {
 public:
-  responses_dialect(std::string name, const quirks& is) : openai_dialect(is), name_(std::move(name)) {}
+  responses_dialect(std::string name, const quirks& server) : chat_dialect(server), name_(std::move(name)) {}
 
   std::string_view name() const override { return name_; }
 
@@ -23,7 +23,7 @@ public:
   std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override;
 
   optimizable optimizations() const override {
-    return {.json_object = true, .json_word_in_input = true, .cache_key = is_.cache_key};
+    return {.json_object = true, .json_word_in_input = true, .cache_key = quirks_.cache_key};
   }
 
 protected:
@@ -33,4 +33,4 @@ private:
   std::string name_;
 };
 
-} // namespace modelforge::wire
+} // namespace modelforge::wire::openai

@@ -1,0 +1,58 @@
+#include "base/public_servers.hpp"
+#include "wire/anthropic/anthropic.hpp"
+
+namespace modelforge::wire::anthropic {
+
+namespace {
+
+class messages_dialect : public dialect {
+public:
+  std::string_view name() const override { return "anthropic"; }
+
+  std::string_view default_base_url() const override { return public_address(name()); }
+
+  http::header authorize(std::string_view key) const override { return {"x-api-key", std::string{key}}; }
+
+  std::vector<http::header> headers() const override { return {{"anthropic-version", "2023-06-01"}}; }
+
+  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override {
+    return write_request(x, stream);
+  }
+
+  std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
+    return read_whole(*make_answer(head), body);
+  }
+
+  std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override {
+    return read_objects(make_answer(head), framing::mixed);
+  }
+
+  limits::token_accounting accounting() const override { return limits::token_accounting::produced; }
+
+  optimizable optimizations() const override { return {.cache_marks = true}; }
+
+  std::variant<model_list, failure> decode_models(const http::response_head& head,
+                                                  std::string_view body) const override {
+    auto result = dialect::decode_models(head, body);
+    if (auto* bad = std::get_if<failure>(&result))
+      return make_answer(head)->fitted(std::move(*bad));
+    return result;
+  }
+
+  std::unique_ptr<batch_api> batches() const override { return make_batches(*this); }
+
+  std::string_view models_path() const override { return "/v1/models?limit=1000"; }
+};
+
+} // namespace
+
+const dialect& messages_api() {
+  static const messages_dialect x;
+  return x;
+}
+
+const dialect* choose(const dialect_choice& x) {
+  return x.wants_responses() ? nullptr : &messages_api();
+}
+
+} // namespace modelforge::wire::anthropic

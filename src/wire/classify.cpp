@@ -1,0 +1,187 @@
+#include "base/ascii.hpp"
+#include "wire/provider_error.hpp"
+
+#include <algorithm>
+#include <array>
+
+// What errors mean: by the answer's status, and by the names and phrases that providers use, whoever uses them.
+
+namespace modelforge::wire {
+
+namespace {
+
+template <std::size_t N>
+bool one_of(std::string_view text, const std::array<std::string_view, N>& names) {
+  return std::find(names.begin(), names.end(), text) != names.end();
+}
+
+/// Whether the text holds one of these, in any case of letters.
+template <std::size_t N>
+bool says(std::string_view text, const std::array<std::string_view, N>& phrases) {
+  return std::any_of(phrases.begin(), phrases.end(), [&](auto phrase) { return ascii::icontains(text, phrase); });
+}
+
+template <std::size_t N>
+bool is_named(const provider_error& x, const std::array<std::string_view, N>& names) {
+  return one_of(x.type, names) || one_of(x.code, names);
+}
+
+constexpr auto quota_names = std::to_array<std::string_view>(
+  {"insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
+   "project_spend_limit_exceeded", "organization_usage_limit_exceeded", "billing_not_active",
+   "billing_hard_limit_reached", "enforced_spend_limit_reached"});
+
+/// Anthropic says these with a 400.
+constexpr auto quota_phrases =
+  std::to_array<std::string_view>({"specified API usage limits", "credit balance is too low"});
+
+constexpr auto context_names =
+  std::to_array<std::string_view>({"context_length_exceeded", "exceed_context_size_error"});
+
+/// Of vLLM and Mistral, Anthropic, Gemini, Ollama (two), llama.cpp.
+constexpr auto context_phrases =
+  std::to_array<std::string_view>({"maximum context length", "prompt is too long", "input token count",
+                                   "max context length", "exceeds the context length", "available context size"});
+
+/// Google's, with a 400.
+constexpr auto key_names = std::to_array<std::string_view>({"API_KEY_INVALID"});
+
+/// Google's, with a 400, where the region is not served or billing is not set up.
+constexpr auto permission_names = std::to_array<std::string_view>({"FAILED_PRECONDITION"});
+
+/// What some say with a 429 although no rate was exceeded.
+constexpr auto overload_names =
+  std::to_array<std::string_view>({"overloaded_error", "engine_overloaded_error", "server_is_overloaded",
+                                   "service_unavailable_error", "queue_exceeded", "capacity_exceeded"});
+
+constexpr auto slow_down_names = std::to_array<std::string_view>({"slow_down"});
+
+/// Anthropic's words for its acceleration limits.
+constexpr auto slow_down_phrases = std::to_array<std::string_view>({"acceleration limit", "usage increase rate"});
+
+/// What names mean that come inside a 200, as the status they usually come with.
+struct named_status {
+  std::string_view name;
+  uint16_t status;
+};
+
+constexpr auto named_statuses = std::to_array<named_status>({
+  {"invalid_request_error", 400},
+  {"BadRequestError", 400},
+  {"unsupported_parameter", 400},
+  {"invalid_prompt", 400},
+  {"data_residency_mismatch", 400},
+  {"authentication_error", 401},
+  {"invalid_api_key", 401},
+  {"billing_error", 402},
+  {"permission_error", 403},
+  {"not_found_error", 404},
+  {"model_not_found", 404},
+  {"timeout_error", 408},
+  {"request_too_large", 413},
+  {"rate_limit_error", 429},
+  {"rate_limit_exceeded", 429},
+  {"requests", 429},
+  {"tokens", 429},
+  {"slow_down", 429},
+  {"queue_exceeded", 429},
+  {"capacity_exceeded", 498},
+  {"server_error", 500},
+  {"api_error", 500},
+  {"not_supported_error", 501},
+  {"overloaded_error", 529},
+  {"server_is_overloaded", 503},
+  {"service_unavailable_error", 503},
+  {"unavailable_error", 503},
+  {"engine_overloaded_error", 503},
+});
+
+uint16_t status_of(const provider_error& x) {
+  if (x.status != 0)
+    return x.status;
+  if (is_named(x, quota_names))
+    return 429;
+  if (is_named(x, context_names) || says(x.message, context_phrases) || x.moderated)
+    return 400;
+  if (ascii::icontains(x.code, "image")) // of the Responses API: nothing that passes
+    return 400;
+  for (auto* name : {&x.code, &x.type})
+    for (auto& known : named_statuses)
+      if (*name == known.name)
+        return known.status;
+  return 500;
+}
+
+errc classify_refusal(const provider_error& x) {
+  if (is_named(x, context_names) || says(x.message, context_phrases))
+    return errc::context_length;
+  if (says(x.message, quota_phrases))
+    return errc::quota_exhausted;
+  if (is_named(x, key_names))
+    return errc::authentication;
+  if (is_named(x, permission_names))
+    return errc::permission;
+  return x.moderated ? errc::content_filtered : errc::invalid_request;
+}
+
+/// A 429 may mean that the rate was too high, that this one request exceeds the limit, or that there is no capacity.
+errc classify_429(const provider_error& x) {
+  if (x.by_day)
+    return errc::quota_exhausted;
+  if (ascii::icontains(x.message, "request too large")) // OpenAI; its code is rate_limit_exceeded all the same
+    return errc::too_large;
+  if (ascii::icontains(x.message, "usage limit") && ascii::icontains(x.message, "upgrade")) // Ollama's cloud, for days
+    return errc::quota_exhausted;
+  auto named_by_rate = x.code == "rate_limit_exceeded" || x.type == "rate_limit_error";
+  if (is_named(x, overload_names) || (!named_by_rate && ascii::icontains(x.message, "overloaded")))
+    return errc::overloaded;
+  return errc::rate_limited;
+}
+
+} // namespace
+
+errc classify(uint16_t status, const provider_error& x) {
+  if (status < 400 && status / 100 != 3)
+    status = status_of(x);
+  if (status / 100 == 4 && status != 401 && is_named(x, quota_names))
+    return errc::quota_exhausted;
+  switch (status) {
+    case 400:
+    case 422:
+      return classify_refusal(x);
+    case 401:
+      return errc::authentication;
+    case 402:
+      return errc::quota_exhausted;
+    case 403:
+      if (ascii::icontains(x.message, "unregistered callers")) // Gemini, where there was no key
+        return errc::authentication;
+      return x.moderated ? errc::content_filtered : errc::permission;
+    case 404:
+    case 410:
+      return errc::not_found;
+    case 408:
+    case 409:
+      return errc::server_error;
+    case 413:
+      return is_named(x, context_names) ? errc::context_length : errc::too_large;
+    case 429:
+      return classify_429(x);
+    case 501:
+      return errc::unsupported;
+    case 503:
+      return is_named(x, slow_down_names) ? errc::rate_limited : errc::overloaded;
+    case 498:
+    case 529:
+      return errc::overloaded;
+    default:
+      return status >= 500 ? errc::server_error : status >= 400 ? errc::invalid_request : errc::invalid_response;
+  }
+}
+
+bool grew_too_fast(const failure& x) {
+  return one_of(x.provider_code, slow_down_names)
+         || (x.code == errc::rate_limited && says(x.provider_message, slow_down_phrases));
+}
+
+} // namespace modelforge::wire

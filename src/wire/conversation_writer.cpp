@@ -1,0 +1,74 @@
+#include "wire/conversation_writer.hpp"
+
+namespace modelforge::wire {
+
+bool conversation_writer::may_say(role who, const text_part&) {
+  if (who == role::tool)
+    fail("", "is no tool's result, and the role tool has nothing else");
+  return who != role::tool;
+}
+
+bool conversation_writer::may_say(role who, const image_part&) {
+  if (who != role::user)
+    fail("", "is an image, which needs the role user", errc::unsupported);
+  return who == role::user;
+}
+
+bool conversation_writer::may_say(role who, const tool_call&) {
+  if (who != role::assistant)
+    fail("", "is a tool call, which needs the role assistant");
+  return who == role::assistant;
+}
+
+bool conversation_writer::may_say(role who, const tool_result&) {
+  if (who != role::tool)
+    fail("", "is a tool's result, which needs the role tool");
+  return who == role::tool;
+}
+
+bool conversation_writer::may_say(role who, const reasoning_part&) {
+  if (who != role::assistant)
+    fail("", "is reasoning, which needs the role assistant");
+  return who == role::assistant;
+}
+
+void conversation_writer::check_parts(const chat_message& x) {
+  each_part(x, [&]<class T>(const T& part) {
+    if constexpr (!std::is_same_v<T, reasoning_part>)
+      may_say(x.role, part);
+  });
+}
+
+bool conversation_writer::check_source(const image_part& x) {
+  if (x.url.empty() == x.data.empty())
+    fail("", "is an image that needs either url or data");
+  else if (!x.data.empty() && x.media_type.empty())
+    fail("media_type", "is empty; data needs it");
+  else
+    return true;
+  return false;
+}
+
+void conversation_writer::leave_out_name(const chat_message& x, std::string_view who) {
+  if (!x.name.empty())
+    warn(place() + "name: " + std::string{who} + " knows no names of participants; it was left out");
+}
+
+void conversation_writer::image_url(const image_part& x) {
+  if (!check_source(x))
+    return;
+  if (x.data.empty())
+    text(x.url, "url");
+  else if (!out_.string({"data:", x.media_type, ";base64,", x.data}))
+    fail("data", "or media_type is not UTF-8");
+}
+
+const tool_call* conversation_writer::call_of(std::string_view id) const {
+  for (auto i = item_; i-- > 0 && !id.empty();)
+    for (auto& part : x_.messages[i].content)
+      if (auto* call = std::get_if<tool_call>(&part); call != nullptr && call->id == id)
+        return call;
+  return nullptr;
+}
+
+} // namespace modelforge::wire

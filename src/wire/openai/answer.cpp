@@ -1,0 +1,307 @@
+#include "base/ascii.hpp"
+#include "wire/object_answer.hpp"
+#include "wire/openai/calls.hpp"
+#include "wire/openai/chunk.hpp"
+#include "wire/openai/parts.hpp"
+#include "wire/openai/text_frame.hpp"
+#include "wire/provider_error.hpp"
+
+#include <array>
+#include <optional>
+#include <utility>
+
+namespace modelforge::wire::openai {
+
+namespace {
+
+constexpr auto reasons = std::to_array<named_reason>({
+  {"stop", finish_reason::stop},
+  {"length", finish_reason::length},
+  {"tool_calls", finish_reason::tool_calls},
+  {"content_filter", finish_reason::content_filter},
+  {"function_call", finish_reason::tool_calls},           // OpenAI's old form
+  {"model_length", finish_reason::length},                // Mistral
+  {"error", finish_reason::error},                        // Mistral, OpenRouter
+  {"insufficient_system_resource", finish_reason::error}, // DeepSeek
+  {"eos_token", finish_reason::stop},                     // servers built on text-generation-inference
+  {"stop_sequence", finish_reason::stop},
+  {"abort", finish_reason::error}, // vLLM
+});
+
+constexpr object_answer::wording words{
+  .no_answer = "a stream that holds no answer", .usual_address = "it usually ends in /v1", .whole_needs_reason = false};
+
+/// Whether the text is JSON, but for bytes that are not UTF-8.
+bool is_json(std::string_view text) {
+  return json::reader{text}.finish() || (!utf8::is_valid(text) && json::reader{utf8::repair(text)}.finish());
+}
+
+/// Reads a `chat.completion` and the chunks of a streamed one, of which a `message` and a `delta` have the same
+/// members. A whole answer is given by its choice of the lowest index, a stream by its choice 0. An object that stands
+/// in a stream without an event around it is a whole answer, or an error.
+class chat_answer : public object_answer {
+public:
+  chat_answer(const http::response_head& head, bool is_strict) : object_answer(head, words), is_strict_(is_strict) {}
+
+  bool take_event(std::string_view type, std::string_view data, piece_sink& sink) override {
+    data = ascii::trim(data);
+    if (type == "error") {
+      read_error_event(data);
+      return true;
+    }
+    if (data.starts_with("[DONE]"))
+      return seen_.end_mark = seen_.end = true;
+    source_ = type.empty() || type == "message" ? source::event : source::foreign_event;
+    if (data.empty() || (source_ == source::foreign_event && !is_json(data)))
+      return false;
+    if (auto text = source_ == source::event ? frame_.text_in(data) : std::nullopt) {
+      say(&piece_sink::text, *text, sink);
+      return true;
+    }
+    return take(data, sink);
+  }
+
+  bool take_plain(std::string_view data, piece_sink& sink) override {
+    source_ = source::plain;
+    take(data, sink);
+    if (!seen_.end && !seen_.answer)
+      fail(invalid_answer(head(), std::string{no_answer()}));
+    seen_.end_mark = seen_.end = true;
+    return true;
+  }
+
+  void take_cut(std::string_view data) override {
+    piece_collector ignored;
+    take_plain(data, ignored);
+  }
+
+private:
+  /// Where an object comes from.
+  enum class source : uint8_t {
+    whole,         ///< It is all of the answer,
+    plain,         ///< although a stream was asked for.
+    event,         ///< It is the data of an event.
+    foreign_event, ///< The event has a name of its own: it may be anything, and only a chunk or an error counts.
+  };
+
+  /// Whether the object is all of the answer.
+  bool is_all() const { return source_ <= source::plain; }
+
+  /// What an answer has not got that should be whole.
+  enum class gap : uint8_t { object, choices, message };
+  static constexpr std::string_view names_of_gaps[] = {"JSON that is no object", "JSON without any choices",
+                                                       "a choice that holds no message"};
+
+  bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
+    chunk x;
+    if (!read_chunk(object, x, problem))
+      return false;
+    auto may_be_error = tells_error(x.error) || (source_ != source::foreign_event && x.choices.text.empty());
+    if (may_be_error && read_any_error(object))
+      return true;
+    if (tells_error(x.groq_error)) {
+      read_error(x.groq_error, R"({"error":)" + std::string{x.groq_error.text} + "}");
+      return true;
+    }
+    note(id_, x.id);
+    note(model_, x.model);
+    if (is_all())
+      read_first_choice(x.choices, sink);
+    else
+      read_choices(object, x.choices, sink);
+    if (x.usage.is_object())
+      note_usage(read_usage(x.usage));
+    return true;
+  }
+
+  /// Whether the object is an error, in any form; then the answer has ended.
+  bool read_any_error(std::string_view object) {
+    auto parsed = json::parse(object);
+    auto* root = std::get_if<json::value>(&parsed);
+    if (root == nullptr || !find_error(*root))
+      return false;
+    fail(error_answer(head(), root, object));
+    return true;
+  }
+
+  void fail_broken(std::string_view problem) override {
+    if (is_all())
+      return object_answer::fail_broken(problem);
+    fail_with(errc::invalid_response, "the stream holds broken JSON (" + clean_words(problem, 200) + ")");
+  }
+
+  /// The event is named so, whatever its form.
+  void read_error_event(std::string_view data) {
+    if (read_any_error(data))
+      return;
+    auto parsed = json::parse(data);
+    auto* root = std::get_if<json::value>(&parsed);
+    json::value made = {{"error", root != nullptr && root->is_string() ? string_in(*root) : data}};
+    fail(error_answer(head(), &made, data));
+  }
+
+  // -- choices -----------------------------------------------------------------------
+
+  /// Servers may send choices in any order, and need not count them.
+  void read_first_choice(json::raw choices, piece_sink& sink) {
+    std::optional<chunk_choice> first;
+    std::size_t count = 0;
+    json::reader in{choices};
+    in.elements([&] {
+      ++count;
+      auto index = [](const chunk_choice& x) { return count_in(x.index).value_or(0); };
+      if (chunk_choice x; take_choice(in, x) && (!first || index(x) < index(*first)))
+        first = x;
+    });
+    if (first && read_choice_error(*first))
+      return;
+    if (!first || !first->message.is_object()) {
+      gap_ = count == 0 ? gap::choices : gap::message;
+      return;
+    }
+    read_message(read_delta(first->message), first->finish_reason, sink);
+    if (count > 1)
+      warn(choices_warning(std::to_string(count)));
+  }
+
+  void read_choices(std::string_view object, json::raw choices, piece_sink& sink) {
+    auto before = progress_.pieces;
+    std::string_view only_text;
+    json::reader in{choices};
+    in.elements([&] {
+      chunk_choice x;
+      if (!take_choice(in, x) || seen_.end)
+        return;
+      auto is_other = count_in(x.index).value_or(0) != 0;
+      seen_.others = seen_.others || is_other;
+      if (is_other || read_choice_error(x))
+        return;
+      auto is_whole_message = x.delta.text.empty() && progress_.pieces == 0; // it comes as the only event
+      auto delta = read_delta(is_whole_message ? x.message : x.delta);
+      if (!is_whole_message && delta.is_only_text())
+        only_text = delta.content.text;
+      read_message(delta, x.finish_reason, sink);
+    });
+    if (source_ == source::event && !seen_.end && progress_.pieces == before + 1)
+      frame_.keep(object, only_text);
+  }
+
+  /// OpenRouter's, when it fails after the model has begun.
+  bool read_choice_error(const chunk_choice& x) {
+    return x.error.is_object() && read_error(x.error, R"({"error":)" + std::string{x.error.text} + "}");
+  }
+
+  // -- the message -------------------------------------------------------------------
+
+  void read_message(const chunk_delta& x, json::raw reason, piece_sink& sink) {
+    seen_.answer = true;
+    auto has_thoughts = x.content.is_array() && say_parts(x.content, sink);
+    if (!has_thoughts) // some repeat them beside the parts
+      say(&piece_sink::reasoning, x.reasoning.has_text() ? x.reasoning : x.reasoning_content, sink);
+    if (!x.content.is_array())
+      say(&piece_sink::text, x.content, sink);
+    say_refusal(x.refusal, sink);
+    say_calls(x, sink);
+    if (auto word = string_in(reason, scratch_); !word.empty())
+      reason_ = clean_words(word, 200);
+  }
+
+  /// Reads Mistral's form of content: an array of typed parts. Returns whether a thought is among them.
+  bool say_parts(json::raw parts, piece_sink& sink) {
+    auto has_thoughts = false;
+    json::reader in{parts};
+    in.elements([&] {
+      auto x = take_content_piece(in);
+      if (x.type.between_quotes() == "thinking") {
+        has_thoughts = true;
+        say_thinking(x.thinking, sink);
+      } else if (x.type.between_quotes() == "refusal") {
+        say_refusal(x.refusal, sink);
+      } else {
+        say(&piece_sink::text, x.text, sink);
+      }
+    });
+    return has_thoughts;
+  }
+
+  void say_thinking(json::raw x, piece_sink& sink) {
+    say(&piece_sink::reasoning, x, sink);
+    json::reader in{x};
+    in.elements([&] { say(&piece_sink::reasoning, take_content_piece(in).text, sink); });
+  }
+
+  void say_refusal(json::raw x, piece_sink& sink) {
+    seen_.refusal = seen_.refusal || x.has_text();
+    say(&piece_sink::refusal, x, sink);
+  }
+
+  void say_calls(const chunk_delta& x, piece_sink& sink) {
+    std::size_t count = 0;
+    json::reader in{x.tool_calls};
+    in.elements([&] {
+      if (call_fragment part; !seen_.end && take_fragment(in, part))
+        say_call_part(part, count++, sink);
+    });
+    if (count == 0 && x.function_call.is_object())
+      say_call_part(read_function_call(x.function_call), 0, sink);
+  }
+
+  /// The calls of a whole answer are whole: neither ids nor indexes join them.
+  void say_call_part(call_fragment part, std::size_t place, piece_sink& sink) {
+    auto index = std::to_string(place);
+    part.is_whole = is_all();
+    if (part.is_whole)
+      part.index = {index};
+    progress_.pieces += joiner_.add(part, id_, scratch_, sink);
+    progress_.tokens += part.arguments.has_text() || part.arguments.is_object();
+    if (!part.is_whole)
+      check_calls(joiner_.size());
+  }
+
+  // -- the end -----------------------------------------------------------------------
+
+  finish_reason meaning() const override { return reason_of(reason_); }
+
+  std::string_view no_answer() const override {
+    return seen_.end_mark && source_ != source::plain ? words.no_answer : names_of_gaps[static_cast<std::size_t>(gap_)];
+  }
+
+  bool is_whole(std::string_view type, std::string_view data) const override {
+    return type == "error" || data.starts_with("[DONE]") || json::reader{data}.finish();
+  }
+
+  void forget_end() override { reason_.clear(); }
+
+  /// Behind a proxy `[DONE]` may follow anything, so OpenAI's own must say why the model stopped.
+  std::string_view lack() const override {
+    if (source_ == source::plain || (seen_.end_mark && !seen_.answer)) // then `no_answer` says it
+      return {};
+    if (is_strict_ ? seen_.end_mark && !reason_.empty() : seen_.end_mark || !reason_.empty())
+      return {};
+    return reason_.empty() ? ", before a finish reason came" : " and a finish reason, before its end mark";
+  }
+
+  void conclude(bool streamed) override {
+    calls_ = joiner_.finish();
+    if (streamed && !seen_.end_mark)
+      warn("the stream ended without its end mark, but with a finish reason");
+  }
+
+  bool is_strict_; ///< A stream has both a finish reason and `[DONE]`.
+  source source_ = source::whole;
+  gap gap_ = gap::object;
+  text_frame frame_;
+  call_joiner joiner_;
+};
+
+} // namespace
+
+finish_reason reason_of(std::string_view word) {
+  return reason_named(word, reasons);
+}
+
+std::unique_ptr<object_answer> make_answer(const http::response_head& head, bool is_strict) {
+  return std::make_unique<chat_answer>(head, is_strict);
+}
+
+} // namespace modelforge::wire::openai

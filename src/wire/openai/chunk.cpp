@@ -1,0 +1,88 @@
+#include "wire/openai/chunk.hpp"
+
+namespace modelforge::wire::openai {
+
+bool read_chunk(std::string_view data, chunk& x, std::string& problem) {
+  json::raw groq;
+  json::reader in{data};
+  in.fields({{"choices", &x.choices},
+             {"usage", &x.usage},
+             {"id", &x.id},
+             {"model", &x.model},
+             {"error", &x.error},
+             {"x_groq", &groq}});
+  if (!in.finish()) {
+    problem = in.problem();
+    return false;
+  }
+  read_fields(groq, {{"error", &x.groq_error}});
+  return true;
+}
+
+bool take_choice(json::reader& in, chunk_choice& x) {
+  return in.fields({{"delta", &x.delta},
+                    {"finish_reason", &x.finish_reason},
+                    {"index", &x.index},
+                    {"message", &x.message},
+                    {"error", &x.error}});
+}
+
+bool chunk_delta::is_only_text() const {
+  auto is_none = [](json::raw x) { return x.text.empty() || x.text == "null" || x.text == "[]" || x.text == "\"\""; };
+  return content.is_string() && is_none(refusal) && is_none(reasoning) && is_none(reasoning_content)
+         && is_none(tool_calls) && is_none(function_call);
+}
+
+chunk_delta read_delta(json::raw x) {
+  chunk_delta result;
+  read_fields(x, {{"content", &result.content},
+                  {"refusal", &result.refusal},
+                  {"reasoning", &result.reasoning},
+                  {"reasoning_content", &result.reasoning_content},
+                  {"tool_calls", &result.tool_calls},
+                  {"function_call", &result.function_call}});
+  return result;
+}
+
+content_piece take_content_piece(json::reader& in) {
+  content_piece x;
+  in.fields({{"type", &x.type}, {"text", &x.text}, {"thinking", &x.thinking}, {"refusal", &x.refusal}});
+  return x;
+}
+
+bool take_fragment(json::reader& in, call_fragment& x) {
+  json::raw function, custom;
+  if (!in.fields({{"index", &x.index}, {"id", &x.id}, {"function", &function}, {"custom", &custom}}))
+    return false;
+  read_fields(function, {{"name", &x.name}, {"arguments", &x.arguments}});
+  x.takes_text = read_fields(custom, {{"name", &x.name}, {"input", &x.arguments}});
+  return true;
+}
+
+call_fragment read_function_call(json::raw x) {
+  call_fragment result;
+  read_fields(x, {{"name", &result.name}, {"arguments", &result.arguments}});
+  result.index = {"0"};
+  return result;
+}
+
+told_usage read_usage(json::raw x) {
+  json::raw input, output, cache_hits, input_details, output_details, cached, cache_written, reasoning;
+  read_fields(x, {{"prompt_tokens", &input},
+                  {"completion_tokens", &output},
+                  {"prompt_cache_hit_tokens", &cache_hits}, // DeepSeek
+                  {"prompt_tokens_details", &input_details},
+                  {"completion_tokens_details", &output_details}});
+  read_fields(input_details, {{"cached_tokens", &cached}, {"cache_write_tokens", &cache_written}});
+  read_fields(output_details, {{"reasoning_tokens", &reasoning}});
+  told_usage told{input, output, cached, cache_written, reasoning};
+  if (!told.cached.is_told())
+    told.cached = cache_hits;
+  return told;
+}
+
+bool tells_error(json::raw x) {
+  return x.is_object() || x.has_text();
+}
+
+} // namespace modelforge::wire::openai

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "http/message.hpp"
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+/// What answers say, made fit to show to people.
+
+namespace modelforge::wire {
+
+/// Makes a provider's words fit to show: valid UTF-8 without control characters, keys masked, cut at `bytes`.
+std::string clean_words(std::string_view text, std::size_t bytes = 1000);
+
+/// Says what a body is, for people: "an empty body", "an HTML page", "an event stream", or how it begins.
+std::string describe_body(std::string_view text);
+
+/// Returns the id that the provider's support asks for: that of the headers, else that of the answer itself.
+std::string request_id_in(const http::response_head& head, std::string_view answer_id = {});
+
+} // namespace modelforge::wire
