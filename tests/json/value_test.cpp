@@ -1,13 +1,17 @@
-#include "wire/json.hpp"
+#include "base/utf8.hpp"
+#include "json/value.hpp"
+#include "json/writer.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
 #include <chrono>
 
-namespace modelforge::json_test {
+namespace modelforge::json_value_test {
 
-using namespace modelforge::wire;
 using json = modelforge::json::value;
+using modelforge::json::count_in;
+using modelforge::json::member;
+using modelforge::json::string_in;
 
 namespace {
 
@@ -191,4 +195,4 @@ TEST_CASE("json reader says what is wrong and where, without the text itself", "
   CHECK(why_not("\"" + std::string(100'000, 'x')).size() < 200);
 }
 
-} // namespace modelforge::json_test
+} // namespace modelforge::json_value_test

@@ -1,4 +1,5 @@
-#include "wire/json.hpp"
+#include "json/reader.hpp"
+#include "json/value.hpp"
 
 #include "tests/sse/allocations.hpp"
 
@@ -10,8 +11,10 @@
 
 namespace modelforge::json_reader_test {
 
-using namespace modelforge::wire;
 using json = modelforge::json::value;
+using modelforge::json::count_in;
+using modelforge::json::member;
+using modelforge::json::string_in;
 
 namespace {
 
@@ -188,6 +191,19 @@ TEST_CASE("what a consumer does not take is skipped, and still checked", "[wire]
   CHECK_FALSE(bad.finish());
   CHECK(bad.problem() == "an unknown word at byte 12");
   CHECK(bad.value().text.empty());
+}
+
+TEST_CASE("fields are taken by their names, the last of equal ones, and the rest is skipped", "[wire][json]") {
+  modelforge::json::raw id, list, none;
+  modelforge::json::reader in{R"({"id":"a","x":{"id":"b"},"list":[1],"id":"c"})"};
+  CHECK(in.fields({{"id", &id}, {"list", &list}, {"none", &none}}));
+  CHECK(in.finish());
+  CHECK(id.between_quotes() == "c");
+  CHECK(id.has_text());
+  CHECK(list.text == "[1]");
+  CHECK_FALSE((none.has_text() || none.is_object()));
+  CHECK_FALSE(modelforge::json::read_fields(list, {{"id", &none}}));
+  CHECK_FALSE(modelforge::json::raw{"\"\""}.has_text());
 }
 
 TEST_CASE("json reader bounds the depth, skipped or walked", "[wire][json]") {

@@ -1,0 +1,58 @@
+#include "base/ascii.hpp"
+#include "base/hex.hpp"
+#include "base/public_servers.hpp"
+#include "base/utf8.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <cstdint>
+
+namespace modelforge::base_test {
+
+TEST_CASE("case is that of ASCII alone", "[base]") {
+  CHECK(ascii::lower("Retry-AFTER \xC3\x84") == "retry-after \xC3\x84");
+  CHECK(ascii::iequals("X-Request-Id", "x-request-ID"));
+  CHECK_FALSE(ascii::iequals("x", "xy"));
+  CHECK(ascii::istarts_with("<!DOCTYPE html>", "<!doctype"));
+  CHECK_FALSE(ascii::istarts_with("<!", "<!doctype"));
+  CHECK(ascii::icontains("Request Too Large", "too large"));
+  CHECK_FALSE(ascii::iequals("[", "{")); // 32 apart, as letters are
+}
+
+TEST_CASE("white space is trimmed from both ends", "[base]") {
+  CHECK(ascii::trim(" \t a b\r\n") == "a b");
+  CHECK(ascii::trim("\n ").empty());
+  CHECK(ascii::trim_front("\r\n a ") == "a ");
+  CHECK(ascii::trim_front("  ").empty());
+}
+
+TEST_CASE("hexadecimal digits are as many as a number's type has room for", "[base]") {
+  CHECK(hex::digits_of(uint32_t{0x00c0ffee}) == "00c0ffee");
+  CHECK(hex::digits_of(uint64_t{1}) == "0000000000000001");
+  std::string text;
+  hex::append(text, '\xFA');
+  hex::append(text, '/', hex::large_digits);
+  CHECK(text == "fa2F");
+  CHECK(hex::value_of('f') == 15u);
+  CHECK(hex::value_of('A') == 10u);
+  CHECK_FALSE(hex::value_of('g'));
+}
+
+TEST_CASE("UTF-8 is valid up to its first wrong byte", "[base]") {
+  CHECK(utf8::valid_length("12345678\xC3\xBC\xFF") == 10);
+  CHECK(utf8::valid_length("\xE4\xB8") == 0);
+  CHECK(utf8::is_valid(""));
+}
+
+TEST_CASE("public servers have an address without a slash at its end", "[base]") {
+  for (auto& x : public_servers) {
+    CAPTURE(x.name);
+    CHECK_FALSE(x.base_url.ends_with('/'));
+    CHECK_FALSE(host_of(x.base_url).empty());
+  }
+  CHECK(host_of(public_address("ollama")) == "127.0.0.1:11434");
+  CHECK(public_address("azure").empty());
+  CHECK(host_of("https://user@example.com/path?x").starts_with("example.com"));
+}
+
+} // namespace modelforge::base_test
