@@ -1,16 +1,16 @@
 #include "tools/simulator/gemini/content_request.hpp"
 
-#include "tools/simulator/gemini/fields.hpp"
+#include "tools/simulator/gemini/contents_reader.hpp"
 #include "tools/simulator/gemini/gemini.hpp"
-#include "tools/simulator/seals.hpp"
 
 #include <algorithm>
+#include <initializer_list>
 
 namespace modelforge::simulator::gemini {
 
 namespace {
 
-constexpr std::size_t most_stops = 5;
+constexpr std::size_t max_stops = 5;
 constexpr uint32_t automatic_thinking = 4096; ///< Tokens, where no budget says otherwise.
 
 constexpr std::string_view request_fields[] = {
@@ -36,15 +36,7 @@ constexpr std::string_view config_fields[] = {"stopSequences",
                                               "thinkingConfig",
                                               "imageConfig",
                                               "mediaResolution"};
-constexpr std::string_view part_fields[] = {"thought",  "thoughtSignature", "partMetadata",  "mediaResolution",
-                                            "text",     "inlineData",       "functionCall",  "functionResponse",
-                                            "fileData", "executableCode",   "videoMetadata", "codeExecutionResult"};
-constexpr std::string_view data_fields[] = {"text",     "inlineData",     "functionCall",       "functionResponse",
-                                            "fileData", "executableCode", "codeExecutionResult"};
 constexpr std::string_view thinking_fields[] = {"includeThoughts", "thinkingBudget", "thinkingLevel"};
-/// What Google lets clients send where they have no signature.
-constexpr std::string_view free_passes[] = {"skip_thought_signature_validator", "context_engineering_is_the_way_to_go"};
-
 bool is_name(std::string_view text) {
   constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
   constexpr std::string_view others = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789.:-";
@@ -52,41 +44,23 @@ bool is_name(std::string_view text) {
          && text.find_first_not_of(others) == text.npos;
 }
 
-/// Brings JSON that was read and written by others into one form: members sorted, all numbers alike.
-nlohmann::json canonical(const json& x) {
-  if (x.is_number())
-    return x.get<double>();
-  nlohmann::json result = nullptr;
-  if (x.is_object())
-    for (const auto& [name, value] : x.items())
-      result[name] = canonical(value);
-  else if (x.is_array())
-    for (const auto& value : x)
-      result.push_back(canonical(value));
-  else
-    result = x;
-  return result;
-}
-
-uint64_t hash_of_call(std::string_view name, const json& arguments, uint64_t seed) {
-  return hash(canonical(arguments).dump(), hash(name, seed));
-}
-
 /// Reads one request, field by field; after the first fault nothing more is looked at.
-class request_reader final : body_reader {
+class request_reader final : contents_reader {
 public:
   request_reader(const json& body, const exchange& x, std::string_view model, bool is_count)
-    : body_reader(body, x.settings, result_), is_count_(is_count),
-      wants_signatures_(!model.starts_with("gemini-1") && !model.starts_with("gemini-2")) {
+    : contents_reader(body, x.settings, !model.starts_with("gemini-1") && !model.starts_with("gemini-2")),
+      is_count_(is_count) {
     cache_steps(model.starts_with("gemini-3") ? 4096 : 2048);
     begin_with(std::string(model));
   }
 
   std::variant<content_request, api_error> read() {
-    for (auto step : {&request_reader::check_fields, &request_reader::read_seed, &request_reader::read_tools,
-                      &request_reader::read_system, &request_reader::read_contents, &request_reader::read_config,
-                      &request_reader::choose_calls, &request_reader::check_length}) {
-      (this->*step)();
+    using step = void (request_reader::*)();
+    for (step next : std::initializer_list<step>{&request_reader::check_fields, &request_reader::read_seed,
+                                                 &request_reader::read_tools, &request_reader::read_system,
+                                                 &request_reader::read_contents, &request_reader::read_config,
+                                                 &request_reader::choose_calls, &request_reader::check_length}) {
+      (this->*next)();
       if (error_)
         return std::move(*error_);
     }
@@ -94,65 +68,6 @@ public:
   }
 
 private:
-  // -- faults -------------------------------------------------------------------
-
-  using body_reader::fail;
-
-  void fail(std::string message) { fail(api_error{400, std::move(message)}); }
-
-  void fail(std::optional<api_error> error) {
-    if (error)
-      fail(std::move(*error));
-  }
-
-  void fail_missing(const std::string& path) override { fail("* GenerateContentRequest." + path + ": must be set"); }
-
-  void fail_type(const std::string& path, std::string_view expected, const json& found) override {
-    fail(wrong_type(path, expected == "a boolean" ? "TYPE_BOOL" : "TYPE_STRING", found));
-  }
-
-  // -- numbers ------------------------------------------------------------------
-
-  const json* number_in(const json& x, std::string_view name, const std::string& path) {
-    auto value = field(x, name);
-    if (value && !value->is_number())
-      fail(wrong_type(path + std::string(name), "TYPE_FLOAT", *value));
-    return value && value->is_number() ? value : nullptr;
-  }
-
-  std::optional<int64_t> integer_in(const json& x, std::string_view name, const std::string& path, int64_t least,
-                                    int64_t most) {
-    auto value = field(x, name);
-    if (!value)
-      return std::nullopt;
-    auto is_huge = value->is_number_unsigned() && value->get<uint64_t>() > INT32_MAX;
-    if (!value->is_number_integer() || is_huge) {
-      fail(wrong_type(path + std::string(name), "TYPE_INT32", *value));
-      return std::nullopt;
-    }
-    auto number = value->get<int64_t>();
-    if (number < least || number > most) {
-      fail("* GenerateContentRequest." + path + std::string(name) + ": " + std::to_string(number)
-           + " is not in the range [" + std::to_string(least) + ", " + std::to_string(most) + "].");
-      return std::nullopt;
-    }
-    return number;
-  }
-
-  const json* object_in(const json& x, std::string_view name, const std::string& path) {
-    auto value = field(x, name);
-    if (value && !value->is_object())
-      fail(wrong_type(path + std::string(name), "message", *value));
-    return value && value->is_object() ? value : nullptr;
-  }
-
-  const json* array_in(const json& x, std::string_view name, const std::string& path) {
-    auto value = field(x, name);
-    if (value && !value->is_array())
-      fail(wrong_type(path + std::string(name), "a list", *value));
-    return value && value->is_array() ? value : nullptr;
-  }
-
   // -- contents -----------------------------------------------------------------
 
   void check_fields() { fail(unknown_field(body_, "", request_fields)); }
@@ -167,170 +82,14 @@ private:
     }
   }
 
-  void read_system() {
-    auto system = object_in(body_, "systemInstruction", "");
-    auto parts = system ? array_in(*system, "parts", "system_instruction.") : nullptr;
-    for (std::size_t i = 0; parts && i < parts->size() && !error_; ++i) {
-      auto text = (*parts)[i].is_object() ? string_in((*parts)[i], "text", "system_instruction.parts.") : nullptr;
-      if (text)
-        absorb(*text);
-    }
-  }
-
-  void read_contents() {
-    auto contents = array_in(body_, "contents", "");
-    if (!error_ && (!contents || contents->empty()))
-      return fail("* GenerateContentRequest.contents: contents is not specified\n");
-    for (std::size_t i = 0; contents && i < contents->size() && !error_; ++i)
-      read_content((*contents)[i], at("contents", i), i);
-    if (!error_ && open_calls_ > 0)
-      return fail("Please ensure that function call turn is followed by a function response turn.");
-    if (!error_ && contents->size() == 1 && last_role_ == "model")
-      fail("Please ensure that single turn requests end with a user role or the role field is empty.");
-  }
-
-  /// What one content held.
-  struct tally {
-    uint32_t calls = 0, responses = 0, others = 0;
-    std::string text;
-  };
-
-  void read_content(const json& x, const std::string& path, std::size_t index) {
-    static constexpr std::string_view fields[] = {"role", "parts"};
-    if (!x.is_object())
-      return fail(wrong_type(path, "type.googleapis.com/google.ai.generativelanguage.v1beta.Content", x));
-    fail(unknown_field(x, path, fields));
-    auto role = string_in(x, "role", path + ".", false);
-    auto is_model = role && *role == "model";
-    if (role && !is_model && !role->empty() && *role != "user" && *role != "function")
-      return fail("Please use a valid role: user, model.");
-    auto parts = array_in(x, "parts", path + ".");
-    if (!error_ && (!parts || parts->empty()))
-      return fail("* GenerateContentRequest." + path + ".parts: contents.parts must not be empty.\n");
-    absorb_frame(is_model ? "model" : "user");
-    tally held;
-    for (std::size_t i = 0; parts && i < parts->size() && !error_; ++i)
-      read_part((*parts)[i], path + "." + at("parts", i), is_model, held);
-    if (!error_)
-      check_turn(held, is_model, index);
-    last_role_ = is_model ? "model" : "user";
-  }
-
-  void check_turn(tally& held, bool is_model, std::size_t index) {
-    if (held.calls > 0 && (index == 0 || last_role_ == "model"))
-      return fail("Please ensure that function call turn comes immediately after a user turn or after a function "
-                  "response turn.");
-    if (held.responses > 0 && open_calls_ == 0)
-      return fail("Please ensure that function response turn comes immediately after a function call turn.");
-    if (held.responses != open_calls_)
-      return fail("Please ensure that the number of function response parts is equal to the number of function call "
-                  "parts of the function call turn.");
-    open_calls_ = held.calls;
-    is_asked_ = !is_model && held.responses == 0;
-    if (is_asked_)
-      unsigned_call_.clear(); // another turn: what lies before it is not looked at
-    if (is_asked_ && !held.text.empty())
-      result_.prompt = std::move(held.text);
-    if (held.calls == 0 && held.responses == 0 && held.others == 0)
-      fail("* GenerateContentRequest." + at("contents", index) + ".parts: contents.parts must not be empty.\n");
-  }
-
-  void read_part(const json& x, const std::string& path, bool is_model, tally& held) {
-    if (!x.is_object())
-      return fail(wrong_type(path, "type.googleapis.com/google.ai.generativelanguage.v1beta.Part", x));
-    if (auto error = unknown_field(x, path, part_fields))
-      return fail(std::move(error));
-    auto kinds =
-      std::count_if(std::begin(data_fields), std::end(data_fields), [&](auto name) { return field(x, name); });
-    if (kinds == 0)
-      return fail("* GenerateContentRequest." + path
-                  + ".data: required oneof field 'data' must have one initialized "
-                    "field\n");
-    if (kinds > 1)
-      return fail({400, "Invalid value at '" + path + "' (oneof), oneof field 'data' is already set.", path});
-    auto signature = string_in_either(x, "thoughtSignature", path + ".");
-    if (auto call = object_in(x, "functionCall", path + "."))
-      return read_call(*call, path + ".function_call.", signature, is_model, held);
-    if (signature && !is_free_pass(*signature) && !unsealed(*signature, settings_.seed))
-      return fail("Corrupted thought signature.");
-    if (auto response = object_in(x, "functionResponse", path + "."))
-      return read_response(*response, path + ".function_response.", held);
-    if (field(x, "text"))
-      return read_text(x, path, held);
-    read_media(x, path, held);
-  }
-
-  const std::string* string_in_either(const json& x, std::string_view name, const std::string& path) {
-    auto value = field(x, name);
-    if (value && !value->is_string())
-      fail(wrong_type(path + std::string(name), "TYPE_STRING", *value));
-    return value && value->is_string() ? &value->get_ref<const std::string&>() : nullptr;
-  }
-
-  void read_text(const json& x, const std::string& path, tally& held) {
-    ++held.others;
-    auto text = string_in(x, "text", path + ".");
-    if (!text || bool_in(x, "thought", path + ".", false))
-      return;
-    absorb(*text);
-    held.text += (held.text.empty() ? "" : "\n") + *text;
-  }
-
-  void read_media(const json& x, const std::string& path, tally& held) {
-    ++held.others;
-    auto data = object_in(x, "inlineData", path + ".");
-    auto file = object_in(x, "fileData", path + ".");
-    if (data && (!field(*data, "mimeType") || !field(*data, "data")))
-      return fail("* GenerateContentRequest." + path + ".inline_data: mime_type and data must be set.\n");
-    if (file && !field(*file, "fileUri"))
-      return fail("* GenerateContentRequest." + path + ".file_data.file_uri: must be set.\n");
-    absorb_media(x);
-  }
-
-  void read_call(const json& call, const std::string& path, const std::string* signature, bool is_model, tally& held) {
-    auto name = string_in(call, "name", path);
-    auto arguments = object_in(call, "args", path);
-    if (!name || error_)
-      return;
-    if (!is_model)
-      return fail("Please ensure that function call turn comes immediately after a user turn or after a function "
-                  "response turn.");
-    auto given = arguments ? *arguments : json::object();
-    if (signature && !is_free_pass(*signature)
-        && unsealed(*signature, settings_.seed) != hash_of_call(*name, given, settings_.seed))
-      return fail("Corrupted thought signature.");
-    if (!signature && held.calls == 0 && wants_signatures_ && unsigned_call_.empty())
-      unsigned_call_ = *name;
-    ++held.calls;
-    absorb(*name);
-    absorb(given.dump());
-  }
-
-  static bool is_free_pass(std::string_view signature) {
-    return std::find(std::begin(free_passes), std::end(free_passes), signature) != std::end(free_passes);
-  }
-
-  void read_response(const json& response, const std::string& path, tally& held) {
-    ++held.responses;
-    auto name = string_in(response, "name", path);
-    auto value = field(response, "response");
-    if (!name)
-      return;
-    if (!value || !value->is_object())
-      return value ? fail(wrong_type(path + "response", "type.googleapis.com/google.protobuf.Struct", *value))
-                   : fail_missing(path + "response");
-    absorb(*name);
-    absorb(value->dump());
-  }
-
   // -- how to answer --------------------------------------------------------------
 
   void read_config() {
-    if (!unsigned_call_.empty())
+    if (!unsigned_call().empty())
       return fail("Function call is missing a thought_signature in functionCall parts. This is required for tools to "
                   "work correctly, and missing thought_signature may lead to degraded model performance. Additional "
                   "data, function call `default_api:"
-                  + unsigned_call_
+                  + unsigned_call()
                   + "`. Please refer to https://ai.google.dev/gemini-api/docs/thought-signatures for more details.");
     auto config = object_in(body_, "generationConfig", "");
     if (!config)
@@ -359,7 +118,7 @@ private:
     if (auto most = integer_in(config, "maxOutputTokens", path, 1, INT32_MAX))
       result_.max_tokens = static_cast<uint32_t>(*most);
     auto stops = array_in(config, "stopSequences", path);
-    if (stops && stops->size() > most_stops)
+    if (stops && stops->size() > max_stops)
       return fail("* GenerateContentRequest.generation_config.stop_sequences: at most 5 stop sequences are allowed.");
     for (std::size_t i = 0; stops && i < stops->size(); ++i)
       (*stops)[i].is_string() ? result_.stop.push_back((*stops)[i].get<std::string>())
@@ -475,7 +234,7 @@ private:
       return call_allowed(*allowed);
     if (is_any)
       return call_any();
-    if (!(mode && *mode == "NONE") && is_asked_)
+    if (!(mode && *mode == "NONE") && is_asked())
       call_if_asked(true);
   }
 
@@ -495,13 +254,7 @@ private:
 
   using form = generation::form;
 
-  content_request result_;
   bool is_count_;
-  bool wants_signatures_;
-  std::string last_role_;
-  std::string unsigned_call_; ///< Name of a call of this turn that should have had a signature.
-  uint32_t open_calls_ = 0;   ///< Of the last content, that want their responses.
-  bool is_asked_ = false;     ///< The last content is a user's, and no response.
 };
 
 } // namespace
@@ -514,10 +267,6 @@ std::variant<content_request, api_error> read_content_request(const exchange& x,
   if (auto problem = std::get_if<std::string>(&body))
     return api_error{400, "Invalid JSON payload received. " + *problem};
   return request_reader(std::get<json>(body), x, model, is_count).read();
-}
-
-std::string signature_of(std::string_view name, const json& arguments, uint64_t seed) {
-  return sealed(hash_of_call(name, arguments, seed), seed);
 }
 
 } // namespace modelforge::simulator::gemini

@@ -1,0 +1,78 @@
+#pragma once
+
+#include "tools/simulator/anthropic/message_request.hpp"
+#include "tools/simulator/body_reader.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace modelforge::simulator::anthropic {
+
+template <class List>
+bool contains(const List& list, std::string_view x) {
+  return std::find(std::begin(list), std::end(list), x) != std::end(list);
+}
+
+/// The place of an element, as the API's messages have it.
+inline std::string at(const std::string& path, std::size_t i) {
+  return path + "." + std::to_string(i);
+}
+
+inline bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") == text.npos;
+}
+
+/// Returns whether `text` has 1 to `max` letters, digits, underscores and hyphens, and nothing else.
+bool is_identifier(std::string_view text, std::size_t max);
+
+/// Reads a request of blocks that may be marked for the cache, in the API's words.
+class block_reader : protected body_reader {
+protected:
+  block_reader(const json& body, const options& settings) : body_reader(body, settings, result_) {}
+  ~block_reader() = default;
+
+  // -- faults -------------------------------------------------------------------
+
+  void fail(std::string message, int status = 400) { body_reader::fail({status, std::move(message)}); }
+
+  void fail_missing(const std::string& path) override { fail(path + ": Field required"); }
+
+  void fail_type(const std::string& path, std::string_view expected, const json& found) override;
+
+  // -- numbers ------------------------------------------------------------------
+
+  std::optional<int64_t> integer_in(const json& x, std::string_view name, const std::string& path, int64_t least);
+
+  std::optional<double> share_in(std::string_view name);
+
+  /// Models from 4 on are stricter.
+  bool is_old() const { return result_.model.starts_with("claude-3") || result_.model.starts_with("claude-2"); }
+
+  // -- caching ------------------------------------------------------------------
+
+  void note_cache_control(const json& x, const std::string& path);
+
+  /// A block ends here; it is a breakpoint if it was marked, itself or inside.
+  void close_block();
+
+  void check_cache_control();
+
+  message_request result_;
+
+private:
+  /// The marks for the cache.
+  struct marks {
+    std::size_t count = 0;
+    std::optional<bool> open; ///< Of the present block: whether it is for an hour.
+    bool has_short = false;
+  };
+
+  marks marks_;
+};
+
+} // namespace modelforge::simulator::anthropic
