@@ -9,9 +9,11 @@
 #include "actors/provider_texts.hpp"
 #include "actors/stream_session.hpp"
 #include "actors/support/callers.hpp"
+#include "actors/support/drain.hpp"
 #include "actors/support/fetch.hpp"
 #include "actors/support/mail.hpp"
 #include "actors/support/masking.hpp"
+#include "actors/support/timer.hpp"
 #include "dispatch/journal.hpp"
 #include "limits/token_estimator.hpp"
 #include "node/spent_attempts.hpp"
@@ -179,8 +181,8 @@ private:
   }
 
   caf::result<embedding> accept_embedding(embedding_request& x) {
-    auto most = parts_.dialects.front()->max_inputs();
-    if (most > 0 && x.inputs.size() > most && !draining_)
+    auto most = parts_.dialects.front()->most_inputs();
+    if (most > 0 && x.inputs.size() > most && !drain_.is_on())
       return split(x, most);
     if (most > 0 && x.inputs.empty())
       return refuse(x, make_failure(errc::invalid_request, "inputs is empty", "give at least one text"));
@@ -276,7 +278,7 @@ private:
       x.id = make_request_id(random_);
     if (x.model.empty())
       x.model = default_model;
-    if (x.model.empty() && !draining_)
+    if (x.model.empty() && !drain_.is_on())
       return refuse(x, make_failure(errc::invalid_request, "the request names no model",
                                     std::is_same_v<Request, embedding_request>
                                       ? "name one, or set default_embedding_model for this provider"
@@ -420,7 +422,7 @@ private:
     while (auto step = dispatcher_.next(at))
       std::visit([&](auto& x) { carry_out(x, at); }, *step);
     wake_streams(at);
-    if (draining_ && drain_end_ <= at)
+    if (drain_.expire(at))
       end_all(at);
     arm(at);
     count();
@@ -837,7 +839,7 @@ private:
   /// Beside the gate: providers count them apart.
   caf::result<batch_job_actor> accept_job(batch_job_request& x, const batch_job_listener_actor& to) {
     auto prepared = guarded<batch_job_parts>([&]() -> std::variant<batch_job_parts, failure> {
-      if (draining_)
+      if (drain_.is_on())
         return make_failure(errc::draining, "the provider is shutting down");
       return prepare_job(parts_, x);
     });
@@ -888,23 +890,12 @@ private:
 
   // -- time ---------------------------------------------------------------------
 
-  /// Has the actor woken at or before the next time at which there is something to do. A wake-up once set stays: there
-  /// is another one only for an earlier time, so that a request costs no timer of its own.
   void arm(time_point at) {
-    auto next = dispatcher_.wake_at(at);
-    if (!drains_.empty() && (!next || drain_end_ < *next))
-      next = drain_end_;
-    if (auto alarm = next_alarm(); alarm && (!next || *alarm < *next))
-      next = alarm;
-    if (!next || (!wake_ups_.empty() && *wake_ups_.begin() <= *next))
-      return;
-    wake_ups_.insert(*next);
-    run_at(self_, *next, [this] { on_time(); });
+    timer_.arm(timer::earlier_of(timer::earlier_of(dispatcher_.wake_at(at), drain_.wake_at()), next_alarm()));
   }
 
   void on_time() {
     auto at = now();
-    wake_ups_.erase(wake_ups_.begin(), wake_ups_.upper_bound(at));
     take_written();
     serve(at);
   }
@@ -1016,7 +1007,7 @@ private:
     for (std::size_t i = 0; i < counts.refused.size(); ++i)
       if (counts.refused[i] > 0)
         x.refusals[to_string(static_cast<dispatcher::reason>(i))] = counts.refused[i];
-    x.draining = draining_;
+    x.draining = drain_.is_on();
     x.problem = parts_.problem;
     auto fails = false;
     for (auto& [group, key] : lanes()) {
@@ -1054,32 +1045,21 @@ private:
   }
 
   caf::result<void> drain(caf::timespan grace) {
-    auto until = after(now(), grace);
-    drain_end_ = draining_ ? std::min(drain_end_, until) : until;
-    draining_ = true;
     dispatcher_.drain();
-    if (live_.empty() && streams_.empty())
-      return caf::unit;
-    auto reply = self_->make_response_promise<void>();
-    drains_.push_back(reply);
+    auto reply = drain_.begin(self_, grace, live_.empty() && streams_.empty());
     arm(now());
     return reply;
   }
 
   /// It was to end, and is wanted again.
   void resume() {
-    draining_ = false;
     dispatcher_.resume();
-    for (auto& x : std::exchange(drains_, {}))
-      x.deliver();
+    drain_.revoke();
   }
 
   void end_drain() {
-    if (!live_.empty() || !streams_.empty())
-      return;
-    for (auto& x : drains_)
-      x.deliver();
-    drains_.clear();
+    if (live_.empty() && streams_.empty())
+      drain_.finish();
   }
 
   provider_actor::pointer self_;
@@ -1101,10 +1081,8 @@ private:
   node::spent_attempts spent_;                                 ///< On what nodes asked for that were lost.
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
   std::vector<written_attempt> written_;
-  std::set<time_point> wake_ups_; ///< Those that are set and have not come.
-  bool draining_ = false;
-  time_point drain_end_{};
-  std::vector<caf::typed_response_promise<void>> drains_;
+  timer timer_{self_, [this] { on_time(); }};
+  drain_period drain_;
   uint64_t refused_ = 0; ///< Before the dispatcher saw them.
   std::string trouble_;  ///< How an attempt last failed for reasons of the provider's.
 };

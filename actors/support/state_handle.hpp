@@ -1,0 +1,44 @@
+#pragma once
+
+#include "actors/support/mail.hpp"
+
+#include <caf/actor_control_block.hpp>
+
+#include <type_traits>
+#include <utility>
+
+namespace modelforge {
+
+/// Runs functions on the state of a local actor, inside that actor, from any thread. It keeps the actor alive only
+/// while a function is on its way; where the actor has ended, the function is dropped. `State` may be a base class of
+/// the actor's state: what the others are to see of it.
+///
+/// The pointer is safe: it is followed only in a turn of the actor itself, and CAF destroys the state when the actor
+/// ends, after which it has no turns.
+template <class State>
+class state_handle {
+public:
+  state_handle() = default;
+
+  state_handle(caf::weak_actor_ptr actor, State* state) : actor_(std::move(actor)), state_(state) {}
+
+  template <class Derived, class = std::enable_if_t<std::is_convertible_v<Derived*, State*>>>
+  state_handle(const state_handle<Derived>& of) : actor_(of.actor_), state_(of.state_) {} // NOLINT: as pointers do
+
+  /// False: it never had an actor.
+  explicit operator bool() const { return state_ != nullptr; }
+
+  template <class F>
+  void run(F f) const {
+    post_if_alive(actor_, [state = state_, f = std::move(f)]() mutable { f(*state); });
+  }
+
+private:
+  template <class Other>
+  friend class state_handle;
+
+  caf::weak_actor_ptr actor_;
+  State* state_ = nullptr;
+};
+
+} // namespace modelforge
