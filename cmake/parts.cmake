@@ -142,8 +142,11 @@ modelforge_public_headers(
   actors/runtime.hpp
   actors/system.hpp
   actors/text_stream.hpp
+  config/circuit_breaker_settings.hpp
   config/fwd.hpp
   config/load.hpp
+  config/rate_limit_settings.hpp
+  config/retry_settings.hpp
   config/secret.hpp
   config/settings.hpp
   messages/attempt.hpp

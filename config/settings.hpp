@@ -1,5 +1,8 @@
 #pragma once
 
+#include <modelforge/config/circuit_breaker_settings.hpp>
+#include <modelforge/config/rate_limit_settings.hpp>
+#include <modelforge/config/retry_settings.hpp>
 #include <modelforge/messages/enums.hpp>
 #include <modelforge/messages/stream.hpp>
 
@@ -43,31 +46,6 @@ inline constexpr auto enum_names<server_flavor> = std::to_array<std::string_view
                                                                                    "llama_cpp", "groq", "mistral",
                                                                                    "deepseek", "openrouter", "ollama"});
 
-/// What a retry does that finds the retry budget empty. `automatic`: wait for batch items, fail for interactive ones.
-enum class empty_budget : uint8_t { automatic, wait, fail };
-
-template <>
-inline constexpr auto enum_names<empty_budget> = std::to_array<std::string_view>({"automatic", "wait", "fail"});
-
-/// What a restarted provider actor takes as used of its window.
-enum class window_start : uint8_t { restore, full, empty };
-
-template <>
-inline constexpr auto enum_names<window_start> = std::to_array<std::string_view>({"restore", "full", "empty"});
-
-/// Which tokens a provider counts, and when. `automatic`: as its kind is known to.
-enum class counted_tokens : uint8_t { automatic, arrival, produced, input, none };
-
-template <>
-inline constexpr auto enum_names<counted_tokens> = std::to_array<std::string_view>({"automatic", "arrival", "produced",
-                                                                                    "input", "none"});
-
-/// What happens to a request while the breaker is open. `automatic`: wait for batch items, fail for interactive ones.
-enum class when_open : uint8_t { automatic, wait, fail };
-
-template <>
-inline constexpr auto enum_names<when_open> = std::to_array<std::string_view>({"automatic", "wait", "fail"});
-
 enum class log_level : uint8_t { error, warning, info, debug };
 
 template <>
@@ -104,49 +82,6 @@ struct timeout_settings {
   duration total = std::chrono::seconds{600};       ///< The whole attempt.
 
   friend bool operator==(const timeout_settings&, const timeout_settings&) = default;
-};
-
-struct retry_settings {
-  uint32_t max_attempts = 3; ///< All attempts of a request, the first included.
-  double backoff_factor = 2.0;
-  duration base_wait = std::chrono::milliseconds{500};  ///< Upper bound of the first pause (full jitter).
-  duration max_wait = std::chrono::seconds{60};         ///< Caps our own pauses, never a server's.
-  duration max_server_wait = std::chrono::seconds{120}; ///< Longest server-named wait that interactive requests accept.
-  duration max_batch_server_wait = std::chrono::hours{24}; ///< Longest one that batch items keep; then one tries.
-  bool respect_retry_after = true;
-  bool retry_uncertain = true; ///< Whether a request that may have run is sent again.
-  empty_budget on_empty_budget = empty_budget::automatic;
-
-  friend bool operator==(const retry_settings&, const retry_settings&) = default;
-};
-
-/// A provider's published limits. What is not set is not limited (or learned from headers).
-struct rate_limit_settings {
-  std::optional<uint64_t> requests_per_minute;
-  std::optional<uint64_t> tokens_per_minute;
-  std::optional<uint64_t> input_tokens_per_minute;
-  std::optional<uint64_t> output_tokens_per_minute;
-  uint64_t burst = 10;                                   ///< Requests that may leave at once after a quiet time.
-  duration window = std::chrono::seconds{60};            ///< The limit is enforced per this time, scaled to it.
-  duration window_guard = std::chrono::milliseconds{50}; ///< Allowance for differing network delays.
-  window_start on_start = window_start::restore;
-  counted_tokens token_accounting = counted_tokens::automatic;
-
-  friend bool operator==(const rate_limit_settings&, const rate_limit_settings&) = default;
-};
-
-struct circuit_breaker_settings {
-  bool enabled = true;
-  uint32_t consecutive_failures = 5; ///< Opens after so many in a row.
-  double failure_share = 0.5;        ///< Opens when this share of a window failed. 0 switches it off.
-  uint32_t min_samples = 20;         ///< Fewest results in the window before a share counts.
-  duration sample_window = std::chrono::seconds{30};
-  duration slow_after = std::chrono::seconds{0}; ///< An answer slower than this counts as failed. 0: never.
-  duration open_for = std::chrono::seconds{10};  ///< Until the first probe.
-  uint32_t probes = 1;                           ///< Requests let through at a time while half open.
-  when_open when = when_open::automatic;         ///< TOML: `when_open`.
-
-  friend bool operator==(const circuit_breaker_settings&, const circuit_breaker_settings&) = default;
 };
 
 /// Of streamed answers; a request may bring its own.

@@ -12,6 +12,7 @@ circuit_breaker::circuit_breaker(const breaker_settings& x) : settings_(x) {
 void circuit_breaker::reconfigure(const breaker_settings& x) {
   auto fresh = x;
   fresh.probes = std::max(1u, x.probes);
+  fresh.when = settings_.when; // not ours
   if (fresh == settings_)
     return;
   settings_ = fresh;

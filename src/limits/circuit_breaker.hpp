@@ -2,22 +2,13 @@
 
 #include "limits/charge.hpp"
 
+#include <modelforge/config/circuit_breaker_settings.hpp>
 #include <modelforge/messages/enums.hpp>
 
 namespace modelforge::limits {
 
-struct breaker_settings {
-  bool enabled = true;
-  uint32_t consecutive_failures = 5; ///< Opens after so many in a row. 0 switches it off.
-  double failure_share = 0.5;        ///< Opens when this share of the window failed, in (0, 1]. 0 switches it off.
-  uint32_t min_samples = 20;         ///< Fewest results in the window before a share counts.
-  duration sample_window = std::chrono::seconds{30};
-  duration slow_after = duration::zero(); ///< A success slower than this counts as a failure. 0: never.
-  duration open_for = std::chrono::seconds{10};
-  uint32_t probes = 1; ///< Places for requests while half open; at least 1.
-
-  friend bool operator==(const breaker_settings&, const breaker_settings&) = default;
-};
+/// `when` is none of the breaker's: the dispatcher heeds it.
+using breaker_settings = circuit_breaker_settings;
 
 /// What an attempt tells of the provider's health.
 enum class outcome : uint8_t {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <modelforge/config/retry_settings.hpp>
 #include <modelforge/messages/attempt.hpp>
 #include <modelforge/messages/chat_request.hpp>
 #include <modelforge/messages/errc.hpp>
@@ -14,16 +15,8 @@ namespace modelforge::retry {
 using duration = std::chrono::nanoseconds;
 using time_point = std::chrono::steady_clock::time_point;
 
-struct policy_settings {
-  uint32_t max_attempts = 3; ///< The first one included.
-  double backoff_factor = 2;
-  duration base_wait = std::chrono::milliseconds{500};
-  duration max_wait = std::chrono::seconds{60};
-  duration max_server_wait = std::chrono::seconds{120};    ///< Of interactive requests, which end beyond it.
-  duration max_batch_server_wait = std::chrono::hours{24}; ///< Of batch items, which try again then.
-  bool respect_retry_after = true;
-  bool retry_uncertain = true;
-};
+/// `on_empty_budget` is none of the policy's: the dispatcher heeds it.
+using policy_settings = retry_settings;
 
 /// How an attempt failed.
 struct failed_attempt {

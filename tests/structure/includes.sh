@@ -21,7 +21,11 @@ messages=$(ls messages/*.hpp messages/*.cpp | grep -vE 'type_ids|interfaces')
 forbid "messages need no CAF, but for type_ids.hpp and interfaces.hpp" "${include}caf/" $messages
 forbid "messages include nothing of ours but messages" \
   "${include}(modelforge/(actors|config)|actors/|config/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|tools/)" messages
-forbid "src knows neither CAF nor actors nor settings" "${include}(caf/|modelforge/(actors|config)|actors/|config/|tools/)" src
+forbid "src knows neither CAF nor actors" "${include}(caf/|modelforge/actors|actors/|tools/)" src
+without_settings=$(ls -d src/*/ | grep -vE '^src/(limits|retry)/')
+forbid "src knows no settings, but for limits and retry their own" "${include}(modelforge/config|config/)" $without_settings
+forbid "limits and retry know their own settings only" \
+  "${include}(config/|modelforge/config/[^cr]|modelforge/config/(check|reference|read))" src/limits src/retry
 forbid "config knows neither CAF nor actors nor src" \
   "${include}(caf/|modelforge/actors|actors/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|tools/)" config
 forbid "actors know neither libcurl nor JSON nor TOML nor tools" "${include}(curl/|nlohmann/|toml|tools/)" actors
