@@ -1,18 +1,23 @@
 #pragma once
 
+#include "dispatch/attempt_account.hpp"
+#include "dispatch/attempt_end.hpp"
+#include "dispatch/group_queue.hpp"
+#include "dispatch/journal_gate.hpp"
+#include "dispatch/lane_succession.hpp"
+#include "dispatch/lane_table.hpp"
+#include "dispatch/offer.hpp"
+#include "dispatch/settings.hpp"
 #include "limits/fair_queue.hpp"
 #include "limits/lane.hpp"
 #include "retry/due_queue.hpp"
 #include "retry/mailbox.hpp"
-#include "retry/policy.hpp"
 
 #include <modelforge/messages/chat_request.hpp>
 #include <modelforge/messages/errc.hpp>
 
 #include <array>
-#include <functional>
-#include <map>
-#include <memory>
+#include <cstdint>
 #include <optional>
 #include <random>
 #include <string>
@@ -22,19 +27,14 @@
 
 namespace modelforge {
 
-struct dispatcher_settings {
-  std::vector<limits::lane_settings> groups{1}; ///< One for each group of models with limits of its own; at least one.
-  uint32_t keys = 1;                            ///< Credentials; each has a lane in every group. At least 1.
-  retry::policy_settings retry;
-  std::array<bool, 2> wait_on_empty_budget{false, true}; ///< By priority: wait, or fail with the original error.
-  std::array<bool, 2> wait_when_open{false, true};       ///< By priority: wait while the breaker is open, or fail.
-  uint32_t max_queued = 10'000;
-  uint64_t max_queued_bytes = 256u << 20;
-  limits::duration key_pause = std::chrono::minutes{5}; ///< How long a refused credential is left alone.
-};
-
 /// Decides what a provider does with its requests, from acceptance to the end: which goes next, on which lane, what is
 /// tried again and when, what has waited long enough. Everything it needs to know comes as an argument.
+///
+/// A request is queued (`group_queue`), in flight, or waits for its time in the retry mailbox, where it holds neither
+/// slot nor charge. From the queue's head it goes when a lane is ready (`lane_table`), the journal allows it
+/// (`journal_gate`) and the retry budget has room; a smaller one may pass it where that delays it by nothing. An
+/// attempt that ends is settled on its lane first (`settle_on_lane`), then on its request (`attempt_account`,
+/// `retry::decide`).
 ///
 /// A plain class: holds no clock, sends nothing. `now` never goes back. After every call that may have changed
 /// something, the owner takes `next` until it is empty, and sees to it that it comes back at `wake_at`.
@@ -50,34 +50,15 @@ public:
   /// used; requests that could never go now are given up by `next`.
   void reconfigure(const dispatcher_settings& x);
 
-  /// What other settings have of those before.
-  struct heritage {
-    std::vector<std::optional<uint32_t>> groups; ///< By group: its number before; empty: it is new.
-    /// By key: a number that stands for its credential for good. Those that the dispatcher was made with are 0, 1, ...
-    std::vector<uint32_t> keys;
-    std::function<uint32_t(const std::string& model)> group_of; ///< Where a model belongs now.
-    bool same_server = true; ///< Else breakers, pauses, and what answers told are forgotten.
-  };
+  using heritage = lane_heritage;
 
-  /// Takes over other settings, with other groups and keys. What a credential has used stays used, by the models that
-  /// used it, wherever they belong now, also while it is away; requests go by the settings of their model's group.
+  /// Takes over other settings, with other groups and keys: see `lane_succession`. Requests go by the settings of their
+  /// model's group.
   void reconfigure(const dispatcher_settings& x, const heritage& of, time_point now);
 
   // -- taking requests --------------------------------------------------------------
 
-  struct offer {
-    request_id id;
-    priority rank = priority::interactive;
-    std::string tenant{};
-    std::string node{};    ///< That asks for it: nodes share before tenants do; empty: this one.
-    uint32_t group = 0;    ///< Index into `dispatcher_settings::groups`.
-    limits::charge cost{}; ///< Guesses: they delay, and refuse nothing.
-    uint64_t bytes = 0;    ///< What it takes while it waits.
-    std::optional<time_point> deadline{};
-    uint32_t spent = 0;      ///< Attempts that others have made for it: they count.
-    std::string model{};     ///< What answers tell of its limits holds for others of the same name.
-    limits::amounts least{}; ///< What it will certainly take, by what the caller fixed.
-  };
+  using offer = dispatch_offer;
 
   enum class reason : uint8_t {
     duplicate,        ///< A request with its id is here already.
@@ -145,15 +126,7 @@ public:
   /// Whose attempt it is; empty: nobody waits for it any more.
   request_id request_of(attempt_id x) const;
 
-  /// How an attempt ended.
-  struct attempt_end {
-    std::optional<retry::failed_attempt> failed{}; ///< Empty: it succeeded.
-    bool written = true;                           ///< Whether the provider may have counted it.
-    bool repeatable = true;                        ///< False: a part of the answer has been used already.
-    limits::server_limits told{};
-    std::optional<limits::charge> real{};    ///< What it took, if the answer told.
-    std::optional<uint64_t> output_tokens{}; ///< Of a good answer.
-  };
+  using attempt_end = modelforge::attempt_end;
 
   /// What to do with the request of an attempt that ended.
   struct settlement {
@@ -178,28 +151,24 @@ public:
 
   // -- across a restart ---------------------------------------------------------------
 
-  /// What a lane has charged, with what it may charge before the next `save`.
-  struct journal_lane {
-    uint32_t group = 0;
-    uint32_t key = 0;
-    std::vector<limits::rate_limiter::saved_charge> live;
-    limits::amounts open{}; ///< Under way, or allowed before the next journal: counts as used when it is taken over.
-  };
+  using journal_lane = lane_journal;
 
   /// Asks for a `save` step before what the last journal allows is exceeded. Lanes without limits are not saved.
-  void keep_journal(bool on) { journalled_ = on; }
+  void keep_journal(bool on) { journal_.set(on); }
 
   /// What is to be written down. From then on a part of each limit may be dispatched, for `journal_time`; nothing, if
   /// this is the `last` one.
   std::vector<journal_lane> journal(time_point now, bool last = false);
 
-  static constexpr duration journal_time = std::chrono::seconds{1};
+  static constexpr duration journal_time = journal_gate::allowed_for;
 
   /// Takes over what a journal tells that was written `age` ago.
-  void restore(const std::vector<journal_lane>& x, duration age, time_point now);
+  void restore(const std::vector<journal_lane>& saved, duration age, time_point now) {
+    lanes_.restore(saved, age, journal_time, now);
+  }
 
   /// Counts every window as full.
-  void fill_windows(time_point now);
+  void fill_windows(time_point now) { lanes_.fill_windows(now); }
 
   // -- status -------------------------------------------------------------------------
 
@@ -227,9 +196,9 @@ public:
   std::optional<time_point> next_try(time_point now);
 
   bool empty() const { return requests_.empty(); }
-  limits::lane& lane_of(uint32_t group, uint32_t key) { return *lanes_[group * keys_ + key]; }
-  uint32_t groups() const { return static_cast<uint32_t>(lanes_.size() / keys_); }
-  uint32_t keys() const { return keys_; }
+  limits::lane& lane_of(uint32_t group, uint32_t key) { return lanes_.at(group, key); }
+  uint32_t groups() const { return lanes_.groups(); }
+  uint32_t keys() const { return lanes_.keys(); }
 
   /// How long a request of the usual cost, for the model that was asked last, would wait in this group if it came now,
   /// behind all others, as far as limits and pauses tell.
@@ -239,139 +208,78 @@ private:
   enum class place : uint8_t { queued, waiting, in_flight };
 
   struct request {
-    offer is;
+    offer of;
     limits::fair_queue::item item;
     place at = place::queued;
     time_point queued_at{};
-    uint32_t attempts = 0;              ///< Dispatched.
-    uint32_t spent = 0;                 ///< Of these, ended and counted.
-    uint32_t free = 0;                  ///< Of the latest, in a row, that cost none.
-    uint32_t passed = 0;                ///< How often it was refused again, though others were answered in between.
-    uint64_t answers = 0;               ///< The lane's, at the latest attempt's end.
-    time_point free_since{};            ///< When the first of `free` ended.
+    attempt_account attempts;
     attempt_id attempt = 0;             ///< Under way.
     const limits::lane* lane = nullptr; ///< Of the attempt under way, or the last one; it may be gone.
     wait_reason held_by = wait_reason::nothing;
     retry::when_empty on_empty = retry::when_empty::wait;
-    bool is_last = false;    ///< The attempt under way is the last one that may be made, by the settings when it went.
     bool has_budget = false; ///< Released by the mailbox, not dispatched yet.
+
+    /// By others, too.
+    uint32_t spent() const { return of.spent + attempts.spent(); }
   };
 
-  struct flight {
-    request* of = nullptr; ///< Null: its request has been answered otherwise.
-    limits::lane* lane = nullptr;
-    uint32_t key = 0; ///< `no_key`: it is no more.
-    limits::lane::attempt attempt;
+  struct flight : lane_flight {
+    request* owner = nullptr; ///< Null: its request has been answered otherwise.
   };
 
-  /// One whose credential is no more: it may come back, or has attempts under way.
-  struct departed_lane {
-    std::unique_ptr<limits::lane> is;
-    uint32_t credential = 0;
+  struct numbers {
+    attempt_id attempt = 0;
+    uint64_t arrival = 0;
   };
 
-  struct group_state {
-    std::array<limits::fair_queue, 2> queues;                                  ///< By priority.
-    std::map<std::string, std::array<limits::amounts, 2>, std::less<>> models; ///< What the queued ones will charge.
-    time_point blocked_until{}; ///< The head cannot go before, unless something happens.
-    wait_reason held_by = wait_reason::nothing;
-    bool held_by_model = false; ///< By what answers tell of its model: one for another model may go.
-    bool changed = true;
-    limits::amounts usual{}; ///< Sum of the latest charges; halved when `usual_count` is large.
-    uint64_t usual_count = 0;
-    std::string latest_model;
-  };
+  using choice = lane_table::choice;
 
-  struct choice {
-    uint32_t lane = 0;
-    limits::lane::readiness when{};
-    time_point told = time_point::max(); ///< On no lane earlier, if what the provider told is right.
-  };
+  /// While the breaker is open, those with more attempts spent come back so much later for each, behind the next probe.
+  static constexpr duration probe_order = std::chrono::milliseconds{1};
 
-  using request_map = std::unordered_map<request_id, request>;
-  using lane_list = std::vector<std::unique_ptr<limits::lane>>;
-
-  static constexpr uint32_t no_key = UINT32_MAX;
-
-  static std::size_t index(priority x) { return static_cast<std::size_t>(x); }
-
-  struct open_state {
-    bool all = false;               ///< No lane would take a request.
-    std::optional<duration> wait{}; ///< Until the next probe; empty: one is under way.
-  };
-
+  refusal count(refusal no);
   std::optional<refusal> refuse(const offer& x, time_point now);
   std::optional<refusal> refuse_wait(const offer& x, time_point now);
-  std::optional<refusal> over_limit(const offer& x);
-  refusal count(refusal x);
-  open_state open_lanes(uint32_t group, time_point now);
-  /// What goes before it on each lane, and of that, what is for its model.
-  std::pair<limits::amounts, limits::amounts> ahead_of(const group_state& g, priority rank, const offer* whose,
-                                                       const std::string& model) const;
-  limits::lane_settings lane_settings_of(uint32_t group) const;
-  limits::lane::readiness ready(uint32_t lane, const request& x, time_point now, const request* before = nullptr);
+  std::optional<refusal> over_limit(const offer& x) const;
   void enqueue(request& x, time_point now);
   void dequeue(request& x, bool served);
   std::optional<time_point> next_deadline();
   std::optional<step> expire(time_point now);
   std::optional<step> release(time_point now);
   std::optional<step> pick(time_point now);
-  std::optional<step> pick(group_state& g, uint32_t number, time_point now);
-  std::optional<step> pass(group_state& g, uint32_t number, request& head, const choice& of_head, time_point now);
-  choice choose(uint32_t group, const request& x, time_point now);
+  std::optional<step> pick(group_queue& queue, uint32_t group, time_point now);
+  std::optional<step> pass(group_queue& queue, uint32_t group, request& head, const choice& of_head, time_point now);
   std::optional<step> start(request& x, uint32_t lane, time_point now);
+  choice choose(uint32_t group, const request& x, time_point now) const;
+  bool may_go(const request& x, time_point now);
   step drop(request& x, refusal why, time_point now);
   void remove(request& x, time_point now);
   void park(request& x, time_point due, wait_reason why);
   void set_aside(request& x, time_point until);
   void exempt(request& x);
   void resume(const limits::lane& lane, time_point pause, time_point now);
-  void add_lanes(lane_list& before, const std::vector<uint32_t>& credentials_before, const heritage& of);
-  std::optional<uint32_t> key_of(uint32_t credential) const;
-  void share_unknown(const limits::rate_limiter& what, const limits::lane& from, uint32_t key, const heritage& of);
-  void move_charges(limits::lane& from, uint32_t key, const heritage& of, time_point now);
+  lane_succession::flight_list all_flights();
   void move_requests(const heritage& of, time_point now);
-  bool is_current(const limits::lane* x) const;
-  void let_depart(std::unique_ptr<limits::lane> x, uint32_t credential);
-  void forget_departed(time_point now);
   void look_again();
-
-  /// What the lane does about how an attempt ended.
-  struct lane_reaction {
-    bool was_probe = false; ///< It was the breaker's probe, and has failed.
-    bool waits = false;     ///< It was refused, and the lane waits for that,
-    bool as_told = false;   ///< for a time that the provider named.
-    bool is_busy = false;   ///< It was refused for load, and others are answered.
-  };
-
-  settlement settle(flight& x, const attempt_end& how, time_point now);
   lane_reaction settle_lane(flight& x, const attempt_end& how, time_point now);
-  bool costs_nothing(request& x, const flight& of, const retry::failed_attempt& why, const lane_reaction& by,
-                     time_point now);
-  bool allowed_by_journal(uint32_t lane, const limits::charge& x, time_point now) const;
+  settlement settle(flight& x, const attempt_end& how, time_point now);
+  bool count_failure(flight& of, const retry::failed_attempt& why, const lane_reaction& by, time_point now);
+  settlement settle_failure(flight& x, const attempt_end& how, const lane_reaction& by, time_point now);
 
   dispatcher_settings settings_;
-  uint32_t keys_;
-  lane_list lanes_;                   ///< By group, then by key.
-  std::vector<uint32_t> credentials_; ///< By key: see `heritage`.
-  std::vector<departed_lane> departed_;
-  std::vector<group_state> groups_;
+  lane_table lanes_;
+  lane_succession succession_;
+  journal_gate journal_;
+  std::vector<group_queue> groups_;
   uint32_t first_group_ = 0; ///< Whose turn it is to take a slot.
-  request_map requests_;
+  std::unordered_map<request_id, request> requests_;
   std::unordered_map<attempt_id, flight> flights_;
   retry::mailbox mailbox_;
   retry::due_queue deadlines_;
   std::mt19937_64 random_;
-  attempt_id attempts_ = 0;
-  uint64_t arrivals_ = 0;
-  uint64_t queued_bytes_ = 0; ///< Of those that wait for their time, too.
-  std::array<uint64_t, 2> queued_{};
-  uint64_t flights_with_request_ = 0;
+  numbers last_;
+  queue_state totals_; ///< Bytes: of those that wait for their time, too. In flight: those that somebody waits for.
   bool draining_ = false;
-  bool journalled_ = false;
-  time_point journal_until_{};
-  limits::amounts journal_wants_{};           ///< What the next dispatch will charge.
-  std::vector<limits::amounts> journal_left_; ///< By lane: what may still be charged before the next journal.
   counters counts_;
 };
 

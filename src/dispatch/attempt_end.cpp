@@ -1,0 +1,55 @@
+#include "dispatch/attempt_end.hpp"
+
+namespace modelforge {
+
+namespace {
+
+/// What a failure is to the lane and its breaker; pauses the lane.
+lane_reaction react(lane_flight& flight, const retry::failed_attempt& why, limits::lane::ending& ending,
+                    const retry::policy_settings& by, limits::time_point now) {
+  auto& lane = *flight.lane;
+  auto of_lane = why;
+  of_lane.should_retry.reset(); // is a word on this request, not on the lane
+  auto meaning = retry::meaning_of(of_lane);
+  auto limited = meaning == retry::meaning::rate || meaning == retry::meaning::ramp;
+  auto overloaded = meaning == retry::meaning::overload;
+  auto told = why.server_wait && by.respect_retry_after;
+  lane_reaction result;
+  result.waits = limited || (overloaded && told);
+  result.as_told = result.waits && told;
+  result.refuses_key = meaning == retry::meaning::key;
+  ending.result =
+    retry::counts_against_provider(meaning) && !result.waits ? limits::outcome::failure : limits::outcome::neutral;
+  result.was_probe = ending.result == limits::outcome::failure && lane.is_probe(flight.attempt);
+  result.is_busy = overloaded && lane.answered_at() > flight.attempt.started;
+  ending.overloaded = overloaded || (limited && !why.server_wait) || why.code == errc::attempt_timeout;
+  if (result.waits) {
+    auto in_a_row = lane.parallel().in_a_row();
+    auto is_new = lane.refused(flight.attempt, now);
+    auto own = is_new ? retry::lane_pause(by, in_a_row) : limits::duration{0};
+    lane.pause_for_refusal(flight.attempt, told ? *why.server_wait : own, now);
+  } else if (overloaded) {
+    lane.strained(flight.attempt, now);
+  }
+  return result;
+}
+
+} // namespace
+
+lane_reaction settle_on_lane(lane_flight& flight, const attempt_end& how, const retry::policy_settings& by,
+                             limits::time_point now) {
+  lane_reaction result;
+  limits::lane::ending ending;
+  ending.written = how.written;
+  ending.real = how.real;
+  ending.told = how.told;
+  ending.output_tokens = how.output_tokens;
+  if (how.failed)
+    result = react(flight, *how.failed, ending, by, now);
+  else
+    ending.result = limits::outcome::success;
+  flight.lane->end(flight.attempt, ending, now);
+  return result;
+}
+
+} // namespace modelforge
