@@ -24,16 +24,20 @@ struct request {
   std::string url{};             ///< http:// or https://; redirects are never followed.
   std::vector<header> headers{}; ///< A name or value with CR, LF or NUL fails the transfer before anything is sent.
   std::string body{};
-  std::chrono::nanoseconds connect_timeout{0};    ///< From the start of resolving to the end of TLS.
-  std::chrono::nanoseconds first_byte_timeout{0}; ///< From the request's last byte to the answer's first.
-  std::chrono::nanoseconds idle_timeout{0};       ///< Between bytes of the body; does not run while we pause it.
-  std::chrono::nanoseconds total_timeout{0};      ///< From `fetch`/`open` to the end, pauses included.
-  uint64_t max_response_bytes = 64u << 20;        ///< Of the decoded body.
-  bool http2 = true;                              ///< Allow HTTP/2 on https.
-  bool compression = true;                        ///< Offer encodings and decode them. Streams say false.
+  std::shared_ptr<const std::string> shared_body{}; ///< Sent instead of `body`, without a copy; null: there is none.
+  std::chrono::nanoseconds connect_timeout{0};      ///< From the start of resolving to the end of TLS.
+  std::chrono::nanoseconds first_byte_timeout{0};   ///< From the request's last byte to the answer's first.
+  std::chrono::nanoseconds idle_timeout{0};         ///< Between bytes of the body; does not run while we pause it.
+  std::chrono::nanoseconds total_timeout{0};        ///< From `fetch`/`open` to the end, pauses included.
+  uint64_t max_response_bytes = 64u << 20;          ///< Of the decoded body.
+  bool http2 = true;                                ///< Allow HTTP/2 on https.
+  bool compression = true;                          ///< Offer encodings and decode them. Streams say false.
   /// Called, as a receiver is, when the request is being handed to the socket with its last byte: at most once,
   /// before `on_end`. Not called where the answer comes first, or the request does not go out whole.
   std::function<void()> on_written{};
+
+  /// The body, whosever it is.
+  const std::string& content() const { return shared_body ? *shared_body : body; }
 };
 
 /// How far a transfer had come when it failed.

@@ -110,18 +110,18 @@ bool transfer::request_written() const {
     return true;
   if (!state.begun)
     return false;
-  if (request.body.empty()) {
+  if (asked.content().empty()) {
     long head_bytes = 0;
     curl_easy_getinfo(easy.get(), CURLINFO_REQUEST_SIZE, &head_bytes);
     return head_bytes > 0;
   }
   curl_off_t sent = 0;
   curl_easy_getinfo(easy.get(), CURLINFO_SIZE_UPLOAD_T, &sent);
-  return static_cast<uint64_t>(sent) >= request.body.size();
+  return static_cast<uint64_t>(sent) >= asked.content().size();
 }
 
 bool transfer::follows_sending() const {
-  return request.body.size() > sent_at_once;
+  return asked.content().size() > sent_at_once;
 }
 
 void transfer::note_sent(steady::time_point time) {
@@ -247,18 +247,20 @@ void transfer::configure() {
   for (auto& [name, value] : request.headers)
     lines.add(name, value);
   lines.add_raw("Expect:"); // libcurl would wait a second for "100 Continue" before large bodies
-  auto head = request.method == "HEAD";
-  if (head)
-    request.body.clear();
-  auto with_body = request.method == "POST" || !request.body.empty();
-  if (with_body && !has_header(request, "content-type"))
+  auto head = asked.method == "HEAD";
+  if (head) {
+    asked.body.clear();
+    asked.shared_body.reset();
+  }
+  auto with_body = asked.method == "POST" || !asked.content().empty();
+  if (with_body && !has_header(asked, "content-type"))
     lines.add_raw("Content-Type:");
   set(CURLOPT_URL, request.url.c_str());
   set(CURLOPT_NOBODY, 0L);
   if (with_body) {
     set(CURLOPT_POST, 1L);
-    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
-    set(CURLOPT_POSTFIELDS, request.body.data());
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(asked.content().size()));
+    set(CURLOPT_POSTFIELDS, asked.content().data());
   } else {
     set(CURLOPT_HTTPGET, 1L);
   }

@@ -21,6 +21,7 @@ public:
   };
 
   http::transfer_id fetch(http::request x, std::function<void(http::response)> done) override {
+    x.body = x.content();
     open_.push_back({++last_, std::move(x), std::move(done), nullptr});
     sent_bodies.push_back(open_.back().request.body);
     return last_;
@@ -28,6 +29,7 @@ public:
 
   http::transfer_id open(http::request x, std::shared_ptr<http::receiver> to) override {
     to->on_open(++last_);
+    x.body = x.content();
     open_.push_back({last_, std::move(x), {}, std::move(to)});
     sent_bodies.push_back(open_.back().request.body);
     return last_;
