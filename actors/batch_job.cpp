@@ -1,11 +1,12 @@
 #include "actors/batch_job.hpp"
 
-#include "actors/provider_texts.hpp"
 #include "actors/support/callers.hpp"
 #include "actors/support/fetch.hpp"
 #include "actors/support/mail.hpp"
-#include "actors/support/masking.hpp"
 #include "optimize/optimizers.hpp"
+#include "provider/explanations.hpp"
+#include "provider/masking.hpp"
+#include "provider/model_groups.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/stateful_actor.hpp>
@@ -234,7 +235,7 @@ private:
   }
 
   void fail(const http::transfer_error& x) {
-    auto why = describe(x);
+    auto why = provider::describe(x);
     why.provider = parts_->provider;
     job_->take_failure(now(), {std::move(why), x.request_written || x.response_begun});
   }
@@ -404,27 +405,27 @@ private:
 
 } // namespace
 
-std::variant<batch_job_parts, failure> prepare_job(const provider_parts& parts, batch_job_request& asked) {
-  auto& settings = parts.settings;
+std::variant<batch_job_parts, failure> prepare_job(const provider::setup& by, std::shared_ptr<http::client> transport,
+                                                   batch_job_request& asked) {
+  auto& settings = by.settings;
   if (asked.model.empty())
     asked.model = settings.default_model;
-  auto group = group_of(settings, asked.model);
+  auto number = provider::group_of(settings, asked.model);
+  auto& group = by.groups[number];
   batch_job_parts x;
   x.provider = settings.name;
-  x.api = parts.dialects[group]->batches();
+  x.api = group.dialect->batches();
   if (!x.api)
     return make_failure(errc::unsupported, settings.name + " has no batch API that we know");
-  if (!parts.optimizers.empty())
-    x.optimizers = parts.optimizers[group];
+  x.optimizers = group.optimizers;
   x.asked = std::move(asked);
-  x.base_url = parts.base_url;
-  for (auto* more : {&parts.keys.front().headers, &parts.headers})
-    x.headers.insert(x.headers.end(), more->begin(), more->end());
-  x.transport = parts.transport;
-  x.secrets = parts.secrets;
-  x.price = [settings, group](const token_usage& usage) {
-    auto live = cost_of(settings, group, usage);
-    return live ? std::optional{*live * price_of(settings, group).batch} : std::nullopt;
+  x.base_url = by.base_url;
+  by.add_headers(0, x.headers);
+  x.transport = std::move(transport);
+  x.secrets = by.secrets;
+  x.price = [settings, number](const token_usage& usage) {
+    auto live = provider::cost_of(settings, number, usage);
+    return live ? std::optional{*live * provider::price_of(settings, number).batch} : std::nullopt;
   };
   x.connect_timeout = settings.timeouts.connect;
   x.idle_timeout = settings.timeouts.idle;

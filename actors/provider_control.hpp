@@ -1,30 +1,48 @@
 #pragma once
 
-#include "actors/provider_parts.hpp"
+#include "actors/support/state_handle.hpp"
+#include "http/client.hpp"
+#include "provider/kept_limits.hpp"
+#include "provider/setup.hpp"
 
 #include <modelforge/actors/provider.hpp>
 
 #include <caf/fwd.hpp>
 
-#include <functional>
 #include <memory>
 #include <string>
 
 namespace modelforge {
 
-/// A provider's actor, and what only its own program may tell it. The functions may be called from any thread.
-struct controlled_provider {
-  provider_actor actor;
-  /// Takes over other settings, which it can become (`can_become`): requests under way go on as they began.
-  std::function<void(provider_parts)> reconfigure;
+/// What only its own program may tell a provider's actor. The calls come inside that actor (see `state_handle`).
+class provider_control {
+public:
+  virtual ~provider_control() = default;
+
+  /// Takes over other settings, which it can become (`provider::can_become`): requests under way go on as they began.
+  virtual void reconfigure(provider::setup fresh) = 0;
+
   /// Opens the file that keeps the limits' use; for one that was spawned while another actor had it.
-  std::function<void()> keep_journal;
+  virtual void open_journal() = 0;
+
   /// What this actor asks for it asks for another node, as which it shares, until it ends.
-  std::function<void(const caf::strong_actor_ptr& who, std::string node)> admit;
+  virtual void add_guest(const caf::strong_actor_ptr& who, std::string node) = 0;
 };
 
-/// Spawns a provider of parts that are ready but for `transport`.
-controlled_provider spawn_controlled_provider(caf::actor_system& system, provider_parts parts,
+/// A provider's actor, and the way to its control.
+struct controlled_provider {
+  provider_actor actor;
+  state_handle<provider_control> control; ///< Empty: another node runs it.
+};
+
+/// What a provider's actor begins with.
+struct provider_start {
+  provider::setup setup;
+  provider::kept_limits limits{};
+  std::string problem{}; ///< What does not work, though requests do.
+};
+
+controlled_provider spawn_controlled_provider(caf::actor_system& system, provider_start start,
                                               std::shared_ptr<http::client> transport);
 
 } // namespace modelforge

@@ -38,7 +38,7 @@ public:
   /// the dispatcher saw them.
   void count(const dispatcher::counters& x, const dispatcher::queue_state& queue, uint64_t refused) noexcept;
 
-  /// Takes in what is dear to find out: the predicted wait, the lanes.
+  /// Takes in what is expensive to find out: the predicted wait, the lanes.
   void show(const provider_status& x) noexcept;
 
 private:

@@ -4,6 +4,9 @@
 #include "actors/provider_control.hpp"
 #include "actors/provider_proxy.hpp"
 #include "actors/support/mail.hpp"
+#include "provider/heritage.hpp"
+#include "provider/kept_limits.hpp"
+#include "provider/setup.hpp"
 #include "retry/restart_pace.hpp"
 
 #include <modelforge/actors/system.hpp>
@@ -119,7 +122,7 @@ public:
     for (auto& old : providers_)
       if (old.is.actor != nullptr) {
         report.removed.push_back(old.settings.name);
-        if (!old.is.reconfigure) // another node's
+        if (!old.is.control) // another node's
           node_->remove_remote(old.settings.name);
         let_go(old, {});
       }
@@ -149,7 +152,7 @@ private:
     provider_settings settings;
     controlled_provider is; ///< Of one that another node runs: only the actor.
     std::shared_ptr<life> watched{};
-    std::shared_ptr<limits_legacy> legacy{};
+    std::shared_ptr<provider::limits_legacy> legacy{};
     retry::restart_pace pace{};
     std::optional<caf::actor_clock::time_point> start_at{}; ///< It has ended, and is started again then.
     std::string problem{};                                  ///< Why it has ended, or could not be started.
@@ -158,14 +161,14 @@ private:
   /// A provider that was taken out. Should it come back, what it had used of its limits counts.
   struct former {
     provider_settings settings;
-    std::shared_ptr<limits_legacy> legacy;
+    std::shared_ptr<provider::limits_legacy> legacy;
     caf::actor_clock::time_point since;
   };
 
   /// What is to be done for a provider, prepared so that it cannot fail.
   struct change {
     named_provider* old = nullptr;
-    std::optional<provider_parts> fresh; ///< Empty: nothing, or a proxy.
+    std::optional<provider_start> fresh; ///< Empty: nothing, or a proxy.
     bool in_place = false;
     bool untouched = false;
     uint64_t leaving = 0; ///< One that is to end is taken back instead; 0: none.
@@ -177,7 +180,7 @@ private:
     if (i != providers_.end())
       result.old = &*i;
     for (auto& [id, y] : leaving_)
-      if (result.old == nullptr && y.settings.name == x.name && y.is.reconfigure && can_become(y.settings, x))
+      if (result.old == nullptr && y.settings.name == x.name && y.is.control && provider::can_become(y.settings, x))
         result.leaving = id; // the latest
     auto& node = is_set_up_ ? settings_.node : all.node;
     auto same_runtime = is_set_up_ && all.runtime == settings_.runtime;
@@ -191,17 +194,17 @@ private:
       result.untouched = result.old != nullptr && result.old->settings == x;
       return result;
     }
-    auto parts = prepare_provider(x, all.runtime); // also where nothing seems changed: keys and headers may be new
-    if (auto* problem = std::get_if<failure>(&parts))
+    auto setup = provider::prepare(x, all.runtime); // also where nothing seems changed: keys and headers may be new
+    if (auto* problem = std::get_if<failure>(&setup))
       return std::move(*problem);
-    result.fresh = std::get<provider_parts>(std::move(parts));
-    result.in_place = result.old != nullptr && result.old->is.reconfigure && can_become(result.old->settings, x);
+    result.fresh = provider_start{std::get<provider::setup>(std::move(setup))};
+    result.in_place = result.old != nullptr && result.old->is.control && provider::can_become(result.old->settings, x);
     if (result.in_place) {
       result.untouched = same_runtime && result.old->settings == x;
       return result;
     }
     if (result.old == nullptr && result.leaving == 0)
-      if (auto problem = open_journal(*result.fresh))
+      if (auto problem = result.fresh->limits.open(result.fresh->setup))
         return std::move(*problem);
     return result;
   }
@@ -214,40 +217,44 @@ private:
       if (result.start_at)
         start_again(result, std::move(how.fresh));
       else if (how.fresh)
-        result.is.reconfigure(std::move(*how.fresh));
+        reconfigure(result, std::move(how.fresh->setup));
       (how.untouched ? report.unchanged : report.changed).push_back(name);
       return result;
     }
     if (how.leaving != 0) {
       auto result = std::move(leaving_.extract(how.leaving).mapped());
       result.settings = std::move(x);
-      result.is.reconfigure(std::move(*how.fresh));
+      reconfigure(result, std::move(how.fresh->setup));
       report.added.push_back(name);
       return result;
     }
     named_provider result;
     result.settings = std::move(x);
-    if (auto i = former_.find(name); i != former_.end() && can_become(i->second.settings, result.settings))
+    if (auto i = former_.find(name); i != former_.end() && provider::can_become(i->second.settings, result.settings))
       result.legacy = i->second.legacy;
     start(result, std::move(how.fresh), runtime);
     auto replaces = how.old != nullptr;
-    if (replaces && !how.old->is.reconfigure && result.is.reconfigure) // it was another node's
+    if (replaces && !how.old->is.control && result.is.control) // it was another node's
       node_->remove_remote(name);
     if (replaces)
-      let_go(*how.old, result.is.keep_journal);
+      let_go(*how.old, result.is.control);
     (replaces ? report.replaced : report.added).push_back(name);
     return result;
   }
 
-  /// Without parts: a proxy.
-  void start(named_provider& x, std::optional<provider_parts> parts, const runtime_settings& runtime) {
-    if (parts) {
+  static void reconfigure(const named_provider& x, provider::setup fresh) {
+    x.is.control.run([fresh = std::move(fresh)](provider_control& provider) { provider.reconfigure(fresh); });
+  }
+
+  /// With nothing to begin with: a proxy.
+  void start(named_provider& x, std::optional<provider_start> begin, const runtime_settings& runtime) {
+    if (begin) {
       if (x.legacy == nullptr)
-        x.legacy = std::make_shared<limits_legacy>();
-      parts->legacy = x.legacy;
-      x.is = spawn_controlled_provider(system_, std::move(*parts), transport_);
+        x.legacy = std::make_shared<provider::limits_legacy>();
+      begin->limits.share(x.legacy);
+      x.is = spawn_controlled_provider(system_, std::move(*begin), transport_);
     } else {
-      x.is.actor = spawn_proxy(x.settings, runtime);
+      x.is = {spawn_proxy(x.settings, runtime), {}};
     }
     if (self_ != nullptr)
       watch(x);
@@ -297,19 +304,19 @@ private:
       });
   }
 
-  void start_again(named_provider& x, std::optional<provider_parts> parts) {
-    if (!parts && is_ours(x.settings, settings_.node)) {
-      auto prepared = prepare_provider(x.settings, settings_.runtime);
+  void start_again(named_provider& x, std::optional<provider_start> begin) {
+    if (!begin && is_ours(x.settings, settings_.node)) {
+      auto prepared = provider::prepare(x.settings, settings_.runtime);
       if (auto* problem = std::get_if<failure>(&prepared))
         return plan_start(x, problem->message);
-      parts = std::get<provider_parts>(std::move(prepared));
+      begin = provider_start{std::get<provider::setup>(std::move(prepared))};
     }
-    if (parts) {
-      static_cast<void>(open_journal(*parts)); // what it kept is at hand anyway
-      parts->problem = told(x);
+    if (begin) {
+      static_cast<void>(begin->limits.open(begin->setup)); // what it kept is at hand anyway
+      begin->problem = told(x);
     }
     x.start_at.reset();
-    start(x, std::move(parts), settings_.runtime);
+    start(x, std::move(begin), settings_.runtime);
   }
 
   static std::string told(const named_provider& x) {
@@ -326,20 +333,22 @@ private:
     return result;
   }
 
-  /// Lets an actor end when what it has is done; then calls `afterwards`.
-  void let_go(named_provider& old, const std::function<void()>& afterwards) {
+  /// Lets an actor end when what it has is done; then the one that takes its place may open its file.
+  void let_go(named_provider& old, const state_handle<provider_control>& successor) {
     auto actor = old.is.actor;
     auto id = ++leaving_id_;
     if (old.legacy)
       former_.insert_or_assign(old.settings.name, former{old.settings, old.legacy, system_.clock().now()});
     leaving_.emplace(id, std::exchange(old, {}));
-    auto end = [this, id, afterwards] {
+    auto end = [this, id, successor] {
       auto i = leaving_.find(id);
       if (i == leaving_.end())
         return;
       auto& is = i->second.is.actor;
-      if (afterwards) // it has let go of its file then
-        is->attach_functor([afterwards](const caf::error&) { afterwards(); });
+      if (successor) // it has let go of its file then
+        is->attach_functor([successor](const caf::error&) {
+          successor.run([](provider_control& provider) { provider.open_journal(); });
+        });
       self_->send_exit(is, caf::exit_reason::user_shutdown);
       leaving_.erase(i);
     };
@@ -353,7 +362,11 @@ private:
     std::vector<owned_provider> owned;
     for (auto& x : providers_)
       if (is_ours(x.settings, node_->settings))
-        owned.push_back({x.settings.name, x.start_at ? provider_actor{} : x.is.actor, x.is.admit});
+        owned.push_back(
+          {x.settings.name, x.start_at ? provider_actor{} : x.is.actor,
+           [control = x.is.control](const caf::strong_actor_ptr& who, std::string node) {
+             control.run([who, node = std::move(node)](provider_control& provider) { provider.add_guest(who, node); });
+           }});
     node_->set_owned(std::move(owned));
   }
 
@@ -393,7 +406,7 @@ private:
         reply.deliver(std::move(*report));
     };
     for (auto& x : providers_) {
-      if (!x.is.reconfigure) // another node's
+      if (!x.is.control) // another node's
         continue;
       ++*left;
       ask(self_, x.is.actor, status_atom_v) // who answers this has taken over what it was told before

@@ -61,6 +61,16 @@ void post_if_alive(const caf::weak_actor_ptr& to, F f) {
     post(strong, std::move(f));
 }
 
+/// The state of a stateful actor, from inside of it or where it has just been spawned.
+template <class StatefulActor>
+auto& state_in(StatefulActor& actor) {
+#if CAF_MAJOR_VERSION >= 1
+  return actor.state();
+#else
+  return actor.state;
+#endif
+}
+
 /// Runs `f` inside `self` at `when`, if the actor is still there. Unlike CAF's own delayed calls this does not keep the
 /// actor alive until then.
 template <class Self, class F>

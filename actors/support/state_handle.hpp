@@ -2,6 +2,8 @@
 
 #include "actors/support/mail.hpp"
 
+#include <caf/abstract_actor.hpp>
+#include <caf/actor_cast.hpp>
 #include <caf/actor_control_block.hpp>
 
 #include <type_traits>
@@ -40,5 +42,13 @@ private:
   caf::weak_actor_ptr actor_;
   State* state_ = nullptr;
 };
+
+/// Of an actor that was just spawned as `Actor::stateful_impl<State>`.
+template <class State, class Actor>
+state_handle<State> state_of(const Actor& actor) {
+  using implementation = typename Actor::template stateful_impl<State>;
+  auto* object = static_cast<implementation*>(caf::actor_cast<caf::abstract_actor*>(actor));
+  return {caf::actor_cast<caf::weak_actor_ptr>(actor), &state_in(*object)};
+}
 
 } // namespace modelforge

@@ -113,14 +113,14 @@ struct job_test {
       server = std::make_unique<simulator::server>(settings);
     runtime_settings runtime;
     runtime.state_folder = "none";
-    auto made = prepare_provider(provider_of(), runtime);
-    auto& parts = std::get<provider_parts>(made);
-    parts.transport = make_transport();
+    auto made = provider::prepare(provider_of(), runtime);
+    auto& setup = std::get<provider::setup>(made);
+    auto transport = make_transport();
     if (!provider)
-      provider = std::get<0>(spawn_provider(system, provider_of(), runtime, parts.transport));
+      provider = std::get<0>(spawn_provider(system, provider_of(), runtime, transport));
     if (!ears)
       ears = system.spawn(listener, &to);
-    auto prepared = prepare_job(parts, asked);
+    auto prepared = prepare_job(setup, transport, asked);
     auto& job = std::get<batch_job_parts>(prepared);
     job.timing = {10ms, 50ms, 10ms, 100ms, 8, 50ms, 600s};
     job.call_timeout = call_timeout;
@@ -248,9 +248,9 @@ TEST_CASE_METHOD(job_test, "a provider without a batch API says so", "[actors][b
   provider_settings x;
   x.name = "local";
   x.kind = provider_kind::ollama;
-  auto made = prepare_provider(x, {});
+  auto made = provider::prepare(x, {});
   auto asked = items(1);
-  auto prepared = prepare_job(std::get<provider_parts>(made), asked);
+  auto prepared = prepare_job(std::get<provider::setup>(made), nullptr, asked);
   REQUIRE(std::holds_alternative<failure>(prepared));
   CHECK(std::get<failure>(prepared).code == errc::unsupported);
 }

@@ -1,4 +1,4 @@
-#include "actors/support/masking.hpp"
+#include "provider/masking.hpp"
 #include "tests/actors/provider_fixture.hpp"
 #include "tests/support/temporary_folder.hpp"
 

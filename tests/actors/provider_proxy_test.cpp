@@ -503,12 +503,15 @@ TEST_CASE_METHOD(chain_test, "figures that a guest tells harm nobody", "[node][t
 TEST_CASE_METHOD(chain_test, "a node gets no more of a provider for its many tenants", "[node]") {
   settings.max_concurrent = 1;
   settings.interactive_slots = 0;
-  auto of = spawn_controlled_provider(system(), std::get<provider_parts>(prepare_provider(settings, runtime)), http);
+  auto of =
+    spawn_controlled_provider(system(), {std::get<provider::setup>(provider::prepare(settings, runtime))}, http);
   hold(of.actor);
   peer = hold(system().spawn([](caf::event_based_actor*) -> caf::behavior { return {[](int) {}}; }));
   auto guest_of = [&](const std::string& name) {
     auto guest = spawn_provider_guest(system(), of.actor, name, caf::actor_cast<caf::strong_actor_ptr>(peer), 1u << 20);
-    of.admit(caf::actor_cast<caf::strong_actor_ptr>(guest), "node " + name);
+    of.control.run([who = caf::actor_cast<caf::strong_actor_ptr>(guest), name](provider_control& control) {
+      control.add_guest(who, "node " + name);
+    });
     run();
     return guest;
   };

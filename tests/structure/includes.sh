@@ -22,12 +22,17 @@ forbid "messages need no CAF, but for type_ids.hpp and interfaces.hpp" "${includ
 forbid "messages include nothing of ours but messages" \
   "${include}(modelforge/(actors|config)|actors/|config/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|tools/)" messages
 forbid "src knows neither CAF nor actors" "${include}(caf/|modelforge/actors|actors/|tools/)" src
-without_settings=$(ls -d src/*/ | grep -vE '^src/(limits|retry)/')
-forbid "src knows no settings, but for limits and retry their own" "${include}(modelforge/config|config/)" $without_settings
+without_settings=$(ls -d src/*/ | grep -vE '^src/(provider|limits|retry)/')
+forbid "src knows no settings, but for src/provider, and limits and retry their own" \
+  "${include}(modelforge/config|config/)" $without_settings
 forbid "limits and retry know their own settings only" \
   "${include}(config/|modelforge/config/[^cr]|modelforge/config/(check|reference|read))" src/limits src/retry
 forbid "config knows neither CAF nor actors nor src" \
-  "${include}(caf/|modelforge/actors|actors/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|tools/)" config
+  "${include}(caf/|modelforge/actors|actors/|http/|sse/|wire/|batch/|limits/|retry/|dispatch/|provider/|tools/)" config
+forbid "provider knows neither batch nor node (but for what was spent) nor streams nor JSON nor libcurl" \
+  "${include}(batch/|node/[^s]|sse/|stream/|serve/|telemetry/|nlohmann/|curl/|http/t)" src/provider
+lower=$(ls -d src/*/ | grep -v '^src/provider/')
+forbid "only actors stand on src/provider" "${include}provider/" messages $lower
 forbid "actors know neither libcurl nor JSON nor TOML nor tools" "${include}(curl/|nlohmann/|toml|tools/)" actors
 forbid "answers of the transport come into actors by actors/support/fetch.hpp, which lets no promise out" \
   '[>.]fetch\(' $(ls actors/*.hpp actors/*.cpp)

@@ -1,8 +1,8 @@
-#include "actors/optimized_request.hpp"
+#include "provider/optimized_request.hpp"
 
 #include <utility>
 
-namespace modelforge {
+namespace modelforge::provider {
 
 optimized_request optimize_and_encode(const optimize::list& optimizers, chat_request& x,
                                       const std::function<std::variant<wire::encoded_request, failure>()>& encode) {
@@ -25,4 +25,4 @@ optimized_request optimize_and_encode(const optimize::list& optimizers, chat_req
   return result;
 }
 
-} // namespace modelforge
+} // namespace modelforge::provider

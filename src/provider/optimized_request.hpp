@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-namespace modelforge {
+namespace modelforge::provider {
 
 /// A request in a provider's words, and what the optimizers did to it before.
 struct optimized_request {
@@ -24,4 +24,4 @@ struct optimized_request {
 optimized_request optimize_and_encode(const optimize::list& optimizers, chat_request& x,
                                       const std::function<std::variant<wire::encoded_request, failure>()>& encode);
 
-} // namespace modelforge
+} // namespace modelforge::provider

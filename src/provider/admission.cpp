@@ -1,0 +1,192 @@
+#include "provider/admission.hpp"
+
+#include "provider/guarded.hpp"
+#include "provider/model_groups.hpp"
+#include "provider/optimized_request.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace modelforge::provider {
+
+namespace {
+
+/// `from` + `length`, where a length without end stays one.
+time_point after(time_point from, std::chrono::nanoseconds length) {
+  return length < time_point::max() - from ? from + length : time_point::max();
+}
+
+uint64_t raw_tokens(const chat_request& request) {
+  return limits::token_estimator::raw(request);
+}
+
+uint64_t raw_tokens(const embedding_request& request) {
+  uint64_t sum = 0;
+  for (auto& input : request.inputs)
+    sum += limits::token_estimator::raw(input);
+  return std::max<uint64_t>(sum, 1);
+}
+
+std::optional<uint32_t> max_tokens(const chat_request& request) {
+  return request.sampling.max_tokens;
+}
+
+std::optional<uint32_t> max_tokens(const embedding_request&) {
+  return 0;
+}
+
+std::size_t inputs_of(const chat_request&) {
+  return 0;
+}
+
+std::size_t inputs_of(const embedding_request& request) {
+  return request.inputs.size();
+}
+
+/// Providers count them so differently that nothing is certain.
+bool has_images(const chat_request& request) {
+  return std::any_of(request.messages.begin(), request.messages.end(), [](auto& message) {
+    return std::any_of(message.content.begin(), message.content.end(),
+                       [](auto& part) { return std::holds_alternative<image_part>(part); });
+  });
+}
+
+bool has_images(const embedding_request&) {
+  return false;
+}
+
+} // namespace
+
+admission::result admission::admit(chat_request& request, const arrival& how) const {
+  if (request.model.empty())
+    request.model = by_.settings.default_model;
+  if (auto why = refuse_at_once(request, how))
+    return {std::move(*why), {}};
+  auto earlier = spent_.all_of(request.id, std::move(request.earlier), now_);
+  if (auto why = refuse_spent(earlier))
+    return {std::move(*why), {}};
+  auto& group = by_.groups[group_of(by_.settings, request.model)];
+  std::vector<std::string> changes, failed;
+  auto words = guarded<wire::encoded_request>([&] {
+    auto made =
+      optimize_and_encode(group.optimizers, request, [&] { return group.dialect->encode(request, how.streamed); });
+    changes = std::move(made.changes);
+    failed = std::move(made.failed);
+    return std::move(made.encoded);
+  });
+  auto result = finish(request, how, std::move(earlier), std::move(words), std::move(changes));
+  result.failed_optimizers = std::move(failed);
+  return result;
+}
+
+admission::result admission::admit(embedding_request& request, const arrival& how) const {
+  if (by_.dialect().most_inputs() > 0 && request.inputs.empty())
+    return {make_failure(errc::invalid_request, "inputs is empty", "give at least one text"), {}};
+  if (request.model.empty())
+    request.model = by_.settings.default_embedding_model;
+  if (auto why = refuse_at_once(request, how))
+    return {std::move(*why), {}};
+  auto earlier = spent_.all_of(request.id, std::move(request.earlier), now_);
+  if (auto why = refuse_spent(earlier))
+    return {std::move(*why), {}};
+  auto& group = by_.groups[group_of(by_.settings, request.model)];
+  auto words = guarded<wire::encoded_request>([&] { return group.dialect->encode_embedding(request); });
+  return finish(request, how, std::move(earlier), std::move(words), {});
+}
+
+template <class Request>
+std::optional<failure> admission::refuse_at_once(const Request& request, const arrival& how) const {
+  if (request.model.empty() && !how.draining)
+    return make_failure(errc::invalid_request, "the request names no model",
+                        std::is_same_v<Request, embedding_request>
+                          ? "name one, or set default_embedding_model for this provider"
+                          : "name one, or set default_model for this provider");
+  if (request.deadline && request.deadline->count() <= 0)
+    return make_failure(errc::deadline_exceeded, "its deadline had passed when the request arrived");
+  if (how.is_busy)
+    return make_failure(errc::duplicate_request, "a stream with this id is being handed over");
+  return {};
+}
+
+/// Others have made all the attempts that it may take.
+std::optional<failure> admission::refuse_spent(attempts_made& earlier) const {
+  auto max_attempts = by_.settings.retry.max_attempts;
+  if (earlier.spent < max_attempts)
+    return {};
+  auto last = earlier.records.empty() ? errc::none : earlier.records.back().result;
+  auto why = make_failure(last != errc::none ? last : errc::node_lost,
+                          "its attempts were used up before it came here: " + std::to_string(earlier.spent) + " of "
+                            + std::to_string(max_attempts) + " (max_attempts)",
+                          "the provider may have answered, and charged for it; ask again if that does no harm");
+  why.attempts = std::move(earlier.records);
+  return why;
+}
+
+template <class Request>
+admission::result admission::finish(Request& from, const arrival& how, attempts_made earlier, encoded words,
+                                    std::vector<std::string> changes) const {
+  if (auto* problem = std::get_if<failure>(&words))
+    return {std::move(*problem), {}};
+  request admitted;
+  admitted.id = from.id;
+  admitted.model = from.model;
+  admitted.group = group_of(by_.settings, from.model);
+  admitted.streamed = how.streamed;
+  admitted.inputs = inputs_of(from);
+  admitted.reports = earlier.report;
+  admitted.accepted = now_ - earlier.age;
+  admitted.idle_since = now_;
+  admitted.dialect = by_.groups[admitted.group].dialect;
+  admitted.encoded = std::move(std::get<wire::encoded_request>(words));
+  admitted.body = std::make_shared<const std::string>(std::move(admitted.encoded.body));
+  admitted.optimizations = std::move(changes);
+  admitted.raw_tokens = raw_tokens(from);
+  admitted.accounting = by_.groups[admitted.group].accounting;
+  admitted.reserved = estimate(from.model, max_tokens(from), admitted);
+  admitted.spent = earlier.spent;
+  admitted.records = std::move(earlier.records);
+  dispatcher::offer offer{.id = from.id,
+                          .rank = from.priority,
+                          .tenant = std::move(from.tenant),
+                          .node = how.node,
+                          .group = limited_as(by_.settings, admitted.group),
+                          .cost = admitted.reserved,
+                          .bytes = admitted.body->size(),
+                          .deadline = deadline_of(from),
+                          .spent = admitted.spent,
+                          .model = from.model,
+                          .least = certain(from, admitted)};
+  return {ready{std::move(admitted), std::move(offer)}, {}};
+}
+
+limits::charge admission::estimate(const std::string& model, std::optional<uint32_t> max_tokens,
+                                   const request& of) const {
+  auto input = estimator_.estimate(model, of.raw_tokens);
+  auto output = of.accounting.tokens == limits::token_accounting::produced
+                  ? estimator_.expected_output(model, max_tokens)
+                  : max_tokens.value_or(0);
+  return limits::charge_for(of.accounting, input, output);
+}
+
+/// What it will certainly take, by the sizes that the caller fixed: a good part of the prompt's text, and max_tokens
+/// where they count. Where a prompt cache makes prompts free, nothing is certain.
+template <class Request>
+limits::amounts admission::certain(const Request& of, const request& admitted) const {
+  if (admitted.accounting.tokens == limits::token_accounting::produced)
+    return {1, 0, 0, 0};
+  auto input = has_images(of) ? 0 : estimator_.least(of.model, admitted.raw_tokens);
+  return limits::charge_for(admitted.accounting, input, max_tokens(of).value_or(0)).total();
+}
+
+template <class Request>
+std::optional<time_point> admission::deadline_of(const Request& request) const {
+  if (request.deadline)
+    return after(now_, *request.deadline);
+  if (request.priority == priority::interactive && by_.settings.deadline.count() > 0)
+    return after(now_, by_.settings.deadline);
+  return {};
+}
+
+} // namespace modelforge::provider

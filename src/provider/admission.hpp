@@ -1,0 +1,75 @@
+#pragma once
+
+#include "dispatch/dispatcher.hpp"
+#include "limits/token_estimator.hpp"
+#include "node/spent_attempts.hpp"
+#include "provider/requests.hpp"
+#include "provider/setup.hpp"
+
+#include <modelforge/messages/chat_request.hpp>
+#include <modelforge/messages/embedding.hpp>
+#include <modelforge/messages/error.hpp>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace modelforge::provider {
+
+/// What may become of a request that arrives: encoded in the provider's words, with its tokens estimated, to be offered
+/// to the dispatcher; or refused, because it cannot be sent, or may not be any more. Everything that can be known
+/// before a request waits is found out here, so nothing that cannot be sent waits for anything.
+///
+/// Holds no state of its own: the provider's engine makes one for each request.
+class admission {
+public:
+  admission(const setup& by, const limits::token_estimator& estimator, node::spent_attempts& spent, time_point now)
+    : by_(by), estimator_(estimator), spent_(spent), now_(now) {}
+
+  struct arrival {
+    std::string node{};    ///< For which another provider actor asks; empty: for nobody else.
+    bool streamed = false; ///< The answer shall come piece by piece.
+    bool draining = false; ///< Nothing new is taken: then the dispatcher's refusal comes before what is missing.
+    bool is_busy = false;  ///< Its id belongs to a stream whose subscribers still take what is left.
+  };
+
+  struct ready {
+    provider::request request;
+    dispatcher::offer offer;
+  };
+
+  struct result {
+    std::variant<ready, failure> verdict;
+    std::vector<std::string> failed_optimizers; ///< A text for each that was no use.
+  };
+
+  /// `request` must have an id; gets its default model, and is what the optimizers made of it afterwards.
+  result admit(chat_request& request, const arrival& how) const;
+
+  /// The same; with more inputs than the provider takes at once it must have been split.
+  result admit(embedding_request& request, const arrival& how) const;
+
+private:
+  using encoded = std::variant<wire::encoded_request, failure>;
+
+  template <class Request>
+  std::optional<failure> refuse_at_once(const Request& request, const arrival& how) const;
+  std::optional<failure> refuse_spent(attempts_made& earlier) const;
+  template <class Request>
+  result finish(Request& request, const arrival& how, attempts_made earlier, encoded words,
+                std::vector<std::string> changes) const;
+  limits::charge estimate(const std::string& model, std::optional<uint32_t> max_tokens, const request& of) const;
+  template <class Request>
+  limits::amounts certain(const Request& of, const request& admitted) const;
+  template <class Request>
+  std::optional<time_point> deadline_of(const Request& request) const;
+
+  const setup& by_;
+  const limits::token_estimator& estimator_;
+  node::spent_attempts& spent_;
+  time_point now_;
+};
+
+} // namespace modelforge::provider

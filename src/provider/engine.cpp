@@ -1,0 +1,205 @@
+#include "provider/engine.hpp"
+
+#include "provider/explanations.hpp"
+#include "provider/heritage.hpp"
+#include "provider/model_groups.hpp"
+
+#include <utility>
+
+namespace modelforge::provider {
+
+engine::engine(setup by, kept_limits limits, std::string problem, uint64_t seed, time_point now, wall_time wall_now)
+  : setup_(std::move(by)), dispatcher_(setup_.dispatch, seed), limits_(std::move(limits)), random_(seed + 1) {
+  for (auto& key : setup_.keys)
+    credentials_.push_back(key.credential);
+  note_problem();
+  if (!problem.empty())
+    condition_.problem = std::move(problem);
+  limits_.load(setup_, dispatcher_, now, wall_now);
+}
+
+// -- requests -------------------------------------------------------------------------
+
+template <class Request>
+engine::admitted engine::admit(Request& arriving, admission::arrival how, time_point now) {
+  if (!arriving.id)
+    arriving.id = make_id();
+  how.is_busy = how.is_busy && requests_.find(arriving.id) == nullptr;
+  auto result = admission{setup_, estimator_, requests_.spent_before(), now}.admit(arriving, how);
+  auto failed = result.failed_optimizers.size();
+  if (failed > 0)
+    condition_.problem = "an optimizer failed: " + result.failed_optimizers.back();
+  if (auto* why = std::get_if<failure>(&result.verdict))
+    return {refuse(std::move(*why), arriving.model), failed};
+  auto& ready = std::get<admission::ready>(result.verdict);
+  if (auto no = dispatcher_.accept(std::move(ready.offer), now)) {
+    auto why = describe(*no, setup_.dispatch.max_queued, {}, false, nullptr);
+    why.attempts = std::move(ready.request.records);
+    return {sign_refusal(std::move(why), arriving.model), failed};
+  }
+  requests_.spent_before().forget(arriving.id);
+  requests_.add(std::move(ready.request));
+  return {{}, failed};
+}
+
+template engine::admitted engine::admit(chat_request&, admission::arrival, time_point);
+template engine::admitted engine::admit(embedding_request&, admission::arrival, time_point);
+
+failure engine::refuse(failure why, const std::string& model) {
+  ++condition_.refused; // the dispatcher does not see it
+  return sign_refusal(std::move(why), model);
+}
+
+failure engine::sign_refusal(failure why, const std::string& model) const {
+  why.provider = setup_.settings.name;
+  why.model = model;
+  return why;
+}
+
+std::optional<step> engine::withdraw(request_id id, const std::string& why, time_point now) {
+  auto* which = requests_.find(id);
+  if (which == nullptr)
+    return {};
+  auto in_flight = dispatcher_.withdraw(id, now).value_or(0) != 0;
+  if (in_flight)
+    requests_.end_attempt(*which, 0, errc::cancelled, now);
+  return fail(*which, make_failure(errc::cancelled, why), in_flight, now);
+}
+
+std::vector<step> engine::withdraw_all(const std::string& why, time_point now) {
+  std::vector<step> result;
+  for (auto id : requests_.ids())
+    if (auto ended = withdraw(id, why, now))
+      result.push_back(std::move(*ended));
+  return result;
+}
+
+void engine::on_asker_lost(request_id id, time_point now) {
+  if (auto* which = requests_.find(id))
+    requests_.keep_spent(*which, now);
+}
+
+// -- what to do -----------------------------------------------------------------------
+
+std::optional<step> engine::next(time_point now) {
+  auto decided = dispatcher_.next(now);
+  if (!decided)
+    return {};
+  return std::visit([&](auto& how) { return carry_out(how, now); }, *decided);
+}
+
+step engine::carry_out(const dispatcher::dispatch& how, time_point now) {
+  auto& which = *requests_.find(how.id);
+  return send{how.id, how.attempt, which.streamed, requests_.begin_attempt(which, how, setup_, now)};
+}
+
+step engine::carry_out(const dispatcher::give_up& how, time_point now) {
+  auto& which = *requests_.find(how.id);
+  auto in_flight = how.attempt != 0;
+  auto why =
+    describe(how.why, setup_.dispatch.max_queued, now - which.accepted, in_flight, which.last ? &*which.last : nullptr);
+  if (in_flight)
+    requests_.end_attempt(which, 0, why.code, now);
+  return fail(which, std::move(why), in_flight, now);
+}
+
+// -- what became of it ------------------------------------------------------------------
+
+std::optional<step> engine::on_end(attempt_id attempt, const http::response& answer, stream_end* streamed,
+                                   time_point now) {
+  auto* which = requests_.find(dispatcher_.request_of(attempt));
+  settlement by{setup_, estimator_, which};
+  auto how = streamed != nullptr && streamed->outcome
+               ? std::visit([](auto& read) -> outcome { return std::move(read); }, *streamed->outcome)
+               : by.read(answer);
+  auto end = by.judge(answer, how, streamed == nullptr || streamed->repeatable);
+  auto* bad = std::get_if<failure>(&how);
+  if (bad != nullptr && retry::counts_against_provider(retry::meaning_of(*end.failed)))
+    condition_.trouble = bad->message;
+  auto settled = dispatcher_.end(attempt, end, now);
+  if (which == nullptr)
+    return {};
+  which->idle_since = now;
+  requests_.end_attempt(*which, answer.head.status, bad != nullptr ? bad->code : errc::none, now);
+  if (bad == nullptr)
+    return conclude_well(*which, std::move(how), answer, streamed, now);
+  explain_end(*bad, settled);
+  if (settled.then != dispatcher::settlement::what::again)
+    return fail(*which, std::move(*bad), false, now);
+  which->last = std::move(*bad);
+  if (which->reports && !which->streamed) // a stream is not asked for again
+    return report{which->id, requests_.spent_on(*which, now)};
+  return {};
+}
+
+step engine::conclude_well(request& which, outcome how, const http::response& answer, const stream_end* streamed,
+                           time_point now) {
+  if (auto* chat = std::get_if<completion>(&how))
+    requests_.sign(*chat, which, answer.end.times, setup_, now);
+  else
+    requests_.sign(std::get<embedding>(how), which, answer.end.times, setup_, now);
+  conclude result{which.id, which.model, which.streamed, false, std::move(how), now - which.accepted, {}};
+  if (streamed != nullptr)
+    result.first_token = streamed->first_token;
+  requests_.remove(which, now);
+  return result;
+}
+
+/// Ends a request with an error.
+step engine::fail(request& which, failure why, bool abort, time_point now) {
+  requests_.sign(why, which, setup_);
+  conclude result{which.id, which.model, which.streamed, abort, std::move(why), now - which.accepted, {}};
+  requests_.remove(which, now);
+  return result;
+}
+
+void engine::on_lost(attempt_id attempt, bool written, time_point now) {
+  dispatcher_.end(attempt,
+                  {.failed = retry::failed_attempt{.code = errc::cancelled, .written = written},
+                   .written = written,
+                   .repeatable = false},
+                  now);
+}
+
+// -- settings and limits ------------------------------------------------------------------
+
+void engine::reconfigure(setup fresh, time_point now) {
+  auto secrets = std::make_shared<secret_mask>(*fresh.secrets); // what is under way carries the older ones
+  secrets->keep(*setup_.secrets);
+  fresh.secrets = std::move(secrets);
+  if (same_lanes(setup_, fresh))
+    dispatcher_.reconfigure(fresh.dispatch);
+  else
+    dispatcher_.reconfigure(fresh.dispatch, heritage_of(setup_, fresh, credentials_), now);
+  setup_ = std::move(fresh);
+  condition_.problem.clear();
+  resume();
+  requests_.for_each([this](request& which) { which.group = group_of(setup_.settings, which.model); });
+  open_journal();
+}
+
+void engine::open_journal() {
+  if (auto why = limits_.open(setup_))
+    condition_.problem = why->message;
+  note_problem();
+  dispatcher_.keep_journal(limits_.has_file());
+}
+
+void engine::save(bool last, time_point now, wall_time wall_now) {
+  limits_.save(setup_, dispatcher_, last, now, wall_now);
+  note_problem();
+}
+
+void engine::note_problem() {
+  if (auto problem = limits_.collect_problem(); !problem.empty())
+    condition_.problem = std::move(problem);
+}
+
+// -- status -----------------------------------------------------------------------------
+
+provider_status engine::status(bool draining, time_point now) {
+  condition_.draining = draining;
+  return describe_status(setup_, dispatcher_, condition_, now);
+}
+
+} // namespace modelforge::provider

@@ -1,0 +1,209 @@
+#include "provider/engine.hpp"
+#include "tests/provider/fixture.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <limits>
+#include <map>
+
+namespace modelforge::engine_test {
+
+using namespace test;
+
+namespace {
+
+/// An engine whose steps are kept until the test looks at them.
+struct engine_test {
+  provider::time_point now = start_time;
+  provider::engine engine{prepared(), {}, {}, 7, now, {}};
+  std::deque<provider::send> sent;
+  std::map<uint64_t, provider::conclude> ended;
+  std::vector<provider::report> reports;
+
+  void note(std::optional<provider::step> step) {
+    if (!step)
+      return;
+    if (auto* send = std::get_if<provider::send>(&*step))
+      sent.push_back(std::move(*send));
+    else if (auto* end = std::get_if<provider::conclude>(&*step))
+      ended.insert_or_assign(end->id.low, std::move(*end));
+    else if (auto* report = std::get_if<provider::report>(&*step))
+      reports.push_back(std::move(*report));
+  }
+
+  void run() {
+    while (auto step = engine.next(now))
+      note(std::move(step));
+  }
+
+  std::optional<failure> ask(chat_request request) {
+    auto result = engine.admit(request, {}, now);
+    run();
+    return std::move(result.refused);
+  }
+
+  /// Answers what was sent first.
+  void end(const http::response& answer) {
+    auto attempt = sent.front().attempt;
+    sent.pop_front();
+    note(engine.on_end(attempt, answer, nullptr, now));
+    run();
+  }
+
+  void wait() {
+    now = *engine.wake_at(now);
+    run();
+  }
+};
+
+} // namespace
+
+TEST_CASE_METHOD(engine_test, "engine: a request is sent, answered and forgotten", "[provider]") {
+  CHECK_FALSE(ask(question(1)));
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].http.url == "http://acme.test/v1/chat/completions");
+  CHECK_FALSE(engine.empty());
+  now += 2s;
+  end(answer("fine"));
+  CHECK(engine.empty());
+  auto& result = ended.at(1);
+  CHECK(std::get<completion>(result.how).text == "fine");
+  CHECK(std::get<completion>(result.how).timings.total == 2s);
+  CHECK(result.age == 2s);
+  CHECK_FALSE(result.abort);
+  CHECK(engine.counts().answered == 1);
+}
+
+TEST_CASE_METHOD(engine_test, "engine: what fails is tried again, and tells of every attempt", "[provider]") {
+  ask(question(1));
+  for (int i = 0; i < 3; ++i) {
+    if (sent.empty())
+      wait();
+    REQUIRE(sent.size() == 1);
+    end(refusal(500));
+  }
+  auto& why = std::get<failure>(ended.at(1).how);
+  CHECK(why.code == errc::server_error);
+  CHECK(why.provider == "acme");
+  CHECK(why.model == "m");
+  CHECK(why.attempts.size() == 3);
+  CHECK(engine.empty());
+}
+
+TEST_CASE_METHOD(engine_test, "engine: a request that is withdrawn has its attempt cut off", "[provider]") {
+  ask(question(1));
+  ask(question(2));
+  ask(question(3));
+  REQUIRE(sent.size() == 2); // max_concurrent
+  note(engine.withdraw({1, 3}, "not wanted", now));
+  CHECK_FALSE(ended.at(3).abort);
+  note(engine.withdraw({1, 1}, "not wanted", now));
+  CHECK(ended.at(1).abort);
+  auto& why = std::get<failure>(ended.at(1).how);
+  CHECK(why.code == errc::cancelled);
+  CHECK(why.attempts.size() == 1);
+  end(answer()); // of 1: too late
+  CHECK(engine.counts().late == 1);
+  CHECK_FALSE(engine.withdraw({1, 1}, "again", now));
+  end(answer());
+  CHECK(engine.empty());
+}
+
+TEST_CASE_METHOD(engine_test, "engine: a deadline that passes ends the request where it stands", "[provider]") {
+  auto request = question(1);
+  request.deadline = 3s;
+  ask(request);
+  wait();
+  CHECK(now == start_time + 3s);
+  CHECK(ended.at(1).abort);
+  CHECK(std::get<failure>(ended.at(1).how).message
+        == "no answer within the request's deadline (3 s, waiting for the provider)");
+}
+
+TEST_CASE_METHOD(engine_test, "engine: a refused request leaves a count and no trace", "[provider]") {
+  CHECK_FALSE(ask(question(1)));
+  auto why = ask(question(1));
+  REQUIRE(why);
+  CHECK(why->code == errc::duplicate_request);
+  CHECK(engine.refused() == 0); // the dispatcher counts what it refuses
+  CHECK(engine.counts().failed == 1);
+  auto late = question(2);
+  late.deadline = -1s;
+  CHECK(ask(late)->code == errc::deadline_exceeded);
+  CHECK(engine.refused() == 1);
+  CHECK(engine.status(false, now).failed == 2);
+}
+
+TEST_CASE_METHOD(engine_test, "engine: an asker that may come again hears of attempts that failed", "[provider]") {
+  auto request = question(1);
+  request.earlier.report = true;
+  ask(request);
+  end(refusal(500));
+  REQUIRE(reports.size() == 1);
+  CHECK(reports[0].spent.spent == 1);
+  engine.on_asker_lost({1, 1}, now);
+  note(engine.withdraw({1, 1}, "its caller has ended", now));
+  request.earlier.spent = 1;
+  ask(request); // its node is back
+  if (sent.empty())
+    wait();
+  CHECK(engine.find({1, 1})->spent >= 1);
+}
+
+TEST_CASE_METHOD(engine_test, "engine: what waits goes to the new address, what runs goes on", "[provider]") {
+  ask(question(1));
+  ask(question(2));
+  ask(question(3));
+  auto settings = acme();
+  settings.base_url = "http://other.test/v1";
+  engine.reconfigure(prepared(settings), now);
+  run();
+  REQUIRE(sent.size() >= 2);
+  CHECK(sent[0].http.url == "http://acme.test/v1/chat/completions");
+  end(answer());
+  CHECK(std::holds_alternative<completion>(ended.at(1).how));
+  REQUIRE(sent.size() == 2);
+  CHECK(sent.back().http.url == "http://other.test/v1/chat/completions");
+}
+
+TEST_CASE_METHOD(engine_test, "engine: while it drains it takes nothing new, and can be resumed", "[provider]") {
+  ask(question(1));
+  engine.drain();
+  CHECK(ask(question(2))->code == errc::draining);
+  CHECK(engine.withdraw_all("it is over", now).size() == 1);
+  CHECK(engine.empty());
+  engine.resume();
+  CHECK_FALSE(ask(question(3)));
+}
+
+TEST_CASE_METHOD(engine_test, "engine: its status tells of trouble only while a breaker is not closed", "[provider]") {
+  auto settings = acme();
+  settings.retry.max_attempts = 1;
+  settings.circuit_breaker.consecutive_failures = 2;
+  engine.reconfigure(prepared(settings), now);
+  ask(question(1));
+  end(refusal(500));
+  CHECK(engine.status(false, now).problem.empty());
+  ask(question(2));
+  end(refusal(500));
+  auto status = engine.status(true, now);
+  CHECK_FALSE(status.problem.empty());
+  CHECK(status.draining);
+  CHECK(status.lanes.at(0).breaker == "open");
+  CHECK(status.attempts == 2);
+}
+
+TEST_CASE_METHOD(engine_test, "engine: a stream that is lost gives its slot back", "[provider]") {
+  auto request = question(1);
+  engine.admit(request, {.streamed = true}, now);
+  run();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].streamed);
+  note(engine.withdraw(request.id, "its caller has ended", now));
+  CHECK(ended.at(1).abort);
+  CHECK(ended.at(1).streamed);
+  engine.on_lost(sent[0].attempt, true, now);
+  CHECK(engine.queue().in_flight == 0);
+}
+
+} // namespace modelforge::engine_test
