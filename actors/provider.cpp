@@ -115,7 +115,7 @@ private:
   }
 
   caf::result<embedding> on_embedding(embedding_request& x) {
-    auto max_inputs = engine_.current().dialect().most_inputs();
+    auto max_inputs = engine_.current().dialect().max_inputs();
     if (max_inputs > 0 && x.inputs.size() > max_inputs && !drain_.is_on())
       return split(x, max_inputs);
     if (auto why = admit(x, false))

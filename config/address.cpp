@@ -1,6 +1,7 @@
 #include "config/address.hpp"
 
-#include "config/characters.hpp"
+#include "base/ascii.hpp"
+#include "base/public_servers.hpp"
 
 #include <modelforge/config/secret.hpp>
 
@@ -18,9 +19,10 @@ std::optional<host_port> split_host(std::string_view text) {
   result.host = ipv6 ? text.substr(1, end - 1) : text.substr(0, end);
   auto rest = text.substr(std::min(text.size(), ipv6 ? end + 1 : end));
   auto valid = [ipv6](char c) {
-    return is_letter(c) || is_digit(c) || c == '.' || (ipv6 ? c == ':' || c == '%' : c == '-' || c == '_');
+    return ascii::is_letter(c) || ascii::is_digit(c) || c == '.'
+           || (ipv6 ? c == ':' || c == '%' : c == '-' || c == '_');
   };
-  if (result.host.empty() || !all(result.host, valid))
+  if (result.host.empty() || !ascii::all(result.host, valid))
     return std::nullopt;
   if (rest.empty())
     return result;
@@ -34,12 +36,12 @@ std::optional<host_port> split_host(std::string_view text) {
 
 bool is_loopback(std::string_view host) {
   return host == "localhost" || host == "::1"
-         || (host.starts_with("127.") && all(host, [](char c) { return is_digit(c) || c == '.'; }));
+         || (host.starts_with("127.") && ascii::all(host, [](char c) { return ascii::is_digit(c) || c == '.'; }));
 }
 
 std::string scheme_of(std::string_view text) {
   auto end = text.find("://");
-  return end == std::string_view::npos ? std::string{} : lower(text.substr(0, end + 3));
+  return end == std::string_view::npos ? std::string{} : ascii::lower(text.substr(0, end + 3));
 }
 
 std::variant<base_url, std::string> parse_base_url(std::string_view text) {
@@ -55,7 +57,7 @@ std::variant<base_url, std::string> parse_base_url(std::string_view text) {
   if (rest.find_first_of("?#") != std::string_view::npos)
     return redact(std::string{text}) != text ? "carries a key in its query"
                                              : "has a query or fragment; paths are appended to it";
-  if (!all(text, [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>'; }))
+  if (!ascii::all(text, [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>'; }))
     return "has blanks or other characters that no URL has";
   auto address = split_host(authority);
   if (!address || address->port == "0")
@@ -65,20 +67,7 @@ std::variant<base_url, std::string> parse_base_url(std::string_view text) {
 }
 
 std::string_view public_host(provider_kind kind) {
-  switch (kind) {
-    case provider_kind::openai:
-      return "api.openai.com";
-    case provider_kind::anthropic:
-      return "api.anthropic.com";
-    case provider_kind::gemini:
-      return "generativelanguage.googleapis.com";
-    case provider_kind::ollama:
-      return "127.0.0.1:11434";
-    case provider_kind::azure:
-    case provider_kind::openai_compatible:
-      return {};
-  }
-  return {};
+  return host_of(public_address(name_of(kind)));
 }
 
 std::string destination(const provider_settings& provider) {
@@ -89,7 +78,7 @@ std::string destination(const provider_settings& provider) {
   if (!parts)
     return {};
   auto standard = parts->address.port.empty() || parts->address.port == (parts->encrypted ? "443" : "80");
-  return lower(parts->address.host) + (standard ? "" : ':' + parts->address.port);
+  return ascii::lower(parts->address.host) + (standard ? "" : ':' + parts->address.port);
 }
 
 } // namespace modelforge

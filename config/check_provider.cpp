@@ -1,5 +1,5 @@
+#include "base/ascii.hpp"
 #include "config/address.hpp"
-#include "config/characters.hpp"
 #include "config/check.hpp"
 #include "config/diagnostic.hpp"
 #include "config/names.hpp"
@@ -90,10 +90,11 @@ private:
       found_.warn({path_ + ".api_version"}, "`api_version` means nothing to kind " + code(name_of(provider_.kind)),
                   "it is for the kind `azure`");
     if (provider_.kind == provider_kind::azure && provider_.base_url.ends_with("/v1") && !provider_.api_version.empty()
-        && is_digit(provider_.api_version.front()))
+        && ascii::is_digit(provider_.api_version.front()))
       found_.warn({path_ + ".api_version"}, "the API below `/v1` has no dated versions",
                   "end `base_url` before /v1 for the older API, or leave `api_version` out");
-    if (!all(provider_.api_version, [](char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '.'; }))
+    if (!ascii::all(provider_.api_version,
+                    [](char c) { return ascii::is_letter(c) || ascii::is_digit(c) || c == '-' || c == '.'; }))
       found_.error({path_ + ".api_version"}, "`api_version` is not a version",
                    "allowed: e.g. \"2024-10-21\" or \"preview\"");
   }
@@ -138,7 +139,7 @@ private:
     std::set<std::string> names;
     for (const auto& header : provider_.headers) {
       auto where = path_ + ".headers." + schema::quoted_key(header.name);
-      auto name = lower(header.name);
+      auto name = ascii::lower(header.name);
       if (!is_header_name(header.name))
         found_.error({where}, "a header cannot have this name", "allowed: letters, digits and !#$%&'*+-.^_`|~");
       else if (is_framing_header(name))
@@ -153,7 +154,7 @@ private:
                      schema::quoted_key(header.name) + " = { env = \"NAME\" }");
       } else if (header.value.empty()) {
         found_.error({where}, "header " + code(header.name) + " has no value");
-      } else if (!all(header.value, [](unsigned char c) { return c >= 0x20 && c != 0x7f; })) {
+      } else if (!ascii::all(header.value, [](unsigned char c) { return c >= 0x20 && c != 0x7f; })) {
         found_.error({where},
                      "header " + code(header.name) + " has line breaks or other control characters in its value");
       }
@@ -204,7 +205,7 @@ private:
       if (catch_all)
         found_.warn({where}, "this pattern is never used: " + code(*catch_all) + " above it matches every model",
                     "the first match counts: put the more particular pattern first");
-      else if (!model.pattern.empty() && all(model.pattern, [](char c) { return c == '*'; }))
+      else if (!model.pattern.empty() && ascii::all(model.pattern, [](char c) { return c == '*'; }))
         catch_all = &model.pattern;
       check_rate_limit(model.rate_limit, where + ".rate_limit.");
     }

@@ -1,6 +1,6 @@
 #include "config/diagnostic.hpp"
 
-#include "config/characters.hpp"
+#include "base/ascii.hpp"
 #include "config/names.hpp"
 
 #include <algorithm>
@@ -25,7 +25,7 @@ std::size_t characters(std::string_view text) {
 }
 
 bool is_name_char(char c) {
-  return is_letter(c) || is_digit(c) || c == '_' || c == '-';
+  return ascii::is_letter(c) || ascii::is_digit(c) || c == '_' || c == '-';
 }
 
 /// Bytes of the control character that `text` begins with, or 0. In UTF-8 those from U+0080 to U+009F take two, the

@@ -1,6 +1,6 @@
 #include "config/names.hpp"
 
-#include "config/characters.hpp"
+#include "base/ascii.hpp"
 
 #include <modelforge/config/secret.hpp>
 
@@ -10,24 +10,25 @@
 namespace modelforge {
 
 bool is_name(std::string_view text) {
-  return !text.empty() && text.size() <= 64 && is_letter(text.front())
-         && all(text, [](char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '_'; });
+  return !text.empty() && text.size() <= 64 && ascii::is_letter(text.front())
+         && ascii::all(text, [](char c) { return ascii::is_letter(c) || ascii::is_digit(c) || c == '-' || c == '_'; });
 }
 
 std::string_view without_number(std::string_view text) {
   auto dot = text.rfind('.');
-  auto has_one = dot != text.npos && dot + 1 < text.size() && all(text.substr(dot + 1), is_digit);
+  auto has_one = dot != text.npos && dot + 1 < text.size() && ascii::all(text.substr(dot + 1), ascii::is_digit);
   return has_one && text.size() <= 64 ? text.substr(0, dot) : text;
 }
 
 bool is_variable(std::string_view text) {
-  return !text.empty() && !is_digit(text.front())
-         && all(text, [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
+  return !text.empty() && !ascii::is_digit(text.front())
+         && ascii::all(text, [](char c) { return ascii::is_letter(c) || ascii::is_digit(c) || c == '_'; });
 }
 
 bool is_header_name(std::string_view text) {
-  return !text.empty() && all(text, [](char c) {
-    return is_letter(c) || is_digit(c) || std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
+  return !text.empty() && ascii::all(text, [](char c) {
+    return ascii::is_letter(c) || ascii::is_digit(c)
+           || std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
   });
 }
 
@@ -41,19 +42,22 @@ bool is_framing_header(std::string_view lower_case) {
 std::string variable_for(std::string_view provider) {
   std::string result;
   for (char c : provider)
-    result += is_lower(c) ? static_cast<char>(c - 'a' + 'A') : is_letter(c) || is_digit(c) ? c : '_';
+    result += ascii::is_lower(c)                          ? static_cast<char>(c - 'a' + 'A')
+              : ascii::is_letter(c) || ascii::is_digit(c) ? c
+                                                          : '_';
   return result + "_API_KEY";
 }
 
 bool looks_like_key(std::string_view text) {
   if (redact(std::string{text}) != text)
     return true;
-  return text.size() >= 20 && all(text, [](char c) { return is_letter(c) || is_digit(c) || c == '-'; })
-         && std::any_of(text.begin(), text.end(), is_digit) && std::any_of(text.begin(), text.end(), is_lower);
+  return text.size() >= 20
+         && ascii::all(text, [](char c) { return ascii::is_letter(c) || ascii::is_digit(c) || c == '-'; })
+         && std::any_of(text.begin(), text.end(), ascii::is_digit) && std::any_of(text.begin(), text.end(), ascii::is_lower);
 }
 
 bool names_credential(std::string_view name) {
-  auto text = lower(name);
+  auto text = ascii::lower(name);
   std::replace(text.begin(), text.end(), '-', '_');
   for (std::string_view end : {"api_key", "apikey", "token", "secret", "password", "authorization", "cookie", "bearer",
                                "credential", "credentials", "private_key", "access_key"})

@@ -1,4 +1,4 @@
-#include "config/characters.hpp"
+#include "base/ascii.hpp"
 #include "config/diagnostic.hpp"
 #include "config/schema.hpp"
 
@@ -68,8 +68,8 @@ struct classify {
 std::string anchor(std::string_view heading) {
   std::string result;
   for (char c : heading)
-    if (is_letter(c) || is_digit(c) || c == '_' || c == '-')
-      result += lower(c);
+    if (ascii::is_letter(c) || ascii::is_digit(c) || c == '_' || c == '-')
+      result += ascii::lower(c);
   return result;
 }
 

@@ -1,4 +1,4 @@
-#include "config/characters.hpp"
+#include "base/ascii.hpp"
 #include "config/schema.hpp"
 
 #include <algorithm>
@@ -116,8 +116,8 @@ std::string suggest(const table_rule& table, std::string_view name) {
 }
 
 std::string quoted_key(std::string_view name) {
-  auto bare = [](char c) { return is_letter(c) || is_digit(c) || c == '_' || c == '-'; };
-  return !name.empty() && all(name, bare) ? std::string{name} : quoted(name);
+  auto bare = [](char c) { return ascii::is_letter(c) || ascii::is_digit(c) || c == '_' || c == '-'; };
+  return !name.empty() && ascii::all(name, bare) ? std::string{name} : quoted(name);
 }
 
 std::string quoted(std::string_view text) {

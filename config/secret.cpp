@@ -1,6 +1,6 @@
 #include <modelforge/config/secret.hpp>
 
-#include "config/characters.hpp"
+#include "base/ascii.hpp"
 #include "config/read_file.hpp"
 
 #include <algorithm>
@@ -32,23 +32,13 @@ bool is_space(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-bool is_alnum(char c) {
-  return is_digit(c) || is_letter(c);
-}
-
 bool is_key_char(char c) {
-  return is_alnum(c) || c == '-' || c == '_' || c == '*';
+  return ascii::is_alnum(c) || c == '-' || c == '_' || c == '*';
 }
 
 /// Ends a value in a text of any kind: JSON, a header line, a URL, prose.
 bool ends_value(char c) {
   return is_space(c) || std::strchr("\"'\\,;&#<>()[]{}`", c) != nullptr;
-}
-
-bool starts_with_nocase(std::string_view text, std::string_view lower_case) {
-  return text.size() >= lower_case.size()
-         && std::equal(lower_case.begin(), lower_case.end(), text.begin(),
-                       [](char a, char b) { return a == lower(b); });
 }
 
 template <class Predicate>
@@ -72,7 +62,7 @@ std::optional<span> find_prefixed(std::string_view text, bool inside_word) {
       if (tail == mask)
         return std::nullopt;
       auto long_enough =
-        inside_word ? tail.size() >= 20 && std::any_of(tail.begin(), tail.end(), is_digit) : tail.size() >= 4;
+        inside_word ? tail.size() >= 20 && std::any_of(tail.begin(), tail.end(), ascii::is_digit) : tail.size() >= 4;
       if (long_enough)
         return span{prefix.size(), prefix.size() + tail.size()};
     }
@@ -130,7 +120,7 @@ std::optional<span> find_secret(std::string_view text, char previous) {
     return found;
   if (auto found = find_password(text))
     return found;
-  if (is_alnum(previous))
+  if (ascii::is_alnum(previous))
     return std::nullopt;
   for (auto name : secret_headers)
     if (auto found = find_header(text, name, false))

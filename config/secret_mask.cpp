@@ -1,6 +1,7 @@
 #include "config/secret_mask.hpp"
 
-#include "config/characters.hpp"
+#include "base/ascii.hpp"
+#include "base/hex.hpp"
 
 #include <algorithm>
 #include <array>
@@ -36,25 +37,13 @@ uint32_t bit_of(uint32_t hash) {
 }
 
 bool is_word_char(char c) {
-  return is_letter(c) || is_digit(c) || c == '_' || c == '-';
+  return ascii::is_letter(c) || ascii::is_digit(c) || c == '_' || c == '-';
 }
 
 bool is_scheme(std::string_view word) {
   constexpr auto schemes = std::to_array<std::string_view>({"bearer", "basic", "token", "digest", "key", "apikey"});
-  return std::any_of(schemes.begin(), schemes.end(), [&](std::string_view scheme) {
-    return std::equal(scheme.begin(), scheme.end(), word.begin(), word.end(),
-                      [](char a, char b) { return a == lower(b); });
-  });
-}
-
-std::optional<unsigned> hex_value(char c) {
-  if (c >= '0' && c <= '9')
-    return static_cast<unsigned>(c - '0');
-  if (c >= 'a' && c <= 'f')
-    return static_cast<unsigned>(c - 'a' + 10);
-  if (c >= 'A' && c <= 'F')
-    return static_cast<unsigned>(c - 'A' + 10);
-  return {};
+  return std::any_of(schemes.begin(), schemes.end(),
+                     [&](std::string_view scheme) { return ascii::iequals(scheme, word); });
 }
 
 /// The part of a text in base64 that says `word` whatever stands around it, where `before` (0 to 2) bytes precede it
@@ -93,17 +82,17 @@ struct plain_text {
   }
 
   static std::pair<char, std::size_t> read(std::string_view rest) {
-    auto hex = [&](std::size_t where) -> std::optional<char> {
+    auto byte_at = [&](std::size_t where) -> std::optional<char> {
       if (rest.size() < where + 2)
         return {};
-      auto high = hex_value(rest[where]), low = hex_value(rest[where + 1]);
+      auto high = hex::value_of(rest[where]), low = hex::value_of(rest[where + 1]);
       return high && low ? std::optional{static_cast<char>(16 * *high + *low)} : std::nullopt;
     };
     if (rest[0] == '%')
-      if (auto c = hex(1))
+      if (auto c = byte_at(1))
         return {*c, 3};
     if (rest[0] == '\\' && rest.substr(1).starts_with("u00"))
-      if (auto c = hex(4))
+      if (auto c = byte_at(4))
         return {*c, 6};
     if (rest[0] == '\\' && rest.size() > 1 && std::strchr("/\"\\", rest[1]) != nullptr)
       return {rest[1], 2};

@@ -1,5 +1,7 @@
 #include "config/source_text.hpp"
 
+#include "base/utf8.hpp"
+
 #include <algorithm>
 
 namespace modelforge {
@@ -23,29 +25,6 @@ std::vector<std::string_view> split_lines(std::string_view text) {
   }
 }
 
-/// Length of the valid UTF-8 at the start of `text`.
-std::size_t valid_utf8(std::string_view text) {
-  std::size_t pos = 0;
-  while (pos < text.size()) {
-    auto byte = [&](std::size_t i) { return pos + i < text.size() ? static_cast<unsigned char>(text[pos + i]) : 0u; };
-    auto lead = byte(0);
-    auto size = lead < 0x80                   ? 1u
-                : lead >= 0xc2 && lead < 0xe0 ? 2u
-                : lead >= 0xe0 && lead < 0xf0 ? 3u
-                : lead >= 0xf0 && lead < 0xf5 ? 4u
-                                              : 0u;
-    auto min_second = lead == 0xe0 ? 0xa0u : lead == 0xf0 ? 0x90u : 0x80u; // no overlong forms
-    auto max_second = lead == 0xed ? 0x9fu : lead == 0xf4 ? 0x8fu : 0xbfu; // no surrogates, nothing above U+10FFFF
-    if (size == 0 || (size > 1 && (byte(1) < min_second || byte(1) > max_second)))
-      return pos;
-    for (auto i = 2u; i < size; ++i)
-      if ((byte(i) & 0xc0) != 0x80)
-        return pos;
-    pos += size;
-  }
-  return pos;
-}
-
 // TOML has no control characters, but the parser never returns from one in a comment.
 bool is_forbidden_control(char c) {
   return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
@@ -60,7 +39,7 @@ std::string_view source_text::line(uint32_t number) const {
 }
 
 std::vector<problem> source_text::check_bytes() {
-  if (auto valid = valid_utf8(text_); valid < text_.size())
+  if (auto valid = utf8::valid_length(text_); valid < text_.size())
     return {replace_invalid_line(valid)};
   std::vector<problem> found;
   std::size_t depth = 0;

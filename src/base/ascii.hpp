@@ -56,6 +56,12 @@ constexpr bool icontains(std::string_view text, std::string_view part) {
   return std::search(text.begin(), text.end(), part.begin(), part.end(), same_letter) != text.end();
 }
 
+/// Whether every character is one that `holds` accepts.
+template <class Predicate>
+constexpr bool all(std::string_view text, Predicate holds) {
+  return std::all_of(text.begin(), text.end(), holds);
+}
+
 /// The white space of JSON, and of lines of HTTP.
 inline constexpr std::string_view spaces = " \t\r\n";
 

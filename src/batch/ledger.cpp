@@ -25,7 +25,7 @@ failure refusal(std::string message, std::string suggestion) {
 }
 
 std::string in_words(const ledger_input& x) {
-  return x.path + " with " + std::to_string(x.size) + " bytes and the hash " + ledger_line::hex(x.hash);
+  return x.path + " with " + std::to_string(x.size) + " bytes and the hash " + hex::digits_of(x.hash);
 }
 
 /// Calls `each(line, offset, ended)` for all lines; `ended` is false for a last one without its end.
@@ -197,7 +197,7 @@ std::optional<failure> ledger::begin() {
                   .number("version", version)
                   .text("input", summary_.input.path)
                   .number("input_size", summary_.input.size)
-                  .text("input_hash", ledger_line::hex(summary_.input.hash))
+                  .text("input_hash", hex::digits_of(summary_.input.hash))
                   .take());
 }
 

@@ -60,13 +60,13 @@ bool could_be_header(std::string_view line) {
          && (line.empty() || line.substr(0, sum_key.size()) == sum_key.substr(0, line.size()) || line[0] == '\0');
 }
 
-wire::json members_of(std::string_view line) {
+json::value members_of(std::string_view line) {
   auto head = std::string{line.substr(0, line.find(result_key))};
   if (head.size() < line.size())
     head += '}';
-  auto parsed = wire::parse_json(head);
-  auto* members = std::get_if<wire::json>(&parsed);
-  return members != nullptr ? std::move(*members) : wire::json{};
+  auto parsed = json::parse(head);
+  auto* members = std::get_if<json::value>(&parsed);
+  return members != nullptr ? std::move(*members) : json::value{};
 }
 
 std::string_view result_in(std::string_view line) {
@@ -77,27 +77,20 @@ std::string_view result_in(std::string_view line) {
   return line.substr(begin, line.size() - begin - 1);
 }
 
-uint64_t number_in(const wire::json& members, std::string_view name) {
-  return wire::count_in(wire::member(members, name)).value_or(0);
+uint64_t number_in(const json::value& members, std::string_view name) {
+  return json::count_in(json::member(members, name)).value_or(0);
 }
 
-std::string text_in(const wire::json& members, std::string_view name) {
-  return std::string{wire::string_in(wire::member(members, name))};
+std::string text_in(const json::value& members, std::string_view name) {
+  return std::string{json::string_in(json::member(members, name))};
 }
 
-std::vector<std::pair<uint64_t, uint64_t>> ranges_in(const wire::json& members, std::string_view name) {
+std::vector<std::pair<uint64_t, uint64_t>> ranges_in(const json::value& members, std::string_view name) {
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
-  for (auto& range : wire::member(members, name))
+  for (auto& range : json::member(members, name))
     if (range.is_array() && range.size() == 2)
-      ranges.emplace_back(wire::count_in(range[0]).value_or(0), wire::count_in(range[1]).value_or(0));
+      ranges.emplace_back(json::count_in(range[0]).value_or(0), json::count_in(range[1]).value_or(0));
   return ranges;
-}
-
-std::string hex(uint64_t x) {
-  std::string text(16, '0');
-  for (std::size_t i = 0; i < 16; ++i)
-    text[i] = "0123456789abcdef"[(x >> (60 - 4 * i)) & 0xF];
-  return text;
 }
 
 uint64_t from_hex(std::string_view text) {

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "wire/json.hpp"
+#include "json/value.hpp"
+#include "json/writer.hpp"
 
 #include <cstdint>
 #include <string>
@@ -29,18 +30,17 @@ bool could_be_header(std::string_view line);
 
 /// Returns the members in front of the output's line, which may be large and is not looked into; null where the line is
 /// not JSON.
-wire::json members_of(std::string_view line);
+json::value members_of(std::string_view line);
 
 /// Returns the output's line of a result's; empty: it has none.
 std::string_view result_in(std::string_view line);
 
 /// Returns a member's value; 0 or empty where there is none of that kind.
-uint64_t number_in(const wire::json& members, std::string_view name);
-std::string text_in(const wire::json& members, std::string_view name);
-std::vector<std::pair<uint64_t, uint64_t>> ranges_in(const wire::json& members, std::string_view name);
+uint64_t number_in(const json::value& members, std::string_view name);
+std::string text_in(const json::value& members, std::string_view name);
+std::vector<std::pair<uint64_t, uint64_t>> ranges_in(const json::value& members, std::string_view name);
 
-/// 16 hexadecimal digits, and back; what is not hexadecimal reads as 0.
-std::string hex(uint64_t x);
+/// The number of up to 16 hexadecimal digits; what is not hexadecimal reads as 0.
 uint64_t from_hex(std::string_view text);
 
 /// Writes a line's body; what is not UTF-8 becomes U+FFFD.
@@ -63,7 +63,7 @@ public:
 
 private:
   std::string text_;
-  wire::json_writer out_{text_};
+  json::writer out_{text_};
 };
 
 } // namespace modelforge::batch::ledger_line

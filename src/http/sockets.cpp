@@ -273,10 +273,11 @@ int transport::loop::on_ready(void* user, char* remote_host, char* local_host, i
 }
 
 int transport::loop::on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t sent) {
-  auto& x = *static_cast<transfer*>(user);
-  if (x.now.begun && x.now.sent == steady::time_point{} && static_cast<uint64_t>(sent) >= x.asked.content().size()) {
-    x.note_sent(steady::now());
-    x.now.in->owner->arm(x);
+  auto& transfer = transfer_of(user);
+  if (transfer.state.begun && transfer.state.sent == steady::time_point{}
+      && static_cast<uint64_t>(sent) >= transfer.request.content().size()) {
+    transfer.note_sent(steady::now());
+    transfer.state.multi->owner->deadlines_.arm(transfer);
   }
   return 0;
 }

@@ -23,23 +23,8 @@ constexpr std::size_t sent_at_once = 8u << 10;
 /// Room for the headers of most answers.
 constexpr std::size_t usual_headers = 16;
 
-std::string_view trim(std::string_view text) {
-  auto begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos)
-    return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
-}
-
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-std::string lower(std::string_view text) {
-  std::string result{text};
-  for (auto& c : result)
-    c = lower(c);
-  return result;
-}
+using ascii::lower;
+using ascii::trim;
 
 /// The number behind `prefix`, which is at most `max_distance` characters from the start.
 std::optional<uint32_t> number_behind(std::string_view text, std::string_view prefix, std::size_t max_distance = 0) {
@@ -61,10 +46,8 @@ uint16_t status_of(std::string_view line) {
 }
 
 bool has_header(const request& request, std::string_view name) {
-  return std::any_of(request.headers.begin(), request.headers.end(), [&](auto& header) {
-    return std::equal(header.name.begin(), header.name.end(), name.begin(), name.end(),
-                      [](char a, char b) { return lower(a) == b; });
-  });
+  return std::any_of(request.headers.begin(), request.headers.end(),
+                     [&](auto& header) { return ascii::iequals(header.name, name); });
 }
 
 } // namespace
@@ -110,18 +93,18 @@ bool transfer::request_written() const {
     return true;
   if (!state.begun)
     return false;
-  if (asked.content().empty()) {
+  if (request.content().empty()) {
     long head_bytes = 0;
     curl_easy_getinfo(easy.get(), CURLINFO_REQUEST_SIZE, &head_bytes);
     return head_bytes > 0;
   }
   curl_off_t sent = 0;
   curl_easy_getinfo(easy.get(), CURLINFO_SIZE_UPLOAD_T, &sent);
-  return static_cast<uint64_t>(sent) >= asked.content().size();
+  return static_cast<uint64_t>(sent) >= request.content().size();
 }
 
 bool transfer::follows_sending() const {
-  return asked.content().size() > sent_at_once;
+  return request.content().size() > sent_at_once;
 }
 
 void transfer::note_sent(steady::time_point time) {
@@ -247,20 +230,20 @@ void transfer::configure() {
   for (auto& [name, value] : request.headers)
     lines.add(name, value);
   lines.add_raw("Expect:"); // libcurl would wait a second for "100 Continue" before large bodies
-  auto head = asked.method == "HEAD";
+  auto head = request.method == "HEAD";
   if (head) {
-    asked.body.clear();
-    asked.shared_body.reset();
+    request.body.clear();
+    request.shared_body.reset();
   }
-  auto with_body = asked.method == "POST" || !asked.content().empty();
-  if (with_body && !has_header(asked, "content-type"))
+  auto with_body = request.method == "POST" || !request.content().empty();
+  if (with_body && !has_header(request, "content-type"))
     lines.add_raw("Content-Type:");
   set(CURLOPT_URL, request.url.c_str());
   set(CURLOPT_NOBODY, 0L);
   if (with_body) {
     set(CURLOPT_POST, 1L);
-    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(asked.content().size()));
-    set(CURLOPT_POSTFIELDS, asked.content().data());
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.content().size()));
+    set(CURLOPT_POSTFIELDS, request.content().data());
   } else {
     set(CURLOPT_HTTPGET, 1L);
   }

@@ -7,8 +7,8 @@ namespace modelforge::optimize {
 bool has_extra(const chat_request& request, std::string_view name) {
   if (request.extra.empty())
     return false;
-  auto parsed = wire::parse_json(request.extra);
-  auto* object = std::get_if<wire::json>(&parsed);
+  auto parsed = json::parse(request.extra);
+  auto* object = std::get_if<json::value>(&parsed);
   return object == nullptr || !object->is_object() || object->contains(name);
 }
 

@@ -82,7 +82,7 @@ admission::result admission::admit(chat_request& request, const arrival& how) co
 }
 
 admission::result admission::admit(embedding_request& request, const arrival& how) const {
-  if (by_.dialect().most_inputs() > 0 && request.inputs.empty())
+  if (by_.dialect().max_inputs() > 0 && request.inputs.empty())
     return {make_failure(errc::invalid_request, "inputs is empty", "give at least one text"), {}};
   if (request.model.empty())
     request.model = by_.settings.default_embedding_model;

@@ -1,6 +1,8 @@
 #include "provider/setup.hpp"
 
+#include "base/ascii.hpp"
 #include "provider/model_groups.hpp"
+#include "wire/vendors.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -106,12 +108,6 @@ dispatcher_settings dispatch_of(const provider_settings& x, const runtime_settin
   return result;
 }
 
-/// Names of headers are the same in any case.
-bool same_name(std::string_view x, std::string_view y) {
-  auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return std::equal(x.begin(), x.end(), y.begin(), y.end(), [&](char a, char b) { return lower(a) == lower(b); });
-}
-
 /// Finds how to speak with the models of each group, and how their tokens count.
 std::optional<failure> find_dialects(setup& result) {
   auto& settings = result.settings;
@@ -212,7 +208,7 @@ std::variant<setup, failure> prepare(const provider_settings& settings, const ru
   result.secrets = std::move(secrets);
   for (auto& header : dialect.headers())
     if (std::none_of(settings.headers.begin(), settings.headers.end(),
-                     [&](auto& own) { return same_name(own.name, header.name); }))
+                     [&](auto& own) { return ascii::iequals(own.name, header.name); }))
       result.headers.push_back(header);
   result.dispatch = dispatch_of(settings, runtime, static_cast<uint32_t>(result.keys.size()));
   if (auto problem = add_optimizers(result))

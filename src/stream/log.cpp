@@ -19,14 +19,7 @@ constexpr std::size_t block_marks = 2048;
 /// Of a seal.
 constexpr std::size_t max_seal_bytes = 1u << 20;
 
-/// The longest beginning of at most `max_bytes` bytes that cuts no character.
-std::string_view cut(std::string_view text, std::size_t max_bytes) {
-  if (text.size() <= max_bytes)
-    return text;
-  while (max_bytes > 0 && (static_cast<unsigned char>(text[max_bytes]) & 0xC0) == 0x80)
-    --max_bytes;
-  return text.substr(0, max_bytes);
-}
+using utf8::cut;
 
 std::string packed(uint32_t number) {
   std::string result(sizeof number, '\0');

@@ -17,16 +17,16 @@ double seconds(nanoseconds time) {
   return std::chrono::duration<double>{time}.count();
 }
 
-json seconds(const std::optional<nanoseconds>& time) {
-  return time ? json(seconds(*time)) : json(nullptr);
+value seconds(const std::optional<nanoseconds>& time) {
+  return time ? value(seconds(*time)) : value(nullptr);
 }
 
-json percent(const limit_use& use) {
-  return use.limit > 0 ? json(100.0 * static_cast<double>(use.used) / static_cast<double>(use.limit)) : json(nullptr);
+value percent(const limit_use& use) {
+  return use.limit > 0 ? value(100.0 * static_cast<double>(use.used) / static_cast<double>(use.limit)) : value(nullptr);
 }
 
-json to_object(const lane_status& lane) {
-  auto limits = json::array();
+value to_object(const lane_status& lane) {
+  auto limits = value::array();
   for (auto& limit : lane.limits)
     limits.push_back(
       {{"of", limit.of}, {"limit", limit.limit}, {"used", limit.used}, {"used_percent", percent(limit)}});
@@ -36,15 +36,15 @@ json to_object(const lane_status& lane) {
 }
 
 /// An object even when there are no members.
-json to_object(const std::map<std::string, uint64_t>& counts) {
-  auto result = json::object();
+value to_object(const std::map<std::string, uint64_t>& counts) {
+  auto result = value::object();
   for (auto& [name, count] : counts)
     result[name] = count;
   return result;
 }
 
-json to_object(const provider_status& status) {
-  auto lanes = json::array();
+value to_object(const provider_status& status) {
+  auto lanes = value::array();
   for (auto& lane : status.lanes)
     lanes.push_back(to_object(lane));
   return {{"name", status.name},
@@ -70,30 +70,30 @@ json to_object(const provider_status& status) {
 
 // -- reading ------------------------------------------------------------------------
 
-std::string text_in(const json& value) {
-  return std::string{wire::string_in(value)};
+std::string text_in(const value& value) {
+  return std::string{json::string_in(value)};
 }
 
-uint64_t number_in(const json& value) {
-  return wire::count_in(value).value_or(0);
+uint64_t number_in(const value& value) {
+  return json::count_in(value).value_or(0);
 }
 
-uint32_t small_number_in(const json& value) {
+uint32_t small_number_in(const value& value) {
   return static_cast<uint32_t>(std::min<uint64_t>(number_in(value), UINT32_MAX));
 }
 
-bool flag_in(const json& value) {
+bool flag_in(const value& value) {
   return value.is_boolean() && value.get<bool>();
 }
 
-std::optional<nanoseconds> time_in(const json& value) {
+std::optional<nanoseconds> time_in(const value& value) {
   constexpr double max_seconds = 1e9; // seconds: within what nanoseconds hold
   if (!value.is_number())
     return {};
   return nanoseconds{std::llround(std::clamp(value.get<double>(), 0.0, max_seconds) * 1e9)};
 }
 
-std::map<std::string, uint64_t> counts_in(const json& value) {
+std::map<std::string, uint64_t> counts_in(const value& value) {
   std::map<std::string, uint64_t> result;
   if (value.is_object())
     for (auto& [name, count] : value.items())
@@ -101,7 +101,7 @@ std::map<std::string, uint64_t> counts_in(const json& value) {
   return result;
 }
 
-lane_status lane_in(const json& object) {
+lane_status lane_in(const value& object) {
   lane_status result;
   result.name = text_in(member(object, "name"));
   result.breaker = text_in(member(object, "breaker"));
@@ -117,7 +117,7 @@ lane_status lane_in(const json& object) {
   return result;
 }
 
-provider_status provider_in(const json& object) {
+provider_status provider_in(const value& object) {
   provider_status result;
   result.name = text_in(member(object, "name"));
   result.kind = text_in(member(object, "kind"));
@@ -147,21 +147,21 @@ provider_status provider_in(const json& object) {
 
 } // namespace
 
-std::string to_json(const program_status& program) {
-  auto providers = json::array();
+std::string to_value(const program_status& program) {
+  auto providers = value::array();
   for (auto& provider : program.providers)
     providers.push_back(to_object(provider));
-  return wire::to_text({{"program", "modelforge"}, {"pid", program.pid}, {"providers", std::move(providers)}}) + "\n";
+  return json::to_text({{"program", "modelforge"}, {"pid", program.pid}, {"providers", std::move(providers)}}) + "\n";
 }
 
-std::string to_json(const provider_status& status) {
-  return wire::to_text(to_object(status));
+std::string to_value(const provider_status& status) {
+  return json::to_text(to_object(status));
 }
 
 std::optional<program_status> read_status(std::string_view text) {
-  auto parsed = wire::parse_json(text);
-  auto* root = std::get_if<json>(&parsed);
-  if (root == nullptr || wire::string_in(member(*root, "program")) != "modelforge")
+  auto parsed = json::parse(text);
+  auto* root = std::get_if<json::value>(&parsed);
+  if (root == nullptr || json::string_in(member(*root, "program")) != "modelforge")
     return {};
   program_status result;
   result.pid = static_cast<int64_t>(std::min<uint64_t>(number_in(member(*root, "pid")), INT64_MAX));

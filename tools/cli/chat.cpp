@@ -134,7 +134,7 @@ std::optional<chat_request> make_request(const chat_options& options, std::strin
   auto schema = content_of(options.schema, max_schema);
   if (!schema)
     return {};
-  auto parsed = wire::parse_json(*schema);
+  auto parsed = json::parse(*schema);
   if (auto* problem = std::get_if<std::string>(&parsed)) {
     complain(options.schema + " is not JSON: " + *problem);
     return {};
@@ -199,7 +199,7 @@ int show_whole(const chat_options& options, const completion& answer) {
   auto text = answer.text.empty() ? answer.refusal : answer.text;
   if (auto calls = calls_of(answer); !calls.empty())
     text += (text.empty() ? "" : "\n") + calls;
-  auto printed = print((options.json ? wire::write_openai_completion(answer) : shown(std::move(text))) + "\n");
+  auto printed = print((options.json ? wire::openai::write_completion(answer) : shown(std::move(text))) + "\n");
   print_notes(answer);
   if (options.stats)
     print_speed(answer, {});
@@ -209,7 +209,7 @@ int show_whole(const chat_options& options, const completion& answer) {
 int show_whole(const chat_options& options, const failure& problem) {
   complain(to_string(problem));
   if (options.json)
-    print("{\"error\":" + wire::write_openai_error(problem) + "}\n");
+    print("{\"error\":" + wire::openai::write_error(problem) + "}\n");
   return exit_code_of(problem);
 }
 
@@ -239,7 +239,7 @@ void print_or_end(const std::string& text) {
 /// One event as a line of JSON.
 std::string event_of(const stream_piece& piece) {
   std::string line;
-  wire::json_writer json{line};
+  json::writer json{line};
   json.open('{');
   json.key("type");
   json.repaired(name_of(piece.kind));
@@ -288,7 +288,7 @@ private:
   int end(const stream_done& done) {
     auto good = true;
     if (options_.json) {
-      good = print("{\"type\":\"done\",\"completion\":" + wire::write_openai_completion(done.result) + "}\n");
+      good = print("{\"type\":\"done\",\"completion\":" + wire::openai::write_completion(done.result) + "}\n");
     } else {
       auto calls = calls_of(done.result);
       good = close_line() && (calls.empty() || print(shown(calls + "\n")));
@@ -309,7 +309,7 @@ private:
     }
     complain(to_string(failed.why));
     if (options_.json)
-      print("{\"type\":\"error\",\"error\":" + wire::write_openai_error(failed.why)
+      print("{\"type\":\"error\",\"error\":" + wire::openai::write_error(failed.why)
             + ",\"pieces\":" + std::to_string(failed.pieces) + "}\n");
     return exit_code_of(failed.why);
   }

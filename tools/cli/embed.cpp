@@ -45,7 +45,7 @@ std::vector<std::string> read_inputs(const embed_options& options) {
 
 std::string line_of(std::size_t index, const std::vector<float>& vector) {
   std::string line;
-  wire::json_writer json{line};
+  json::writer json{line};
   json.open('{');
   json.key("index");
   json.number(index);
