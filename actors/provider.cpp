@@ -101,50 +101,50 @@ private:
   time_point begin_turn() {
     auto at = now();
     arrivals_->take_written(written_);
-    for (auto& x : written_)
-      engine_.on_written(x.attempt, x.when);
+    for (auto& written : written_)
+      engine_.on_written(written.attempt, written.when);
     return at;
   }
 
   // -- accepting ----------------------------------------------------------------
 
-  caf::result<completion> on_chat(chat_request& x) {
-    if (auto why = admit(x, false))
+  caf::result<completion> on_chat(chat_request& request) {
+    if (auto why = admit(request, false))
       return std::move(*why);
-    return begin<completion>(x.id);
+    return begin<completion>(request.id);
   }
 
-  caf::result<embedding> on_embedding(embedding_request& x) {
+  caf::result<embedding> on_embedding(embedding_request& request) {
     auto max_inputs = engine_.current().dialect().max_inputs();
-    if (max_inputs > 0 && x.inputs.size() > max_inputs && !drain_.is_on())
-      return split(x, max_inputs);
-    if (auto why = admit(x, false))
+    if (max_inputs > 0 && request.inputs.size() > max_inputs && !drain_.is_on())
+      return split(request, max_inputs);
+    if (auto why = admit(request, false))
       return std::move(*why);
-    return begin<embedding>(x.id);
+    return begin<embedding>(request.id);
   }
 
   /// Lets an actor of its own send the parts, as requests like all others.
-  caf::result<embedding> split(embedding_request& x, std::size_t max_inputs) {
-    if (!x.id)
-      x.id = engine_.make_id();
+  caf::result<embedding> split(embedding_request& request, std::size_t max_inputs) {
+    if (!request.id)
+      request.id = engine_.make_id();
     auto at_once = std::size_t{2} * settings().max_concurrent * engine_.current().keys.size();
     auto actor = spawn_embedding_split(self_->system(), caf::actor_cast<provider_actor>(self_), max_inputs, at_once);
-    splits_.add(x.id, actor);
+    splits_.add(request.id, actor);
     if (auto node = asking_node(); !node.empty())
       add_guest(caf::actor_cast<caf::strong_actor_ptr>(actor), std::move(node));
-    return self_->delegate(actor, std::move(x));
+    return self_->delegate(actor, std::move(request));
   }
 
-  caf::result<stream_session_actor> on_stream(stream_request& x, const stream_subscriber_actor& to) {
-    if (to == nullptr || x.as.from != 0)
+  caf::result<stream_session_actor> on_stream(stream_request& request, const stream_subscriber_actor& to) {
+    if (to == nullptr || request.as.from != 0)
       return refuse(
         engine_.refuse(make_failure(errc::invalid_request, to == nullptr ? "the stream has no subscriber"
                                                                          : "a new stream begins with piece 0"),
-                       x.chat.model));
-    if (auto why = admit(x.chat, true))
+                       request.chat.model));
+    if (auto why = admit(request.chat, true))
       return std::move(*why);
-    auto id = x.chat.id;
-    auto stream = spawn_stream_session(self_->system(), setup_of(x, to));
+    auto id = request.chat.id;
+    auto stream = spawn_stream_session(self_->system(), setup_of(request, to));
     auto address = callers_.add(caf::actor_cast<caf::strong_actor_ptr>(stream.actor));
     auto& client = clients_[id];
     client.address = address;
@@ -155,12 +155,12 @@ private:
     return stream.actor;
   }
 
-  stream_setup setup_of(const stream_request& x, const stream_subscriber_actor& to) {
+  stream_setup setup_of(const stream_request& request, const stream_subscriber_actor& to) {
     stream_setup result;
-    result.settings = broadcast_settings_of(x, settings());
-    result.as = x.as;
+    result.settings = broadcast_settings_of(request, settings());
+    result.as = request.as;
     result.subscriber = to;
-    result.dialect = engine_.find(x.chat.id)->dialect;
+    result.dialect = engine_.find(request.chat.id)->dialect;
     result.transport = transport_;
     result.secrets = engine_.current().secrets;
     result.provider = caf::actor_cast<provider_actor>(self_);
@@ -170,11 +170,14 @@ private:
 
   /// Has the engine take a request in; an error: it does not.
   template <class Request>
-  std::optional<caf::error> admit(Request& x, bool streamed) {
+  std::optional<caf::error> admit(Request& request, bool streamed) {
     auto at = begin_turn();
-    auto result = engine_.admit(
-      x, {.node = asking_node(), .streamed = streamed, .draining = drain_.is_on(), .is_busy = streams_.contains(x.id)},
-      at);
+    auto result = engine_.admit(request,
+                                {.node = asking_node(),
+                                 .streamed = streamed,
+                                 .draining = drain_.is_on(),
+                                 .is_busy = streams_.contains(request.id)},
+                                at);
     metrics_.optimizers_failed(result.failed_optimizers);
     if (!result.refused)
       return {};
@@ -223,52 +226,52 @@ private:
       std::visit([&](auto& x) { carry_out(x, at); }, *step);
   }
 
-  void carry_out(provider::send& x, time_point at) {
-    x.http.on_written = [attempt = x.attempt, clock = &self_->clock(), to = arrivals_] {
+  void carry_out(provider::send& send, time_point at) {
+    send.http.on_written = [attempt = send.attempt, clock = &self_->clock(), to = arrivals_] {
       to->put(written_attempt{attempt, clock->now()});
     };
-    auto& transfer = clients_.at(x.id).transfer;
-    if (x.streamed) // its session has the transfer, as long as it lives
-      transfer = streams_.find(x.id)->begin(x.attempt, at, std::move(x.http));
+    auto& transfer = clients_.at(send.id).transfer;
+    if (send.streamed) // its session has the transfer, as long as it lives
+      transfer = streams_.find(send.id)->begin(send.attempt, at, std::move(send.http));
     else
-      transfer = fetch(*transport_, std::move(x.http), caf::actor_cast<caf::actor>(self_), arrivals_, x.attempt,
+      transfer = fetch(*transport_, std::move(send.http), caf::actor_cast<caf::actor>(self_), arrivals_, send.attempt,
                        [this] { on_answers(); });
   }
 
-  void carry_out(provider::conclude& x, time_point) {
-    auto client = std::move(clients_.extract(x.id).mapped());
-    if (x.abort) // a stream's session does so, too, if it still can
+  void carry_out(provider::conclude& end, time_point) {
+    auto client = std::move(clients_.extract(end.id).mapped());
+    if (end.abort) // a stream's session does so, too, if it still can
       transport_->cancel(client.transfer);
-    std::visit([&](auto& how) { note(how, x); }, x.how);
-    if (!x.streamed) {
-      std::visit([&](auto& how) { client.answer(std::move(how)); }, x.how);
+    std::visit([&](auto& how) { note(how, end); }, end.how);
+    if (!end.streamed) {
+      std::visit([&](auto& how) { client.answer(std::move(how)); }, end.how);
       callers_.remove(client.address);
-    } else if (auto* session = streams_.find(x.id)) {
-      answer(*session, std::move(x.how));
+    } else if (auto* session = streams_.find(end.id)) {
+      answer(*session, std::move(end.how));
     }
     end_drain();
   }
 
-  void carry_out(provider::report& x, time_point) {
-    if (auto asker = caf::actor_cast<caf::strong_actor_ptr>(clients_.at(x.id).address))
-      tell(self_, caf::actor_cast<provider_actor>(asker), x.id, std::move(x.spent));
+  void carry_out(provider::report& report, time_point) {
+    if (auto asker = caf::actor_cast<caf::strong_actor_ptr>(clients_.at(report.id).address))
+      tell(self_, caf::actor_cast<provider_actor>(asker), report.id, std::move(report.spent));
   }
 
   void carry_out(provider::save&, time_point at) { engine_.save(false, at, wall_now()); }
 
-  void note(const failure& why, const provider::conclude& x) { metrics_.failed(x.model, why.code, x.age); }
+  void note(const failure& why, const provider::conclude& end) { metrics_.failed(end.model, why.code, end.age); }
 
   template <class Answer>
-  void note(const Answer& good, const provider::conclude& x) {
-    metrics_.answered(x.model, good.usage, good.timings, x.first_token);
+  void note(const Answer& good, const provider::conclude& end) {
+    metrics_.answered(end.model, good.usage, good.timings, end.first_token);
   }
 
   // -- what comes back ------------------------------------------------------------
 
   void on_answers() {
     auto at = begin_turn();
-    for (auto& x : arrivals_->take_ended())
-      carry_out(engine_.on_end(x.attempt, x.answer, nullptr, at), at);
+    for (auto& ended : arrivals_->take_ended())
+      carry_out(engine_.on_end(ended.attempt, ended.answer, nullptr, at), at);
     serve(at);
   }
 
@@ -328,11 +331,11 @@ private:
   // -- beside the dispatcher ---------------------------------------------------------
 
   /// A job of the provider's batch API: providers count them apart.
-  caf::result<batch_job_actor> on_job(batch_job_request& x, const batch_job_listener_actor& to) {
+  caf::result<batch_job_actor> on_job(batch_job_request& request, const batch_job_listener_actor& to) {
     auto prepared = provider::guarded<batch_job_parts>([&]() -> std::variant<batch_job_parts, failure> {
       if (drain_.is_on())
         return make_failure(errc::draining, "the provider is shutting down");
-      return prepare_job(engine_.current(), transport_, x);
+      return prepare_job(engine_.current(), transport_, request);
     });
     if (auto* why = std::get_if<failure>(&prepared)) {
       why->provider = settings().name;
@@ -347,7 +350,7 @@ private:
     auto number = model_lists_.empty() ? 0 : model_lists_.rbegin()->first + 1;
     model_lists_.emplace(number, reply);
     fetch(*transport_, provider::model_query(engine_.current()), caf::actor_cast<caf::actor>(self_),
-          [this, number](const http::response& x) { on_models(number, x); });
+          [this, number](const http::response& answer) { on_models(number, answer); });
     return reply;
   }
 
@@ -371,10 +374,10 @@ private:
   void count() { metrics_.count(engine_.counts(), engine_.queue(), engine_.refused()); }
 
   provider_status show(time_point at) {
-    auto x = engine_.status(drain_.is_on(), at);
-    metrics_.show(x);
+    auto status = engine_.status(drain_.is_on(), at);
+    metrics_.show(status);
     shown_ = at;
-    return x;
+    return status;
   }
 
   provider_status status() {

@@ -336,31 +336,31 @@ private:
     send_update(); // subscribers first
   }
 
-  void carry_out(broadcast::deliver& x) {
-    if (auto i = subscribers_.find(x.to); i != subscribers_.end())
-      tell(self_, i->second, std::move(x.chunk));
+  void carry_out(broadcast::deliver& step) {
+    if (auto i = subscribers_.find(step.to); i != subscribers_.end())
+      tell(self_, i->second, std::move(step.chunk));
   }
 
-  void carry_out(broadcast::conclude& x) {
-    auto i = subscribers_.find(x.to);
+  void carry_out(broadcast::conclude& step) {
+    auto i = subscribers_.find(step.to);
     if (i == subscribers_.end())
       return;
     auto address = caf::actor_cast<caf::actor_addr>(i->second);
-    std::visit([&](auto& message) { tell(self_, i->second, std::move(message)); }, x.how);
+    std::visit([&](auto& message) { tell(self_, i->second, std::move(message)); }, step.how);
     callers_->remove(address);
     readers_.erase(address);
     subscribers_.erase(i);
   }
 
-  void carry_out(broadcast::credit& x) {
+  void carry_out(broadcast::credit& step) {
     if (attempt_.inbox)
-      setup_.transport->grant(attempt_.inbox->transfer(), x.bytes);
+      setup_.transport->grant(attempt_.inbox->transfer(), step.bytes);
   }
 
-  void carry_out(broadcast::give_up& x) {
+  void carry_out(broadcast::give_up& step) {
     stream_report report;
     report.answer.head = attempt_.head;
-    report.end.outcome = std::move(x.why);
+    report.end.outcome = std::move(step.why);
     if (attempt_.inbox)
       attempt_.inbox->set_reported();
     drop_transfer();

@@ -60,18 +60,18 @@ public:
 
   /// The session's actor has died, unless it is another one's: tells its subscribers.
   void bury(const caf::actor_addr& address) {
-    std::erase_if(all_, [&](auto& x) {
-      auto is_dead = x.second.address == address;
+    std::erase_if(all_, [&](auto& candidate) {
+      auto is_dead = candidate.second.address == address;
       if (is_dead)
-        x.second.session->bury();
+        candidate.second.session->bury();
       return is_dead;
     });
   }
 
   /// Ends every stream at once.
   void cut_all(const failure& why) {
-    for (auto& [id, x] : all_)
-      x.session->cut(why);
+    for (auto& [id, stream] : all_)
+      stream.session->cut(why);
   }
 
   // -- alarms ---------------------------------------------------------------------
@@ -90,9 +90,9 @@ public:
   /// Wakes those whose time has come.
   void wake(time_point now) {
     for (auto due = next_alarm(); due && *due <= now; due = next_alarm()) {
-      auto& x = all_.at(alarms_.take());
-      x.alarm.reset();
-      x.session->wake();
+      auto& stream = all_.at(alarms_.take());
+      stream.alarm.reset();
+      stream.session->wake();
     }
   }
 

@@ -18,34 +18,34 @@ constexpr auto max_set_aside = std::chrono::seconds{10}; ///< Then it looks agai
 
 } // namespace
 
-dispatcher::dispatcher(const dispatcher_settings& x, uint64_t seed)
-  : settings_(x), lanes_(x), succession_(lanes_.keys()), groups_(x.groups.size()), random_(seed) {
+dispatcher::dispatcher(const dispatcher_settings& settings, uint64_t seed)
+  : settings_(settings), lanes_(settings), succession_(lanes_.keys()), groups_(settings.groups.size()), random_(seed) {
   journal_.reset(lanes_.size());
 }
 
 // -- other settings -----------------------------------------------------------------
 
-void dispatcher::reconfigure(const dispatcher_settings& x) {
-  settings_ = x;
-  lanes_.reconfigure(x);
+void dispatcher::reconfigure(const dispatcher_settings& settings) {
+  settings_ = settings;
+  lanes_.reconfigure(settings);
   for (auto& queue : groups_) {
     queue.look_again();
     queue.reprice([this](auto& item) { // shares are counted in parts of the limits
-      auto& of = requests_.at(item.id).of;
+      auto& of = requests_.at(item.id).offer;
       return lane_of(of.group, 0).share(of.cost);
     });
   }
   for (auto& [id, r] : requests_) // those that are not queued now may come again
-    r.item.cost = lane_of(r.of.group, 0).share(r.of.cost);
+    r.item.cost = lane_of(r.offer.group, 0).share(r.offer.cost);
   journal_.expire(); // what the last journal allows was part of the old limits
 }
 
-void dispatcher::reconfigure(const dispatcher_settings& x, const heritage& of, time_point now) {
-  settings_ = x;
-  succession_.succeed(lanes_, x, of, all_flights(), now);
+void dispatcher::reconfigure(const dispatcher_settings& settings, const heritage& of, time_point now) {
+  settings_ = settings;
+  succession_.succeed(lanes_, settings, of, all_flights(), now);
   journal_.reset(lanes_.size());
   move_requests(of, now);
-  reconfigure(x);
+  reconfigure(settings);
 }
 
 lane_succession::flight_list dispatcher::all_flights() {
@@ -57,7 +57,7 @@ lane_succession::flight_list dispatcher::all_flights() {
 
 /// Each request to the group of its model. Those that wait for what was forgotten come back at once.
 void dispatcher::move_requests(const heritage& of, time_point now) {
-  std::vector<request*> queued;
+  std::vector<live_request*> queued;
   for (auto& [id, r] : requests_)
     if (r.at == place::queued)
       queued.push_back(&r);
@@ -71,11 +71,11 @@ void dispatcher::move_requests(const heritage& of, time_point now) {
   groups_.swap(fresh);
   first_group_ = 0;
   for (auto& [id, r] : requests_) {
-    r.of.group = of.group_of(r.of.model);
+    r.offer.group = of.group_of(r.offer.model);
     auto waits_for_lane = r.held_by == wait_reason::server_wait || r.held_by == wait_reason::breaker;
     auto stays = false;
     for (uint32_t key = 0; key < keys(); ++key)
-      stays = stays || &lane_of(r.of.group, key) == r.lane;
+      stays = stays || &lane_of(r.offer.group, key) == r.lane;
     if (r.at == place::waiting && waits_for_lane && !stays)
       mailbox_.park(id, now, r.on_empty);
   }
@@ -97,91 +97,92 @@ dispatcher::refusal dispatcher::count(refusal no) {
   return no;
 }
 
-std::optional<dispatcher::refusal> dispatcher::accept(offer x, time_point now) {
-  if (auto no = refuse(x, now))
+std::optional<dispatcher::refusal> dispatcher::accept(offer asked, time_point now) {
+  if (auto no = refuse(asked, now))
     return count(*no);
-  auto id = x.id;
-  auto& r = requests_.try_emplace(id).first->second;
-  r.of = std::move(x);
-  r.item.id = id;
-  r.item.arrival = ++last_.arrival;
-  r.of.cost = {limits::bounded(r.of.cost.arriving), limits::bounded(r.of.cost.produced)};
-  r.item.cost = lane_of(r.of.group, 0).share(r.of.cost);
-  r.item.takes = r.of.cost.total();
-  if (r.of.deadline)
-    deadlines_.push(*r.of.deadline, id);
-  groups_[r.of.group].note_taken(r.item.takes, r.of.model);
-  enqueue(r, now);
+  auto id = asked.id;
+  auto& request = requests_.try_emplace(id).first->second;
+  request.offer = std::move(asked);
+  request.item.id = id;
+  request.item.arrival = ++last_.arrival;
+  request.offer.cost = {limits::bounded(request.offer.cost.arriving), limits::bounded(request.offer.cost.produced)};
+  request.item.cost = lane_of(request.offer.group, 0).share(request.offer.cost);
+  request.item.takes = request.offer.cost.total();
+  if (request.offer.deadline)
+    deadlines_.push(*request.offer.deadline, id);
+  groups_[request.offer.group].note_taken(request.item.takes, request.offer.model);
+  enqueue(request, now);
   return {};
 }
 
-std::optional<dispatcher::refusal> dispatcher::refuse(const offer& x, time_point now) {
+std::optional<dispatcher::refusal> dispatcher::refuse(const offer& asked, time_point now) {
   if (draining_)
     return refusal{reason::draining};
-  if (requests_.contains(x.id))
+  if (requests_.contains(asked.id))
     return refusal{reason::duplicate};
-  if (x.deadline && *x.deadline <= now)
+  if (asked.deadline && *asked.deadline <= now)
     return refusal{reason::deadline};
-  if (x.bytes > settings_.max_queued_bytes)
+  if (asked.bytes > settings_.max_queued_bytes)
     return refusal{reason::too_large};
-  if (auto no = over_limit(x))
+  if (auto no = over_limit(asked))
     return no;
   if (requests_.size() - totals_.in_flight >= settings_.max_queued)
     return refusal{reason::queue_full};
-  if (totals_.queued_bytes + x.bytes > settings_.max_queued_bytes)
+  if (totals_.queued_bytes + asked.bytes > settings_.max_queued_bytes)
     return refusal{reason::queue_bytes_full};
-  if (!settings_.wait_when_open[index(x.rank)])
-    if (auto open = lanes_.open(x.group, now); open.all)
+  if (!settings_.wait_when_open[index(asked.rank)])
+    if (auto open = lanes_.open(asked.group, now); open.all)
       return refusal{reason::circuit_open, open.wait};
-  return refuse_wait(x, now);
+  return refuse_wait(asked, now);
 }
 
-std::optional<dispatcher::refusal> dispatcher::over_limit(const offer& x) const {
-  auto excess = lanes_.over_limit(x.group, x.least);
+std::optional<dispatcher::refusal> dispatcher::over_limit(const offer& asked) const {
+  auto excess = lanes_.over_limit(asked.group, asked.least);
   if (!excess)
     return {};
   return refusal{reason::over_limit, {}, excess->over, excess->limit, excess->wanted};
 }
 
 /// Refuses what would still wait at its deadline, if everything ahead of it goes as planned.
-std::optional<dispatcher::refusal> dispatcher::refuse_wait(const offer& x, time_point now) {
-  if (!x.deadline)
+std::optional<dispatcher::refusal> dispatcher::refuse_wait(const offer& asked, time_point now) {
+  if (!asked.deadline)
     return {};
-  auto& queue = groups_[x.group];
-  auto all = queue.ahead_of(x.rank, nullptr, x.model, keys()); // quick
-  if (lanes_.goes_before(*x.deadline, x.group, {x.cost, x.rank, all.all, x.model, all.of_model}, now))
+  auto& queue = groups_[asked.group];
+  auto all = queue.ahead_of(asked.rank, nullptr, asked.model, keys()); // quick
+  if (lanes_.goes_before(*asked.deadline, asked.group, {asked.cost, asked.rank, all.all, asked.model, all.of_model},
+                         now))
     return {};
-  auto ahead = queue.ahead_of(x.rank, &x, x.model, keys());
-  auto best = lanes_.predict(x.group, {x.cost, x.rank, ahead.all, x.model, ahead.of_model}, now);
-  if (best < *x.deadline)
+  auto ahead = queue.ahead_of(asked.rank, &asked, asked.model, keys());
+  auto best = lanes_.predict(asked.group, {asked.cost, asked.rank, ahead.all, asked.model, ahead.of_model}, now);
+  if (best < *asked.deadline)
     return {};
   return refusal{reason::predicted_wait, best - now};
 }
 
-void dispatcher::enqueue(request& x, time_point now) {
-  x.at = place::queued;
-  x.queued_at = now;
-  groups_[x.of.group].push(x.item, x.of);
-  totals_.queued_bytes += x.of.bytes;
-  ++totals_.queued[index(x.of.rank)];
+void dispatcher::enqueue(live_request& request, time_point now) {
+  request.at = place::queued;
+  request.queued_at = now;
+  groups_[request.offer.group].push(request.item, request.offer);
+  totals_.queued_bytes += request.offer.bytes;
+  ++totals_.queued[index(request.offer.rank)];
 }
 
-void dispatcher::dequeue(request& x, bool served) {
-  groups_[x.of.group].remove(x.item, x.of, served);
-  totals_.queued_bytes -= x.of.bytes;
-  --totals_.queued[index(x.of.rank)];
+void dispatcher::dequeue(live_request& request, bool served) {
+  groups_[request.offer.group].remove(request.item, request.offer, served);
+  totals_.queued_bytes -= request.offer.bytes;
+  --totals_.queued[index(request.offer.rank)];
 }
 
 // -- what to do ---------------------------------------------------------------------
 
 std::optional<dispatcher::step> dispatcher::next(time_point now) {
-  if (auto x = expire(now))
-    return x;
+  if (auto step = expire(now))
+    return step;
   do {
-    if (auto x = release(now))
-      return x;
-    if (auto x = pick(now))
-      return x;
+    if (auto step = release(now))
+      return step;
+    if (auto step = pick(now))
+      return step;
   } while (mailbox_.wake_at(now) <= now); // a retry that was parked again has left its part of the budget
   return {};
 }
@@ -201,7 +202,7 @@ std::optional<dispatcher::time_point> dispatcher::wake_at(time_point now) {
 std::optional<dispatcher::time_point> dispatcher::next_deadline() {
   auto holds = [this](request_id id, time_point due) {
     auto i = requests_.find(id);
-    return i != requests_.end() && i->second.of.deadline == due;
+    return i != requests_.end() && i->second.offer.deadline == due;
   };
   deadlines_.tidy(requests_.size(), holds);
   return deadlines_.earliest(holds);
@@ -211,30 +212,30 @@ std::optional<dispatcher::step> dispatcher::expire(time_point now) {
   auto due = next_deadline();
   if (!due || *due > now)
     return {};
-  auto& x = requests_.at(deadlines_.take());
-  return drop(x, {reason::deadline}, now);
+  auto& request = requests_.at(deadlines_.take());
+  return drop(request, {reason::deadline}, now);
 }
 
 /// Ends a request that has no answer yet, wherever it stands.
-dispatcher::step dispatcher::drop(request& x, refusal why, time_point now) {
-  give_up result{x.of.id, count(why), x.at == place::in_flight ? x.attempt : 0};
-  remove(x, now);
+dispatcher::step dispatcher::drop(live_request& request, refusal why, time_point now) {
+  give_up result{request.offer.id, count(why), request.at == place::in_flight ? request.attempt : 0};
+  remove(request, now);
   return result;
 }
 
-void dispatcher::remove(request& x, time_point now) {
-  switch (x.at) {
+void dispatcher::remove(live_request& request, time_point now) {
+  switch (request.at) {
     case place::queued:
-      dequeue(x, false);
-      if (x.has_budget)
-        mailbox_.dropped(x.on_empty);
+      dequeue(request, false);
+      if (request.has_budget)
+        mailbox_.dropped(request.on_empty);
       break;
     case place::waiting:
-      totals_.queued_bytes -= x.of.bytes;
-      mailbox_.withdraw(x.of.id);
+      totals_.queued_bytes -= request.offer.bytes;
+      mailbox_.withdraw(request.offer.id);
       break;
     case place::in_flight: {
-      auto& flight = flights_.at(x.attempt);
+      auto& flight = flights_.at(request.attempt);
       flight.owner = nullptr;
       --totals_.in_flight;
       flight.lane->abandon(flight.attempt, now);
@@ -242,18 +243,18 @@ void dispatcher::remove(request& x, time_point now) {
       break;
     }
   }
-  requests_.erase(x.of.id);
+  requests_.erase(request.offer.id);
 }
 
 /// Queues the retries whose time has come.
 std::optional<dispatcher::step> dispatcher::release(time_point now) {
   while (auto due = mailbox_.next(now)) {
-    auto& x = requests_.at(due->id);
-    totals_.queued_bytes -= x.of.bytes; // counted again by the queue
-    x.has_budget = due->has_budget;
-    enqueue(x, now);
+    auto& request = requests_.at(due->id);
+    totals_.queued_bytes -= request.offer.bytes; // counted again by the queue
+    request.has_budget = due->has_budget;
+    enqueue(request, now);
     if (!due->has_budget)
-      return drop(x, {reason::empty_budget}, now);
+      return drop(request, {reason::empty_budget}, now);
   }
   return {};
 }
@@ -281,34 +282,34 @@ std::optional<dispatcher::step> dispatcher::pick(group_queue& queue, uint32_t gr
     auto* front = queue.front();
     if (front == nullptr)
       return {};
-    auto& x = requests_.at(front->id);
-    if (!may_go(x, now)) {
-      if (x.on_empty == retry::when_empty::fail)
-        return drop(x, {reason::empty_budget}, now);
-      park(x, now, wait_reason::retry_budget);
+    auto& request = requests_.at(front->id);
+    if (!may_go(request, now)) {
+      if (request.on_empty == retry::when_empty::fail)
+        return drop(request, {reason::empty_budget}, now);
+      park(request, now, wait_reason::retry_budget);
       continue;
     }
     if (auto open = lanes_.open(group, now); open.all) {
-      if (!settings_.wait_when_open[index(x.of.rank)])
-        return drop(x, {reason::circuit_open, open.wait}, now);
-      if (x.attempts.made() > 0 && open.wait) {
-        if (x.of.rank == priority::batch)
-          exempt(x);
-        park(x, now + *open.wait + probe_order * x.spent(), wait_reason::breaker);
+      if (!settings_.wait_when_open[index(request.offer.rank)])
+        return drop(request, {reason::circuit_open, open.wait}, now);
+      if (request.attempts.made() > 0 && open.wait) {
+        if (request.offer.rank == priority::batch)
+          exempt(request);
+        park(request, now + *open.wait + probe_order * request.spent(), wait_reason::breaker);
         continue;
       }
     }
-    if (auto no = over_limit(x.of)) // a limit that was set since
-      return drop(x, *no, now);
-    auto best = choose(group, x, now);
+    if (auto no = over_limit(request.offer)) // a limit that was set since
+      return drop(request, *no, now);
+    auto best = choose(group, request, now);
     if (best.when.at <= now)
-      return start(x, best.lane, now);
-    if (x.of.deadline && best.told >= *x.of.deadline && best.told != time_point::max())
-      return drop(x, {reason::predicted_wait, best.told - now}, now);
-    if (auto other = pass(queue, group, x, best, now))
+      return start(request, best.lane, now);
+    if (request.offer.deadline && best.told >= *request.offer.deadline && best.told != time_point::max())
+      return drop(request, {reason::predicted_wait, best.told - now}, now);
+    if (auto other = pass(queue, group, request, best, now))
       return other;
     if (best.when.only_model && best.when.at > now + min_set_aside && queue.has_other_models()) {
-      set_aside(x, std::min(best.when.at, now + max_set_aside));
+      set_aside(request, std::min(best.when.at, now + max_set_aside));
       continue;
     }
     queue.hold(best.when.at, best.when.why, best.when.only_model);
@@ -317,12 +318,12 @@ std::optional<dispatcher::step> dispatcher::pick(group_queue& queue, uint32_t gr
 }
 
 /// Looks for a request that may go before the head, because the head can go no later for it.
-std::optional<dispatcher::step> dispatcher::pass(group_queue& queue, uint32_t group, request& head,
+std::optional<dispatcher::step> dispatcher::pass(group_queue& queue, uint32_t group, live_request& head,
                                                  const choice& of_head, time_point now) {
   if (of_head.when.why != wait_reason::rate_limit
       || lanes_[of_head.lane].breaker().current(now) != limits::circuit_breaker::state::closed) // it is to be the probe
     return {};
-  request* found = nullptr;
+  live_request* found = nullptr;
   uint32_t lane = 0;
   auto left = max_pass;
   queue.scan(pass_tenants, pass_each, [&](limits::fair_queue::item& item) {
@@ -330,17 +331,18 @@ std::optional<dispatcher::step> dispatcher::pass(group_queue& queue, uint32_t gr
       return true;
     if (left-- == 0)
       return false;
-    auto& x = requests_.at(item.id);
-    if (over_limit(x.of) || !may_go(x, now))
+    auto& request = requests_.at(item.id);
+    if (over_limit(request.offer) || !may_go(request, now))
       return true;
-    auto best = choose(group, x, now);
+    auto best = choose(group, request, now);
     if (best.when.at > now)
       return true;
-    auto& of = head.of;
+    auto& of = head.offer;
     if (best.lane == of_head.lane
-        && lanes_[best.lane].ready(of.cost, of.rank, now, &x.of.cost, of.model, x.of.model).at > of_head.when.at)
+        && lanes_[best.lane].ready(of.cost, of.rank, now, &request.offer.cost, of.model, request.offer.model).at
+             > of_head.when.at)
       return true;
-    found = &x;
+    found = &request;
     lane = best.lane;
     return false;
   });
@@ -349,58 +351,61 @@ std::optional<dispatcher::step> dispatcher::pass(group_queue& queue, uint32_t gr
   return start(*found, lane, now);
 }
 
-dispatcher::choice dispatcher::choose(uint32_t group, const request& x, time_point now) const {
-  return lanes_.choose(group, x.of.cost, x.of.rank, x.of.model, now);
+dispatcher::choice dispatcher::choose(uint32_t group, const live_request& request, time_point now) const {
+  return lanes_.choose(group, request.offer.cost, request.offer.rank, request.offer.model, now);
 }
 
 /// Whether a retry that was released has its part of the budget still.
-bool dispatcher::may_go(const request& x, time_point now) {
-  return !x.has_budget || mailbox_.may_dispatch(x.on_empty, now);
+bool dispatcher::may_go(const live_request& request, time_point now) {
+  return !request.has_budget || mailbox_.may_dispatch(request.on_empty, now);
 }
 
 /// Takes a request that its model's limits hold out of the queue for a time, so that those for other models can go. It
 /// keeps its place by its arrival.
-void dispatcher::set_aside(request& x, time_point until) {
-  if (x.attempts.made() == 0)
-    x.on_empty = retry::when_empty::exempt;
-  park(x, until, wait_reason::rate_limit);
+void dispatcher::set_aside(live_request& request, time_point until) {
+  if (request.attempts.made() == 0)
+    request.on_empty = retry::when_empty::exempt;
+  park(request, until, wait_reason::rate_limit);
 }
 
-std::optional<dispatcher::step> dispatcher::start(request& x, uint32_t lane, time_point now) {
+std::optional<dispatcher::step> dispatcher::start(live_request& request, uint32_t lane, time_point now) {
   auto& on = lanes_[lane];
-  if (!journal_.admits(lane, on, x.of.cost, now))
+  if (!journal_.admits(lane, on, request.offer.cost, now))
     return save{};
-  auto held = now > x.queued_at ? groups_[x.of.group].held_by() : x.held_by;
-  dequeue(x, true);
-  if (x.attempts.made() == 0)
+  auto held = now > request.queued_at ? groups_[request.offer.group].held_by() : request.held_by;
+  dequeue(request, true);
+  if (request.attempts.made() == 0)
     mailbox_.first(now);
   else
-    mailbox_.dispatched(x.on_empty, now);
-  x.has_budget = false;
-  x.at = place::in_flight;
-  x.lane = &on;
-  x.attempt = ++last_.attempt;
-  x.attempts.begin(x.of.spent, settings_.retry.max_attempts);
+    mailbox_.dispatched(request.on_empty, now);
+  request.has_budget = false;
+  request.at = place::in_flight;
+  request.lane = &on;
+  request.attempt = ++last_.attempt;
+  request.attempts.begin(request.offer.spent, settings_.retry.max_attempts);
   ++counts_.attempts;
   ++totals_.in_flight;
   auto key = lanes_.key_of(lane);
-  flights_.emplace(x.attempt, flight{{&on, key, on.start(x.of.cost, x.of.rank, now, x.of.model)}, &x});
-  journal_.charge(lane, x.of.cost);
-  return dispatch{x.of.id, x.attempt, x.of.spent + x.attempts.made(), x.of.group, key, held};
+  flights_.emplace(
+    request.attempt,
+    flight{{&on, key, on.start(request.offer.cost, request.offer.rank, now, request.offer.model)}, &request});
+  journal_.charge(lane, request.offer.cost);
+  return dispatch{
+    request.offer.id, request.attempt, request.offer.spent + request.attempts.made(), request.offer.group, key, held};
 }
 
 /// Has a request wait for a later try.
-void dispatcher::park(request& x, time_point due, wait_reason why) {
-  if (x.at == place::queued) {
-    dequeue(x, false);
-    if (x.has_budget)
-      mailbox_.dropped(x.on_empty);
-    x.has_budget = false;
+void dispatcher::park(live_request& request, time_point due, wait_reason why) {
+  if (request.at == place::queued) {
+    dequeue(request, false);
+    if (request.has_budget)
+      mailbox_.dropped(request.on_empty);
+    request.has_budget = false;
   }
-  totals_.queued_bytes += x.of.bytes;
-  x.at = place::waiting;
-  x.held_by = why;
-  mailbox_.park(x.of.id, due, x.on_empty);
+  totals_.queued_bytes += request.offer.bytes;
+  request.at = place::waiting;
+  request.held_by = why;
+  mailbox_.park(request.offer.id, due, request.on_empty);
 }
 
 // -- across a restart -------------------------------------------------------------------

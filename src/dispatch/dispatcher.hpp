@@ -44,17 +44,17 @@ public:
   using duration = limits::duration;
   using attempt_id = uint64_t; ///< Never used twice.
 
-  dispatcher(const dispatcher_settings& x, uint64_t seed);
+  dispatcher(const dispatcher_settings& settings, uint64_t seed);
 
   /// Takes over other settings, with as many groups and keys, each still the same. What the windows have used stays
   /// used; requests that could never go now are given up by `next`.
-  void reconfigure(const dispatcher_settings& x);
+  void reconfigure(const dispatcher_settings& settings);
 
   using heritage = lane_heritage;
 
   /// Takes over other settings, with other groups and keys: see `lane_succession`. Requests go by the settings of their
   /// model's group.
-  void reconfigure(const dispatcher_settings& x, const heritage& of, time_point now);
+  void reconfigure(const dispatcher_settings& settings, const heritage& of, time_point now);
 
   // -- taking requests --------------------------------------------------------------
 
@@ -83,7 +83,7 @@ public:
   };
 
   /// Takes a request in; a refusal leaves no trace.
-  std::optional<refusal> accept(offer x, time_point now);
+  std::optional<refusal> accept(offer asked, time_point now);
 
   // -- what to do -------------------------------------------------------------------
 
@@ -118,13 +118,13 @@ public:
   // -- what became of it --------------------------------------------------------------
 
   /// An attempt's last byte went out at `when`.
-  void written(attempt_id x, time_point when);
+  void written(attempt_id attempt, time_point when);
 
   /// An attempt's answer begins now, with a good status: see `lane::begun`. For streams; whole answers need only `end`.
-  void begun(attempt_id x, time_point now);
+  void begun(attempt_id attempt, time_point now);
 
   /// Whose attempt it is; empty: nobody waits for it any more.
-  request_id request_of(attempt_id x) const;
+  request_id request_of(attempt_id attempt) const;
 
   using attempt_end = modelforge::attempt_end;
 
@@ -137,7 +137,7 @@ public:
     bool circuit_open = false;      ///< `answer`: it would be tried again, but the breaker is open.
   };
 
-  settlement end(attempt_id x, const attempt_end& how, time_point now);
+  settlement end(attempt_id attempt, const attempt_end& how, time_point now);
 
   /// Takes a request back, wherever it stands. Returns its attempt under way, to be aborted (0: none); empty: there is
   /// no such request. `end` is still told of that attempt: its charge comes back if it was not written.
@@ -207,8 +207,8 @@ public:
 private:
   enum class place : uint8_t { queued, waiting, in_flight };
 
-  struct request {
-    offer of;
+  struct live_request {
+    dispatch_offer offer;
     limits::fair_queue::item item;
     place at = place::queued;
     time_point queued_at{};
@@ -220,11 +220,11 @@ private:
     bool has_budget = false; ///< Released by the mailbox, not dispatched yet.
 
     /// By others, too.
-    uint32_t spent() const { return of.spent + attempts.spent(); }
+    uint32_t spent() const { return offer.spent + attempts.spent(); }
   };
 
   struct flight : lane_flight {
-    request* owner = nullptr; ///< Null: its request has been answered otherwise.
+    live_request* owner = nullptr; ///< Null: its request has been answered otherwise.
   };
 
   struct numbers {
@@ -238,33 +238,34 @@ private:
   static constexpr duration probe_order = std::chrono::milliseconds{1};
 
   refusal count(refusal no);
-  std::optional<refusal> refuse(const offer& x, time_point now);
-  std::optional<refusal> refuse_wait(const offer& x, time_point now);
-  std::optional<refusal> over_limit(const offer& x) const;
-  void enqueue(request& x, time_point now);
-  void dequeue(request& x, bool served);
+  std::optional<refusal> refuse(const offer& asked, time_point now);
+  std::optional<refusal> refuse_wait(const offer& asked, time_point now);
+  std::optional<refusal> over_limit(const offer& asked) const;
+  void enqueue(live_request& request, time_point now);
+  void dequeue(live_request& request, bool served);
   std::optional<time_point> next_deadline();
   std::optional<step> expire(time_point now);
   std::optional<step> release(time_point now);
   std::optional<step> pick(time_point now);
   std::optional<step> pick(group_queue& queue, uint32_t group, time_point now);
-  std::optional<step> pass(group_queue& queue, uint32_t group, request& head, const choice& of_head, time_point now);
-  std::optional<step> start(request& x, uint32_t lane, time_point now);
-  choice choose(uint32_t group, const request& x, time_point now) const;
-  bool may_go(const request& x, time_point now);
-  step drop(request& x, refusal why, time_point now);
-  void remove(request& x, time_point now);
-  void park(request& x, time_point due, wait_reason why);
-  void set_aside(request& x, time_point until);
-  void exempt(request& x);
+  std::optional<step> pass(group_queue& queue, uint32_t group, live_request& head, const choice& of_head,
+                           time_point now);
+  std::optional<step> start(live_request& request, uint32_t lane, time_point now);
+  choice choose(uint32_t group, const live_request& request, time_point now) const;
+  bool may_go(const live_request& request, time_point now);
+  step drop(live_request& request, refusal why, time_point now);
+  void remove(live_request& request, time_point now);
+  void park(live_request& request, time_point due, wait_reason why);
+  void set_aside(live_request& request, time_point until);
+  void exempt(live_request& request);
   void resume(const limits::lane& lane, time_point pause, time_point now);
   lane_succession::flight_list all_flights();
   void move_requests(const heritage& of, time_point now);
   void look_again();
-  lane_reaction settle_lane(flight& x, const attempt_end& how, time_point now);
-  settlement settle(flight& x, const attempt_end& how, time_point now);
+  lane_reaction settle_lane(flight& flight, const attempt_end& how, time_point now);
+  settlement settle(flight& flight, const attempt_end& how, time_point now);
   bool count_failure(flight& of, const retry::failed_attempt& why, const lane_reaction& by, time_point now);
-  settlement settle_failure(flight& x, const attempt_end& how, const lane_reaction& by, time_point now);
+  settlement settle_failure(flight& flight, const attempt_end& how, const lane_reaction& by, time_point now);
 
   dispatcher_settings settings_;
   lane_table lanes_;
@@ -272,7 +273,7 @@ private:
   journal_gate journal_;
   std::vector<group_queue> groups_;
   uint32_t first_group_ = 0; ///< Whose turn it is to take a slot.
-  std::unordered_map<request_id, request> requests_;
+  std::unordered_map<request_id, live_request> requests_;
   std::unordered_map<attempt_id, flight> flights_;
   retry::mailbox mailbox_;
   retry::due_queue deadlines_;

@@ -82,27 +82,27 @@ limits::accounting accounting_of(const wire::dialect& dialect, counted_tokens wa
 
 /// Whether to wait, by priority; `automatic` lets batch items wait.
 template <class E>
-std::array<bool, 2> waits(E x) {
-  return {x == E::wait, x != E::fail};
+std::array<bool, 2> waits(E wanted) {
+  return {wanted == E::wait, wanted != E::fail};
 }
 
-dispatcher_settings dispatch_of(const provider_settings& x, const runtime_settings& runtime, uint32_t keys) {
+dispatcher_settings dispatch_of(const provider_settings& settings, const runtime_settings& runtime, uint32_t keys) {
   dispatcher_settings result;
   result.groups.clear();
   auto add = [&](const rate_limit_settings& limits) {
     result.groups.push_back({.limits = limits_of(limits),
-                             .breaker = x.circuit_breaker,
-                             .max_concurrent = x.max_concurrent,
-                             .interactive_slots = x.interactive_slots,
-                             .adaptive = x.adaptive});
+                             .breaker = settings.circuit_breaker,
+                             .max_concurrent = settings.max_concurrent,
+                             .interactive_slots = settings.interactive_slots,
+                             .adaptive = settings.adaptive});
   };
-  add(x.rate_limit);
-  for (auto& model : x.models)
+  add(settings.rate_limit);
+  for (auto& model : settings.models)
     add(model.rate_limit);
   result.keys = keys;
-  result.retry = x.retry;
-  result.wait_on_empty_budget = waits(x.retry.on_empty_budget);
-  result.wait_when_open = waits(x.circuit_breaker.when);
+  result.retry = settings.retry;
+  result.wait_on_empty_budget = waits(settings.retry.on_empty_budget);
+  result.wait_when_open = waits(settings.circuit_breaker.when);
   result.max_queued = runtime.max_queued;
   result.max_queued_bytes = runtime.max_queued_bytes;
   return result;

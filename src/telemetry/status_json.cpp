@@ -147,14 +147,14 @@ provider_status provider_in(const value& object) {
 
 } // namespace
 
-std::string to_value(const program_status& program) {
+std::string to_json(const program_status& program) {
   auto providers = value::array();
   for (auto& provider : program.providers)
     providers.push_back(to_object(provider));
   return json::to_text({{"program", "modelforge"}, {"pid", program.pid}, {"providers", std::move(providers)}}) + "\n";
 }
 
-std::string to_value(const provider_status& status) {
+std::string to_json(const provider_status& status) {
   return json::to_text(to_object(status));
 }
 
