@@ -160,8 +160,8 @@ private:
             schedule_.on_status(i, status);
             go_on();
           },
-          [this](const caf::error&) {
-            schedule_.on_no_status();
+          [this](const caf::error& why) {
+            schedule_.on_no_status(failure_of(why));
             go_on();
           });
   }

@@ -83,6 +83,9 @@ public:
   // -- how they stand -----------------------------------------------------------------
 
   bool has_jobs() const { return !book_.empty(); }
+
+  /// Whether every provider's name has to be known: jobs are found again by them.
+  bool need_names() const { return rules_.used || has_jobs(); }
   bool is_making() const { return !builder_.empty(); }
   std::size_t items_in_making() const { return builder_.items(); }
 

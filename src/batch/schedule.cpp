@@ -65,9 +65,13 @@ void schedule::on_status(std::size_t provider, const provider_status& status) {
     begin();
 }
 
-void schedule::on_no_status() {
+void schedule::on_no_status(failure why) {
   pool_.on_no_status();
-  if (phase_ == phase::asking && pool_.all_answered())
+  if (phase_ != phase::asking)
+    return;
+  if (jobs_.need_names()) // jobs are known by their providers' names, and this one's will not be
+    stop(std::move(why));
+  else if (pool_.all_answered())
     begin();
 }
 

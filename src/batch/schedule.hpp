@@ -88,7 +88,9 @@ public:
   // -- providers --------------------------------------------------------------------
 
   void on_status(std::size_t provider, const provider_status& status);
-  void on_no_status();
+
+  /// A provider does not say how it is.
+  void on_no_status(failure why);
   void on_answer(request_id id, completion answer) { live_.on_answer(id, std::move(answer)); }
   void on_failure(request_id id, failure why, time_point now) { stop(live_.on_failure(id, std::move(why), now)); }
 

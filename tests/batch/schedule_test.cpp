@@ -1,6 +1,7 @@
 #include "batch/schedule.hpp"
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include <map>
 
@@ -336,6 +337,20 @@ TEST_CASE_METHOD(driver, "where a job's fate is not known the batch stops, and s
   CHECK(event<batch::job_ended>() == nullptr); // in the ledger it goes on
   CHECK(finished == false);
   CHECK_FALSE(x->report(now).stopped_by->suggestion.empty());
+}
+
+TEST_CASE_METHOD(driver, "a provider that does not say its name gets no jobs, since they could not be found again",
+                 "[batch][schedule]") {
+  setup.options.mode = GENERATE(batch_mode::provider, batch_mode::live);
+  x.emplace(setup);
+  x->start(now);
+  REQUIRE(std::holds_alternative<batch::ask_statuses>(*x->next(now, 0)));
+  x->on_no_status(make_failure(errc::node_lost, "the link is cut"));
+  settle();
+  auto uses_jobs = setup.options.mode == batch_mode::provider;
+  CHECK(events.empty());
+  CHECK(sent.size() == (uses_jobs ? 0 : 3));
+  CHECK(x->report(now).stopped_by.has_value() == uses_jobs);
 }
 
 TEST_CASE_METHOD(driver, "an input that has nothing now ends nothing", "[batch][schedule]") {
