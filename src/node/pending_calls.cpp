@@ -50,30 +50,32 @@ void pending_calls::take_back(call& call) {
 }
 
 pending_calls::owner_id pending_calls::up(time_point now) {
-  up_ = true;
-  resting_ = given_up_ = false;
-  up_at_ = now;
-  look_at_.reset();
+  owner_.up = true;
+  owner_.resting = owner_.given_up = false;
+  owner_.up_at = now;
+  owner_.look_at.reset();
   for (auto& [id, call] : calls_)
     if (call.sent == 0)
       ready_.insert(id);
-  return ++owner_;
+  return ++owner_.id;
 }
 
 void pending_calls::lost(time_point now) {
   for (auto& [id, call] : calls_)
     if (call.sent != 0)
       lose(id, call);
-  lost(owner_, now);
-  look_at_.reset(); // it comes by itself
+  lost(owner_.id, now);
+  owner_.look_at.reset(); // it comes by itself
 }
 
+// An owner that was resting is lost as planned (it has been shut down): who waits for it then waits for its successor,
+// as long as its own deadline allows.
 void pending_calls::lost(owner_id who, time_point now) {
-  auto as_planned = who == owner_ && resting_;
-  if (who == owner_) {
-    if (up_)
-      expected_until_ = now + settings_.patience;
-    up_ = resting_ = false;
+  auto as_planned = who == owner_.id && owner_.resting;
+  if (who == owner_.id) {
+    if (owner_.up)
+      owner_.expected_until = now + settings_.patience;
+    owner_.up = owner_.resting = false;
     look_from(now);
   }
   for (auto& [id, call] : calls_) {
@@ -87,9 +89,9 @@ void pending_calls::lost(owner_id who, time_point now) {
 
 /// At once, unless the one before was found as lately: one that ends as soon as it is found keeps nobody busy.
 void pending_calls::look_from(time_point now) {
-  if (now - up_at_ >= settings_.max_pause)
-    look_pause_ = {};
-  look_at_ = now + look_pause_;
+  if (now - owner_.up_at >= settings_.max_pause)
+    owner_.look_pause = {};
+  owner_.look_at = now + owner_.look_pause;
 }
 
 void pending_calls::lose(call_id id, call& call) {
@@ -108,12 +110,12 @@ void pending_calls::may_have_run(call& call) const {
 }
 
 void pending_calls::give_up(time_point now) {
-  expected_until_ = now;
-  given_up_ = true;
-  up_ = resting_ = false;
-  if (!look_at_) {
-    look_pause_ = settings_.first_pause;
-    look_at_ = now + look_pause_;
+  owner_.expected_until = now;
+  owner_.given_up = true;
+  owner_.up = owner_.resting = false;
+  if (!owner_.look_at) {
+    owner_.look_pause = settings_.first_pause;
+    owner_.look_at = now + owner_.look_pause;
   }
   for (auto& [id, call] : calls_)
     ready_.insert(id);
@@ -127,15 +129,16 @@ void pending_calls::reported(call_id id, uint32_t spent) {
   call.attempts = std::max(call.attempts, std::min(spent, settings_.max_attempts) + 1);
 }
 
+// The owner drains. It goes on resting until another owner comes or it takes calls again, which `look` finds out.
 void pending_calls::given_back(call_id id, bool cut_off, time_point now) {
   auto i = calls_.find(id);
   if (i == calls_.end() || i->second.sent == 0)
     return;
   auto& call = i->second;
-  if (call.sent == owner_ && up_ && !resting_) {
-    resting_ = true;
-    look_pause_ = settings_.first_pause;
-    look_at_ = now + look_pause_;
+  if (call.sent == owner_.id && owner_.up && !owner_.resting) {
+    owner_.resting = true;
+    owner_.look_pause = settings_.first_pause;
+    owner_.look_at = now + owner_.look_pause;
   }
   take_back(call);
   if (cut_off)
@@ -145,6 +148,9 @@ void pending_calls::given_back(call_id id, bool cut_off, time_point now) {
   ready_.insert(id);
 }
 
+// A call that was sent again while the owner still had it from before: it answers the first one, if it can, and refuses
+// the second as a duplicate. So the second is tried again, later and later, until the patience for a lost owner is
+// over.
 bool pending_calls::busy(call_id id, time_point now) {
   auto i = calls_.find(id);
   if (i == calls_.end() || i->second.sent == 0 || !i->second.was_lost)
@@ -166,6 +172,8 @@ pending_calls::duration pending_calls::longer(duration pause) const {
   return std::clamp(2 * pause, settings_.first_pause, settings_.max_pause);
 }
 
+// Calls are looked at only when something about them may have changed (`ready_`): a link with ten thousand of them
+// costs no more per step than one with ten.
 std::optional<pending_calls::step> pending_calls::next(time_point now, const room& has_room) {
   for (; !due_.empty() && due_.begin()->first <= now; due_.erase(due_.begin())) {
     auto id = due_.begin()->second;
@@ -180,20 +188,21 @@ std::optional<pending_calls::step> pending_calls::next(time_point now, const roo
   }
   if (auto result = next_in_line(has_room))
     return result;
-  if (look_at_ && *look_at_ <= now && (!resting_ || waiting_ > 0)) {
-    look_pause_ = longer(look_pause_);
-    look_at_ = now + look_pause_;
+  if (owner_.look_at && *owner_.look_at <= now && (!owner_.resting || waiting_ > 0)) {
+    owner_.look_pause = longer(owner_.look_pause);
+    owner_.look_at = now + owner_.look_pause;
     return look{};
   }
   return {};
 }
 
+// What is to happen to one call now: its end, its sending, or nothing until its `due`.
 std::optional<pending_calls::step> pending_calls::judge(call_id id, call& call, time_point now) {
   if (!call.over && call.deadline && now >= *call.deadline)
     if (call.sent == 0 || now - *call.deadline >= settings_.slack)
       call.over = errc::deadline_exceeded;
   if (!call.over && call.sent == 0) {
-    auto waits = up_ || (call.patient ? !given_up_ : expects_owner(now));
+    auto waits = owner_.up || (call.patient ? !owner_.given_up : expects_owner(now));
     if (!waits || call.attempts >= settings_.max_attempts)
       call.over = errc::node_lost;
   }
@@ -202,7 +211,7 @@ std::optional<pending_calls::step> pending_calls::judge(call_id id, call& call, 
     remove(id);
     return result;
   }
-  auto goes = call.sent == 0 && up_ && !resting_ && (!call.not_before || *call.not_before <= now);
+  auto goes = call.sent == 0 && owner_.up && !owner_.resting && (!call.not_before || *call.not_before <= now);
   if (goes && call.bytes == 0)
     return send_now(id, call);
   if (!goes)
@@ -214,7 +223,7 @@ std::optional<pending_calls::step> pending_calls::judge(call_id id, call& call, 
 }
 
 std::optional<pending_calls::step> pending_calls::next_in_line(const room& has_room) {
-  if (line_.empty() || held_ || !up_ || resting_)
+  if (line_.empty() || held_ || !owner_.up || owner_.resting)
     return {};
   auto id = line_.begin()->second;
   auto& call = calls_.at(id);
@@ -228,8 +237,8 @@ std::optional<pending_calls::step> pending_calls::next_in_line(const room& has_r
 
 pending_calls::send pending_calls::send_now(call_id id, call& call) {
   call.spent = call.attempts++;
-  call.sent = owner_;
-  ++by_owner_[owner_];
+  call.sent = owner_.id;
+  ++by_owner_[owner_.id];
   --waiting_;
   set_due(id, call);
   return {id, call.attempts};
@@ -239,8 +248,8 @@ std::optional<pending_calls::time_point> pending_calls::wake_at() const {
   std::optional<time_point> result;
   if (!due_.empty())
     result = due_.begin()->first;
-  if (look_at_ && (!resting_ || waiting_ > 0) && (!result || *look_at_ < *result))
-    result = look_at_;
+  if (owner_.look_at && (!owner_.resting || waiting_ > 0) && (!result || *owner_.look_at < *result))
+    result = owner_.look_at;
   return result;
 }
 
@@ -265,10 +274,10 @@ void pending_calls::set_due(call_id id, call& call) {
   } else {
     if (call.deadline)
       due_by(*call.deadline);
-    if (up_ && !resting_ && call.not_before)
+    if (owner_.up && !owner_.resting && call.not_before)
       due_by(*call.not_before);
-    if (!up_ && !call.patient)
-      due_by(expected_until_);
+    if (!owner_.up && !call.patient)
+      due_by(owner_.expected_until);
   }
   if (call.due)
     due_.insert({*call.due, id});

@@ -44,8 +44,9 @@ public:
     duration max_pause = std::chrono::seconds{1};
   };
 
-  pending_calls(const settings& settings, time_point now)
-    : settings_(settings), expected_until_(now + settings.first_patience) {}
+  pending_calls(const settings& settings, time_point now) : settings_(settings) {
+    owner_.expected_until = now + settings.first_patience;
+  }
 
   struct offer {
     std::optional<time_point> deadline{};
@@ -57,7 +58,7 @@ public:
   /// Takes a call; returns its id.
   call_id add(const offer& offered);
 
-  /// It was answered, or is not wanted any more. An unknown id is no error.
+  /// It was answered, or is not wanted any more. An unknown id is not an error.
   void remove(call_id id);
 
   /// An owner, maybe a new one, can be reached from now on, and takes calls. Those that the one before has stay with
@@ -114,15 +115,15 @@ public:
   void open() { held_ = false; }
 
   /// Whether calls wait for room only.
-  bool is_held() const { return held_ && up_ && !resting_ && !line_.empty(); }
+  bool is_held() const { return held_ && owner_.up && !owner_.resting && !line_.empty(); }
 
   std::optional<time_point> wake_at() const;
 
   /// Who gets what is sent now; 0: nobody can be reached.
-  owner_id owner() const { return up_ ? owner_ : 0; }
+  owner_id owner() const { return owner_.up ? owner_.id : 0; }
 
   /// It can be reached, but takes nothing new.
-  bool is_resting() const { return resting_; }
+  bool is_resting() const { return owner_.resting; }
 
   /// Who has the call; 0: nobody.
   owner_id owner_of(call_id id) const;
@@ -133,7 +134,7 @@ public:
   std::size_t size() const { return calls_.size(); }
 
   /// Whether calls wait for the owner now, rather than end at once.
-  bool expects_owner(time_point now) const { return up_ || (!given_up_ && now < expected_until_); }
+  bool expects_owner(time_point now) const { return owner_.up || (!owner_.given_up && now < owner_.expected_until); }
 
 private:
   struct call {
@@ -152,6 +153,18 @@ private:
     std::optional<time_point> due{}; ///< Its entry in `due_`.
   };
 
+  /// Who runs the provider, as far as is known here.
+  struct owner_view {
+    owner_id id = 0;       ///< The latest.
+    bool up = false;       ///< It can be reached.
+    bool resting = false;  ///< It takes nothing new.
+    bool given_up = false; ///< Its node does not run the provider.
+    time_point expected_until{};
+    time_point up_at{};
+    std::optional<time_point> look_at{}; ///< Its node is there, as far as is known, and it takes no calls.
+    duration look_pause{0};
+  };
+
   using call_map = std::map<call_id, call>;
 
   void take_back(call& call);
@@ -166,14 +179,7 @@ private:
   void set_due(call_id id, call& call);
 
   settings settings_;
-  bool up_ = false;
-  bool resting_ = false;
-  bool given_up_ = false;
-  owner_id owner_ = 0; ///< The latest.
-  time_point expected_until_;
-  time_point up_at_{};
-  std::optional<time_point> look_at_{}; ///< Its node is there, as far as is known, and it takes no calls.
-  duration look_pause_{0};
+  owner_view owner_;
   call_id last_ = 0;
   call_map calls_;                           ///< In the order of their coming.
   std::map<owner_id, std::size_t> by_owner_; ///< How many calls each owner has; none: no entry.

@@ -7,7 +7,7 @@ namespace modelforge::stream {
 
 namespace {
 
-/// `from` + `length`, where a length of 0 never comes.
+/// `start` + `length`, where a length of 0 never comes.
 std::optional<time_point> after(time_point start, duration length) {
   if (length.count() <= 0 || length >= time_point::max() - start)
     return {};
@@ -27,6 +27,7 @@ std::string bytes_text(uint64_t bytes) {
 
 // -- readers ------------------------------------------------------------------------
 
+// While it is not decided whether the attempt is kept, nobody has anything, so one may join at the very beginning only.
 std::variant<broadcast::reader_id, failure> broadcast::join(const subscription& wanted, time_point now) {
   auto first = log_.begin().piece;
   auto next = undecided() ? 0 : log_.end().piece;
@@ -74,38 +75,40 @@ void broadcast::nobody_left(time_point now) {
 // -- the attempt ----------------------------------------------------------------------
 
 void broadcast::begin(time_point now) {
-  live_ = true;
-  ++attempts_;
-  granted_ = settings_.window;
-  received_ = 0;
-  paused_ = false;
-  any_event_ = false;
-  begun_ = last_event_ = now;
+  attempt_.live = true;
+  ++attempt_.number;
+  attempt_.granted = settings_.window;
+  attempt_.received = 0;
+  attempt_.paused = false;
+  attempt_.any_event = false;
+  attempt_.begun = attempt_.last_event = now;
 }
 
+// Progress is counted by events, not by bytes: servers send comments to keep connections alive. The rate is measured
+// from the first piece on, since a model may think before it speaks.
 void broadcast::received(std::size_t bytes, std::size_t events, uint64_t tokens, time_point now) {
-  received_ += bytes;
-  rate_bytes_ += bytes;
+  attempt_.received += bytes;
+  attempt_.rate_bytes += bytes;
   log_.set_tokens(tokens);
   serve_from_ = 0;
   if (events == 0)
     return;
-  last_event_ = now;
-  if (log_.end().piece > 0 && !std::exchange(any_event_, true)) {
-    rate_from_ = now;
-    rate_bytes_ = 0;
+  attempt_.last_event = now;
+  if (log_.end().piece > 0 && !std::exchange(attempt_.any_event, true)) {
+    attempt_.rate_from = now;
+    attempt_.rate_bytes = 0;
   }
-  if (!first_token_ && log_.end().piece > 0)
-    first_token_ = now - begun_;
+  if (!attempt_.first_token && log_.end().piece > 0)
+    attempt_.first_token = now - attempt_.begun;
 }
 
 void broadcast::attempt_ended() {
-  live_ = false;
+  attempt_.live = false;
 }
 
 void broadcast::rewind() {
   log_.clear();
-  first_token_.reset();
+  attempt_.first_token.reset();
   for (auto& [id, reader] : readers_) {
     reader.position = {};
     reader.past = 0;
@@ -115,8 +118,9 @@ void broadcast::rewind() {
 
 // -- the end --------------------------------------------------------------------------
 
+// The whole text is put together here, from what is kept, if it was asked for: the session holds it once, not twice.
 void broadcast::finish(std::variant<completion, failure> outcome) {
-  live_ = false;
+  attempt_.live = false;
   serve_from_ = 0;
   if (end_)
     return;
@@ -144,11 +148,14 @@ stream_failed broadcast::failed(const failure& problem) const {
 std::variant<stream_done, stream_failed> broadcast::ending() const {
   if (auto* bad = std::get_if<failure>(&*end_))
     return failed(*bad);
-  return stream_done{settings_.id, std::get<completion>(*end_), log_.end().piece, first_token_.value_or(duration{0})};
+  return stream_done{settings_.id, std::get<completion>(*end_), log_.end().piece,
+                     attempt_.first_token.value_or(duration{0})};
 }
 
 // -- what to do -----------------------------------------------------------------------
 
+// Readers first, each as far as it goes; then what nobody needs is forgotten; then what is overdue; credit last, since
+// it depends on how far the readers are.
 std::optional<broadcast::step> broadcast::next(time_point now) {
   for (auto i = readers_.lower_bound(serve_from_); i != readers_.end(); i = readers_.upper_bound(serve_from_)) {
     serve_from_ = i->first;
@@ -162,6 +169,7 @@ std::optional<broadcast::step> broadcast::next(time_point now) {
   return give_credit(now);
 }
 
+// One step for one reader: its early end, its next chunk, or its end.
 std::optional<broadcast::step> broadcast::serve(reader_map::iterator i, time_point now) {
   auto& reader = i->second;
   if (!reader.ended_by)
@@ -198,6 +206,8 @@ void broadcast::note(reader& reader, time_point now) {
     reader.stuck_since = now;
 }
 
+// A reader without demand that could have something is slow. How slow it may be is its own choice of policy; one that
+// wants nothing for `reader_idle` is ended whatever its policy.
 std::optional<failure> broadcast::too_slow(const reader& reader, time_point now) const {
   auto slow = [&](std::string message, std::string suggestion) {
     return make_failure(errc::slow_reader, std::move(message), std::move(suggestion));
@@ -221,41 +231,43 @@ std::optional<failure> broadcast::too_slow(const reader& reader, time_point now)
                      : "let the stream wait for it (when_slow = wait), or grant more demand");
 }
 
+// What happens by the passing of time: an answer that nobody listens to, and an attempt that is too slow. The rate is
+// looked at once per `rate_time`, and the count begins again.
 std::optional<broadcast::step> broadcast::overdue(time_point now) {
   if (end_ || abandoned_)
     return {};
   if (readers_.empty() && last_reader_ > 0) {
-    auto goes_on = live_ && settings_.on_disconnect != disconnect_policy::cancel;
+    auto goes_on = attempt_.live && settings_.on_disconnect != disconnect_policy::cancel;
     if (!goes_on || (drain_until_ && *drain_until_ <= now)) {
       abandoned_ = true;
-      live_ = false;
+      attempt_.live = false;
       return abandon{};
     }
   }
   auto due = attempt_due();
   if (!due || *due > now)
     return {};
-  auto slow = after(rate_from_, settings_.rate_time);
-  if (any_event_ && settings_.min_bytes_per_second > 0 && slow == due) {
-    auto seconds = std::chrono::duration<double>(now - rate_from_).count();
-    if (static_cast<double>(rate_bytes_) >= static_cast<double>(settings_.min_bytes_per_second) * seconds) {
-      rate_from_ = now;
-      rate_bytes_ = 0;
+  auto slow = after(attempt_.rate_from, settings_.rate_time);
+  if (attempt_.any_event && settings_.min_bytes_per_second > 0 && slow == due) {
+    auto seconds = std::chrono::duration<double>(now - attempt_.rate_from).count();
+    if (static_cast<double>(attempt_.rate_bytes) >= static_cast<double>(settings_.min_bytes_per_second) * seconds) {
+      attempt_.rate_from = now;
+      attempt_.rate_bytes = 0;
       return overdue(now); // idle may be due too
     }
   }
-  live_ = false;
+  attempt_.live = false;
   return give_up{timeout(now)};
 }
 
 std::optional<time_point> broadcast::attempt_due() const {
-  if (!live_ || held_back())
+  if (!attempt_.live || held_back())
     return {};
-  if (!any_event_)
-    return after(begun_, settings_.first_token);
-  auto due = after(last_event_, settings_.idle);
+  if (!attempt_.any_event)
+    return after(attempt_.begun, settings_.first_token);
+  auto due = after(attempt_.last_event, settings_.idle);
   if (settings_.min_bytes_per_second > 0)
-    due = earlier(due, after(rate_from_, settings_.rate_time));
+    due = earlier(due, after(attempt_.rate_from, settings_.rate_time));
   return due;
 }
 
@@ -264,38 +276,40 @@ failure broadcast::timeout(time_point now) const {
     return std::string{"raise timeouts."} + setting + ", e.g. from " + duration_text(limit) + " to "
            + duration_text(2 * limit) + ", if the model may be that slow";
   };
-  if (!any_event_)
+  if (!attempt_.any_event)
     return make_failure(errc::attempt_timeout,
-                        "the provider sent nothing of the answer for " + duration_text(now - begun_),
+                        "the provider sent nothing of the answer for " + duration_text(now - attempt_.begun),
                         raise("first_token", settings_.first_token));
-  if (auto due = after(last_event_, settings_.idle); due && *due <= now)
+  if (auto due = after(attempt_.last_event, settings_.idle); due && *due <= now)
     return make_failure(errc::attempt_timeout,
-                        "the stream stood still for " + duration_text(now - last_event_) + " after "
+                        "the stream stood still for " + duration_text(now - attempt_.last_event) + " after "
                           + std::to_string(log_.end().piece) + " pieces",
                         raise("idle", settings_.idle));
   return make_failure(errc::attempt_timeout,
-                      "the stream brought " + bytes_text(rate_bytes_) + " in " + duration_text(now - rate_from_)
-                        + ", less than stream.min_bytes_per_second (" + std::to_string(settings_.min_bytes_per_second)
-                        + ")",
+                      "the stream brought " + bytes_text(attempt_.rate_bytes) + " in "
+                        + duration_text(now - attempt_.rate_from) + ", less than stream.min_bytes_per_second ("
+                        + std::to_string(settings_.min_bytes_per_second) + ")",
                       "lower stream.min_bytes_per_second if the model may be that slow");
 }
 
+// The transfer may be a `window` ahead of the slowest reader that it waits for. Credit is given in parts of a quarter
+// of the window and more: each costs a command to the transport.
 std::optional<broadcast::step> broadcast::give_credit(time_point now) {
-  if (!live_)
+  if (!attempt_.live)
     return {};
   uint64_t held = 0;
   for (auto& [id, reader] : readers_)
     if (reader.when_slow == slow_policy::wait)
       held = std::max(held, behind(reader));
   auto wanted = settings_.window - std::min<uint64_t>(held, settings_.window);
-  auto open = granted_ - std::min(granted_, received_);
+  auto open = attempt_.granted - std::min(attempt_.granted, attempt_.received);
   if (wanted <= open || wanted - open < (settings_.window + 3) / 4) {
-    paused_ |= held_back();
+    attempt_.paused |= held_back();
     return {};
   }
-  if (std::exchange(paused_, false)) // it goes on from here
-    last_event_ = rate_from_ = now, rate_bytes_ = 0;
-  granted_ += wanted - open;
+  if (std::exchange(attempt_.paused, false)) // it goes on from here
+    attempt_.last_event = attempt_.rate_from = now, attempt_.rate_bytes = 0;
+  attempt_.granted += wanted - open;
   return credit{static_cast<std::size_t>(wanted - open)};
 }
 
@@ -322,11 +336,11 @@ std::optional<time_point> broadcast::wake_at() const {
 stream_status broadcast::status() const {
   stream_status result;
   result.stream = settings_.id;
-  result.stage = end_          ? (readers_.empty() ? stream_stage::ended : stream_stage::handing)
-                 : !live_      ? stream_stage::waiting
-                 : held_back() ? stream_stage::paused
-                               : stream_stage::open;
-  result.attempts = attempts_;
+  result.stage = end_             ? (readers_.empty() ? stream_stage::ended : stream_stage::handing)
+                 : !attempt_.live ? stream_stage::waiting
+                 : held_back()    ? stream_stage::paused
+                                  : stream_stage::open;
+  result.attempts = attempt_.number;
   result.pieces = log_.end().piece;
   result.tokens = log_.tokens();
   result.kept_from = log_.begin().piece;

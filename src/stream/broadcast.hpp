@@ -135,7 +135,7 @@ public:
   stream_status status() const;
   const log& pieces() const { return log_; }
   std::size_t readers() const { return readers_.size(); }
-  std::optional<duration> first_token() const { return first_token_; }
+  std::optional<duration> first_token() const { return attempt_.first_token; }
 
 private:
   struct reader {
@@ -147,13 +147,28 @@ private:
     std::optional<failure> ended_by;
   };
 
+  /// The attempt under way, or the last one.
+  struct attempt {
+    bool live = false;
+    uint32_t number = 0;   ///< From 1; 0: none has begun.
+    uint64_t granted = 0;  ///< Bytes of the body that it may bring,
+    uint64_t received = 0; ///< and has brought.
+    bool paused = false;   ///< A reader holds the transfer back: there was no more credit to give.
+    bool any_event = false;
+    time_point begun{};
+    time_point last_event{};             ///< Or when the transfer was let go on.
+    time_point rate_from{};              ///< Since then nothing has held it back,
+    uint64_t rate_bytes = 0;             ///< and so much has come.
+    std::optional<duration> first_token; ///< From its beginning to the first piece.
+  };
+
   using reader_map = std::map<reader_id, reader>;
 
   uint64_t behind(const reader& reader) const { return log_.end().bytes - reader.position.bytes; }
-  bool held_back() const { return live_ && granted_ <= received_; }
+  bool held_back() const { return attempt_.live && attempt_.granted <= attempt_.received; }
 
   /// Between attempts: what a failed one brought may have to be forgotten yet, so nobody gets it.
-  bool undecided() const { return !live_ && !end_ && !handed_over_; }
+  bool undecided() const { return !attempt_.live && !end_ && !handed_over_; }
 
   void note(reader& reader, time_point now);
   std::optional<step> serve(reader_map::iterator i, time_point now);
@@ -177,19 +192,7 @@ private:
   bool abandoned_ = false;
   std::optional<std::variant<completion, failure>> end_;
   std::optional<time_point> drain_until_;
-
-  // of the attempt under way
-  bool live_ = false;
-  uint32_t attempts_ = 0;
-  uint64_t granted_ = 0;
-  uint64_t received_ = 0;
-  bool paused_ = false; ///< A reader holds the transfer back: there was no more credit to give.
-  bool any_event_ = false;
-  time_point begun_{};
-  time_point last_event_{}; ///< Or when the transfer was let go on.
-  time_point rate_from_{};  ///< Since then nothing has held it back,
-  uint64_t rate_bytes_ = 0; ///< and so much has come.
-  std::optional<duration> first_token_;
+  attempt attempt_;
 };
 
 } // namespace modelforge::stream
