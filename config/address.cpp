@@ -10,6 +10,8 @@
 
 namespace modelforge {
 
+// Names are not looked up here: settings are checked where there may be no network. Only characters that no host has
+// are refused, so that a slip of the pen is found at once.
 std::optional<host_port> split_host(std::string_view text) {
   host_port result;
   auto ipv6 = text.starts_with('[');
@@ -34,6 +36,7 @@ std::optional<host_port> split_host(std::string_view text) {
   return result;
 }
 
+// By its looks alone: a name of another kind that leads to this machine counts as another machine, which asks for TLS.
 bool is_loopback(std::string_view host) {
   return host == "localhost" || host == "::1"
          || (host.starts_with("127.") && ascii::all(host, [](char c) { return ascii::is_digit(c) || c == '.'; }));
@@ -44,6 +47,7 @@ std::string scheme_of(std::string_view text) {
   return end == std::string_view::npos ? std::string{} : ascii::lower(text.substr(0, end + 3));
 }
 
+// A user name, a password or a query would end up in logs and errors, and behind a query no path can be appended.
 std::variant<base_url, std::string> parse_base_url(std::string_view text) {
   base_url result;
   auto scheme = scheme_of(text);
@@ -66,10 +70,12 @@ std::variant<base_url, std::string> parse_base_url(std::string_view text) {
   return result;
 }
 
+// The same addresses as the dialects' own (`default_base_url` in src/wire), which config may not include.
 std::string_view public_host(provider_kind kind) {
   return host_of(public_address(name_of(kind)));
 }
 
+// Written so that two ways to spell one destination are equal: small letters, no port where it is the scheme's.
 std::string destination(const provider_settings& provider) {
   if (provider.base_url.empty())
     return std::string{public_host(provider.kind)};

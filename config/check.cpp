@@ -66,6 +66,7 @@ private:
       }
   }
 
+  /// An address of this node or of a peer, both of which carry everything that providers are asked.
   void check_address(const std::string& text, const char* key) {
     auto where = std::string{"node."} + key;
     auto address = split_host(text);
@@ -78,6 +79,8 @@ private:
                    "without certificates only 127.0.0.1, [::1] and localhost are allowed");
   }
 
+  /// The port of metrics has neither keys nor TLS: numbers and names are all it shows, but whoever reaches it sees
+  /// them.
   void check_metrics() {
     if (all_.metrics.listen.empty())
       return;
@@ -117,6 +120,7 @@ private:
       found_.error({"node.tls.key"}, "the file contains a key", "`key` is the path of a PEM file");
   }
 
+  /// Which node runs a provider. Whether the others agree is only seen when they meet.
   void check_owners(const provider_settings& provider) {
     auto where = path_of(provider) + ".nodes";
     const auto& node = all_.node;
@@ -161,6 +165,7 @@ std::vector<finding> cross_check(const settings& all, const environment& env) {
   return std::move(found.list);
 }
 
+// Runs before the checks, so that they, and all who use the settings, need to know one form only.
 void normalize(settings& all) {
   for (auto& provider : all.providers) {
     auto scheme = scheme_of(provider.base_url);
@@ -181,6 +186,8 @@ std::optional<finding> check_range(const std::string& path, const schema::key_ru
   return finding{severity::error, {path}, code(key.name) + " is out of range", std::move(hint)};
 }
 
+// What a program has put together itself has passed no reader: ranges and enums are checked here, too, and paths stand
+// in the messages in place of lines.
 std::vector<diagnostic> check(const settings& all, const std::string& origin, const environment& env) {
   auto copy = all; // `for_each_value` hands out what could be changed
   std::vector<finding> found;

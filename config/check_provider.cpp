@@ -40,6 +40,7 @@ public:
   }
 
 private:
+  /// Where the provider is. The most frequent slips are paths that the dialect appends itself, and plain HTTP.
   void check_base_url() {
     auto where = path_ + ".base_url";
     if (provider_.base_url.empty()) {
@@ -71,6 +72,7 @@ private:
                   "end it before that");
   }
 
+  /// Settings that mean something to some kinds only: refused where they would break requests, else a warning.
   void check_api() {
     auto has_responses_api = provider_.kind == provider_kind::openai || provider_.kind == provider_kind::azure
                              || provider_.kind == provider_kind::openai_compatible;
@@ -99,6 +101,7 @@ private:
                    "allowed: e.g. \"2024-10-21\" or \"preview\"");
   }
 
+  /// A key that cannot be had now is a warning: the file may be checked on another machine than the one that runs it.
   void check_keys() {
     if (provider_.keys.empty() && provider_.base_url.empty() && !public_host(provider_.kind).empty()
         && provider_.kind != provider_kind::ollama)
@@ -135,6 +138,7 @@ private:
     return false;
   }
 
+  /// Extra headers: they must not break the request's framing, repeat each other, or carry a credential as plain text.
   void check_headers() {
     std::set<std::string> names;
     for (const auto& header : provider_.headers) {
@@ -161,6 +165,7 @@ private:
     }
   }
 
+  /// A part that is longer than the whole has no effect, which nobody can have meant.
   void check_timeouts() {
     auto path = path_ + ".timeouts.";
     const auto& timeouts = provider_.timeouts;
@@ -174,6 +179,7 @@ private:
     compare(timeouts.idle, "idle");
   }
 
+  /// Limits of the provider, or of some of its models.
   void check_rate_limit(const rate_limit_settings& limits, const std::string& path) {
     if (limits.window_guard >= limits.window)
       found_.error({path + "window_guard", path + "window"}, "`window_guard` is not shorter than `window`");
@@ -196,6 +202,7 @@ private:
     compare(limits.output_tokens_per_minute, "output_tokens_per_minute");
   }
 
+  /// The first pattern that matches counts, so nothing behind one that matches all is ever used.
   void check_models() {
     const std::string* catch_all = nullptr;
     for (const auto& model : provider_.models) {

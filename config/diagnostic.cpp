@@ -70,6 +70,7 @@ std::string mask_assignments(std::string_view line) {
   return result;
 }
 
+/// A line as it may be shown: without credentials, known or by their looks, and without what a terminal would obey.
 std::string masked(std::string_view line, const std::vector<std::string>& hidden) {
   std::string text{line};
   for (const auto& word : hidden)
@@ -113,6 +114,7 @@ std::string seconds_text(duration time) {
   return std::string{text.data(), end} + " s";
 }
 
+// The caret's place is measured by masking what is before it: masks are shorter or longer than what they hide.
 void show_line(diagnostic& shown, std::string_view line, const std::vector<std::string>& hidden) {
   shown.source_line = masked(line, hidden);
   auto before = masked(line.substr(0, shown.column > 0 ? shown.column - 1 : 0), hidden);

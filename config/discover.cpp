@@ -34,6 +34,8 @@ std::string value_of(const environment& env, const char* name) {
   return value.find_first_not_of(" \t\r\n") == std::string::npos ? "" : value;
 }
 
+/// The provider of a well-known variable, by the variables that the vendor's own clients read; nothing if it is not
+/// set.
 std::optional<provider_settings> make_provider(const known_provider& known, const environment& env) {
   auto key = std::find_if(known.keys.begin(), known.keys.end(), [&](auto* name) { return value_of(env, name) != ""; });
   if (key == known.keys.end())
@@ -76,6 +78,7 @@ std::string ollama_url(std::string text) {
   return (scheme.empty() ? "http://" : scheme) + host + port + path;
 }
 
+/// Settings from keys in the environment. The origin lists the variables, never their values.
 load_result from_environment(const environment& env) {
   load_result result;
   result.value = settings_from_environment(env);

@@ -35,6 +35,8 @@ std::optional<toml_value> read_tree(source_text& source, const std::string& name
 
 } // namespace
 
+// From text to settings in four steps, each of which adds to the report what it finds: bytes, TOML, keys and values,
+// and how they fit together. A step that cannot be trusted with the outcome of the one before is left out.
 load_result parse(std::string_view text, std::string name, const environment& env) {
   if (text.starts_with("\xef\xbb\xbf"))
     text.remove_prefix(3);

@@ -14,6 +14,7 @@ bool is_name(std::string_view text) {
          && ascii::all(text, [](char c) { return ascii::is_letter(c) || ascii::is_digit(c) || c == '-' || c == '_'; });
 }
 
+// Commands beside a node call themselves NAME.PID, with the node's certificate (see `become_guest` in tools/cli).
 std::string_view without_number(std::string_view text) {
   auto dot = text.rfind('.');
   auto has_one = dot != text.npos && dot + 1 < text.size() && ascii::all(text.substr(dot + 1), ascii::is_digit);
@@ -48,6 +49,8 @@ std::string variable_for(std::string_view provider) {
   return result + "_API_KEY";
 }
 
+// Names of variables are words in capitals; a long text of letters and digits with a small letter in it is none. A
+// false alarm costs a rename, a miss would put a key into an error message.
 bool looks_like_key(std::string_view text) {
   if (redact(std::string{text}) != text)
     return true;
@@ -56,6 +59,8 @@ bool looks_like_key(std::string_view text) {
          && std::any_of(text.begin(), text.end(), ascii::is_digit) && std::any_of(text.begin(), text.end(), ascii::is_lower);
 }
 
+// By the end of the name, since vendors put theirs in front ("x-goog-api-key", "my_token"); `first_token` is our own
+// timeout.
 bool names_credential(std::string_view name) {
   auto text = ascii::lower(name);
   std::replace(text.begin(), text.end(), '-', '_');

@@ -78,6 +78,8 @@ std::string link_to(std::string_view path) {
   return "[" + code(heading) + "](#" + anchor(heading) + ')';
 }
 
+/// Walks through the schema and writes a table of Markdown for each table of settings. Defaults come from default-made
+/// structs, so that the reference cannot say anything else than the code does.
 class writer {
 public:
   /// A table of the file, then those inside of it. `object` holds the defaults.

@@ -34,6 +34,8 @@ slot to_slot(E& value) {
   return enum_slot{enum_names<E>, reinterpret_cast<unsigned char*>(&value)};
 }
 
+/// A function for each member of a settings struct that returns its slot: what ties a row of the list to the struct. A
+/// member of a type that has no slot does not compile.
 template <auto Member>
 struct member;
 
@@ -51,6 +53,8 @@ slot short_key(void* object) {
   return short_key_slot{&static_cast<provider_settings*>(object)->keys, Source};
 }
 
+// The order of rows is that of the printed settings, of the reference and of config/example.toml. A row has the key,
+// its member, one sentence for people, and for numbers a range and a unit.
 // -- the list -------------------------------------------------------------------
 
 constexpr double minute = 60;
@@ -352,6 +356,7 @@ slot to_slot(metrics_settings& value) {
 
 // -- walking --------------------------------------------------------------------
 
+/// Visits all plain values below an object, through tables, and lists of tables by the names of their entries.
 struct walker {
   const visitor& visit;
 

@@ -85,6 +85,7 @@ std::string allowed(const key_rule& key, const slot& value) {
   return std::visit(describe{key}, value);
 }
 
+// At most two slips, and fewer in short names: everything is two letters away from a name of three.
 std::string_view closest(std::string_view name, std::span<const std::string_view> candidates) {
   if (name.size() > 64)
     return {};
@@ -99,6 +100,7 @@ std::string_view closest(std::string_view name, std::span<const std::string_view
   return best;
 }
 
+// In this order: a slip in this table, a right name in the wrong table, a slip in another table.
 std::string suggest(const table_rule& table, std::string_view name) {
   if (name == "env" || name == "file") // as for headers; too far from the right name to be found as a slip
     if (auto* key = find(table, "api_key_" + std::string{name}))

@@ -138,7 +138,7 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-/// Judges what a source held; `from` names it.
+/// Judges what a source held; `origin` names it.
 std::variant<secret, std::string> accept(std::string_view content, const std::string& origin) {
   auto key = trimmed(content);
   if (key.empty())
@@ -196,6 +196,7 @@ void wipe(std::string& text) {
   text.clear();
 }
 
+// Copies that are made on the way are overwritten. The reason never quotes the content: a wrong key may be another's.
 std::variant<secret, std::string> resolve(const key_source& source, const environment& env) {
   if (!source.api_key_env.empty()) {
     auto value = env(source.api_key_env);
@@ -216,6 +217,8 @@ std::variant<secret, std::string> resolve(const key_source& source, const enviro
   return result;
 }
 
+// One pass from left to right; at each byte every kind of credential is looked for, and the search goes on behind what
+// was masked. What is masked already is not found again.
 std::string redact(std::string text) {
   std::string result;
   std::size_t done = 0; // what of `text` is in `result`

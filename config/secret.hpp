@@ -31,7 +31,7 @@ public:
 
   bool empty() const { return reveal().empty(); }
 
-  /// Takes the same time wherever the first difference lies (not for different lengths: a length is no secret).
+  /// Takes the same time wherever the first difference lies (not for different lengths: a length is not a secret).
   friend bool operator==(const secret& a, const secret& b);
 
   template <class Stream>

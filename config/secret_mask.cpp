@@ -134,6 +134,9 @@ void secret_mask::add_word(std::string_view word) {
   words_.emplace_back(word);
 }
 
+// Each form of each secret is entered by every group of four bytes in it. A text is then looked at only every fifth
+// byte (`stride`): each part of eight bytes and more has one of these groups whole. A filter of 64 Ki bits sorts out
+// the many groups that occur in no secret, so that a long answer costs little.
 void secret_mask::index() {
   forms_.clear();
   places_.clear();
@@ -160,6 +163,8 @@ void secret_mask::index() {
   }
 }
 
+// From each group that matches, the match is extended in both directions as far as text and form agree. Whether it is
+// masked depends on how long it became. Words too short for the index are looked for one by one.
 void secret_mask::find(std::string_view text, extent depth, std::vector<span>& spans) const {
   for (std::size_t position = 0; position + gram <= text.size(); position += stride) {
     auto four = gram_at(text, position);
@@ -193,6 +198,8 @@ void secret_mask::find(std::string_view text, extent depth, std::vector<span>& s
       }
 }
 
+// The text is searched as it is, and without its escapes; places found in the latter are mapped back. Spans that
+// overlap become one mask.
 void secret_mask::mask(std::string& text, extent depth) const {
   if (empty() || text.size() < shortest_word)
     return;

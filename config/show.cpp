@@ -56,6 +56,7 @@ struct as_toml {
   result operator()(const auto&) const { return {}; }
 };
 
+/// Writes settings by the schema, every value, so that the output loads to equal settings.
 class printer {
 public:
   explicit printer(std::string& out) : out_{out} {}

@@ -255,6 +255,7 @@ private:
   }
 };
 
+// Goes by the file, not by the schema: so reports come in its order, and what the schema does not know is noticed.
 void table_reader::read(const toml_value& table, const schema::table_rule& rule, void* object,
                         const std::string& path) {
   for (const auto& [name, value] : table.as_table()) {
@@ -270,6 +271,7 @@ void table_reader::read(const toml_value& table, const schema::table_rule& rule,
   }
 }
 
+// A suggested key is taken for the one meant: that it is missing is not reported as well.
 void table_reader::report_unknown(const std::string& name, const toml_value& value, const schema::table_rule& rule,
                                   const std::string& path) {
   auto where = place_of_key(source_, name, value);

@@ -12,6 +12,8 @@ namespace modelforge::http {
 
 namespace {
 
+/// Our word for one of libcurl's failures. The same code may mean a failed connection or a lost one: what counts is how
+/// far the transfer had come, since that decides whether it may be repeated.
 errc classify(CURLcode code, phase reached) {
   auto sent = reached >= phase::send;
   switch (code) {
@@ -70,6 +72,7 @@ std::string files_hint(const transfer& transfer) {
   return ": the process has reached its limit of " + std::to_string(limit.rlim_cur) + " open files";
 }
 
+/// The message of an error, for people: what failed, with whom, and what libcurl or the system says about it.
 std::string describe(const transfer& transfer, CURLcode code, errc kind, phase reached) {
   auto& name = transfer.state.origin->name;
   switch (kind) {
@@ -119,6 +122,8 @@ transfer_error fault(const transfer& transfer, errc code, std::string message) {
           .message = std::move(message)};
 }
 
+// Our own reasons come first: where a callback of ours stopped a transfer, libcurl reports a failed callback, which
+// says nothing.
 transfer_error fault(const transfer& transfer, CURLcode code) {
   if (transfer.state.stop == errc::response_too_large)
     return fault(transfer, transfer.state.stop,
@@ -147,6 +152,7 @@ transfer_error refused_fault(const transfer& transfer) {
                    "refused the stream (HTTP/2)");
 }
 
+// Of several timeouts that have passed, the one that covers most is named; raising it is what helps.
 transfer_error timeout_fault(const transfer& transfer, steady::time_point now) {
   auto& name = transfer.state.origin->name;
   auto& request = transfer.request;

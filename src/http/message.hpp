@@ -7,6 +7,7 @@
 
 namespace modelforge::http {
 
+/// One line of a head. Names are compared without regard to case; in answers they are in lower case.
 struct header {
   std::string name;
   std::string value;

@@ -20,6 +20,9 @@ using steady = std::chrono::steady_clock;
 struct transfer;
 
 /// Connections to one origin in one multi handle.
+///
+/// A transfer that wants a kept connection claims one of the idle ones before libcurl looks for it, so that no two
+/// transfers count on the same. Without a claim it is told not to look at all.
 struct connection_pool {
   uint32_t idle = 0;   ///< HTTP/1.1 connections that no transfer uses.
   uint32_t claims = 0; ///< Transfers begun with one of these in mind that have not taken it yet.
@@ -77,7 +80,7 @@ struct origin {
 /// All origins that transfers have asked for, and whose waiting transfers may go on.
 class origin_table {
 public:
-  /// The origin of a URL; null where that is no http or https URL. Valid as long as somebody counts in its `users`.
+  /// The origin of a URL; null where that is not an http or https URL. Valid as long as somebody counts in its `users`.
   origin* find(const std::string& url);
 
   /// The transfer knows the address or has ended: where it was the resolver, another may be, or all go on.
@@ -98,7 +101,7 @@ private:
 /// Returns the part of a URL that names its origin: all before path, query and fragment.
 std::string_view origin_part(std::string_view url);
 
-/// Reads an `origin_part`. Empty if it is no http or https URL.
+/// Reads an `origin_part`. Empty if it is not an http or https URL.
 std::optional<origin> parse_origin(std::string_view text);
 
 /// Says what is wrong with a request's method and headers, for people; empty if nothing is. HTTP libraries would pass

@@ -16,7 +16,7 @@ namespace modelforge::http {
 struct watched {
   http::origin* origin = nullptr; ///< Set for connections; libcurl has other descriptors, too (of resolver threads).
   http::multi* multi = nullptr;
-  transfer* user = nullptr; ///< The last one that used it; tells a socket from a later one of the same number.
+  transfer* user = nullptr; ///< The last one that used it; distinguishes a socket from a later one of the same number.
   uint32_t wanted = 0;      ///< epoll events that libcurl wants.
   uint32_t registered = 0;  ///< Those that epoll looks for. Kept through idle times to save calls.
   std::optional<uint64_t> silent_from{}; ///< Bytes that had come when the answer under way last got further.

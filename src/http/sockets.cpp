@@ -69,6 +69,9 @@ void transport::loop::run_due() {
   }
 }
 
+// epoll reports a descriptor. libcurl wants to know only of those whose transfers wait for something (`wanted`); an
+// idle connection stays registered, to save a call each time it is used again, and its events are looked at here:
+// readable means that the server has closed it.
 void transport::loop::on_event(int descriptor, uint32_t events) {
   auto& entry = poller_.at(descriptor);
   if (entry.registered == 0)
@@ -98,7 +101,7 @@ void transport::loop::on_event(int descriptor, uint32_t events) {
     judge_silence(descriptor, *user, id, progress_before);
 }
 
-/// Ends an answer whose connection brings much that is no part of it: libcurl takes that in without saying how much.
+/// Ends an answer whose connection brings much that is not part of it: libcurl takes that in without saying how much.
 void transport::loop::judge_silence(int descriptor, const transfer& user, uint64_t id, uint64_t progress_before) {
   auto& socket = poller_.at(descriptor);
   if (socket.user != &user || user.state.id != id || !user.state.head_given || user.state.paused
@@ -229,6 +232,7 @@ curl_socket_t transport::loop::on_open(void* user, curlsocktype, curl_sockaddr* 
   return descriptor;
 }
 
+/// libcurl has given up a connection, perhaps long after its last transfer; the count of its pool goes with it.
 int transport::loop::on_close(void* user, curl_socket_t descriptor) {
   auto& entry = static_cast<loop*>(user)->poller_.at(descriptor);
   if (entry.origin != nullptr) {
@@ -240,6 +244,7 @@ int transport::loop::on_close(void* user, curl_socket_t descriptor) {
   return close(descriptor);
 }
 
+/// libcurl's notes, which are asked for once a request goes out by HTTP/2: the only way to learn of GOAWAY.
 int transport::loop::on_note(CURL*, curl_infotype kind, char* text, std::size_t size, void* user) {
   auto& transfer = transfer_of(user);
   if (kind == CURLINFO_TEXT && transfer.state.multi != nullptr && !transfer.state.ending)
@@ -272,6 +277,7 @@ int transport::loop::on_ready(void* user, char* remote_host, char* local_host, i
   return CURL_PREREQFUNC_OK;
 }
 
+/// A large body goes out in parts; the last one starts the wait for the first byte.
 int transport::loop::on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t sent) {
   auto& transfer = transfer_of(user);
   if (transfer.state.begun && transfer.state.sent == steady::time_point{}
@@ -282,6 +288,7 @@ int transport::loop::on_progress(void* user, curl_off_t, curl_off_t, curl_off_t,
   return 0;
 }
 
+/// A line of a head or a trailer. The first one of the final answer ends the wait for the first byte.
 std::size_t transport::loop::on_header(char* data, std::size_t size, std::size_t count, void* user) {
   auto& transfer = transfer_of(user);
   auto& self = *transfer.state.multi->owner;
@@ -298,6 +305,7 @@ std::size_t transport::loop::on_header(char* data, std::size_t size, std::size_t
   return line.size();
 }
 
+/// A piece of the decoded body.
 std::size_t transport::loop::on_body(char* data, std::size_t size, std::size_t count, void* user) {
   auto& transfer = transfer_of(user);
   auto& self = *transfer.state.multi->owner;

@@ -80,10 +80,14 @@ curl_slist* header_lines::list() {
   return nodes_.empty() ? nullptr : nodes_.data();
 }
 
+// Until the first answer over TLS shows which version the server speaks, HTTP/2 is taken for granted: then transfers
+// that start together wait for one connection (PIPEWAIT) instead of opening one each. What may be paused shares none.
 bool transfer::may_share() const {
   return !state.may_pause && state.origin->secure && request.http2 && state.origin->speaks_http2.value_or(true);
 }
 
+// This decides whether a request may have run, and been paid for, so every doubt counts as yes: a byte of an answer, or
+// libcurl's wish to send it again. A server's word that it has not processed it counts more than what was written.
 bool transfer::request_written() const {
   if (state.any_byte)
     return true;
@@ -113,6 +117,8 @@ void transfer::note_sent(steady::time_point time) {
     request.on_written();
 }
 
+// libcurl does not say where it is, so it follows from what we have seen: callbacks, and whether the socket is
+// connected.
 phase transfer::phase() const {
   if (state.any_byte)
     return phase::receive;
@@ -128,6 +134,8 @@ phase transfer::phase() const {
   return connected && state.origin->secure ? phase::tls : phase::connect;
 }
 
+// The earliest of the bounds that run now. Which ones do depends on how far the transfer has come; while it is paused,
+// it is we who keep the server waiting, so only the total time runs.
 steady::time_point transfer::deadline() const {
   auto result = steady::time_point::max();
   auto bound = [&](steady::time_point start, std::chrono::nanoseconds length) {
@@ -145,6 +153,8 @@ steady::time_point transfer::deadline() const {
   return result;
 }
 
+// Heads of interim answers (1xx) come first and are dropped: each status line begins a new head, and only the final one
+// is handed on. Lines behind it are trailers.
 verdict transfer::take_line(std::string_view line) {
   state.any_byte = true;
   if (state.head_given) { // a trailer
@@ -200,6 +210,8 @@ void transfer::note_last_stream(uint32_t last_stream) {
     state.refused = true;
 }
 
+// libcurl holds a whole piece back when it is asked to pause, also the part that we have taken already. So we remember
+// how much of it was handed on, and skip that when the piece comes again.
 verdict transfer::take_data(std::string_view piece) {
   auto known = std::min(state.delivered_of_held, piece.size()); // libcurl may cut what it held back into other pieces
   piece.remove_prefix(known);
@@ -223,6 +235,8 @@ verdict transfer::take_data(std::string_view piece) {
   return verdict::taken;
 }
 
+// All options that depend on the request are set here, each to some value: the easy handle still has the last
+// request's.
 void transfer::configure() {
   auto* handle = easy.get();
   auto set = [handle](CURLoption option, auto value) { curl_easy_setopt(handle, option, value); };

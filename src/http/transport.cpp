@@ -36,6 +36,7 @@ transport::~transport() {
     loop_->shutdown({});
 }
 
+// Both calls keep the loop alive themselves: a callback within them may destroy this transport.
 transfer_id transport::fetch(request request, std::function<void(response)> done) {
   auto keep = loop_;
   return keep->submit(std::move(request), std::make_shared<collector>(std::move(done)), UINT64_MAX, false);

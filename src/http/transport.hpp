@@ -20,6 +20,7 @@
 
 namespace modelforge::http {
 
+/// How a transport works; it copies them when it is made.
 struct transport_options {
   /// PEM bundle of trusted authorities. Empty: CURL_CA_BUNDLE, else SSL_CERT_FILE, else libcurl's default.
   std::string ca_file{};

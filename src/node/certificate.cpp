@@ -24,6 +24,7 @@ void add(std::vector<std::string>& names, const ASN1_STRING* text) {
 
 } // namespace
 
+// Wildcards and names with other characters could be no node's, so they are left out rather than compared.
 std::vector<std::string> names_of(const X509& certificate) {
   std::vector<std::string> result;
   auto* subject = X509_get_subject_name(&certificate);

@@ -24,6 +24,7 @@ int socket_of(BIO* bio) {
   return static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio)));
 }
 
+// OpenSSL reads and writes by these, on the socket that the BIO has as its data.
 int bio_read(BIO* bio, char* bytes, int max_bytes) {
   BIO_clear_retry_flags(bio);
   auto count = ::recv(socket_of(bio), bytes, static_cast<std::size_t>(max_bytes), 0);
@@ -100,6 +101,8 @@ connection::state connection::state_of(int result) {
   return state::closed;
 }
 
+// Called again and again, as the socket allows, until it is done. The certificate is verified by OpenSSL against the
+// authority in the context; whose names it has is judged by who asks for them.
 connection::state connection::shake_hands() {
   if (context_ == nullptr || shaken_)
     return state::done;
@@ -127,6 +130,8 @@ connection::state connection::shake_hands() {
   return state::done;
 }
 
+// In the clear and by TLS alike: one call of the system or of OpenSSL, and what it says. Nothing is read ahead, so
+// `pending` is what OpenSSL alone holds.
 connection::state connection::read(void* bytes, std::size_t max_bytes, std::size_t& count) {
   count = 0;
   max_bytes = std::min<std::size_t>(max_bytes, INT_MAX);

@@ -166,6 +166,8 @@ std::variant<std::shared_ptr<credentials>, std::string> credentials::load(const 
   return result;
 }
 
+// Called for each connection. Files that have changed are read then; if they cannot be used, what was read before stays
+// in use, and `problem` says why.
 std::shared_ptr<ssl_ctx_st> credentials::context(time_point now) {
   std::lock_guard guard{mutex_};
   if (now >= looked_ + look_interval) {

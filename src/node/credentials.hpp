@@ -47,7 +47,7 @@ public:
   std::string problem() const;
 
 private:
-  /// What tells one state of the files from another.
+  /// What distinguishes one state of the files from another.
   using signature = std::vector<long long>;
 
   credentials(credential_files files, std::vector<std::string> names)

@@ -116,6 +116,8 @@ door::~door() {
   ::close(stop_);
 }
 
+// Waits for whatever comes first: the end, somebody at the port, one of the guests saying something, or a guest's time
+// being up. What cannot be waited for (more descriptors than `poll` takes) costs a guest, never the loop.
 void door::run() {
   std::vector<pollfd> on;
   std::vector<waiting_room::guest_id> who;
@@ -155,6 +157,8 @@ void door::run() {
   }
 }
 
+// Takes in who stands at the port. Without a free descriptor one has to go for the new one; if there is nobody who
+// could, the port is left alone for a moment, for `poll` would report it at once again.
 void door::accept_some() {
   for (int i = 0; i < taken_at_once; ++i) {
     sockaddr_storage origin{};
@@ -203,7 +207,7 @@ bool door::welcome(guest& guest) {
         guest.shaken = true;
         guest.events = POLLIN;
         wake_after(guest.link->socket(), least_record);
-        return true; // poll tells when so much is there
+        return true; // poll says when so much is there
     }
   }
   std::array<unsigned char, least_record> bytes{};

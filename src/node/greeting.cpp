@@ -15,6 +15,7 @@ std::string describe(const node_hello& hello) {
 
 } // namespace
 
+// Both sides decide by the same rules and see the same words, so it does not matter who refuses.
 std::optional<std::string> misfit(const node_hello& mine, const node_hello& theirs) {
   auto both = describe(mine) + " and " + describe(theirs);
   if (mine.wire != theirs.wire)

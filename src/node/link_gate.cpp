@@ -15,6 +15,8 @@ void link_gate::leave(user id) {
   users_.erase(id);
 }
 
+// A user's turn is the sum of bytes it has been served (`served`), raised to the last turn when it asks: whoever has
+// sent least since then is next. Room that was kept for it (`next`) is its own whatever the turn.
 bool link_gate::take(user id, uint64_t bytes) {
   auto& s = users_.at(id);
   auto kept = std::exchange(s.kept, 0);
@@ -53,6 +55,8 @@ void link_gate::give_all_back(user id) {
   give_back(id, UINT64_MAX);
 }
 
+// Keeps room for the first in line as soon as its message fits; nobody behind it is asked before, or a large message
+// would wait for ever.
 std::optional<link_gate::user> link_gate::next() {
   if (waiting_.empty())
     return {};

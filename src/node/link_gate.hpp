@@ -28,7 +28,7 @@ public:
   /// What it has on its way will not be heard of any more.
   void leave(user id);
 
-  /// Takes room for a message. False: there is none, or others' turn comes first; `next` tells when to ask again, which
+  /// Takes room for a message. False: there is none, or others' turn comes first; `next` says when to ask again, which
   /// a user does for one message at a time.
   bool take(user id, uint64_t bytes);
 
@@ -86,7 +86,7 @@ public:
     return result;
   }
 
-  /// The receiver tells that so many more have arrived; of a number that cannot be it is believed what can.
+  /// The receiver reports that so many more have arrived; a number that cannot be is cut to what can.
   uint64_t told(uint64_t more) {
     told_ += std::min(more, first_ + sizes_.size() - told_);
     return arrived(told_);
@@ -101,7 +101,7 @@ private:
 /// What has arrived from one sender, and when to tell it: not for each small message.
 class receipts {
 public:
-  /// Returns how many have come that were not told of, if that is to be told now.
+  /// Returns how many have come that were not reported, if they are to be reported now.
   std::optional<uint64_t> arrived(uint64_t bytes) {
     ++count_;
     bytes_ += bytes;
@@ -110,7 +110,7 @@ public:
     return untold();
   }
 
-  /// All that have come and were not told of; empty: none.
+  /// All that have come and were not reported; empty: none.
   std::optional<uint64_t> untold() {
     bytes_ = 0;
     return count_ > 0 ? std::optional{std::exchange(count_, 0)} : std::nullopt;
@@ -118,7 +118,7 @@ public:
 
   static constexpr uint64_t enough = 64u << 10; ///< Bytes.
 
-  /// After it, what is less is told, too: it takes room at the sender until then.
+  /// After it, what is less is reported, too: it takes room at the sender until then.
   static constexpr std::chrono::milliseconds patience{50};
 
 private:

@@ -33,6 +33,7 @@ duration max_relink_time(duration timeout, duration heartbeat) {
   return timeout + 2 * heartbeat + settings.step + settings.max_wait + greeting;
 }
 
+// A step under way that has taken too long fails first; then, if it is time, a new try begins with its first step.
 std::optional<peer_link::state> peer_link::next(time_point now, std::mt19937_64& random) {
   if (state_ != state::waiting && state_ != state::up && begun_ && now >= due_)
     fail(text_of(state_), now, random);
@@ -61,6 +62,8 @@ void peer_link::advance(time_point now) {
   }
 }
 
+// A loss of an established link is counted as a failure, too, so that two nodes whose link breaks as soon as it is up
+// do not spin.
 void peer_link::fail(std::string problem, time_point now, std::mt19937_64& random) {
   if (state_ == state::waiting)
     return;

@@ -79,6 +79,7 @@ std::string shake_hands(connection& peer, time_point until, int stop) {
   }
 }
 
+/// Tries the addresses of a name one after the other, until one takes the connection; what it then says to TLS counts.
 probe::result look(const address& target, const std::shared_ptr<credentials>& tls, std::chrono::milliseconds timeout,
                    int stop) {
   addrinfo hints{};
@@ -111,6 +112,8 @@ probe::result look(const address& target, const std::shared_ptr<credentials>& tl
 
 } // namespace
 
+// The thread is detached, because `getaddrinfo` cannot be interrupted: it outlives the probe with its own share of the
+// state and finds that nobody is interested any more.
 probe::probe(address target, std::shared_ptr<credentials> tls, std::chrono::milliseconds timeout,
              std::function<void(result)> done)
   : shared_(std::make_shared<shared>()) {

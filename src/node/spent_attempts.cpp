@@ -31,6 +31,8 @@ void spent_attempts::keep(request_id id, attempts_made spent, time_point now) {
     drop_oldest();
 }
 
+// The asker may know less than we do (it was lost before our report came) or more (it has asked others since), so both
+// accounts count. One that claims to begin anew is believed: ids of hosts may repeat.
 attempts_made spent_attempts::all_of(request_id id, attempts_made claimed, time_point now) {
   tidy(now);
   claimed = bounded(std::move(claimed));

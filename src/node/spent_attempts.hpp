@@ -12,7 +12,7 @@
 
 namespace modelforge::node {
 
-/// What an asker tells of attempts made before, cut to what is possible: an age between zero and `max_told_age`, at
+/// What an asker reports of attempts made before, cut to what is possible: an age between zero and `max_told_age`, at
 /// most `max_told_records` records, the latest ones, and a count that leaves room for those to come.
 attempts_made bounded(attempts_made made);
 
@@ -35,11 +35,11 @@ public:
   static constexpr std::size_t max_size = 10'000;
   static constexpr auto keep_time = std::chrono::minutes{10};
 
-  /// Keeps what a request had spent that ends now. Of an attempt under way `x` has a record already.
+  /// Keeps what a request had spent that ends now. Of an attempt under way it has a record already.
   void keep(request_id id, attempts_made spent, time_point now);
 
-  /// A request comes: returns all that is known to be spent on it, with what its asker tells. One of which it says that
-  /// nothing was spent is another one, whatever its id.
+  /// A request comes: returns all that is known to be spent on it, with what its asker reports. One of which it says
+  /// that nothing was spent is another one, whatever its id.
   attempts_made all_of(request_id id, attempts_made claimed, time_point now);
 
   /// The request is taken in.

@@ -37,7 +37,8 @@ bool can_be(const token_usage& usage) {
   return usage.input <= most_input_tokens && usage.output <= most_output_tokens;
 }
 
-/// What an answer of any kind has.
+/// What an answer of any kind has. The part that completions and embeddings have in common. Figures that cannot be are
+/// taken out rather than cut: half a wrong number is no better.
 template <class Answer>
 void bound_answer(Answer& answer) {
   cut(answer.timings);

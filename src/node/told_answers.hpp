@@ -12,11 +12,11 @@
 #include <optional>
 
 /// What another node answers, cut to what is possible before anybody goes by it: one that is wrong, or means harm, can
-/// tell false figures, and none that loops, sums, waits or places in memory could not bear.
+/// give false figures, and none that loops, sums, waits or places in memory could not bear.
 
 namespace modelforge::node {
 
-/// No time that is told is longer; none is less than zero.
+/// No time in an answer is longer; none is less than zero.
 inline constexpr std::chrono::nanoseconds max_told_time = std::chrono::hours{24 * 366};
 
 /// Nor is a cost above this, in whatever currency.

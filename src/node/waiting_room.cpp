@@ -42,6 +42,8 @@ std::optional<waiting_room::guest_id> waiting_room::overdue(time_point now) {
   return who;
 }
 
+// The last entry of `by_number_` has the largest number of guests; the first entry of that number is the address whose
+// oldest guest came first.
 std::optional<waiting_room::guest_id> waiting_room::evict() {
   if (by_number_.empty())
     return {};

@@ -33,7 +33,7 @@ public:
   /// `who`, an id not in use, has come from `address`. Returns who has to go for it; that one has left.
   std::optional<guest_id> enter(guest_id who, const std::string& address, time_point now);
 
-  /// It has proved what it is, or has gone. An unknown one is no error.
+  /// It has proved what it is, or has gone. An unknown one is not an error.
   void leave(guest_id who);
 
   /// Somebody whose time is up; that one has left. Call it until it is empty.

@@ -6,7 +6,7 @@
 
 namespace modelforge::optimize {
 
-/// Whether `extra` has a field of that name, or is no JSON object (which the dialect tells then).
+/// Whether `extra` has a field of that name, or is not a JSON object (which the dialect reports then).
 bool has_extra(const chat_request& request, std::string_view name);
 
 /// Adds a field that `extra` has not got. `value`: JSON text.

@@ -13,6 +13,10 @@ namespace modelforge::optimize {
 
 namespace {
 
+// Whether a prompt wants nothing but JSON is judged by the words around each "JSON" in it: what commands it ("answer
+// in"), what makes it exclusive ("only", "nothing but", "no prose"), what makes it something else ("JSON schema", "JSON
+// lines"), and what takes it back ("not", a question, a condition). English alone; in doubt the answer is no, since
+// JSON mode that nobody wanted breaks an answer, and a missed wish costs nothing.
 using words = std::span<const std::string_view>;
 
 constexpr std::size_t reach = 80; ///< Bytes around the word that are looked at.
@@ -95,7 +99,7 @@ words last_clause(words text) {
   return text.last(static_cast<std::size_t>(stop - text.rbegin()));
 }
 
-/// Whether what stands ahead of "JSON" tells how to answer, not how something else does.
+/// Whether what stands ahead of "JSON" says how to answer, not how something else does.
 bool tells_how_to_answer(words before) {
   auto clause = last_clause(before);
   if (std::all_of(clause.begin(), clause.end(),
@@ -160,6 +164,7 @@ bool mentions_json(std::string_view text) {
   return find_json(text, 0).has_value();
 }
 
+// Each "JSON" in the text is judged by itself, within its sentence; one that passes is enough.
 bool asks_for_json_only(std::string_view text) {
   for (auto found = find_json(text, 0); found; found = find_json(text, *found + 4)) {
     auto end = *found + 4;

@@ -14,7 +14,7 @@ bool mentions_json(std::string_view text);
 /// object and nothing else". Questions ("Can you ...?") and conditions ("JSON only if ...") do not count.
 bool asks_for_json_only(std::string_view text);
 
-/// Whether it may want JSON that is no single object: arrays, lines of JSON.
+/// Whether it may want JSON that is not a single object: arrays, lines of JSON.
 bool speaks_of_other_json(std::string_view text);
 
 } // namespace modelforge::optimize

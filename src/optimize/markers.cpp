@@ -82,6 +82,8 @@ marking marking_of(const chat_message& message) {
   return statics <= 1 && dynamics <= 1 && in_order ? marking::good : marking::bad;
 }
 
+// What stands ahead of the static marker is put apart (`ahead`): it moves behind the static part, since whatever
+// differs ends the common prefix. Without a marker everything is stable.
 sections sections_of(const chat_message& message) {
   sections result;
   auto has_static = false;

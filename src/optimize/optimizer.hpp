@@ -16,12 +16,12 @@ class optimizer {
 public:
   virtual ~optimizer() = default;
 
-  /// For people: what it changes is told as "NAME: what" in `completion.optimizations`.
+  /// For people: what it changes is listed as "NAME: what" in `completion.optimizations`.
   virtual std::string_view name() const = 0;
 
-  /// Changes `x`, whose model is set, and says in a few words what it changed; nothing: `x` must be as it was. It must
-  /// not block: the provider's actor waits. If it throws, `x` goes on as it was before, the failure is counted, and a
-  /// warning in the answer tells of it. The id cannot be changed.
+  /// Changes the request, whose model is set, and says in a few words what it changed; nothing: it must be as it was.
+  /// It must not block: the provider's actor waits. If it throws, the request goes on as it was before, the failure is
+  /// counted, and a warning in the answer says so. The id cannot be changed.
   virtual std::optional<std::string> apply(chat_request& request) const = 0;
 };
 

@@ -24,6 +24,7 @@ std::optional<std::string> attempt(const optimizer& optimizer, chat_request& req
 
 } // namespace
 
+// The order matters, since each sees what the ones before it have made of the request.
 list make_optimizers(const wire::optimizable& target, const options& options) {
   list result;
   if (target.cache_key && options.prompt_cache_key) // before the structure: it wants to see the markers
@@ -40,6 +41,8 @@ list make_optimizers(const wire::optimizable& target, const options& options) {
   return result;
 }
 
+// One that throws has changed nothing: the request goes back to its last good state, and on without it, since an answer
+// that costs more is better than none. Nobody but the caller names a request, so its id is put back, too.
 outcome apply(const list& all, chat_request& request) {
   outcome result;
   std::optional<chat_request> good; // the last state that is worth going back to

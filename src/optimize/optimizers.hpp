@@ -40,7 +40,7 @@ struct outcome {
   std::vector<std::string> changes;     ///< "NAME: what", for the answer.
   std::vector<std::string> warnings;    ///< For the answer.
   std::vector<std::string> failed;      ///< "NAME: why", for each that threw; these are among the warnings too.
-  std::optional<chat_request> original; ///< What `x` was, if anything changed.
+  std::optional<chat_request> original; ///< What the request was, if anything changed.
 };
 
 /// Applies them one after the other; what one that throws has done is undone. Then takes the markers out that are left,

@@ -31,7 +31,8 @@ private:
   uint64_t value_ = 0xcbf29ce484222325;
 };
 
-/// What requests that begin alike have in common.
+/// What requests that begin alike have in common: tools, instructions, and the static part of a marked message, as a
+/// hash and a size. It ends where the first difference may be.
 class stable_prefix {
 public:
   explicit stable_prefix(const chat_request& request) {

@@ -71,6 +71,7 @@ bool has_something_ahead(const chat_message& message) {
   return !parts.ahead.empty() && !parts.stable.empty();
 }
 
+/// For providers that find equal prefixes themselves: it is enough that what is static comes first.
 class plain_structure_optimizer : public optimizer {
 public:
   std::string_view name() const override { return "cache_prompt_structure"; }
@@ -135,6 +136,8 @@ bool is_marked(const content_part& part) {
     part);
 }
 
+/// For Anthropic, which caches up to a mark and takes four of them: moves static parts to the front and places marks
+/// behind what will come again.
 class marked_structure_optimizer : public optimizer {
 public:
   marked_structure_optimizer(uint32_t min_length, uint32_t min_tokens)
@@ -150,6 +153,11 @@ public:
 private:
   static constexpr std::size_t max_marks = 4;
 
+  /// Goes through the prompt once, in the order in which the provider reads it (tools, instructions, conversation), and
+  /// adds up its size. With markers, marks go behind each static part. Without, behind the tools, the instructions, and
+  /// one or two turns (`plan_turns`). A mark is worth nothing where the prefix is smaller than what the provider
+  /// caches, and the host's own marks are left alone: it knows better.
+  ///
   /// Places the marks in one request.
   class plan {
     static constexpr std::string_view extra_fields[] = {"cache_control", "tools", "system", "messages"};

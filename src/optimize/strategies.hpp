@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <memory>
 
-/// Our own optimizers. docs/optimization.md tells when each helps, when it hurts and what it costs.
+/// Our own optimizers. docs/optimization.md says when each helps, when it hurts and what it costs.
 
 namespace modelforge::optimize {
 

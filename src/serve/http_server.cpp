@@ -72,6 +72,7 @@ response plain(int status, std::string text) {
   return answer;
 }
 
+/// Status line and headers of an answer, to the empty line.
 std::string head_of(const response& answer, bool keep_alive) {
   auto reason = http::obsolete_reason(http::int_to_status(static_cast<unsigned>(answer.status)));
   auto text = "HTTP/1.1 " + std::to_string(answer.status) + " " + std::string{reason.data(), reason.size()}
@@ -133,6 +134,7 @@ private:
     });
   }
 
+  /// Answers what could not be read, where somebody listens: a client that has closed gets nothing.
   void reject(error_code error) {
     keep_alive_ = false;
     is_head_ = false;
@@ -145,6 +147,8 @@ private:
       send(plain(400, "not a valid HTTP request: " + error.message()));
   }
 
+  /// Hands a whole request to the handler. Its answer may come at once, later, from another thread, or never, which the
+  /// timer turns into a 503; `handled_` distinguishes an answer that comes too late from the one to the next request.
   void handle() {
     auto& message = parser_->get();
     keep_alive_ = message.keep_alive();
@@ -172,6 +176,8 @@ private:
     }
   }
 
+  /// The answer's way back: through the gate, which the server shuts before it ends, to the connection if it is still
+  /// there.
   responder responder_for(uint64_t number) {
     return [gate = gate_, weak = weak_from_this(), number](response answer) {
       gate->post([weak, number, answer = std::move(answer)]() mutable {
@@ -241,6 +247,7 @@ std::string cannot_listen(const options& options, const error_code& error) {
   return "cannot listen on " + options.host + ":" + std::to_string(options.port) + ": " + error.message();
 }
 
+/// Opens the port at the first address that the host's name has.
 error_code listen(tcp::acceptor& acceptor, asio::io_context& io, const options& options) {
   error_code error;
   tcp::resolver resolver{io};
@@ -260,6 +267,8 @@ error_code listen(tcp::acceptor& acceptor, asio::io_context& io, const options& 
 
 } // namespace
 
+/// The server's thread and what runs on it. It ends when the port is closed and each connection's last handler has run:
+/// there is no other way out of `io_.run()`, so nothing is destroyed under a handler.
 class http_server::state {
 public:
   state(const options& options, handler handler)
@@ -305,6 +314,7 @@ private:
     });
   }
 
+  /// Without a free descriptor accepting would fail again at once, and keep the thread busy.
   void accept_later() {
     pause_.expires_after(accept_pause);
     pause_.async_wait([this](error_code) {

@@ -49,7 +49,7 @@ public:
     return state_;
   }
 
-  /// Tells that the input has ended. Unlike browsers, hands out an event that no blank line followed: whether it is
+  /// The input has ended. Unlike browsers, hands out an event that no blank line followed: whether it is
   /// whole is the caller's to judge.
   template <class F>
   state finish(F&& f) {

@@ -73,6 +73,8 @@ void log::add_parts(sort kind, std::string_view prefix, std::string_view text) {
   }
 }
 
+// Pieces lie in blocks of 16 KiB of text with a mark of eight bytes each, so that a stream of many small pieces takes
+// little more than its text. A block is never moved once there is another behind it, and is forgotten as a whole.
 void log::add(sort kind, std::string_view prefix, std::string_view text) {
   auto size = prefix.size() + text.size();
   if (blocks_.empty() || blocks_.back().marks.size() >= block_marks
@@ -154,6 +156,7 @@ bool log::joins(const mark& m, std::string_view bytes, const std::vector<stream_
   return pieces.back().kind == static_cast<piece_kind>(m.kind) && pieces.back().signature.empty();
 }
 
+// Calls and arguments carry numbers ahead of their bytes (`packed`), which are taken off here.
 void log::copy(const mark& m, std::string_view bytes, bool join, std::vector<stream_piece>& pieces) {
   auto kind = static_cast<sort>(m.kind);
   stream_piece piece;

@@ -31,12 +31,12 @@ public:
   /// Appends to the text, the reasoning or the refusal. Each piece counts as one token. Empty pieces are none.
   void append(piece_kind kind, std::string_view text);
 
-  /// Appends the seal of the reasoning before it, as a piece of its own, whole, that is no token. At most 1 MiB: a
+  /// Appends the seal of the reasoning before it, as a piece of its own, whole, that is not a token. At most 1 MiB: a
   /// longer one is left out, since a part of it is worth nothing.
   void append_seal(std::string_view signature);
 
-  /// Appends the beginning of a tool call: id and name are cut at `max_piece_bytes`, which none comes near; the seal
-  /// is treated as in `append_seal`.
+  /// Appends the beginning of a tool call: id and name are cut at `max_piece_bytes`, which none comes near; the seal is
+  /// treated as in `append_seal`.
   void append_call(uint32_t call, std::string_view id, std::string_view name, std::string_view signature = {});
 
   /// Appends to the arguments of a tool call.
@@ -52,9 +52,9 @@ public:
   /// Where a piece begins that is kept; `end()` for the next one to come.
   position find(uint64_t piece) const;
 
-  /// Copies pieces from `from` on to `to.pieces`, as many as take `max_bytes` bytes of memory (text and `stream_piece`
-  /// itself) but at least one, and sets `next` and `tokens` of `to`. With `join` neighbours of one kind become one
-  /// piece. Returns where it stopped.
+  /// Copies pieces from `start` on to the chunk's `pieces`, as many as take `max_bytes` of memory (text and
+  /// `stream_piece` itself) but at least one, and sets its `next` and `tokens`. With `join` neighbours of one kind
+  /// become one piece. Returns where it stopped.
   position read(position start, std::size_t max_bytes, bool join, stream_chunk& chunk) const;
 
   /// Appends the visible text, the reasoning and the refusal of all that is kept.

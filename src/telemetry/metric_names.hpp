@@ -33,7 +33,7 @@ inline constexpr std::string_view limit = "limit"; ///< "requests", "tokens", "i
 
 } // namespace label
 
-/// Models come from requests: so many are told apart for each provider, the others are `other_model` together.
+/// Models come from requests: so many are counted apart for each provider, the others are `other_model` together.
 inline constexpr std::size_t max_models = 20;
 inline constexpr std::string_view other_model = "other";
 

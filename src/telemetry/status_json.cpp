@@ -43,6 +43,7 @@ value to_object(const std::map<std::string, uint64_t>& counts) {
   return result;
 }
 
+/// One provider. A name here is a promise to scripts: it stays, with its meaning; new ones may come.
 value to_object(const provider_status& status) {
   auto lanes = value::array();
   for (auto& lane : status.lanes)
@@ -101,6 +102,7 @@ std::map<std::string, uint64_t> counts_in(const value& value) {
   return result;
 }
 
+/// Reads as much as is there and makes sense: the other program may be older, newer, or lie. Missing figures are 0.
 lane_status lane_in(const value& object) {
   lane_status result;
   result.name = text_in(member(object, "name"));
@@ -158,6 +160,7 @@ std::string to_json(const provider_status& status) {
   return json::to_text(to_object(status));
 }
 
+// That something answers at the port does not make it ours; the first member says so.
 std::optional<program_status> read_status(std::string_view text) {
   auto parsed = json::parse(text);
   auto* root = std::get_if<json::value>(&parsed);

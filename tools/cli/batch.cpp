@@ -44,7 +44,7 @@ INPUT holds one prompt a line, in one of three forms:
 OUTPUT gets OpenAI batch result lines in the order of the input; a line that fails has an "error" and stops nothing.
 Results are kept in OUTPUT.ledger as they come. Whatever stops a batch, the same command goes on with what is missing.)";
 
-/// Counts the items of a file, so that the time left can be told from the start; empty where that would take long.
+/// Counts the items of a file, so that the time left is known from the start; empty where that would take long.
 std::optional<uint64_t> count_items(const std::string& path) {
   struct stat info;
   if (stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_size > (256 << 20))
@@ -109,6 +109,7 @@ void ask_status(session& session, shared_progress& progress) {
   });
 }
 
+/// Keeps the newest figures for the main thread. It must end before `progress` does.
 batch_observer_actor::behavior_type observer(batch_observer_actor::pointer, shared_progress* progress) {
   return {
     [progress](const batch_progress& newest) {
@@ -119,6 +120,7 @@ batch_observer_actor::behavior_type observer(batch_observer_actor::pointer, shar
   };
 }
 
+/// What stops a batch before its first item is an argument's fault, unless it is the disk's.
 int exit_code(const batch_report& report) {
   if (report.stopped_by)
     return report.answered + report.failed == 0 && report.stopped_by->code != errc::io_failed ? exit_usage
@@ -241,6 +243,8 @@ int run(const batch_command_options& given, bool cancel_jobs) {
   return cancel_jobs && !report.stopped_by ? exit_ok : exit_code(report);
 }
 
+/// What `modelforge batch cancel` does. A batch with jobs is run once more: that finds its jobs, cancels them and keeps
+/// what they have done; so the ledger's own providers are needed, in so far as nobody names others.
 int batch_cancel(const std::string& path, const target_options& target) {
   constexpr std::string_view ending = ".ledger";
   auto seen = batch::ledger::look(path);
@@ -279,6 +283,7 @@ int batch(const batch_command_options& options) {
   return run(options, false);
 }
 
+/// Takes a number, or `auto`, which is 0. Returns what is wrong with the text, or "".
 std::string set_max_concurrent(const std::string& text, batch_command_options& options) {
   uint32_t number = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);

@@ -15,12 +15,14 @@ namespace modelforge::cli {
 
 namespace {
 
+/// Small amounts with more digits: a batch of a hundred short prompts costs less than a cent.
 std::string money(double amount) {
   char text[32];
   std::snprintf(text, sizeof text, amount < 0.1 ? "%.5f" : "%.2f", amount);
   return text;
 }
 
+/// "12,345 in (1,000 cached), 678 out; cost: 0.12 (live: 0.24)"
 std::string tokens_text(const batch_share& share) {
   auto text = grouped(share.usage.input) + " in";
   if (share.usage.cached_read > 0)
@@ -35,6 +37,7 @@ std::string tokens_text(const batch_share& share) {
   return text;
 }
 
+/// Adds a share to the sum of all. Costs are there only where prices are.
 void add(batch_share& sum, const batch_share& share) {
   sum.estimated_input += share.estimated_input;
   sum.usage.input += share.usage.input;
@@ -57,6 +60,7 @@ std::string when_text(uint64_t seconds) {
 
 } // namespace
 
+// The rate is that of this run: what earlier runs have done took it no time.
 void summarize(const batch_report& report) {
   auto items = report.answered + report.failed;
   auto done = items - std::min(items, report.resumed);

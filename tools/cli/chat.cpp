@@ -35,6 +35,7 @@ struct chat_options {
   std::optional<double> timeout; ///< Seconds.
 };
 
+/// The argument, or all of standard input without its last line ends. Nothing, with a complaint, where neither has any.
 std::optional<std::string> read_prompt(const std::string& given) {
   if (!given.empty() && given != "-")
     return given;
@@ -76,6 +77,7 @@ std::string image_type(std::string_view bytes) {
   return bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP") ? "image/webp" : "";
 }
 
+/// As `image_part` wants it: with padding, without line breaks.
 std::string base64(std::string_view bytes) {
   constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;
@@ -98,6 +100,7 @@ std::optional<std::string> content_of(const std::string& path, std::size_t limit
   return {};
 }
 
+/// Appends the images to the message: addresses as they are, for the provider to fetch, and files by their content.
 bool add_images(const chat_options& options, chat_message& message) {
   for (auto& image : options.images) {
     if (image.starts_with("http://") || image.starts_with("https://")) {
@@ -155,6 +158,7 @@ std::string shown(std::string text) {
   return terminal ? for_terminal(std::move(text)) : text;
 }
 
+/// Calls of tools in a form to be read: nobody is there to run them.
 std::string calls_of(const completion& answer) {
   std::string result;
   for (auto& call : answer.tool_calls)
@@ -170,6 +174,7 @@ void print_notes(const completion& answer) {
     std::fprintf(stderr, "modelforge: warning: the answer was cut by the token limit\n");
 }
 
+/// With --stats: one line about time, tokens and cost, and one for each change that optimizers made.
 void print_speed(const completion& answer, std::optional<std::chrono::nanoseconds> first_token) {
   auto text = "answered in " + duration_text(answer.timings.total);
   if (first_token)
@@ -213,6 +218,7 @@ int show_whole(const chat_options& options, const failure& problem) {
   return exit_code_of(problem);
 }
 
+/// Waits for the whole answer. Ctrl-C withdraws the request, which ends it at the provider as well.
 int chat_whole(const chat_options& options, session& session, waiter& waiter, chat_request request) {
   auto result = ask_and_wait<completion>(
     session, waiter, [&session, id = request.id] { tell_from_outside(session.provider(), cancel_atom_v, id); },
@@ -325,6 +331,8 @@ stream_options options_of(const chat_options& given) {
   return result;
 }
 
+/// Prints pieces as they come, on a thread of the stream's own: one that cannot write any more ends the stream by
+/// throwing, while this thread waits for the end or Ctrl-C.
 int chat_stream(const chat_options& given, session& session, waiter& waiter, chat_request request) {
   printer printer{given};
   auto options = options_of(given);
@@ -338,6 +346,7 @@ int chat_stream(const chat_options& given, session& session, waiter& waiter, cha
   return ended ? code : exit_interrupted;
 }
 
+/// Writes the text to a file as it comes. The writing waits for the stream, so it has a thread of its own.
 int chat_to_file(const chat_options& given, session& session, waiter& waiter, chat_request request) {
   std::optional<std::chrono::nanoseconds> first_token;
   auto options = options_of(given);
@@ -366,6 +375,7 @@ int chat_to_file(const chat_options& given, session& session, waiter& waiter, ch
   return exit_ok;
 }
 
+/// What `modelforge chat` does. Whatever can be wrong with the arguments is found before anything is started.
 int chat(const chat_options& options) {
   if (!options.output.empty() && (options.json || !options.stream)) {
     complain("-o writes the text as it comes; it goes neither with --json nor with --no-stream");

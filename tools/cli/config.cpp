@@ -8,6 +8,7 @@
 
 namespace modelforge::cli {
 
+// Warnings are not shown: who runs a command wants its answer; `config check` shows them.
 std::optional<settings> load_settings(const std::string& path) {
   auto loaded = discover(path);
   for (auto& diagnostic : loaded.diagnostics)
@@ -25,6 +26,7 @@ std::optional<settings> load_settings(const std::string& path) {
 
 namespace {
 
+/// What `modelforge config check` does: errors and warnings on standard error, the verdict on standard output.
 int config_check(const std::string& path) {
   auto loaded = discover(path);
   for (auto& diagnostic : loaded.diagnostics)
@@ -42,6 +44,7 @@ int config_check(const std::string& path) {
   return print(text + "\n") ? exit_ok : exit_failed;
 }
 
+/// What `modelforge config show` does. Nothing in it is secret: settings name variables and files, not keys.
 int config_show(const std::string& path) {
   auto all = load_settings(path);
   if (!all)

@@ -28,6 +28,7 @@ struct plan {
   std::optional<failure> first_problem;
 };
 
+/// Reads the whole input as a batch would, and adds up what it asks for. Estimates are those by which limits are kept.
 std::variant<plan, failure> read_plan(const std::string& path) {
   auto opened = batch::open_source(path);
   if (auto* problem = std::get_if<failure>(&opened))
@@ -101,6 +102,8 @@ bool uses_jobs(const batch_command_options& options, const provider_settings& fi
 
 } // namespace
 
+// Needs neither keys nor a provider that can be reached: nothing is sent, and with --simulate not even settings are
+// read.
 int batch_dry_run(const batch_command_options& options) {
   std::vector<session_provider> providers;
   if (!options.target.simulate) {

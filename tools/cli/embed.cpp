@@ -58,6 +58,7 @@ std::string line_of(std::size_t index, const std::vector<float>& vector) {
   return line + "\n";
 }
 
+/// Prints the vectors, a line of JSON each, and with --stats what they took.
 int show(const embed_options& options, const embedding& answer) {
   for (auto& warning : answer.warnings)
     std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
@@ -81,6 +82,7 @@ int show(const failure& problem) {
   return exit_code_of(problem);
 }
 
+/// What `modelforge embed` does.
 int embed(const embed_options& options) {
   embedding_request request;
   if (!options.purpose.empty() && !from_string(options.purpose, request.purpose)) {
@@ -114,6 +116,7 @@ int embed(const embed_options& options) {
   return show(std::get<failure>(*result));
 }
 
+/// What `modelforge models` does: a name a line, in the provider's order.
 int models(const target_options& target) {
   waiter waiter;
   auto session = session::start(target, false);

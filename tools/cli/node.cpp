@@ -25,6 +25,7 @@ constexpr auto look_interval = std::chrono::milliseconds{200};
 /// Bytes of a file of settings.
 constexpr std::size_t max_settings = 1u << 20;
 
+/// Standard output has one line only, for scripts that wait for it; the rest goes to standard error.
 void say(const std::string& text) {
   std::fprintf(stderr, "modelforge: %s\n", text.c_str());
 }
@@ -35,14 +36,15 @@ constexpr auto node_examples = R"(Examples:
 
 The file says in [node] what this node is called, where it listens and which peers it connects to, and in each provider
 which node runs it: nodes = ["a"]. The first line on standard output is "listening HOST:PORT"; what happens to links is
-reported on standard error. SIGHUP reads the file again: all of it is taken over, or nothing. SIGTERM or Ctrl-C lets running
-requests end within `grace_period`, a second one cuts them off.)";
+reported on standard error. SIGHUP reads the file again: all of it is taken over, or nothing. SIGTERM or Ctrl-C lets
+running requests end within `grace_period`, a second one cuts them off.)";
 
 /// A node that runs until a signal ends it.
 class running_node {
 public:
   running_node(const settings& all, waiter& waiter) : settings_(all), waiter_(waiter), host_(settings_) {}
 
+  /// Listens and connects from now on. A failure says why it cannot; then nothing runs.
   std::optional<failure> start() {
     if (auto problem = host_.start(settings_))
       return problem;
@@ -91,6 +93,9 @@ public:
   }
 
 private:
+  /// The registry decides whether the new settings can be had, and changes all or nothing. The grace period is this
+  /// program's own, so it is taken from the file here.
+  ///
   /// Returns why it did not go.
   std::optional<std::string> try_reload(const std::string& path) {
     std::error_code ignored;
@@ -132,6 +137,8 @@ private:
   std::map<std::string, std::string> told_; ///< By peer.
 };
 
+/// What `modelforge node` does: starts, says where it listens, and goes on until a signal. Links are looked at five
+/// times a second rather than reported by the actors: they may change faster than anybody can read.
 int node(const std::string& config) {
   auto all = load_settings(config);
   if (!all)

@@ -10,6 +10,7 @@ namespace modelforge::cli {
 
 namespace {
 
+/// Without a buffer: what was written before a crash or Ctrl-C is there.
 bool write_all(int descriptor, std::string_view text) {
   while (!text.empty()) {
     auto n = ::write(descriptor, text.data(), text.size());
@@ -24,6 +25,7 @@ bool write_all(int descriptor, std::string_view text) {
 
 } // namespace
 
+// Full disks and closed pipes are errors of the command, not of the terminal.
 bool print(std::string_view text) {
   if (write_all(STDOUT_FILENO, text))
     return true;

@@ -57,6 +57,8 @@ std::string number(double x) {
 
 } // namespace
 
+// From what stops everything to what delays something: the first that holds is the reason that matters. Lanes whose key
+// is refused do not count as long as there are others.
 std::string wait_text(const provider_status& status) {
   if (status.queued + status.waiting == 0 || status.lanes.empty())
     return {};
@@ -124,6 +126,7 @@ std::string progress_text(const batch_progress& progress, std::optional<uint64_t
   return text;
 }
 
+// The figures have precedence; the bar takes the room that is left, down to a width at which it says nothing.
 std::string progress_bar(const batch_progress& progress, std::optional<uint64_t> expected, std::size_t width,
                          const std::string& hindrance) {
   auto total = progress.total ? progress.total : expected;
@@ -142,6 +145,8 @@ std::string progress_bar(const batch_progress& progress, std::optional<uint64_t>
 progress_display::progress_display(std::optional<uint64_t> expected, bool quiet)
   : expected_(expected), quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
 
+// A terminal is drawn anew ten times a second; a log gets a line every two seconds, and none for a batch that is over
+// by then.
 void progress_display::show(const batch_progress& progress, const std::string& hindrance, time_point now) {
   if (quiet_ || (shown_ != time_point{} && now - shown_ < (terminal_ ? bar_interval : line_interval)))
     return;

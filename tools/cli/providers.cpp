@@ -33,7 +33,7 @@ constexpr auto ask_timeout = std::chrono::seconds{1};
 /// A configured provider and how it is.
 struct view {
   const provider_settings* settings = nullptr;
-  bool running = false; ///< Seen in a running program; else `status` tells the configuration and what was kept.
+  bool running = false; ///< Seen in a running program; else `status` is the configuration's and what was kept.
   provider_status status;
   std::string trouble; ///< Why it could not be started; empty: it could, or it runs.
 };
@@ -146,6 +146,8 @@ view configured(const provider_settings& provider) {
   return result;
 }
 
+/// One view for each configured provider: from the running program where it has it, else from the settings and from the
+/// files that keep the limits' use.
 std::vector<view> find_out(const settings& all, const std::optional<telemetry::program_status>& program) {
   std::vector<view> result;
   std::unique_ptr<idle_providers> idle;
@@ -260,6 +262,7 @@ std::string lane_text(const lane_status& lane, bool running) {
   return text;
 }
 
+/// A provider's lines for people: one with its state, then what it does, its lanes, and its counts.
 std::string block_of(const view& seen) {
   auto& status = seen.status;
   auto state = !seen.trouble.empty()             ? "not usable: " + seen.trouble
@@ -292,6 +295,7 @@ std::string headline(const settings& all, const std::optional<telemetry::program
   return "not running: no ModelForge program answers at " + listen + "\n";
 }
 
+/// The same for scripts. Names are stable, like those of /status, which they extend.
 json object_of(const view& seen) {
   auto limit = [](const std::optional<uint64_t>& y) { return y ? json(*y) : json(nullptr); };
   auto& limits = seen.settings->rate_limit;
@@ -319,6 +323,7 @@ int print_json(const std::vector<view>& all, const std::optional<telemetry::prog
   return print(result.dump(2, ' ', false, json::error_handler_t::replace) + "\n") ? exit_ok : exit_failed;
 }
 
+/// What `modelforge providers` does.
 int providers(const std::string& config, bool as_json) {
   auto all = load_settings(config);
   if (!all)

@@ -22,6 +22,8 @@ namespace modelforge::cli {
 
 // -- waiting ----------------------------------------------------------------------
 
+// Signals are blocked and read from a descriptor, so that they come in order with everything else and interrupt
+// nothing.
 waiter::waiter(bool hangups) {
   sigset_t set;
   sigemptyset(&set);
@@ -87,6 +89,7 @@ std::optional<provider_settings> choose(const settings& all, const std::string& 
 
 } // namespace
 
+// Weights are all or none: with some of them it could not be said what the others' share is.
 std::optional<std::vector<session_provider>> choose_providers(const settings& all, const std::string& names,
                                                               bool several) {
   std::vector<session_provider> result;
@@ -181,6 +184,7 @@ std::unique_ptr<session> session::start(const target_options& target, bool needs
   return result->start_actors(all) ? std::move(result) : nullptr;
 }
 
+/// Starts the simulator in this process, as the only provider.
 bool session::simulate(const target_options& target) {
   if (!target.config.empty() || !target.provider.empty())
     std::fputs("modelforge: warning: --simulate asks the simulated provider; -c and -p have no effect\n", stderr);
@@ -194,6 +198,7 @@ bool session::simulate(const target_options& target) {
   return true;
 }
 
+/// Finds the providers that are asked for. False: there are none, and why has been printed.
 bool session::choose(const target_options& target, modelforge::settings& all, bool several) {
   auto loaded = load_settings(target.config);
   if (!loaded)
@@ -207,6 +212,7 @@ bool session::choose(const target_options& target, modelforge::settings& all, bo
   return true;
 }
 
+/// Spawns what was chosen and finds its actors.
 bool session::start_actors(const modelforge::settings& all) {
   host_ = std::make_unique<host>(all);
   if (auto problem = host_->start(all)) {
@@ -234,6 +240,8 @@ int exit_code_of(const failure& problem) {
   return problem.code == errc::configuration ? exit_usage : exit_failed;
 }
 
+// After Ctrl-C the request is withdrawn and its end awaited, so that the provider stops generating; but an end that
+// does not come within seconds, say because standard output is blocked, is not waited for.
 bool wait_for_end(waiter& waiter, const std::function<void()>& stop) {
   for (;;)
     switch (waiter.wait(std::chrono::hours{1})) {
