@@ -1,9 +1,11 @@
 #include "actors/node.hpp"
 
+#include "actors/guest_list.hpp"
 #include "actors/peer_port.hpp"
-#include "actors/provider_guest.hpp"
 #include "actors/support/callers.hpp"
 #include "actors/support/mail.hpp"
+#include "actors/support/state_handle.hpp"
+#include "actors/support/timer.hpp"
 #include "node/certificate.hpp"
 #include "node/credentials.hpp"
 #include "node/door.hpp"
@@ -18,6 +20,7 @@
 #include <caf/actor_system_config.hpp>
 #include <caf/exit_reason.hpp>
 #include <caf/sec.hpp>
+#include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
@@ -54,7 +57,7 @@ node::link_settings link_settings_of(const node_settings& x) {
 }
 
 /// What a peer's message may have at most: what it is asked to keep to, and room for peers with other settings.
-uint64_t most_of_message(const node_settings& x) {
+uint64_t max_message_of(const node_settings& x) {
   return std::max<uint64_t>(64u << 20, 2 * x.max_message_bytes);
 }
 
@@ -80,45 +83,89 @@ caf::result<T> guarded(F f) {
   }
 }
 
-/// Questions for providers that are not there yet; more are answered as if there were none.
-constexpr std::size_t most_early = 10'000;
+/// The way to one of the configured peers.
+struct link {
+  link(node::address at, const node::link_settings& how, time_point now) : at(std::move(at)), machine(how, now) {}
 
-/// Everything but its making runs inside the node's actor, which its handlers keep alive.
-class node_core : public std::enable_shared_from_this<node_core> {
+  node::address at;
+  peer_link machine;
+  std::unique_ptr<node::probe> probe;
+  std::shared_ptr<node::connection> connection; ///< That CAF is to have next.
+  node_actor root;
+  std::string name; ///< The peer's, once it has told.
+};
+
+peer_status status_of(const link& x, time_point now) {
+  peer_status result;
+  result.name = x.name;
+  result.address = node::to_string(x.at);
+  result.up = x.machine.current() == peer_link::state::up;
+  result.problem = x.machine.problem();
+  result.since = now - x.machine.since();
+  return result;
+}
+
+/// Why no link leads to the node of that name, as far as is known.
+std::string why_not(const std::vector<std::unique_ptr<link>>& links, const std::string& owner) {
+  std::string result;
+  for (auto& x : links)
+    if (x->name == owner || x->name.empty())
+      if (!x->machine.problem().empty())
+        result += (result.empty() ? "" : "; ") + node::to_string(x->at) + ": " + x->machine.problem();
+  return result;
+}
+
+std::string unused_files(const node::credentials* tls) {
+  auto problem = tls != nullptr ? tls->problem() : "";
+  return problem.empty() ? "" : " (this node's own files have changed and cannot be used: " + problem + ")";
+}
+
+std::string link_problem(const caf::error& why, const node::credentials* tls) {
+  return std::string{"something listens there, but no link came about ("} + to_string(why) + "); "
+         + (tls != nullptr
+              ? "it must be a node with a certificate of the same authority (`ca` in [node.tls])" + unused_files(tls)
+              : "it must be a node without [node.tls], as this one, of the same version of ModelForge");
+}
+
+/// Carries out what `peer_link` decides for each configured peer, lets in those who connect, and finds the owners of
+/// remote providers for their proxies.
+///
+/// A link is probed, connected, greeted, and then up; its peer's actor (its root) is watched, and whoever greets by a
+/// name that is taken, or that its certificate does not have, is refused.
+class node_state {
 public:
-  node_core(caf::actor_system& system, const node_settings& x, std::shared_ptr<node::credentials> tls)
-    : settings_(x), hello_(hello_of(x)), tls_(std::move(tls)), carrier_(carrier_of(system)) {
-    for (auto& peer : x.peers)
-      links_.push_back(std::make_unique<link>(*node::parse_address(peer), link_settings_of(x), system.clock().now()));
+  static inline const char* name = "node";
+
+  node_state(node_actor::pointer self, const node_settings& settings, std::shared_ptr<node::credentials> tls)
+    : self_(self), settings_(settings), hello_(hello_of(settings)), tls_(std::move(tls)),
+      carrier_(carrier_of(self->system())),
+      callers_(self, [this](const caf::actor_addr& who, const caf::error&) { safely([&] { on_death(who); }); }),
+      keep_(caf::actor_cast<caf::strong_actor_ptr>(self)), guests_(settings),
+      timer_(self, [this] { safely([&] { serve(); }); }) {
+    for (auto& peer : settings.peers)
+      links_.push_back(std::make_unique<link>(*node::parse_address(peer), link_settings_of(settings), now()));
+    self->set_exit_handler([this](caf::exit_msg&) { leave(); });
   }
 
-  node_actor::behavior_type make_behavior(node_actor::pointer self) {
-    self_ = self;
-    callers_.emplace(self, [this](const caf::actor_addr& who, const caf::error&) { safely([&] { on_death(who); }); });
-    keep_ = caf::actor_cast<caf::strong_actor_ptr>(self);
-    self->set_exit_handler([this](caf::exit_msg&) { leave(); });
-    post_if_alive(weak(), [this] { safely([&] { serve(); }); });
+  node_actor::behavior_type make_behavior() {
+    here().run([](node_state& state) { safely([&] { state.serve(); }); });
     return {
-      [me = shared_from_this()](const node_hello& x) { return guarded<node_hello>([&] { return me->greet(x); }); },
-      [this](const node_hello& x, const caf::actor& back) {
-        return guarded<node_hello>([&] { return greet_back(x, back); });
+      [this](const node_hello& hello) { return guarded<node_hello>([&] { return greet(hello); }); },
+      [this](const node_hello& hello, const caf::actor& back) {
+        return guarded<node_hello>([&] { return greet_back(hello, back); });
       },
-      [this](caf::get_atom, const node_hello& x, const std::string& name) {
-        return guarded<provider_actor>([&] { return find(x, name); });
+      [this](caf::get_atom, const node_hello& hello, const std::string& provider) {
+        return guarded<provider_actor>([&] { return find(hello, provider); });
       },
       [this](status_atom) { return guarded<node_status>([&] { return caf::result<node_status>{status()}; }); },
     };
   }
 
-  void listen_at(std::string where, std::unique_ptr<node::door> door) {
-    listening_ = std::move(where);
-    door_ = std::move(door);
-  }
+  void listen_at(std::string where, std::unique_ptr<node::door> door) { port_ = {std::move(where), std::move(door)}; }
 
   void set_owned(std::vector<owned_provider> x) {
-    owned_ = std::move(x);
-    for (auto& answer : std::exchange(early_, {}))
-      answer();
+    for (auto& waiting : guests_.set_owned(std::move(x)))
+      answer(std::move(waiting));
   }
 
   void add_remote(remote_provider x) {
@@ -138,7 +185,7 @@ public:
     auto& x = i->second;
     auto* peer = peers_.find(x.owner);
     if (peer == nullptr)
-      return x.proxy.disconnect(why_not(x.owner));
+      return x.proxy.disconnect(why_not(links_, x.owner));
     auto is_asked = [this, owner = x.owner, asked = *peer] { return root_of(owner) == asked; }; // still
     ask(self_, *peer, caf::get_atom_v, hello_, name)
       .then(
@@ -150,7 +197,7 @@ public:
                 || found.node() != owner) // who is asked for could be anybody, this node's own proxy too
               proxy.refuse(make_failure(errc::invalid_response, "the node names another one's actor as its provider"));
             else
-              proxy.connect({found, gate_to(owner)});
+              proxy.connect({found, gates_.gate_to(owner)});
           });
         },
         [is_asked, proxy = x.proxy](const caf::error& why) {
@@ -162,20 +209,11 @@ public:
   }
 
 private:
-  struct link {
-    link(node::address at, const node::link_settings& how, time_point now) : at(std::move(at)), machine(how, now) {}
-
-    node::address at;
-    peer_link machine;
-    std::unique_ptr<node::probe> probe;
-    std::shared_ptr<node::connection> connection; ///< That CAF is to have next.
-    node_actor root;
-    std::string name; ///< The peer's, once it has told.
-  };
-
   time_point now() const { return self_->clock().now(); }
 
-  caf::weak_actor_ptr weak() const { return caf::actor_cast<caf::weak_actor_ptr>(self_); }
+  state_handle<node_state> here() { return {caf::actor_cast<caf::weak_actor_ptr>(self_), this}; }
+
+  bool has_left() const { return keep_ == nullptr; }
 
   // -- what others ask ---------------------------------------------------------------
 
@@ -254,79 +292,26 @@ private:
     identify(x.node, where, [this, reply, asker, guest = x.node, name](std::optional<std::string> why) mutable {
       if (why)
         return reply.deliver(refusal(*why));
-      answer(std::move(reply), name, guest, asker);
+      answer({name, guest, asker, reply});
     });
     return reply;
   }
 
-  void answer(caf::typed_response_promise<provider_actor> reply, const std::string& name, const std::string& node,
-              const caf::strong_actor_ptr& asker) {
-    auto is_awaited =
-      !owned_ // the program has only just begun to listen
-      || std::any_of(owned_->begin(), owned_->end(), [&](auto& one) { return one.name == name && one.is == nullptr; });
-    if (is_awaited && early_.size() < most_early) {
-      early_.emplace_back([this, reply, name, node, asker] { answer(reply, name, node, asker); });
-      return;
-    }
-    auto found = guest_of(name, node, asker);
-    if (auto* no = std::get_if<failure>(&found))
-      reply.deliver(caf::make_error(no->code, *no));
-    else
-      reply.deliver(std::get<provider_actor>(std::move(found)));
-  }
-
-  std::variant<provider_actor, failure> guest_of(const std::string& name, const std::string& node,
-                                                 const caf::strong_actor_ptr& asker) {
-    std::string known;
-    for (auto& one : *owned_) {
-      if (one.name == name && one.is != nullptr)
-        return guest_at(one, node, asker);
-      known += (known.empty() ? "" : ", ") + one.name;
-    }
-    return make_failure(errc::configuration, "node " + settings_.name + " does not run a provider \"" + name + "\"",
-                        known.empty() ? "it runs none" : "it runs: " + known);
-  }
-
-  /// One for each program and provider, however often it asks.
-  provider_actor guest_at(const owned_provider& of, const std::string& node, const caf::strong_actor_ptr& asker) {
-    auto& guest = guests_[{asker->node(), caf::actor_cast<caf::actor_addr>(of.is)}];
-    if (guest == nullptr) {
-      guest =
-        spawn_provider_guest(self_->system(), of.is, node, asker, settings_.max_message_bytes, gate_to(asker->node()));
-      auto is = caf::actor_cast<caf::strong_actor_ptr>(guest);
-      callers_->add(is);
-      if (of.admit)
-        of.admit(is, "node " + node);
-    }
-    return guest;
-  }
-
-  /// What all who send to that program share.
-  std::shared_ptr<node::shared_gate> gate_to(const caf::node_id& program) {
-    std::erase_if(gates_, [](auto& x) { return x.second.expired(); });
-    auto& known = gates_[program];
-    auto result = known.lock();
-    if (result == nullptr)
-      known = result = std::make_shared<node::shared_gate>();
-    return result;
+  void answer(guest_list::question question) {
+    if (auto guest = guests_.answer(self_->system(), std::move(question), gates_))
+      callers_.add(caf::actor_cast<caf::strong_actor_ptr>(guest));
   }
 
   node_status status() const {
     node_status x;
     x.name = settings_.name;
     x.cluster = settings_.cluster;
-    x.listening = listening_;
+    x.listening = port_.address;
     x.tls = uses_tls(settings_);
     std::set<std::string> told;
     for (auto& one : links_) {
-      peer_status y;
-      y.name = one->name;
-      y.address = node::to_string(one->at);
-      y.up = one->machine.current() == peer_link::state::up;
-      y.problem = one->machine.problem();
-      y.since = self_->clock().now() - one->machine.since();
-      told.insert(y.name);
-      x.peers.push_back(std::move(y));
+      told.insert(one->name);
+      x.peers.push_back(status_of(*one, now()));
     }
     peers_.for_each([&](const std::string& name) {
       if (told.count(name) == 0)
@@ -341,7 +326,7 @@ private:
   void add_root(const std::string& name, const node_actor& root, bool configured) {
     auto before = root_of(name);
     if (peers_.add(name, root, configured))
-      callers_->add(caf::actor_cast<caf::strong_actor_ptr>(root));
+      callers_.add(caf::actor_cast<caf::strong_actor_ptr>(root));
     if (root_of(name) != before)
       find_all_of(name);
   }
@@ -363,7 +348,7 @@ private:
         x->root = nullptr;
         x->machine.fail("the link broke", now(), random_);
       }
-    std::erase_if(guests_, [&](auto& x) { return caf::actor_cast<caf::actor_addr>(x.second) == who; });
+    guests_.remove(who);
     lose_root(who);
     serve();
   }
@@ -378,19 +363,10 @@ private:
           find_again(provider);
   }
 
-  std::string why_not(const std::string& owner) const {
-    std::string result;
-    for (auto& x : links_)
-      if (x->name == owner || x->name.empty())
-        if (!x->machine.problem().empty())
-          result += (result.empty() ? "" : "; ") + node::to_string(x->at) + ": " + x->machine.problem();
-    return result;
-  }
-
   // -- links that we make ---------------------------------------------------------------
 
   void serve() {
-    if (left_)
+    if (has_left())
       return;
     auto at = now();
     std::optional<time_point> next;
@@ -402,13 +378,7 @@ private:
       if (auto due = x->machine.wake_at(); due && (!next || *due < *next))
         next = due;
     }
-    if (!next || (!wake_ups_.empty() && *wake_ups_.begin() <= *next))
-      return;
-    wake_ups_.insert(*next);
-    run_at(self_, *next, [this] {
-      wake_ups_.erase(wake_ups_.begin(), wake_ups_.upper_bound(now()));
-      safely([&] { serve(); });
-    });
+    timer_.arm(next);
   }
 
   void begin(link& x, peer_link::state step) {
@@ -418,20 +388,21 @@ private:
         x.connection.reset();
         x.probe = std::make_unique<node::probe>(
           x.at, tls_, std::chrono::duration_cast<std::chrono::milliseconds>(link_settings_of(settings_).step) * 9 / 10,
-          [to = weak(), this, &x, attempt](node::probe::result found) {
-            post_if_alive(
-              to, [this, &x, attempt, found = std::move(found)] { safely([&] { on_probe(x, attempt, found); }); });
+          [to = here(), &x, attempt](node::probe::result found) {
+            to.run([&x, attempt, found = std::move(found)](node_state& state) {
+              safely([&] { state.on_probe(x, attempt, found); });
+            });
           });
         break;
       case peer_link::state::connecting:
         ask(self_, carrier_, caf::connect_atom_v,
-            scribe_of(self_->system(), std::exchange(x.connection, nullptr), most_of_message(settings_)), x.at.port)
-          .then(
-            [this, &x, attempt](const caf::node_id&, const caf::strong_actor_ptr& root,
-                                const std::set<std::string>& interface) {
-              safely([&] { on_link(x, attempt, root, interface); });
-            },
-            [this, &x, attempt](const caf::error& why) { safely([&] { on_failure(x, attempt, link_problem(why)); }); });
+            scribe_of(self_->system(), std::exchange(x.connection, nullptr), max_message_of(settings_)), x.at.port)
+          .then([this, &x, attempt](
+                  const caf::node_id&, const caf::strong_actor_ptr& root,
+                  const std::set<std::string>& interface) { safely([&] { on_link(x, attempt, root, interface); }); },
+                [this, &x, attempt](const caf::error& why) {
+                  safely([&] { on_failure(x, attempt, link_problem(why, tls_.get())); });
+                });
         break;
       case peer_link::state::greeting:
         // Who is not to be believed does not learn of us: first we ask who it is.
@@ -446,23 +417,11 @@ private:
     }
   }
 
-  std::string link_problem(const caf::error& why) const {
-    return std::string{"something listens there, but no link came about ("} + to_string(why) + "); "
-           + (tls_ != nullptr
-                ? "it must be a node with a certificate of the same authority (`ca` in [node.tls])" + unused_files()
-                : "it must be a node without [node.tls], as this one, of the same version of ModelForge");
-  }
-
-  std::string unused_files() const {
-    auto problem = tls_ != nullptr ? tls_->problem() : "";
-    return problem.empty() ? "" : " (this node's own files have changed and cannot be used: " + problem + ")";
-  }
-
   void on_probe(link& x, uint64_t attempt, const node::probe::result& found) {
     if (attempt != x.machine.attempt())
       return;
     if (!found.problem.empty())
-      return on_failure(x, attempt, found.problem + unused_files());
+      return on_failure(x, attempt, found.problem + unused_files(tls_.get()));
     x.connection = found.is;
     x.machine.advance(now());
     serve();
@@ -476,7 +435,7 @@ private:
     if (root == nullptr || !std::includes(interface.begin(), interface.end(), wanted.begin(), wanted.end()))
       return on_failure(x, attempt, "what listens there is no node of ModelForge");
     x.root = caf::actor_cast<node_actor>(root);
-    callers_->add(root); // it may be lost before it is greeted
+    callers_.add(root); // it may be lost before it is greeted
     x.machine.advance(now());
     serve();
   }
@@ -487,7 +446,7 @@ private:
     if (auto why = node::misfit(hello_, theirs))
       return on_failure(x, attempt, *why);
     identify(theirs.node, x.root.node(), [this, &x, attempt, name = theirs.node](std::optional<std::string> why) {
-      if (left_ || attempt != x.machine.attempt())
+      if (has_left() || attempt != x.machine.attempt())
         return;
       if (why)
         return on_failure(x, attempt, *why);
@@ -501,7 +460,7 @@ private:
   }
 
   void on_welcome(link& x, uint64_t attempt, const node_hello& theirs) {
-    if (left_ || attempt != x.machine.attempt())
+    if (has_left() || attempt != x.machine.attempt())
       return;
     if (auto* known = peers_.find(x.name);
         theirs.node != x.name || (known != nullptr && known->node() != x.root.node()))
@@ -518,45 +477,46 @@ private:
     x.machine.fail(std::move(why), now(), random_);
     for (auto& [provider, remote] : remotes_) // those who wait for it hear of it
       if (peers_.find(remote.owner) == nullptr)
-        remote.proxy.disconnect(why_not(remote.owner));
+        remote.proxy.disconnect(why_not(links_, remote.owner));
     serve();
   }
 
   void drop_root(link& x) {
     if (x.root != nullptr)
-      callers_->remove(caf::actor_cast<caf::actor_addr>(std::exchange(x.root, nullptr)));
+      callers_.remove(caf::actor_cast<caf::actor_addr>(std::exchange(x.root, nullptr)));
   }
 
   void leave() {
-    left_ = true;
     for (auto& [name, x] : remotes_)
       safely([&proxy = x.proxy] { proxy.disconnect("the program is shutting down"); });
     links_.clear();
     guests_.clear();
-    door_.reset();
+    port_.door.reset();
     keep_ = nullptr;
     self_->quit();
   }
 
+  /// The port that this node listens at.
+  struct open_port {
+    std::string address; ///< HOST:PORT; empty: none is open.
+    std::unique_ptr<node::door> door;
+  };
+
+  node_actor::pointer self_;
   node_settings settings_;
   node_hello hello_;
   std::shared_ptr<node::credentials> tls_; ///< Null: in the clear.
   caf::actor carrier_;
-  std::string listening_;
-  std::unique_ptr<node::door> door_;
-  node_actor::pointer self_ = nullptr;
-  caf::strong_actor_ptr keep_; ///< Itself, until the end.
-  std::optional<callers<std::remove_pointer_t<node_actor::pointer>>> callers_;
+  open_port port_;
+  callers<std::remove_pointer_t<node_actor::pointer>> callers_;
+  caf::strong_actor_ptr keep_; ///< Itself, until `leave`.
   std::mt19937_64 random_{std::random_device{}()};
   std::vector<std::unique_ptr<link>> links_;
-  node::peer_roots<node_actor> peers_;                                        ///< Those that can be reached.
-  std::optional<std::vector<owned_provider>> owned_;                          ///< Empty: not told yet.
-  std::vector<std::function<void()>> early_;                                  ///< Questions for them that came before.
-  std::map<std::pair<caf::node_id, caf::actor_addr>, provider_actor> guests_; ///< By program and provider; they live.
-  std::map<caf::node_id, std::weak_ptr<node::shared_gate>> gates_;            ///< By the program that they lead to.
+  node::peer_roots<node_actor> peers_; ///< Those that can be reached.
+  guest_list guests_;
+  link_gates gates_;
   std::map<std::string, remote_provider> remotes_;
-  std::set<time_point> wake_ups_;
-  bool left_ = false;
+  timer timer_;
 };
 
 /// Opens the port; a failure says why that cannot be.
@@ -567,7 +527,7 @@ std::variant<std::unique_ptr<node::door>, failure> publish(const node_actor& x, 
   options.tls = std::move(tls);
   options.waiting.patience = std::clamp<duration>(how.timeout, std::chrono::seconds{1}, std::chrono::seconds{10});
   auto opened = publish_at(x.home_system(), std::move(options), caf::actor_cast<caf::strong_actor_ptr>(x),
-                           x.home_system().message_types<node_actor>(), most_of_message(how));
+                           x.home_system().message_types<node_actor>(), max_message_of(how));
   if (auto* why = std::get_if<std::string>(&opened))
     return make_failure(errc::configuration, "cannot listen on " + how.listen + ": " + *why,
                         "choose another address for `listen` in [node], or end what uses it");
@@ -590,16 +550,11 @@ std::variant<node_control, failure> spawn_node(caf::actor_system& system, const 
       return make_failure(errc::configuration, *problem, "script/certs makes files for a try-out");
     tls = std::get<0>(std::move(read));
   }
-  auto core = std::make_shared<node_core>(system, x, tls);
   node_control result;
   result.settings = x;
-  result.actor = system.spawn([core](node_actor::pointer self) { return core->make_behavior(self); });
-  auto run = [to = caf::actor_cast<caf::weak_actor_ptr>(result.actor), core = std::weak_ptr{core}](auto f) {
-    post_if_alive(to, [core, f = std::move(f)] {
-      if (auto here = core.lock())
-        safely([&] { f(*here); });
-    });
-  };
+  result.actor = system.spawn<node_actor::stateful_impl<node_state>>(x, tls);
+  auto state = state_of<node_state>(result.actor);
+  auto run = [state](auto f) { state.run([f = std::move(f)](node_state& self) mutable { safely([&] { f(self); }); }); };
   if (!x.listen.empty()) {
     auto opened = publish(result.actor, x, tls);
     if (auto* problem = std::get_if<failure>(&opened)) {
@@ -610,7 +565,7 @@ std::variant<node_control, failure> spawn_node(caf::actor_system& system, const 
     auto door = std::make_shared<std::unique_ptr<node::door>>(std::get<0>(std::move(opened)));
     at.port = (*door)->port();
     result.listening = node::to_string(at);
-    run([where = result.listening, door](node_core& y) { y.listen_at(where, std::move(*door)); });
+    run([where = result.listening, door](node_state& y) { y.listen_at(where, std::move(*door)); });
   }
   result.renew_credentials = [tls]() -> std::optional<failure> {
     auto problem = tls != nullptr ? tls->reload() : std::nullopt;
@@ -619,13 +574,13 @@ std::variant<node_control, failure> spawn_node(caf::actor_system& system, const 
     return make_failure(errc::configuration, *problem, "the certificate that was read before stays in use");
   };
   result.set_owned = [run](std::vector<owned_provider> all) {
-    run([all = std::move(all)](node_core& y) { y.set_owned(all); });
+    run([all = std::move(all)](node_state& y) { y.set_owned(all); });
   };
-  result.add_remote = [run](remote_provider one) { run([one = std::move(one)](node_core& y) { y.add_remote(one); }); };
+  result.add_remote = [run](remote_provider one) { run([one = std::move(one)](node_state& y) { y.add_remote(one); }); };
   result.remove_remote = [run](std::string name) {
-    run([name = std::move(name)](node_core& y) { y.remove_remote(name); });
+    run([name = std::move(name)](node_state& y) { y.remove_remote(name); });
   };
-  result.find_again = [run](std::string name) { run([name = std::move(name)](node_core& y) { y.find_again(name); }); };
+  result.find_again = [run](std::string name) { run([name = std::move(name)](node_state& y) { y.find_again(name); }); };
   return result;
 }
 

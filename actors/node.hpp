@@ -18,7 +18,7 @@ namespace modelforge {
 /// A provider that this node runs, for the others.
 struct owned_provider {
   std::string name;
-  provider_actor is; ///< Null: it is to be started again; who asks for it is answered then.
+  provider_actor actor; ///< Null: it is to be started again; who asks for it is answered then.
   /// Lets it know for which node an actor asks (see `controlled_provider`); may be empty.
   std::function<void(const caf::strong_actor_ptr& who, std::string node)> admit{};
 };

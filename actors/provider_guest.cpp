@@ -4,6 +4,9 @@
 #include "actors/support/handover.hpp"
 #include "actors/support/mail.hpp"
 #include "actors/support/message_size.hpp"
+#include "actors/support/state_handle.hpp"
+#include "actors/support/timer.hpp"
+#include "node/peer_traffic.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/stateful_actor.hpp>
@@ -41,12 +44,11 @@ public:
       keep_(caf::actor_cast<caf::strong_actor_ptr>(self)) {
     lives_by_ = {callers_.add(watched), callers_.add(caf::actor_cast<caf::strong_actor_ptr>(provider_))};
     self->set_exit_handler([this](caf::exit_msg&) { leave(); });
-    if (gate == nullptr)
-      return;
-    auto wake = [this, to = caf::actor_cast<caf::weak_actor_ptr>(self)] { // it is not called when this has ended
-      post_if_alive(to, [this] { send_answers(); });
-    };
-    gate_ = std::make_unique<node::shared_gate::user>(std::move(gate), std::move(wake));
+    if (gate != nullptr)
+      traffic_.enter(std::move(gate),
+                     [to = state_handle<guest_state>{caf::actor_cast<caf::weak_actor_ptr>(self), this}] {
+                       to.run([](guest_state& state) { state.send_answers(); });
+                     });
   }
 
   provider_actor::behavior_type make_behavior() {
@@ -94,20 +96,12 @@ public:
           tell(self_, i->second, id, std::move(x));
       },
       [this](received_atom, uint64_t count) {
-        auto i = askers_.find(caf::actor_cast<caf::actor_addr>(self_->current_sender()));
-        if (i != askers_.end())
-          give_back(i->second.answers.told(count));
+        traffic_.acknowledged(caf::actor_cast<caf::actor_addr>(self_->current_sender()), count);
       },
     };
   }
 
 private:
-  /// A proxy on the other node.
-  struct asker {
-    node::receipts requests;
-    node::unacknowledged answers;
-  };
-
   /// An answer that waits for room on the link.
   struct held_answer {
     request_id id;
@@ -136,15 +130,13 @@ private:
     auto& who = self_->current_sender();
     if (who == nullptr)
       return {};
-    auto [i, is_new] = askers_.try_emplace(caf::actor_cast<caf::actor_addr>(who));
-    if (is_new)
+    auto address = caf::actor_cast<caf::actor_addr>(who);
+    if (traffic_.add(address))
       callers_.add(who);
-    auto count = i->second.requests.arrived(message_size(x));
-    if (!count) {
-      acknowledge_soon();
-      return {};
-    }
-    return receipt{caf::actor_cast<provider_actor>(who), *count};
+    if (auto count = traffic_.received(address, message_size(x), self_->clock().now()))
+      return receipt{caf::actor_cast<provider_actor>(who), *count};
+    timer_.arm(traffic_.due_at());
+    return {};
   }
 
   /// As soon as the provider has taken in what it was given so far: its mailbox is no place for a flood, since others'
@@ -155,16 +147,11 @@ private:
         .then([this, x = *x] { tell(self_, x.to, received_atom_v, x.count); }, [](const caf::error&) {});
   }
 
-  void acknowledge_soon() {
-    if (std::exchange(acknowledges_soon_, true))
-      return;
-    run_at(self_, self_->clock().now() + node::receipts::patience, [this] {
-      acknowledges_soon_ = false;
-      for (auto& [who, x] : askers_)
-        if (auto count = x.requests.untold())
-          if (auto to = caf::actor_cast<caf::strong_actor_ptr>(who))
-            acknowledge(receipt{caf::actor_cast<provider_actor>(to), *count});
-    });
+  void acknowledge_late() {
+    for (auto& due : traffic_.take_due(self_->clock().now()))
+      if (auto to = caf::actor_cast<caf::strong_actor_ptr>(due.peer))
+        acknowledge(receipt{caf::actor_cast<provider_actor>(to), due.count});
+    timer_.arm(traffic_.due_at());
   }
 
   template <class Answer, class Question>
@@ -214,12 +201,12 @@ private:
   }
 
   bool take_room(const held_answer& x) {
-    if (gate_ != nullptr && !gate_->take(x.bytes))
+    if (!traffic_.take_room(x.bytes))
       return false;
-    if (auto i = askers_.find(x.to); i != askers_.end())
-      i->second.answers.send(x.bytes);
+    if (traffic_.contains(x.to))
+      traffic_.sent(x.to, x.bytes);
     else
-      give_back(x.bytes); // nobody tells
+      traffic_.give_back(x.bytes); // nobody acknowledges it
     return true;
   }
 
@@ -229,8 +216,8 @@ private:
       held_ -= answers_.front().bytes;
       answers_.pop_front();
     }
-    if (answers_.empty() && gate_ != nullptr)
-      gate_->withdraw();
+    if (answers_.empty())
+      traffic_.withdraw();
   }
 
   template <class Condition>
@@ -247,17 +234,10 @@ private:
       send_answers();
   }
 
-  void give_back(uint64_t bytes) {
-    if (gate_ != nullptr && bytes > 0)
-      gate_->give_back(bytes);
-  }
-
   void on_death(const caf::actor_addr& who) {
     if (std::find(lives_by_.begin(), lives_by_.end(), who) != lives_by_.end())
       return leave();
-    auto node = askers_.extract(who);
-    if (!node.empty())
-      give_back(node.mapped().answers.arrived(UINT64_MAX));
+    traffic_.remove(who);
     drop_answers([&](auto& x) { return x.to == who; });
   }
 
@@ -283,7 +263,7 @@ private:
 
   /// The provider withdraws what is under way, since its caller has ended.
   void leave() {
-    gate_ = nullptr;
+    traffic_.leave();
     keep_ = nullptr;
     self_->quit();
   }
@@ -296,11 +276,10 @@ private:
   caf::strong_actor_ptr keep_;                             ///< Itself, until the end.
   std::unordered_map<request_id, provider_actor> reports_; ///< Who hears what is spent on a request.
   std::array<caf::actor_addr, 2> lives_by_;                ///< Without these it ends.
-  std::unordered_map<caf::actor_addr, asker> askers_;
-  std::unique_ptr<node::shared_gate::user> gate_; ///< To their node; null: all goes at once.
-  std::deque<held_answer> answers_;               ///< In the order in which they go.
-  uint64_t held_ = 0;                             ///< Bytes of these.
-  bool acknowledges_soon_ = false;                ///< A timer is set for it.
+  node::peer_traffic<caf::actor_addr> traffic_;            ///< With the proxies on the other node.
+  timer timer_{self_, [this] { acknowledge_late(); }};
+  std::deque<held_answer> answers_; ///< In the order in which they go.
+  uint64_t held_ = 0;               ///< Bytes of these.
 };
 
 } // namespace

@@ -36,9 +36,9 @@ struct provider_proxy {
 
 /// Spawns one. It lives as `spawn_provider` says. `look` is called inside the proxy when the owner is to be asked for
 /// its actor: it has ended, takes nothing new or was refused. The requests that it keeps, until they are answered, take
-/// up to `most_kept` bytes; what comes beyond that is refused (`errc::queue_full`).
+/// up to `max_kept_bytes`; what comes beyond that is refused (`errc::queue_full`).
 provider_proxy spawn_provider_proxy(caf::actor_system& system, const provider_settings& provider,
                                     const node_settings& node, std::function<void()> look,
-                                    uint64_t most_kept = runtime_settings{}.max_queued_bytes);
+                                    uint64_t max_kept_bytes = runtime_settings{}.max_queued_bytes);
 
 } // namespace modelforge

@@ -17,10 +17,12 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -71,6 +73,13 @@ struct program {
     x.runtime.threads = 2;
     apply(x, config);
     system = std::make_unique<caf::actor_system>(config);
+  }
+
+  /// Ends one of its actors, and waits for that: what its callbacks use goes next.
+  void end(const node_actor& x) {
+    caf::scoped_actor self{*system};
+    caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
+    self->wait_for(x);
   }
 
   types known; // before the configuration object
@@ -184,6 +193,96 @@ TEST_CASE("a program that asks for a provider again gets the same actor", "[node
     auto found = one.find();
     return found != nullptr && found != after;
   }));
+}
+
+TEST_CASE("whoever asks for a provider that is being started again is answered when it is there", "[node]") {
+  node_program owner;
+  bare_peer one{owner};
+  owner.node.set_owned({{"p", {}}});
+  auto pending = one.self->request(one.root, caf::timespan{test::patience}, caf::get_atom_v, one.hello(), "p");
+  REQUIRE(one.ask<node_hello>(one.root, one.hello())); // behind it on the same link
+  CHECK(one.self->mailbox().empty());
+  owner.node.set_owned({{"p", owner.is}});
+  provider_actor found;
+  pending.receive([&](provider_actor& x) { found = std::move(x); }, [](const caf::error&) {});
+  REQUIRE(found != nullptr);
+  CHECK(one.ask<provider_status>(found, status_atom_v));
+}
+
+TEST_CASE("an owner that names no actor, or another program's, as its provider is refused", "[node]") {
+  auto names_nobody = GENERATE(true, false);
+  CAPTURE(names_nobody);
+  program impostor;
+  auto hello = [] {
+    node_hello x;
+    x.cluster = node_settings{}.cluster;
+    x.node = "owner";
+    return x;
+  };
+  auto root = impostor.system->spawn([=](node_actor::pointer self) -> node_actor::behavior_type {
+    return {
+      [=](const node_hello&) { return hello(); },
+      [=](const node_hello&, const caf::actor&) { return hello(); },
+      [=](caf::get_atom, const node_hello&, const std::string&) {
+        return names_nobody ? provider_actor{} : caf::actor_cast<provider_actor>(self->current_sender());
+      },
+      [](status_atom) { return node_status{}; },
+    };
+  });
+  auto port = impostor.system->middleman().publish(root, 0, "127.0.0.1");
+  REQUIRE(port);
+  program asking;
+  auto settings = settings_of("asking");
+  settings.peers = {"127.0.0.1:" + std::to_string(*port)};
+  auto node = std::get<node_control>(spawn_node(*asking.system, settings));
+  std::mutex mutex;
+  std::optional<failure> refused;
+  std::atomic<int> connected{0};
+  remote_provider remote{"p", "owner", {}};
+  remote.proxy.connect = [&](const found_owner&) { ++connected; };
+  remote.proxy.disconnect = [](const std::string&) {};
+  remote.proxy.refuse = [&](failure why) {
+    std::lock_guard lock{mutex};
+    refused = std::move(why);
+  };
+  node.add_remote(remote);
+  CHECK(test::eventually([&] {
+    std::lock_guard lock{mutex};
+    return refused && refused->code == errc::invalid_response;
+  }));
+  CHECK(connected == 0);
+  asking.end(node.actor);
+  caf::anon_send_exit(root, caf::exit_reason::user_shutdown);
+}
+
+TEST_CASE("a node looks no more for a provider that is no other node's any more", "[node]") {
+  node_program owner;
+  program asking;
+  auto settings = settings_of("asking");
+  settings.peers = {owner.node.listening};
+  auto node = std::get<node_control>(spawn_node(*asking.system, settings));
+  std::atomic<int> connected{0}, disconnected{0};
+  remote_provider remote{"p", "owner", {}};
+  remote.proxy.connect = [&](const found_owner&) { ++connected; };
+  remote.proxy.disconnect = [&](const std::string&) { ++disconnected; };
+  remote.proxy.refuse = [](const failure&) {};
+  node.add_remote(remote);
+  REQUIRE(test::eventually([&] { return connected == 1; }));
+  auto before = disconnected.load();
+  node.remove_remote("p");
+  node.find_again("p");
+  caf::anon_send_exit(owner.node.actor, caf::exit_reason::user_shutdown);
+  CHECK(test::eventually([&] { // the link's end is seen, and told to nobody
+    caf::scoped_actor self{*asking.system};
+    auto is_down = false;
+    self->request(node.actor, caf::timespan{test::patience}, status_atom_v)
+      .receive([&](const node_status& x) { is_down = x.peers.size() == 1 && !x.peers[0].up; },
+               [](const caf::error&) {});
+    return is_down;
+  }));
+  CHECK(connected == 1);
+  CHECK(disconnected == before);
+  asking.end(node.actor);
 }
 
 TEST_CASE("a linked program ends no actor of a node", "[node]") {

@@ -887,6 +887,38 @@ TEST_CASE_METHOD(chain_test, "what arrives is acknowledged on both sides, and an
   CHECK(back->on_the_way() == 0);
 }
 
+TEST_CASE_METHOD(chain_test, "what waits for a slow link is bounded, and refused beyond that", "[node]") {
+  begin();
+  auto back = std::make_shared<node::shared_gate>(2'000'000);
+  node::shared_gate::user other{back, [] {}};
+  REQUIRE(other.take(1'990'000)); // and it reads nothing
+  peer = hold(system().spawn([](caf::event_based_actor*) -> caf::behavior { return {[](int) {}}; }));
+  proxy.connect(
+    {spawn_provider_guest(system(), owner, "near", caf::actor_cast<caf::strong_actor_ptr>(peer), 16u << 20, back), {}});
+  run();
+  std::vector<std::shared_ptr<test::outcome<completion>>> answers;
+  for (uint64_t i = 0; i < 6; ++i) { // 72 MB
+    answers.push_back(ask<completion>(proxy.actor, question(i)));
+    REQUIRE(http->pending() == 1);
+    say(0, std::string(12'000'000, 'y'));
+  }
+  auto refused = ask<completion>(proxy.actor, question(100));
+  CHECK(http->pending() == 0); // nobody pays for what cannot be told
+  REQUIRE(refused->error);
+  CHECK(refused->error->code == errc::queue_full);
+  CHECK(ask<provider_status>(proxy.actor, status_atom_v)->value); // what is small passes
+  other.give_back(1'990'000);
+  run();
+  for (auto& x : answers) {
+    advance(node::receipts::patience);
+    CHECK(x->value);
+  }
+  auto after = ask<completion>(proxy.actor, question(101));
+  REQUIRE(http->pending() == 1);
+  say(0, "yes");
+  CHECK(after->value);
+}
+
 TEST_CASE_METHOD(proxy_test, "a call that its owner has still, from a link that broke, is sent again later", "[node]") {
   begin();
   owner_script first, second;

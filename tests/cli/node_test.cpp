@@ -297,7 +297,7 @@ TEST_CASE_METHOD(node_test, "a signal lets what runs end, a second one cuts it o
   auto cut = ai.chat_async(asking("Hi"));
   REQUIRE(eventually([&] { return server.snapshot().requests == 2; }));
   owner->signal(SIGTERM);
-  line_with(*owner, "ending");
+  line_with(*owner, "shutting down");
   CHECK(owner->end(SIGTERM) == 130);
   ai.shutdown();
   CHECK_FALSE(cut.get());

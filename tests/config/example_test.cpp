@@ -151,8 +151,8 @@ TEST_CASE("settings with random values print as TOML that loads to the same sett
     x.providers[1].models.resize(1);
     x.providers[1].models[0].pattern = "a.\"b\"?";
     schema::for_each_value(x, [&](const std::string&, const schema::key_rule& key, const schema::slot& value) {
-      auto most = std::min(key.most, 1e15);
-      auto least = std::max(key.least, -1e15);
+      auto most = std::min(key.max, 1e15);
+      auto least = std::max(key.min, -1e15);
       if (auto* to = std::get_if<duration*>(&value))
         **to = duration{std::llround(draw(least, most) * 1e9)};
       else if (auto* number = std::get_if<double*>(&value))

@@ -112,7 +112,7 @@ TEST_CASE("docs/configuration.md has every key, in the words of the schema", "[c
       ++keys;
       CHECK(found[name]["meaning"] == key.doc);
       CHECK_FALSE(found[name]["type"].empty());
-      for (auto [bound, end] : {std::pair{key.least, "from"}, std::pair{key.most, "to"}}) {
+      for (auto [bound, end] : {std::pair{key.min, "from"}, std::pair{key.max, "to"}}) {
         CAPTURE(end, found[name]["allowed"]);
         if (bound > -1e300 && bound < 1e300) { // as text, whatever stands around it
           std::ostringstream text;

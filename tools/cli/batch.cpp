@@ -320,7 +320,6 @@ void add_batch(command_line& line) {
   batch.text("INPUT", options->input, "Prompts; - is standard input", "FILE");
   batch.text("-o,--output", options->output, "Results; - is standard output", "FILE");
   batch.allow_command();
-  batch.footer(batch_examples);
   batch.run_by([options] { return cli::batch(*options); });
 
   struct ledger_options {
@@ -331,6 +330,7 @@ void add_batch(command_line& line) {
   auto status = batch.add("status", "Show what a batch has done and what is missing");
   auto cancel = batch.add("cancel", "Cancel a batch's jobs at its providers; keep what is done");
   add_target(cancel, given->target);
+  batch.footer(batch_examples); // after these, which show the general one
   for (auto* command : {&status, &cancel})
     command->text("LEDGER", given->ledger, "OUTPUT.ledger of the batch", "FILE").required();
   status.run_by([given] { return batch_status(given->ledger); });

@@ -1,0 +1,86 @@
+#include "actors/guest_list.hpp"
+
+#include "actors/provider_guest.hpp"
+
+#include <caf/actor_cast.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include <algorithm>
+
+namespace modelforge {
+
+namespace {
+
+/// Questions for providers that are not there yet; more are answered as if there were none.
+constexpr std::size_t max_waiting = 10'000;
+
+} // namespace
+
+std::shared_ptr<node::shared_gate> link_gates::gate_to(const caf::node_id& program) {
+  std::erase_if(gates_, [](auto& entry) { return entry.second.expired(); });
+  auto& known = gates_[program];
+  auto result = known.lock();
+  if (result == nullptr)
+    known = result = std::make_shared<node::shared_gate>();
+  return result;
+}
+
+std::vector<guest_list::question> guest_list::set_owned(std::vector<owned_provider> owned) {
+  owned_ = std::move(owned);
+  return std::exchange(waiting_, {});
+}
+
+provider_actor guest_list::answer(caf::actor_system& system, question x, link_gates& gates) {
+  if (is_awaited(x.provider) && waiting_.size() < max_waiting) {
+    waiting_.push_back(std::move(x));
+    return {};
+  }
+  auto* owned = find(x.provider);
+  if (owned == nullptr) {
+    auto why = unknown(x.provider);
+    x.reply.deliver(caf::make_error(why.code, why));
+    return {};
+  }
+  auto& guest = guests_[{x.root->node(), caf::actor_cast<caf::actor_addr>(owned->actor)}];
+  auto is_new = guest == nullptr;
+  if (is_new) {
+    guest =
+      spawn_provider_guest(system, owned->actor, x.node, x.root, max_message_bytes_, gates.gate_to(x.root->node()));
+    if (owned->admit)
+      owned->admit(caf::actor_cast<caf::strong_actor_ptr>(guest), "node " + x.node);
+  }
+  x.reply.deliver(guest);
+  return is_new ? guest : provider_actor{};
+}
+
+void guest_list::remove(const caf::actor_addr& guest) {
+  std::erase_if(guests_, [&](auto& entry) { return caf::actor_cast<caf::actor_addr>(entry.second) == guest; });
+}
+
+bool guest_list::is_awaited(const std::string& provider) const {
+  return !owned_ || std::any_of(owned_->begin(), owned_->end(), [&](auto& one) {
+    return one.name == provider && one.actor == nullptr;
+  });
+}
+
+/// Null: this node does not run it.
+const owned_provider* guest_list::find(const std::string& provider) const {
+  if (!owned_)
+    return nullptr;
+  auto i = std::find_if(owned_->begin(), owned_->end(),
+                        [&](auto& one) { return one.name == provider && one.actor != nullptr; });
+  return i != owned_->end() ? &*i : nullptr;
+}
+
+/// That another provider is asked for than this node runs.
+failure guest_list::unknown(const std::string& provider) const {
+  std::string known;
+  if (owned_)
+    for (auto& one : *owned_)
+      known += (known.empty() ? "" : ", ") + one.name;
+  return make_failure(errc::configuration, "node " + node_ + " does not run a provider \"" + provider + "\"",
+                      known.empty() ? "it runs none" : "it runs: " + known);
+}
+
+} // namespace modelforge
