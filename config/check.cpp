@@ -93,6 +93,7 @@ private:
                   "127.0.0.1 can be reached from this machine only");
   }
 
+  /// This program among others: the addresses, the names and the certificates have to fit each other.
   void check_node() {
     const auto& node = all_.node;
     if (!node.listen.empty())

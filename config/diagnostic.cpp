@@ -92,6 +92,7 @@ std::string code(std::string_view text) {
   return '`' + std::string{text} + '`';
 }
 
+// In UTF-8 the control characters from U+0080 on take two bytes, which terminals obey as well.
 std::string printable(std::string_view text) {
   std::string result;
   while (!text.empty()) {

@@ -98,6 +98,7 @@ load_result from_environment(const environment& env) {
 
 } // namespace
 
+// Every known variable makes a provider, in the order of the list; the first is what commands ask.
 std::optional<settings> settings_from_environment(const environment& env) {
   settings result;
   for (const auto& known : known_providers)
@@ -115,6 +116,7 @@ std::optional<settings> settings_from_environment(const environment& env) {
   return result;
 }
 
+// A file that is there but broken ends the search: falling back to another one would hide that it is not used.
 load_result discover(const std::string& explicit_path, const environment& env) {
   if (!explicit_path.empty())
     return load_file(explicit_path, env);

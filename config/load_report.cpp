@@ -40,6 +40,7 @@ void load_report::hide(const std::string& credential) {
     hidden_.push_back(credential);
 }
 
+// Stable, since what was found later at the same place follows from what was found before.
 load_result load_report::finish(settings&& all, const source_text& source) && {
   std::stable_sort(diagnostics_.begin(), diagnostics_.end(), [](const auto& a, const auto& b) {
     return std::tie(a.line, a.column) < std::tie(b.line, b.column);

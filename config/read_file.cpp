@@ -8,6 +8,8 @@
 
 namespace modelforge {
 
+// One byte more than the limit is asked for, so that a file that is too long is noticed whatever `stat` would say: it
+// may be a pipe, or grow.
 std::variant<file_text, std::string> read_file(const std::string& path, std::size_t limit) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored))

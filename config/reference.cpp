@@ -104,6 +104,7 @@ private:
             + default_of(rule, key, value) + " | " + std::string{key.doc} + " |\n";
   }
 
+  /// What may be written there: words, a link to the table that describes it, or a range.
   static std::string range_of(const key_rule& key, const slot& value, const kind_of_value& kind) {
     if (auto* choice = std::get_if<enum_slot>(&value)) {
       std::string result;

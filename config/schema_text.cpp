@@ -122,6 +122,7 @@ std::string quoted_key(std::string_view name) {
   return !name.empty() && ascii::all(name, bare) ? std::string{name} : quoted(name);
 }
 
+// TOML's basic strings need escapes for quotes, backslashes and control characters; UTF-8 may stand as it is.
 std::string quoted(std::string_view text) {
   std::string result = "\"";
   for (unsigned char c : text)

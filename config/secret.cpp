@@ -170,6 +170,8 @@ std::string_view secret::reveal() const {
   return text_ ? text_->view() : std::string_view{};
 }
 
+// Not `==` of the texts, which stops at the first difference: by the time that takes a key could be guessed byte by
+// byte.
 bool operator==(const secret& a, const secret& b) {
   auto left = a.reveal();
   auto right = b.reveal();

@@ -81,6 +81,7 @@ struct plain_text {
     starts.push_back(original.size());
   }
 
+  /// The first character of `rest` without its escape, and how many bytes that took.
   static std::pair<char, std::size_t> read(std::string_view rest) {
     auto byte_at = [&](std::size_t where) -> std::optional<char> {
       if (rest.size() < where + 2)

@@ -98,6 +98,7 @@ struct table_reader::value_reader {
       wrong_type(target);
   }
 
+  /// The short form is the first entry of `keys`, and the only one: with both forms nobody could tell which key counts.
   void operator()(const schema::short_key_slot& target) const {
     auto text = text_of(value, target);
     if (!text)
@@ -127,6 +128,7 @@ struct table_reader::value_reader {
       header(name, element, *target);
   }
 
+  /// A provider whose kind is left out is checked here, where it is still known what the file says.
   void operator()(std::vector<provider_settings>* target) const {
     named_tables(target, schema::provider(), &provider_settings::name);
     if (!value.is_table())

@@ -63,6 +63,7 @@ private:
     return removable;
   }
 
+  /// toml11's messages are titles with the name of a function of its own in front, and notes at places.
   void add(const toml::error_info& error, place where) {
     if (!errors_.empty() && errors_.back().where.line == where.line)
       return; // a consequence of the one before
@@ -113,6 +114,7 @@ place place_of(const toml_value& value) {
   return start_of(value.location());
 }
 
+// The last occurrence of the name ahead of the value: a dotted key has several names before it.
 place place_of_key(const source_text& source, const std::string& key, const toml_value& value) {
   auto location = value.location();
   auto result = start_of(location);

@@ -78,6 +78,7 @@ transfer_error draining_error() {
 
 // -- from any thread ---------------------------------------------------------------
 
+// The thread is made last: what it uses is there by then. It inherits a mask that blocks every signal.
 transport::loop::loop(transport_options options)
   : options_(prepare(std::move(options))),
     easy_handles_(*this, options_, proxy_in_environment(), &loop::connect_callbacks),
@@ -97,6 +98,7 @@ transport::loop::~loop() {
   shutdown({});
 }
 
+// The id is the count of transfers: unique, and one atomic step for both.
 transfer_id transport::loop::submit(http::request request, std::shared_ptr<http::receiver> receiver, uint64_t credit,
                                     bool may_work_here) {
   auto id = counters_.started.fetch_add(1, std::memory_order_relaxed) + 1;
@@ -119,6 +121,9 @@ bool transport::loop::post(command&& next, bool may_work_here) {
   return outcome != inbox::outcome::closed;
 }
 
+// What the thread does between two waits, on the caller's thread. Whoever holds the mutex may be in the middle of that,
+// or about to sleep again, so it is not waited for. At the end the thread is told if it now has to wake earlier than it
+// planned; epoll needs no word about new descriptors.
 bool transport::loop::work_as_deputy() {
   std::unique_lock work_lock{work_mutex_, std::try_to_lock};
   if (!work_lock)
@@ -167,6 +172,7 @@ transport_stats transport::loop::stats() const {
 
 // -- the thread -----------------------------------------------------------------------
 
+// One turn: commands, what is due, then a wait for sockets, whose events are handled in it.
 void transport::loop::run() {
   std::unique_lock work_lock{work_mutex_};
   while (!may_end()) {
@@ -180,6 +186,7 @@ void transport::loop::run() {
   easy_handles_.clear();
 }
 
+// Only a drained transport ends, and only when no transfer and no command is left: each gets its end.
 bool transport::loop::may_end() {
   if (!drain_deadline_)
     return false;
@@ -211,6 +218,8 @@ steady::time_point transport::loop::next_due() const {
   return std::min({drain, deadlines_.next(), multis_.next_due()});
 }
 
+// The only place where the thread lets go of the mutex. Commands that came since they were last taken keep it from
+// sleeping; those that come later wake it, by the inbox's word that there is a sleeper.
 void transport::loop::wait(std::unique_lock<std::mutex>& work_lock) {
   sleeps_until_ = next_due();
   auto timeout = milliseconds_until(sleeps_until_);
@@ -232,6 +241,7 @@ void transport::loop::wait(std::unique_lock<std::mutex>& work_lock) {
   multis_.close_unused();
 }
 
+// From here on the transfer is live and ends by `finish`, also where it is refused: a receiver always hears an end.
 void transport::loop::apply(start_command& start) {
   auto owned = easy_handles_.take();
   auto& transfer = *owned;
@@ -257,6 +267,7 @@ void transport::loop::apply(start_command& start) {
   begin(transfer);
 }
 
+// libcurl hands on what it held back within `curl_easy_pause`, so callbacks come from in here.
 void transport::loop::apply(grant_command& grant) {
   auto found = live_.find(grant.id);
   if (found == live_.end())
@@ -293,6 +304,7 @@ void transport::loop::apply(drain_command& drain) {
 
 // -- transfers ------------------------------------------------------------------------
 
+// `CURLOPT_RESOLVE` with "-host:port" has libcurl forget the address it has cached, so the resolver asks anew.
 void transport::loop::begin(transfer& transfer) {
   auto& origin = *transfer.state.origin;
   auto is_stale = !origin.literal && steady::now() >= origin.fresh_until;
@@ -350,6 +362,8 @@ void transport::loop::flush() {
   unflushed_.clear();
 }
 
+// libcurl keeps a message for each transfer it is done with; it stays valid until the next one is asked for or its
+// handle is removed, so the result is read first.
 void transport::loop::collect(multi& multi) {
   multi.touched = false;
   int left = 0;
@@ -365,6 +379,8 @@ void transport::loop::collect(multi& multi) {
     end_refused(multi);
 }
 
+// A failed connection makes the next transfer resolve the host again. A failed resolution ends all who wait for it:
+// each would make the same experience.
 void transport::loop::complete(transfer& transfer, CURLcode code) {
   if (code == CURLE_OK && transfer.state.head_given)
     return finish(transfer, std::nullopt);
@@ -377,6 +393,8 @@ void transport::loop::complete(transfer& transfer, CURLcode code) {
   finish(transfer, std::move(error));
 }
 
+// The end is worked out while libcurl still has the transfer. The receiver is called last, when all books are right: it
+// may start the next transfer, though only by a command.
 void transport::loop::finish(transfer& transfer, std::optional<transfer_error> error) {
   auto now = steady::now();
   auto& state = transfer.state;

@@ -39,6 +39,8 @@ void multi_handles::remove(transfer& transfer) {
   drop_claim(transfer);
 }
 
+// Sharing transfers go to a handle of their origin with room. Others prefer one with an idle connection to their
+// origin, else the first with room.
 multi& multi_handles::choose(const transfer& transfer) {
   auto& origin = *transfer.state.origin;
   auto shares = transfer.may_share();
@@ -78,6 +80,7 @@ void multi_handles::drop_claim(transfer& transfer) {
     --transfer.state.origin->pool(transfer.state.multi->index).claims;
 }
 
+// Places of closed handles are used again: `index` is the number of a pool in every origin, and those stay few.
 multi& multi_handles::open(origin* only) {
   auto unused = std::find_if(handles_.begin(), handles_.end(), [](auto& x) { return !x->handle; });
   if (unused == handles_.end()) {

@@ -46,6 +46,8 @@ bool is_token(std::string_view text) {
 
 } // namespace
 
+// Keyed by the text in front of the path, so that a URL is parsed once per origin. Forgetting waits while some may be
+// resumed: their origins' users are counted, but the list holds pointers.
 origin* origin_table::find(const std::string& url) {
   auto key = origin_part(url);
   if (auto found = origins_.find(key); found != origins_.end())
@@ -104,6 +106,8 @@ std::optional<origin> parse_origin(std::string_view text) {
   return result;
 }
 
+// libcurl would send what it gets. Line breaks in a value would become further headers, chosen by whoever chose the
+// value.
 std::string refuse_reason(const request& request) {
   if (!is_token(request.method))
     return "the HTTP method is not valid";

@@ -55,6 +55,8 @@ transfer& transfer_of(void* user) {
 
 // -- calling libcurl --------------------------------------------------------------------
 
+// libcurl asks for calls at certain times: for connecting, for what it could not finish, for its own timeouts. One call
+// may ask for the next at once.
 void transport::loop::run_due() {
   auto now = steady::now();
   for (auto& multi : multis_) {

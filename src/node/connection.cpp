@@ -151,6 +151,7 @@ connection::state connection::read(void* bytes, std::size_t max_bytes, std::size
   return state::done;
 }
 
+// `MSG_NOSIGNAL`, since the peer may be gone and the process is not ours to be ended.
 connection::state connection::write(const void* bytes, std::size_t max_bytes, std::size_t& count) {
   count = 0;
   max_bytes = std::min<std::size_t>(max_bytes, INT_MAX);

@@ -31,15 +31,15 @@ std::string say(const char* which, const std::string& problem) {
 
 /// A whole file of at most 1 MiB; the text says why not.
 std::variant<std::string, std::string> contents_of(const char* which, const std::string& path) {
-  constexpr std::size_t most = 1u << 20;
+  constexpr std::size_t max_size = 1u << 20;
   using result = std::variant<std::string, std::string>;
   errno = 0;
   std::ifstream file{path, std::ios::binary};
-  std::string text(most + 1, '\0');
+  std::string text(max_size + 1, '\0');
   if (file)
     file.read(text.data(), static_cast<std::streamsize>(text.size()));
   auto size = static_cast<std::size_t>(file.gcount());
-  if (size > most)
+  if (size > max_size)
     return result{std::in_place_index<1>, say(which, path + " is not a PEM file: it is too large")};
   if (size == 0 || file.bad())
     return result{
@@ -101,8 +101,71 @@ std::optional<std::string> misfit(SSL_CTX* context, X509* own) {
   }
 }
 
+/// What is wrong is a whole sentence that names the setting and the file.
 using context_or_problem = std::variant<std::shared_ptr<SSL_CTX>, std::string>;
 
+using problem = std::optional<std::string>;
+
+/// Settings of all connections, whatever the files.
+std::shared_ptr<SSL_CTX> new_context() {
+  std::shared_ptr<SSL_CTX> result{SSL_CTX_new(TLS_method()), SSL_CTX_free};
+  if (auto* context = result.get()) {
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    SSL_CTX_set_cipher_list(context, "HIGH:!aNULL:!MD5");
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); // each link proves itself anew
+    SSL_CTX_set_num_tickets(context, 0);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  }
+  return result;
+}
+
+/// The first certificate is the node's own; others lead from it to the authority.
+problem use_certificates(SSL_CTX* context, const std::vector<x509>& own, const std::string& path) {
+  if (own.empty() || SSL_CTX_use_certificate(context, own.front().get()) != 1)
+    return say("certificate", path + " is not a PEM file with a certificate: " + last_error());
+  for (std::size_t i = 1; i < own.size(); ++i)
+    SSL_CTX_add1_chain_cert(context, own[i].get());
+  return {};
+}
+
+problem use_key(SSL_CTX* context, const std::string& text, X509* own, const credential_files& files) {
+  auto reader = reader_of(text);
+  pkey key{PEM_read_bio_PrivateKey(reader.get(), nullptr, no_password, nullptr), EVP_PKEY_free};
+  if (!key)
+    return say("key", files.key + " is not a PEM file with a private key without a password: " + last_error());
+  if (X509_check_private_key(own, key.get()) == 1 && SSL_CTX_use_PrivateKey(context, key.get()) == 1)
+    return {};
+  ERR_clear_error();
+  return say("key", files.key + " is not the key of the certificate in " + files.certificate);
+}
+
+problem use_authorities(SSL_CTX* context, const std::string& text, const std::string& path) {
+  auto authorities = certificates_in(text);
+  if (authorities.empty())
+    return say("ca", path + " is not a PEM file with certificates: " + last_error());
+  for (auto& one : authorities) {
+    X509_STORE_add_cert(SSL_CTX_get_cert_store(context), one.get());
+    SSL_CTX_add_client_CA(context, one.get());
+  }
+  ERR_clear_error(); // an authority that is there twice does no harm
+  return {};
+}
+
+/// A certificate that peers would refuse is found here, where the files can be mended, rather than at each of them.
+problem check_own(SSL_CTX* context, X509* own, const std::vector<std::string>& names, const std::string& path) {
+  if (auto why = misfit(context, own))
+    return say("certificate", path + " cannot be used: " + *why);
+  auto has = names_of(*own);
+  auto is_ours = [&](auto& name) { return may_be_called(has, name); };
+  if (names.empty() || std::any_of(names.begin(), names.end(), is_ours))
+    return {};
+  return say("certificate", path + " is that of " + list_of(has) + ", and this node is called " + list_of(names)
+                              + "; name it so, or set `verify_names = false` on all nodes");
+}
+
+/// Reads all three files before anything is made of them: what is wrong first is what the text says.
 context_or_problem read_all(const credential_files& files, const std::vector<std::string>& names) {
   std::array<std::string, 3> texts;
   const std::array<std::pair<const char*, const std::string*>, 3> all{
@@ -114,46 +177,20 @@ context_or_problem read_all(const credential_files& files, const std::vector<std
     texts[i] = std::get<0>(std::move(text));
   }
   ERR_clear_error();
-  std::shared_ptr<SSL_CTX> context{SSL_CTX_new(TLS_method()), SSL_CTX_free};
-  if (!context)
+  auto made = new_context();
+  if (!made)
     return "OpenSSL cannot be used: " + last_error();
-  auto* raw = context.get();
-  SSL_CTX_set_min_proto_version(raw, TLS1_2_VERSION);
-  SSL_CTX_set_cipher_list(raw, "HIGH:!aNULL:!MD5");
-  SSL_CTX_set_options(raw, SSL_OP_NO_RENEGOTIATION);
-  SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF); // each link proves itself anew
-  SSL_CTX_set_num_tickets(raw, 0);
-  SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  auto* context = made.get();
   auto own = certificates_in(texts[0]);
-  if (own.empty() || SSL_CTX_use_certificate(raw, own.front().get()) != 1)
-    return say("certificate", files.certificate + " is not a PEM file with a certificate: " + last_error());
-  for (std::size_t i = 1; i < own.size(); ++i)
-    SSL_CTX_add1_chain_cert(raw, own[i].get());
-  auto reader = reader_of(texts[1]);
-  pkey key{PEM_read_bio_PrivateKey(reader.get(), nullptr, no_password, nullptr), EVP_PKEY_free};
-  if (!key)
-    return say("key", files.key + " is not a PEM file with a private key without a password: " + last_error());
-  if (X509_check_private_key(own.front().get(), key.get()) != 1 || SSL_CTX_use_PrivateKey(raw, key.get()) != 1) {
-    ERR_clear_error();
-    return say("key", files.key + " is not the key of the certificate in " + files.certificate);
-  }
-  auto authorities = certificates_in(texts[2]);
-  if (authorities.empty())
-    return say("ca", files.ca + " is not a PEM file with certificates: " + last_error());
-  for (auto& one : authorities) {
-    X509_STORE_add_cert(SSL_CTX_get_cert_store(raw), one.get());
-    SSL_CTX_add_client_CA(raw, one.get());
-  }
-  ERR_clear_error(); // an authority that is there twice is no harm
-  if (auto problem = misfit(raw, own.front().get()))
-    return say("certificate", files.certificate + " cannot be used: " + *problem);
-  auto has = names_of(*own.front());
-  auto is_ours = [&](auto& name) { return may_be_called(has, name); };
-  if (!names.empty() && !std::any_of(names.begin(), names.end(), is_ours))
-    return say("certificate", files.certificate + " is that of " + list_of(has) + ", and this node is called "
-                                + list_of(names) + "; name it so, or set `verify_names = false` on all nodes");
-  return context;
+  if (auto why = use_certificates(context, own, files.certificate))
+    return *std::move(why);
+  if (auto why = use_key(context, texts[1], own.front().get(), files))
+    return *std::move(why);
+  if (auto why = use_authorities(context, texts[2], files.ca))
+    return *std::move(why);
+  if (auto why = check_own(context, own.front().get(), names, files.certificate))
+    return *std::move(why);
+  return made;
 }
 
 } // namespace
@@ -206,6 +243,7 @@ credentials::signature credentials::look() const {
   return result;
 }
 
+// All or nothing: the new context replaces the old one when everything fits.
 std::optional<std::string> credentials::read(signature now) {
   auto made = read_all(files_, names_);
   if (auto* problem = std::get_if<std::string>(&made)) {

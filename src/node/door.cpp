@@ -67,6 +67,8 @@ struct door::guest {
   bool shaken = false;
 };
 
+// A name may have several addresses; the first that can be listened at is taken, and the last error is the reason if
+// none can.
 std::variant<std::unique_ptr<door>, std::string> door::open(options options) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;

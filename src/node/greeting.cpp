@@ -40,6 +40,7 @@ std::string impostor(std::string_view name, const std::vector<std::string>& name
          + "; make one with its name, or set `verify_names = false` in [node.tls] of all nodes";
 }
 
+// The last colon parts host and port; a host with further ones must stand in brackets, or they would be mixed up.
 std::optional<address> parse_address(std::string_view text) {
   auto colon = text.rfind(':');
   if (colon == text.npos || colon == 0)

@@ -49,6 +49,7 @@ std::optional<peer_link::state> peer_link::next(time_point now, std::mt19937_64&
   return state_;
 }
 
+// The states stand in the order of the steps, so the next one is the next number.
 void peer_link::advance(time_point now) {
   if (state_ == state::waiting || state_ == state::up)
     return;

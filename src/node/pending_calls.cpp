@@ -49,6 +49,7 @@ void pending_calls::take_back(call& call) {
   ++waiting_;
 }
 
+// Every call that nobody has is looked at again; those with an owner of before stay there until it is lost or answers.
 pending_calls::owner_id pending_calls::up(time_point now) {
   owner_.up = true;
   owner_.resting = owner_.given_up = false;
@@ -222,6 +223,7 @@ std::optional<pending_calls::step> pending_calls::judge(call_id id, call& call, 
   return {};
 }
 
+// Large calls go one by one, each when the link has room for it, so that what is small is never behind all of them.
 std::optional<pending_calls::step> pending_calls::next_in_line(const room& has_room) {
   if (line_.empty() || held_ || !owner_.up || owner_.resting)
     return {};

@@ -5,6 +5,7 @@
 
 namespace modelforge::node {
 
+// Wakes are called without the lock: they may come back at once for the room that is kept for them.
 template <class F>
 auto shared_gate::change(F f) {
   std::vector<std::function<void()>> awake;

@@ -97,6 +97,7 @@ void bound(stream_failed& failed) {
   bound(failed.why);
 }
 
+// Who goes on with vectors indexes them by the inputs, and compares them with each other; so both must hold.
 std::optional<failure> wrong_vectors(const embedding& answer, std::size_t inputs) {
   auto size = answer.vectors.empty() ? 0 : answer.vectors.front().size();
   auto same =

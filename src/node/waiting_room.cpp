@@ -2,6 +2,7 @@
 
 namespace modelforge::node {
 
+// Each table that orders guests is kept with every change; the room is small, and is full when somebody means harm.
 std::optional<waiting_room::guest_id> waiting_room::enter(guest_id who, const std::string& address, time_point now) {
   std::optional<guest_id> victim;
   if (guests_.size() >= settings_.max_guests)

@@ -187,6 +187,7 @@ bool asks_for_json_only(std::string_view text) {
   return false;
 }
 
+// JSON mode gives one object. A prompt that shows or names an array or lines of JSON would get a wrong form.
 bool speaks_of_other_json(std::string_view text) {
   auto found = find_json(text, 0);
   if (!found)

@@ -21,6 +21,7 @@ std::size_t line_end(std::string_view text) {
   return text.starts_with("\r\n") ? 2 : text.starts_with('\n') ? 1 : 0;
 }
 
+/// A marker that stands on a line of its own takes the line with it.
 place next_marker(std::string_view text, std::size_t start) {
   for (auto i = text.find("<<", start); i != text.npos; i = text.find("<<", i + 1)) {
     auto rest = text.substr(i);
@@ -114,6 +115,7 @@ sections sections_of(const chat_message& message) {
   return result;
 }
 
+// The last step of all: markers are ours and never sent. Messages in which they were misplaced are named.
 std::vector<std::string> remove_markers(chat_request& request) {
   std::vector<std::string> warnings;
   for (std::size_t i = 0; i < request.messages.size(); ++i) {

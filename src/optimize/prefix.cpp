@@ -25,6 +25,7 @@ void extent::add(const tool_definition& tool) {
   add(tool.parameters);
 }
 
+// Images cost tokens, but have no characters that could be compared with a limit of them.
 void extent::add(const content_part& part) {
   struct visitor {
     extent& total;

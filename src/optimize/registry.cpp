@@ -27,6 +27,7 @@ void register_optimizer(std::string name, optimizer_factory make) {
 
 namespace optimize {
 
+// The factory runs without the lock, for it is the host's code and may register others.
 std::variant<std::shared_ptr<const optimizer>, std::string> make_registered(std::string_view name) {
   optimizer_factory make;
   {

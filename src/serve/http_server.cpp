@@ -195,6 +195,7 @@ private:
     send(response);
   }
 
+  /// A connection that goes on waits for the next request; one that ends lets the client read first.
   void send(const response& answer) {
     out_ = head_of(answer, keep_alive_);
     if (!is_head_)

@@ -35,6 +35,8 @@ std::string parser::problem() const {
   return "a line or an event of more than " + std::to_string(limit_) + " bytes";
 }
 
+// The event is put together as views: of the fed bytes where it lies in them, of the strings where it is continued.
+// Only when the bytes end before the event does, they are copied (`keep`).
 bool parser::next(event& out) {
   if (handed_out_)
     forget();
@@ -90,6 +92,7 @@ bool parser::take_line(std::string_view& line) {
   return true;
 }
 
+// Fields that the format does not know are ignored, as it demands, and so is `retry`, which says nothing to us.
 bool parser::take_field(std::string_view line, event& out) {
   auto colon = line.find(':');
   auto name = line.substr(0, colon);
@@ -105,6 +108,7 @@ bool parser::take_field(std::string_view line, event& out) {
   return true;
 }
 
+// One line of data stays a view; the second one makes it a text of its own.
 bool parser::set_data(std::string_view value, event& out) {
   if (!has_data_) {
     has_data_ = true;

@@ -260,6 +260,7 @@ std::optional<broadcast::step> broadcast::overdue(time_point now) {
   return give_up{timeout(now)};
 }
 
+// While a reader holds the transfer back nothing is due: it is not the provider who is slow.
 std::optional<time_point> broadcast::attempt_due() const {
   if (!attempt_.live || held_back())
     return {};
@@ -271,6 +272,7 @@ std::optional<time_point> broadcast::attempt_due() const {
   return due;
 }
 
+// Which of the bounds was passed, in the words of the settings that would raise it.
 failure broadcast::timeout(time_point now) const {
   auto raise = [](const char* setting, duration limit) {
     return std::string{"raise timeouts."} + setting + ", e.g. from " + duration_text(limit) + " to "

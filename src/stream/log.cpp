@@ -121,6 +121,7 @@ log::position log::find(uint64_t piece) const {
   return result;
 }
 
+// `start` counts bytes with the pieces' overhead, texts lie without; the offset in the block's text is the difference.
 log::position log::read(position start, std::size_t max_bytes, bool join, stream_chunk& chunk) const {
   chunk.next = start.piece;
   std::size_t taken = 0;
@@ -185,6 +186,7 @@ void log::copy(const mark& m, std::string_view bytes, bool join, std::vector<str
   pieces.push_back(std::move(piece));
 }
 
+// A seal belongs to the thinking before it, and closes it: what follows is another part.
 void log::collect(completion& answer) const {
   for (auto& block : blocks_) {
     std::string_view left = block.text;

@@ -119,6 +119,7 @@ lane_status lane_in(const value& object) {
   return result;
 }
 
+/// The reverse of `to_object`, one member after the other.
 provider_status provider_in(const value& object) {
   provider_status result;
   result.name = text_in(member(object, "name"));

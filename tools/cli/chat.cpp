@@ -200,6 +200,7 @@ void print_speed(const completion& answer, std::optional<std::chrono::nanosecond
 
 // -- whole answers ------------------------------------------------------------------
 
+/// A refusal is an answer, too. With --json the whole object is printed, whatever is in it.
 int show_whole(const chat_options& options, const completion& answer) {
   auto text = answer.text.empty() ? answer.refusal : answer.text;
   if (auto calls = calls_of(answer); !calls.empty())

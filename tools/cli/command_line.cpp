@@ -174,6 +174,7 @@ int command_line::run(int argc, char** argv) {
   }
 }
 
+/// CLI11's own message for an unknown command speaks of arguments; ours names it.
 int command_line::refuse(int argc, char** argv, const std::string& problem) {
   if (argc < 2) {
     std::fputs(app_->help().c_str(), stderr);

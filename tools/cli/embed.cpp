@@ -43,6 +43,7 @@ std::vector<std::string> read_inputs(const embed_options& options) {
   return result;
 }
 
+/// {"index":0,"embedding":[...]}
 std::string line_of(std::size_t index, const std::vector<float>& vector) {
   std::string line;
   json::writer json{line};

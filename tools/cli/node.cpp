@@ -117,6 +117,7 @@ private:
     return problem;
   }
 
+  /// "settings read again: changed a, b; added c"
   static void print_changes(const reload_report& report) {
     std::string text;
     auto add = [&](const char* verb, const std::vector<std::string>& names) {

@@ -108,6 +108,7 @@ std::string clock_text(std::chrono::nanoseconds time) {
   return text;
 }
 
+// What is missing is left out: a rate before the first answer, a time left while nobody knows the number of items.
 std::string progress_text(const batch_progress& progress, std::optional<uint64_t> expected,
                           const std::string& hindrance) {
   auto total = progress.total ? progress.total : expected;

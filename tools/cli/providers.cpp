@@ -213,6 +213,7 @@ uint64_t slots_of(const provider_status& status) {
                          [](auto sum, auto& y) { return sum + y.slots; });
 }
 
+/// What a provider does now; nothing is said about what is not.
 std::vector<std::string> queue_parts(const provider_status& status) {
   std::vector<std::string> parts{"in flight " + grouped(status.in_flight) + " of " + grouped(slots_of(status))};
   if (status.queued > 0)

@@ -48,6 +48,7 @@ void waiter::wake() {
   static_cast<void>(!::write(wake_, &one, sizeof(one)));
 }
 
+// Signals are looked at first: Ctrl-C counts also while the actors have much to say.
 waiter::event waiter::wait(std::chrono::milliseconds max_time) {
   pollfd sources[] = {{signals_, POLLIN, 0}, {wake_, POLLIN, 0}};
   if (poll(sources, 2, static_cast<int>(max_time.count())) <= 0)
@@ -164,6 +165,7 @@ session::session() = default;
 
 session::~session() = default;
 
+// What the command line says is worked into the settings first; the actors then see nothing else.
 std::unique_ptr<session> session::start(const target_options& target, bool needs_model,
                                         const std::function<void(provider_settings&)>& adapt) {
   std::unique_ptr<session> result{new session};
