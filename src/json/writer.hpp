@@ -41,6 +41,12 @@ public:
   [[nodiscard]] bool string(std::initializer_list<std::string_view> pieces);
   [[nodiscard]] bool string(std::string_view text) { return string({text}); }
 
+  /// Writes a string that needs no escapes.
+  void word(std::string_view text) {
+    separate();
+    out_.append(1, '"').append(text).append(1, '"');
+  }
+
   /// Writes a string from any bytes; what is not UTF-8 becomes U+FFFD.
   void repaired(std::string_view text);
 

@@ -92,7 +92,11 @@ protected:
       out_.number(*value);
   }
 
-  /// Writes a field that holds JSON text, and one that holds true or false.
+  /// Writes a field that holds a word without escapes, JSON text, true or false.
+  void member_word(std::string_view name, std::string_view word) {
+    out_.key(name);
+    out_.word(word);
+  }
   void member_raw(std::string_view name, std::string_view json_text) {
     out_.key(name);
     out_.raw(json_text);

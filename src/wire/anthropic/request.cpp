@@ -72,13 +72,13 @@ private:
     if ((!plan_.budget && !plan_.is_adaptive && !plan_.is_off) || !begin("thinking"))
       return;
     object([&] {
-      member_raw("type", plan_.budget ? R"("enabled")" : plan_.is_adaptive ? R"("adaptive")" : R"("disabled")");
+      member_word("type", plan_.budget ? "enabled" : plan_.is_adaptive ? "adaptive" : "disabled");
       if (plan_.budget) {
         out_.key("budget_tokens");
         out_.number(*plan_.budget);
       }
       if (plan_.is_adaptive && family_.thinks != thinking_kind::either) // up to 4.6 they show it anyway
-        member_raw("display", R"("summarized")");
+        member_word("display", "summarized");
     });
   }
 
@@ -91,7 +91,7 @@ private:
     if (format.kind != response_kind::json_schema || !begin("format"))
       return;
     object([&] {
-      member_raw("type", R"("json_schema")");
+      member_word("type", "json_schema");
       out_.key("schema");
       embed(format.schema, "response_format.schema");
     });
@@ -192,7 +192,7 @@ private:
 
   void write_message(const chat_message& x) {
     object([&] {
-      member_raw("role", x.role == role::assistant ? R"("assistant")" : R"("user")");
+      member_word("role", x.role == role::assistant ? "assistant" : "user");
       member_list("content", [&] { with_further_results(x, [this](auto& y) { write_parts(y); }); });
     });
   }
@@ -214,7 +214,7 @@ private:
   template <class F>
   void typed(std::string_view type, F&& f) {
     object([&] {
-      member_raw("type", type);
+      member_word("type", type);
       f();
     });
   }
@@ -222,7 +222,7 @@ private:
   void write_part(const text_part& x) {
     if (is_blank(x.text))
       return; // the provider refuses them
-    typed(R"("text")", [&] {
+    typed("text", [&] {
       member_text("text", x.text, "text");
       write_mark(x.cache);
     });
@@ -233,9 +233,9 @@ private:
       return;
     if (!x.detail.empty())
       warn(place() + "detail: anthropic has none; it was left out");
-    typed(R"("image")", [&] {
+    typed("image", [&] {
       out_.key("source");
-      typed(x.data.empty() ? R"("url")" : R"("base64")", [&] {
+      typed(x.data.empty() ? "url" : "base64", [&] {
         if (x.data.empty())
           return member_text("url", x.url, "url");
         member_text("media_type", x.media_type, "media_type");
@@ -248,7 +248,7 @@ private:
   void write_part(const tool_call& x) {
     require(x.id, "id");
     require(x.name, "name");
-    typed(R"("tool_use")", [&] {
+    typed("tool_use", [&] {
       member_id("id", x.id, "id");
       member_text("name", x.name, "name");
       out_.key("input");
@@ -258,7 +258,7 @@ private:
 
   void write_part(const tool_result& x) {
     require(x.call_id, "call_id");
-    typed(R"("tool_result")", [&] {
+    typed("tool_result", [&] {
       member_id("tool_use_id", x.call_id, "call_id");
       member_text("content", x.content, "content");
       if (x.is_error)
@@ -285,8 +285,8 @@ private:
     if (seal.empty())
       return warn(place() + "text: anthropic takes no reasoning back without a signature of its own; it was left out");
     if (seal.starts_with(redacted))
-      return typed(R"("redacted_thinking")", [&] { member_text("data", seal.substr(redacted.size()), "signature"); });
-    typed(R"("thinking")", [&] {
+      return typed("redacted_thinking", [&] { member_text("data", seal.substr(redacted.size()), "signature"); });
+    typed("thinking", [&] {
       member_text("thinking", x.text, "text");
       member_text("signature", seal, "signature");
     });
@@ -329,7 +329,7 @@ private:
   }
 
   void write_choice(const tool_choice& x) {
-    constexpr auto modes = std::to_array<std::string_view>({R"("auto")", R"("none")", R"("any")", R"("tool")"});
+    constexpr auto modes = std::to_array<std::string_view>({"auto", "none", "any", "tool"});
     typed(modes[static_cast<std::size_t>(x.mode)], [&] {
       if (x.mode == tool_mode::named) {
         require(x.name, "tool_choice.name");

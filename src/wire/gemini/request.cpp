@@ -53,7 +53,7 @@ private:
 
   void write_message(const chat_message& x) {
     object([&] {
-      member_raw("role", x.role == role::assistant ? R"("model")" : R"("user")");
+      member_word("role", x.role == role::assistant ? "model" : "user");
       member_list("parts", [&] { with_further_results(x, [this](auto& y) { write_parts(y); }); });
     });
   }
@@ -201,7 +201,7 @@ private:
   void write_choice(const tool_choice& x) {
     object([&] {
       member_object("functionCallingConfig", [&] {
-        member_raw("mode", x.mode == tool_mode::none ? R"("NONE")" : R"("ANY")");
+        member_word("mode", x.mode == tool_mode::none ? "NONE" : "ANY");
         if (x.mode == tool_mode::named) {
           require(x.name, "tool_choice.name");
           member_list("allowedFunctionNames", [&] { text(x.name, "tool_choice.name"); });
@@ -272,7 +272,7 @@ private:
     if (format.kind == response_kind::text)
       return;
     if (begin("responseMimeType"))
-      out_.raw(R"("application/json")");
+      out_.word("application/json");
     if (format.kind == response_kind::json_schema && begin("responseJsonSchema"))
       embed(format.schema, "response_format.schema");
   }

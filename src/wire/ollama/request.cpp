@@ -35,7 +35,7 @@ private:
       return each_result(x, [this](auto& result) { write_result(result); });
     each_part(x, [&](auto& part) { check(x.role, part); });
     object([&] {
-      member_raw("role", '"' + to_string(x.role == role::developer ? role::system : x.role) + '"');
+      member_word("role", name_of(x.role == role::developer ? role::system : x.role));
       member_joined<text_part>("content", x);
       if (count_of<reasoning_part>(x) > 0)
         member_joined<reasoning_part>("thinking", x);
@@ -92,7 +92,7 @@ private:
     if (x.is_error)
       warn(place() + "is_error: there is no such field here; only the content tells it");
     object([&] {
-      member_raw("role", R"("tool")");
+      member_word("role", "tool");
       member_text("content", x.content, "content");
       if (auto* call = call_of(x.call_id))
         member_text("tool_name", call->name, "call_id");
@@ -118,7 +118,7 @@ private:
     if (x.strict)
       warn(place() + "strict: ollama has no such field; it was left out");
     object([&] {
-      member_raw("type", R"("function")");
+      member_word("type", "function");
       member_object("function", [&] {
         member_text("name", x.name, "name");
         if (!x.description.empty())
@@ -136,7 +136,7 @@ private:
     if (format.kind == response_kind::text || !begin("format"))
       return;
     if (format.kind == response_kind::json_object)
-      out_.raw(R"("json")");
+      out_.word("json");
     else
       embed(format.schema, "response_format.schema");
   }

@@ -152,7 +152,7 @@ public:
     out.key("custom_id");
     out.repaired(id);
     out.key("method");
-    out.raw(R"("POST")");
+    out.word("POST");
     out.key("url");
     out.repaired(where_.endpoint);
     out.key("body");
@@ -196,7 +196,7 @@ public:
     out.key("endpoint");
     out.repaired(where_.endpoint);
     out.key("completion_window");
-    out.raw(R"("24h")");
+    out.word("24h");
     out.key("metadata");
     out.open('{');
     out.key(nonce_key);

@@ -22,7 +22,7 @@ public:
       });
     number(quirks_.dimensions, x_.dimensions, "dimensions");
     if (begin("encoding_format"))
-      out_.raw(R"("float")");
+      out_.word("float");
     return finish();
   }
 

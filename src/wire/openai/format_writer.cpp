@@ -33,7 +33,7 @@ void write_text_or_null(json::writer& out, std::string_view key, std::string_vie
 void write_message(json::writer& out, const completion& x) {
   out.open('{');
   out.key("role");
-  out.raw(R"("assistant")");
+  out.word("assistant");
   auto silent = x.text.empty() && (!x.tool_calls.empty() || !x.refusal.empty());
   out.key("content");
   silent ? out.raw("null") : out.repaired(x.text);
@@ -50,7 +50,7 @@ void write_message(json::writer& out, const completion& x) {
       out.key("id");
       out.repaired(call.id);
       out.key("type");
-      out.raw(R"("function")");
+      out.word("function");
       out.key("function");
       out.open('{');
       out.key("name");
@@ -105,7 +105,7 @@ std::string write_completion(const completion& x) {
   out.key("id");
   out.repaired("chatcmpl-" + to_string(x.id));
   out.key("object");
-  out.raw(R"("chat.completion")");
+  out.word("chat.completion");
   out.key("created");
   auto now = std::chrono::system_clock::now().time_since_epoch();
   out.number(std::chrono::duration_cast<std::chrono::seconds>(now).count());
@@ -153,7 +153,7 @@ std::string write_error_body(const failure& x) {
   out.key("message");
   out.repaired(message_of(x));
   out.key("type");
-  out.raw('"' + to_string(x.code) + '"');
+  out.word(name_of(x.code));
   out.key("param");
   out.raw("null");
   out.key("code");

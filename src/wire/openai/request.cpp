@@ -47,8 +47,7 @@ private:
     if (calls + texts + images == 0)
       return fail("content", "has nothing but reasoning");
     object([&] {
-      member_raw("role",
-                 '"' + to_string(x.role == role::developer && !quirks_.developer ? role::system : x.role) + '"');
+      member_word("role", name_of(x.role == role::developer && !quirks_.developer ? role::system : x.role));
       out_.key("content");
       if (texts + images == 0)
         out_.raw("null");
@@ -91,14 +90,14 @@ private:
 
   void write_text(const text_part& x) {
     object([&] {
-      member_raw("type", R"("text")");
+      member_word("type", "text");
       member_text("text", x.text, "text");
     });
   }
 
   void write_image(const image_part& x) {
     object([&] {
-      member_raw("type", R"("image_url")");
+      member_word("type", "image_url");
       member_object("image_url", [&] {
         out_.key("url");
         image_url(x);
@@ -111,7 +110,7 @@ private:
   /// Writes an object of type "function" whose member of that name is written by `f`.
   template <class F>
   void write_function(F&& f) {
-    member_raw("type", R"("function")");
+    member_word("type", "function");
     member_object("function", f);
   }
 
@@ -133,7 +132,7 @@ private:
     if (x.is_error)
       result_.warnings.push_back(place() + "is_error: there is no such field here; only the content tells it");
     object([&] {
-      member_raw("role", R"("tool")");
+      member_word("role", "tool");
       member_text("tool_call_id", x.call_id, "call_id");
       member_text("content", x.content, "content");
     });
@@ -189,7 +188,7 @@ private:
     if (format.kind == response_kind::text || !begin("response_format"))
       return;
     object([&] {
-      member_raw("type", '"' + to_string(format.kind) + '"');
+      member_word("type", name_of(format.kind));
       if (format.kind == response_kind::json_schema)
         member_object("json_schema", [&] {
           auto name = format.name.empty() ? "answer" : std::string_view{format.name}; // the format demands one

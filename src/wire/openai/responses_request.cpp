@@ -104,8 +104,7 @@ private:
     auto first = x.content.begin() + static_cast<std::ptrdiff_t>(part_);
     auto size = static_cast<std::size_t>(std::find_if_not(first, x.content.end(), is_said) - first);
     object([&] {
-      member_raw("role",
-                 '"' + to_string(x.role == role::developer && !quirks_.developer ? role::system : x.role) + '"');
+      member_word("role", name_of(x.role == role::developer && !quirks_.developer ? role::system : x.role));
       out_.key("content");
       if (auto* only = std::get_if<text_part>(&*first); only != nullptr && size == 1)
         return text(only->text, "text");
@@ -120,10 +119,10 @@ private:
   void write_said(const chat_message& x, const content_part& part) {
     object([&] {
       if (auto* piece = std::get_if<text_part>(&part)) {
-        member_raw("type", x.role == role::assistant ? R"("output_text")" : R"("input_text")");
+        member_word("type", x.role == role::assistant ? "output_text" : "input_text");
         member_text("text", piece->text, "text");
       } else if (auto* image = std::get_if<image_part>(&part)) {
-        member_raw("type", R"("input_image")");
+        member_word("type", "input_image");
         out_.key("image_url");
         image_url(*image);
         member_text("detail", image->detail.empty() ? "auto" : image->detail, "detail");
@@ -139,12 +138,12 @@ private:
       return warn(place() + "text: " + std::string{name_}
                   + " takes no reasoning back without a signature of its own; it was left out");
     object([&] {
-      member_raw("type", R"("reasoning")");
+      member_word("type", "reasoning");
       member_text("id", seal.substr(0, colon), "signature");
       member_list("summary", [&] {
         if (!x.text.empty())
           object([&] {
-            member_raw("type", R"("summary_text")");
+            member_word("type", "summary_text");
             member_text("text", x.text, "text");
           });
       });
@@ -157,7 +156,7 @@ private:
     require(x.id, "id");
     require(x.name, "name");
     object([&] {
-      member_raw("type", R"("function_call")");
+      member_word("type", "function_call");
       member_text("call_id", x.id, "id");
       member_text("name", x.name, "name");
       member_text("arguments", x.arguments.empty() ? "{}" : x.arguments, "arguments");
@@ -169,7 +168,7 @@ private:
     if (x.is_error)
       warn(place() + "is_error: there is no such field here; only the content tells it");
     object([&] {
-      member_raw("type", R"("function_call_output")");
+      member_word("type", "function_call_output");
       member_text("call_id", x.call_id, "call_id");
       member_text("output", x.content, "content");
     });
@@ -208,7 +207,7 @@ private:
     if (format.kind == response_kind::text || !begin("format"))
       return;
     object([&] {
-      member_raw("type", '"' + to_string(format.kind) + '"');
+      member_word("type", name_of(format.kind));
       if (format.kind != response_kind::json_schema)
         return;
       member_text("name", format.name.empty() ? "answer" : format.name, "response_format.name");
@@ -232,9 +231,9 @@ private:
 
   void write_choice(const tool_choice& x) {
     if (x.mode != tool_mode::named)
-      return out_.raw('"' + to_string(x.mode) + '"');
+      return out_.word(name_of(x.mode));
     object([&] {
-      member_raw("type", R"("function")");
+      member_word("type", "function");
       member_text("name", x.name, "tool_choice.name");
     });
   }
@@ -242,7 +241,7 @@ private:
   void write_tool(const tool_definition& x) {
     require(x.name, "name");
     object([&] {
-      member_raw("type", R"("function")");
+      member_word("type", "function");
       member_text("name", x.name, "name");
       if (!x.description.empty())
         member_text("description", x.description, "description");
