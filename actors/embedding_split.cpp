@@ -2,6 +2,7 @@
 
 #include "actors/support/callers.hpp"
 #include "actors/support/mail.hpp"
+#include "node/spent_attempts.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
