@@ -496,7 +496,7 @@ TEST_CASE("a cancelled job brings what it has done", "[batch][job]") {
     auto x = good();
     x.answers["POST /batches/batch_1/cancel"] = {{400, R"({"error":{"message":"it has ended"}})"}};
     x.answers["GET /batches/batch_1"] = {{200, openai_job("in_progress")}, {200, cancelled}};
-    auto end = x.run(wire::openai(), attachment(), [&](batch::job& is, time_point now) {
+    auto end = x.run(wire::openai::chat_api(), attachment(), [&](batch::job& is, time_point now) {
       if (x.calls.size() == 1)
         is.cancel(now);
     });
