@@ -2,6 +2,7 @@
 
 #include "actors/support/callers.hpp"
 #include "actors/support/mail.hpp"
+#include "actors/support/timer.hpp"
 #include "batch/schedule.hpp"
 #include "batch/session.hpp"
 #include "limits/token_estimator.hpp"
@@ -127,8 +128,8 @@ private:
     for (int i = 0; i < max_steps_at_once; ++i) {
       auto step = schedule_.next(now(), unix_now);
       if (!step) {
-        tell_progress(false);
-        return wake_up_later();
+        auto told_later = tell_progress(false);
+        return timer_.arm(timer::earlier_of(schedule_.wake_at(now()), told_later));
       }
       std::visit([this](auto& x) { carry_out(x); }, *step);
     }
@@ -136,18 +137,6 @@ private:
     is_going_on_ = true;
     post(self_, [this] {
       is_going_on_ = false;
-      go_on();
-    });
-  }
-
-  void wake_up_later() {
-    auto when = schedule_.wake_at(now());
-    if (!when || (wakes_at_ && *wakes_at_ <= *when))
-      return;
-    wakes_at_ = when;
-    run_at(self_, *when, [this, when] {
-      if (wakes_at_ == when)
-        wakes_at_.reset();
       go_on();
     });
   }
@@ -270,15 +259,20 @@ private:
     self_->quit();
   }
 
-  void tell_progress(bool last) {
+  /// Tells observers how far the batch is. Returns when to come back for that, where they have just been told: the last
+  /// change before a long wait is news for all of it.
+  std::optional<batch::time_point> tell_progress(bool last) {
     auto time = now();
-    if (observers_.empty() || (!last && time - told_ < progress_interval))
-      return;
+    if (observers_.empty())
+      return {};
+    if (!last && time - told_ < progress_interval)
+      return told_ + progress_interval;
     told_ = time;
     auto progress = schedule_.progress(time);
     progress.finished = last;
     for (auto& observer : observers_)
       tell(self_, observer, progress);
+    return {};
   }
 
   /// The actor that sees to a job.
@@ -300,7 +294,7 @@ private:
   std::vector<batch_observer_actor> observers_;
   batch::time_point told_{};
   caf::typed_response_promise<batch_report> reply_;
-  std::optional<batch::time_point> wakes_at_;
+  timer timer_{self_, [this] { go_on(); }};
   bool is_going_on_ = false; ///< A turn for more steps is under way.
 };
 

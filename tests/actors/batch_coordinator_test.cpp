@@ -298,6 +298,28 @@ TEST_CASE_METHOD(batch_test, "observers see the last figures, and that they are 
   caf::anon_send_exit(observer, caf::exit_reason::user_shutdown);
 }
 
+TEST_CASE_METHOD(batch_test, "observers see the figures before a long wait, though nothing changes any more",
+                 "[actors]") {
+  std::promise<void> seen;
+  std::atomic<bool> is_told{false};
+  auto observer = system.spawn([&](batch_observer_actor::pointer) -> batch_observer_actor::behavior_type {
+    return {[&](const batch_progress& x) {
+      if (x.answered == 2 && !is_told.exchange(true))
+        seen.set_value();
+    }};
+  });
+  auto is_seen = std::future_status::timeout;
+  run(
+    manners::holds_back_the_first, prompts(3), // and never answers it
+    [&](batch_coordinator_actor coordinator) { tell_from_outside(coordinator, observe_atom_v, observer); },
+    [&](batch_coordinator_actor coordinator) {
+      is_seen = seen.get_future().wait_for(20s);
+      caf::anon_send_exit(coordinator, caf::exit_reason::user_shutdown);
+    });
+  CHECK(is_seen == std::future_status::ready);
+  caf::anon_send_exit(observer, caf::exit_reason::user_shutdown);
+}
+
 TEST_CASE_METHOD(batch_test, "a slow first item stops the reading, and the batch goes on when it ends", "[actors]") {
   log.release_at = 1000; // no more may be unsafe
 
