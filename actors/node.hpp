@@ -45,9 +45,9 @@ struct node_control {
   std::function<std::optional<failure>()> renew_credentials;
 };
 
-/// Listens and connects as `x` says. A failure (`errc::configuration`) says why it cannot: a port that is taken, a
-/// certificate that cannot be used, an actor system that was made without `apply(settings, config)`. Blocks until the
+/// Listens and connects as `settings` says. A failure (`errc::configuration`) says why it cannot: a port that is taken,
+/// a certificate that cannot be used, an actor system that was made without `apply(settings, config)`. Blocks until the
 /// port is open, so call it from no actor. The node ends by an exit message.
-std::variant<node_control, failure> spawn_node(caf::actor_system& system, const node_settings& x);
+std::variant<node_control, failure> spawn_node(caf::actor_system& system, const node_settings& settings);
 
 } // namespace modelforge

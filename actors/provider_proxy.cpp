@@ -3,6 +3,7 @@
 #include "actors/embedding_split.hpp"
 #include "actors/owner_side.hpp"
 #include "actors/remote_calls.hpp"
+#include "actors/remote_intake.hpp"
 #include "actors/stream_relay.hpp"
 #include "actors/support/callers.hpp"
 #include "actors/support/drain.hpp"
@@ -27,7 +28,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <random>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -43,9 +43,6 @@ using owner_id = pending_calls::owner_id;
 
 /// What a call that is asked for without a deadline of its own may take.
 constexpr auto question_time = std::chrono::seconds{30};
-
-/// Vectors of which nobody said how long they are.
-constexpr uint64_t usual_dimensions = 4096;
 
 /// Cuts what the owner answers to what is possible. Returns why it is no use.
 std::optional<failure> check(embedding& answer, std::size_t inputs) {
@@ -63,26 +60,6 @@ std::optional<failure> check(Answer& answer, std::size_t) {
   return {};
 }
 
-/// So many inputs of a request fit into one message, and so do their vectors.
-std::size_t max_inputs(const embedding_request& request, uint64_t max_message_bytes) {
-  uint64_t longest = 0;
-  for (auto& text : request.inputs)
-    longest = std::max<uint64_t>(longest, text.size());
-  auto room = max_message_bytes - std::min<uint64_t>(max_message_bytes / 2, 4096);
-  auto vector = 4 * uint64_t{request.dimensions.value_or(usual_dimensions)};
-  return static_cast<std::size_t>(std::max<uint64_t>(room / std::max(vector, longest + 16), 1));
-}
-
-/// Gives a request without a deadline the default one. Returns when it ends; empty: never.
-template <class Request>
-std::optional<time_point> set_deadline(Request& request, std::chrono::nanoseconds usual, time_point now) {
-  if (!request.deadline && request.priority == priority::interactive && usual.count() > 0)
-    request.deadline = usual;
-  if (!request.deadline)
-    return {};
-  return *request.deadline < time_point::max() - now ? now + *request.deadline : time_point::max();
-}
-
 template <class Answer>
 constexpr bool is_large = std::is_same_v<Answer, completion> || std::is_same_v<Answer, embedding>;
 
@@ -97,10 +74,10 @@ public:
 
   proxy_state(provider_actor::pointer self, const provider_settings& provider, const node_settings& node,
               std::function<void()> look, uint64_t max_kept_bytes)
-    : self_(self), settings_(provider), max_message_bytes_(node.max_message_bytes), look_(std::move(look)),
+    : self_(self), settings_(provider), look_(std::move(look)),
       callers_(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); }),
       owner_(provider, node, now()), calls_(owner_.name(), node.max_message_bytes, max_kept_bytes),
-      timer_(self, [this] { serve(); }) {}
+      intake_(provider, node, calls_, streams_, splits_), timer_(self, [this] { serve(); }) {}
 
   provider_actor::behavior_type make_behavior() {
     return {
@@ -192,34 +169,9 @@ private:
     return caf::make_error(why.code, why);
   }
 
-  /// Gives the request its id and deadline; a failure: it cannot be taken.
-  template <class Request>
-  std::variant<std::optional<time_point>, failure> prepare(Request& request) {
-    if (drain_.is_on())
-      return make_failure(errc::draining, "the program is shutting down");
-    if (!request.id)
-      request.id = make_request_id(random_);
-    if (calls_.find(request.id) || streams_.contains(request.id) || splits_.contains(request.id))
-      return make_failure(errc::duplicate_request, "a request with this id is alive already");
-    request.earlier = node::bounded(std::move(request.earlier));
-    return set_deadline(request, settings_.deadline, now());
-  }
-
-  /// What is kept of a request, which is or is a part of the `message`; a failure: it cannot be taken.
-  template <class Request, class Message>
-  std::variant<remote_call, failure> admit(Request& request, const Message& message, const std::string& instead) {
-    auto deadline = prepare(request);
-    if (auto* why = std::get_if<failure>(&deadline))
-      return std::move(*why);
-    auto bytes = message_size(message);
-    if (auto why = calls_.refuse(bytes, instead))
-      return std::move(*why);
-    return remote_call_of(request, bytes, std::get<0>(deadline), now());
-  }
-
   template <class Answer, class Request>
   caf::result<Answer> accept(Request& request, const std::string& instead) {
-    auto call = admit(request, request, instead);
+    auto call = intake_.admit(request, request, instead, now());
     if (auto* why = std::get_if<failure>(&call))
       return refuse(std::move(*why));
     return begin<Answer>(std::get<remote_call>(std::move(call)),
@@ -271,10 +223,10 @@ private:
 
   /// An actor of its own sends what is too large for one message, in parts.
   caf::result<embedding> accept_embedding(embedding_request& request) {
-    auto max = max_inputs(request, max_message_bytes_);
-    if (request.inputs.size() <= max || drain_.is_on())
+    auto max = intake_.max_inputs(request);
+    if (request.inputs.size() <= max || intake_.is_closed())
       return accept<embedding>(request, "give fewer or shorter inputs");
-    auto deadline = prepare(request);
+    auto deadline = intake_.prepare(request, now());
     if (auto* why = std::get_if<failure>(&deadline))
       return refuse(std::move(*why));
     auto actor =
@@ -286,7 +238,7 @@ private:
   // -- streams --------------------------------------------------------------------
 
   caf::result<stream_session_actor> accept_stream(stream_request& request, const stream_subscriber_actor& subscriber) {
-    auto admitted = subscriber != nullptr ? admit(request.chat, request, "shorten the prompt")
+    auto admitted = subscriber != nullptr ? intake_.admit(request.chat, request, "shorten the prompt", now())
                                           : make_failure(errc::invalid_request, "the stream has no subscriber");
     if (auto* why = std::get_if<failure>(&admitted))
       return refuse(std::move(*why));
@@ -481,6 +433,7 @@ private:
   }
 
   caf::result<void> drain(caf::timespan grace) {
+    intake_.close();
     auto result = drain_.begin(self_, grace, is_idle());
     arm();
     return result;
@@ -501,14 +454,13 @@ private:
 
   provider_actor::pointer self_;
   provider_settings settings_;
-  uint64_t max_message_bytes_;
   std::function<void()> look_;
   callers<std::remove_pointer_t<provider_actor::pointer>> callers_;
-  std::mt19937_64 random_{std::random_device{}()};
   owner_side owner_;
   remote_calls calls_;
   relayed_streams streams_;
   embedding_splits splits_;
+  remote_intake intake_;
   timer timer_;
   drain_period drain_;
 };

@@ -1,9 +1,12 @@
 #include <modelforge/actors/registry.hpp>
 
+#include "actors/named_provider.hpp"
 #include "actors/node.hpp"
 #include "actors/provider_control.hpp"
 #include "actors/provider_proxy.hpp"
 #include "actors/support/mail.hpp"
+#include "actors/support/state_handle.hpp"
+#include "actors/support/timer.hpp"
 #include "provider/heritage.hpp"
 #include "provider/kept_limits.hpp"
 #include "provider/setup.hpp"
@@ -13,6 +16,7 @@
 #include <modelforge/config/load.hpp>
 
 #include <caf/actor_system.hpp>
+#include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
@@ -20,6 +24,7 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -34,11 +39,6 @@ namespace {
 /// After it, what a provider had used of its limits does not count any more. (`rate_limit.window` is shorter.)
 constexpr auto longest_window = std::chrono::hours{48};
 
-/// Whether this program runs the provider itself.
-bool is_ours(const provider_settings& x, const node_settings& node) {
-  return x.nodes.empty() || x.nodes.front() == node.name;
-}
-
 template <class Diagnostics>
 std::optional<failure> errors_of(const Diagnostics& all) {
   std::string problems;
@@ -50,114 +50,79 @@ std::optional<failure> errors_of(const Diagnostics& all) {
   return make_failure(errc::configuration, problems);
 }
 
-/// Knows the providers by name. Runs inside the registry's actor, whose handlers keep it alive, but for the first
-/// `apply`.
-class registry : public std::enable_shared_from_this<registry> {
-public:
-  registry(caf::actor_system& system, std::optional<node_control> node)
-    : system_(system), node_(std::move(node)), transport_(make_transport()) {}
+/// Names the tables of settings that differ and take effect only when the program is started again.
+std::vector<std::string> tables_that_need_restart(const settings& fresh, const settings& in_force) {
+  std::vector<std::string> result;
+  if (!(fresh.node == in_force.node))
+    result.push_back("node");
+  if (fresh.runtime.threads != in_force.runtime.threads || fresh.runtime.state_folder != in_force.runtime.state_folder)
+    result.push_back("runtime");
+  if (!(fresh.log == in_force.log))
+    result.push_back("log");
+  if (!(fresh.metrics == in_force.metrics))
+    result.push_back("metrics");
+  return result;
+}
 
-  ~registry() {
-    if (node_)
-      caf::anon_send_exit(node_->actor, caf::exit_reason::user_shutdown);
-    for (auto& x : providers_)
-      caf::anon_send_exit(x.is.actor, caf::exit_reason::user_shutdown);
-    for (auto& [id, x] : leaving_)
-      caf::anon_send_exit(x.is.actor, caf::exit_reason::user_shutdown);
+/// What needs a restart stays as it is.
+void keep_what_needs_restart(settings& fresh, const settings& in_force) {
+  fresh.node = in_force.node;
+  fresh.log = in_force.log;
+  fresh.metrics = in_force.metrics;
+  fresh.runtime.threads = in_force.runtime.threads;
+  fresh.runtime.state_folder = in_force.runtime.state_folder;
+}
+
+/// Knows the providers by name: starts them, takes over other settings, starts again what ends unasked, drains them.
+///
+/// New settings are taken over in two steps. The first prepares a `provider_change` for each provider, and fails as a
+/// whole; the second carries these out and cannot fail. A provider that is replaced or removed drains, and then ends;
+/// what it has used of its limits goes to its successor, or waits for its return.
+class registry_state {
+public:
+  static inline const char* name = "registry";
+
+  /// `problem` says why the settings cannot be taken over; then the actor is of no use.
+  registry_state(registry_actor::pointer self, std::optional<node_control> node, settings fresh,
+                 std::optional<failure>& problem)
+    : self_(self), node_(std::move(node)), transport_(make_transport()),
+      timer_(self, [this] { look_after_providers(); }) {
+    reload_report ignored;
+    problem = apply(std::move(fresh), ignored);
   }
 
-  registry(const registry&) = delete;
-  registry& operator=(const registry&) = delete;
+  ~registry_state() {
+    if (node_)
+      caf::anon_send_exit(node_->actor, caf::exit_reason::user_shutdown);
+    for (auto& each : providers_)
+      caf::anon_send_exit(each.running.actor, caf::exit_reason::user_shutdown);
+    for (auto& [id, each] : leaving_)
+      caf::anon_send_exit(each.running.actor, caf::exit_reason::user_shutdown);
+  }
 
-  registry_actor::behavior_type make_behavior(registry_actor::pointer self) {
-    self_ = self;
-    for (auto& x : providers_)
-      watch(x);
+  registry_state(const registry_state&) = delete;
+  registry_state& operator=(const registry_state&) = delete;
+
+  registry_actor::behavior_type make_behavior() {
     return {
-      [me = shared_from_this()](caf::get_atom, const std::string& wanted) { return me->find(wanted); },
+      [this](caf::get_atom, const std::string& wanted) { return find(wanted); },
       [this](names_atom) {
         provider_names result;
-        for (auto& x : providers_)
-          result.names.push_back(x.settings.name);
+        for (auto& each : providers_)
+          result.names.push_back(each.name());
         return result;
       },
       [this](drain_atom, caf::timespan grace) { return drain(grace); },
-      [this](status_atom x) -> caf::result<node_status> {
+      [this](status_atom atom) -> caf::result<node_status> {
         if (!node_)
           return node_status{};
-        return self_->delegate(node_->actor, x);
+        return self_->delegate(node_->actor, atom);
       },
       [this](reload_atom, const std::string& text, const std::string& origin) { return reload(text, origin); },
     };
   }
 
-  /// Takes over all of `x`, or nothing and says why. `report` gets the providers' names.
-  std::optional<failure> apply(settings x, reload_report& report) {
-    if (self_ != nullptr)
-      look_after_providers();
-    std::vector<change> changes;
-    std::vector<failure> problems;
-    for (auto& each : x.providers) {
-      auto prepared = prepare(each, x);
-      if (auto* problem = std::get_if<failure>(&prepared)) {
-        problem->provider = each.name;
-        problems.push_back(std::move(*problem));
-      } else {
-        changes.push_back(std::get<change>(std::move(prepared)));
-      }
-    }
-    if (problems.size() == 1)
-      return std::move(problems.front());
-    if (!problems.empty()) {
-      std::string all;
-      for (auto& each : problems)
-        all += (all.empty() ? "" : "\n") + to_string(each);
-      return make_failure(errc::configuration, all);
-    }
-    note_tables(x, report);
-    std::erase_if(former_, [now = system_.clock().now()](auto& y) { return now - y.second.since > longest_window; });
-    std::vector<named_provider> next;
-    for (std::size_t i = 0; i < changes.size(); ++i)
-      next.push_back(carry_out(std::move(x.providers[i]), std::move(changes[i]), x.runtime, report));
-    for (auto& old : providers_)
-      if (old.is.actor != nullptr) {
-        report.removed.push_back(old.settings.name);
-        if (!old.is.control) // another node's
-          node_->remove_remote(old.settings.name);
-        let_go(old, {});
-      }
-    providers_ = std::move(next);
-    if (is_set_up_) { // what needs a restart stays as it is
-      x.node = settings_.node;
-      x.log = settings_.log;
-      x.metrics = settings_.metrics;
-      x.runtime.threads = settings_.runtime.threads;
-      x.runtime.state_folder = settings_.runtime.state_folder;
-    }
-    is_set_up_ = true;
-    settings_ = std::move(x);
-    settings_.providers.clear();
-    tell_node();
-    return {};
-  }
-
 private:
-  /// How an actor's end, of which nobody asked, is known. Written on the actor's own thread.
-  struct life {
-    std::string reason; ///< Before `is_over`.
-    std::atomic<bool> is_over{false};
-  };
-
-  struct named_provider {
-    provider_settings settings;
-    controlled_provider is; ///< Of one that another node runs: only the actor.
-    std::shared_ptr<life> watched{};
-    std::shared_ptr<provider::limits_legacy> legacy{};
-    retry::restart_pace pace{};
-    std::optional<caf::actor_clock::time_point> start_at{}; ///< It has ended, and is started again then.
-    std::string problem{};                                  ///< Why it has ended, or could not be started.
-  };
-
   /// A provider that was taken out. Should it come back, what it had used of its limits counts.
   struct former {
     provider_settings settings;
@@ -165,191 +130,222 @@ private:
     caf::actor_clock::time_point since;
   };
 
-  /// What is to be done for a provider, prepared so that it cannot fail.
-  struct change {
-    named_provider* old = nullptr;
-    std::optional<provider_start> fresh; ///< Empty: nothing, or a proxy.
-    bool in_place = false;
-    bool untouched = false;
-    uint64_t leaving = 0; ///< One that is to end is taken back instead; 0: none.
-  };
+  caf::actor_clock::time_point now() const { return self_->clock().now(); }
 
-  std::variant<change, failure> prepare(const provider_settings& x, const settings& all) {
-    change result;
-    auto i = std::find_if(providers_.begin(), providers_.end(), [&](auto& y) { return y.settings.name == x.name; });
-    if (i != providers_.end())
-      result.old = &*i;
-    for (auto& [id, y] : leaving_)
-      if (result.old == nullptr && y.settings.name == x.name && y.is.control && provider::can_become(y.settings, x))
-        result.leaving = id; // the latest
-    auto& node = is_set_up_ ? settings_.node : all.node;
-    auto same_runtime = is_set_up_ && all.runtime == settings_.runtime;
-    if (!is_ours(x, node)) {
+  // -- other settings -----------------------------------------------------------------
+
+  /// Takes over all of `fresh`, or nothing and says why. `report` gets the providers' names.
+  std::optional<failure> apply(settings fresh, reload_report& report) {
+    look_after_providers();
+    std::vector<provider_change> changes;
+    std::vector<failure> problems;
+    for (auto& each : fresh.providers) {
+      auto prepared = prepare(each, fresh);
+      if (auto* problem = std::get_if<failure>(&prepared)) {
+        problem->provider = each.name;
+        problems.push_back(std::move(*problem));
+      } else {
+        changes.push_back(std::get<provider_change>(std::move(prepared)));
+      }
+    }
+    if (!problems.empty())
+      return joined(std::move(problems));
+    if (is_set_up_)
+      report.needs_restart = tables_that_need_restart(fresh, settings_);
+    std::erase_if(former_, [at = now()](auto& entry) { return at - entry.second.since > longest_window; });
+    std::vector<named_provider> next;
+    for (std::size_t i = 0; i < changes.size(); ++i)
+      next.push_back(carry_out(std::move(fresh.providers[i]), std::move(changes[i]), fresh.runtime, report));
+    remove_others(report);
+    providers_ = std::move(next);
+    if (is_set_up_)
+      keep_what_needs_restart(fresh, settings_);
+    is_set_up_ = true;
+    settings_ = std::move(fresh);
+    settings_.providers.clear();
+    tell_node();
+    return {};
+  }
+
+  /// Those that were not taken over.
+  void remove_others(reload_report& report) {
+    for (auto& old : providers_) {
+      if (old.running.actor == nullptr)
+        continue;
+      report.removed.push_back(old.name());
+      if (old.is_proxy())
+        node_->remove_remote(old.name());
+      let_go(old, {});
+    }
+  }
+
+  std::variant<provider_change, failure> prepare(const provider_settings& wanted, const settings& fresh) {
+    provider_change result;
+    auto known = std::find_if(providers_.begin(), providers_.end(), [&](auto& x) { return x.name() == wanted.name; });
+    if (known != providers_.end())
+      result.old = &*known;
+    else
+      result.leaving = find_leaving(wanted);
+    if (!is_ours(wanted, is_set_up_ ? settings_.node : fresh.node)) {
       if (!node_)
         return make_failure(errc::configuration,
-                            "another node, " + x.nodes.front()
-                              + ", runs this provider, and this one "
-                                "was started without [node]",
+                            "another node, " + wanted.nodes.front()
+                              + ", runs this provider, and this one was started without [node]",
                             "start the program anew");
-      result.untouched = result.old != nullptr && result.old->settings == x;
+      result.untouched = result.old != nullptr && result.old->settings == wanted;
       return result;
     }
-    auto setup = provider::prepare(x, all.runtime); // also where nothing seems changed: keys and headers may be new
+    auto setup = provider::prepare(wanted, fresh.runtime); // also where nothing seems changed: keys may be new
     if (auto* problem = std::get_if<failure>(&setup))
       return std::move(*problem);
     result.fresh = provider_start{std::get<provider::setup>(std::move(setup))};
-    result.in_place = result.old != nullptr && result.old->is.control && provider::can_become(result.old->settings, x);
-    if (result.in_place) {
-      result.untouched = same_runtime && result.old->settings == x;
-      return result;
-    }
-    if (result.old == nullptr && result.leaving == 0)
+    result.in_place =
+      result.old != nullptr && !result.old->is_proxy() && provider::can_become(result.old->settings, wanted);
+    if (result.in_place)
+      result.untouched = is_set_up_ && fresh.runtime == settings_.runtime && result.old->settings == wanted;
+    else if (result.old == nullptr && result.leaving == 0)
       if (auto problem = result.fresh->limits.open(result.fresh->setup))
         return std::move(*problem);
     return result;
   }
 
-  named_provider carry_out(provider_settings x, change how, const runtime_settings& runtime, reload_report& report) {
-    auto name = x.name;
-    if (how.in_place || how.untouched) {
-      auto result = std::exchange(*how.old, {});
-      result.settings = std::move(x);
+  /// The latest one of that name that is about to end and can be taken back; 0: there is none.
+  uint64_t find_leaving(const provider_settings& wanted) const {
+    uint64_t result = 0;
+    for (auto& [id, x] : leaving_)
+      if (x.name() == wanted.name && !x.is_proxy() && provider::can_become(x.settings, wanted))
+        result = id;
+    return result;
+  }
+
+  named_provider carry_out(provider_settings wanted, provider_change change, const runtime_settings& runtime,
+                           reload_report& report) {
+    auto name = wanted.name;
+    if (change.in_place || change.untouched) {
+      auto result = std::exchange(*change.old, {});
+      result.settings = std::move(wanted);
       if (result.start_at)
-        start_again(result, std::move(how.fresh));
-      else if (how.fresh)
-        reconfigure(result, std::move(how.fresh->setup));
-      (how.untouched ? report.unchanged : report.changed).push_back(name);
+        start_again(result, std::move(change.fresh));
+      else if (change.fresh)
+        result.reconfigure(std::move(change.fresh->setup));
+      (change.untouched ? report.unchanged : report.changed).push_back(name);
       return result;
     }
-    if (how.leaving != 0) {
-      auto result = std::move(leaving_.extract(how.leaving).mapped());
-      result.settings = std::move(x);
-      reconfigure(result, std::move(how.fresh->setup));
+    if (change.leaving != 0) {
+      auto result = std::move(leaving_.extract(change.leaving).mapped());
+      result.settings = std::move(wanted);
+      result.reconfigure(std::move(change.fresh->setup));
       report.added.push_back(name);
       return result;
     }
     named_provider result;
-    result.settings = std::move(x);
+    result.settings = std::move(wanted);
     if (auto i = former_.find(name); i != former_.end() && provider::can_become(i->second.settings, result.settings))
       result.legacy = i->second.legacy;
-    start(result, std::move(how.fresh), runtime);
-    auto replaces = how.old != nullptr;
-    if (replaces && !how.old->is.control && result.is.control) // it was another node's
-      node_->remove_remote(name);
-    if (replaces)
-      let_go(*how.old, result.is.control);
-    (replaces ? report.replaced : report.added).push_back(name);
+    start(result, std::move(change.fresh), runtime);
+    if (change.old != nullptr)
+      replace(*change.old, result);
+    (change.old != nullptr ? report.replaced : report.added).push_back(name);
     return result;
   }
 
-  static void reconfigure(const named_provider& x, provider::setup fresh) {
-    x.is.control.run([fresh = std::move(fresh)](provider_control& provider) { provider.reconfigure(fresh); });
+  void replace(named_provider& old, const named_provider& fresh) {
+    if (old.is_proxy() && !fresh.is_proxy())
+      node_->remove_remote(fresh.name());
+    let_go(old, fresh.running.control);
   }
 
   /// With nothing to begin with: a proxy.
-  void start(named_provider& x, std::optional<provider_start> begin, const runtime_settings& runtime) {
+  void start(named_provider& provider, std::optional<provider_start> begin, const runtime_settings& runtime) {
     if (begin) {
-      if (x.legacy == nullptr)
-        x.legacy = std::make_shared<provider::limits_legacy>();
-      begin->limits.share(x.legacy);
-      x.is = spawn_controlled_provider(system_, std::move(*begin), transport_);
+      if (provider.legacy == nullptr)
+        provider.legacy = std::make_shared<provider::limits_legacy>();
+      begin->limits.share(provider.legacy);
+      provider.running = spawn_controlled_provider(self_->system(), std::move(*begin), transport_);
     } else {
-      x.is = {spawn_proxy(x.settings, runtime), {}};
+      provider.running = {spawn_proxy(provider.settings, runtime), {}};
     }
-    if (self_ != nullptr)
-      watch(x);
+    watch(provider);
   }
 
   // -- what ends, though nobody asked it to ----------------------------------------------
 
-  void watch(named_provider& x) {
-    x.watched = std::make_shared<life>();
-    auto to = caf::actor_cast<caf::weak_actor_ptr>(self_);
-    x.is.actor->attach_functor([is = x.watched, to, me = weak_from_this()](const caf::error& why) {
-      is->reason = to_string(why);
-      is->is_over = true;
-      post_if_alive(to, [me] {
-        if (auto here = me.lock())
-          here->look_after_providers();
-      });
+  void watch(named_provider& provider) {
+    provider.death = std::make_shared<provider_death>();
+    auto here = state_handle<registry_state>{caf::actor_cast<caf::weak_actor_ptr>(self_), this};
+    provider.running.actor->attach_functor([death = provider.death, here](const caf::error& why) {
+      death->reason = to_string(why);
+      death->has_ended = true;
+      here.run([](registry_state& registry) { registry.look_after_providers(); });
     });
   }
 
   /// Starts what has ended again, with what it had used of its limits, at the pace that `restart_pace` allows.
   void look_after_providers() {
     auto is_news = false;
-    for (auto& x : providers_) {
-      if (x.is.actor == nullptr || draining_)
+    for (auto& provider : providers_) {
+      if (provider.running.actor == nullptr || draining_)
         continue;
-      auto has_ended = !x.start_at && x.watched->is_over;
+      auto has_ended = !provider.start_at && provider.death->has_ended;
       if (has_ended)
-        plan_start(x, x.watched->reason);
-      auto is_due = x.start_at && *x.start_at <= self_->clock().now();
+        plan_start(provider, provider.death->reason);
+      auto is_due = provider.start_at && *provider.start_at <= now();
       if (is_due)
-        start_again(x, {});
+        start_again(provider, {});
       is_news = is_news || has_ended || is_due;
     }
     if (is_news)
       tell_node();
   }
 
-  void plan_start(named_provider& x, std::string why) {
-    auto now = self_->clock().now();
-    x.problem = std::move(why);
-    x.start_at = now + x.pace.ended(now);
-    if (*x.start_at > now)
-      run_at(self_, *x.start_at, [me = weak_from_this()] {
-        if (auto here = me.lock())
-          here->look_after_providers();
-      });
+  void plan_start(named_provider& provider, std::string why) {
+    provider.problem = std::move(why);
+    provider.start_at = now() + provider.pace.ended(now());
+    if (*provider.start_at > now())
+      timer_.arm(provider.start_at);
   }
 
-  void start_again(named_provider& x, std::optional<provider_start> begin) {
-    if (!begin && is_ours(x.settings, settings_.node)) {
-      auto prepared = provider::prepare(x.settings, settings_.runtime);
+  void start_again(named_provider& provider, std::optional<provider_start> begin) {
+    if (!begin && is_ours(provider.settings, settings_.node)) {
+      auto prepared = provider::prepare(provider.settings, settings_.runtime);
       if (auto* problem = std::get_if<failure>(&prepared))
-        return plan_start(x, problem->message);
+        return plan_start(provider, problem->message);
       begin = provider_start{std::get<provider::setup>(std::move(prepared))};
     }
     if (begin) {
       static_cast<void>(begin->limits.open(begin->setup)); // what it kept is at hand anyway
-      begin->problem = told(x);
+      begin->problem = provider.restart_note();
     }
-    x.start_at.reset();
-    start(x, std::move(begin), settings_.runtime);
+    provider.start_at.reset();
+    start(provider, std::move(begin), settings_.runtime);
   }
 
-  static std::string told(const named_provider& x) {
-    return "it ended unasked and was started again (" + std::to_string(x.pace.ends())
-           + (x.pace.ends() == 1 ? " time" : " times") + " so far), the last time by: " + x.problem;
-  }
-
-  provider_actor spawn_proxy(const provider_settings& x, const runtime_settings& runtime) {
-    auto& node = node_->settings;
+  provider_actor spawn_proxy(const provider_settings& provider, const runtime_settings& runtime) {
     auto proxy = spawn_provider_proxy(
-      system_, x, node, [find = node_->find_again, name = x.name] { find(name); }, runtime.max_queued_bytes);
+      self_->system(), provider, node_->settings, [find = node_->find_again, name = provider.name] { find(name); },
+      runtime.max_queued_bytes);
     auto result = proxy.actor;
-    node_->add_remote({x.name, x.nodes.front(), std::move(proxy)});
+    node_->add_remote({provider.name, provider.nodes.front(), std::move(proxy)});
     return result;
   }
 
   /// Lets an actor end when what it has is done; then the one that takes its place may open its file.
   void let_go(named_provider& old, const state_handle<provider_control>& successor) {
-    auto actor = old.is.actor;
+    auto actor = old.running.actor;
     auto id = ++leaving_id_;
     if (old.legacy)
-      former_.insert_or_assign(old.settings.name, former{old.settings, old.legacy, system_.clock().now()});
+      former_.insert_or_assign(old.name(), former{old.settings, old.legacy, now()});
     leaving_.emplace(id, std::exchange(old, {}));
     auto end = [this, id, successor] {
       auto i = leaving_.find(id);
       if (i == leaving_.end())
         return;
-      auto& is = i->second.is.actor;
+      auto& drained = i->second.running.actor;
       if (successor) // it has let go of its file then
-        is->attach_functor([successor](const caf::error&) {
+        drained->attach_functor([successor](const caf::error&) {
           successor.run([](provider_control& provider) { provider.open_journal(); });
         });
-      self_->send_exit(is, caf::exit_reason::user_shutdown);
+      self_->send_exit(drained, caf::exit_reason::user_shutdown);
       leaving_.erase(i);
     };
     auto grace = std::chrono::duration_cast<caf::timespan>(settings_.runtime.grace_period);
@@ -360,27 +356,14 @@ private:
     if (!node_)
       return;
     std::vector<owned_provider> owned;
-    for (auto& x : providers_)
-      if (is_ours(x.settings, node_->settings))
+    for (auto& each : providers_)
+      if (is_ours(each.settings, node_->settings))
         owned.push_back(
-          {x.settings.name, x.start_at ? provider_actor{} : x.is.actor,
-           [control = x.is.control](const caf::strong_actor_ptr& who, std::string node) {
+          {each.name(), each.start_at ? provider_actor{} : each.running.actor,
+           [control = each.running.control](const caf::strong_actor_ptr& who, std::string node) {
              control.run([who, node = std::move(node)](provider_control& provider) { provider.add_guest(who, node); });
            }});
     node_->set_owned(std::move(owned));
-  }
-
-  void note_tables(const settings& x, reload_report& report) const {
-    if (!is_set_up_)
-      return;
-    if (!(x.node == settings_.node))
-      report.needs_restart.push_back("node");
-    if (x.runtime.threads != settings_.runtime.threads || x.runtime.state_folder != settings_.runtime.state_folder)
-      report.needs_restart.push_back("runtime");
-    if (!(x.log == settings_.log))
-      report.needs_restart.push_back("log");
-    if (!(x.metrics == settings_.metrics))
-      report.needs_restart.push_back("metrics");
   }
 
   caf::result<reload_report> reload(const std::string& text, const std::string& origin) {
@@ -396,8 +379,9 @@ private:
         return refuse(*problem);
       if (auto problem = apply(std::move(*parsed.value), *report))
         return refuse(*problem);
-    } catch (const std::exception& x) { // it would end this actor, and all providers with it
-      return refuse(make_failure(errc::internal, std::string{"the settings could not be taken over: "} + x.what()));
+    } catch (const std::exception& problem) { // it would end this actor, and all providers with it
+      return refuse(
+        make_failure(errc::internal, std::string{"the settings could not be taken over: "} + problem.what()));
     }
     auto reply = self_->make_response_promise<reload_report>();
     auto left = std::make_shared<std::size_t>(1);
@@ -405,11 +389,11 @@ private:
       if (--*left == 0)
         reply.deliver(std::move(*report));
     };
-    for (auto& x : providers_) {
-      if (!x.is.control) // another node's
+    for (auto& each : providers_) {
+      if (each.is_proxy())
         continue;
       ++*left;
-      ask(self_, x.is.actor, status_atom_v) // who answers this has taken over what it was told before
+      ask(self_, each.running.actor, status_atom_v) // who answers this has taken over what it was told before
         .then([in_force](const provider_status&) mutable { in_force(); },
               [in_force](const caf::error&) mutable { in_force(); });
     }
@@ -420,48 +404,42 @@ private:
   caf::result<provider_actor> find(const std::string& wanted) {
     look_after_providers();
     std::string known;
-    for (auto& x : providers_) {
-      if ((wanted.empty() || x.settings.name == wanted) && x.start_at)
-        return not_there(x);
-      if (wanted.empty() || x.settings.name == wanted)
-        return x.is.actor;
-      known += (known.empty() ? "" : ", ") + x.settings.name;
+    for (auto& each : providers_) {
+      if (wanted.empty() || each.name() == wanted) {
+        if (!each.start_at)
+          return each.running.actor;
+        auto why = each.unavailable(now());
+        return caf::make_error(why.code, why);
+      }
+      known += (known.empty() ? "" : ", ") + each.name();
     }
     return caf::make_error(errc::invalid_request,
                            make_failure(errc::invalid_request, "there is no provider \"" + wanted + "\"",
                                         known.empty() ? "none is configured" : "configured: " + known));
   }
 
-  caf::error not_there(const named_provider& x) const {
-    auto why = make_failure(errc::internal, "the provider has ended unasked, by: " + x.problem, "please report this");
-    why.provider = x.settings.name;
-    why.retry_after = *x.start_at - self_->clock().now();
-    return caf::make_error(why.code, why);
-  }
-
   /// All at once, not one after the other; one that has died has nothing left.
   caf::result<void> drain(caf::timespan grace) {
     draining_ = true;
     std::vector<provider_actor> all;
-    for (auto& x : providers_)
-      all.push_back(x.is.actor);
-    for (auto& [id, x] : leaving_)
-      all.push_back(x.is.actor);
+    for (auto& each : providers_)
+      all.push_back(each.running.actor);
+    for (auto& [id, each] : leaving_)
+      all.push_back(each.running.actor);
     auto promise = self_->make_response_promise<void>();
     auto left = std::make_shared<std::size_t>(all.size());
     auto drained = [promise, left]() mutable {
       if (--*left == 0)
         promise.deliver();
     };
-    for (auto& x : all)
-      ask(self_, x, drain_atom_v, grace).then(drained, [drained](const caf::error&) mutable { drained(); });
+    for (auto& provider : all)
+      ask(self_, provider, drain_atom_v, grace).then(drained, [drained](const caf::error&) mutable { drained(); });
     if (all.empty())
       promise.deliver();
     return promise;
   }
 
-  caf::actor_system& system_;
-  registry_actor::pointer self_ = nullptr;
+  registry_actor::pointer self_;
   std::optional<node_control> node_; ///< Empty: no node among others.
   std::shared_ptr<http::client> transport_;
   settings settings_; ///< Those in force, but for the providers.
@@ -470,26 +448,28 @@ private:
   std::map<uint64_t, named_provider> leaving_; ///< What they have is done still; then they end.
   std::map<std::string, former> former_;       ///< Those that have ended, or will.
   uint64_t leaving_id_ = 0;
+  timer timer_; ///< When something is to be started again.
   bool draining_ = false;
 };
 
 } // namespace
 
-std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& x) {
-  if (auto problem = errors_of(check(x)))
+std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& all) {
+  if (auto problem = errors_of(check(all)))
     return std::move(*problem);
   std::optional<node_control> node;
-  if (!x.node.listen.empty() || !x.node.peers.empty()) {
-    auto made = spawn_node(system, x.node);
-    if (auto* problem = std::get_if<failure>(&made))
-      return std::move(*problem);
+  if (!all.node.listen.empty() || !all.node.peers.empty()) {
+    auto made = spawn_node(system, all.node);
+    if (auto* why = std::get_if<failure>(&made))
+      return std::move(*why);
     node = std::get<node_control>(std::move(made));
   }
-  auto core = std::make_shared<registry>(system, std::move(node));
-  reload_report ignored;
-  if (auto problem = core->apply(x, ignored))
-    return std::move(*problem);
-  return system.spawn([core](registry_actor::pointer self) { return core->make_behavior(self); });
+  std::optional<failure> problem;
+  auto result = system.spawn<registry_actor::stateful_impl<registry_state>>(std::move(node), all, std::ref(problem));
+  if (!problem)
+    return result;
+  caf::anon_send_exit(result, caf::exit_reason::user_shutdown);
+  return std::move(*problem);
 }
 
 } // namespace modelforge

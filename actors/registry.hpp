@@ -17,6 +17,6 @@ namespace modelforge {
 ///
 /// The providers end with the registry: send it an exit message before the actor system ends, or the system waits for
 /// what is in flight.
-std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& x);
+std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& all);
 
 } // namespace modelforge
