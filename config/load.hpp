@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-/// From TOML, or from keys in the environment, to settings, with all faults reported at once.
+/// From TOML, or from keys in the environment, to settings, with all errors reported at once.
 
 namespace modelforge {
 
@@ -18,11 +18,11 @@ enum class severity : uint8_t { error, warning };
 template <>
 inline constexpr auto enum_names<severity> = std::to_array<std::string_view>({"error", "warning"});
 
-/// One fault of a configuration. Nothing in it shows a secret.
+/// One thing that is wrong with a configuration, as a compiler would report it. Nothing in it shows a secret.
 struct diagnostic {
   severity level = severity::error;
   std::string file;    ///< As given to the loader; for settings that come from no file, what they come from.
-  uint32_t line = 0;   ///< From 1; 0: the fault has no place in a file.
+  uint32_t line = 0;   ///< From 1; 0: it has no place in a file.
   uint32_t column = 0; ///< In bytes, from 1.
   std::string message;
   std::string source_line; ///< The line in question, with keys masked and unprintable characters replaced.

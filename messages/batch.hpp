@@ -27,12 +27,14 @@ namespace modelforge {
 /// Observers get it at most every 100 ms, and none is waited for. `answered + failed + in_flight + in_jobs` may be less
 /// than `total`: the rest has not been read, or waits to be sent again.
 struct batch_progress {
-  uint64_t answered = 0;              ///< Items with a completion, those of earlier runs included.
-  uint64_t failed = 0;                ///< Items with an error, input errors and those of earlier runs included.
-  uint64_t resumed = 0;               ///< Of these two, what earlier runs had done.
-  uint64_t in_flight = 0;             ///< Items handed to a provider actor and not done yet.
-  uint64_t in_jobs = 0;               ///< Items handed to a provider's batch API and not done yet.
-  std::optional<uint64_t> total;      ///< Items in all; empty while the input has not been read to its end.
+  // Items, of all runs.
+  uint64_t answered = 0;         ///< Items with a completion, those of earlier runs included.
+  uint64_t failed = 0;           ///< Items with an error, input errors and those of earlier runs included.
+  uint64_t resumed = 0;          ///< Of these two, what earlier runs had done.
+  uint64_t in_flight = 0;        ///< Items handed to a provider actor and not done yet.
+  uint64_t in_jobs = 0;          ///< Items handed to a provider's batch API and not done yet.
+  std::optional<uint64_t> total; ///< Items in all; empty while the input has not been read to its end.
+  // What this run takes.
   token_usage usage;                  ///< Of this run.
   std::optional<double> cost;         ///< Of this run; empty without prices.
   std::vector<batch_job_status> jobs; ///< Those that are not over.
@@ -85,6 +87,7 @@ struct batch_report {
   bool cancelled = false; ///< Ended before the input did.
   std::chrono::nanoseconds elapsed{0};
   std::vector<batch_share> shares;
+  // What people want to know.
   std::optional<failure> stopped_by;    ///< Why it could not go on, e.g. a full disk.
   std::optional<failure> first_failure; ///< Of this run's items, in the order of their ends.
   std::vector<std::string> warnings;    ///< What people should know, e.g. why it did not use the batch API.

@@ -95,6 +95,7 @@ struct tool_choice {
 /// `id` is the request's name on the whole way, in logs, in a header to the provider and in `cancel_atom`. A second
 /// request of an id that is alive at the same provider is refused (`errc::duplicate_request`).
 struct chat_request {
+  // What the model gets.
   request_id id;     ///< Empty: the provider actor gives one.
   std::string model; ///< Empty: the provider's `default_model`.
   std::vector<chat_message> messages;
@@ -102,6 +103,7 @@ struct chat_request {
   modelforge::response_format response_format;
   std::vector<tool_definition> tools;
   modelforge::tool_choice tool_choice;
+  // How it is treated on the way.
   modelforge::priority priority = priority::interactive;
   std::string tenant;                        ///< Tenants share a provider fairly; empty is one of them.
   std::map<std::string, std::string> labels; ///< For logs and metrics of the host; never sent to the provider.
@@ -109,6 +111,7 @@ struct chat_request {
   /// Time left until the caller gives up, over queue, waits and all attempts. Empty: the provider's `deadline` for
   /// interactive requests, none for batch items.
   std::optional<std::chrono::nanoseconds> deadline;
+  // What only some providers know.
   std::string extra; ///< A JSON object, as text: its fields are added to the provider's request.
   /// Requests that begin alike share it, so that they meet the same prompt cache; empty: the provider decides.
   std::string cache_key;

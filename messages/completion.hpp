@@ -69,12 +69,14 @@ struct completion {
   std::vector<reasoning_part> reasoning; ///< What the provider tells of the model's thinking.
   std::string refusal;                   ///< The model's words when it declined.
   modelforge::finish_reason finish_reason = finish_reason::unknown;
-  std::string raw_finish_reason;    ///< The provider's own word.
+  std::string raw_finish_reason; ///< The provider's own word.
+  // What it took.
   std::optional<token_usage> usage; ///< Empty when the provider told none.
   std::optional<double> cost;       ///< By `usage` and the configured prices, in their currency; empty without them.
-  std::string provider;             ///< The configured name.
-  std::string model;                ///< As the provider named it; may be more exact than what was asked.
-  std::string provider_request_id;  ///< From the answer's headers, else its body.
+  // Where it came from, and how.
+  std::string provider;                 ///< The configured name.
+  std::string model;                    ///< As the provider named it; may be more exact than what was asked.
+  std::string provider_request_id;      ///< From the answer's headers, else its body.
   std::vector<attempt_record> attempts; ///< At least one; the last one succeeded.
   modelforge::timings timings;
   std::vector<std::string> warnings;      ///< What was changed or ignored on the way, for people.

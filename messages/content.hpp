@@ -72,7 +72,8 @@ struct reasoning_part {
   friend bool operator==(const reasoning_part&, const reasoning_part&) = default;
 };
 
-/// Returns the part of an answer's thinking that is not sealed yet, a new one if need be.
+/// For who puts an answer together: thinking comes in pieces, and a seal ends a part. Returns the part of an answer's
+/// thinking that is not sealed yet, a new one if need be.
 inline reasoning_part& open_reasoning(std::vector<reasoning_part>& x) {
   return x.empty() || !x.back().signature.empty() ? x.emplace_back() : x.back();
 }

@@ -58,7 +58,8 @@ struct embedding {
   friend bool operator==(const embedding&, const embedding&) = default;
 };
 
-/// The models that a provider offers, by the names that requests use.
+/// The models that a provider offers, by the names that requests use. It is asked each time; nothing is cached, and
+/// whether a model can chat or make vectors is not said, since most providers do not say it.
 struct model_list {
   std::string provider;
   std::vector<std::string> models; ///< In the provider's order.

@@ -31,6 +31,7 @@ constexpr std::string_view name_of(E x) {
   return i < enum_names<E>.size() ? enum_names<E>[i] : std::string_view{"unknown"};
 }
 
+/// The same as a text, for messages and logs.
 template <named_enum E>
 std::string to_string(E x) {
   return std::string{name_of(x)};
@@ -47,6 +48,8 @@ constexpr bool from_string(std::string_view name, E& x) {
   return false;
 }
 
+/// Sets `x` to the value of that number. Returns false, and leaves `x` alone, if no value has it: bytes from outside
+/// must never become a value that no `switch` knows.
 template <named_enum E>
 constexpr bool from_integer(std::underlying_type_t<E> value, E& x) {
   if (value >= enum_names<E>.size())

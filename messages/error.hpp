@@ -17,7 +17,8 @@ namespace modelforge {
 /// Travels inside a `caf::error` whose code is `code`; `failure_of()` takes it out again. Holds no secrets.
 struct failure {
   errc code = errc::internal;
-  std::string message;             ///< What happened, one sentence for people.
+  std::string message; ///< What happened, one sentence for people.
+  // Where it happened.
   std::string provider;            ///< The configured name, e.g. "openai".
   std::string model;               ///< The model that was asked; empty when none was chosen yet.
   std::string lane;                ///< The credential and limit group that was used; empty before dispatch.
@@ -25,6 +26,7 @@ struct failure {
   std::string provider_code;       ///< The provider's own code or type, e.g. "invalid_api_key".
   std::string provider_message;    ///< The provider's own words, cut at 1,000 bytes.
   std::string provider_request_id; ///< What the provider's support asks for.
+  // What may be done now, and what has been done.
   std::optional<std::chrono::nanoseconds> retry_after; ///< A wait the server or our own queue named.
   std::string suggestion;                              ///< What to do about it; empty where we know nothing better.
   std::vector<attempt_record> attempts;                ///< In order; empty when nothing was sent.

@@ -30,7 +30,7 @@ using stream_session_actor = caf::typed_actor<
   caf::result<void>(subscribe_atom, stream_subscriber_actor, subscription),
   // Cuts the stream off: every subscriber gets `stream_failed` (`errc::cancelled`).
   caf::result<void>(cancel_atom),
-  // Tells how it stands.
+  // Reports how it stands.
   caf::result<stream_status>(status_atom)>;
 
 /// A BATCH JOB's LISTENER: any actor that has a provider run a job.
@@ -52,18 +52,18 @@ using batch_job_actor = caf::typed_actor<
 using provider_actor = caf::typed_actor<
   // Answers once: with the completion, or with an error that holds a `failure` (see `failure_of`).
   caf::result<completion>(chat_request),
-  // Answers with the stream's session as soon as the request is taken in; the subscriber is told all that follows. An
+  // Answers with the stream's session as soon as the request is taken in; the subscriber hears all that follows. An
   // error (as for `chat_request`): it is not taken in, and the subscriber hears nothing.
   caf::result<stream_session_actor>(stream_request, stream_subscriber_actor),
   // Answers once, as for `chat_request`: with a vector for each input, in order.
   caf::result<embedding>(embedding_request),
   // Answers with the job's actor, or with an error: the provider has no batch API (`errc::unsupported`), or drains.
   caf::result<batch_job_actor>(batch_job_request, batch_job_listener_actor),
-  // Tells which models the provider offers. Not counted against the limits; bounded by the provider's deadline.
+  // Reports which models the provider offers. Not counted against the limits; bounded by the provider's deadline.
   caf::result<model_list>(models_atom),
   // Withdraws a request wherever it stands; its asker gets `errc::cancelled`. An unknown id is no error.
   caf::result<void>(cancel_atom, request_id),
-  // Tells what it is doing.
+  // Reports what it is doing.
   caf::result<provider_status>(status_atom),
   // Refuses what is new from now on; answers when nothing is left, at the latest after the grace period, when it has
   // cancelled the rest.
@@ -72,33 +72,33 @@ using provider_actor = caf::typed_actor<
   // (`attempts_made::report`). An unknown id is no error.
   caf::result<void>(request_id, attempts_made),
   // Hears that so many more messages of its own have arrived at the sender: requests, if it asks that one, else
-  // completions and embeddings. Told now and then between nodes, so that neither sends more than their link can hold.
+  // completions and embeddings. Sent now and then between nodes, so that neither sends more than their link can hold.
   // The answer says that what the asker sent before has been taken in.
   caf::result<void>(received_atom, uint64_t)>;
 
 /// The REGISTRY: one per actor system; holds the providers by name. They end with it.
 using registry_actor = caf::typed_actor<
-  // Answers with the provider of that name, an empty one meaning the first; or with an error that tells the known ones.
+  // Answers with the provider of that name, an empty one meaning the first; or with an error that lists the known ones.
   caf::result<provider_actor>(caf::get_atom, std::string),
-  // Tells the names.
+  // Answers with the names.
   caf::result<provider_names>(names_atom),
   // Has all providers drain at once, and answers when the last one has. It can still be asked for them.
   caf::result<void>(drain_atom, caf::timespan),
-  // Tells how this program stands among other nodes.
+  // Reports how this program stands among other nodes.
   caf::result<node_status>(status_atom),
   // Takes over settings, given as TOML; the second names their origin in errors. All or nothing: an error
-  // (`errc::configuration`) tells every fault, and nothing has changed.
+  // (`errc::configuration`) reports every mistake, and nothing has changed.
   caf::result<reload_report>(reload_atom, std::string, std::string)>;
 
 /// The NODE: one per actor system that is one among others, and all that others see of it before they have greeted.
 using node_actor = caf::typed_actor<
-  // Tells who it is; an error when the two do not fit together. This call is there in every version.
+  // Says who it is; an error when the two do not fit together. This call is there in every version.
   caf::result<node_hello>(node_hello),
   // Likewise; the second is the asker's own node, which this one may reach by it.
   caf::result<node_hello>(node_hello, caf::actor),
   // Answers with an actor for the sender's node, by which it calls the provider of that name; it ends with the sender.
   caf::result<provider_actor>(caf::get_atom, node_hello, std::string),
-  // Tells how it stands.
+  // Reports how it stands.
   caf::result<node_status>(status_atom)>;
 
 /// A BATCH OBSERVER: any actor that wants to see a batch's progress.

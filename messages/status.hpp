@@ -88,19 +88,21 @@ struct provider_status {
   std::string kind; ///< As in TOML, e.g. "openai".
   std::string base_url;
   uint32_t max_concurrent = 0; ///< Per key.
-  uint64_t queued = 0;         ///< Of both priorities; retries that wait for their time are apart.
-  uint64_t queued_batch = 0;   ///< Part of `queued`.
-  uint64_t queued_bytes = 0;   ///< Retries that wait included.
-  uint64_t waiting = 0;        ///< Retries that wait for their time.
+  // What waits, and what is under way.
+  uint64_t queued = 0;       ///< Of both priorities; retries that wait for their time are apart.
+  uint64_t queued_batch = 0; ///< Part of `queued`.
+  uint64_t queued_bytes = 0; ///< Retries that wait included.
+  uint64_t waiting = 0;      ///< Retries that wait for their time.
   std::optional<std::chrono::nanoseconds> next_retry; ///< Until the first of them is due.
   uint64_t in_flight = 0;
   std::chrono::nanoseconds predicted_wait{0}; ///< Of a usual request that comes now, as far as limits decide.
-  uint64_t answered = 0;                      ///< Requests that ended in a completion.
-  uint64_t failed = 0;                        ///< Requests that ended in an error, refused ones included.
-  uint64_t late = 0;                          ///< Answers that came when their request had been given up.
-  uint64_t attempts = 0;                      ///< HTTP exchanges begun.
-  std::map<std::string, uint64_t> retries;    ///< By what the failure before them meant, e.g. "rate".
-  std::map<std::string, uint64_t> refusals;   ///< Requests that we did not send, by reason, e.g. "predicted_wait".
+  // What has been done.
+  uint64_t answered = 0;                    ///< Requests that ended in a completion.
+  uint64_t failed = 0;                      ///< Requests that ended in an error, refused ones included.
+  uint64_t late = 0;                        ///< Answers that came when their request had been given up.
+  uint64_t attempts = 0;                    ///< HTTP exchanges begun.
+  std::map<std::string, uint64_t> retries;  ///< By what the failure before them meant, e.g. "rate".
+  std::map<std::string, uint64_t> refusals; ///< Requests that we did not send, by reason, e.g. "predicted_wait".
   bool draining = false;
   std::string problem; ///< What does not work, though requests do: e.g. the folder that keeps the limits' use.
   std::vector<lane_status> lanes;

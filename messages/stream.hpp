@@ -74,7 +74,8 @@ struct stream_failed {
   friend bool operator==(const stream_failed&, const stream_failed&) = default;
 };
 
-/// What happens to the others, or to itself, while a subscriber grants no demand.
+/// What happens to the others, or to itself, while a subscriber grants no demand. It must not cost the others, or the
+/// process, without bound; each policy bounds it in another way.
 enum class slow_policy : uint8_t {
   wait,     ///< The stream waits for it, and so does the provider.
   coalesce, ///< The stream goes on; what it missed comes in few large pieces, as long as that stays within `log_limit`.
@@ -95,7 +96,8 @@ struct subscription {
   friend bool operator==(const subscription&, const subscription&) = default;
 };
 
-/// What becomes of the provider's answer when nobody listens any more.
+/// What becomes of the provider's answer when nobody listens any more. Tokens that nobody reads are paid for all the
+/// same, unless the provider is stopped.
 enum class disconnect_policy : uint8_t {
   cancel,    ///< It is cut off at once.
   drain,     ///< It is read to its end, for the exact usage.
@@ -105,7 +107,8 @@ enum class disconnect_policy : uint8_t {
 template <>
 inline constexpr auto enum_names<disconnect_policy> = std::to_array<std::string_view>({"cancel", "drain", "drain_for"});
 
-/// Asks for an answer as a stream. What is not set here is as the provider's `[stream]` settings say.
+/// Asks for an answer as a stream. The provider answers with the stream's session, or an error before anything is sent.
+/// What is not set here is as the provider's `[stream]` settings say.
 struct stream_request {
   chat_request chat; ///< Its deadline covers the whole stream, waits for slow readers included.
   subscription as;   ///< The first subscriber's.

@@ -195,7 +195,7 @@ bool transport::loop::may_end() {
     for (auto& [id, transfer] : live_)
       left.push_back(transfer.get());
     for (auto* transfer : left)
-      finish(*transfer, fault(*transfer, errc::cancelled, "cancelled: the HTTP transport is shutting down"));
+      finish(*transfer, error_of(*transfer, errc::cancelled, "cancelled: the HTTP transport is shutting down"));
   }
   return live_.empty() && inbox_.close();
 }
@@ -256,11 +256,11 @@ void transport::loop::apply(start_command& start) {
   if (drain_deadline_)
     return finish(transfer, draining_error());
   if (auto reason = refuse_reason(transfer.request); !reason.empty())
-    return finish(transfer, fault(transfer, errc::invalid_request, reason));
+    return finish(transfer, error_of(transfer, errc::invalid_request, reason));
   state.origin = origins_.find(transfer.request.url);
   if (state.origin == nullptr)
-    return finish(
-      transfer, fault(transfer, errc::invalid_request, "the URL is not valid; it must start with http:// or https://"));
+    return finish(transfer, error_of(transfer, errc::invalid_request,
+                                     "the URL is not valid; it must start with http:// or https://"));
   ++state.origin->users;
   transfer.configure();
   deadlines_.arm(transfer);
@@ -293,7 +293,7 @@ void transport::loop::apply(cancel_command& cancel) {
     return;
   auto& transfer = *found->second;
   if (cancel.after.count() <= 0)
-    return finish(transfer, fault(transfer, errc::cancelled, "cancelled"));
+    return finish(transfer, error_of(transfer, errc::cancelled, "cancelled"));
   transfer.request.total_timeout = steady::now() - transfer.state.started + cancel.after;
   deadlines_.arm(transfer);
 }
@@ -321,8 +321,8 @@ void transport::loop::begin(transfer& transfer) {
     curl_easy_setopt(transfer.easy.get(), CURLOPT_RESOLVE, is_stale ? &transfer.forget : nullptr);
   }
   if (auto code = multis_.add(transfer); code != CURLM_OK)
-    finish(transfer,
-           fault(transfer, errc::internal, std::string{"libcurl refused the request: "} + curl_multi_strerror(code)));
+    finish(transfer, error_of(transfer, errc::internal,
+                              std::string{"libcurl refused the request: "} + curl_multi_strerror(code)));
 }
 
 void transport::loop::resume_waiting() {
@@ -346,7 +346,7 @@ void transport::loop::fire_deadlines() {
   auto now = steady::now();
   while (auto* transfer = deadlines_.take_due(now))
     if (transfer->deadline() <= now)
-      finish(*transfer, timeout_fault(*transfer, now));
+      finish(*transfer, timeout_error(*transfer, now));
     else
       deadlines_.arm(*transfer);
 }
@@ -384,7 +384,7 @@ void transport::loop::collect(multi& multi) {
 void transport::loop::complete(transfer& transfer, CURLcode code) {
   if (code == CURLE_OK && transfer.state.head_given)
     return finish(transfer, std::nullopt);
-  auto error = fault(transfer, code);
+  auto error = error_of(transfer, code);
   auto& origin = *transfer.state.origin;
   if (error.code == errc::connect_failed)
     origin.fresh_until = {}; // the host may have moved

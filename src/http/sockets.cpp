@@ -117,8 +117,8 @@ void transport::loop::judge_silence(int descriptor, const transfer& user, uint64
   if (received - *socket.silent_from <= max_silent_bytes)
     return;
   if (auto found = live_.find(id); found != live_.end() && !found->second->state.ending)
-    finish(*found->second,
-           fault(user, errc::invalid_response, user.state.origin->name + " sends much that is not part of its answer"));
+    finish(*found->second, error_of(user, errc::invalid_response,
+                                    user.state.origin->name + " sends much that is not part of its answer"));
 }
 
 /// The server processes no stream of this connection behind the last one, and takes no more there. `witness` is the
@@ -153,7 +153,7 @@ void transport::loop::end_refused(multi& multi) {
     if (transfer->state.multi == &multi && transfer->state.refused && !transfer->state.any_byte)
       refused.push_back(transfer.get());
   for (auto* transfer : refused)
-    finish(*transfer, refused_fault(*transfer));
+    finish(*transfer, refused_error(*transfer));
 }
 
 // -- called by libcurl --------------------------------------------------------------------

@@ -130,15 +130,15 @@ struct transfer {
 };
 
 /// Builds the error for a transfer as it stands.
-transfer_error fault(const transfer& transfer, errc code, std::string message);
+transfer_error error_of(const transfer& transfer, errc code, std::string message);
 
 /// Builds the error for what libcurl reported.
-transfer_error fault(const transfer& transfer, CURLcode code);
+transfer_error error_of(const transfer& transfer, CURLcode code);
 
 /// Builds the error for a transfer that the server said it has not processed.
-transfer_error refused_fault(const transfer& transfer);
+transfer_error refused_error(const transfer& transfer);
 
 /// Builds the error for a transfer whose `deadline()` has passed.
-transfer_error timeout_fault(const transfer& transfer, steady::time_point now);
+transfer_error timeout_error(const transfer& transfer, steady::time_point now);
 
 } // namespace modelforge::http

@@ -120,7 +120,7 @@ batch_observer_actor::behavior_type observer(batch_observer_actor::pointer, shar
   };
 }
 
-/// What stops a batch before its first item is an argument's fault, unless it is the disk's.
+/// What stops a batch before its first item is wrong arguments, unless it is the disk.
 int exit_code(const batch_report& report) {
   if (report.stopped_by)
     return report.answered + report.failed == 0 && report.stopped_by->code != errc::io_failed ? exit_usage

@@ -113,7 +113,7 @@ std::string seconds(std::chrono::nanoseconds duration) {
 
 } // namespace
 
-transfer_error fault(const transfer& transfer, errc code, std::string message) {
+transfer_error error_of(const transfer& transfer, errc code, std::string message) {
   return {.code = code,
           .phase = transfer.phase(),
           .request_written = transfer.request_written(),
@@ -124,52 +124,53 @@ transfer_error fault(const transfer& transfer, errc code, std::string message) {
 
 // Our own reasons come first: where a callback of ours stopped a transfer, libcurl reports a failed callback, which
 // says nothing.
-transfer_error fault(const transfer& transfer, CURLcode code) {
+transfer_error error_of(const transfer& transfer, CURLcode code) {
   if (transfer.state.stop == errc::response_too_large)
-    return fault(transfer, transfer.state.stop,
-                 "the answer exceeds " + std::to_string(transfer.request.max_response_bytes) + " bytes");
+    return error_of(transfer, transfer.state.stop,
+                    "the answer exceeds " + std::to_string(transfer.request.max_response_bytes) + " bytes");
   if (transfer.state.stop != errc::none)
-    return fault(transfer, transfer.state.stop,
-                 "the " + std::string{transfer.state.head_given ? "trailers" : "headers"} + " of the answer of "
-                   + transfer.state.origin->name + " are too large");
+    return error_of(transfer, transfer.state.stop,
+                    "the " + std::string{transfer.state.head_given ? "trailers" : "headers"} + " of the answer of "
+                      + transfer.state.origin->name + " are too large");
   if (transfer.state.refused && !transfer.state.any_byte)
-    return refused_fault(transfer);
+    return refused_error(transfer);
   if (transfer.state.repeated)
-    return fault(transfer, errc::connection_lost,
-                 "connection to " + transfer.state.origin->name + " lost before the first byte");
+    return error_of(transfer, errc::connection_lost,
+                    "connection to " + transfer.state.origin->name + " lost before the first byte");
   auto reached = transfer.phase();
   auto kind = classify(code, reached);
-  auto result = fault(transfer, kind, describe(transfer, code, kind, reached));
+  auto result = error_of(transfer, kind, describe(transfer, code, kind, reached));
   if (kind == errc::tls_failed)
     result.phase = phase::tls; // the socket, by which `phase` knows, is closed already
   return result;
 }
 
-transfer_error refused_fault(const transfer& transfer) {
-  return fault(transfer, errc::connection_lost,
-               transfer.state.origin->name
-                 + " has not processed the request: it ends the connection, or "
-                   "refused the stream (HTTP/2)");
+transfer_error refused_error(const transfer& transfer) {
+  return error_of(transfer, errc::connection_lost,
+                  transfer.state.origin->name
+                    + " has not processed the request: it ends the connection, or "
+                      "refused the stream (HTTP/2)");
 }
 
 // Of several timeouts that have passed, the one that covers most is named; raising it is what helps.
-transfer_error timeout_fault(const transfer& transfer, steady::time_point now) {
+transfer_error timeout_error(const transfer& transfer, steady::time_point now) {
   auto& name = transfer.state.origin->name;
   auto& request = transfer.request;
   if (request.total_timeout.count() > 0 && now - transfer.state.started >= request.total_timeout)
-    return fault(transfer, errc::attempt_timeout,
-                 "the request to " + name + " took longer than " + seconds(request.total_timeout));
+    return error_of(transfer, errc::attempt_timeout,
+                    "the request to " + name + " took longer than " + seconds(request.total_timeout));
   if (transfer.phase() == phase::tls)
-    return fault(transfer, errc::tls_failed,
-                 name + " accepted the connection but made no TLS handshake within "
-                   + seconds(request.connect_timeout));
+    return error_of(transfer, errc::tls_failed,
+                    name + " accepted the connection but made no TLS handshake within "
+                      + seconds(request.connect_timeout));
   if (!transfer.state.begun)
-    return fault(transfer, errc::connect_failed,
-                 "no connection to " + name + " within " + seconds(request.connect_timeout));
+    return error_of(transfer, errc::connect_failed,
+                    "no connection to " + name + " within " + seconds(request.connect_timeout));
   if (transfer.state.first_byte == steady::time_point{})
-    return fault(transfer, errc::attempt_timeout,
-                 "no answer from " + name + " within " + seconds(request.first_byte_timeout));
-  return fault(transfer, errc::attempt_timeout, "nothing more from " + name + " for " + seconds(request.idle_timeout));
+    return error_of(transfer, errc::attempt_timeout,
+                    "no answer from " + name + " within " + seconds(request.first_byte_timeout));
+  return error_of(transfer, errc::attempt_timeout,
+                  "nothing more from " + name + " for " + seconds(request.idle_timeout));
 }
 
 } // namespace modelforge::http
