@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <variant>
 
+/// `json_mode_auto`: where a prompt asks for nothing but JSON (see `json_wish.hpp`), the provider is told so, and
+/// cannot answer with prose around it.
+
 namespace modelforge::optimize {
 
 namespace {

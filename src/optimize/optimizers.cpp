@@ -5,6 +5,8 @@
 
 #include <utility>
 
+/// Which optimizers a provider has, and what becomes of a request that goes through them.
+
 namespace modelforge::optimize {
 
 namespace {

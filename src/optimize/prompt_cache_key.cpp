@@ -7,6 +7,9 @@
 #include <array>
 #include <variant>
 
+/// `prompt_cache_key`: OpenAI spreads requests over machines, each of which has a prompt cache of its own; requests of
+/// one key go to one machine. So the key is a hash of what requests have in common.
+
 namespace modelforge::optimize {
 
 namespace {

@@ -10,6 +10,9 @@
 #include <utility>
 #include <variant>
 
+/// `cache_prompt_structure`: providers cache prompts by their beginning, so whatever is the same in many requests has
+/// to come first; some want to be told where it ends.
+
 namespace modelforge::optimize {
 
 namespace {

@@ -4,6 +4,8 @@
 #include <mutex>
 #include <utility>
 
+/// The host's own optimizers, by name. The table is the process's; every access takes its lock.
+
 namespace modelforge {
 
 namespace {

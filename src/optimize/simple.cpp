@@ -1,6 +1,8 @@
 #include "optimize/extra.hpp"
 #include "optimize/strategies.hpp"
 
+/// Optimizers of one field each: `enable_seed` and `keep_alive`.
+
 namespace modelforge::optimize {
 
 namespace {

@@ -21,6 +21,11 @@
 #include <sys/stat.h>
 #include <utility>
 
+/// `modelforge batch`: runs a batch of the library, shows how it goes on, and says at its end what it came to and how
+/// to go on. Nothing about batches is decided here: the coordinator does, and the ledger remembers.
+///
+/// The main thread waits for signals and draws the progress; actors bring it the newest figures by `shared_progress`.
+
 namespace modelforge::cli {
 
 using namespace std::chrono_literals;

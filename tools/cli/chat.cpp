@@ -18,6 +18,10 @@
 #include <thread>
 #include <unistd.h>
 
+/// `modelforge chat`: one question, its answer streamed to the terminal, whole, or into a file. Answers go to standard
+/// output and nothing else does, so that the program can stand in a pipe; warnings, figures and errors go to standard
+/// error. What the model says is kept from steering the terminal.
+
 namespace modelforge::cli {
 
 namespace {

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <memory>
 
+/// `modelforge config`: what the settings are, what is wrong with them, and what they could be. Nothing is started.
+
 namespace modelforge::cli {
 
 // Warnings are not shown: who runs a command wants its answer; `config check` shows them.

@@ -10,6 +10,8 @@
 #include <string>
 #include <unistd.h>
 
+/// `modelforge embed` and `modelforge models`: one question to a provider, a line for each part of the answer.
+
 namespace modelforge::cli {
 
 namespace {

@@ -1,6 +1,8 @@
 #include "tools/cli/commands.hpp"
 #include "tools/cli/output.hpp"
 
+/// The program: its commands in the order of its help, and options that several of them have.
+
 namespace modelforge::cli {
 
 namespace {

@@ -16,6 +16,8 @@
 #include <string>
 #include <variant>
 
+/// `modelforge node`: the providers of a file, run for other programs until a signal comes.
+
 namespace modelforge::cli {
 
 namespace {

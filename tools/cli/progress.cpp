@@ -8,6 +8,8 @@
 #include <unistd.h>
 #include <vector>
 
+/// A batch's progress in words, for one line of a terminal or of a log.
+
 namespace modelforge::cli {
 
 using namespace std::chrono_literals;

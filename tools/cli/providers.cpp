@@ -22,6 +22,10 @@
 #include <numeric>
 #include <vector>
 
+/// `modelforge providers`: how the configured providers are. A program that runs them and has a metrics port is asked
+/// for its figures; what it does not run is started here for a moment, idle, which shows whether it could be used and
+/// what is left of its limits.
+
 namespace modelforge::cli {
 
 namespace {

@@ -18,6 +18,8 @@
 #include <unistd.h>
 #include <utility>
 
+/// What commands share that ask providers: waiting for an answer or Ctrl-C, choosing providers, and having them run.
+
 namespace modelforge::cli {
 
 // -- waiting ----------------------------------------------------------------------
