@@ -58,7 +58,7 @@ public:
   /// Nobody is left to take the answers of what still runs: stop it. (No message is sent from here.)
   ~provider_state() override {
     for (auto& [id, client] : clients_)
-      if (engine_.find(id)->under_way)
+      if (auto* request = engine_.find(id); request == nullptr || request->under_way)
         transport_->cancel(client.transfer);
     engine_.leave(now(), wall_now());
   }

@@ -20,8 +20,8 @@ struct optimized_request {
   std::vector<std::string> failed;                      ///< One text for each optimizer that was no use.
 };
 
-/// Lets the optimizers change `x`, then has it encoded; where what they made of it cannot be sent, as it came.
-optimized_request optimize_and_encode(const optimize::list& optimizers, chat_request& x,
+/// Lets the optimizers change `request`, then has it encoded; where what they made of it cannot be sent, as it came.
+optimized_request optimize_and_encode(const optimize::list& optimizers, chat_request& request,
                                       const std::function<std::variant<wire::encoded_request, failure>()>& encode);
 
 } // namespace modelforge::provider

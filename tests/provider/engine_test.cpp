@@ -5,6 +5,7 @@
 #include <deque>
 #include <limits>
 #include <map>
+#include <random>
 
 namespace modelforge::engine_test {
 
@@ -204,6 +205,89 @@ TEST_CASE_METHOD(engine_test, "engine: a stream that is lost gives its slot back
   CHECK(ended.at(1).streamed);
   engine.on_lost(sent[0].attempt, true, now);
   CHECK(engine.queue().in_flight == 0);
+}
+
+namespace {
+
+/// Anything that a provider may say.
+http::response any_answer(std::mt19937_64& random) {
+  switch (random() % 7) {
+    case 0:
+      return refusal(500);
+    case 1:
+      return refusal(429, {{"retry-after", std::to_string(random() % 5)}});
+    case 2:
+      return refusal(401);
+    case 3:
+      return broken(errc::connect_failed, false);
+    case 4:
+      return broken(errc::connection_lost, true);
+    default:
+      return answer();
+  }
+}
+
+provider::setup any_setup(std::mt19937_64& random) {
+  auto settings = acme();
+  settings.base_url = random() % 2 == 0 ? "http://acme.test/v1" : "http://other.test/v1";
+  settings.max_concurrent = 2 + static_cast<uint32_t>(random() % 4);
+  if (random() % 2 == 0)
+    settings.rate_limit = requests_per_minute(600);
+  if (random() % 2 == 0)
+    settings.models = {models("m*", 300)};
+  return prepared(settings);
+}
+
+} // namespace
+
+TEST_CASE("engine: whatever happens, each request ends exactly once", "[provider]") {
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 random{seed};
+    engine_test by;
+    std::map<uint64_t, int> ends;
+    uint64_t asked = 0;
+    auto note_ends = [&] {
+      for (auto& [number, end] : by.ended)
+        ++ends[number];
+      by.ended.clear();
+    };
+    auto end_any = [&](const http::response& how) {
+      std::swap(by.sent.front(), by.sent[random() % by.sent.size()]);
+      by.end(how);
+    };
+    for (int i = 0; i < 300; ++i) {
+      auto what = random() % 20;
+      if (what < 8) {
+        auto request = question(++asked);
+        request.priority = random() % 2 == 0 ? priority::interactive : priority::batch;
+        if (by.ask(request))
+          ++ends[asked];
+      } else if (what < 16 && !by.sent.empty()) {
+        end_any(any_answer(random));
+      } else if (what == 16) {
+        by.note(by.engine.withdraw({1, 1 + random() % (asked + 1)}, "not wanted", by.now));
+      } else if (what == 17) {
+        by.engine.reconfigure(any_setup(random), by.now);
+      } else {
+        by.now += std::chrono::milliseconds{random() % 3000};
+      }
+      by.run();
+      note_ends();
+    }
+    for (int i = 0; i < 10'000 && (!by.engine.empty() || !by.sent.empty()); ++i) {
+      if (!by.sent.empty())
+        end_any(answer());
+      else
+        by.wait();
+      note_ends();
+    }
+    REQUIRE(by.engine.empty());
+    CHECK(ends.size() == asked);
+    CHECK(std::all_of(ends.begin(), ends.end(), [](auto& end) { return end.second == 1; }));
+    CHECK(by.engine.queue().in_flight == 0);
+    CHECK(by.engine.queue().queued_bytes == 0);
+  }
 }
 
 } // namespace modelforge::engine_test
