@@ -46,13 +46,13 @@ std::string made_up_id(std::string_view answer_id, std::size_t place) {
 }
 
 std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
-                                 std::string_view answer_id, finish_reason told, bool refused, completion& x) {
-  x.finish_reason = judge_reason(told, !calls.empty(), refused);
-  auto cut = x.finish_reason == finish_reason::length || x.finish_reason == finish_reason::content_filter
-             || x.finish_reason == finish_reason::error;
+                                 std::string_view answer_id, finish_reason told, bool refused, completion& answer) {
+  answer.finish_reason = judge_reason(told, !calls.empty(), refused);
+  auto cut = answer.finish_reason == finish_reason::length || answer.finish_reason == finish_reason::content_filter
+             || answer.finish_reason == finish_reason::error;
   for (auto& [call, takes_text] : calls) {
     if (call.id.empty())
-      call.id = made_up_id(answer_id, x.tool_calls.size());
+      call.id = made_up_id(answer_id, answer.tool_calls.size());
     if (call.arguments.empty())
       call.arguments = "{}";
     if (auto why = takes_text ? "" : why_no_object(call.arguments); !why.empty()) {
@@ -63,9 +63,9 @@ std::optional<failure> add_calls(const http::response_head& head, std::vector<ca
         problem.suggestion = "ask again; a strict schema or a lower temperature may help";
         return problem;
       }
-      x.warnings.push_back("the answer was cut and holds " + what);
+      answer.warnings.push_back("the answer was cut and holds " + what);
     }
-    x.tool_calls.push_back(std::move(call));
+    answer.tool_calls.push_back(std::move(call));
   }
   return {};
 }
@@ -93,17 +93,17 @@ told_tokens told_tokens::at_most(uint64_t most) const {
   return result;
 }
 
-std::optional<token_usage> usage_of(const told_usage& x) {
-  auto input = x.input.at_most(most_input_tokens);
-  auto output = x.output.at_most(most_output_tokens);
+std::optional<token_usage> usage_of(const told_usage& told) {
+  auto input = told.input.at_most(most_input_tokens);
+  auto output = told.output.at_most(most_output_tokens);
   if (!input.is_told() && !output.is_told())
     return {};
   token_usage result;
   result.input = input.value();
   result.output = output.value();
-  result.cached_read = std::min(x.cached.value(), result.input);
-  result.cache_written = std::min(x.cache_written.value(), result.input);
-  result.reasoning = std::min(x.reasoning.value(), result.output);
+  result.cached_read = std::min(told.cached.value(), result.input);
+  result.cache_written = std::min(told.cache_written.value(), result.input);
+  result.reasoning = std::min(told.reasoning.value(), result.output);
   return result;
 }
 

@@ -55,7 +55,7 @@ std::string made_up_id(std::string_view answer_id, std::size_t place);
 /// `refused`. Arguments must be JSON objects, else it is a failure that names the tool; but where the answer was cut,
 /// as its finish reason says, cut arguments stay as they are, with a warning.
 std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
-                                 std::string_view answer_id, finish_reason told, bool refused, completion& x);
+                                 std::string_view answer_id, finish_reason told, bool refused, completion& answer);
 
 /// A number of tokens as an answer tells it: none, or one that can be.
 class told_tokens {
@@ -94,16 +94,16 @@ struct told_usage {
 };
 
 /// Empty where neither input nor output was told; parts are never more than their whole.
-std::optional<token_usage> usage_of(const told_usage& x);
+std::optional<token_usage> usage_of(const told_usage& told);
 
 /// Whether a number of it is left out because it cannot be.
-bool is_odd(const told_usage& x);
+bool is_odd(const told_usage& told);
 
 /// The usage of an answer that tells it in parts, or several times: the last one counts.
 class noted_usage {
 public:
   /// One that tells nothing changes nothing. `tokens`, what has been counted so far, is raised to what it tells.
-  void note(const told_usage& x, uint64_t& tokens);
+  void note(const told_usage& told, uint64_t& tokens);
 
   /// Of the last one; empty: none, or one that cannot be.
   const std::optional<token_usage>& last() const { return last_; }

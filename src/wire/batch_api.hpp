@@ -98,7 +98,7 @@ public:
   virtual bool keeps_nonce() const = 0;
 
   /// Writes one request, as the dialect would send it now. `id`: see `batch_item_id`.
-  virtual std::variant<batch_line, failure> encode_item(std::string_view id, const chat_request& x) const = 0;
+  virtual std::variant<batch_line, failure> encode_item(std::string_view id, const chat_request& request) const = 0;
 
   /// Uploads the lines, each the text of a `batch_line`.
   virtual batch_call upload(std::span<const std::string> lines, std::string_view nonce) const = 0;

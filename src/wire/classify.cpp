@@ -96,67 +96,68 @@ constexpr auto named_statuses = std::to_array<named_status>({
   {"engine_overloaded_error", 503},
 });
 
-uint16_t status_of(const provider_error& x) {
-  if (x.status != 0)
-    return x.status;
-  if (is_named(x, quota_names))
+uint16_t status_of(const provider_error& error) {
+  if (error.status != 0)
+    return error.status;
+  if (is_named(error, quota_names))
     return 429;
-  if (is_named(x, context_names) || says(x.message, context_phrases) || x.moderated)
+  if (is_named(error, context_names) || says(error.message, context_phrases) || error.moderated)
     return 400;
-  if (ascii::icontains(x.code, "image")) // of the Responses API: nothing that passes
+  if (ascii::icontains(error.code, "image")) // of the Responses API: nothing that passes
     return 400;
-  for (auto* name : {&x.code, &x.type})
+  for (auto* name : {&error.code, &error.type})
     for (auto& known : named_statuses)
       if (*name == known.name)
         return known.status;
   return 500;
 }
 
-errc classify_refusal(const provider_error& x) {
-  if (is_named(x, context_names) || says(x.message, context_phrases))
+errc classify_refusal(const provider_error& error) {
+  if (is_named(error, context_names) || says(error.message, context_phrases))
     return errc::context_length;
-  if (says(x.message, quota_phrases))
+  if (says(error.message, quota_phrases))
     return errc::quota_exhausted;
-  if (is_named(x, key_names))
+  if (is_named(error, key_names))
     return errc::authentication;
-  if (is_named(x, permission_names))
+  if (is_named(error, permission_names))
     return errc::permission;
-  return x.moderated ? errc::content_filtered : errc::invalid_request;
+  return error.moderated ? errc::content_filtered : errc::invalid_request;
 }
 
 /// A 429 may mean that the rate was too high, that this one request exceeds the limit, or that there is no capacity.
-errc classify_429(const provider_error& x) {
-  if (x.by_day)
+errc classify_429(const provider_error& error) {
+  if (error.by_day)
     return errc::quota_exhausted;
-  if (ascii::icontains(x.message, "request too large")) // OpenAI; its code is rate_limit_exceeded all the same
+  if (ascii::icontains(error.message, "request too large")) // OpenAI; its code is rate_limit_exceeded all the same
     return errc::too_large;
-  if (ascii::icontains(x.message, "usage limit") && ascii::icontains(x.message, "upgrade")) // Ollama's cloud, for days
+  if (ascii::icontains(error.message, "usage limit")
+      && ascii::icontains(error.message, "upgrade")) // Ollama's cloud, for days
     return errc::quota_exhausted;
-  auto named_by_rate = x.code == "rate_limit_exceeded" || x.type == "rate_limit_error";
-  if (is_named(x, overload_names) || (!named_by_rate && ascii::icontains(x.message, "overloaded")))
+  auto named_by_rate = error.code == "rate_limit_exceeded" || error.type == "rate_limit_error";
+  if (is_named(error, overload_names) || (!named_by_rate && ascii::icontains(error.message, "overloaded")))
     return errc::overloaded;
   return errc::rate_limited;
 }
 
 } // namespace
 
-errc classify(uint16_t status, const provider_error& x) {
+errc classify(uint16_t status, const provider_error& error) {
   if (status < 400 && status / 100 != 3)
-    status = status_of(x);
-  if (status / 100 == 4 && status != 401 && is_named(x, quota_names))
+    status = status_of(error);
+  if (status / 100 == 4 && status != 401 && is_named(error, quota_names))
     return errc::quota_exhausted;
   switch (status) {
     case 400:
     case 422:
-      return classify_refusal(x);
+      return classify_refusal(error);
     case 401:
       return errc::authentication;
     case 402:
       return errc::quota_exhausted;
     case 403:
-      if (ascii::icontains(x.message, "unregistered callers")) // Gemini, where there was no key
+      if (ascii::icontains(error.message, "unregistered callers")) // Gemini, where there was no key
         return errc::authentication;
-      return x.moderated ? errc::content_filtered : errc::permission;
+      return error.moderated ? errc::content_filtered : errc::permission;
     case 404:
     case 410:
       return errc::not_found;
@@ -164,13 +165,13 @@ errc classify(uint16_t status, const provider_error& x) {
     case 409:
       return errc::server_error;
     case 413:
-      return is_named(x, context_names) ? errc::context_length : errc::too_large;
+      return is_named(error, context_names) ? errc::context_length : errc::too_large;
     case 429:
-      return classify_429(x);
+      return classify_429(error);
     case 501:
       return errc::unsupported;
     case 503:
-      return is_named(x, slow_down_names) ? errc::rate_limited : errc::overloaded;
+      return is_named(error, slow_down_names) ? errc::rate_limited : errc::overloaded;
     case 498:
     case 529:
       return errc::overloaded;

@@ -32,17 +32,17 @@ bool conversation_writer::may_say(role who, const reasoning_part&) {
   return who == role::assistant;
 }
 
-void conversation_writer::check_parts(const chat_message& x) {
-  each_part(x, [&]<class T>(const T& part) {
+void conversation_writer::check_parts(const chat_message& message) {
+  each_part(message, [&]<class T>(const T& part) {
     if constexpr (!std::is_same_v<T, reasoning_part>)
-      may_say(x.role, part);
+      may_say(message.role, part);
   });
 }
 
-bool conversation_writer::check_source(const image_part& x) {
-  if (x.url.empty() == x.data.empty())
+bool conversation_writer::check_source(const image_part& part) {
+  if (part.url.empty() == part.data.empty())
     fail("", "is an image that needs either url or data");
-  else if (!x.data.empty() && x.media_type.empty())
+  else if (!part.data.empty() && part.media_type.empty())
     fail("media_type", "is empty; data needs it");
   else
     return true;
@@ -54,12 +54,12 @@ void conversation_writer::leave_out_name(const chat_message& x, std::string_view
     warn(place() + "name: " + std::string{who} + " knows no names of participants; it was left out");
 }
 
-void conversation_writer::image_url(const image_part& x) {
-  if (!check_source(x))
+void conversation_writer::image_url(const image_part& part) {
+  if (!check_source(part))
     return;
-  if (x.data.empty())
-    text(x.url, "url");
-  else if (!out_.string({"data:", x.media_type, ";base64,", x.data}))
+  if (part.data.empty())
+    text(part.url, "url");
+  else if (!out_.string({"data:", part.media_type, ";base64,", part.data}))
     fail("data", "or media_type is not UTF-8");
 }
 

@@ -31,25 +31,25 @@ protected:
 
   /// Calls `f(part)` for each part of a message, with its own type, until something cannot be sent.
   template <class F>
-  void each_part(const chat_message& x, F&& f) {
-    for (part_ = 0; part_ < x.content.size() && !failed(); ++part_)
-      std::visit(f, x.content[part_]);
+  void each_part(const chat_message& message, F&& f) {
+    for (part_ = 0; part_ < message.content.size() && !failed(); ++part_)
+      std::visit(f, message.content[part_]);
     part_ = none;
   }
 
   /// Calls `f(part)` for each part of that type.
   template <class T, class F>
-  void each_of(const chat_message& x, F&& f) {
-    for (part_ = 0; part_ < x.content.size(); ++part_)
-      if (auto* part = std::get_if<T>(&x.content[part_]))
+  void each_of(const chat_message& message, F&& f) {
+    for (part_ = 0; part_ < message.content.size(); ++part_)
+      if (auto* part = std::get_if<T>(&message.content[part_]))
         f(*part);
     part_ = none;
   }
 
   /// Calls `f(result)` for each result in a message of the role tool, which has nothing else.
   template <class F>
-  void each_result(const chat_message& x, F&& f) {
-    each_part(x, [&]<class T>(const T& part) {
+  void each_result(const chat_message& message, F&& f) {
+    each_part(message, [&]<class T>(const T& part) {
       if constexpr (std::is_same_v<T, tool_result>)
         f(part);
       else
@@ -90,9 +90,9 @@ protected:
   /// Calls `write_parts(message)` for the present message of a turn, and for what belongs to that: all results of tools
   /// that come one behind the other.
   template <class F>
-  void with_further_results(const chat_message& x, F&& write_parts) {
-    write_parts(x);
-    if (x.role == role::tool)
+  void with_further_results(const chat_message& message, F&& write_parts) {
+    write_parts(message);
+    if (message.role == role::tool)
       while (item_ + 1 < x_.messages.size() && x_.messages[item_ + 1].role == role::tool)
         write_parts(x_.messages[++item_]);
   }
@@ -138,10 +138,10 @@ protected:
   bool may_say(role who, const reasoning_part&);
 
   /// Refuses what a message's role cannot say, but for reasoning, which some providers just do without.
-  void check_parts(const chat_message& x);
+  void check_parts(const chat_message& message);
 
   /// Whether an image says where it is, or what it is.
-  bool check_source(const image_part& x);
+  bool check_source(const image_part& part);
 
   /// Refuses an empty text that the provider needs.
   void require(std::string_view value, std::string_view field) {
@@ -150,19 +150,19 @@ protected:
   }
 
   /// Warns that a message's name is left out. `who` knows no names of participants.
-  void leave_out_name(const chat_message& x, std::string_view who);
+  void leave_out_name(const chat_message& message, std::string_view who);
 
   /// Refuses a message without content.
-  bool check_content(const chat_message& x) {
-    if (x.content.empty())
+  bool check_content(const chat_message& message) {
+    if (message.content.empty())
       fail("content", "is empty");
-    return !x.content.empty();
+    return !message.content.empty();
   }
 
   // -- what several dialects have in common ------------------------------------------
 
   /// Writes where an image is, or the image itself, as a URL.
-  void image_url(const image_part& x);
+  void image_url(const image_part& part);
 
   /// Finds the call in an earlier message that a result in the present one answers; null where there is none.
   const tool_call* call_of(std::string_view id) const;

@@ -56,7 +56,7 @@ public:
   /// Writes a request whose `model` is set. A failure names the field that cannot be sent (`invalid_request` for text
   /// that is not UTF-8 or JSON that does not parse, `unsupported` for what the provider has not got). `stream`: the
   /// answer shall come piece by piece, for `read_stream`.
-  virtual std::variant<encoded_request, failure> encode(const chat_request& x, bool stream = false) const = 0;
+  virtual std::variant<encoded_request, failure> encode(const chat_request& request, bool stream = false) const = 0;
 
   /// Reads a whole answer, whatever its status. Fills what the answer tells: text, tool calls, usage, model, ids; for
   /// a failure code, status, the provider's words, retry_after and a suggestion. Attempts, timings and the provider's
@@ -83,7 +83,7 @@ public:
 
   /// Writes a request for embeddings whose `model` is set and that has 1 to `max_inputs` inputs. Failures as in
   /// `encode`.
-  virtual std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const;
+  virtual std::variant<encoded_request, failure> encode_embedding(const embedding_request& request) const;
 
   /// Reads a whole answer to it, whatever its status; as `decode` does, with as many vectors as there were `inputs`.
   virtual std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,

@@ -66,25 +66,26 @@ std::string_view quoted_name(std::string_view text) {
   return end == text.npos ? std::string_view{} : text.substr(start + 1, end - start - 1);
 }
 
-std::string suggest_for_missing(uint16_t status, const provider_error& x) {
-  if (auto name = clean_words(quoted_name(x.message), 100); ascii::icontains(x.message, "model") && !name.empty())
+std::string suggest_for_missing(uint16_t status, const provider_error& error) {
+  if (auto name = clean_words(quoted_name(error.message), 100);
+      ascii::icontains(error.message, "model") && !name.empty())
     return "does this provider have the model " + name + "?";
   return std::string{status == 410 ? "this service or model was retired: choose another one"
                                    : words_of(errc::not_found)->suggestion};
 }
 
-std::string suggest(errc code, uint16_t status, const provider_error& x) {
+std::string suggest(errc code, uint16_t status, const provider_error& error) {
   if (code == errc::not_found)
-    return suggest_for_missing(status, x);
-  if (code == errc::quota_exhausted && x.by_day)
+    return suggest_for_missing(status, error);
+  if (code == errc::quota_exhausted && error.by_day)
     return "a day's quota is used up (Google renews it at midnight Pacific time): raise it, or use another model";
-  if (code == errc::rate_limited && x.code == "slow_down")
+  if (code == errc::rate_limited && error.code == "slow_down")
     return "raise the load more slowly";
   if (code == errc::server_error)
     return status == 504 ? "the answer may take too long: ask for a shorter one (max_tokens)" : "";
   if (auto* words = words_of(code); words != nullptr && !words->suggestion.empty())
     return std::string{words->suggestion};
-  return x.param.empty() ? "" : "look at the field " + x.param;
+  return error.param.empty() ? "" : "look at the field " + error.param;
 }
 
 } // namespace

@@ -77,10 +77,10 @@ void object_answer::take_late(std::string_view type, std::string_view data) {
   }
 }
 
-void object_answer::fail(failure x) {
+void object_answer::fail(failure problem) {
   if (problem_ != nullptr)
     return;
-  problem_ = std::make_unique<failure>(std::move(x));
+  problem_ = std::make_unique<failure>(std::move(problem));
   seen_.end = true;
 }
 
@@ -195,10 +195,10 @@ void object_answer::shrink() {
     scratch_ = {};
 }
 
-failure object_answer::fitted(failure x) const {
-  if (auto at = x.suggestion.find(openai_address); at != x.suggestion.npos)
-    x.suggestion.replace(at, openai_address.size(), words_.usual_address);
-  return x;
+failure object_answer::fitted(failure problem) const {
+  if (auto at = problem.suggestion.find(openai_address); at != problem.suggestion.npos)
+    problem.suggestion.replace(at, openai_address.size(), words_.usual_address);
+  return problem;
 }
 
 std::variant<completion, failure> object_answer::end(bool streamed) {

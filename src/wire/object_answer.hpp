@@ -50,7 +50,7 @@ public:
   void take_late(std::string_view type, std::string_view data);
 
   /// Ends the answer with a failure, unless it has ended.
-  void fail(failure x);
+  void fail(failure problem);
   void fail_with(errc code, std::string message);
 
   /// The end mark behind which nothing comes, or an error.
@@ -67,7 +67,7 @@ public:
   std::variant<completion, failure> end(bool streamed);
 
   /// Makes a failure's suggestion fit this provider.
-  failure fitted(failure x) const;
+  failure fitted(failure problem) const;
 
   /// Gives room back that a large text took.
   void shrink();
@@ -109,7 +109,7 @@ protected:
   void say(said kind, json::raw x, piece_sink& sink) { say(kind, string_in(x, scratch_), sink); }
 
   /// Hands on a seal; nothing where there is none. `dialect`: what is put before it, as `reasoning_part` has it.
-  void say_seal(std::string_view dialect, json::raw x, piece_sink& sink);
+  void say_seal(std::string_view dialect, json::raw value, piece_sink& sink);
 
   /// `arguments`: an object; none and null stand for an empty one. `signature`: as the neutral form has it.
   /// `id_source`: to make up an id from.
@@ -123,13 +123,13 @@ protected:
   void say_arguments(std::size_t call, std::string_view fragment, piece_sink& sink);
 
   /// The signature for a provider's seal, as `reasoning_part` has it; empty where there is none.
-  std::string sealed(std::string_view dialect, json::raw x);
+  std::string sealed(std::string_view dialect, json::raw value);
 
   /// The last one counts.
   void note_usage(const told_usage& x) { usage_.note(x, progress_.tokens); }
 
   /// Keeps the first text that there is.
-  void note(std::string& kept, json::raw x);
+  void note(std::string& kept, json::raw value);
 
   void warn(std::string text);
 

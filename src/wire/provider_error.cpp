@@ -20,19 +20,19 @@ bool names_filter(std::string_view text) {
 }
 
 /// Reads what Google puts beside an error: the exact reason, how long to wait, which quota was exceeded.
-void read_details(const json::value& details, provider_error& x) {
+void read_details(const json::value& details, provider_error& error) {
   if (!details.is_array())
     return;
   for (auto& detail : details) {
     auto type = string_in(member(detail, "@type"));
     type = type.substr(type.rfind('/') + 1); // npos + 1 is 0
     if (type == "google.rpc.RetryInfo")
-      x.wait = read_duration(string_in(member(detail, "retryDelay")));
+      error.wait = read_duration(string_in(member(detail, "retryDelay")));
     else if (auto& reason = member(detail, "reason"); type == "google.rpc.ErrorInfo" && !string_in(reason).empty())
-      x.code = word_in(reason);
+      error.code = word_in(reason);
     else if (auto& all = member(detail, "violations"); type == "google.rpc.QuotaFailure" && all.is_array())
       for (auto& one : all)
-        x.by_day = x.by_day || ascii::icontains(string_in(member(one, "quotaId")), "PerDay");
+        error.by_day = error.by_day || ascii::icontains(string_in(member(one, "quotaId")), "PerDay");
   }
 }
 

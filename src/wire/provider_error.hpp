@@ -36,10 +36,10 @@ std::optional<provider_error> find_error(const json::value& body);
 std::string word_in(const json::value& x);
 
 /// What an error means. `status` is the answer's; below 400 (an error inside a 200) the error's own words decide.
-errc classify(uint16_t status, const provider_error& x);
+errc classify(uint16_t status, const provider_error& error);
 
 /// Whether a failure says that the traffic grew too fast, though within its limits.
-bool grew_too_fast(const failure& x);
+bool grew_too_fast(const failure& problem);
 
 /// Makes the failure for an answer with an error: by status, by what the body says, or both. `body` is null when it
 /// is no JSON; `text` is the body as it came.

@@ -97,12 +97,12 @@ struct told_limit : server_limit {
 };
 
 /// `sent`: when the answer was sent, in seconds since 1970.
-void read_reset(std::string_view text, double sent, told_limit& x) {
+void read_reset(std::string_view text, double sent, told_limit& told) {
   constexpr double unix_seconds = 1e9; // September 2001; as a duration, 31 years
   constexpr double unix_milliseconds = 1e12;
   auto set_time = [&](double seconds) {
-    x.reset = wait_of(seconds - sent);
-    x.is_dated = true;
+    told.reset = wait_of(seconds - sent);
+    told.is_dated = true;
   };
   if (auto number = read_decimal(text)) {
     if (*number >= unix_milliseconds)
@@ -110,23 +110,23 @@ void read_reset(std::string_view text, double sent, told_limit& x) {
     else if (*number >= unix_seconds)
       set_time(*number);
     else
-      x.reset = wait_of(*number);
+      told.reset = wait_of(*number);
   } else if (auto time = read_rfc3339(text)) {
     set_time(std::chrono::duration<double>{time->time_since_epoch()}.count());
   } else {
-    x.reset = read_duration(text);
+    told.reset = read_duration(text);
   }
 }
 
 /// Whether the limit is over more than a minute.
-bool is_long(const told_limit& x) {
+bool is_long(const told_limit& told) {
   constexpr double minute = 60; // seconds
   constexpr double most = 10;   // providers round, and count in steps
-  if (!x.limit || !x.remaining || !x.reset)
+  if (!told.limit || !told.remaining || !told.reset)
     return false;
-  auto used = static_cast<double>(*x.limit - std::min(*x.remaining, *x.limit));
-  auto expected = minute * used / static_cast<double>(*x.limit);
-  return std::chrono::duration<double>{*x.reset}.count() > most * expected + (x.is_dated ? 3 : 1);
+  auto used = static_cast<double>(*told.limit - std::min(*told.remaining, *told.limit));
+  auto expected = minute * used / static_cast<double>(*told.limit);
+  return std::chrono::duration<double>{*told.reset}.count() > most * expected + (told.is_dated ? 3 : 1);
 }
 
 template <class T, class Choose>

@@ -8,7 +8,7 @@ namespace modelforge::wire {
 namespace {
 
 /// About how long the body will be.
-std::size_t guess_size(const chat_request& x) {
+std::size_t guess_size(const chat_request& request) {
   struct visitor {
     std::size_t operator()(const text_part& p) const { return p.text.size(); }
     std::size_t operator()(const image_part& p) const { return p.data.size() + p.url.size(); }
@@ -16,11 +16,11 @@ std::size_t guess_size(const chat_request& x) {
     std::size_t operator()(const tool_result& p) const { return p.content.size() + 50; }
     std::size_t operator()(const reasoning_part&) const { return 0; }
   };
-  auto size = 512 + x.extra.size() + x.response_format.schema.size();
-  for (auto& message : x.messages)
+  auto size = 512 + request.extra.size() + request.response_format.schema.size();
+  for (auto& message : request.messages)
     for (auto& part : message.content)
       size += 64 + std::visit(visitor{}, part);
-  for (auto& tool : x.tools)
+  for (auto& tool : request.tools)
     size += 128 + tool.description.size() + tool.parameters.size();
   return size + size / 16; // escapes
 }

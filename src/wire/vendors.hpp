@@ -11,7 +11,7 @@ namespace modelforge::wire {
 
 /// Returns the dialect for a provider, or for some models of it; null where its kind has not got that API. It lives as
 /// long as the program.
-const dialect* find_dialect(const dialect_choice& x);
+const dialect* find_dialect(const dialect_choice& choice);
 
 /// One of each name, but for the flavours of `openai_compatible` and its Responses API.
 std::span<const dialect* const> dialects();

@@ -78,6 +78,20 @@ public:
 
 private:
   enum class state : uint8_t { reading, answering, lingering, closed };
+  /// What is known of the request that is read or answered.
+  struct request_state {
+    simulator::frame frame;
+    clock::time_point arrived;
+    bool is_encouraged = false; ///< The client was told to go on with the body.
+    bool is_counted = false;    ///< It is not one to the simulator itself.
+  };
+
+  /// What is being sent.
+  struct outgoing {
+    std::string bytes;
+    std::size_t written = 0; ///< Of these.
+  };
+
   using request_parser = http::request_parser<http::string_body>;
 
   // -- reading ------------------------------------------------------------------
@@ -147,15 +161,15 @@ private:
     parser_->eager(true);
     parser_->body_limit(shared_.settings.max_body);
     parser_->header_limit(static_cast<uint32_t>(shared_.settings.max_header));
-    is_encouraged_ = false;
+    request_.is_encouraged = false;
   }
 
   /// Tells a client that waits with its body to send it.
   void encourage() {
     constexpr std::string_view text = "HTTP/1.1 100 Continue\r\n\r\n";
-    if (is_encouraged_)
+    if (request_.is_encouraged)
       return;
-    is_encouraged_ = true;
+    request_.is_encouraged = true;
     error_code ignored;
     if (boost::beast::iequals(parser_->get()[http::field::expect], "100-continue"))
       socket_.write_some(asio::buffer(text), ignored);
@@ -167,8 +181,8 @@ private:
     using namespace std::chrono;
     const auto& request = parser_->get();
     auto now = duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
-    arrived_ = clock::now();
-    exchange x{shared_.settings, shared_.gate, shared_.cache, arrived_, ++shared_.exchanges, now};
+    request_.arrived = clock::now();
+    exchange x{shared_.settings, shared_.gate, shared_.cache, request_.arrived, ++shared_.exchanges, now};
     x.request_id = view(request["x-modelforge-request"]);
     x.attempt = view(request["x-modelforge-attempt"]);
     return x;
@@ -189,21 +203,21 @@ private:
     x.content_type = view(request[http::field::content_type]);
     x.host = view(request[http::field::host]);
     x.body = request.body();
-    frame_ = {request.keep_alive(), request.version() < 11, x.method == "HEAD"};
-    is_counted_ = !is_control(x.path);
+    request_.frame = {request.keep_alive(), request.version() < 11, x.method == "HEAD"};
+    request_.is_counted = !is_control(x.path);
     begin_answer(x, route(x, shared_));
   }
 
   void refuse(int status, std::string message) {
     auto x = new_exchange();
-    frame_ = {};
-    is_counted_ = true;
+    request_.frame = {};
+    request_.is_counted = true;
     begin_answer(x, simulator::refuse(x, status, std::move(message)));
   }
 
   void begin_answer(const exchange& x, reply answer) {
     reply_ = std::move(answer);
-    if (is_counted_)
+    if (request_.is_counted)
       shared_.book.arrived(x, reply_);
     parser_.reset();
     state_ = state::answering;
@@ -223,19 +237,19 @@ private:
     begin_service();
   }
 
-  /// Writes the head, and the body if it is not a stream, into `out_`, to be sent when it is due.
+  /// Writes the head, and the body if it is not a stream, into `out_.bytes`, to be sent when it is due.
   void begin_service() {
     auto now = clock::now();
     auto rhythm = pace_of(reply_, shared_.settings);
     auto first_due = now + rhythm.first_byte;
-    if (reply_.stream && frame_.is_old)
-      frame_.keep_alive = false;
-    out_.clear();
-    append_head(out_, shared_, reply_, frame_, first_due - arrived_);
+    if (reply_.stream && request_.frame.is_old)
+      request_.frame.keep_alive = false;
+    out_.bytes.clear();
+    append_head(out_.bytes, shared_, reply_, request_.frame, first_due - request_.arrived);
     if (reply_.stream)
-      stream_.emplace(reply_, frame_, shared_.settings, now, first_due, rhythm.interval);
-    else if (!frame_.is_head)
-      out_.append(reply_.body, 0, breaks_off(reply_.decided.effect) ? reply_.body.size() / 2 : reply_.body.npos);
+      stream_.emplace(reply_, request_.frame, shared_.settings, now, first_due, rhythm.interval);
+    else if (!request_.frame.is_head)
+      out_.bytes.append(reply_.body, 0, breaks_off(reply_.decided.effect) ? reply_.body.size() / 2 : reply_.body.npos);
     reply_.body = {};
     reply_.headers = {};
     auto is_head_first = stream_ && shared_.settings.keep_alive.count() > 0;
@@ -259,22 +273,22 @@ private:
     auto now = clock::now();
     if (stream_) {
       open_stream();
-      stream_->append_due(out_, shared_.event, now);
+      stream_->append_due(out_.bytes, shared_.event, now);
     }
     if (!reply_.keep.empty())
       shared_.cache.store(std::exchange(reply_.keep, {}), now);
     count_output(now, stream_ ? stream_->take_tokens() : reply_.completion_tokens);
-    if (out_.empty())
+    if (out_.bytes.empty())
       return go_on(); // it gathers
-    if (stream_ || out_.size() > write_size)
+    if (stream_ || out_.bytes.size() > write_size)
       watch();
     write();
   }
 
-  /// Writes `out_`, or its next packet.
+  /// Writes `out_.bytes`, or its next packet.
   void write() {
-    auto rest = std::string_view(out_).substr(written_);
-    auto size = stream_ ? stream_->packet_size(rest, written_ == 0) : rest.size();
+    auto rest = std::string_view(out_.bytes).substr(out_.written);
+    auto size = stream_ ? stream_->packet_size(rest, out_.written == 0) : rest.size();
     asio::async_write(socket_, asio::buffer(rest.data(), size),
                       [self = shared_from_this()](error_code error, std::size_t sent) {
                         if (self->state_ == state::answering)
@@ -298,15 +312,15 @@ private:
   }
 
   void on_sent(error_code error, std::size_t sent) {
-    written_ += sent;
+    out_.written += sent;
     if (stream_)
       shared_.book.stream_sent(sent);
     if (error)
       return close(stats_book::outcome::aborted);
-    if (written_ < out_.size())
+    if (out_.written < out_.bytes.size())
       return wait_until(clock::now() + packet_pause, &connection::write);
-    written_ = 0;
-    release_if_large(out_);
+    out_.written = 0;
+    release_if_large(out_.bytes);
     go_on();
   }
 
@@ -317,7 +331,7 @@ private:
     if (breaks_off(reply_.decided.effect) || (stream_ && stream_->now() == outgoing_stream::state::cut))
       return break_off();
     end_exchange(stats_book::outcome::answered);
-    if (!frame_.keep_alive)
+    if (!request_.frame.keep_alive)
       return linger();
     state_ = state::reading;
     if (!unread_.empty())
@@ -355,13 +369,13 @@ private:
   void end_exchange(stats_book::outcome how) {
     if (state_ != state::answering)
       return;
-    if (is_counted_)
+    if (request_.is_counted)
       shared_.book.ended(how, stream_ || reply_.stream, is_stream_open_);
     reply_ = {};
     stream_.reset();
     waiting_ = nullptr;
     is_stream_open_ = false;
-    written_ = 0;
+    out_.written = 0;
     shared_.slots.leave(*this);
   }
 
@@ -385,17 +399,13 @@ private:
   asio::steady_timer timer_;               ///< For what is due next, or the end of lingering.
   std::unique_ptr<request_parser> parser_; ///< While a request is being read.
   std::string unread_;                     ///< Received and not parsed yet.
-  std::string out_;                        ///< Being sent.
-  std::size_t written_ = 0;                ///< Of `out_`.
+  outgoing out_;
   reply reply_;
   std::optional<outgoing_stream> stream_; ///< Once its service has begun.
-  frame frame_;
+  request_state request_;
   std::shared_ptr<connection> waiting_; ///< Itself, while it waits for a slot, or for its peer to give up.
-  clock::time_point arrived_;
   state state_ = state::reading;
   bool is_watching_ = false;
-  bool is_encouraged_ = false;
-  bool is_counted_ = false;
   bool is_stream_open_ = false;
 };
 

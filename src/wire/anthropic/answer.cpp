@@ -157,13 +157,13 @@ private:
   }
 
   /// What a later event tells replaces what an earlier one told, number by number.
-  void read_usage(json::raw x) {
+  void read_usage(json::raw value) {
     json::raw input, output, cached, cache_written, details, thought;
-    read_fields(x, {{"input_tokens", &input},
-                    {"cache_creation_input_tokens", &cache_written},
-                    {"cache_read_input_tokens", &cached},
-                    {"output_tokens", &output},
-                    {"output_tokens_details", &details}});
+    read_fields(value, {{"input_tokens", &input},
+                        {"cache_creation_input_tokens", &cache_written},
+                        {"cache_read_input_tokens", &cached},
+                        {"output_tokens", &output},
+                        {"output_tokens_details", &details}});
     read_fields(details, {{"thinking_tokens", &thought}});
     auto take = [](json::raw told, told_tokens& kept) {
       if (told_tokens count{told}; count.is_told() || count.is_too_large())

@@ -14,9 +14,9 @@ namespace modelforge::wire::anthropic {
 const dialect& messages_api();
 
 /// The dialect that the settings want; null for the Responses API, which is OpenAI's alone.
-const dialect* choose(const dialect_choice& x);
+const dialect* choose(const dialect_choice& choice);
 
-std::variant<encoded_request, failure> write_request(const chat_request& x, bool stream);
+std::variant<encoded_request, failure> write_request(const chat_request& request, bool stream);
 
 std::unique_ptr<object_answer> make_answer(const http::response_head& head);
 

@@ -193,13 +193,13 @@ private:
   }
 
   /// An item's error is a whole answer with an error in it.
-  static failure error_of(const result_fields& x) {
-    auto parsed = json::parse(x.error.text);
+  static failure error_of(const result_fields& fields) {
+    auto parsed = json::parse(fields.error.text);
     auto* error = std::get_if<json::value>(&parsed);
     if (error == nullptr || !find_error(*error))
-      return make_failure(errc::invalid_response,
-                          "the provider tells neither a result nor an error, but \"" + clean_words(x.type, 100) + "\"");
-    return error_answer({status_of(*error), {}}, error, x.error.text);
+      return make_failure(errc::invalid_response, "the provider tells neither a result nor an error, but \""
+                                                    + clean_words(fields.type, 100) + "\"");
+    return error_answer({status_of(*error), {}}, error, fields.error.text);
   }
 
   const dialect& speaker_;

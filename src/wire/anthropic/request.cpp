@@ -190,20 +190,20 @@ private:
     });
   }
 
-  void write_message(const chat_message& x) {
+  void write_message(const chat_message& message) {
     object([&] {
-      member_word("role", x.role == role::assistant ? "assistant" : "user");
-      member_list("content", [&] { with_further_results(x, [this](auto& y) { write_parts(y); }); });
+      member_word("role", message.role == role::assistant ? "assistant" : "user");
+      member_list("content", [&] { with_further_results(message, [this](auto& y) { write_parts(y); }); });
     });
   }
 
-  void write_parts(const chat_message& x) {
-    if (!check_content(x))
+  void write_parts(const chat_message& message) {
+    if (!check_content(message))
       return;
-    leave_out_name(x, "anthropic");
+    leave_out_name(message, "anthropic");
     auto before = result_.body.size();
-    each_part(x, [&](auto& part) {
-      if (may_say(x.role, part))
+    each_part(message, [&](auto& part) {
+      if (may_say(message.role, part))
         write_part(part);
     });
     if (result_.body.size() == before)
@@ -219,51 +219,51 @@ private:
     });
   }
 
-  void write_part(const text_part& x) {
-    if (is_blank(x.text))
+  void write_part(const text_part& part) {
+    if (is_blank(part.text))
       return; // the provider refuses them
     typed("text", [&] {
-      member_text("text", x.text, "text");
-      write_mark(x.cache);
+      member_text("text", part.text, "text");
+      write_mark(part.cache);
     });
   }
 
-  void write_part(const image_part& x) {
-    if (!check_source(x))
+  void write_part(const image_part& part) {
+    if (!check_source(part))
       return;
-    if (!x.detail.empty())
+    if (!part.detail.empty())
       warn(place() + "detail: anthropic has none; it was left out");
     typed("image", [&] {
       out_.key("source");
-      typed(x.data.empty() ? "url" : "base64", [&] {
-        if (x.data.empty())
-          return member_text("url", x.url, "url");
-        member_text("media_type", x.media_type, "media_type");
-        member_text("data", x.data, "data");
+      typed(part.data.empty() ? "url" : "base64", [&] {
+        if (part.data.empty())
+          return member_text("url", part.url, "url");
+        member_text("media_type", part.media_type, "media_type");
+        member_text("data", part.data, "data");
       });
-      write_mark(x.cache);
+      write_mark(part.cache);
     });
   }
 
-  void write_part(const tool_call& x) {
-    require(x.id, "id");
-    require(x.name, "name");
+  void write_part(const tool_call& call) {
+    require(call.id, "id");
+    require(call.name, "name");
     typed("tool_use", [&] {
-      member_id("id", x.id, "id");
-      member_text("name", x.name, "name");
+      member_id("id", call.id, "id");
+      member_text("name", call.name, "name");
       out_.key("input");
-      embed(x.arguments.empty() ? "{}" : x.arguments, "arguments");
+      embed(call.arguments.empty() ? "{}" : call.arguments, "arguments");
     });
   }
 
-  void write_part(const tool_result& x) {
-    require(x.call_id, "call_id");
+  void write_part(const tool_result& result) {
+    require(result.call_id, "call_id");
     typed("tool_result", [&] {
-      member_id("tool_use_id", x.call_id, "call_id");
-      member_text("content", x.content, "content");
-      if (x.is_error)
+      member_id("tool_use_id", result.call_id, "call_id");
+      member_text("content", result.content, "content");
+      if (result.is_error)
         member_flag("is_error", true);
-      write_mark(x.cache);
+      write_mark(result.cache);
     });
   }
 
@@ -280,14 +280,14 @@ private:
   }
 
   /// Thinking goes back as it came, or not at all: the signature covers the text.
-  void write_part(const reasoning_part& x) {
-    auto seal = unsealed(x.signature, "anthropic");
+  void write_part(const reasoning_part& part) {
+    auto seal = unsealed(part.signature, "anthropic");
     if (seal.empty())
       return warn(place() + "text: anthropic takes no reasoning back without a signature of its own; it was left out");
     if (seal.starts_with(redacted))
       return typed("redacted_thinking", [&] { member_text("data", seal.substr(redacted.size()), "signature"); });
     typed("thinking", [&] {
-      member_text("thinking", x.text, "text");
+      member_text("thinking", part.text, "text");
       member_text("signature", seal, "signature");
     });
   }
@@ -314,28 +314,28 @@ private:
     warn("tool_choice: left out, since there are no tools");
   }
 
-  void write_tool(const tool_definition& x) {
-    require(x.name, "name");
+  void write_tool(const tool_definition& tool) {
+    require(tool.name, "name");
     object([&] {
-      member_text("name", x.name, "name");
-      if (!x.description.empty())
-        member_text("description", x.description, "description");
+      member_text("name", tool.name, "name");
+      if (!tool.description.empty())
+        member_text("description", tool.description, "description");
       out_.key("input_schema");
-      embed(x.parameters.empty() ? R"({"type":"object"})" : x.parameters, "parameters");
-      if (x.strict)
+      embed(tool.parameters.empty() ? R"({"type":"object"})" : tool.parameters, "parameters");
+      if (tool.strict)
         member_flag("strict", true);
-      write_mark(x.cache);
+      write_mark(tool.cache);
     });
   }
 
-  void write_choice(const tool_choice& x) {
+  void write_choice(const tool_choice& choice) {
     constexpr auto modes = std::to_array<std::string_view>({"auto", "none", "any", "tool"});
-    typed(modes[static_cast<std::size_t>(x.mode)], [&] {
-      if (x.mode == tool_mode::named) {
-        require(x.name, "tool_choice.name");
-        member_text("name", x.name, "tool_choice.name");
+    typed(modes[static_cast<std::size_t>(choice.mode)], [&] {
+      if (choice.mode == tool_mode::named) {
+        require(choice.name, "tool_choice.name");
+        member_text("name", choice.name, "tool_choice.name");
       }
-      if (x.parallel == false && x.mode != tool_mode::none)
+      if (choice.parallel == false && choice.mode != tool_mode::none)
         member_flag("disable_parallel_tool_use", true);
     });
   }

@@ -32,12 +32,12 @@ bool is_system(const chat_message& x) {
 
 /// Whether the conversation ends with results for a turn without thinking that the provider knows as its own, e.g.
 /// for another provider's turn.
-bool goes_on_without_thinking(const chat_request& x) {
-  auto last = std::find_if_not(x.messages.rbegin(), x.messages.rend(), is_system);
-  if (last == x.messages.rend() || last->role != role::tool)
+bool goes_on_without_thinking(const chat_request& request) {
+  auto last = std::find_if_not(request.messages.rbegin(), request.messages.rend(), is_system);
+  if (last == request.messages.rend() || last->role != role::tool)
     return false;
-  auto turn = std::find_if(last, x.messages.rend(), [](auto& y) { return y.role == role::assistant; });
-  if (turn == x.messages.rend())
+  auto turn = std::find_if(last, request.messages.rend(), [](auto& y) { return y.role == role::assistant; });
+  if (turn == request.messages.rend())
     return false;
   return std::none_of(turn->content.begin(), turn->content.end(), [](auto& part) {
     auto* thought = std::get_if<reasoning_part>(&part);

@@ -31,6 +31,6 @@ struct thinking_plan {
   std::optional<fault> problem;
 };
 
-thinking_plan plan_thinking(const chat_request& x, const model_family& family);
+thinking_plan plan_thinking(const chat_request& request, const model_family& family);
 
 } // namespace modelforge::wire::anthropic

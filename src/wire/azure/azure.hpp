@@ -13,6 +13,6 @@ namespace modelforge::wire::azure {
 const dialect& api(bool responses = false, std::string_view base_url = "/v1", std::string_view api_version = {});
 
 /// The dialect that the settings want.
-const dialect* choose(const dialect_choice& x);
+const dialect* choose(const dialect_choice& choice);
 
 } // namespace modelforge::wire::azure

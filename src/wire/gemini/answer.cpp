@@ -30,13 +30,13 @@ constexpr auto reasons = std::to_array<named_reason>({
 });
 
 /// Thoughts come beside the candidates, the cached part of a prompt inside it.
-told_usage read_usage(json::raw x) {
+told_usage read_usage(json::raw value) {
   json::raw input, tool_input, output, thoughts, cached;
-  read_fields(x, {{"promptTokenCount", &input},
-                  {"toolUsePromptTokenCount", &tool_input},
-                  {"candidatesTokenCount", &output},
-                  {"thoughtsTokenCount", &thoughts},
-                  {"cachedContentTokenCount", &cached}});
+  read_fields(value, {{"promptTokenCount", &input},
+                      {"toolUsePromptTokenCount", &tool_input},
+                      {"candidatesTokenCount", &output},
+                      {"thoughtsTokenCount", &thoughts},
+                      {"cachedContentTokenCount", &cached}});
   told_usage told{input, output, cached, {}, thoughts};
   told.input += tool_input;
   told.output += told.reasoning;
@@ -80,9 +80,9 @@ private:
   }
 
   /// A prompt that was blocked has no candidates.
-  void read_feedback(json::raw x) {
+  void read_feedback(json::raw value) {
     json::raw reason, explanation;
-    read_fields(x, {{"blockReason", &reason}, {"blockReasonMessage", &explanation}});
+    read_fields(value, {{"blockReason", &reason}, {"blockReasonMessage", &explanation}});
     if (string_in(reason, scratch_).empty())
       return;
     reason_ = string_in(reason, scratch_);
@@ -113,8 +113,8 @@ private:
     warn_of(explanation);
   }
 
-  void read_content(json::raw x, piece_sink& sink) {
-    json::reader in{x};
+  void read_content(json::raw value, piece_sink& sink) {
+    json::reader in{value};
     in.members([&](std::string_view name) {
       if (name == "parts")
         in.elements([&] { read_part(in, sink); });
@@ -146,9 +146,9 @@ private:
       warn("the answer held a part that was left out: " + clean_words(other, 100));
   }
 
-  void read_call(json::raw x, json::raw signature, piece_sink& sink) {
+  void read_call(json::raw value, json::raw signature, piece_sink& sink) {
     json::raw id, name, args;
-    read_fields(x, {{"id", &id}, {"name", &name}, {"args", &args}});
+    read_fields(value, {{"id", &id}, {"name", &name}, {"args", &args}});
     say_call(id, name, args, sealed("gemini", signature), id_, sink);
   }
 

@@ -51,23 +51,23 @@ private:
     });
   }
 
-  void write_message(const chat_message& x) {
+  void write_message(const chat_message& message) {
     object([&] {
-      member_word("role", x.role == role::assistant ? "model" : "user");
-      member_list("parts", [&] { with_further_results(x, [this](auto& y) { write_parts(y); }); });
+      member_word("role", message.role == role::assistant ? "model" : "user");
+      member_list("parts", [&] { with_further_results(message, [this](auto& y) { write_parts(y); }); });
     });
   }
 
-  void write_parts(const chat_message& x) {
-    if (!check_content(x))
+  void write_parts(const chat_message& message) {
+    if (!check_content(message))
       return;
-    leave_out_name(x, "gemini");
+    leave_out_name(message, "gemini");
     auto before = result_.body.size();
     signature_ = {};
     has_call_ = false;
-    each_part(x, [&](auto& part) {
-      if (may_say(x.role, part))
-        write_part(x, part);
+    each_part(message, [&](auto& part) {
+      if (may_say(message.role, part))
+        write_part(message, part);
     });
     if (!signature_.empty() && !failed()) // it stood behind all others
       object([this] {
@@ -78,10 +78,10 @@ private:
       fail("content", "has nothing but reasoning");
   }
 
-  void write_part(const chat_message& x, const text_part& part) {
+  void write_part(const chat_message& message, const text_part& part) {
     object([&] {
       member_text("text", part.text, "text");
-      if (x.role == role::assistant)
+      if (message.role == role::assistant)
         write_signature();
     });
   }
@@ -140,15 +140,15 @@ private:
   }
 
   /// An object goes as it is, all else as a member of one.
-  void write_result(const tool_result& x) {
-    auto parsed = json::parse(x.content);
+  void write_result(const tool_result& result) {
+    auto parsed = json::parse(result.content);
     auto* tree = std::get_if<json::value>(&parsed);
     auto is_object = tree != nullptr && tree->is_object();
-    if (is_object && !x.is_error)
-      return out_.raw(x.content);
+    if (is_object && !result.is_error)
+      return out_.raw(result.content);
     object([&] {
-      out_.key(x.is_error ? "error" : "output");
-      is_object ? out_.raw(x.content) : text(x.content, "content");
+      out_.key(result.is_error ? "error" : "output");
+      is_object ? out_.raw(result.content) : text(result.content, "content");
     });
   }
 
@@ -183,28 +183,28 @@ private:
       write_choice(choice);
   }
 
-  void write_tool(const tool_definition& x) {
-    require(x.name, "name");
-    if (x.strict)
+  void write_tool(const tool_definition& tool) {
+    require(tool.name, "name");
+    if (tool.strict)
       warn(place() + "strict: gemini has no such field; it was left out");
     object([&] {
-      member_text("name", x.name, "name");
-      if (!x.description.empty())
-        member_text("description", x.description, "description");
-      if (!x.parameters.empty()) {
+      member_text("name", tool.name, "name");
+      if (!tool.description.empty())
+        member_text("description", tool.description, "description");
+      if (!tool.parameters.empty()) {
         out_.key("parametersJsonSchema"); // `parameters` takes only a part of JSON Schema
-        embed(x.parameters, "parameters");
+        embed(tool.parameters, "parameters");
       }
     });
   }
 
-  void write_choice(const tool_choice& x) {
+  void write_choice(const tool_choice& choice) {
     object([&] {
       member_object("functionCallingConfig", [&] {
-        member_word("mode", x.mode == tool_mode::none ? "NONE" : "ANY");
-        if (x.mode == tool_mode::named) {
-          require(x.name, "tool_choice.name");
-          member_list("allowedFunctionNames", [&] { text(x.name, "tool_choice.name"); });
+        member_word("mode", choice.mode == tool_mode::none ? "NONE" : "ANY");
+        if (choice.mode == tool_mode::named) {
+          require(choice.name, "tool_choice.name");
+          member_list("allowedFunctionNames", [&] { text(choice.name, "tool_choice.name"); });
         }
       });
     });

@@ -59,9 +59,9 @@ private:
     std::erase_if(created_, [](char c) { return !ascii::is_alnum(c); });
   }
 
-  void read_message(json::raw x, piece_sink& sink) {
+  void read_message(json::raw value, piece_sink& sink) {
     json::raw content, thinking, calls;
-    read_fields(x, {{"content", &content}, {"thinking", &thinking}, {"tool_calls", &calls}});
+    read_fields(value, {{"content", &content}, {"thinking", &thinking}, {"tool_calls", &calls}});
     say(&piece_sink::reasoning, thinking, sink);
     say(&piece_sink::text, content, sink);
     json::reader list{calls};

@@ -59,10 +59,10 @@ public:
 
 } // namespace
 
-failure with_pull_hint(failure x) {
-  if (x.code == errc::not_found)
-    x.suggestion += "; `ollama pull` fetches models";
-  return x;
+failure with_pull_hint(failure problem) {
+  if (problem.code == errc::not_found)
+    problem.suggestion += "; `ollama pull` fetches models";
+  return problem;
 }
 
 const dialect& chat_api() {

@@ -27,45 +27,45 @@ public:
 private:
   // -- the conversation --------------------------------------------------------------
 
-  void write_message(const chat_message& x) {
-    if (!check_content(x))
+  void write_message(const chat_message& message) {
+    if (!check_content(message))
       return;
-    leave_out_name(x, "ollama");
-    if (x.role == role::tool)
-      return each_result(x, [this](auto& result) { write_result(result); });
-    each_part(x, [&](auto& part) { check(x.role, part); });
+    leave_out_name(message, "ollama");
+    if (message.role == role::tool)
+      return each_result(message, [this](auto& result) { write_result(result); });
+    each_part(message, [&](auto& part) { check(message.role, part); });
     object([&] {
-      member_word("role", name_of(x.role == role::developer ? role::system : x.role));
-      member_joined<text_part>("content", x);
-      if (count_of<reasoning_part>(x) > 0)
-        member_joined<reasoning_part>("thinking", x);
-      if (count_of<image_part>(x) > 0)
-        member_list("images", [&] { each_of<image_part>(x, [this](auto& image) { text(image.data, "data"); }); });
-      if (count_of<tool_call>(x) > 0)
-        member_list("tool_calls", [&] { each_of<tool_call>(x, [this](auto& call) { write_call(call); }); });
+      member_word("role", name_of(message.role == role::developer ? role::system : message.role));
+      member_joined<text_part>("content", message);
+      if (count_of<reasoning_part>(message) > 0)
+        member_joined<reasoning_part>("thinking", message);
+      if (count_of<image_part>(message) > 0)
+        member_list("images", [&] { each_of<image_part>(message, [this](auto& image) { text(image.data, "data"); }); });
+      if (count_of<tool_call>(message) > 0)
+        member_list("tool_calls", [&] { each_of<tool_call>(message, [this](auto& call) { write_call(call); }); });
     });
   }
 
   void check(role who, const auto& part) { may_say(who, part); }
 
   /// Takes images that are data.
-  void check(role who, const image_part& x) {
-    if (!may_say(who, x))
+  void check(role who, const image_part& part) {
+    if (!may_say(who, part))
       return;
-    if (x.url.empty() == x.data.empty())
+    if (part.url.empty() == part.data.empty())
       fail("", "is an image that needs either url or data");
-    if (!x.url.empty())
+    if (!part.url.empty())
       unsupported("url", "give the image's bytes in data");
-    if (!x.detail.empty())
+    if (!part.detail.empty())
       warn(place() + "detail: ollama has no such field; it was left out");
   }
 
   /// Writes all texts of that kind as one, a line break between them.
   template <class T>
-  void member_joined(std::string_view name, const chat_message& x) {
+  void member_joined(std::string_view name, const chat_message& message) {
     std::string joined;
     auto is_first = true;
-    each_of<T>(x, [&](auto& part) {
+    each_of<T>(message, [&](auto& part) {
       if (!utf8::is_valid(part.text))
         fail("text", "is not UTF-8");
       joined += (is_first ? "" : "\n") + part.text;
@@ -74,30 +74,30 @@ private:
     member_text(name, joined, "text");
   }
 
-  void write_call(const tool_call& x) {
-    require(x.name, "name");
+  void write_call(const tool_call& call) {
+    require(call.name, "name");
     object([&] {
-      if (!x.id.empty())
-        member_text("id", x.id, "id");
+      if (!call.id.empty())
+        member_text("id", call.id, "id");
       member_object("function", [&] {
-        member_text("name", x.name, "name");
+        member_text("name", call.name, "name");
         out_.key("arguments");
-        embed(x.arguments.empty() ? "{}" : x.arguments, "arguments");
+        embed(call.arguments.empty() ? "{}" : call.arguments, "arguments");
       });
     });
   }
 
   /// Each result is a message of its own.
-  void write_result(const tool_result& x) {
-    if (x.is_error)
+  void write_result(const tool_result& result) {
+    if (result.is_error)
       warn(place() + "is_error: there is no such field here; only the content tells it");
     object([&] {
       member_word("role", "tool");
-      member_text("content", x.content, "content");
-      if (auto* call = call_of(x.call_id))
+      member_text("content", result.content, "content");
+      if (auto* call = call_of(result.call_id))
         member_text("tool_name", call->name, "call_id");
-      if (!x.call_id.empty())
-        member_text("tool_call_id", x.call_id, "call_id");
+      if (!result.call_id.empty())
+        member_text("tool_call_id", result.call_id, "call_id");
     });
   }
 
@@ -113,19 +113,19 @@ private:
       write_tool_list([this](auto& tool) { write_tool(tool); });
   }
 
-  void write_tool(const tool_definition& x) {
-    require(x.name, "name");
-    if (x.strict)
+  void write_tool(const tool_definition& tool) {
+    require(tool.name, "name");
+    if (tool.strict)
       warn(place() + "strict: ollama has no such field; it was left out");
     object([&] {
       member_word("type", "function");
       member_object("function", [&] {
-        member_text("name", x.name, "name");
-        if (!x.description.empty())
-          member_text("description", x.description, "description");
-        if (!x.parameters.empty()) {
+        member_text("name", tool.name, "name");
+        if (!tool.description.empty())
+          member_text("description", tool.description, "description");
+        if (!tool.parameters.empty()) {
           out_.key("parameters");
-          embed(x.parameters, "parameters");
+          embed(tool.parameters, "parameters");
         }
       });
     });

@@ -193,15 +193,15 @@ private:
 
   // -- the message -------------------------------------------------------------------
 
-  void read_message(const chunk_delta& x, json::raw reason, piece_sink& sink) {
+  void read_message(const chunk_delta& delta, json::raw reason, piece_sink& sink) {
     seen_.answer = true;
-    auto has_thoughts = x.content.is_array() && say_parts(x.content, sink);
+    auto has_thoughts = delta.content.is_array() && say_parts(delta.content, sink);
     if (!has_thoughts) // some repeat them beside the parts
-      say(&piece_sink::reasoning, x.reasoning.has_text() ? x.reasoning : x.reasoning_content, sink);
-    if (!x.content.is_array())
-      say(&piece_sink::text, x.content, sink);
-    say_refusal(x.refusal, sink);
-    say_calls(x, sink);
+      say(&piece_sink::reasoning, delta.reasoning.has_text() ? delta.reasoning : delta.reasoning_content, sink);
+    if (!delta.content.is_array())
+      say(&piece_sink::text, delta.content, sink);
+    say_refusal(delta.refusal, sink);
+    say_calls(delta, sink);
     if (auto word = string_in(reason, scratch_); !word.empty())
       reason_ = clean_words(word, 200);
   }
@@ -224,9 +224,9 @@ private:
     return has_thoughts;
   }
 
-  void say_thinking(json::raw x, piece_sink& sink) {
-    say(&piece_sink::reasoning, x, sink);
-    json::reader in{x};
+  void say_thinking(json::raw value, piece_sink& sink) {
+    say(&piece_sink::reasoning, value, sink);
+    json::reader in{value};
     in.elements([&] { say(&piece_sink::reasoning, take_content_piece(in).text, sink); });
   }
 
@@ -235,15 +235,15 @@ private:
     say(&piece_sink::refusal, x, sink);
   }
 
-  void say_calls(const chunk_delta& x, piece_sink& sink) {
+  void say_calls(const chunk_delta& delta, piece_sink& sink) {
     std::size_t count = 0;
-    json::reader in{x.tool_calls};
+    json::reader in{delta.tool_calls};
     in.elements([&] {
       if (call_fragment part; !seen_.end && take_fragment(in, part))
         say_call_part(part, count++, sink);
     });
-    if (count == 0 && x.function_call.is_object())
-      say_call_part(read_function_call(x.function_call), 0, sink);
+    if (count == 0 && delta.function_call.is_object())
+      say_call_part(read_function_call(delta.function_call), 0, sink);
   }
 
   /// The calls of a whole answer are whole: neither ids nor indexes join them.

@@ -80,18 +80,18 @@ struct result_fields {
   bool has_error = false;
 };
 
-void read_response(json::raw x, result_fields& result) {
+void read_response(json::raw value, result_fields& result) {
   json::raw status, request_id;
   std::string scratch;
-  read_fields(x, {{"status_code", &status}, {"request_id", &request_id}, {"body", &result.body}});
+  read_fields(value, {{"status_code", &status}, {"request_id", &request_id}, {"body", &result.body}});
   result.status = count_in(status);
   result.request_id = string_in(request_id, scratch);
 }
 
-void read_error(json::raw x, result_fields& result) {
+void read_error(json::raw value, result_fields& result) {
   json::raw code, message;
   std::string scratch;
-  result.has_error = read_fields(x, {{"code", &code}, {"message", &message}});
+  result.has_error = read_fields(value, {{"code", &code}, {"message", &message}});
   result.code = string_in(code, scratch);
   result.message = string_in(message, scratch);
 }
@@ -114,18 +114,18 @@ std::variant<result_fields, std::string> read_line(std::string_view line) {
 }
 
 /// The result of an item that never had an answer.
-batch_result unanswered(result_fields x) {
+batch_result unanswered(result_fields fields) {
   batch_result result;
-  if (x.code == "batch_expired")
-    result = unrun(std::move(x.id), batch_end::expired);
-  else if (x.code == "batch_cancelled" || x.code == "batch_canceled")
-    result = unrun(std::move(x.id), batch_end::cancelled);
+  if (fields.code == "batch_expired")
+    result = unrun(std::move(fields.id), batch_end::expired);
+  else if (fields.code == "batch_cancelled" || fields.code == "batch_canceled")
+    result = unrun(std::move(fields.id), batch_end::cancelled);
   else
-    result = {std::move(x.id), batch_end::errored,
+    result = {std::move(fields.id), batch_end::errored,
               make_failure(errc::server_error, "the provider could not run this item of the batch")};
   auto& why = std::get<failure>(result.answer);
-  why.provider_code = clean_words(x.code, 100);
-  why.provider_message = clean_words(x.message);
+  why.provider_code = clean_words(fields.code, 100);
+  why.provider_message = clean_words(fields.message);
   return result;
 }
 

@@ -19,12 +19,12 @@ bool read_chunk(std::string_view data, chunk& x, std::string& problem) {
   return true;
 }
 
-bool take_choice(json::reader& in, chunk_choice& x) {
-  return in.fields({{"delta", &x.delta},
-                    {"finish_reason", &x.finish_reason},
-                    {"index", &x.index},
-                    {"message", &x.message},
-                    {"error", &x.error}});
+bool take_choice(json::reader& in, chunk_choice& choice) {
+  return in.fields({{"delta", &choice.delta},
+                    {"finish_reason", &choice.finish_reason},
+                    {"index", &choice.index},
+                    {"message", &choice.message},
+                    {"error", &choice.error}});
 }
 
 bool chunk_delta::is_only_text() const {
@@ -33,14 +33,14 @@ bool chunk_delta::is_only_text() const {
          && is_none(tool_calls) && is_none(function_call);
 }
 
-chunk_delta read_delta(json::raw x) {
+chunk_delta read_delta(json::raw value) {
   chunk_delta result;
-  read_fields(x, {{"content", &result.content},
-                  {"refusal", &result.refusal},
-                  {"reasoning", &result.reasoning},
-                  {"reasoning_content", &result.reasoning_content},
-                  {"tool_calls", &result.tool_calls},
-                  {"function_call", &result.function_call}});
+  read_fields(value, {{"content", &result.content},
+                      {"refusal", &result.refusal},
+                      {"reasoning", &result.reasoning},
+                      {"reasoning_content", &result.reasoning_content},
+                      {"tool_calls", &result.tool_calls},
+                      {"function_call", &result.function_call}});
   return result;
 }
 
@@ -50,29 +50,29 @@ content_piece take_content_piece(json::reader& in) {
   return x;
 }
 
-bool take_fragment(json::reader& in, call_fragment& x) {
+bool take_fragment(json::reader& in, call_fragment& part) {
   json::raw function, custom;
-  if (!in.fields({{"index", &x.index}, {"id", &x.id}, {"function", &function}, {"custom", &custom}}))
+  if (!in.fields({{"index", &part.index}, {"id", &part.id}, {"function", &function}, {"custom", &custom}}))
     return false;
-  read_fields(function, {{"name", &x.name}, {"arguments", &x.arguments}});
-  x.takes_text = read_fields(custom, {{"name", &x.name}, {"input", &x.arguments}});
+  read_fields(function, {{"name", &part.name}, {"arguments", &part.arguments}});
+  part.takes_text = read_fields(custom, {{"name", &part.name}, {"input", &part.arguments}});
   return true;
 }
 
-call_fragment read_function_call(json::raw x) {
+call_fragment read_function_call(json::raw value) {
   call_fragment result;
-  read_fields(x, {{"name", &result.name}, {"arguments", &result.arguments}});
+  read_fields(value, {{"name", &result.name}, {"arguments", &result.arguments}});
   result.index = {"0"};
   return result;
 }
 
-told_usage read_usage(json::raw x) {
+told_usage read_usage(json::raw value) {
   json::raw input, output, cache_hits, input_details, output_details, cached, cache_written, reasoning;
-  read_fields(x, {{"prompt_tokens", &input},
-                  {"completion_tokens", &output},
-                  {"prompt_cache_hit_tokens", &cache_hits}, // DeepSeek
-                  {"prompt_tokens_details", &input_details},
-                  {"completion_tokens_details", &output_details}});
+  read_fields(value, {{"prompt_tokens", &input},
+                      {"completion_tokens", &output},
+                      {"prompt_cache_hit_tokens", &cache_hits}, // DeepSeek
+                      {"prompt_tokens_details", &input_details},
+                      {"completion_tokens_details", &output_details}});
   read_fields(input_details, {{"cached_tokens", &cached}, {"cache_write_tokens", &cache_written}});
   read_fields(output_details, {{"reasoning_tokens", &reasoning}});
   told_usage told{input, output, cached, cache_written, reasoning};

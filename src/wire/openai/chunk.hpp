@@ -24,7 +24,7 @@ struct chunk_choice {
 };
 
 /// Takes a choice if one comes now.
-bool take_choice(json::reader& in, chunk_choice& x);
+bool take_choice(json::reader& in, chunk_choice& choice);
 
 /// A message, or what a choice adds to one.
 struct chunk_delta {
@@ -34,7 +34,7 @@ struct chunk_delta {
   bool is_only_text() const;
 };
 
-chunk_delta read_delta(json::raw x);
+chunk_delta read_delta(json::raw value);
 
 /// One of the typed parts that Mistral's content comes in.
 struct content_piece {
@@ -51,14 +51,14 @@ struct call_fragment {
 };
 
 /// Takes a part of a call if one comes now.
-bool take_fragment(json::reader& in, call_fragment& x);
+bool take_fragment(json::reader& in, call_fragment& part);
 
 /// Reads the old form, of which an answer has only one.
-call_fragment read_function_call(json::raw x);
+call_fragment read_function_call(json::raw value);
 
-told_usage read_usage(json::raw x);
+told_usage read_usage(json::raw value);
 
 /// Whether an `error` member tells of one.
-bool tells_error(json::raw x);
+bool tells_error(json::raw value);
 
 } // namespace modelforge::wire::openai

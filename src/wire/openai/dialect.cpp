@@ -105,10 +105,10 @@ const dialect* choose(const dialect_choice& x) {
   return x.wants_responses() ? &responses_api() : &chat_api();
 }
 
-const dialect* choose_compatible(const dialect_choice& x) {
-  auto* server = x.flavor == "automatic" ? quirks_at(x.base_url) : quirks_of(x.flavor);
+const dialect* choose_compatible(const dialect_choice& choice) {
+  auto* server = choice.flavor == "automatic" ? quirks_at(choice.base_url) : quirks_of(choice.flavor);
   auto flavor = server != nullptr ? server->name : std::string_view{};
-  return x.wants_responses() ? &compatible_responses_api(flavor) : &compatible_chat_api(flavor);
+  return choice.wants_responses() ? &compatible_responses_api(flavor) : &compatible_chat_api(flavor);
 }
 
 } // namespace modelforge::wire::openai

@@ -15,7 +15,7 @@ public:
   answer_hints hints(const http::response_head& head, const failure* why) const override;
   http::header authorize(std::string_view key) const override;
 
-  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override;
+  std::variant<encoded_request, failure> encode(const chat_request& request, bool stream) const override;
   std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override;
   std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override;
 
@@ -27,7 +27,7 @@ public:
   }
 
   std::size_t max_inputs() const override { return quirks_.embeddings ? 2048 : 0; }
-  std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override;
+  std::variant<encoded_request, failure> encode_embedding(const embedding_request& request) const override;
   std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
                                                     std::size_t inputs) const override;
   /// OpenAI's own; of its clones we are not sure.

@@ -20,14 +20,14 @@ namespace modelforge::wire::openai {
 std::variant<chat_request, failure> read_request(std::string_view text);
 
 /// Writes a completion as a `chat.completion` object, on one line. `created` is the present time.
-std::string write_completion(const completion& x);
+std::string write_completion(const completion& answer);
 
 /// Writes a failure as `{"code": ..., "message": ...}`, the shape of errors in OpenAI's batch result lines. `code` is
 /// the provider's own code where there is one, else our errc's name.
-std::string write_error(const failure& x);
+std::string write_error(const failure& problem);
 
 /// Writes a failure as the body of an HTTP answer: `{"error": {"message", "type", "param", "code"}}`. `type` is our
 /// errc's name.
-std::string write_error_body(const failure& x);
+std::string write_error_body(const failure& problem);
 
 } // namespace modelforge::wire::openai

@@ -9,16 +9,17 @@ namespace modelforge::wire::openai {
 namespace {
 
 /// The reason in OpenAI's words where it has one.
-std::string_view reason_of(const completion& x) {
-  switch (x.finish_reason) {
+std::string_view reason_of(const completion& answer) {
+  switch (answer.finish_reason) {
     case finish_reason::refusal:
       return "stop"; // the words are in `refusal`
     case finish_reason::unknown:
     case finish_reason::paused:
     case finish_reason::error:
-      return x.raw_finish_reason.empty() ? name_of(x.finish_reason) : std::string_view{x.raw_finish_reason};
+      return answer.raw_finish_reason.empty() ? name_of(answer.finish_reason)
+                                              : std::string_view{answer.raw_finish_reason};
     default:
-      return name_of(x.finish_reason);
+      return name_of(answer.finish_reason);
   }
 }
 
@@ -30,22 +31,22 @@ void write_text_or_null(json::writer& out, std::string_view key, std::string_vie
     out.repaired(text);
 }
 
-void write_message(json::writer& out, const completion& x) {
+void write_message(json::writer& out, const completion& answer) {
   out.open('{');
   out.key("role");
   out.word("assistant");
-  auto silent = x.text.empty() && (!x.tool_calls.empty() || !x.refusal.empty());
+  auto silent = answer.text.empty() && (!answer.tool_calls.empty() || !answer.refusal.empty());
   out.key("content");
-  silent ? out.raw("null") : out.repaired(x.text);
-  write_text_or_null(out, "refusal", x.refusal);
-  if (auto thoughts = reasoning_of(x); !thoughts.empty()) {
+  silent ? out.raw("null") : out.repaired(answer.text);
+  write_text_or_null(out, "refusal", answer.refusal);
+  if (auto thoughts = reasoning_of(answer); !thoughts.empty()) {
     out.key("reasoning_content");
     out.repaired(thoughts);
   }
-  if (!x.tool_calls.empty()) {
+  if (!answer.tool_calls.empty()) {
     out.key("tool_calls");
     out.open('[');
-    for (auto& call : x.tool_calls) {
+    for (auto& call : answer.tool_calls) {
       out.open('{');
       out.key("id");
       out.repaired(call.id);
@@ -65,23 +66,23 @@ void write_message(json::writer& out, const completion& x) {
   out.close('}');
 }
 
-void write_usage(json::writer& out, const token_usage& x) {
+void write_usage(json::writer& out, const token_usage& usage) {
   auto count = [&](std::string_view name, uint64_t value) {
     out.key(name);
     out.number(value);
   };
   out.open('{');
-  count("prompt_tokens", x.input);
-  count("completion_tokens", x.output);
-  count("total_tokens", x.input + x.output);
+  count("prompt_tokens", usage.input);
+  count("completion_tokens", usage.output);
+  count("total_tokens", usage.input + usage.output);
   out.key("prompt_tokens_details");
   out.open('{');
-  count("cached_tokens", x.cached_read);
-  count("cache_write_tokens", x.cache_written);
+  count("cached_tokens", usage.cached_read);
+  count("cache_write_tokens", usage.cache_written);
   out.close('}');
   out.key("completion_tokens_details");
   out.open('{');
-  count("reasoning_tokens", x.reasoning);
+  count("reasoning_tokens", usage.reasoning);
   out.close('}');
   out.close('}');
 }
@@ -97,67 +98,67 @@ std::string message_of(const failure& x) {
 
 } // namespace
 
-std::string write_completion(const completion& x) {
+std::string write_completion(const completion& answer) {
   std::string text;
-  text.reserve(512 + x.text.size() + x.text.size() / 16);
+  text.reserve(512 + answer.text.size() + answer.text.size() / 16);
   json::writer out{text};
   out.open('{');
   out.key("id");
-  out.repaired("chatcmpl-" + to_string(x.id));
+  out.repaired("chatcmpl-" + to_string(answer.id));
   out.key("object");
   out.word("chat.completion");
   out.key("created");
   auto now = std::chrono::system_clock::now().time_since_epoch();
   out.number(std::chrono::duration_cast<std::chrono::seconds>(now).count());
   out.key("model");
-  out.repaired(x.model);
+  out.repaired(answer.model);
   out.key("choices");
   out.open('[');
   out.open('{');
   out.key("index");
   out.number(0);
   out.key("message");
-  write_message(out, x);
+  write_message(out, answer);
   out.key("logprobs");
   out.raw("null");
   out.key("finish_reason");
-  out.repaired(reason_of(x));
+  out.repaired(reason_of(answer));
   out.close('}');
   out.close(']');
-  if (x.usage) {
+  if (answer.usage) {
     out.key("usage");
-    write_usage(out, *x.usage);
+    write_usage(out, *answer.usage);
   }
   out.close('}');
   return text;
 }
 
-std::string write_error(const failure& x) {
+std::string write_error(const failure& problem) {
   std::string text;
   json::writer out{text};
   out.open('{');
   out.key("code");
-  out.repaired(code_of(x));
+  out.repaired(code_of(problem));
   out.key("message");
-  out.repaired(message_of(x));
+  out.repaired(message_of(problem));
   out.close('}');
   return text;
 }
 
-std::string write_error_body(const failure& x) {
+std::string write_error_body(const failure& problem) {
   std::string text;
   json::writer out{text};
   out.open('{');
   out.key("error");
   out.open('{');
   out.key("message");
-  out.repaired(message_of(x));
+  out.repaired(message_of(problem));
   out.key("type");
-  out.word(name_of(x.code));
+  out.word(name_of(problem.code));
   out.key("param");
   out.raw("null");
   out.key("code");
-  out.repaired(code_of(x));
+  out.repaired(code_of(problem));
   out.close('}');
   out.close('}');
   return text;

@@ -17,7 +17,7 @@ const dialect& compatible_chat_api(std::string_view flavor = {});
 const dialect& compatible_responses_api(std::string_view flavor = {});
 
 /// The dialect of OpenAI itself, and of another server, that the settings want.
-const dialect* choose(const dialect_choice& x);
-const dialect* choose_compatible(const dialect_choice& x);
+const dialect* choose(const dialect_choice& choice);
+const dialect* choose_compatible(const dialect_choice& choice);
 
 } // namespace modelforge::wire::openai

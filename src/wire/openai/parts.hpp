@@ -22,9 +22,9 @@ finish_reason reason_of(std::string_view word);
 /// OpenAI sends them; otherwise either will do, with a warning, if the body ended well.
 std::unique_ptr<object_answer> make_answer(const http::response_head& head, bool is_strict);
 
-std::variant<encoded_request, failure> write_request(const quirks& server, const chat_request& x, bool stream);
+std::variant<encoded_request, failure> write_request(const quirks& server, const chat_request& request, bool stream);
 
-std::variant<encoded_request, failure> write_embedding(const quirks& server, const embedding_request& x);
+std::variant<encoded_request, failure> write_embedding(const quirks& server, const embedding_request& request);
 
 std::variant<embedding, failure> read_embedding(const http::response_head& head, std::string_view body,
                                                 std::size_t inputs);

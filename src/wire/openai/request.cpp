@@ -35,38 +35,38 @@ public:
 private:
   // -- messages ----------------------------------------------------------------------
 
-  void write_message(const chat_message& x) {
-    if (!check_content(x))
+  void write_message(const chat_message& message) {
+    if (!check_content(message))
       return;
-    if (x.role == role::tool)
-      return each_result(x, [this](auto& result) { write_result(result); });
-    check_parts(x);
-    auto calls = count_of<tool_call>(x);
-    auto texts = count_of<text_part>(x);
-    auto images = count_of<image_part>(x);
+    if (message.role == role::tool)
+      return each_result(message, [this](auto& result) { write_result(result); });
+    check_parts(message);
+    auto calls = count_of<tool_call>(message);
+    auto texts = count_of<text_part>(message);
+    auto images = count_of<image_part>(message);
     if (calls + texts + images == 0)
       return fail("content", "has nothing but reasoning");
     object([&] {
-      member_word("role", name_of(x.role == role::developer && !quirks_.developer ? role::system : x.role));
+      member_word("role", name_of(message.role == role::developer && !quirks_.developer ? role::system : message.role));
       out_.key("content");
       if (texts + images == 0)
         out_.raw("null");
       else if (texts == 1 && images == 0)
-        each_of<text_part>(x, [this](auto& part) { text(part.text, "text"); });
+        each_of<text_part>(message, [this](auto& part) { text(part.text, "text"); });
       else
-        list([&] { write_content(x); });
-      if (quirks_.names && !x.name.empty())
-        member_text("name", x.name, "name");
+        list([&] { write_content(message); });
+      if (quirks_.names && !message.name.empty())
+        member_text("name", message.name, "name");
       else
-        leave_out_name(x, quirks_.name);
-      write_thoughts(x);
+        leave_out_name(message, quirks_.name);
+      write_thoughts(message);
       if (calls > 0)
-        member_list("tool_calls", [&] { each_of<tool_call>(x, [this](auto& call) { write_call(call); }); });
+        member_list("tool_calls", [&] { each_of<tool_call>(message, [this](auto& call) { write_call(call); }); });
     });
   }
 
-  void write_content(const chat_message& x) {
-    each_part(x, [this]<class T>(const T& part) {
+  void write_content(const chat_message& message) {
+    each_part(message, [this]<class T>(const T& part) {
       if constexpr (std::is_same_v<T, text_part>)
         write_text(part);
       else if constexpr (std::is_same_v<T, image_part>)
@@ -75,11 +75,11 @@ private:
   }
 
   /// Gives thoughts back that no other provider sealed, to who takes them.
-  void write_thoughts(const chat_message& x) {
+  void write_thoughts(const chat_message& message) {
     std::string joined;
-    for (auto& part : x.content)
+    for (auto& part : message.content)
       if (auto* thought = std::get_if<reasoning_part>(&part)) {
-        auto goes_back = !quirks_.reasoning.empty() && x.role == role::assistant && thought->signature.empty();
+        auto goes_back = !quirks_.reasoning.empty() && message.role == role::assistant && thought->signature.empty();
         dropped_reasoning_ += !goes_back;
         if (goes_back)
           joined += (joined.empty() ? "" : "\n\n") + thought->text;
@@ -88,21 +88,21 @@ private:
       member_text(quirks_.reasoning, joined, "content");
   }
 
-  void write_text(const text_part& x) {
+  void write_text(const text_part& part) {
     object([&] {
       member_word("type", "text");
-      member_text("text", x.text, "text");
+      member_text("text", part.text, "text");
     });
   }
 
-  void write_image(const image_part& x) {
+  void write_image(const image_part& part) {
     object([&] {
       member_word("type", "image_url");
       member_object("image_url", [&] {
         out_.key("url");
-        image_url(x);
-        if (!x.detail.empty())
-          member_text("detail", x.detail, "detail");
+        image_url(part);
+        if (!part.detail.empty())
+          member_text("detail", part.detail, "detail");
       });
     });
   }
@@ -114,27 +114,27 @@ private:
     member_object("function", f);
   }
 
-  void write_call(const tool_call& x) {
-    require(x.id, "id");
-    require(x.name, "name");
+  void write_call(const tool_call& call) {
+    require(call.id, "id");
+    require(call.name, "name");
     object([&] {
-      member_text("id", x.id, "id");
+      member_text("id", call.id, "id");
       write_function([&] {
-        member_text("name", x.name, "name");
-        member_text("arguments", x.arguments.empty() ? "{}" : x.arguments, "arguments");
+        member_text("name", call.name, "name");
+        member_text("arguments", call.arguments.empty() ? "{}" : call.arguments, "arguments");
       });
     });
   }
 
   /// Each result is a message of its own: the format knows no other way.
-  void write_result(const tool_result& x) {
-    require(x.call_id, "call_id");
-    if (x.is_error)
+  void write_result(const tool_result& result) {
+    require(result.call_id, "call_id");
+    if (result.is_error)
       result_.warnings.push_back(place() + "is_error: there is no such field here; only the content tells it");
     object([&] {
       member_word("role", "tool");
-      member_text("tool_call_id", x.call_id, "call_id");
-      member_text("content", x.content, "content");
+      member_text("tool_call_id", result.call_id, "call_id");
+      member_text("content", result.content, "content");
     });
   }
 
@@ -220,18 +220,18 @@ private:
       out_.boolean(*choice.parallel);
   }
 
-  void write_tool(const tool_definition& x) {
-    require(x.name, "name");
+  void write_tool(const tool_definition& tool) {
+    require(tool.name, "name");
     object([&] {
       write_function([&] {
-        member_text("name", x.name, "name");
-        if (!x.description.empty())
-          member_text("description", x.description, "description");
-        if (!x.parameters.empty()) {
+        member_text("name", tool.name, "name");
+        if (!tool.description.empty())
+          member_text("description", tool.description, "description");
+        if (!tool.parameters.empty()) {
           out_.key("parameters");
-          embed(x.parameters, "parameters");
+          embed(tool.parameters, "parameters");
         }
-        if (x.strict)
+        if (tool.strict)
           member_flag("strict", true);
       });
     });

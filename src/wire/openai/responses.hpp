@@ -18,7 +18,7 @@ public:
 
   std::string_view name() const override { return name_; }
 
-  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override;
+  std::variant<encoded_request, failure> encode(const chat_request& request, bool stream) const override;
   std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override;
   std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override;
 

@@ -313,12 +313,12 @@ private:
     return reason.text.empty() ? "incomplete" : std::string{string_in(reason, scratch_)};
   }
 
-  static told_usage read_usage(json::raw x) {
+  static told_usage read_usage(json::raw value) {
     json::raw input, output, input_details, output_details, cached, cache_written, reasoning;
-    read_fields(x, {{"input_tokens", &input},
-                    {"output_tokens", &output},
-                    {"input_tokens_details", &input_details},
-                    {"output_tokens_details", &output_details}});
+    read_fields(value, {{"input_tokens", &input},
+                        {"output_tokens", &output},
+                        {"input_tokens_details", &input_details},
+                        {"output_tokens_details", &output_details}});
     read_fields(input_details, {{"cached_tokens", &cached}, {"cache_write_tokens", &cache_written}});
     read_fields(output_details, {{"reasoning_tokens", &reasoning}});
     return {input, output, cached, cache_written, reasoning};

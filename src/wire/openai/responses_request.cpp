@@ -57,9 +57,9 @@ private:
     if (count == 0 || !begin("instructions"))
       return;
     std::string joined;
-    each_message(0, count, [&](const chat_message& x) {
-      check(x);
-      each_of<text_part>(x, [&](auto& part) {
+    each_message(0, count, [&](const chat_message& message) {
+      check(message);
+      each_of<text_part>(message, [&](auto& part) {
         if (!utf8::is_valid(part.text))
           fail("text", "is not UTF-8");
         joined += (joined.empty() ? "" : "\n\n") + part.text;
@@ -68,58 +68,58 @@ private:
     text(joined, "messages");
   }
 
-  void check(const chat_message& x) {
-    if (!check_content(x))
+  void check(const chat_message& message) {
+    if (!check_content(message))
       return;
-    leave_out_name(x, "the Responses API");
-    if (x.role == role::tool)
+    leave_out_name(message, "the Responses API");
+    if (message.role == role::tool)
       return;
-    check_parts(x);
-    if (count_of<reasoning_part>(x) == x.content.size())
+    check_parts(message);
+    if (count_of<reasoning_part>(message) == message.content.size())
       fail("content", "has nothing but reasoning");
-    if (x.role != role::assistant && count_of<reasoning_part>(x) > 0)
+    if (message.role != role::assistant && count_of<reasoning_part>(message) > 0)
       fail("content", "has reasoning, which needs the role assistant");
   }
 
-  void write_message(const chat_message& x) {
-    check(x);
-    if (x.role == role::tool)
-      return each_result(x, [this](auto& result) { write_result(result); });
-    for (part_ = 0; part_ < x.content.size() && !failed(); ++part_) {
-      auto& part = x.content[part_];
+  void write_message(const chat_message& message) {
+    check(message);
+    if (message.role == role::tool)
+      return each_result(message, [this](auto& result) { write_result(result); });
+    for (part_ = 0; part_ < message.content.size() && !failed(); ++part_) {
+      auto& part = message.content[part_];
       if (auto* thought = std::get_if<reasoning_part>(&part))
         write_thought(*thought);
       else if (auto* call = std::get_if<tool_call>(&part))
         write_call(*call);
       else
-        write_turn(x);
+        write_turn(message);
     }
     part_ = none;
   }
 
   /// Writes texts and images from the present one on, as far as there is nothing between them.
-  void write_turn(const chat_message& x) {
+  void write_turn(const chat_message& message) {
     auto is_said = [](auto& part) { return part.index() < 2; };
     static_assert(std::is_same_v<std::variant_alternative_t<1, content_part>, image_part>);
-    auto first = x.content.begin() + static_cast<std::ptrdiff_t>(part_);
-    auto size = static_cast<std::size_t>(std::find_if_not(first, x.content.end(), is_said) - first);
+    auto first = message.content.begin() + static_cast<std::ptrdiff_t>(part_);
+    auto size = static_cast<std::size_t>(std::find_if_not(first, message.content.end(), is_said) - first);
     object([&] {
-      member_word("role", name_of(x.role == role::developer && !quirks_.developer ? role::system : x.role));
+      member_word("role", name_of(message.role == role::developer && !quirks_.developer ? role::system : message.role));
       out_.key("content");
       if (auto* only = std::get_if<text_part>(&*first); only != nullptr && size == 1)
         return text(only->text, "text");
       list([&] {
         for (auto end = part_ + size; part_ < end; ++part_)
-          write_said(x, x.content[part_]);
+          write_said(message, message.content[part_]);
         --part_;
       });
     });
   }
 
-  void write_said(const chat_message& x, const content_part& part) {
+  void write_said(const chat_message& message, const content_part& part) {
     object([&] {
       if (auto* piece = std::get_if<text_part>(&part)) {
-        member_word("type", x.role == role::assistant ? "output_text" : "input_text");
+        member_word("type", message.role == role::assistant ? "output_text" : "input_text");
         member_text("text", piece->text, "text");
       } else if (auto* image = std::get_if<image_part>(&part)) {
         member_word("type", "input_image");
@@ -131,8 +131,8 @@ private:
   }
 
   /// A signature holds the item's id and its encrypted content.
-  void write_thought(const reasoning_part& x) {
-    auto seal = unsealed(x.signature, name_);
+  void write_thought(const reasoning_part& part) {
+    auto seal = unsealed(part.signature, name_);
     auto colon = seal.find(':');
     if (colon == seal.npos)
       return warn(place() + "text: " + std::string{name_}
@@ -141,10 +141,10 @@ private:
       member_word("type", "reasoning");
       member_text("id", seal.substr(0, colon), "signature");
       member_list("summary", [&] {
-        if (!x.text.empty())
+        if (!part.text.empty())
           object([&] {
             member_word("type", "summary_text");
-            member_text("text", x.text, "text");
+            member_text("text", part.text, "text");
           });
       });
       member_text("encrypted_content", seal.substr(colon + 1), "signature");
@@ -152,25 +152,25 @@ private:
     has_seals_ = true;
   }
 
-  void write_call(const tool_call& x) {
-    require(x.id, "id");
-    require(x.name, "name");
+  void write_call(const tool_call& call) {
+    require(call.id, "id");
+    require(call.name, "name");
     object([&] {
       member_word("type", "function_call");
-      member_text("call_id", x.id, "id");
-      member_text("name", x.name, "name");
-      member_text("arguments", x.arguments.empty() ? "{}" : x.arguments, "arguments");
+      member_text("call_id", call.id, "id");
+      member_text("name", call.name, "name");
+      member_text("arguments", call.arguments.empty() ? "{}" : call.arguments, "arguments");
     });
   }
 
-  void write_result(const tool_result& x) {
-    require(x.call_id, "call_id");
-    if (x.is_error)
+  void write_result(const tool_result& result) {
+    require(result.call_id, "call_id");
+    if (result.is_error)
       warn(place() + "is_error: there is no such field here; only the content tells it");
     object([&] {
       member_word("type", "function_call_output");
-      member_text("call_id", x.call_id, "call_id");
-      member_text("output", x.content, "content");
+      member_text("call_id", result.call_id, "call_id");
+      member_text("output", result.content, "content");
     });
   }
 
@@ -229,28 +229,28 @@ private:
       out_.boolean(*choice.parallel);
   }
 
-  void write_choice(const tool_choice& x) {
-    if (x.mode != tool_mode::named)
-      return out_.word(name_of(x.mode));
+  void write_choice(const tool_choice& choice) {
+    if (choice.mode != tool_mode::named)
+      return out_.word(name_of(choice.mode));
     object([&] {
       member_word("type", "function");
-      member_text("name", x.name, "tool_choice.name");
+      member_text("name", choice.name, "tool_choice.name");
     });
   }
 
-  void write_tool(const tool_definition& x) {
-    require(x.name, "name");
+  void write_tool(const tool_definition& tool) {
+    require(tool.name, "name");
     object([&] {
       member_word("type", "function");
-      member_text("name", x.name, "name");
-      if (!x.description.empty())
-        member_text("description", x.description, "description");
+      member_text("name", tool.name, "name");
+      if (!tool.description.empty())
+        member_text("description", tool.description, "description");
       out_.key("parameters"); // they and `strict` must be told here
-      if (x.parameters.empty())
+      if (tool.parameters.empty())
         out_.raw(R"({"type":"object","properties":{},"additionalProperties":false})");
       else
-        embed(x.parameters, "parameters");
-      member_flag("strict", x.strict);
+        embed(tool.parameters, "parameters");
+      member_flag("strict", tool.strict);
     });
   }
 
