@@ -19,7 +19,9 @@
 
 namespace modelforge::wire {
 
-/// Gathers what an answer with vectors says.
+/// Gathers what an answer with vectors says. A dialect takes a vector, then puts it to its input; the first thing that
+/// is wrong is kept, and told at the end. Vectors are read from numbers as they stand, without a tree: they make up
+/// nearly all of such an answer.
 class vector_answer {
 public:
   /// `inputs`: how many vectors there must be.

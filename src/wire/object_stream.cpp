@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::size_t shown_bytes = 512; ///< Of a body that is nothing we know.
 
-/// Gathers one JSON object, or array, from bytes that are cut anywhere, by its brackets alone.
+/// Gathers one JSON object, or array, from bytes that are cut anywhere, by its brackets alone: whether it is JSON is
+/// found out by who reads it. Nothing is copied of an object that lies whole within the bytes.
 class object_gatherer {
 public:
   bool is_open() const { return nesting_ > 0; }
@@ -62,8 +63,9 @@ private:
   bool in_string_ = false, is_escaped_ = false;
 };
 
-/// Cuts a body into the objects of an answer. What the body is, is sniffed, since servers and proxies name the wrong
-/// type.
+/// Cuts a body into the objects of an answer and hands these to it. What the body is, is sniffed from its first byte,
+/// since servers and proxies name the wrong type. Of a body that is nothing we know only the beginning is kept, for the
+/// failure that quotes it. Called by the session of a stream, with bytes as the transport brings them.
 class object_stream : public stream_reader {
 public:
   object_stream(std::unique_ptr<object_answer> x, framing form)

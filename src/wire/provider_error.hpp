@@ -12,7 +12,10 @@
 #include <string>
 #include <string_view>
 
-/// What an HTTP answer that is no completion means, for every provider that speaks JSON over HTTP.
+/// What an HTTP answer that is no completion means, for every provider that speaks JSON over HTTP: `find_error` reads
+/// what a body says, in any provider's form (provider_error.cpp); `classify` gives it a code (classify.cpp);
+/// `error_answer` puts both into words (error_answer.cpp). None asks which provider it was: clones use each other's
+/// words.
 
 namespace modelforge::wire {
 

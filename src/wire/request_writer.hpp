@@ -18,7 +18,11 @@
 namespace modelforge::wire {
 
 /// What writing a body has in common, whichever the provider and whatever is asked: values that are checked, problems
-/// that name their field, and `extra`. The first thing that cannot be sent is kept; what is written after it is no use.
+/// that name their field, and `extra`.
+///
+/// The body is written once, front to back, without a tree. A field of the request is begun by `begin`, which leaves it
+/// out where `extra` has one of that name: so what a host gives for a provider always wins, with a warning. The first
+/// thing that cannot be sent is kept; writing goes on, and what is written after it is no use.
 class body_writer {
 protected:
   /// `provider`: the dialect's name, for messages. `x`: a request; it outlives this.

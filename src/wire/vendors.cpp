@@ -14,6 +14,7 @@ namespace modelforge::wire {
 
 namespace {
 
+/// A line of the list: all that wire, and with it the rest of the program, knows of a vendor.
 struct vendor {
   std::string_view kind;                                  ///< In TOML.
   const dialect* (*choose)(const dialect_choice& choice); ///< Null where it has not got that API.

@@ -6,7 +6,8 @@
 #include <string>
 #include <string_view>
 
-/// What answers say, made fit to show to people.
+/// What answers say, made fit to show to people. Whatever a provider sends may be anything: a proxy's page, half a
+/// character, the key that it was given.
 
 namespace modelforge::wire {
 

@@ -13,6 +13,10 @@
 namespace modelforge::wire::openai {
 
 /// Joins the tool calls of a streamed answer from their parts, and hands these on.
+///
+/// A part says which call it belongs to by an index, by an id, or, where a server gives neither, by bringing a name or
+/// not. The sink is told of a call once something is known of it but its id, and of all calls before it first, so that
+/// it counts them from 0 without gaps; the arguments of a call follow that. Used by Chat Completions and by Responses.
 class call_joiner {
 public:
   /// Takes a part; `answer_id` helps to name calls that have no id, `scratch` is for texts with escapes. Returns how
