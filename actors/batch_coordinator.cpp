@@ -44,8 +44,8 @@ constexpr auto progress_interval = 100ms;
 constexpr int max_steps_at_once = 512;
 
 /// Tokens of an item's prompt; 0 where it is none.
-uint32_t estimate(const batch::item& x) {
-  auto* request = std::get_if<chat_request>(&x.request);
+uint32_t estimate(const batch::item& item) {
+  auto* request = std::get_if<chat_request>(&item.request);
   auto tokens = request != nullptr ? limits::token_estimator::raw(*request) : 0;
   return static_cast<uint32_t>(std::min<uint64_t>(tokens, UINT32_MAX));
 }
@@ -131,7 +131,7 @@ private:
         auto told_later = tell_progress(false);
         return timer_.arm(timer::earlier_of(schedule_.wake_at(now()), told_later));
       }
-      std::visit([this](auto& x) { carry_out(x); }, *step);
+      std::visit([this](auto& what) { carry_out(what); }, *step);
     }
     tell_progress(false);
     is_going_on_ = true;
@@ -173,9 +173,9 @@ private:
       schedule_.on_input_failure(std::move(*problem));
   }
 
-  void carry_out(batch::send_item& x) {
-    auto id = x.request.id;
-    ask(self_, providers_[x.provider], std::move(x.request))
+  void carry_out(batch::send_item& next) {
+    auto id = next.request.id;
+    ask(self_, providers_[next.provider], std::move(next.request))
       .then(
         [this, id](completion& answer) {
           schedule_.on_answer(id, std::move(answer));
@@ -187,20 +187,20 @@ private:
         });
   }
 
-  void carry_out(const batch::cancel_item& x) { tell(self_, providers_[x.provider], cancel_atom_v, x.id); }
+  void carry_out(const batch::cancel_item& next) { tell(self_, providers_[next.provider], cancel_atom_v, next.id); }
 
-  void carry_out(batch::record& x) { recorder_->add(std::move(x)); }
+  void carry_out(batch::record& result) { recorder_->add(std::move(result)); }
 
-  void carry_out(batch::ledger_event& x) { recorder_->note(std::move(x)); }
+  void carry_out(batch::ledger_event& event) { recorder_->note(std::move(event)); }
 
-  void carry_out(const batch::finish_output& x) { recorder_->finish(x.complete); }
+  void carry_out(const batch::finish_output& last) { recorder_->finish(last.complete); }
 
   // -- jobs ---------------------------------------------------------------------------
 
-  void carry_out(batch::ask_for_job& x) {
-    auto nonce = x.request.nonce;
+  void carry_out(batch::ask_for_job& next) {
+    auto nonce = next.request.nonce;
     runners_[nonce] = {}; // until the job is over
-    ask(self_, providers_[x.provider], std::move(x.request), caf::actor_cast<batch_job_listener_actor>(self_))
+    ask(self_, providers_[next.provider], std::move(next.request), caf::actor_cast<batch_job_listener_actor>(self_))
       .then(
         [this, nonce](const batch_job_actor& runner) {
           if (auto found = runners_.find(nonce); found != runners_.end())
@@ -224,7 +224,7 @@ private:
     return promise;
   }
 
-  void carry_out(const batch::confirm_results& x) { unconfirmed_.extract(x.receipt).mapped().deliver(); }
+  void carry_out(const batch::confirm_results& next) { unconfirmed_.extract(next.receipt).mapped().deliver(); }
 
   void on_runner_death(const caf::actor_addr& who) {
     auto found = std::find_if(runners_.begin(), runners_.end(), [&](auto& x) { return x.second.watched == who; });
@@ -313,9 +313,9 @@ spawn_batch(caf::actor_system& system, std::vector<batch_provider> providers, co
   auto ledger = files->ledger ? ledger_path(options.output) : std::string{};
   batch::schedule_setup schedule{options, {}, std::move(ledger), std::random_device{}()};
   std::vector<provider_actor> actors;
-  for (auto& x : providers) {
-    schedule.providers.push_back({x.weight, x.job_price});
-    actors.push_back(std::move(x.actor));
+  for (auto& provider : providers) {
+    schedule.providers.push_back({provider.weight, provider.job_price});
+    actors.push_back(std::move(provider.actor));
   }
   return system.spawn<batch_actor::stateful_impl<batch_coordinator_state>, caf::detached>(
     std::make_shared<batch_setup>(batch_setup{std::move(actors), std::move(*files), std::move(schedule)}));

@@ -59,18 +59,18 @@ private:
 
 /// One item's line, changed by the optimizers as a live request would be.
 std::variant<wire::batch_line, failure> encode(const wire::batch_api& api, const std::string& id,
-                                               const optimize::list& optimizers, chat_request& x) {
-  auto told = optimize::apply(optimizers, x);
-  auto line = api.encode_item(id, x);
+                                               const optimize::list& optimizers, chat_request& request) {
+  auto told = optimize::apply(optimizers, request);
+  auto line = api.encode_item(id, request);
   if (std::holds_alternative<failure>(line) && told.original) {
-    x = std::move(*told.original);
-    optimize::apply({}, x); // markers must go all the same
-    line = api.encode_item(id, x);
+    request = std::move(*told.original);
+    optimize::apply({}, request); // markers must go all the same
+    line = api.encode_item(id, request);
   }
   return line;
 }
 
-/// Results that the listener gets with the next message.
+/// Results on their way to the listener: those of the next message, and whether it has kept those of the last one.
 class result_outbox {
 public:
   void add(batch_job_result result, std::size_t bytes) {
@@ -83,12 +83,18 @@ public:
 
   std::vector<batch_job_result> take() {
     bytes_ = 0;
+    is_telling_ = true;
     return std::exchange(results_, {});
   }
+
+  /// The listener has some, and has not kept them yet.
+  bool is_telling() const { return is_telling_; }
+  void on_kept() { is_telling_ = false; }
 
 private:
   std::vector<batch_job_result> results_;
   std::size_t bytes_ = 0; ///< Of their lines.
+  bool is_telling_ = false;
 };
 
 /// Carries out what `batch::job` decides: encodes its items, makes its calls one after the other, and hands its results
@@ -153,25 +159,26 @@ private:
     go_on();
   }
 
-  void encode_item(batch_job_item& x) {
-    if (x.request.model.empty())
-      x.request.model = parts_->asked.model;
-    auto line = encode(*parts_->api, wire::batch_item_id(parts_->asked.nonce, x.number), parts_->optimizers, x.request);
+  void encode_item(batch_job_item& item) {
+    if (item.request.model.empty())
+      item.request.model = parts_->asked.model;
+    auto line =
+      encode(*parts_->api, wire::batch_item_id(parts_->asked.nonce, item.number), parts_->optimizers, item.request);
     if (auto* why = std::get_if<failure>(&line)) {
       why->provider = parts_->provider;
-      outbox_.add({x.number, false, std::move(*why)}, 0);
+      outbox_.add({item.number, false, std::move(*why)}, 0);
       return;
     }
     auto& text = encoded_.lines.emplace_back(std::move(std::get<wire::batch_line>(line).text));
     encoded_.bytes += text.size() + 1;
-    x.request = {};
+    item.request = {};
   }
 
   // -- deciding ---------------------------------------------------------------------
 
   /// Does what is due: hands results over, makes the next call, waits for its time, or ends.
   void go_on() {
-    if (has_left_ || is_telling_)
+    if (has_left_ || outbox_.is_telling())
       return;
     if (!outbox_.empty() && (outbox_.is_full() || transfer_ == 0))
       return tell_results();
@@ -191,31 +198,31 @@ private:
   }
 
   void tell_status() {
-    auto x = job_->status(now());
-    mask_whole(*parts_->secrets, x);
-    auto told = x;
+    auto status = job_->status(now());
+    mask_whole(*parts_->secrets, status);
+    auto told = status;
     told.next_look.reset(); // passes by itself
-    if (std::exchange(status_, told) == told && !x.next_look)
+    if (std::exchange(status_, told) == told && !status.next_look)
       return;
-    x.elapsed = now() - begin_;
-    tell(self_, listener_, std::move(x));
+    status.elapsed = now() - begin_;
+    tell(self_, listener_, std::move(status));
   }
 
   // -- calls ----------------------------------------------------------------------
 
-  void make(batch::job::exchange x) {
+  void make(batch::job::exchange next) {
     http::request out;
-    out.method = std::string{x.call.method};
-    out.url = parts_->base_url + x.call.path;
-    out.headers = std::move(x.call.headers);
+    out.method = std::string{next.call.method};
+    out.url = parts_->base_url + next.call.path;
+    out.headers = std::move(next.call.headers);
     out.headers.insert(out.headers.end(), parts_->headers.begin(), parts_->headers.end());
-    out.body = std::move(x.call.body);
+    out.body = std::move(next.call.body);
     out.connect_timeout = parts_->connect_timeout;
     out.first_byte_timeout = parts_->call_timeout;
     out.idle_timeout = std::max(parts_->idle_timeout, std::chrono::nanoseconds{60s});
     out.http2 = false; // a large body is no good neighbour on a shared connection
     ++turn_;
-    if (x.results)
+    if (next.results)
       return fetch_lines(std::move(out));
     out.total_timeout = parts_->call_timeout;
     transfer_ = fetch(*parts_->transport, std::move(out), caf::actor_cast<caf::weak_actor_ptr>(self_),
@@ -225,47 +232,47 @@ private:
                       });
   }
 
-  void take(const http::response& x) {
+  void take(const http::response& answer) {
     transfer_ = 0;
-    if (x.end.error)
-      fail(*x.end.error);
+    if (answer.end.error)
+      fail(*answer.end.error);
     else
-      job_->take_answer(now(), x.head, x.body);
+      job_->take_answer(now(), answer.head, answer.body);
     go_on();
   }
 
-  void fail(const http::transfer_error& x) {
-    auto why = provider::describe(x);
+  void fail(const http::transfer_error& error) {
+    auto why = provider::describe(error);
     why.provider = parts_->provider;
-    job_->take_failure(now(), {std::move(why), x.request_written || x.response_begun});
+    job_->take_failure(now(), {std::move(why), error.request_written || error.response_begun});
   }
 
   void fetch_lines(http::request out) {
     download_ = {};
     out.max_response_bytes = UINT64_MAX;
     auto weak = caf::actor_cast<caf::weak_actor_ptr>(self_);
-    auto to = std::make_shared<line_receiver>([this, weak, turn = turn_](line_receiver::news x) {
-      post_if_alive(weak, [this, turn, x = std::move(x)]() mutable {
+    auto to = std::make_shared<line_receiver>([this, weak, turn = turn_](line_receiver::news news) {
+      post_if_alive(weak, [this, turn, news = std::move(news)]() mutable {
         if (turn == turn_)
-          take_news(std::move(x));
+          take_news(std::move(news));
       });
     });
     transfer_ = parts_->transport->open(std::move(out), std::move(to));
   }
 
-  void take_news(line_receiver::news x) {
-    if (x.head)
-      download_.head = std::move(*x.head);
-    download_.buffer += x.bytes;
-    download_.ungranted += x.bytes.size();
-    if (x.end)
-      download_.end = std::move(x.end);
+  void take_news(line_receiver::news news) {
+    if (news.head)
+      download_.head = std::move(*news.head);
+    download_.buffer += news.bytes;
+    download_.ungranted += news.bytes.size();
+    if (news.end)
+      download_.end = std::move(news.end);
     read_lines();
   }
 
   /// Takes in what has come, as far as the listener has kept what came before.
   void read_lines() {
-    if (is_telling_)
+    if (outbox_.is_telling())
       return;
     auto good = download_.head.status >= 200 && download_.head.status < 300;
     std::size_t begin = 0;
@@ -329,14 +336,13 @@ private:
   // -- handing over -----------------------------------------------------------------
 
   void tell_results() {
-    is_telling_ = true;
-    batch_job_results x;
-    x.nonce = parts_->asked.nonce;
-    x.results = outbox_.take();
-    ask(self_, listener_, std::move(x))
+    batch_job_results results;
+    results.nonce = parts_->asked.nonce;
+    results.results = outbox_.take();
+    ask(self_, listener_, std::move(results))
       .then(
         [this] {
-          is_telling_ = false;
+          outbox_.on_kept();
           if (transfer_ != 0)
             read_lines();
           go_on();
@@ -355,12 +361,12 @@ private:
     leave(std::move(end));
   }
 
-  void leave(batch_job_end x) {
-    if (x.problem) {
-      mask(*parts_->secrets, *x.problem);
-      x.problem->provider = parts_->provider;
+  void leave(batch_job_end end) {
+    if (end.problem) {
+      mask(*parts_->secrets, *end.problem);
+      end.problem->provider = parts_->provider;
     }
-    tell(self_, listener_, std::move(x));
+    tell(self_, listener_, std::move(end));
     quit();
   }
 
@@ -399,7 +405,6 @@ private:
   uint64_t turn_ = 0;                      ///< Of calls: what comes of an earlier one is no news.
   incoming download_;
   result_outbox outbox_;
-  bool is_telling_ = false; ///< The listener has some, and has not kept them yet.
   bool has_left_ = false;
 };
 
@@ -412,24 +417,24 @@ std::variant<batch_job_parts, failure> prepare_job(const provider::setup& by, st
     asked.model = settings.default_model;
   auto number = provider::group_of(settings, asked.model);
   auto& group = by.groups[number];
-  batch_job_parts x;
-  x.provider = settings.name;
-  x.api = group.dialect->batches();
-  if (!x.api)
+  batch_job_parts prepared;
+  prepared.provider = settings.name;
+  prepared.api = group.dialect->batches();
+  if (!prepared.api)
     return make_failure(errc::unsupported, settings.name + " has no batch API that we know");
-  x.optimizers = group.optimizers;
-  x.asked = std::move(asked);
-  x.base_url = by.base_url;
-  by.add_headers(0, x.headers);
-  x.transport = std::move(transport);
-  x.secrets = by.secrets;
-  x.price = [settings, number](const token_usage& usage) {
+  prepared.optimizers = group.optimizers;
+  prepared.asked = std::move(asked);
+  prepared.base_url = by.base_url;
+  by.add_headers(0, prepared.headers);
+  prepared.transport = std::move(transport);
+  prepared.secrets = by.secrets;
+  prepared.price = [settings, number](const token_usage& usage) {
     auto live = provider::cost_of(settings, number, usage);
     return live ? std::optional{*live * provider::price_of(settings, number).batch} : std::nullopt;
   };
-  x.connect_timeout = settings.timeouts.connect;
-  x.idle_timeout = settings.timeouts.idle;
-  return x;
+  prepared.connect_timeout = settings.timeouts.connect;
+  prepared.idle_timeout = settings.timeouts.idle;
+  return prepared;
 }
 
 batch_job_actor spawn_batch_job(caf::actor_system& system, batch_job_parts parts, batch_job_listener_actor listener,

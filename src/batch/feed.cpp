@@ -10,7 +10,7 @@ namespace modelforge::batch {
 
 namespace {
 
-constexpr std::size_t most_ahead = 64;
+constexpr std::size_t max_ahead = 64;
 
 bool is_last(const feed::entry& x) {
   return std::holds_alternative<failure>(x) || !std::get<std::optional<item>>(x);
@@ -29,7 +29,7 @@ struct feed::shared {
   /// Adds an entry when there is room. False: nobody wants any more.
   bool put(entry x) {
     std::unique_lock lock{mutex};
-    room.wait(lock, [this] { return closed || ready.size() < most_ahead; });
+    room.wait(lock, [this] { return closed || ready.size() < max_ahead; });
     if (closed)
       return false;
     ready.push_back(std::move(x));

@@ -44,23 +44,23 @@ void figures::on_kept(const recorder_news& news) {
 
 batch_progress figures::progress(time_point now) const {
   auto sum = costs_.total();
-  batch_progress x;
-  x.answered = report_.answered;
-  x.failed = report_.failed;
-  x.resumed = report_.resumed;
-  x.total = total_;
-  x.usage = sum.usage;
-  x.cost = sum.cost;
-  x.elapsed = now - begin_;
-  return x;
+  batch_progress result;
+  result.answered = report_.answered;
+  result.failed = report_.failed;
+  result.resumed = report_.resumed;
+  result.total = total_;
+  result.usage = sum.usage;
+  result.cost = sum.cost;
+  result.elapsed = now - begin_;
+  return result;
 }
 
 batch_report figures::report(time_point now) const {
-  auto x = report_;
-  x.shares = costs_.shares();
-  x.attempts = costs_.total().attempts;
-  x.elapsed = now - begin_;
-  return x;
+  auto result = report_;
+  result.shares = costs_.shares();
+  result.attempts = costs_.total().attempts;
+  result.elapsed = now - begin_;
+  return result;
 }
 
 } // namespace modelforge::batch

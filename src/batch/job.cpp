@@ -107,9 +107,9 @@ void job::take_answer(time_point now, const http::response_head& head, std::stri
   }
 }
 
-void job::take_failure(time_point now, call_failure x) {
+void job::take_failure(time_point now, call_failure failed) {
   call_.is_out = false;
-  refuse_or_retry(now, nullptr, std::move(x.why), x.written);
+  refuse_or_retry(now, nullptr, std::move(failed.why), failed.written);
 }
 
 void job::take_upload(time_point now, const http::response_head& head, std::string_view body) {
@@ -120,11 +120,11 @@ void job::take_upload(time_point now, const http::response_head& head, std::stri
   go(step::create, now);
 }
 
-void job::take_job(time_point now, wire::batch_status x) {
+void job::take_job(time_point now, wire::batch_status status) {
   if (call_.what == step::cancel)
     cancellation_ = cancellation::sent;
   lines_ = {};
-  follow(now, std::move(x));
+  follow(now, std::move(status));
 }
 
 /// What a call's end without success means for the job.
@@ -213,8 +213,8 @@ void job::go_without(time_point now) {
 
 // -- a job that is known --------------------------------------------------------------------
 
-void job::follow(time_point now, wire::batch_status x) {
-  job_ = std::move(x);
+void job::follow(time_point now, wire::batch_status status) {
+  job_ = std::move(status);
   call_.tries = 0;
   if (job_.state == batch_job_state::failed) {
     auto why = job_.problem.value_or(make_failure(errc::server_error, "the provider says that the job has failed"));
@@ -293,23 +293,23 @@ void job::finish(batch_job_outcome outcome, std::optional<failure> problem) {
 }
 
 batch_job_status job::status(time_point now) const {
-  batch_job_status x;
-  x.nonce = asked_.nonce;
-  x.job = job_.id;
-  x.state = job_.state;
-  x.raw_state = job_.raw_state;
-  x.total = job_.total;
-  x.succeeded = job_.succeeded;
-  x.failed = job_.failed;
+  batch_job_status status;
+  status.nonce = asked_.nonce;
+  status.job = job_.id;
+  status.state = job_.state;
+  status.raw_state = job_.raw_state;
+  status.total = job_.total;
+  status.succeeded = job_.succeeded;
+  status.failed = job_.failed;
   if (job_.raw_state.empty())
-    x.state = batch_job_state::checking;
+    status.state = batch_job_state::checking;
   if (call_.due > now && !call_.is_out)
-    x.next_look = call_.due - now;
-  return x;
+    status.next_look = call_.due - now;
+  return status;
 }
 
-std::chrono::nanoseconds job::jittered(std::chrono::nanoseconds x) {
-  auto half = x / 2;
+std::chrono::nanoseconds job::jittered(std::chrono::nanoseconds wait) {
+  auto half = wait / 2;
   return half + std::chrono::nanoseconds{std::uniform_int_distribution<int64_t>{0, half.count()}(random_)};
 }
 

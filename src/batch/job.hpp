@@ -39,7 +39,8 @@ struct call_failure {
   bool written = false; ///< The request may have arrived.
 };
 
-/// Decides what is sent next for one job of a provider's batch API, and what its answers come to.
+/// Decides what is sent next for one job of a provider's batch API, and what its answers come to: one call at a time,
+/// in steps from the upload to the download of its results. Each call that fails in passing is made again, ever later.
 ///
 /// A creation is never repeated where an earlier one may have arrived: then the job is looked for. All else may be
 /// repeated. A plain class: time and randomness by argument; not synchronized. After each call of a method that takes
@@ -72,7 +73,7 @@ public:
   /// The results' end, after all lines.
   void end_lines(time_point now);
 
-  void take_failure(time_point now, call_failure x);
+  void take_failure(time_point now, call_failure failed);
 
   /// Has the provider cancel the job, as soon as it is known.
   void cancel(time_point now);
@@ -106,7 +107,7 @@ private:
 
   void go(step to, time_point when);
   void take_upload(time_point now, const http::response_head& head, std::string_view body);
-  void take_job(time_point now, wire::batch_status x);
+  void take_job(time_point now, wire::batch_status status);
   void take_list(time_point now, const http::response_head& head, std::string_view body);
   void refuse_or_retry(time_point now, const http::response_head* head, failure why, bool written);
   void retry(time_point now, std::chrono::nanoseconds least);
@@ -114,11 +115,11 @@ private:
   void look_for_it(time_point now);
   void go_on_looking(time_point now, job_search::finding found);
   void go_without(time_point now);
-  void follow(time_point now, wire::batch_status x);
+  void follow(time_point now, wire::batch_status status);
   void lengthen_poll_interval();
   void fetch_next(time_point now);
   void finish(batch_job_outcome outcome, std::optional<failure> problem = {});
-  std::chrono::nanoseconds jittered(std::chrono::nanoseconds x);
+  std::chrono::nanoseconds jittered(std::chrono::nanoseconds wait);
 
   const wire::batch_api& api_;
   batch_job_request asked_;

@@ -28,19 +28,19 @@ job_search::finding job_search::take_page(time_point now, wire::batch_page page,
   auto is_old = false;
   if (!first_look_)
     first_look_ = now;
-  for (auto& x : page.jobs) {
-    if (x.nonce == nonce_) {
-      found_ = std::move(x);
+  for (auto& job : page.jobs) {
+    if (job.nonce == nonce_) {
+      found_ = std::move(job);
       return finding::found;
     }
-    is_old = is_old || (x.created && *x.created < not_before_);
-    auto is_other = std::find(others_.begin(), others_.end(), x.id) != others_.end();
+    is_old = is_old || (job.created && *job.created < not_before_);
+    auto is_other = std::find(others_.begin(), others_.end(), job.id) != others_.end();
     if (keeps_nonce || is_other || is_old)
       continue;
     if (!knows_all_)
-      may_be_it_.insert(x.id);
-    if (may_be_it_.count(x.id) > 0)
-      candidates_.push_back(std::move(x));
+      may_be_it_.insert(job.id);
+    if (may_be_it_.count(job.id) > 0)
+      candidates_.push_back(std::move(job));
   }
   if (!is_old && !page.next.empty()) {
     if (++pages_ == max_pages) // what is behind may be it

@@ -24,8 +24,8 @@ failure refusal(std::string message, std::string suggestion) {
   return make_failure(errc::io_failed, std::move(message), std::move(suggestion));
 }
 
-std::string in_words(const ledger_input& x) {
-  return x.path + " with " + std::to_string(x.size) + " bytes and the hash " + hex::digits_of(x.hash);
+std::string in_words(const ledger_input& input) {
+  return input.path + " with " + std::to_string(input.size) + " bytes and the hash " + hex::digits_of(input.hash);
 }
 
 /// Calls `each(line, offset, ended)` for all lines; `ended` is false for a last one without its end.
@@ -59,17 +59,17 @@ std::variant<ledger_input, failure> read_ledger_input(const std::string& path) {
   if (opened.get() < 0)
     return io_failure("cannot open", path);
   std::error_code ignored;
-  ledger_input x{0, 0xcbf29ce484222325, std::filesystem::absolute(path, ignored).string()};
+  ledger_input content{0, 0xcbf29ce484222325, std::filesystem::absolute(path, ignored).string()};
   std::string buffer(block, '\0');
   for (;;) {
     auto n = ::read(opened.get(), buffer.data(), buffer.size());
     if (n < 0 && errno != EINTR)
       return io_failure("cannot read", path);
     if (n == 0)
-      return x;
+      return content;
     for (auto c : std::string_view{buffer}.substr(0, n > 0 ? static_cast<std::size_t>(n) : 0))
-      x.hash = (x.hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    x.size += n > 0 ? static_cast<uint64_t>(n) : 0;
+      content.hash = (content.hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    content.size += n > 0 ? static_cast<uint64_t>(n) : 0;
   }
 }
 
@@ -77,28 +77,28 @@ std::variant<ledger_input, failure> read_ledger_input(const std::string& path) {
 
 std::variant<std::unique_ptr<ledger>, failure> ledger::open(std::unique_ptr<ledger_file> file, std::string path,
                                                             ledger_input input, bool fresh) {
-  std::unique_ptr<ledger> x{new ledger{std::move(file), std::move(path)}};
+  std::unique_ptr<ledger> opened{new ledger{std::move(file), std::move(path)}};
   std::optional<uint64_t> torn_at;
-  auto problem = fresh ? x->drop() : x->load(torn_at);
-  if (!problem && x->size_ > 0)
-    problem = x->check(input);
+  auto problem = fresh ? opened->drop() : opened->load(torn_at);
+  if (!problem && opened->size_ > 0)
+    problem = opened->check(input);
   if (problem)
     return std::move(*problem);
-  if (torn_at && !x->file_->truncate(*torn_at))
-    return io_failure("cannot cut the torn end off the ledger", x->path_);
-  if (x->size_ == 0) {
-    x->summary_.input = std::move(input);
-    x->problem_ = x->begin();
+  if (torn_at && !opened->file_->truncate(*torn_at))
+    return io_failure("cannot cut the torn end off the ledger", opened->path_);
+  if (opened->size_ == 0) {
+    opened->summary_.input = std::move(input);
+    opened->problem_ = opened->begin();
   }
-  if (auto failed = x->sync()) // what is read may only be in the system's memory yet
+  if (auto failed = opened->sync()) // what is read may only be in the system's memory yet
     return std::move(*failed);
-  return x;
+  return opened;
 }
 
 std::variant<ledger_summary, failure> ledger::look(const std::string& path) {
   class reading : public ledger_file {
   public:
-    explicit reading(file x) : file_(std::move(x)) {}
+    explicit reading(file opened) : file_(std::move(opened)) {}
 
     bool read(uint64_t offset, std::size_t size, std::string& out) override {
       out.resize(size);
@@ -117,11 +117,11 @@ std::variant<ledger_summary, failure> ledger::look(const std::string& path) {
   file opened{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (opened.get() < 0)
     return io_failure("cannot open the ledger", path);
-  ledger x{std::make_unique<reading>(std::move(opened)), path};
+  ledger seen{std::make_unique<reading>(std::move(opened)), path};
   std::optional<uint64_t> torn_at;
-  if (auto problem = x.load(torn_at))
+  if (auto problem = seen.load(torn_at))
     return std::move(*problem);
-  return std::move(x.summary_);
+  return std::move(seen.summary_);
 }
 
 std::optional<failure> ledger::drop() {
@@ -172,14 +172,15 @@ std::optional<failure> ledger::load(std::optional<uint64_t>& torn_at) {
 }
 
 std::optional<failure> ledger::take_header(std::string_view line) {
-  auto x = ledger_line::members_of(line);
-  if (text_in(x, "event") != "header")
+  auto members = ledger_line::members_of(line);
+  if (text_in(members, "event") != "header")
     return refusal(path_ + " is no ledger: its first line is no header", "write to another output");
-  if (auto theirs = number_in(x, "version"); theirs != version)
+  if (auto theirs = number_in(members, "version"); theirs != version)
     return refusal("the ledger " + path_ + " has version " + std::to_string(theirs) + ", this program writes version "
                      + std::to_string(version),
                    "finish it with the program that began it, or start over with --fresh");
-  summary_.input = {number_in(x, "input_size"), ledger_line::from_hex(text_in(x, "input_hash")), text_in(x, "input")};
+  summary_.input = {number_in(members, "input_size"), ledger_line::from_hex(text_in(members, "input_hash")),
+                    text_in(members, "input")};
   return {};
 }
 
@@ -212,23 +213,24 @@ std::optional<failure> ledger::seal() {
 }
 
 std::optional<failure> ledger::take(std::string_view line, uint64_t offset) {
-  auto x = ledger_line::members_of(line);
-  synced_ = std::max(synced_, number_in(x, "synced"));
-  if (text_in(x, "event") != "result") {
+  auto members = ledger_line::members_of(line);
+  synced_ = std::max(synced_, number_in(members, "synced"));
+  if (text_in(members, "event") != "result") {
     count_event(line, offset);
     return {};
   }
   ledger_result result;
-  result.item = number_in(x, "item");
+  result.item = number_in(members, "item");
   if (result.item >= summary_.input.size)
     return refusal("the ledger " + path_ + " has a result of item " + std::to_string(result.item)
                      + ", which its input cannot have",
                    "start over with --fresh");
-  result.ok = text_in(x, "state") == "ok";
-  result.attempts = number_in(x, "attempts");
-  result.usage = {number_in(x, "input_tokens"), number_in(x, "output_tokens"), number_in(x, "cached_tokens"),
-                  number_in(x, "cache_written_tokens"), number_in(x, "reasoning_tokens")};
-  if (auto& cost = json::member(x, "cost"); cost.is_number())
+  result.ok = text_in(members, "state") == "ok";
+  result.attempts = number_in(members, "attempts");
+  result.usage = {number_in(members, "input_tokens"), number_in(members, "output_tokens"),
+                  number_in(members, "cached_tokens"), number_in(members, "cache_written_tokens"),
+                  number_in(members, "reasoning_tokens")};
+  if (auto& cost = json::member(members, "cost"); cost.is_number())
     result.cost = cost.get<double>();
   count(result, offset);
   return {};
@@ -259,36 +261,38 @@ std::optional<failure> ledger::append_event(const std::string& body) {
   return problem_;
 }
 
-std::optional<failure> ledger::add(const ledger_result& x) {
+std::optional<failure> ledger::add(const ledger_result& result) {
   if (problem_)
     return problem_;
   ledger_line::writer body{"result", synced_};
-  body.number("item", x.item).raw("state", x.ok ? "\"ok\"" : "\"failed\"").number("attempts", x.attempts);
-  body.number("input_tokens", x.usage.input).number("output_tokens", x.usage.output);
-  if (x.usage.cached_read > 0)
-    body.number("cached_tokens", x.usage.cached_read);
-  if (x.usage.cache_written > 0)
-    body.number("cache_written_tokens", x.usage.cache_written);
-  if (x.usage.reasoning > 0)
-    body.number("reasoning_tokens", x.usage.reasoning);
-  if (x.cost)
-    body.number("cost", *x.cost);
-  if (!x.provider.empty())
-    body.text("provider", x.provider);
+  body.number("item", result.item)
+    .raw("state", result.ok ? "\"ok\"" : "\"failed\"")
+    .number("attempts", result.attempts);
+  body.number("input_tokens", result.usage.input).number("output_tokens", result.usage.output);
+  if (result.usage.cached_read > 0)
+    body.number("cached_tokens", result.usage.cached_read);
+  if (result.usage.cache_written > 0)
+    body.number("cache_written_tokens", result.usage.cache_written);
+  if (result.usage.reasoning > 0)
+    body.number("reasoning_tokens", result.usage.reasoning);
+  if (result.cost)
+    body.number("cost", *result.cost);
+  if (!result.provider.empty())
+    body.text("provider", result.provider);
   auto offset = size_;
-  problem_ = append(body.raw("line", x.line).take());
+  problem_ = append(body.raw("line", result.line).take());
   if (!problem_)
-    unsynced_.push_back({offset, {}, {x.item, x.ok, x.attempts, x.usage, x.cost, {}, {}}});
+    unsynced_.push_back({offset, {}, {result.item, result.ok, result.attempts, result.usage, result.cost, {}, {}}});
   return problem_;
 }
 
-std::optional<failure> ledger::intend(const ledger_job& x) {
+std::optional<failure> ledger::intend(const ledger_job& job) {
   return append_event(ledger_line::writer{"intent", synced_}
-                        .text("nonce", x.nonce)
-                        .text("provider", x.provider)
-                        .text("model", x.model)
-                        .number("at", x.at)
-                        .ranges("items", x.items)
+                        .text("nonce", job.nonce)
+                        .text("provider", job.provider)
+                        .text("model", job.model)
+                        .number("at", job.at)
+                        .ranges("items", job.items)
                         .take());
 }
 
@@ -324,48 +328,52 @@ std::optional<failure> ledger::sync() {
     return problem_;
   }
   synced_ = size_;
-  for (auto& x : unsynced_)
-    x.event.empty() ? count(x.result, x.offset) : count_event('{' + x.event, x.offset);
+  for (auto& change : unsynced_)
+    change.event.empty() ? count(change.result, change.offset) : count_event('{' + change.event, change.offset);
   unsynced_.clear();
   return {};
 }
 
 // -- counting -----------------------------------------------------------------------------
 
-void ledger::count(const ledger_result& x, uint64_t offset) {
-  if (x.item >= places_.size())
-    places_.resize(x.item + 1);
-  auto before = of(x.item);
+void ledger::count(const ledger_result& result, uint64_t offset) {
+  if (result.item >= places_.size())
+    places_.resize(result.item + 1);
+  auto before = of(result.item);
   summary_.ok -= before == state::ok;
   summary_.failed -= before == state::failed;
-  ++(x.ok ? summary_.ok : summary_.failed);
-  places_[x.item] = offset * 4 + static_cast<uint64_t>(x.ok ? state::ok : state::failed);
-  summary_.attempts += x.attempts;
-  summary_.usage.input += x.usage.input;
-  summary_.usage.output += x.usage.output;
-  summary_.usage.cached_read += x.usage.cached_read;
-  summary_.usage.cache_written += x.usage.cache_written;
-  summary_.usage.reasoning += x.usage.reasoning;
-  if (x.cost)
-    summary_.cost = summary_.cost.value_or(0) + *x.cost;
+  ++(result.ok ? summary_.ok : summary_.failed);
+  places_[result.item] = offset * 4 + static_cast<uint64_t>(result.ok ? state::ok : state::failed);
+  summary_.attempts += result.attempts;
+  summary_.usage.input += result.usage.input;
+  summary_.usage.output += result.usage.output;
+  summary_.usage.cached_read += result.usage.cached_read;
+  summary_.usage.cache_written += result.usage.cache_written;
+  summary_.usage.reasoning += result.usage.reasoning;
+  if (result.cost)
+    summary_.cost = summary_.cost.value_or(0) + *result.cost;
 }
 
 /// Events that this version does not know change nothing.
 void ledger::count_event(std::string_view line, uint64_t offset) {
-  auto x = ledger_line::members_of(line);
-  auto name = text_in(x, "event");
-  auto nonce = text_in(x, "nonce");
+  auto members = ledger_line::members_of(line);
+  auto name = text_in(members, "event");
+  auto nonce = text_in(members, "nonce");
   auto job = summary_.jobs.find(nonce);
   if (name == "intent") {
-    summary_.jobs[nonce] = {
-      nonce, text_in(x, "provider"), text_in(x, "model"), number_in(x, "at"), ledger_line::ranges_in(x, "items"), {},
-      offset};
+    summary_.jobs[nonce] = {nonce,
+                            text_in(members, "provider"),
+                            text_in(members, "model"),
+                            number_in(members, "at"),
+                            ledger_line::ranges_in(members, "items"),
+                            {},
+                            offset};
   } else if (name == "total") {
-    summary_.total = number_in(x, "items");
+    summary_.total = number_in(members, "items");
   } else if (job == summary_.jobs.end()) {
     return;
   } else if (name == "job") {
-    job->second.id = text_in(x, "id");
+    job->second.id = text_in(members, "id");
   } else if (name == "job_end") {
     if (!job->second.id.empty())
       summary_.ids_of_ended_jobs.push_back(job->second.id);

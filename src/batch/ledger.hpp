@@ -84,7 +84,10 @@ struct ledger_summary {
 };
 
 /// Keeps the results of a batch so that none that counts is lost, whatever crashes when. docs/batches.md describes the
-/// file. Holds 8 bytes an item, whatever the results' size. Used by one thread at a time; `sync` may block for long.
+/// file. Lines are only ever appended, and count when a sync covers them: until then they wait in `unsynced_`, and what
+/// is asked here knows nothing of them. Each line says how much was synced before it, which tells a tail that a crash
+/// has torn (it is cut off) from damage (it is refused). Holds 8 bytes an item, whatever the results' size. Used by one
+/// thread at a time; `sync` may block for long.
 class ledger {
 public:
   enum class state : uint8_t { missing, ok, failed };
@@ -168,7 +171,7 @@ private:
   std::optional<failure> append(std::string_view body);
   std::optional<failure> write();
   std::optional<failure> append_event(const std::string& body);
-  void count(const ledger_result& x, uint64_t offset);
+  void count(const ledger_result& result, uint64_t offset);
   void count_event(std::string_view body, uint64_t offset);
 
   std::unique_ptr<ledger_file> file_;

@@ -13,30 +13,30 @@ constexpr auto full_queue_pause = std::chrono::milliseconds{50};
 
 void live_window::send(uint64_t index, std::string custom_id, chat_request request, uint32_t estimated,
                        time_point now) {
-  item x;
-  x.index = index;
-  x.custom_id = std::move(custom_id);
-  x.request = std::move(request);
-  x.estimated = estimated;
-  x.tried.resize(pool_.size());
-  x.provider = pool_.choose(x.tried, now).value_or(0);
+  live_item item;
+  item.index = index;
+  item.custom_id = std::move(custom_id);
+  item.request = std::move(request);
+  item.estimated = estimated;
+  item.tried.resize(pool_.size());
+  item.provider = pool_.choose(item.tried, now).value_or(0);
   outcomes_.states().set(index, item_state::held);
-  send(std::move(x));
+  send(std::move(item));
 }
 
 /// Every sending has an id of its own.
-void live_window::send(item x) {
-  auto id = x.request.id = make_request_id(random_);
-  auto provider = x.provider;
+void live_window::send(live_item item) {
+  auto id = item.request.id = make_request_id(random_);
+  auto provider = item.provider;
   pool_.on_sent(provider);
-  auto& added = items_.emplace(id, std::move(x)).first->second;
+  auto& added = items_.emplace(id, std::move(item)).first->second;
   outcomes_.push(send_item{provider, added.request});
 }
 
-live_window::item live_window::take(request_id id) {
-  auto x = std::move(items_.extract(id).mapped());
-  pool_.on_returned(x.provider);
-  return x;
+live_window::live_item live_window::take(request_id id) {
+  auto item = std::move(items_.extract(id).mapped());
+  pool_.on_returned(item.provider);
+  return item;
 }
 
 void live_window::on_answer(request_id id, completion answer) {
@@ -60,11 +60,11 @@ std::optional<failure> live_window::on_failure(request_id id, failure why, time_
     hold(id, now);
     return {};
   }
-  auto& x = found->second;
+  auto& item = found->second;
   if (is_provider_failure(why.code) && !is_withdrawn_) {
-    pool_.on_failure(x.provider, why.code, now);
-    x.tried[x.provider] = true;
-    if (auto other = pool_.choose(x.tried, now)) {
+    pool_.on_failure(item.provider, why.code, now);
+    item.tried[item.provider] = true;
+    if (auto other = pool_.choose(item.tried, now)) {
       move_on(*other, id, why.attempts);
       return {};
     }
@@ -74,10 +74,10 @@ std::optional<failure> live_window::on_failure(request_id id, failure why, time_
 }
 
 void live_window::move_on(std::size_t provider, request_id id, const std::vector<attempt_record>& attempts) {
-  auto x = take(id);
-  x.earlier.insert(x.earlier.end(), attempts.begin(), attempts.end());
-  x.provider = provider;
-  send(std::move(x));
+  auto item = take(id);
+  item.earlier.insert(item.earlier.end(), attempts.begin(), attempts.end());
+  item.provider = provider;
+  send(std::move(item));
 }
 
 /// A full queue is no failure.
@@ -93,18 +93,18 @@ void live_window::resume(time_point now) {
     return;
   resume_at_.reset();
   for (auto id : std::exchange(held_, {})) {
-    auto& x = items_.at(id);
-    pool_.on_sent(x.provider);
-    outcomes_.push(send_item{x.provider, x.request});
+    auto& item = items_.at(id);
+    pool_.on_sent(item.provider);
+    outcomes_.push(send_item{item.provider, item.request});
   }
 }
 
 void live_window::end(request_id id, std::variant<completion, failure> outcome) {
-  auto x = take(id);
+  auto item = take(id);
   auto& attempts = std::visit(
     [](auto& y) -> auto& { return y.attempts; }, outcome);
-  attempts.insert(attempts.begin(), x.earlier.begin(), x.earlier.end());
-  outcomes_.record(x.index, std::move(x.custom_id), std::move(outcome), {x.provider, x.estimated});
+  attempts.insert(attempts.begin(), item.earlier.begin(), item.earlier.end());
+  outcomes_.record(item.index, std::move(item.custom_id), std::move(outcome), {item.provider, item.estimated});
 }
 
 void live_window::withdraw() {
@@ -112,8 +112,8 @@ void live_window::withdraw() {
   resume_at_.reset();
   for (auto id : std::exchange(held_, {})) // these are at no provider
     outcomes_.give_back(items_.extract(id).mapped().index);
-  for (auto& [id, x] : items_)
-    outcomes_.push(cancel_item{x.provider, id});
+  for (auto& [id, item] : items_)
+    outcomes_.push(cancel_item{item.provider, id});
 }
 
 } // namespace modelforge::batch

@@ -50,7 +50,7 @@ public:
   void withdraw();
 
 private:
-  struct item {
+  struct live_item {
     uint64_t index = 0;
     std::string custom_id;
     chat_request request; ///< Kept, because a full queue or a failing provider gives it back.
@@ -60,8 +60,8 @@ private:
     std::vector<attempt_record> earlier; ///< What was tried at these.
   };
 
-  void send(item x);
-  item take(request_id id);
+  void send(live_item item);
+  live_item take(request_id id);
   void move_on(std::size_t provider, request_id id, const std::vector<attempt_record>& attempts);
   void hold(request_id id, time_point now);
   void end(request_id id, std::variant<completion, failure> outcome);
@@ -69,7 +69,7 @@ private:
   provider_pool& pool_;
   outcomes& outcomes_;
   std::mt19937_64& random_;
-  std::unordered_map<request_id, item> items_;
+  std::unordered_map<request_id, live_item> items_;
   std::vector<request_id> held_;
   std::optional<time_point> resume_at_;
   bool is_withdrawn_ = false;

@@ -133,12 +133,12 @@ bool provider_pool::any_takes_jobs() const {
 }
 
 bool provider_pool::may_begin_job(std::size_t provider, time_point now) const {
-  auto& x = providers_[provider];
+  auto& state = providers_[provider];
   std::size_t all = 0;
   for (auto& one : providers_)
     all += one.jobs;
-  auto is_small = x.max_job_items != SIZE_MAX; // then one job at a time
-  return all < limits_.max_jobs && now >= x.no_job_before && (!is_small || x.jobs == 0);
+  auto is_small = state.max_job_items != SIZE_MAX; // then one job at a time
+  return all < limits_.max_jobs && now >= state.no_job_before && (!is_small || state.jobs == 0);
 }
 
 bool provider_pool::may_begin_any(time_point now) const {
@@ -160,13 +160,13 @@ void provider_pool::on_job_done(std::size_t provider) {
 }
 
 bool provider_pool::on_job_busy(std::size_t provider, std::size_t items, time_point now) {
-  auto& x = providers_[provider];
-  if (x.jobs == 1 && items <= 1)
+  auto& state = providers_[provider];
+  if (state.jobs == 1 && items <= 1)
     return false;
-  if (x.jobs == 1) // nothing else of ours fills its queue: this one is larger than the queue's room
-    x.max_job_items = items / 2;
-  x.busy_pause = std::clamp(2 * x.busy_pause, limits_.busy_pause, std::max(limits_.busy_pause, max_busy_pause));
-  x.no_job_before = now + x.busy_pause;
+  if (state.jobs == 1) // nothing else of ours fills its queue: this one is larger than the queue's room
+    state.max_job_items = items / 2;
+  state.busy_pause = std::clamp(2 * state.busy_pause, limits_.busy_pause, std::max(limits_.busy_pause, max_busy_pause));
+  state.no_job_before = now + state.busy_pause;
   return true;
 }
 

@@ -9,21 +9,21 @@ namespace modelforge::batch {
 
 namespace {
 
-ledger_result result_of(const record& x) {
+ledger_result result_of(const record& result) {
   ledger_result to;
-  to.item = x.item;
-  if (auto* answer = std::get_if<completion>(&x.outcome)) {
+  to.item = result.item;
+  if (auto* answer = std::get_if<completion>(&result.outcome)) {
     to.ok = true;
     to.attempts = answer->attempts.size();
     to.usage = answer->usage.value_or(token_usage{});
     to.cost = answer->cost;
     to.provider = answer->provider;
   } else {
-    auto& why = std::get<failure>(x.outcome);
+    auto& why = std::get<failure>(result.outcome);
     to.attempts = why.attempts.size();
     to.provider = why.provider;
   }
-  to.line = result_line(x.item, x.custom_id, x.outcome);
+  to.line = result_line(result.item, result.custom_id, result.outcome);
   return to;
 }
 
@@ -49,9 +49,9 @@ recorder::~recorder() {
   thread_.join();
 }
 
-void recorder::add(record x) {
+void recorder::add(record result) {
   std::lock_guard lock{mutex_};
-  inbox_.emplace_back(std::move(x));
+  inbox_.emplace_back(std::move(result));
   if (inbox_.size() == 1)
     wake_.notify_one();
 }
@@ -99,9 +99,9 @@ bool recorder::keep(std::vector<task>& group) {
   if (group.empty() || news_.problem)
     return false;
   auto before = news_;
-  for (auto& x : group)
+  for (auto& one : group)
     if (!news_.problem)
-      news_.problem = take(x);
+      news_.problem = take(one);
   if (!news_.problem)
     news_.problem = book_ ? book_->sync() : out_->flush();
   if (news_.problem) { // what was written may not have left this process
@@ -113,10 +113,10 @@ bool recorder::keep(std::vector<task>& group) {
   return true;
 }
 
-std::optional<failure> recorder::take(task& x) {
-  if (auto* event = std::get_if<ledger_event>(&x))
+std::optional<failure> recorder::take(task& given) {
+  if (auto* event = std::get_if<ledger_event>(&given))
     return book_ ? book_->note(*event) : std::nullopt;
-  auto& result = std::get<record>(x);
+  auto& result = std::get<record>(given);
   if (book_)
     return book_->add(result_of(result));
   if (by_arrival_)
@@ -128,9 +128,9 @@ std::optional<failure> recorder::take(task& x) {
   return problem;
 }
 
-std::optional<failure> recorder::write(const record& x) {
-  ++(x.outcome.index() == 0 ? news_.ok : news_.failed);
-  return out_->write(result_line(x.item, x.custom_id, x.outcome));
+std::optional<failure> recorder::write(const record& result) {
+  ++(result.outcome.index() == 0 ? news_.ok : news_.failed);
+  return out_->write(result_line(result.item, result.custom_id, result.outcome));
 }
 
 std::optional<failure> recorder::write_output(bool complete) {

@@ -54,7 +54,7 @@ public:
   recorder& operator=(const recorder&) = delete;
 
   /// Takes a result.
-  void add(record x);
+  void add(record result);
 
   /// Takes an event for the ledger, soon kept; without a ledger it is kept at once.
   void note(ledger_event event);
@@ -67,8 +67,8 @@ private:
 
   void run();
   bool keep(std::vector<task>& group);
-  std::optional<failure> take(task& x);
-  std::optional<failure> write(const record& x);
+  std::optional<failure> take(task& given);
+  std::optional<failure> write(const record& result);
   std::optional<failure> write_output(bool complete);
   void report(bool finished);
 

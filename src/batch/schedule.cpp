@@ -292,17 +292,17 @@ void schedule::finish() {
 }
 
 batch_progress schedule::progress(time_point now) const {
-  auto x = outcomes_.figures().progress(now);
-  x.in_flight = std::min<uint64_t>(live_.size(), max_in_flight()); // what is beyond waits to be repeated
-  jobs_.describe(x, now);
-  return x;
+  auto result = outcomes_.figures().progress(now);
+  result.in_flight = std::min<uint64_t>(live_.size(), max_in_flight()); // what is beyond waits to be repeated
+  jobs_.describe(result, now);
+  return result;
 }
 
 batch_report schedule::report(time_point now) const {
-  auto x = outcomes_.figures().report(now);
-  x.cancelled = cancelled_;
-  x.stopped_by = stopped_by_;
-  return x;
+  auto result = outcomes_.figures().report(now);
+  result.cancelled = cancelled_;
+  result.stopped_by = stopped_by_;
+  return result;
 }
 
 } // namespace modelforge::batch

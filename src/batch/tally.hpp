@@ -25,21 +25,21 @@ public:
   /// unit that this one did.
   void add(uint64_t number, std::optional<std::size_t> provider, const std::variant<completion, failure>& outcome,
            uint64_t estimated_input, bool by_job, double live_factor) {
-    waiting x{number, provider.value_or(shares_.size() - 1), {}};
-    x.share.by_jobs = by_job;
+    waiting entry{number, provider.value_or(shares_.size() - 1), {}};
+    entry.share.by_jobs = by_job;
     if (auto* answer = std::get_if<completion>(&outcome)) {
-      x.share.answered = 1;
-      x.share.attempts = answer->attempts.size();
-      x.share.usage = answer->usage.value_or(token_usage{});
-      x.share.estimated_input = answer->usage ? estimated_input : 0;
-      x.share.cost = answer->cost;
+      entry.share.answered = 1;
+      entry.share.attempts = answer->attempts.size();
+      entry.share.usage = answer->usage.value_or(token_usage{});
+      entry.share.estimated_input = answer->usage ? estimated_input : 0;
+      entry.share.cost = answer->cost;
       if (answer->cost)
-        x.share.live_cost = *answer->cost * live_factor;
+        entry.share.live_cost = *answer->cost * live_factor;
     } else {
-      x.share.failed = 1;
-      x.share.attempts = std::get<failure>(outcome).attempts.size();
+      entry.share.failed = 1;
+      entry.share.attempts = std::get<failure>(outcome).attempts.size();
     }
-    waiting_.push_back(std::move(x));
+    waiting_.push_back(std::move(entry));
   }
 
   /// Counts what is safe: the first `kept` things.
@@ -72,21 +72,21 @@ private:
     batch_share share;
   };
 
-  static void join(batch_share& to, const batch_share& x) {
-    to.answered += x.answered;
-    to.failed += x.failed;
-    to.by_jobs += x.by_jobs;
-    to.attempts += x.attempts;
-    to.estimated_input += x.estimated_input;
-    to.usage.input += x.usage.input;
-    to.usage.output += x.usage.output;
-    to.usage.cached_read += x.usage.cached_read;
-    to.usage.cache_written += x.usage.cache_written;
-    to.usage.reasoning += x.usage.reasoning;
-    if (x.cost)
-      to.cost = to.cost.value_or(0) + *x.cost;
-    if (x.live_cost)
-      to.live_cost = to.live_cost.value_or(0) + *x.live_cost;
+  static void join(batch_share& to, const batch_share& part) {
+    to.answered += part.answered;
+    to.failed += part.failed;
+    to.by_jobs += part.by_jobs;
+    to.attempts += part.attempts;
+    to.estimated_input += part.estimated_input;
+    to.usage.input += part.usage.input;
+    to.usage.output += part.usage.output;
+    to.usage.cached_read += part.usage.cached_read;
+    to.usage.cache_written += part.usage.cache_written;
+    to.usage.reasoning += part.usage.reasoning;
+    if (part.cost)
+      to.cost = to.cost.value_or(0) + *part.cost;
+    if (part.live_cost)
+      to.live_cost = to.live_cost.value_or(0) + *part.live_cost;
   }
 
   std::vector<batch_share> shares_;
