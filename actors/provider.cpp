@@ -388,6 +388,8 @@ private:
 
   caf::result<void> drain(caf::timespan grace) {
     engine_.drain();
+    if (is_idle())
+      engine_.on_drained(now());
     auto reply = drain_.begin(self_, grace, is_idle());
     arm(now());
     return reply;
@@ -402,9 +404,12 @@ private:
 
   bool is_idle() const { return engine_.empty() && streams_.empty(); }
 
+  /// Whoever asked for the end hears of it when the limits' use has been handed on.
   void end_drain() {
-    if (is_idle())
-      drain_.finish();
+    if (!is_idle() || !drain_.is_on())
+      return;
+    engine_.on_drained(now());
+    drain_.finish();
   }
 
   provider_actor::pointer self_;

@@ -178,6 +178,11 @@ void engine::reconfigure(setup fresh, time_point now) {
   open_journal();
 }
 
+void engine::resume() {
+  dispatcher_.resume();
+  limits_.take_back();
+}
+
 void engine::open_journal() {
   if (auto why = limits_.open(setup_))
     condition_.problem = why->message;

@@ -133,7 +133,10 @@ public:
   void leave(time_point now, wall_time wall_now) { limits_.leave(setup_, dispatcher_, now, wall_now); }
 
   void drain() { dispatcher_.drain(); }
-  void resume() { dispatcher_.resume(); }
+  void resume();
+
+  /// It has drained: nothing is under way, and whoever takes its place may begin.
+  void on_drained(time_point now) { limits_.hand_on(setup_, dispatcher_, now); }
 
   // -- status -----------------------------------------------------------------------
 

@@ -88,10 +88,19 @@ void kept_limits::save(const setup& of, dispatcher& from, bool last, time_point 
     problem_ = std::move(*problem);
 }
 
+void kept_limits::hand_on(const setup& of, dispatcher& from, time_point now) {
+  if (legacy_ && !std::exchange(is_handed_on_, true))
+    legacy_->leave({now, used_lanes(of, from, true, now)});
+}
+
+void kept_limits::take_back() {
+  if (std::exchange(is_handed_on_, false))
+    legacy_->collect();
+}
+
 void kept_limits::leave(const setup& of, dispatcher& from, time_point now, wall_time wall_now) {
   save(of, from, true, now, wall_now);
-  if (legacy_)
-    legacy_->leave({now, used_lanes(of, from, true, now)});
+  hand_on(of, from, now);
 }
 
 } // namespace modelforge::provider

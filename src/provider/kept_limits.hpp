@@ -71,12 +71,19 @@ public:
   /// nothing is dispatched afterwards.
   void save(const setup& of, dispatcher& from, bool last, time_point now, wall_time wall_now);
 
-  /// The provider's actor ends.
+  /// The provider has drained and will end: whoever takes its place from now on goes on with what it has used.
+  void hand_on(const setup& of, dispatcher& from, time_point now);
+
+  /// It goes on after all.
+  void take_back();
+
+  /// The provider's actor ends, drained or not.
   void leave(const setup& of, dispatcher& from, time_point now, wall_time wall_now);
 
 private:
   std::optional<journal> file_;
   std::shared_ptr<limits_legacy> legacy_;
+  bool is_handed_on_ = false;
   std::string problem_;
 };
 

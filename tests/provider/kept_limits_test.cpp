@@ -99,6 +99,28 @@ TEST_CASE("kept limits: what one actor leaves the next one has, once", "[provide
   CHECK(used(third, start_time + 20s) == 0);
 }
 
+TEST_CASE("kept limits: what has drained is handed on before its actor ends, and once", "[provider]") {
+  auto legacy = std::make_shared<provider::limits_legacy>();
+  kept_limits first;
+  first.share(legacy);
+  busy before{prepared(limited()), first, 4};
+  first.hand_on(before.setup, before.of, start_time);
+  SECTION("to the one that takes its place") {
+    kept_limits second;
+    second.share(legacy);
+    busy after{prepared(limited()), second, 0};
+    CHECK(used(after.of, start_time) == 4);
+    first.leave(before.setup, before.of, start_time, noon); // its actor ends after the other has begun
+    CHECK_FALSE(legacy->collect());
+  }
+  SECTION("but not where it goes on after all") {
+    first.take_back();
+    CHECK_FALSE(legacy->collect());
+    first.leave(before.setup, before.of, start_time, noon);
+    CHECK(legacy->collect());
+  }
+}
+
 TEST_CASE("kept limits: a file brings the use over to the next process", "[provider]") {
   temporary_folder folder;
   auto settings = limited();
