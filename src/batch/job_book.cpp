@@ -5,13 +5,13 @@
 
 namespace modelforge::batch {
 
-void job_book::load(const ledger_summary& known) {
-  ended_ = known.ids_of_ended_jobs;
-  for (auto& [nonce, entry] : known.jobs) {
+void job_book::load(const ledger& known) {
+  ended_ = known.summary().ids_of_ended_jobs;
+  for (auto& [nonce, entry] : known.summary().jobs) {
     auto& job = jobs_[nonce];
     job.entry = entry;
     job.status.nonce = nonce;
-    for (auto [first, last] : entry.items)
+    for (auto [first, last] : known.unanswered(entry))
       ranges_.add(first, last, &job);
   }
 }

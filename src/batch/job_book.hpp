@@ -33,7 +33,7 @@ struct known_job {
 class job_book {
 public:
   /// Takes in what an earlier run left.
-  void load(const ledger_summary& known);
+  void load(const ledger& known);
 
   bool empty() const { return jobs_.empty(); }
 

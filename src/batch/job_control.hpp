@@ -43,7 +43,7 @@ public:
 
   // -- jobs of earlier runs -----------------------------------------------------------
 
-  void load(const ledger_summary& known) { book_.load(known); }
+  void load(const ledger& known) { book_.load(known); }
 
   /// Finds their providers. Returns why one cannot be gone on with.
   std::optional<failure> find_providers();
@@ -84,8 +84,8 @@ public:
 
   bool has_jobs() const { return !book_.empty(); }
 
-  /// Whether every provider's name has to be known: jobs are found again by them.
-  bool need_names() const { return rules_.used || has_jobs(); }
+  /// Whether items go into jobs where they can.
+  bool are_used() const { return rules_.used; }
   bool is_making() const { return !builder_.empty(); }
   std::size_t items_in_making() const { return builder_.items(); }
 

@@ -381,6 +381,20 @@ void ledger::count_event(std::string_view line, uint64_t offset) {
   }
 }
 
+std::vector<std::pair<uint64_t, uint64_t>> ledger::unanswered(const ledger_job& job) const {
+  std::vector<std::pair<uint64_t, uint64_t>> ranges;
+  for (auto [first, last] : job.items)
+    for (auto item = first; item <= last; ++item) {
+      if (of(item) == state::ok || (of(item) == state::failed && places_[item] / 4 > job.offset))
+        continue;
+      if (!ranges.empty() && ranges.back().second + 1 == item)
+        ++ranges.back().second;
+      else
+        ranges.emplace_back(item, item);
+    }
+  return ranges;
+}
+
 // -- reading ------------------------------------------------------------------------------
 
 std::variant<std::string, failure> ledger::line(uint64_t item) {

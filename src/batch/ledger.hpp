@@ -131,9 +131,9 @@ public:
     return item < places_.size() ? static_cast<state>(places_[item] & 3) : state::missing;
   }
 
-  /// Whether an item that is not missing got its result when the job was there already: of that job, since no other may
-  /// have had the item. Else the job was made to replace it.
-  bool came_after(uint64_t item, const ledger_job& job) const { return places_[item] / 4 > job.offset; }
+  /// Returns the items of a job, in ranges, that have had no result since it was about to be created: those of which
+  /// something may come. (What has had one since has had it of this job.)
+  std::vector<std::pair<uint64_t, uint64_t>> unanswered(const ledger_job& job) const;
 
   /// One more than the last item that has a result.
   uint64_t known() const { return places_.size(); }

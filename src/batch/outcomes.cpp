@@ -11,16 +11,12 @@ void outcomes::load(const ledger& known, const std::string& ledger_path, bool re
       states_.set(i, item_state::done);
   figures_.load(summary, ledger_path, retry_failed ? summary.failed : 0);
   for (auto& [nonce, job] : summary.jobs)
-    for (auto [first, last] : job.items)
+    for (auto [first, last] : known.unanswered(job))
       for (auto i = first; i <= last; ++i) {
-        auto state = known.of(i);
-        if (state != ledger::state::missing && known.came_after(i, job))
-          continue; // the job has told its result already
         // A job that tries an item again that had failed: its answer is wanted, whatever is asked for now.
-        if (state == ledger::state::failed && states_.begin_retry(i))
+        if (known.of(i) == ledger::state::failed && states_.begin_retry(i))
           figures_.retry();
-        if (state != ledger::state::ok)
-          states_.set(i, item_state::held);
+        states_.set(i, item_state::held);
       }
 }
 

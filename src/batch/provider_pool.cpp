@@ -74,6 +74,10 @@ void provider_pool::on_status(std::size_t provider, const provider_status& statu
   to.slots = std::max<uint64_t>(1, slots);
 }
 
+bool provider_pool::any_is_known() const {
+  return std::any_of(providers_.begin(), providers_.end(), [](auto& x) { return !x.name.empty(); });
+}
+
 uint64_t provider_pool::slots() const {
   uint64_t sum = 0;
   for (auto& x : providers_)

@@ -53,6 +53,9 @@ public:
   void on_no_status() { --awaited_; }
   bool all_answered() const { return awaited_ == 0; }
 
+  /// Whether any has said how it is yet.
+  bool any_is_known() const;
+
   /// Items that all of them together send at a time.
   uint64_t slots() const;
 

@@ -46,7 +46,7 @@ schedule::schedule(schedule_setup setup)
 
 void schedule::load(const ledger& known) {
   outcomes_.load(known, setup_.ledger, setup_.options.retry_failed);
-  jobs_.load(known.summary());
+  jobs_.load(known);
 }
 
 void schedule::start(time_point now) {
@@ -65,20 +65,24 @@ void schedule::on_status(std::size_t provider, const provider_status& status) {
     begin();
 }
 
-void schedule::on_no_status(failure why) {
+void schedule::on_no_status(std::size_t provider, failure why) {
   pool_.on_no_status();
   if (phase_ != phase::asking)
     return;
-  if (jobs_.need_names()) // jobs are known by their providers' names, and this one's will not be
-    stop(std::move(why));
-  else if (pool_.all_answered())
+  pool_.refuse_jobs(provider); // they are found again by its name
+  if (!silence_)
+    silence_ = std::move(why);
+  if (pool_.all_answered())
     begin();
 }
 
-/// All providers have said how they are.
+/// All providers have said how they are, or will not.
 void schedule::begin() {
-  if (auto problem = jobs_.find_providers())
-    return stop(std::move(problem));
+  auto problem = jobs_.find_providers();
+  if (!problem && jobs_.are_used() && !pool_.any_is_known())
+    problem = silence_;
+  if (problem)
+    return stop(silence_ ? silence_ : problem);
   if (jobs_.has_jobs())
     phase_ = phase::recovering;
   else

@@ -89,8 +89,8 @@ public:
 
   void on_status(std::size_t provider, const provider_status& status);
 
-  /// A provider does not say how it is.
-  void on_no_status(failure why);
+  /// A provider does not say how it is. One that never did is not known by name, and gets no jobs.
+  void on_no_status(std::size_t provider, failure why);
   void on_answer(request_id id, completion answer) { live_.on_answer(id, std::move(answer)); }
   void on_failure(request_id id, failure why, time_point now) { stop(live_.on_failure(id, std::move(why), now)); }
 
@@ -155,6 +155,7 @@ private:
   provider_pool pool_;
   live_window live_;
   job_control jobs_;
+  std::optional<failure> silence_; ///< Why a provider did not say how it is ahead of the first pass.
   bool cancelled_ = false;
   std::optional<failure> stopped_by_;
 };

@@ -147,18 +147,23 @@ admission::result admission::finish(Request& from, const arrival& how, attempts_
   admitted.reserved = estimate(from.model, max_tokens(from), admitted);
   admitted.spent = earlier.spent;
   admitted.records = std::move(earlier.records);
-  dispatcher::offer offer{.id = from.id,
-                          .rank = from.priority,
-                          .tenant = std::move(from.tenant),
-                          .node = how.node,
-                          .group = limited_as(by_.settings, admitted.group),
-                          .cost = admitted.reserved,
-                          .bytes = admitted.body->size(),
-                          .deadline = deadline_of(from),
-                          .spent = admitted.spent,
-                          .model = from.model,
-                          .least = certain(from, admitted)};
+  auto offer = offer_of(from, how, admitted);
   return {ready{std::move(admitted), std::move(offer)}, {}};
+}
+
+template <class Request>
+dispatcher::offer admission::offer_of(Request& from, const arrival& how, const request& admitted) const {
+  return {.id = from.id,
+          .rank = from.priority,
+          .tenant = std::move(from.tenant),
+          .node = how.node,
+          .group = limited_as(by_.settings, admitted.group),
+          .cost = admitted.reserved,
+          .bytes = admitted.body->size(),
+          .deadline = deadline_of(from),
+          .spent = admitted.spent,
+          .model = from.model,
+          .least = certain(from, admitted)};
 }
 
 limits::charge admission::estimate(const std::string& model, std::optional<uint32_t> max_tokens,

@@ -60,6 +60,8 @@ private:
   template <class Request>
   result finish(Request& request, const arrival& how, attempts_made earlier, encoded words,
                 std::vector<std::string> changes) const;
+  template <class Request>
+  dispatcher::offer offer_of(Request& from, const arrival& how, const request& admitted) const;
   limits::charge estimate(const std::string& model, std::optional<uint32_t> max_tokens, const request& of) const;
   template <class Request>
   limits::amounts certain(const Request& of, const request& admitted) const;

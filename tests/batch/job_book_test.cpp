@@ -1,5 +1,7 @@
 #include "batch/job_book.hpp"
 
+#include "tests/support/temporary_folder.hpp"
+
 #include <catch2/catch_test_macros.hpp>
 
 namespace modelforge::job_book_test {
@@ -45,12 +47,22 @@ TEST_CASE("a new job has its items in ranges, and knows which jobs are others", 
 
 TEST_CASE("jobs of an earlier run are looked for, or attached to, with the items that have no result",
           "[batch][job_book]") {
-  batch::ledger_summary known;
-  known.jobs["n1"] = {"n1", "one", "m", 5, {{0, 3}}, {}};
-  known.jobs["n2"] = {"n2", "two", "m", 6, {{4, 4}, {8, 9}}, "j2"};
-  known.ids_of_ended_jobs = {"j0"};
+  test::temporary_folder folder;
+  auto path = folder.path("out.ledger");
+  auto file = batch::open_ledger_file(path);
+  auto opened = batch::ledger::open(std::move(std::get<0>(file)), path, {1000, 7, "in"});
+  auto& known = *std::get<0>(opened);
+  REQUIRE_FALSE(known.intend({"n0", "one", "m", 4, {{0, 3}}, {}}));
+  REQUIRE_FALSE(known.name_job("n0", "j0"));
+  REQUIRE_FALSE(known.end_job("n0", "finished"));
+  REQUIRE_FALSE(known.intend({"n1", "one", "m", 5, {{0, 3}}, {}}));
+  REQUIRE_FALSE(known.add({1, false, 1, {}, {}, "one", "{}"}));
+  REQUIRE_FALSE(known.intend({"n2", "two", "m", 6, {{4, 4}, {8, 9}}, {}}));
+  REQUIRE_FALSE(known.name_job("n2", "j2"));
+  REQUIRE_FALSE(known.sync());
   job_book x;
   x.load(known);
+  x.recover(1, {"id-1", 1}); // has failed there
   x.recover(2, {"id-2", 1});
   x.recover(8, {"id-8", 1});
   x.recover(6, {"id-6", 1}); // in none

@@ -75,11 +75,6 @@ public:
   void on_finish(bool complete);
   void check_whole(std::string_view ledger, uint64_t answered, uint64_t failed);
 
-  /// Items that are in flight live.
-  std::size_t in_flight() const { return in_flight_; }
-  const std::set<std::string>& open_jobs() const { return open_; }
-  const std::vector<uint64_t>& items_of(const std::string& nonce) const { return jobs_.at(nonce).items; }
-
 private:
   struct line {
     std::optional<std::string> model;

@@ -341,16 +341,26 @@ TEST_CASE_METHOD(driver, "where a job's fate is not known the batch stops, and s
 
 TEST_CASE_METHOD(driver, "a provider that does not say its name gets no jobs, since they could not be found again",
                  "[batch][schedule]") {
-  setup.options.mode = GENERATE(batch_mode::provider, batch_mode::live);
+  auto uses_jobs = GENERATE(true, false);
+  auto has_other = GENERATE(true, false);
+  setup.options.mode = uses_jobs ? batch_mode::provider : batch_mode::live;
+  setup.providers.resize(has_other ? 2 : 1);
   x.emplace(setup);
   x->start(now);
   REQUIRE(std::holds_alternative<batch::ask_statuses>(*x->next(now, 0)));
-  x->on_no_status(make_failure(errc::node_lost, "the link is cut"));
+  x->on_no_status(0, make_failure(errc::node_lost, "the link is cut"));
+  provider_status status;
+  status.name = "p1";
+  if (has_other)
+    x->on_status(1, status);
   settle();
-  auto uses_jobs = setup.options.mode == batch_mode::provider;
-  CHECK(events.empty());
+  auto goes_on = has_other || !uses_jobs;
   CHECK(sent.size() == (uses_jobs ? 0 : 3));
-  CHECK(x->report(now).stopped_by.has_value() == uses_jobs);
+  CHECK(asked.size() == (uses_jobs && has_other ? 1 : 0));
+  if (!asked.empty())
+    CHECK(asked[0].provider == 1);
+  CHECK((event<batch::ledger_job>() != nullptr) == !asked.empty());
+  CHECK(x->report(now).stopped_by.has_value() == !goes_on);
 }
 
 TEST_CASE_METHOD(driver, "an input that has nothing now ends nothing", "[batch][schedule]") {

@@ -67,6 +67,7 @@ batch_world::plan draw_plan(uint64_t seed) {
   x.lost_runner_share = chance(0.2) ? share(0.5) : 0;
   x.input_share = chance(0.1) ? 1 / steps : 0;
   x.cancel_jobs_share = chance(0.3) ? share(0.6) : 0;
+  x.missing_share = chance(0.2) ? share(0.5) : 0;
   return x;
 }
 
@@ -98,13 +99,18 @@ void run_seeds(uint64_t from, uint64_t to) {
 
 } // namespace
 
-TEST_CASE("a batch keeps its promises, the seed in MODELFORGE_SEED", "[.][batch]") {
+TEST_CASE("a batch keeps its promises, the seed in MODELFORGE_SEED, or FROM-TO", "[.][batch]") {
   auto* text = std::getenv("MODELFORGE_SEED");
   REQUIRE(text != nullptr);
-  auto seed = std::strtoull(text, nullptr, 10);
-  batch_world x{draw_plan(seed), seed};
-  x.run();
-  REQUIRE(x.check() == "");
+  char* end = nullptr;
+  auto seed = std::strtoull(text, &end, 10);
+  auto last = *end == '-' ? std::strtoull(end + 1, nullptr, 10) : seed;
+  for (; seed <= last; ++seed) {
+    batch_world x{draw_plan(seed), seed};
+    x.run();
+    INFO("seed " << seed);
+    CHECK(x.check() == "");
+  }
 }
 
 TEST_CASE("a batch keeps its promises, seeds 0 to 999", "[batch][simulation]") {

@@ -65,6 +65,7 @@ public:
     double lost_runner_share = 0;
     double input_share = 0;       ///< The input cannot be read any further.
     double cancel_jobs_share = 0; ///< Runs that only cancel jobs.
+    double missing_share = 0;     ///< Runs without one of the providers.
   };
 
   batch_world(const plan& x, uint64_t seed);
@@ -144,6 +145,7 @@ private:
   void begin_run();
   void live();
   void settle();
+  void check_progress();
   void crash();
   uint64_t bound() const;
 
