@@ -149,8 +149,8 @@ private:
             schedule_.on_status(i, status);
             go_on();
           },
-          [this](const caf::error& why) {
-            schedule_.on_no_status(failure_of(why));
+          [this, i](const caf::error& why) {
+            schedule_.on_no_status(i, failure_of(why));
             go_on();
           });
   }
