@@ -100,7 +100,7 @@ public:
   /// Tells what the provider is doing.
   expected<provider_status> status(std::string_view provider = {});
 
-  /// Takes over other settings while it runs, all of them or (with a failure that tells every fault) none. Requests
+  /// Takes over other settings while it runs, all of them or (with a failure that reports every error) none. Requests
   /// under way go on as they began; limits change without forgetting what they have used. See docs/embedding.md.
   expected<reload_report> reload(const settings& x);
 

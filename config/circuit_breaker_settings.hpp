@@ -21,7 +21,7 @@ inline constexpr auto enum_names<when_open> = std::to_array<std::string_view>({"
 
 struct circuit_breaker_settings {
   bool enabled = true;
-  uint32_t consecutive_failures = 5; ///< Opens after so many in a row.
+  uint32_t consecutive_failures = 5; ///< Opens after this many consecutive failures.
   double failure_share = 0.5;        ///< Opens when this share of a window failed. 0 switches it off.
   uint32_t min_samples = 20;         ///< Fewest results in the window before a share counts.
   duration sample_window = std::chrono::seconds{30};

@@ -33,7 +33,7 @@ struct rate_limit_settings {
   std::optional<uint64_t> tokens_per_minute;
   std::optional<uint64_t> input_tokens_per_minute;
   std::optional<uint64_t> output_tokens_per_minute;
-  uint64_t burst = 10;                                   ///< Requests that may leave at once after a quiet time.
+  uint64_t burst = 10;                                   ///< Requests that may be sent at once after an idle period.
   duration window = std::chrono::seconds{60};            ///< The limit is enforced per this time, scaled to it.
   duration window_guard = std::chrono::milliseconds{50}; ///< Allowance for differing network delays.
   window_start on_start = window_start::restore;

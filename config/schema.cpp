@@ -67,7 +67,7 @@ constexpr std::string_view bytes = "bytes";
 constexpr std::string_view money = "money for a million tokens";
 
 constexpr auto timeout_keys = std::to_array<key_rule>({
-  {"connect", slot_of<&timeout_settings::connect>, "Finding the host, connecting and TLS together.", 0, hour},
+  {"connect", slot_of<&timeout_settings::connect>, "Name resolution, connecting and TLS together.", 0, hour},
   {"first_token", slot_of<&timeout_settings::first_token>, "Streams only: until the first piece of the answer.", 0,
    day},
   {"idle", slot_of<&timeout_settings::idle>, "Streams only: between two pieces of the answer.", 0, day},
@@ -81,7 +81,7 @@ constexpr auto retry_keys = std::to_array<key_rule>({
   {"base_wait", slot_of<&retry_settings::base_wait>,
    "Longest first pause; each pause is drawn evenly from zero to its bound.", 0.001, hour},
   {"max_wait", slot_of<&retry_settings::max_wait>,
-   "Longest pause of our own choosing; a provider's own wait may be longer.", 0.001, day},
+   "Longest back-off; a wait named by the provider may be longer.", 0.001, day},
   {"max_server_wait", slot_of<&retry_settings::max_server_wait>,
    "Longest wait named by the provider that an interactive request accepts; beyond it, it fails at once. After that "
    "time one request tries whether the wait is over.",
@@ -89,7 +89,7 @@ constexpr auto retry_keys = std::to_array<key_rule>({
   {"max_batch_server_wait", slot_of<&retry_settings::max_batch_server_wait>,
    "Longest wait named by the provider that batch items keep; after that time one of them tries again.", 1, week},
   {"respect_retry_after", slot_of<&retry_settings::respect_retry_after>,
-   "Whether a wait named by the provider is kept."},
+   "Whether a wait named by the provider is respected."},
   {"retry_uncertain", slot_of<&retry_settings::retry_uncertain>,
    "Whether to send again what may have run (and been paid for) already, because the connection broke before the "
    "answer."},
@@ -103,13 +103,13 @@ constexpr auto rate_limit_keys = std::to_array<key_rule>({
   {"tokens_per_minute", slot_of<&rate_limit_settings::tokens_per_minute>,
    "Tokens that the provider allows, prompt and answer together.", 1, 1e12, "tokens"},
   {"input_tokens_per_minute", slot_of<&rate_limit_settings::input_tokens_per_minute>,
-   "Prompt tokens that the provider allows, where it counts them apart.", 1, 1e12, "tokens"},
+   "Prompt tokens that the provider allows, where it counts them separately.", 1, 1e12, "tokens"},
   {"output_tokens_per_minute", slot_of<&rate_limit_settings::output_tokens_per_minute>,
-   "Answer tokens that the provider allows, where it counts them apart.", 1, 1e12, "tokens"},
-  {"burst", slot_of<&rate_limit_settings::burst>, "Requests that may leave at once after a quiet time.", 1, 1e6,
+   "Answer tokens that the provider allows, where it counts them separately.", 1, 1e12, "tokens"},
+  {"burst", slot_of<&rate_limit_settings::burst>, "Requests that may be sent at once after an idle period.", 1, 1e6,
    "requests"},
   {"window", slot_of<&rate_limit_settings::window>,
-   "The time over which a limit is kept; the numbers above are scaled to it.", 0.1, day},
+   "The time over which a limit is enforced; the numbers above are scaled to it.", 0.1, day},
   {"window_guard", slot_of<&rate_limit_settings::window_guard>,
    "Added to the window, because requests do not all take the same time to arrive.", 0, minute},
   {"token_accounting", slot_of<&rate_limit_settings::token_accounting>,
@@ -122,17 +122,17 @@ constexpr auto rate_limit_keys = std::to_array<key_rule>({
 
 constexpr auto circuit_breaker_keys = std::to_array<key_rule>({
   {"enabled", slot_of<&circuit_breaker_settings::enabled>, "Whether there is a breaker."},
-  {"consecutive_failures", slot_of<&circuit_breaker_settings::consecutive_failures>, "Opens after so many in a row.", 1,
+  {"consecutive_failures", slot_of<&circuit_breaker_settings::consecutive_failures>, "Opens after this many consecutive failures.", 1,
    1e6},
   {"failure_share", slot_of<&circuit_breaker_settings::failure_share>,
    "Opens when this share of the latest answers failed; 0 switches it off.", 0, 1, "share"},
-  {"min_samples", slot_of<&circuit_breaker_settings::min_samples>, "Fewest answers that make a share.", 1, 1e6},
-  {"sample_window", slot_of<&circuit_breaker_settings::sample_window>, "How far back a share looks.", 0.1, hour},
+  {"min_samples", slot_of<&circuit_breaker_settings::min_samples>, "Minimum number of answers for `failure_share` to count.", 1, 1e6},
+  {"sample_window", slot_of<&circuit_breaker_settings::sample_window>, "The period that `failure_share` covers.", 0.1, hour},
   {"slow_after", slot_of<&circuit_breaker_settings::slow_after>,
    "An answer slower than this counts as failed; 0: never.", 0, day},
   {"open_for", slot_of<&circuit_breaker_settings::open_for>, "How long it stays open before it tries a request.", 0.01,
    day},
-  {"probes", slot_of<&circuit_breaker_settings::probes>, "Requests it tries at a time.", 1, 1000},
+  {"probes", slot_of<&circuit_breaker_settings::probes>, "Concurrent probe requests while it is half open.", 1, 1000},
   {"when_open", slot_of<&circuit_breaker_settings::when>,
    "What requests do while it is open: `automatic` waits in batches and fails at once elsewhere."},
 });
@@ -142,20 +142,20 @@ constexpr auto stream_keys = std::to_array<key_rule>({
    "When nobody listens any more: `cancel` the answer, `drain` it for the exact usage, or `drain_for` a while."},
   {"drain_time", slot_of<&stream_settings::drain_time>, "How long `drain_for` goes on.", 0.001, day},
   {"reader_idle", slot_of<&stream_settings::reader_idle>,
-   "Ends a subscriber that takes nothing for so long, although there is something; 0: never.", 0, week},
+   "Ends a subscriber that takes nothing for this long while data waits; 0: never.", 0, week},
   {"log_limit", slot_of<&stream_settings::log_limit>,
    "How much of a stream's past is kept for late subscribers and whole texts.", 0, gib, bytes},
   {"min_bytes_per_second", slot_of<&stream_settings::min_bytes_per_second>,
-   "A stream that brings less, over ten seconds, has failed; 0: none.", 0, gib, "bytes a second"},
+   "A stream that delivers less, over ten seconds, has failed; 0: none.", 0, gib, "bytes a second"},
   {"http2", slot_of<&stream_settings::http2>, "Whether streams may use HTTP/2."},
 });
 
 constexpr auto price_keys = std::to_array<key_rule>({
-  {"input", slot_of<&price_settings::input>, "Of the prompt.", 0, 1e9, money},
-  {"output", slot_of<&price_settings::output>, "Of the answer, thinking included.", 0, 1e9, money},
-  {"cached_read", slot_of<&price_settings::cached_read>, "Of what came from the prompt cache; 0: as `input`.", 0, 1e9,
+  {"input", slot_of<&price_settings::input>, "Price of the prompt.", 0, 1e9, money},
+  {"output", slot_of<&price_settings::output>, "Price of the answer, thinking included.", 0, 1e9, money},
+  {"cached_read", slot_of<&price_settings::cached_read>, "Price of what came from the prompt cache; 0: as `input`.", 0, 1e9,
    money},
-  {"cache_written", slot_of<&price_settings::cache_written>, "Of what was written to it; 0: as `input`.", 0, 1e9,
+  {"cache_written", slot_of<&price_settings::cache_written>, "Price of what was written to the prompt cache; 0: as `input`.", 0, 1e9,
    money},
   {"batch", slot_of<&price_settings::batch>, "What the provider's batch API costs, as a share of these.", 0, 1,
    "share"},
@@ -168,20 +168,20 @@ constexpr auto optimization_keys = std::to_array<key_rule>({
    "Whether requests without a seed get one (`openai`, `azure`, `openai_compatible`)."},
   {"seed", slot_of<&optimization_settings::seed>, "The seed they get."},
   {"json_mode_auto", slot_of<&optimization_settings::json_mode_auto>,
-   "Whether prompts that want nothing but JSON switch on JSON mode (`openai`, `azure`, `openai_compatible`)."},
+   "Whether prompts that ask only for JSON switch on JSON mode (`openai`, `azure`, `openai_compatible`)."},
   {"cache_prompt_structure", slot_of<&optimization_settings::cache_prompt_structure>,
    "Whether static parts of prompts go first and, with `anthropic`, what prompts have in common is marked for the "
    "cache."},
   {"prompt_cache_key", slot_of<&optimization_settings::prompt_cache_key>,
    "Whether requests that begin alike share a `prompt_cache_key`, where the API has it (`openai`, `azure`)."},
   {"min_cache_length", slot_of<&optimization_settings::min_cache_length>,
-   "Fewest characters that are worth marking, or a key.", 0, 1e9, "characters"},
+   "Minimum length in characters for a mark or a key.", 0, 1e9, "characters"},
   {"min_cache_tokens", slot_of<&optimization_settings::min_cache_tokens>,
-   "The same in tokens, by estimate; 0: the least that the provider caches, as far as it is known.", 0, 1e9, "tokens"},
+   "The same in estimated tokens; 0: the provider's own minimum, as far as it is known.", 0, 1e9, "tokens"},
   {"keep_alive", slot_of<&optimization_settings::keep_alive>,
    "How long a model stays in memory after an answer (`ollama`); 0: Ollama decides.", 0, week},
   {"custom", slot_of<&optimization_settings::custom>,
-   "Optimizers of the host program, by the names it has registered; the last to act."},
+   "Optimizers of the host program, by the names it has registered; applied last."},
 });
 
 constexpr auto key_entry_keys = std::to_array<key_rule>({
@@ -195,7 +195,7 @@ constexpr auto model_keys = std::to_array<key_rule>({
    "Limits of these models alone; left out: they share the provider's."},
   {"price", slot_of<&model_settings::price>, "What these models cost, where that differs."},
   {"api", slot_of<&model_settings::api>,
-   "Which of OpenAI's APIs these models are asked by; `inherit`: as the provider."},
+   "Which of OpenAI's APIs these models use; `inherit`: as the provider."},
 });
 
 constexpr auto provider_keys = std::to_array<key_rule>({
@@ -206,9 +206,9 @@ constexpr auto provider_keys = std::to_array<key_rule>({
    "Which server an `openai_compatible` one is, since they differ in what they know; `automatic`: the one at that "
    "public address, if it is known."},
   {"api_version", slot_of<&provider_settings::api_version>,
-   "Of an older Azure API, whose `base_url` does not end in /v1; empty: the present one, which has no versions."},
+   "Version of an older Azure API, whose `base_url` does not end in /v1; empty: the current one, which has no versions."},
   {"base_url", slot_of<&provider_settings::base_url>,
-   "Where its API is; empty: the public address of the kind (`azure` and `openai_compatible` have none)."},
+   "Address of its API; empty: the public address of the kind (`azure` and `openai_compatible` have none)."},
   {"api_key_env", short_key<&key_source::api_key_env>, "The environment variable that holds the key."},
   {"api_key_file", short_key<&key_source::api_key_file>, "The file that holds the key and nothing else."},
   {"default_model", slot_of<&provider_settings::default_model>,
@@ -216,20 +216,20 @@ constexpr auto provider_keys = std::to_array<key_rule>({
   {"default_embedding_model", slot_of<&provider_settings::default_embedding_model>,
    "For requests for embeddings that name no model; empty: such requests are refused."},
   {"max_concurrent", slot_of<&provider_settings::max_concurrent>,
-   "Requests under way at a time, for each key, whatever the model.", 1, 100'000},
+   "Requests in flight at a time, for each key, whatever the model.", 1, 100'000},
   {"interactive_slots", slot_of<&provider_settings::interactive_slots>,
-   "How many of them batches must leave free; left out: 1, or 0 where `max_concurrent` is 1.", 0, 99'999},
+   "Slots that batches must leave free; left out: 1, or 0 where `max_concurrent` is 1.", 0, 99'999},
   {"adaptive", slot_of<&provider_settings::adaptive>,
-   "Whether fewer are sent at a time when answers become slow, and more when they are quick."},
+   "Whether the number in flight follows latency: fewer when answers become slow, more when they are quick."},
   {"deadline", slot_of<&provider_settings::deadline>,
-   "For interactive requests that bring none, over all attempts and waits; 0: none.", 0, week},
+   "For interactive requests without one, over all attempts and waits; 0: none.", 0, week},
   {"nodes", slot_of<&provider_settings::nodes>,
    "Names of the nodes that may run it, the preferred one first; empty: this node."},
-  {"timeouts", slot_of<&provider_settings::timeouts>, "Bounds of one attempt, in seconds; 0: none."},
-  {"retry", slot_of<&provider_settings::retry>, "What happens after a failure that may pass."},
+  {"timeouts", slot_of<&provider_settings::timeouts>, "Limits for one attempt, in seconds; 0: none."},
+  {"retry", slot_of<&provider_settings::retry>, "What happens after a transient failure."},
   {"rate_limit", slot_of<&provider_settings::rate_limit>, "The provider's published limits, for each key."},
   {"circuit_breaker", slot_of<&provider_settings::circuit_breaker>,
-   "Stops sending to a provider that keeps failing, and tries it now and then."},
+   "Stops sending to a provider that keeps failing, and probes it periodically."},
   {"stream", slot_of<&provider_settings::stream>, "Streamed answers."},
   {"price", slot_of<&provider_settings::price>,
    "What a million tokens cost, in any currency; answers report their cost in it."},
@@ -249,9 +249,9 @@ constexpr auto runtime_keys = std::to_array<key_rule>({
    "Size of the requests that may wait at one provider.", 64 * kib, 1024 * gib, bytes},
   {"max_response_bytes", slot_of<&runtime_settings::max_response_bytes>, "Size of one answer.", kib, 4 * gib, bytes},
   {"grace_period", slot_of<&runtime_settings::grace_period>,
-   "How long a shutdown waits for requests that are under way.", 0, day},
+   "How long a shutdown waits for requests in flight.", 0, day},
   {"state_folder", slot_of<&runtime_settings::state_folder>,
-   "Folder where what is used of the limits is kept across restarts; empty: modelforge in the user's state folder, "
+   "Folder where the use of limits is kept across restarts; empty: modelforge in the user's state folder, "
    "`none`: "
    "nowhere."},
 });
@@ -261,7 +261,7 @@ constexpr auto node_tls_keys = std::to_array<key_rule>({
   {"key", slot_of<&node_tls_settings::key>, "PEM file with the certificate's private key."},
   {"ca", slot_of<&node_tls_settings::ca>, "PEM file with the authority that signed every node's certificate."},
   {"verify_names", slot_of<&node_tls_settings::verify_names>,
-   "Whether a node must be called as its certificate says (its common name, or a DNS name in it)."},
+   "Whether a node's name must match its certificate (its common name, or a DNS name in it)."},
 });
 
 constexpr auto node_keys = std::to_array<key_rule>({
@@ -269,15 +269,15 @@ constexpr auto node_keys = std::to_array<key_rule>({
   {"cluster", slot_of<&node_settings::cluster>, "Nodes of another cluster are refused."},
   {"listen", slot_of<&node_settings::listen>, "HOST:PORT where other nodes connect; empty: nowhere."},
   {"peers", slot_of<&node_settings::peers>, "HOST:PORT of each node to connect to."},
-  {"heartbeat", slot_of<&node_settings::heartbeat>, "How often nodes tell each other that they live.", 0.05, minute},
-  {"timeout", slot_of<&node_settings::timeout>, "A node that is silent for so long counts as lost.", 0.1, hour},
+  {"heartbeat", slot_of<&node_settings::heartbeat>, "How often nodes send each other heartbeats.", 0.05, minute},
+  {"timeout", slot_of<&node_settings::timeout>, "A node that is silent for this long counts as lost.", 0.1, hour},
   {"max_message_bytes", slot_of<&node_settings::max_message_bytes>, "Size of one message between nodes.", 4 * kib, gib,
    bytes},
   {"tls", slot_of<&node_settings::tls>, "All three files or none; without them nodes talk on this machine only."},
 });
 
 constexpr auto log_keys = std::to_array<key_rule>({
-  {"level", slot_of<&log_settings::level>, "The least important thing that is logged."},
+  {"level", slot_of<&log_settings::level>, "The lowest severity that is logged."},
   {"format", slot_of<&log_settings::format>, "Lines for people or for machines."},
   {"sink", slot_of<&log_settings::sink>, "`stderr`, `none`, or a file's path."},
 });
@@ -290,7 +290,7 @@ constexpr auto metrics_keys = std::to_array<key_rule>({
 constexpr auto root_keys = std::to_array<key_rule>({
   {"runtime", slot_of<&settings::runtime>, "What all providers share."},
   {"log", slot_of<&settings::log>, "What is logged; never a prompt, an answer or a key."},
-  {"metrics", slot_of<&settings::metrics>, "Numbers about the providers, for those who watch a running program."},
+  {"metrics", slot_of<&settings::metrics>, "Metrics of a running program."},
   {"providers", slot_of<&settings::providers>, "One table for each provider, under a name of your choice."},
   {"node", slot_of<&settings::node>, "This program as a node among others."},
 });

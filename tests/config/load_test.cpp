@@ -146,7 +146,7 @@ TEST_CASE("loader says where a fault is and what would be right", "[config]") {
     {"[[providers]]\nname = \"x\"\n", 1, 1, "`providers` is an array of tables", "allowed: a table"},
     {"[providers.x]\nadaptive = \"yes\"\n", 2, 12, "`adaptive` is a string", "allowed: true or false"},
     {"[providers.x]\nmax_concurrent = 1.5\n", 2, 18, "`max_concurrent` is a float",
-     "allowed: an integer from 1 to 100000. Requests under way at a time, for each key, whatever the model."},
+     "allowed: an integer from 1 to 100000. Requests in flight at a time, for each key, whatever the model."},
     {"[providers.x]\nnodes = \"a\"\n", 2, 9, "`nodes` is a string", "allowed: an array of strings"},
     {"[providers.x]\nnodes = [\"a\",\n  3]\n", 2, 9, "`nodes` is an array"},
     {"[providers.x]\nretry = 3\n", 2, 9, "`retry` is an integer", "allowed: a table"},
