@@ -7,6 +7,10 @@
 #include <cmath>
 #include <optional>
 
+// An answer is drawn from a stock of sentences in the prompt's language (phrases.hpp) whose gaps take the prompt's own
+// words, so that a reader of a log sees which prompt it belongs to. The random sequence alone decides which sentences
+// come and in which order; the same seed and prompt give the same bytes on every machine.
+
 namespace modelforge::simulator {
 
 namespace {
@@ -21,8 +25,8 @@ std::string_view beginning(std::string_view text, std::size_t limit) {
   return text.substr(0, end);
 }
 
-constexpr uint32_t most_written = 2'000; ///< Tokens; a longer answer repeats itself.
-constexpr uint32_t repeated = 1'000;     ///< Tokens that it repeats, about.
+constexpr uint32_t max_written = 2'000; ///< Tokens; a longer answer repeats itself.
+constexpr uint32_t repeated = 1'000;    ///< Tokens that it repeats, about.
 
 constexpr std::size_t prompt_limit = 4'000; ///< What follows changes the hash, but not the words.
 
@@ -52,18 +56,18 @@ std::vector<std::string_view> words_of(std::string_view text) {
     wide = 0;
   };
   while (at < text.size()) {
-    auto x = decode(text.substr(at));
-    auto what = script_of(x.value);
-    if (is_wide(what) ? wide == 6 || (wide == 0 && at > start) : wide > 0)
+    auto point = decode(text.substr(at));
+    auto kind = script_of(point.value);
+    if (is_wide(kind) ? wide == 6 || (wide == 0 && at > start) : wide > 0)
       end_word();
-    if (is_wide(what))
+    if (is_wide(kind))
       ++wide;
-    if (is_wide(what) || is_letter(what) || what == script::digit) {
-      at += x.bytes;
+    if (is_wide(kind) || is_letter(kind) || kind == script::digit) {
+      at += point.bytes;
       continue;
     }
     end_word();
-    start = at += x.bytes;
+    start = at += point.bytes;
   }
   end_word();
   return words;
@@ -79,6 +83,7 @@ void append_filled(std::string& out, std::string_view sentence, const std::vecto
   out.append(sentence);
 }
 
+/// Takes a decimal number without an exponent from the front of `text`; leaves `text` as it is when there is none.
 std::optional<double> take_number(std::string_view& text) {
   double value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
@@ -88,6 +93,7 @@ std::optional<double> take_number(std::string_view& text) {
   return value;
 }
 
+/// Removes the spaces at the front of `text`.
 void skip_spaces(std::string_view& text) {
   text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
 }
@@ -98,19 +104,20 @@ char take_operator(std::string_view& text) {
     std::string_view text;
     char meaning;
   };
-  for (auto x : {sign{"+", '+'}, {"-", '-'}, {"*", '*'}, {"×", '*'}, {"x ", '*'}, {"/", '/'}, {"÷", '/'}})
-    if (text.starts_with(x.text)) {
-      text.remove_prefix(x.text.size());
-      return x.meaning;
+  for (auto candidate : {sign{"+", '+'}, {"-", '-'}, {"*", '*'}, {"×", '*'}, {"x ", '*'}, {"/", '/'}, {"÷", '/'}})
+    if (text.starts_with(candidate.text)) {
+      text.remove_prefix(candidate.text.size());
+      return candidate.meaning;
     }
   return 0;
 }
 
-std::string plain_number(double x) {
+/// Writes a whole number without a decimal point, as long as a double holds it exactly, and others with ten digits.
+std::string plain_number(double number) {
   char buffer[40];
-  auto whole = x == std::floor(x) && std::abs(x) < 1e15;
-  auto end = whole ? std::to_chars(buffer, buffer + sizeof(buffer), static_cast<int64_t>(x)).ptr
-                   : std::to_chars(buffer, buffer + sizeof(buffer), x, std::chars_format::general, 10).ptr;
+  auto whole = number == std::floor(number) && std::abs(number) < 1e15;
+  auto end = whole ? std::to_chars(buffer, buffer + sizeof(buffer), static_cast<int64_t>(number)).ptr
+                   : std::to_chars(buffer, buffer + sizeof(buffer), number, std::chars_format::general, 10).ptr;
   return {buffer, end};
 }
 
@@ -141,7 +148,8 @@ std::vector<std::string> key_words(std::string_view prompt, std::size_t limit) {
   std::vector<std::string_view> found;
   for (auto word : words_of(beginning(prompt, prompt_limit))) {
     auto lower = lower_case(word);
-    if (!is_common(lower) && std::none_of(found.begin(), found.end(), [&](auto x) { return lower_case(x) == lower; }))
+    if (!is_common(lower)
+        && std::none_of(found.begin(), found.end(), [&](auto other) { return lower_case(other) == lower; }))
       found.push_back(word);
     if (found.size() == 64)
       break;
@@ -150,9 +158,9 @@ std::vector<std::string> key_words(std::string_view prompt, std::size_t limit) {
   std::stable_sort(ranked.begin(), ranked.end(), [](auto a, auto b) { return a.size() > b.size(); });
   ranked.resize(std::min(ranked.size(), limit));
   std::vector<std::string> words;
-  for (auto x : found) // in the prompt's order
-    if (std::find(ranked.begin(), ranked.end(), x) != ranked.end())
-      words.emplace_back(beginning(x, 60));
+  for (auto word : found) // in the prompt's order
+    if (std::find(ranked.begin(), ranked.end(), word) != ranked.end())
+      words.emplace_back(beginning(word, 60));
   return words;
 }
 
@@ -192,10 +200,10 @@ std::string answer_text(random_source source, std::string_view prompt, uint32_t 
 
 looped_text long_answer(random_source source, std::string_view prompt, uint32_t min_tokens, uint32_t max_tokens) {
   max_tokens = std::max(min_tokens, max_tokens);
-  if (max_tokens <= most_written)
+  if (max_tokens <= max_written)
     return looped_text(answer_text(source, prompt, min_tokens, max_tokens));
   auto target = min_tokens + static_cast<uint32_t>(source.below(uint64_t{max_tokens} - min_tokens + 1));
-  if (target <= most_written)
+  if (target <= max_written)
     return looped_text(answer_text(source, prompt, target, target));
   auto text = answer_text(source, prompt, repeated, repeated);
   if (count_tokens(text) < repeated / 2) // the result of a sum

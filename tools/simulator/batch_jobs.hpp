@@ -11,6 +11,10 @@
 #include <vector>
 
 /// Batch jobs, in no provider's form yet.
+///
+/// A job has no timer. Whenever a request looks at it, `advance` works out from its schedule how many of its items are
+/// due by now, runs them through the provider's ordinary endpoints and lets the provider's `batch_clerk` write their
+/// results. Until then nothing happens, so a thousand waiting jobs cost no processor time.
 namespace modelforge::simulator {
 
 struct hub;
@@ -33,9 +37,10 @@ enum class batch_phase : uint8_t {
   cancelled,
 };
 
-constexpr bool is_over(batch_phase x) {
-  return x == batch_phase::failed || x == batch_phase::completed || x == batch_phase::expired
-         || x == batch_phase::cancelled;
+/// Returns whether nothing more will happen to a job in that phase.
+constexpr bool is_over(batch_phase phase) {
+  return phase == batch_phase::failed || phase == batch_phase::completed || phase == batch_phase::expired
+         || phase == batch_phase::cancelled;
 }
 
 /// When a job does what. A tenth of its time goes to checking, eight tenths to its items, the last to the results; who
@@ -47,6 +52,7 @@ struct batch_schedule {
   bool is_invalid = false;                    ///< It fails once it was checked.
   std::optional<clock::time_point> cancelled; ///< When that was asked.
 
+  /// Returns where the job stands at that time, which is never before `created`.
   batch_phase phase(clock::time_point now) const;
 
   /// Returns how many of `items` were run by then.
@@ -56,6 +62,8 @@ struct batch_schedule {
   clock::time_point end() const;
 };
 
+/// One job: what was asked for, how far it has come and the results so far. The members up to `model` are filled by
+/// `batch_list::add` and the provider's reader, the others by `advance` and the clerk.
 struct batch_job {
   std::string id;
   uint64_t number = 0; ///< From 1: its dialect's jobs.
@@ -69,7 +77,7 @@ struct batch_job {
   std::string output;  ///< Result lines.
   std::string errors;  ///< Those of errors, where the provider has them apart.
   bool is_closed = false;
-  json told; ///< What its creator said, or will be told, in the provider's words.
+  json record; ///< What its creator sent and what is reported back, in the provider's words.
 };
 
 /// What a provider makes of items. Has no state.
@@ -82,27 +90,30 @@ public:
 
   /// Writes the result line of an item that was run; `answer` may be an error, and `is_lost`: the provider failed so
   /// early that there is no answer.
-  virtual void write(batch_job& job, const batch_item& item, const exchange& x, const reply& answer,
+  virtual void write(batch_job& job, const batch_item& item, const exchange& incoming, const reply& answer,
                      bool is_lost) const = 0;
 
   /// Writes the line of an item that was never run because the job is `over`: expired or cancelled.
-  virtual void write_unrun(batch_job& job, const batch_item& item, const exchange& x, batch_phase over) const = 0;
+  virtual void write_unrun(batch_job& job, const batch_item& item, const exchange& incoming,
+                           batch_phase final_phase) const = 0;
 
   /// The job is over, and every item has its line.
-  virtual void close(batch_job& job, const exchange& x, hub& shared) const = 0;
+  virtual void close(batch_job& job, const exchange& incoming, hub& shared) const = 0;
 };
 
 /// One provider's jobs.
 class batch_list {
 public:
   /// Takes a new job: numbers it, shuffles its items by the simulator's seed and gives it its time.
-  batch_job& add(batch_job job, const exchange& x, std::string_view id_prefix);
+  batch_job& add(batch_job job, const exchange& incoming, std::string_view id_prefix);
 
   /// Null where there is none.
   batch_job* find(std::string_view id);
 
+  /// Forgets the job, which must be one of this list; references to it are invalid afterwards.
   void remove(const batch_job& job);
 
+  /// A part of the list, as the providers' endpoints page through it.
   struct page {
     std::vector<batch_job*> jobs;
     bool has_more = false;
@@ -119,24 +130,25 @@ private:
   uint64_t count_ = 0;                           ///< Ever added.
 };
 
-/// Runs what of a job is due when `x` arrives, by the simulator's own handlers, without its limits and faults.
-void advance(batch_job& job, const exchange& x, hub& shared, const batch_clerk& by);
+/// Runs what of a job is due when `incoming` arrives, by the simulator's own handlers, without its limits and faults.
+void advance(batch_job& job, const exchange& incoming, hub& shared, const batch_clerk& clerk);
 
 /// Returns the answer to the creation of the job, or what `options::batch_cut` and `batch_silence` make of it. Counts
 /// the job.
-reply after_creation(reply answer, const batch_job& job, const exchange& x, hub& shared);
+reply after_creation(reply answer, const batch_job& job, const exchange& incoming, hub& shared);
 
 /// What a path names below `prefix`, which ends in '/': "ID" or "ID/VERB".
 struct named_job {
   std::string_view id, verb;
 };
 
+/// Splits `path` at the first slash after `prefix`; both parts are views of `path`.
 named_job name_in(std::string_view path, std::string_view prefix);
 
 /// Returns the value of `name` in a query; empty where it is missing.
 std::string_view query_value(std::string_view query, std::string_view name);
 
-/// Returns the query's `limit`, 20 where there is none; nothing where it is not from 1 to `most`.
-std::optional<std::size_t> limit_in(std::string_view query, std::size_t most);
+/// Returns the query's `limit`, 20 where there is none; nothing where it is not from 1 to `max`.
+std::optional<std::size_t> limit_in(std::string_view query, std::size_t max);
 
 } // namespace modelforge::simulator

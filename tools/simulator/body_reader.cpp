@@ -20,7 +20,7 @@ std::string parse_fault(std::string_view body) {
 
 /// Returns how deep arrays and objects lie inside each other.
 std::size_t depth_of(std::string_view body) {
-  std::size_t depth = 0, most = 0;
+  std::size_t depth = 0, max = 0;
   auto is_text = false;
   for (std::size_t i = 0; i < body.size(); ++i) {
     if (body[i] == '"')
@@ -28,19 +28,19 @@ std::size_t depth_of(std::string_view body) {
     else if (is_text)
       i += body[i] == '\\';
     else if (body[i] == '[' || body[i] == '{')
-      most = std::max(most, ++depth);
+      max = std::max(max, ++depth);
     else if ((body[i] == ']' || body[i] == '}') && depth > 0)
       --depth;
   }
-  return most;
+  return max;
 }
 
-constexpr std::size_t most_depth = 500; ///< What is written again is written by recursion.
+constexpr std::size_t max_depth = 500; ///< What is written again is written by recursion.
 
 } // namespace
 
-std::string type_of(const json& x) {
-  switch (x.type()) {
+std::string type_of(const json& value) {
+  switch (value.type()) {
     case json::value_t::object:
       return "an object";
     case json::value_t::array:
@@ -58,9 +58,11 @@ std::string type_of(const json& x) {
   }
 }
 
+// The depth is checked first: nlohmann_json parses without recursion, but writes nested values with it, so that a
+// hostile body could exhaust the stack.
 std::variant<json, std::string> parse_object(std::string_view body) {
-  if (depth_of(body) > most_depth)
-    return "The JSON body of your request is nested more than " + std::to_string(most_depth) + " deep.";
+  if (depth_of(body) > max_depth)
+    return "The JSON body of your request is nested more than " + std::to_string(max_depth) + " deep.";
   auto parsed = json::parse(body, nullptr, false);
   if (parsed.is_discarded())
     return "We could not parse the JSON body of your request: " + parse_fault(body);
@@ -69,14 +71,14 @@ std::variant<json, std::string> parse_object(std::string_view body) {
   return parsed;
 }
 
-const json* member(const json& x, std::string_view name) {
-  auto found = x.find(name);
-  return found == x.end() || found->is_null() ? nullptr : &*found;
+const json* member(const json& object, std::string_view name) {
+  auto found = object.find(name);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
 }
 
-const std::string* body_reader::string_in(const json& x, std::string_view name, const std::string& path,
+const std::string* body_reader::string_in(const json& object, std::string_view name, const std::string& path,
                                           bool is_required) {
-  auto value = member(x, name);
+  auto value = member(object, name);
   if (!value && is_required)
     fail_missing(path + std::string(name));
   else if (value && !value->is_string())
@@ -86,34 +88,37 @@ const std::string* body_reader::string_in(const json& x, std::string_view name, 
   return nullptr;
 }
 
-bool body_reader::bool_in(const json& x, std::string_view name, const std::string& path, bool otherwise) {
-  auto value = member(x, name);
+bool body_reader::bool_in(const json& object, std::string_view name, const std::string& path, bool fallback) {
+  auto value = member(object, name);
   if (!value)
-    return otherwise;
+    return fallback;
   if (value->is_boolean())
     return value->get<bool>();
   fail_type(path + std::string(name), "a boolean", *value);
-  return otherwise;
+  return fallback;
 }
 
+// The model is part of the prefix, so two models never share an entry of the cache, but it counts as no token of the
+// prompt.
 void body_reader::begin_with(const std::string& model) {
   generation_.model = model;
   generation_.seed = hash(model, settings_.seed);
   chain_.add_unit(hash(model, 0), 0);
 }
 
-void body_reader::cache_steps(uint32_t least) {
+// OpenAI and Gemini cache in steps of this many tokens.
+void body_reader::cache_steps(uint32_t min_tokens) {
   constexpr uint32_t step = 128;
   auto& plan = generation_.cacheable;
   plan.how = cache_plan::rule::automatic;
-  plan.least = settings_.cache_min_tokens > 0 ? settings_.cache_min_tokens : least;
+  plan.least = settings_.cache_min_tokens > 0 ? settings_.cache_min_tokens : min_tokens;
   chain_.note_steps(plan.least, step);
 }
 
-void body_reader::cache_blocks(uint32_t least) {
+void body_reader::cache_blocks(uint32_t min_tokens) {
   auto& plan = generation_.cacheable;
   plan.how = cache_plan::rule::breakpoints;
-  plan.least = settings_.cache_min_tokens > 0 ? settings_.cache_min_tokens : least;
+  plan.least = settings_.cache_min_tokens > 0 ? settings_.cache_min_tokens : min_tokens;
 }
 
 void body_reader::add_breakpoint(bool is_long) {
@@ -141,7 +146,7 @@ void body_reader::call_any() {
 }
 
 bool body_reader::call_named(std::string_view name) {
-  auto found = std::find_if(offers_.begin(), offers_.end(), [&](const auto& x) { return x.name == name; });
+  auto found = std::find_if(offers_.begin(), offers_.end(), [&](const auto& tool) { return tool.name == name; });
   if (found == offers_.end())
     return false;
   generation_.calls = {*found};
@@ -149,11 +154,12 @@ bool body_reader::call_named(std::string_view name) {
 }
 
 void body_reader::call_if_asked(bool is_parallel) {
-  for (const auto& x : offers_)
-    if (is_about(x.name) && (is_parallel || generation_.calls.empty()))
-      generation_.calls.push_back(x);
+  for (const auto& tool : offers_)
+    if (is_about(tool.name) && (is_parallel || generation_.calls.empty()))
+      generation_.calls.push_back(tool);
 }
 
+// Upper and lower case are alike; bit 0x20 is what distinguishes them in ASCII.
 bool body_reader::is_about(std::string_view name) const {
   const auto& prompt = generation_.prompt;
   while (!name.empty()) {

@@ -12,16 +12,20 @@
 namespace modelforge::simulator {
 
 /// Names a JSON type with its article, as OpenAI's messages do.
-std::string type_of(const json& x);
+std::string type_of(const json& value);
 
 /// Returns the object that `body` holds, or what is wrong with it, as a sentence.
 std::variant<json, std::string> parse_object(std::string_view body);
 
-/// Returns the member `name` of `x`, or nullptr when it is not there or null.
-const json* member(const json& x, std::string_view name);
+/// Returns the member `name` of `object`, or nullptr when it is not there or null.
+const json* member(const json& object, std::string_view name);
 
 /// Reads one request for text or calls, field by field; after the first fault nothing more is looked at. The languages
 /// derive from it: they know the fields and the words.
+///
+/// While the fields are read, three things grow: the answer's seed, from everything that may change the answer; the
+/// prompt's token count; and the chain of prefixes by which the prompt cache knows the prompt again. A derived reader
+/// therefore reads tools, system prompt and messages in the order in which its provider caches them.
 class body_reader {
 protected:
   /// `result` is where all is read into; it may still be under construction.
@@ -32,6 +36,7 @@ protected:
 
   // -- faults -------------------------------------------------------------------
 
+  /// Notes the fault unless there was one before: the first is the answer.
   void fail(api_error error) {
     if (!error_)
       error_ = std::move(error);
@@ -45,10 +50,12 @@ protected:
 
   // -- access: `path` is what comes before the name -------------------------------
 
-  /// Returns the string `name` of `x`, or nullptr after a fault, or without one if it may be missing.
-  const std::string* string_in(const json& x, std::string_view name, const std::string& path, bool is_required = true);
+  /// Returns the string `name` of `object`, or nullptr after a fault, or without one if it may be missing.
+  const std::string* string_in(const json& object, std::string_view name, const std::string& path,
+                               bool is_required = true);
 
-  bool bool_in(const json& x, std::string_view name, const std::string& path, bool otherwise);
+  /// Returns the boolean `name` of `object`, or `fallback` when it is not there, null, or after a fault.
+  bool bool_in(const json& object, std::string_view name, const std::string& path, bool fallback);
 
   // -- what decides the answer ------------------------------------------------------
 
@@ -71,8 +78,8 @@ protected:
   }
 
   /// Takes what the model is told about a tool or a schema: a third of its size.
-  void absorb_size(const json& x) {
-    auto text = x.dump();
+  void absorb_size(const json& value) {
+    auto text = value.dump();
     add_tokens(hash(text, 0), static_cast<uint32_t>(text.size() / 3));
   }
 
@@ -82,26 +89,27 @@ protected:
     generation_.prompt_tokens += tokens;
   }
 
+  /// Returns the tokens of the prompt read so far, frames and tools included.
   uint32_t prompt_tokens() const { return generation_.prompt_tokens; }
 
-  /// Takes a picture, or another thing that is no text.
-  void absorb_media(const json& x) {
-    auto text = x.dump();
+  /// Takes a picture, or something else that is not text.
+  void absorb_media(const json& value) {
+    auto text = value.dump();
     mix_in(text);
     add_tokens(hash(text, 0), media_tokens);
   }
 
   // -- caching ----------------------------------------------------------------------
 
-  /// Makes the prompt cacheable in steps of 128 tokens, from `least` on unless the settings say otherwise. Before any
-  /// of it is read.
-  void cache_steps(uint32_t least);
+  /// Makes the prompt cacheable in steps of 128 tokens, from `min_tokens` on unless the settings say otherwise. Before
+  /// any of it is read.
+  void cache_steps(uint32_t min_tokens);
 
   /// Sends the prompt to the machine of that key, if it is not empty, and keeps it so many times the usual time.
   void route_cacheable(std::string key, uint32_t lifetime);
 
-  /// Makes the prompt cacheable at its breakpoints, from `least` tokens on unless the settings say otherwise.
-  void cache_blocks(uint32_t least);
+  /// Makes the prompt cacheable at its breakpoints, from `min_tokens` tokens on unless the settings say otherwise.
+  void cache_blocks(uint32_t min_tokens);
 
   /// A block of the prompt ends.
   void end_block() { chain_.end_block(); }
@@ -117,6 +125,7 @@ protected:
   /// The schema may be nullptr.
   void offer(std::string name, const json* schema);
 
+  /// Returns the functions that the request offers, in its order.
   const std::vector<offered_tool>& offers() const { return offers_; }
 
   /// Makes the answer call some function.
@@ -138,6 +147,7 @@ protected:
   prompt_chain chain_; ///< Of the model and the prompt.
 
 private:
+  /// Returns whether the prompt holds one of the words that `name` is made of.
   bool is_about(std::string_view name) const;
 
   generation& generation_;

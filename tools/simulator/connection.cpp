@@ -28,10 +28,12 @@ constexpr std::size_t kept_capacity = 4u << 10;  ///< A larger buffer is freed b
 constexpr auto linger_time = std::chrono::seconds(2);
 constexpr auto packet_pause = std::chrono::microseconds(200); ///< Lets the peer read a packet before the next comes.
 
-std::string_view view(boost::beast::string_view x) {
-  return {x.data(), x.size()};
+/// Views Beast's own kind of string view as the standard's.
+std::string_view view(boost::beast::string_view text) {
+  return {text.data(), text.size()};
 }
 
+/// Empties a buffer and gives large memory back, so that thousands of idle connections stay small.
 void release_if_large(std::string& buffer) {
   buffer.clear();
   if (buffer.capacity() > kept_capacity)
@@ -46,6 +48,7 @@ void release_if_large(std::string& buffer) {
 /// once. Every handler holds a shared pointer; the connection ends when nothing is left to wait for.
 class connection : public std::enable_shared_from_this<connection>, private slot_queue::user {
 public:
+  /// Counts itself in; `start` must follow, once a shared pointer holds it.
   connection(asio::ip::tcp::socket socket, hub& shared)
     : shared_(shared), socket_(std::move(socket)), timer_(socket_.get_executor()) {
     shared_.connections.insert(this);
@@ -57,6 +60,7 @@ public:
     shared_.book.disconnected();
   }
 
+  /// Sets the socket up and waits for the first request.
   void start() {
     error_code ignored;
     socket_.non_blocking(true, ignored);
@@ -67,9 +71,9 @@ public:
   }
 
   /// Ends the connection; what is being answered ends with `how`.
-  void close(stats_book::outcome how) {
+  void close(stats_book::outcome result) {
     auto self = shared_from_this(); // which a request that waits may be the last to hold
-    end_exchange(how);
+    end_exchange(result);
     state_ = state::closed;
     error_code ignored;
     timer_.cancel();
@@ -77,6 +81,7 @@ public:
   }
 
 private:
+  /// What the connection does: `lingering` reads and discards after the last answer.
   enum class state : uint8_t { reading, answering, lingering, closed };
   /// What is known of the request that is read or answered.
   struct request_state {
@@ -96,6 +101,8 @@ private:
 
   // -- reading ------------------------------------------------------------------
 
+  /// Waits until the socket is readable, unless it waits already. While an answer is under way it stops reading ahead
+  /// at `pipeline_size`, so that a client that pipelines without reading cannot fill the memory.
   void watch() {
     if (is_watching_ || state_ == state::closed || (state_ == state::answering && unread_.size() >= pipeline_size))
       return;
@@ -107,6 +114,7 @@ private:
     });
   }
 
+  /// Reads what is there, once, into the shared buffer; the rest waits for the next turn of the event loop.
   void on_readable() {
     error_code error;
     auto size = socket_.read_some(asio::buffer(shared_.scratch), error);
@@ -128,6 +136,7 @@ private:
     watch();
   }
 
+  /// Parses what arrived while the answer before was being sent.
   void parse_unread() {
     auto used = parse(unread_);
     unread_.erase(0, used);
@@ -156,6 +165,7 @@ private:
     return used;
   }
 
+  /// Makes a parser with the limits that hold now; a request keeps them to its end.
   void begin_request() {
     parser_ = std::make_unique<request_parser>();
     parser_->eager(true);
@@ -177,48 +187,53 @@ private:
 
   // -- answering ------------------------------------------------------------------
 
+  /// Numbers the request and notes when it arrived; the headers that identify an attempt are set even for bad ones.
   exchange new_exchange() {
     using namespace std::chrono;
     const auto& request = parser_->get();
     auto now = duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
     request_.arrived = clock::now();
-    exchange x{shared_.settings, shared_.gate, shared_.cache, request_.arrived, ++shared_.exchanges, now};
-    x.request_id = view(request["x-modelforge-request"]);
-    x.attempt = view(request["x-modelforge-attempt"]);
-    return x;
+    exchange incoming{shared_.settings, shared_.gate, shared_.cache, request_.arrived, ++shared_.exchanges, now};
+    incoming.request_id = view(request["x-modelforge-request"]);
+    incoming.attempt = view(request["x-modelforge-attempt"]);
+    return incoming;
   }
 
+  /// Hands the whole request to the router. The parser must live until it has answered: the exchange views it.
   void answer_request() {
     const auto& request = parser_->get();
-    auto x = new_exchange();
+    auto incoming = new_exchange();
     auto target = view(request.target());
-    x.method = view(request.method_string());
-    x.path = target.substr(0, target.find('?'));
-    x.query = target.substr(std::min(x.path.size() + 1, target.size()));
-    x.authorization = view(request[http::field::authorization]);
-    x.api_key = view(request["api-key"]);
-    x.x_api_key = view(request["x-api-key"]);
-    x.x_goog_api_key = view(request["x-goog-api-key"]);
-    x.anthropic_version = view(request["anthropic-version"]);
-    x.content_type = view(request[http::field::content_type]);
-    x.host = view(request[http::field::host]);
-    x.body = request.body();
-    request_.frame = {request.keep_alive(), request.version() < 11, x.method == "HEAD"};
-    request_.is_counted = !is_control(x.path);
-    begin_answer(x, route(x, shared_));
+    incoming.method = view(request.method_string());
+    incoming.path = target.substr(0, target.find('?'));
+    incoming.query = target.substr(std::min(incoming.path.size() + 1, target.size()));
+    incoming.authorization = view(request[http::field::authorization]);
+    incoming.api_key = view(request["api-key"]);
+    incoming.x_api_key = view(request["x-api-key"]);
+    incoming.x_goog_api_key = view(request["x-goog-api-key"]);
+    incoming.anthropic_version = view(request["anthropic-version"]);
+    incoming.content_type = view(request[http::field::content_type]);
+    incoming.host = view(request[http::field::host]);
+    incoming.body = request.body();
+    request_.frame = {request.keep_alive(), request.version() < 11, incoming.method == "HEAD"};
+    request_.is_counted = !is_control(incoming.path);
+    begin_answer(incoming, route(incoming, shared_));
   }
 
+  /// Answers a request that could not be parsed and closes the connection, since what follows is unknown.
   void refuse(int status, std::string message) {
-    auto x = new_exchange();
+    auto incoming = new_exchange();
     request_.frame = {};
     request_.is_counted = true;
-    begin_answer(x, simulator::refuse(x, status, std::move(message)));
+    begin_answer(incoming, simulator::refuse(incoming, status, std::move(message)));
   }
 
-  void begin_answer(const exchange& x, reply answer) {
+  /// Counts the request and queues its answer: errors go out at once, paced answers when a slot is free, and with
+  /// status 0 nothing is ever sent.
+  void begin_answer(const exchange& incoming, reply answer) {
     reply_ = std::move(answer);
     if (request_.is_counted)
-      shared_.book.arrived(x, reply_);
+      shared_.book.arrived(incoming, reply_);
     parser_.reset();
     state_ = state::answering;
     if (reply_.decided.effect == fault::reset)
@@ -232,6 +247,7 @@ private:
       watch();
   }
 
+  /// It is this request's turn. `self` keeps the connection alive, since `waiting_` may be its last owner.
   void on_slot() override {
     auto self = std::exchange(waiting_, nullptr);
     begin_service();
@@ -259,9 +275,10 @@ private:
       send();
   }
 
-  void wait_until(clock::time_point when, void (connection::*next)()) {
+  /// Calls `next` when that time has come, unless the exchange has ended by then.
+  void wait_until(clock::time_point due, void (connection::*next)()) {
     watch();
-    timer_.expires_at(when);
+    timer_.expires_at(due);
     timer_.async_wait([self = shared_from_this(), next](error_code error) {
       if (!error && self->state_ == state::answering)
         ((*self).*next)();
@@ -296,6 +313,7 @@ private:
                       });
   }
 
+  /// Counts the stream as open from its first byte.
   void open_stream() {
     if (!is_stream_open_)
       shared_.book.stream_opened();
@@ -311,6 +329,7 @@ private:
     shared_.book.produced(now, tokens);
   }
 
+  /// A write, or one packet of it, was handed to the system.
   void on_sent(error_code error, std::size_t sent) {
     out_.written += sent;
     if (stream_)
@@ -340,6 +359,7 @@ private:
       watch();
   }
 
+  /// Waits until the stream is due again. One that stalls waits for its peer to give up.
   void wait_for_stream() {
     auto due = stream_->next_due();
     if (due <= clock::now())
@@ -366,11 +386,11 @@ private:
   }
 
   /// Books the end of the exchange under way, if there is one, and lets go of what it held.
-  void end_exchange(stats_book::outcome how) {
+  void end_exchange(stats_book::outcome result) {
     if (state_ != state::answering)
       return;
     if (request_.is_counted)
-      shared_.book.ended(how, stream_ || reply_.stream, is_stream_open_);
+      shared_.book.ended(result, stream_ || reply_.stream, is_stream_open_);
     reply_ = {};
     stream_.reset();
     waiting_ = nullptr;
@@ -409,15 +429,16 @@ private:
   bool is_stream_open_ = false;
 };
 
+// The connection owns itself from here on, through the handlers that it waits with.
 void serve(asio::ip::tcp::socket socket, hub& shared) {
   std::make_shared<connection>(std::move(socket), shared)->start();
 }
 
 void close_all(hub& shared) {
   auto open = shared.connections; // closing may end connections, which leave the set
-  for (auto x : open)
-    if (shared.connections.contains(x))
-      x->close(stats_book::outcome::stopped);
+  for (auto client : open)
+    if (shared.connections.contains(client))
+      client->close(stats_book::outcome::stopped);
 }
 
 } // namespace modelforge::simulator

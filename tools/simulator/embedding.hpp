@@ -11,10 +11,10 @@ namespace modelforge::simulator {
 /// near each other. Depends on the seed, the text and `dimensions` (at least 1) alone.
 std::vector<float> embedding_of(std::string_view text, uint64_t seed, uint32_t dimensions);
 
-/// Appends `x` as a JSON array.
-void append_json(std::string& out, const std::vector<float>& x);
+/// Appends `values` as a JSON array, each with as few digits as give it back exactly.
+void append_json(std::string& out, const std::vector<float>& values);
 
-/// Returns `x` as OpenAI encodes it: base64 of the numbers' four bytes, the lowest first.
-std::string base64_of(const std::vector<float>& x);
+/// Returns `values` as OpenAI encodes it: base64 of the numbers' four bytes, the lowest first.
+std::string base64_of(const std::vector<float>& values);
 
 } // namespace modelforge::simulator

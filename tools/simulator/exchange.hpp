@@ -60,6 +60,7 @@ public:
   /// Appends an error as an event, and whatever comes after it.
   virtual void fail(std::string& out) const = 0;
 
+  /// How the stream's events are told apart; the same from its beginning to its end.
   virtual stream_form form() const { return {}; }
 };
 

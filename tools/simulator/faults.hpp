@@ -31,40 +31,41 @@ enum class fault : uint8_t {
   stall,             ///< A stream sends no further event, until the client gives up.
 };
 
-/// Empty for `none`.
-std::string_view name_of(fault x);
+/// Returns the name of a fault as options and statistics have it; empty for `none`.
+std::string_view name_of(fault kind);
 
+/// Returns the fault of that name; nothing for an unknown or an empty one.
 std::optional<fault> fault_named(std::string_view name);
 
 /// All names but that of `none`.
 std::span<const std::string_view> fault_names();
 
 /// Returns whether the fault refuses the request as a limit does, so that nothing is counted for it.
-constexpr bool is_refusal(fault x) {
-  return x == fault::rate_limit || x == fault::rate_limit_waited || x == fault::quota;
+constexpr bool is_refusal(fault kind) {
+  return kind == fault::rate_limit || kind == fault::rate_limit_waited || kind == fault::quota;
 }
 
 /// Returns whether the answer ends in the middle of its body, of a stream: of an event.
-constexpr bool breaks_off(fault x) {
-  return x == fault::reset_mid || x == fault::truncated;
+constexpr bool breaks_off(fault kind) {
+  return kind == fault::reset_mid || kind == fault::truncated;
 }
 
 /// Returns whether the fault strikes a stream between two events.
-constexpr bool strikes_between_events(fault x) {
-  return x == fault::cut || x == fault::error_event || x == fault::stall;
+constexpr bool strikes_between_events(fault kind) {
+  return kind == fault::cut || kind == fault::error_event || kind == fault::stall;
 }
 
 /// Returns whether the fault spoils an answer that begins as the right one.
-constexpr bool spoils_answer(fault x) {
-  return x == fault::slow || breaks_off(x) || strikes_between_events(x);
+constexpr bool spoils_answer(fault kind) {
+  return kind == fault::slow || breaks_off(kind) || strikes_between_events(kind);
 }
 
-/// Returns what the fault does to an answer that is no stream.
-constexpr fault without_stream(fault x) {
-  return x == fault::cut           ? fault::truncated
-         : x == fault::error_event ? fault::internal
-         : x == fault::stall       ? fault::timeout
-                                   : x;
+/// Returns what the fault does to an answer that is not a stream: those between events become their closest kin.
+constexpr fault without_stream(fault kind) {
+  return kind == fault::cut           ? fault::truncated
+         : kind == fault::error_event ? fault::internal
+         : kind == fault::stall       ? fault::timeout
+                                      : kind;
 }
 
 /// What was drawn for a request.
@@ -87,8 +88,8 @@ public:
   injection draw(clock::time_point now, std::string_view request_id, std::string_view attempt);
 
 private:
-  clock::time_point start_, from_;
-  std::optional<clock::time_point> until_;
+  clock::time_point start_, window_begin_; ///< Faults happen from `window_begin_` until `window_end_`, if it is set.
+  std::optional<clock::time_point> window_end_;
   std::vector<std::pair<fault, double>> shares_; ///< By name.
   uint64_t seed_ = 0;
   uint64_t drawn_ = 0;

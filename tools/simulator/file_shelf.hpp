@@ -23,10 +23,10 @@ struct stored_file {
 class file_shelf {
 public:
   /// Returns the new file's id.
-  std::string add(stored_file x) {
+  std::string add(stored_file file) {
     ++count_;
     auto id = "file-" + hex(mix(count_)) + hex(mix(~count_), 6);
-    files_.emplace(id, std::move(x));
+    files_.emplace(id, std::move(file));
     return id;
   }
 
@@ -46,8 +46,8 @@ public:
   }
 
 private:
-  std::map<std::string, stored_file, std::less<>> files_;
-  uint64_t count_ = 0; ///< Ever added.
+  std::map<std::string, stored_file, std::less<>> files_; ///< By id.
+  uint64_t count_ = 0;                                    ///< Ever added.
 };
 
 } // namespace modelforge::simulator

@@ -19,6 +19,7 @@ using precise_seconds = std::chrono::duration<double>;
 
 constexpr precise_seconds longest_wait = std::chrono::hours(1); ///< Before one token, or the first byte.
 
+/// Returns the Date header's value, written anew once a second: thousands of answers share it.
 const std::string& date_of_now(hub& shared) {
   auto second = static_cast<int64_t>(std::time(nullptr));
   if (shared.date_second != second) {
@@ -33,20 +34,20 @@ const std::string& date_of_now(hub& shared) {
 pace pace_of(const reply& answer, const options& settings) {
   if (!answer.is_paced)
     return {};
-  pace x;
+  pace result;
   auto jitter = settings.latency_jitter * (2 * random_source(answer.jitter_seed).unit() - 1);
   precise_seconds latency = precise_seconds(settings.latency) * std::max(0.0, 1 + jitter);
-  x.first_byte = duration_cast<clock::duration>(std::min(latency, longest_wait));
+  result.first_byte = duration_cast<clock::duration>(std::min(latency, longest_wait));
   if (settings.tokens_per_second > 0)
-    x.interval =
+    result.interval =
       duration_cast<clock::duration>(std::min(precise_seconds(1 / settings.tokens_per_second), longest_wait));
   if (!answer.stream)
-    x.first_byte += answer.steps * x.interval;
+    result.first_byte += answer.steps * result.interval;
   if (answer.decided.effect == fault::slow) {
-    x.first_byte = std::max(10 * x.first_byte, x.first_byte + std::chrono::seconds(1));
-    x.interval *= 10;
+    result.first_byte = std::max(10 * result.first_byte, result.first_byte + std::chrono::seconds(1));
+    result.interval *= 10;
   }
-  return x;
+  return result;
 }
 
 void append_head(std::string& out, hub& shared, const reply& answer, const frame& form, clock::duration wait) {

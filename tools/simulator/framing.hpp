@@ -23,6 +23,8 @@ struct pace {
   clock::duration interval{};   ///< Between tokens.
 };
 
+/// Returns when `answer` goes out: latency with the prompt's own jitter, the speed of generation, and the fault that
+/// slows it. Errors and other answers that are not paced go at once.
 pace pace_of(const reply& answer, const options& settings);
 
 /// Appends the head of `answer`, whose first byte comes `wait` after the request. Dates it now.

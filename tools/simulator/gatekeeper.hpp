@@ -16,10 +16,14 @@ struct decision {
 };
 
 /// Draws each request's fault, then holds it to the limits.
+///
+/// The order matters: a request that a fault refuses with 429 must not use up the limits, while one that fails in
+/// another way counts as at a real provider. A request that a limit refuses gets no fault on top.
 class gatekeeper {
 public:
   gatekeeper(const options& settings, clock::time_point start) : faults_(settings, start), limits_(settings) {}
 
+  /// Takes over faults and limits; what was counted so far stays.
   void configure(const options& settings) {
     faults_.configure(settings);
     limits_.configure(settings);
@@ -28,21 +32,22 @@ public:
   /// Decides about a request that arrived `now`; the texts are the client's headers and may be empty.
   decision decide(clock::time_point now, std::string_view request_id, std::string_view attempt, uint32_t prompt_tokens,
                   std::optional<uint32_t> max_tokens, bool is_stream) {
-    decision x;
+    decision result;
     auto drawn = faults_.draw(now, request_id, attempt);
-    x.injected = drawn.what;
-    x.place = drawn.place;
-    x.effect = is_stream ? x.injected : without_stream(x.injected);
-    if (is_refusal(x.injected))
-      return x;
-    x.tokens = limits_.charge(prompt_tokens, max_tokens);
-    x.limits = limits_.admit(now, x.tokens);
-    x.is_admitted = x.limits.is_admitted();
-    if (!x.is_admitted)
-      x.injected = x.effect = fault::none;
-    return x;
+    result.injected = drawn.what;
+    result.place = drawn.place;
+    result.effect = is_stream ? result.injected : without_stream(result.injected);
+    if (is_refusal(result.injected))
+      return result;
+    result.tokens = limits_.charge(prompt_tokens, max_tokens);
+    result.limits = limits_.admit(now, result.tokens);
+    result.is_admitted = result.limits.is_admitted();
+    if (!result.is_admitted)
+      result.injected = result.effect = fault::none;
+    return result;
   }
 
+  /// The limits themselves: for headers, and for output that counts when it is sent.
   limiter& limits() { return limits_; }
 
 private:

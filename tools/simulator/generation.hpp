@@ -40,7 +40,7 @@ struct generation {
   json schema;                     ///< Of the answer, for `json_schema`.
   std::vector<offered_tool> calls; ///< The answer makes these; none: it is text.
   bool says_before_calls = false;  ///< A few words come before the calls.
-  uint32_t most_thinking = 0;      ///< Tokens of thinking; 0: there is none.
+  uint32_t max_thinking = 0;       ///< Tokens of thinking; 0: there is none.
   cache_plan cacheable;            ///< Of the prompt.
   cache_use cached;                ///< What was found of it.
 };
@@ -49,16 +49,18 @@ struct generation {
 struct piece {
   enum class kind : uint8_t { thinking, text, call };
 
-  kind what = kind::text;
+  kind type = kind::text;
   looped_text text = {};    ///< Of a call: its arguments, JSON unless the limit cut them.
   std::string tool = {};    ///< Name of the function called.
   uint64_t id = 0;          ///< Any number; of a call.
   uint32_t name_tokens = 0; ///< Of `tool`: part of `tokens`.
   uint32_t tokens = 0;
 
+  /// All of the text, which may be large.
   std::string whole() const { return text.first(text.size()); }
 };
 
+/// Why a choice ended: by itself, by `max_tokens`, by a word of `stop`, or to have functions called.
 enum class ending : uint8_t { stop, length, stop_word, calls };
 
 /// One finished choice.
@@ -69,24 +71,29 @@ struct choice {
   uint32_t tokens = 0;
 
   /// Tokens of the pieces of that kind.
-  uint32_t tokens_of(piece::kind what) const;
+  uint32_t tokens_of(piece::kind type) const;
 };
 
+/// Returns the `index`th choice for `request`: text, JSON or calls, with thinking before it, cut to `max_tokens`.
 choice make_choice(const generation& request, uint32_t index, const options& settings);
 
-/// Goes through a choice token by token.
+/// Goes through a choice token by token. Holds the looped text and a position, never a copy of all of the answer, so
+/// that streams of millions of tokens are affordable.
 class choice_cursor {
 public:
+  /// What one call of `next` went through: at most one token of one piece.
   struct step {
-    const piece& of;
+    const piece& part;
     std::size_t index;      ///< Of the piece.
     std::string_view token; ///< Empty only in a piece without text.
     bool begins, ends;      ///< The piece.
   };
 
-  explicit choice_cursor(choice x) : choice_(std::move(x)) {}
+  /// Begins before the first token.
+  explicit choice_cursor(choice completion) : choice_(std::move(completion)) {}
 
-  bool is_done() const { return at_ == choice_.pieces.size(); }
+  /// Whether every piece was gone through.
+  bool is_done() const { return position_ == choice_.pieces.size(); }
 
   /// Must not be done.
   step next();
@@ -94,11 +101,12 @@ public:
   /// Tokens gone through so far; a call's name counts with its first.
   uint64_t tokens() const { return tokens_; }
 
+  /// The choice that is gone through, not only the rest of it.
   const choice& all() const { return choice_; }
 
 private:
   choice choice_;
-  std::size_t at_ = 0;
+  std::size_t position_ = 0;
   uint64_t sent_ = 0; ///< Bytes of the piece.
   uint64_t tokens_ = 0;
 };

@@ -17,16 +17,16 @@ class connection;
 
 /// What all connections of a server share. Touched on the server's thread only, but for `book`.
 struct hub {
-  explicit hub(options x)
-    : settings(std::move(x)), book(settings.window), gate(settings, clock::now()), cache(settings),
+  explicit hub(options initial)
+    : settings(std::move(initial)), book(settings.window), gate(settings, clock::now()), cache(settings),
       slots(settings.slots) {}
 
-  /// Takes over `x`, all but host, port and window. Waiting requests may start.
-  void configure(options x) {
-    x.host = settings.host;
-    x.port = settings.port;
-    x.window = settings.window;
-    settings = std::move(x);
+  /// Takes over `changed`, all but host, port and window. Waiting requests may start.
+  void configure(options changed) {
+    changed.host = settings.host;
+    changed.port = settings.port;
+    changed.window = settings.window;
+    settings = std::move(changed);
     gate.configure(settings);
     cache.configure(settings);
     slots.set_limit(settings.slots);

@@ -11,11 +11,12 @@ constexpr std::string_view html_page = "<!DOCTYPE html>\n<html><head><title>Welc
                                        "<body><h1>Guest network</h1><p>Accept the terms of use to go on.</p></body>"
                                        "</html>\n";
 
-reply faulty_reply(const exchange& x, const language& in, const demand& wanted, fault injected) {
+/// Returns what a fault puts in the place of an answer; those that spoil the right answer are not for here.
+reply faulty_reply(const exchange& incoming, const language& dialect, const demand& wanted, fault injected) {
   reply answer;
   switch (injected) {
     case fault::garbage:
-      return in.garbage_reply(x, wanted.is_stream);
+      return dialect.garbage_reply(incoming, wanted.is_stream);
     case fault::html:
       answer.content_type = html_type;
       answer.body = html_page;
@@ -25,16 +26,16 @@ reply faulty_reply(const exchange& x, const language& in, const demand& wanted, 
       answer.status = 0;
       return answer;
     default:
-      return in.fault_reply(x, wanted.model, injected);
+      return dialect.fault_reply(incoming, wanted.model, injected);
   }
 }
 
 } // namespace
 
-reply error_reply(const language& in, const exchange& x, const api_error& error) {
-  auto answer = in.new_reply(x);
+reply error_reply(const language& dialect, const exchange& incoming, const api_error& error) {
+  auto answer = dialect.new_reply(incoming);
   answer.status = error.status;
-  answer.body = in.error_text(x, error);
+  answer.body = dialect.error_text(incoming, error);
   return answer;
 }
 
@@ -42,26 +43,29 @@ void append_header(std::string& out, std::string_view name, std::string_view val
   out.append(name).append(": ").append(value).append("\r\n");
 }
 
-std::optional<std::string_view> bearer_key(const exchange& x) {
-  if (!x.authorization.starts_with("Bearer ") && !x.authorization.starts_with("bearer "))
+std::optional<std::string_view> bearer_key(const exchange& incoming) {
+  if (!incoming.authorization.starts_with("Bearer ") && !incoming.authorization.starts_with("bearer "))
     return std::nullopt;
-  return x.authorization.substr(7);
+  return incoming.authorization.substr(7);
 }
 
-uint64_t unique_number(const exchange& x) {
-  return mix(mix(x.settings.seed) + x.number);
+// Mixing hides that the numbers are consecutive; ids that providers give look random, too.
+uint64_t unique_number(const exchange& incoming) {
+  return mix(mix(incoming.settings.seed) + incoming.number);
 }
 
-reply serve(const exchange& x, const language& in, const demand& wanted, const std::function<reply()>& answer) {
-  auto decided =
-    x.gate.decide(x.arrived, x.request_id, x.attempt, wanted.prompt_tokens, wanted.max_tokens, wanted.is_stream);
+// The answer is made only when it is wanted: it may take millions of tokens.
+reply serve(const exchange& incoming, const language& dialect, const demand& wanted,
+            const std::function<reply()>& answer) {
+  auto decided = incoming.gate.decide(incoming.arrived, incoming.request_id, incoming.attempt, wanted.prompt_tokens,
+                                      wanted.max_tokens, wanted.is_stream);
   reply result;
   if (!decided.limits.is_admitted())
-    result = in.limit_reply(x, wanted.model, decided.limits);
+    result = dialect.limit_reply(incoming, wanted.model, decided.limits);
   else if (decided.effect == fault::none || spoils_answer(decided.effect))
     result = answer();
   else
-    result = faulty_reply(x, in, wanted, decided.effect);
+    result = faulty_reply(incoming, dialect, wanted, decided.effect);
   result.decided = decided;
   return result;
 }
@@ -72,9 +76,9 @@ reply remembering(reply answer, prompt_cache::finding found) {
   return answer;
 }
 
-void add_limit_headers(const exchange& x, const language& in, reply& answer) {
-  if (x.settings.limit_headers && answer.status != 0 && answer.content_type != html_type)
-    in.append_limit_headers(x, answer);
+void add_limit_headers(const exchange& incoming, const language& dialect, reply& answer) {
+  if (incoming.settings.limit_headers && answer.status != 0 && answer.content_type != html_type)
+    dialect.append_limit_headers(incoming, answer);
 }
 
 } // namespace modelforge::simulator

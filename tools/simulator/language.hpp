@@ -23,45 +23,48 @@ struct api_error {
   std::string type = {};
 };
 
-/// How one provider says what is no answer. Has no state.
+/// How one provider reports everything but its answers: errors, refusals, faults and the headers around them. Has no
+/// state; each provider's namespace gives its only instance by `speech()`.
 class language {
 public:
   virtual ~language() = default;
 
   /// Returns an empty 200 with the headers of every answer.
-  virtual reply new_reply(const exchange& x) const = 0;
+  virtual reply new_reply(const exchange& incoming) const = 0;
 
-  /// Returns the body of an answer to `x` that is this error.
-  virtual std::string error_text(const exchange& x, const api_error& error) const = 0;
+  /// Returns the body of an answer to `incoming` that is this error.
+  virtual std::string error_text(const exchange& incoming, const api_error& error) const = 0;
 
-  /// Returns what is wrong with the key of `x`, where one is demanded.
-  virtual std::optional<api_error> check_key(const exchange& x) const = 0;
+  /// Returns what is wrong with the key of `incoming`, where one is demanded.
+  virtual std::optional<api_error> check_key(const exchange& incoming) const = 0;
 
   /// Returns the answer to a request for `model` that a limit refused.
-  virtual reply limit_reply(const exchange& x, std::string_view model, const ruling& why) const = 0;
+  virtual reply limit_reply(const exchange& incoming, std::string_view model, const ruling& refusal) const = 0;
 
   /// Returns the answer that `injected`, an error with a status of its own, gives to a request for `model`.
-  virtual reply fault_reply(const exchange& x, std::string_view model, fault injected) const = 0;
+  virtual reply fault_reply(const exchange& incoming, std::string_view model, fault injected) const = 0;
 
-  /// Returns a 200 whose body is no JSON, or is a stream with an event that is none.
-  virtual reply garbage_reply(const exchange& x, bool is_stream) const = 0;
+  /// Returns a 200 whose body is not JSON, or a stream with an event that is not.
+  virtual reply garbage_reply(const exchange& incoming, bool is_stream) const = 0;
 
   /// Whether what is read from the cache is left out of the limits.
   virtual bool is_cached_free() const { return false; }
 
-  /// Adds the headers that tell the state of the limits that are set.
+  /// Adds the headers that report the state of the limits that are set.
   virtual void append_limit_headers(const exchange&, reply&) const {}
 };
 
-reply error_reply(const language& in, const exchange& x, const api_error& error);
+/// Returns `error` as an answer in that provider's form.
+reply error_reply(const language& dialect, const exchange& incoming, const api_error& error);
 
+/// Appends "name: value" and the end of the line; neither may hold a line break.
 void append_header(std::string& out, std::string_view name, std::string_view value);
 
 /// Returns what follows "Bearer " in the header `authorization`; nothing without that word.
-std::optional<std::string_view> bearer_key(const exchange& x);
+std::optional<std::string_view> bearer_key(const exchange& incoming);
 
 /// Returns a number that no other exchange of the same server has, and another run has again.
-uint64_t unique_number(const exchange& x);
+uint64_t unique_number(const exchange& incoming);
 
 /// What the gatekeeper must know of a valid request.
 struct demand {
@@ -72,10 +75,11 @@ struct demand {
 };
 
 /// Decides about a valid request, and answers it or not.
-reply serve(const exchange& x, const language& in, const demand& wanted, const std::function<reply()>& answer);
+reply serve(const exchange& incoming, const language& dialect, const demand& wanted,
+            const std::function<reply()>& answer);
 
 /// Adds the headers of the limits, unless they are switched off or no API would send them.
-void add_limit_headers(const exchange& x, const language& in, reply& answer);
+void add_limit_headers(const exchange& incoming, const language& dialect, reply& answer);
 
 /// Returns `answer` with what the cache had of its prompt, and will have.
 reply remembering(reply answer, prompt_cache::finding found);
@@ -83,26 +87,26 @@ reply remembering(reply answer, prompt_cache::finding found);
 /// Answers whatever the gatekeeper judges: checks the key, reads the request by `read`, which returns it or an
 /// api_error, and answers it by `answer` if it may be answered.
 template <class Read, class Answer>
-reply judge(const exchange& x, const language& in, Read read, Answer answer) {
+reply judge(const exchange& incoming, const language& dialect, Read read, Answer answer) {
   auto check_and_serve = [&] {
-    if (auto error = in.check_key(x))
-      return error_reply(in, x, *error);
+    if (auto error = dialect.check_key(incoming))
+      return error_reply(dialect, incoming, *error);
     auto read_result = read();
     if (auto error = std::get_if<api_error>(&read_result))
-      return error_reply(in, x, *error);
+      return error_reply(dialect, incoming, *error);
     auto& request = std::get<0>(read_result);
     demand wanted{request.model, request.prompt_tokens, request.max_tokens, request.is_stream};
     if constexpr (std::is_base_of_v<generation, std::remove_cvref_t<decltype(request)>>) {
-      auto found = x.cache.look_up(request.cacheable, x.arrived);
+      auto found = incoming.cache.look_up(request.cacheable, incoming.arrived);
       request.cached = found.use;
-      wanted.prompt_tokens -= in.is_cached_free() ? found.use.read : 0;
-      return serve(x, in, wanted, [&] { return remembering(answer(request), std::move(found)); });
+      wanted.prompt_tokens -= dialect.is_cached_free() ? found.use.read : 0;
+      return serve(incoming, dialect, wanted, [&] { return remembering(answer(request), std::move(found)); });
     } else {
-      return serve(x, in, wanted, [&] { return answer(request); });
+      return serve(incoming, dialect, wanted, [&] { return answer(request); });
     }
   };
   auto result = check_and_serve();
-  add_limit_headers(x, in, result);
+  add_limit_headers(incoming, dialect, result);
   return result;
 }
 

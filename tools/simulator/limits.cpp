@@ -5,7 +5,7 @@
 namespace modelforge::simulator {
 
 void sliding_sum::advance(clock::time_point now) {
-  while (!entries_.empty() && entries_.front().at + length_ <= now) {
+  while (!entries_.empty() && entries_.front().time + length_ <= now) {
     total_ -= entries_.front().amount;
     entries_.pop_front();
   }
@@ -15,7 +15,7 @@ void sliding_sum::add(clock::time_point now, uint64_t amount) {
   advance(now);
   if (amount == 0)
     return;
-  if (!entries_.empty() && entries_.back().at == now)
+  if (!entries_.empty() && entries_.back().time == now)
     entries_.back().amount += amount;
   else
     entries_.push_back({now, amount});
@@ -27,19 +27,21 @@ uint64_t sliding_sum::total(clock::time_point now) {
   return total_;
 }
 
+// Amounts leave the interval in the order in which they came, so the first one whose leaving makes enough room decides
+// the wait.
 clock::duration sliding_sum::time_to_fit(clock::time_point now, uint64_t amount, uint64_t limit) {
   auto left = total(now);
-  for (auto x = entries_.begin(); left + amount > limit && x != entries_.end(); ++x) {
-    left -= x->amount;
+  for (auto oldest = entries_.begin(); left + amount > limit && oldest != entries_.end(); ++oldest) {
+    left -= oldest->amount;
     if (left + amount <= limit)
-      return x->at + length_ - now;
+      return oldest->time + length_ - now;
   }
   return {};
 }
 
 clock::duration sliding_sum::time_to_empty(clock::time_point now) {
   advance(now);
-  return entries_.empty() ? clock::duration{} : entries_.back().at + length_ - now;
+  return entries_.empty() ? clock::duration{} : entries_.back().time + length_ - now;
 }
 
 limiter::limiter(const options& settings)
@@ -53,18 +55,20 @@ void limiter::configure(const options& settings) {
   set(tokens_, settings.tokens_per_minute);
 }
 
-void limiter::set(limited& x, uint64_t per_minute) const {
+// At least 1: a small limit and a short window must not refuse everything.
+void limiter::set(limited& resource, uint64_t per_minute) const {
   constexpr uint64_t minute = 60'000;
   auto window = static_cast<uint64_t>(window_.count());
-  x.limit = per_minute == 0 ? 0 : std::max<uint64_t>(per_minute * window / minute, 1);
-  if (x.limit == 0)
-    x.sum = sliding_sum(window_);
+  resource.limit = per_minute == 0 ? 0 : std::max<uint64_t>(per_minute * window / minute, 1);
+  if (resource.limit == 0)
+    resource.sum = sliding_sum(window_);
 }
 
 uint64_t limiter::charge(uint32_t prompt_tokens, std::optional<uint32_t> max_tokens) const {
   return accounting_ == token_accounting::arrival ? std::max(prompt_tokens, max_tokens.value_or(0)) : prompt_tokens;
 }
 
+// Nothing is counted unless both limits admit the request.
 ruling limiter::admit(clock::time_point now, uint64_t tokens) {
   auto by_requests = rule(requests_, limit_kind::requests, now, 1);
   auto by_tokens = rule(tokens_, limit_kind::tokens, now, tokens);
@@ -84,22 +88,22 @@ void limiter::produce(clock::time_point now, uint64_t tokens) {
     tokens_.sum.add(now, tokens);
 }
 
-ruling limiter::rule(limited& x, limit_kind kind, clock::time_point now, uint64_t amount) {
-  if (x.limit == 0)
+ruling limiter::rule(limited& resource, limit_kind kind, clock::time_point now, uint64_t amount) {
+  if (resource.limit == 0)
     return {};
-  auto used = x.sum.total(now);
-  if (amount > x.limit)
-    return {kind, true, x.limit, used, amount, {}};
-  if (used + amount <= x.limit)
+  auto used = resource.sum.total(now);
+  if (amount > resource.limit)
+    return {kind, true, resource.limit, used, amount, {}};
+  if (used + amount <= resource.limit)
     return {};
-  return {kind, false, x.limit, used, amount, x.sum.time_to_fit(now, amount, x.limit)};
+  return {kind, false, resource.limit, used, amount, resource.sum.time_to_fit(now, amount, resource.limit)};
 }
 
-std::optional<limiter::level> limiter::level_of(limited& x, clock::time_point now) {
-  if (x.limit == 0)
+std::optional<limiter::level> limiter::level_of(limited& resource, clock::time_point now) {
+  if (resource.limit == 0)
     return std::nullopt;
-  auto used = x.sum.total(now);
-  return level{x.limit, x.limit - std::min(used, x.limit), x.sum.time_to_empty(now)};
+  auto used = resource.sum.total(now);
+  return level{resource.limit, resource.limit - std::min(used, resource.limit), resource.sum.time_to_empty(now)};
 }
 
 } // namespace modelforge::simulator

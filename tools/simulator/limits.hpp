@@ -7,14 +7,16 @@
 
 namespace modelforge::simulator {
 
-/// What was counted in the last `length`: an amount of time t belongs to it until t + length, that moment excluded.
+/// What was counted in the last `length`: an amount counted at t belongs to it until t + length, that moment excluded.
 /// `now` never goes back. Keeps 16 bytes for each moment at which something was counted.
 class sliding_sum {
 public:
   explicit sliding_sum(clock::duration length) : length_(length) {}
 
+  /// Counts `amount` at `now`.
   void add(clock::time_point now, uint64_t amount);
 
+  /// Returns the sum over the interval that ends `now`.
   uint64_t total(clock::time_point now);
 
   /// Returns how long until `amount` more, at most `limit`, leaves the sum within `limit`, if nothing is added.
@@ -25,10 +27,11 @@ public:
 
 private:
   struct entry {
-    clock::time_point at;
+    clock::time_point time;
     uint64_t amount;
   };
 
+  /// Drops what has left the interval.
   void advance(clock::time_point now);
 
   clock::duration length_;
@@ -36,6 +39,7 @@ private:
   uint64_t total_ = 0;
 };
 
+/// Which of the provider's limits.
 enum class limit_kind : uint8_t { none, requests, tokens };
 
 /// Whether a request was admitted, and if not, why.
@@ -47,6 +51,7 @@ struct ruling {
   uint64_t requested = 0;                 ///< What the request would have added.
   clock::duration wait{};                 ///< Until the request fits; 0 when it is hopeless.
 
+  /// Whether no limit refused the request.
   bool is_admitted() const { return exceeded == limit_kind::none; }
 };
 
@@ -60,6 +65,7 @@ public:
     clock::duration reset;     ///< Until the window is empty.
   };
 
+  /// Takes over limits, accounting and window of `settings`.
   explicit limiter(const options& settings);
 
   /// Takes over limits and accounting, not the window. What was counted stays; a new limit begins with nothing counted.
@@ -74,12 +80,15 @@ public:
   /// Returns whether output counts, by `produce`.
   bool counts_output() const { return accounting_ == token_accounting::produced; }
 
+  /// Counts output that is sent `now`, whatever the limit.
   void produce(clock::time_point now, uint64_t tokens);
 
+  /// The state of the two limits; nothing for one that is not set.
   std::optional<level> request_level(clock::time_point now) { return level_of(requests_, now); }
   std::optional<level> token_level(clock::time_point now) { return level_of(tokens_, now); }
 
 private:
+  /// One limit and what counts against it; without a limit nothing is counted.
   struct limited {
     explicit limited(clock::duration window) : sum(window) {}
 
@@ -87,9 +96,10 @@ private:
     sliding_sum sum;
   };
 
-  static ruling rule(limited& x, limit_kind kind, clock::time_point now, uint64_t amount);
-  static std::optional<level> level_of(limited& x, clock::time_point now);
-  void set(limited& x, uint64_t per_minute) const;
+  /// Judges by one limit, without counting.
+  static ruling rule(limited& resource, limit_kind kind, clock::time_point now, uint64_t amount);
+  static std::optional<level> level_of(limited& resource, clock::time_point now);
+  void set(limited& resource, uint64_t per_minute) const;
 
   std::chrono::milliseconds window_;
   token_accounting accounting_ = token_accounting::arrival;

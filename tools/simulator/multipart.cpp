@@ -11,8 +11,8 @@ constexpr std::string_view line_end = "\r\n";
 
 /// Returns the value of `name` in a header such as `form-data; name="file"; filename="in.jsonl"`, quoted or not.
 std::string_view parameter(std::string_view header, std::string_view name) {
-  for (auto at = header.find(';'); at != header.npos; at = header.find(';', at + 1)) {
-    auto rest = header.substr(at + 1);
+  for (auto semicolon = header.find(';'); semicolon != header.npos; semicolon = header.find(';', semicolon + 1)) {
+    auto rest = header.substr(semicolon + 1);
     rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
     if (!rest.starts_with(name) || !rest.substr(name.size()).starts_with('='))
       continue;
@@ -27,11 +27,11 @@ std::string_view parameter(std::string_view header, std::string_view name) {
 
 /// Reads what stands between two boundaries: headers, an empty line, the content.
 std::optional<form_part> read_part(std::string_view text) {
-  form_part x;
+  form_part part;
   auto head_end = text.find("\r\n\r\n");
   if (head_end == text.npos)
     return std::nullopt;
-  x.content = text.substr(head_end + 4);
+  part.content = text.substr(head_end + 4);
   for (auto head = text.substr(0, head_end); !head.empty();) {
     auto line = head.substr(0, head.find(line_end));
     head.remove_prefix(std::min(line.size() + line_end.size(), head.size()));
@@ -41,12 +41,12 @@ std::optional<form_part> read_part(std::string_view text) {
       is_wanted = (line[i] | 0x20) == (wanted[i] | 0x20);
     if (!is_wanted)
       continue;
-    x.name = parameter(line, "name");
-    x.filename = parameter(line, "filename");
+    part.name = parameter(line, "name");
+    part.filename = parameter(line, "filename");
   }
-  if (x.name.empty())
+  if (part.name.empty())
     return std::nullopt;
-  return x;
+  return part;
 }
 
 } // namespace

@@ -9,7 +9,7 @@ namespace modelforge::simulator {
 /// One field of a form.
 struct form_part {
   std::string_view name;
-  std::string_view filename; ///< Empty: it is no file.
+  std::string_view filename; ///< Empty: it is not a file.
   std::string_view content;
 };
 

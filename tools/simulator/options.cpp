@@ -8,6 +8,7 @@ namespace modelforge::simulator {
 
 namespace {
 
+/// Returns what is wrong with one fault and its share; empty when nothing is, here and below.
 std::string problem_with_fault(const std::string& name, double share) {
   if (!fault_named(name))
     return "there is no fault \"" + name + "\"; known are " + known_faults();
@@ -23,33 +24,38 @@ std::string problem_with_sum(const std::string& name, double sum) {
   return {};
 }
 
-std::string problem_with_streams(const options& x) {
+/// Judges the options that decide how answers and their streams look.
+std::string problem_with_streams(const options& settings) {
   using namespace std::chrono_literals;
-  if (x.min_answer_tokens > most_answer_tokens || x.max_answer_tokens > most_answer_tokens)
+  if (settings.min_answer_tokens > most_answer_tokens || settings.max_answer_tokens > most_answer_tokens)
     return "min_answer_tokens and max_answer_tokens must not exceed 10,000,000";
-  if (!(x.token_jitter >= 0 && x.token_jitter <= 1))
+  if (!(settings.token_jitter >= 0 && settings.token_jitter <= 1))
     return "token_jitter must lie between 0 and 1";
-  if (x.keep_alive < 0ms || x.keep_alive > 1h)
+  if (settings.keep_alive < 0ms || settings.keep_alive > 1h)
     return "keep_alive must lie between 0 and an hour";
-  if (x.pieces_per_packet < 1 || x.pieces_per_packet > most_pieces_per_packet)
+  if (settings.pieces_per_packet < 1 || settings.pieces_per_packet > most_pieces_per_packet)
     return "pieces_per_packet must lie between 1 and 10,000";
-  if (x.send_buffer != 0 && (x.send_buffer < least_send_buffer || x.send_buffer > most_send_buffer))
+  if (settings.send_buffer != 0
+      && (settings.send_buffer < least_send_buffer || settings.send_buffer > most_send_buffer))
     return "send_buffer must be 0 or lie between 4 KiB and 1 GiB";
   return {};
 }
 
-std::string problem_with_batches(const options& x) {
+/// Judges the options of batch jobs.
+std::string problem_with_batches(const options& settings) {
   using namespace std::chrono_literals;
-  if (x.batch_time < 0ms || x.batch_time > 24h * 365 || x.batch_window < 0ms || x.batch_window > 24h * 365)
+  if (settings.batch_time < 0ms || settings.batch_time > 24h * 365 || settings.batch_window < 0ms
+      || settings.batch_window > 24h * 365)
     return "batch_time and batch_window must lie between 0 and a year";
-  for (auto share : {x.batch_errors, x.batch_cut, x.batch_silence})
+  for (auto share : {settings.batch_errors, settings.batch_cut, settings.batch_silence})
     if (!(share >= 0 && share <= 1))
       return "batch_errors, batch_cut and batch_silence must lie between 0 and 1";
-  if (x.batch_cut + x.batch_silence > 1 + 1e-9)
+  if (settings.batch_cut + settings.batch_silence > 1 + 1e-9)
     return "batch_cut and batch_silence must not be more than 1 together";
   return {};
 }
 
+/// Judges each fault, then the sum of their shares.
 std::string problem_with_faults(const std::map<std::string, double>& faults) {
   double sum = 0;
   for (const auto& [name, share] : faults) {
@@ -71,30 +77,31 @@ std::string known_faults() {
   return text;
 }
 
-std::string problem_of(const options& x) {
+std::string problem_of(const options& settings) {
   using namespace std::chrono_literals;
-  if (x.requests_per_minute > most_per_minute || x.tokens_per_minute > most_per_minute)
+  if (settings.requests_per_minute > most_per_minute || settings.tokens_per_minute > most_per_minute)
     return "a limit must not exceed 100,000,000,000 per minute";
-  if (x.window < 1ms || x.window > 24h)
+  if (settings.window < 1ms || settings.window > 24h)
     return "the window must last between a millisecond and a day";
-  if (x.retry_after < 0ms || x.retry_after > 24h)
+  if (settings.retry_after < 0ms || settings.retry_after > 24h)
     return "retry_after must lie between 0 and a day";
-  if (x.fault_from < 0ms || x.fault_from > 24h * 365 || (x.fault_until && *x.fault_until > 24h * 365))
+  if (settings.fault_from < 0ms || settings.fault_from > 24h * 365
+      || (settings.fault_until && *settings.fault_until > 24h * 365))
     return "fault_from and fault_until must lie between 0 and a year";
-  if (x.fault_until && *x.fault_until < x.fault_from)
+  if (settings.fault_until && *settings.fault_until < settings.fault_from)
     return "fault_until must not come before fault_from";
-  if (x.cache_ttl < 0ms || x.cache_ttl > 24h)
+  if (settings.cache_ttl < 0ms || settings.cache_ttl > 24h)
     return "cache_ttl must lie between 0 and a day";
-  if (x.cache_machines < 1)
+  if (settings.cache_machines < 1)
     return "cache_machines must be at least 1";
-  if (auto problem = problem_with_streams(x); !problem.empty())
+  if (auto problem = problem_with_streams(settings); !problem.empty())
     return problem;
-  if (auto problem = problem_with_batches(x); !problem.empty())
+  if (auto problem = problem_with_batches(settings); !problem.empty())
     return problem;
-  return problem_with_faults(x.faults);
+  return problem_with_faults(settings.faults);
 }
 
-std::string add_fault(options& x, std::string_view text) {
+std::string add_fault(options& settings, std::string_view text) {
   auto sign = text.find('=');
   std::string name(text.substr(0, sign));
   auto value = sign == text.npos ? std::string_view() : text.substr(sign + 1);
@@ -104,9 +111,10 @@ std::string add_fault(options& x, std::string_view text) {
     return "expected NAME=SHARE, for example 503=0.1";
   if (auto problem = problem_with_fault(name, share); !problem.empty())
     return problem;
-  if (!x.faults.try_emplace(name, share).second)
+  if (!settings.faults.try_emplace(name, share).second)
     return "fault \"" + name + "\" is given twice";
-  auto sum = std::accumulate(x.faults.begin(), x.faults.end(), 0.0, [](double y, auto& z) { return y + z.second; });
+  auto sum = std::accumulate(settings.faults.begin(), settings.faults.end(), 0.0,
+                             [](double total, auto& z) { return total + z.second; });
   return problem_with_sum(name, sum);
 }
 

@@ -19,6 +19,7 @@ std::pair<std::size_t, uint64_t> first_events(std::string_view text, std::string
   return {size, found};
 }
 
+/// Returns `text` with CR LF for every line feed.
 std::string with_crlf(std::string_view text) {
   std::string result;
   for (auto c : text)
@@ -26,6 +27,7 @@ std::string with_crlf(std::string_view text) {
   return result;
 }
 
+/// Whether the byte continues a character of UTF-8 (RFC 3629).
 bool is_inside_character(char byte) {
   return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
 }
@@ -61,22 +63,25 @@ clock::time_point outgoing_stream::next_due() const {
 }
 
 uint64_t outgoing_stream::take_tokens() {
-  auto before = std::exchange(told_, tokens_->tokens());
-  return told_ - before;
+  auto before = std::exchange(reported_tokens_, tokens_->tokens());
+  return reported_tokens_ - before;
 }
 
+// A cut inside a character is the hardest for clients, so it is preferred; the second packet is split again with
+// probability 1/2.
 std::size_t outgoing_stream::packet_size(std::string_view rest, bool is_first) {
   if (!is_split_ || rest.size() < 2 || (!is_first && random_.below(2) == 0))
     return rest.size();
   auto any = 1 + random_.below(rest.size() - 1);
-  for (auto from : {any, uint64_t{1}})
-    for (auto i = from; i < rest.size(); ++i)
+  for (auto start : {any, uint64_t{1}})
+    for (auto i = start; i < rest.size(); ++i)
       if (is_inside_character(rest[i]))
         return i;
   return any;
 }
 
-/// Writes the next token of each choice, with what belongs to it.
+// A fault that breaks off an event sends the first half of it, framed as if it were whole: the client sees a chunk that
+// never ends.
 void outgoing_stream::append_step(std::string& out, std::string& scratch) {
   scratch.clear();
   auto is_last = !tokens_->next(scratch);
@@ -104,7 +109,6 @@ void outgoing_stream::append_step(std::string& out, std::string& scratch) {
     out += "0\r\n\r\n";
 }
 
-/// Takes from `event`, one or several, what the fault does not let through.
 void outgoing_stream::strike(std::string& event) {
   auto [size, count] = first_events(event, form_of_events_.event_end, strike_at_ - events_);
   events_ += count;

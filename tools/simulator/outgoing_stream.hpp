@@ -14,6 +14,10 @@ namespace modelforge::simulator {
 constexpr std::size_t write_size = 16u << 10; ///< Events that are due together share a write up to this size.
 
 /// A streamed answer on its way: which bytes go out when, with its fault, and how they are packed. Knows no socket.
+///
+/// The connection asks `next_due`, waits until then and calls `append_due`, which goes through the token stream as far
+/// as the time allows and applies what the settings and the fault want: chunks, CR LF, gathered tokens, keep-alive
+/// comments, a break in the middle of an event. The token stream itself knows only its provider's events.
 class outgoing_stream {
 public:
   enum class state : uint8_t {
@@ -31,6 +35,7 @@ public:
   /// `scratch` is any string.
   void append_due(std::string& out, std::string& scratch, clock::time_point now);
 
+  /// Where the stream stands after the last `append_due`.
   state now() const { return state_; }
 
   /// While it is open: when something is due again; time_point::max(): never, it stalls.
@@ -46,11 +51,22 @@ public:
   std::size_t packet_size(std::string_view rest, bool is_first);
 
 private:
+  /// Writes the next token of each choice, with what belongs to it.
   void append_step(std::string& out, std::string& scratch);
+
+  /// Takes from `event`, one or several, what the fault does not let through.
   void strike(std::string& event);
+
+  /// Ends the stream as its fault wants it, after the events that it lets through.
   void end_by_fault(std::string& event);
+
+  /// Frames an event and appends it.
   void send(std::string& out, std::string_view event);
+
+  /// Sends what was gathered, in one chunk.
   void flush(std::string& out);
+
+  /// Returns the time until the next token, jitter included.
   clock::duration next_interval();
 
   std::unique_ptr<token_stream> tokens_;
@@ -60,13 +76,13 @@ private:
   clock::duration interval_;
   clock::duration keep_alive_; ///< 0: none.
   double jitter_;
-  random_source random_;   ///< For jitter and packets.
-  uint64_t told_ = 0;      ///< Of `take_tokens`.
-  uint64_t events_ = 0;    ///< Written so far.
-  uint64_t strike_at_;     ///< Events that a fault between events lets through.
-  uint32_t steps_ = 0;     ///< Of `tokens_`.
-  uint32_t break_at_;      ///< The step that a fault breaks off.
-  uint32_t gathering_ = 0; ///< Steps in `gathered_`.
+  random_source random_;         ///< For jitter and packets.
+  uint64_t reported_tokens_ = 0; ///< By `take_tokens` so far.
+  uint64_t events_ = 0;          ///< Written so far.
+  uint64_t strike_at_;           ///< Events that a fault between events lets through.
+  uint32_t steps_ = 0;           ///< Of `tokens_`.
+  uint32_t break_at_;            ///< The step that a fault breaks off.
+  uint32_t gathering_ = 0;       ///< Steps in `gathered_`.
   uint32_t packet_steps_;
   frame form_;
   fault effect_;

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <string>
 
+// Each language has its sentences and the short words by which it is known. A new one needs a block of phrases here
+// and, if its script or words tell it apart, a line in `phrases_for`.
+
 namespace modelforge::simulator {
 
 namespace {
@@ -110,11 +113,14 @@ constexpr phrases korean = {" ",
                             {"{}에 대해 더 알고 싶으면 다시 물어보세요.", "{}에는 이 정도면 충분합니다."},
                             ""};
 
+/// The languages that put spaces between words; the first four are those of the Latin script.
 constexpr std::array spaced = {&english, &german, &french, &spanish, &russian, &arabic};
 
+/// Returns whether `words`, with a space around each, has `word` as a whole word.
 bool contains_word(std::string_view words, std::string_view word) {
-  for (auto at = words.find(word); at != words.npos; at = words.find(word, at + 1))
-    if (at > 0 && words[at - 1] == ' ' && at + word.size() < words.size() && words[at + word.size()] == ' ')
+  for (auto position = words.find(word); position != words.npos; position = words.find(word, position + 1))
+    if (position > 0 && words[position - 1] == ' ' && position + word.size() < words.size()
+        && words[position + word.size()] == ' ')
       return true;
   return false;
 }
@@ -129,13 +135,13 @@ const phrases& latin_phrases(std::string_view text) {
     word.clear();
   };
   for (; !text.empty(); text.remove_prefix(decode(text).bytes)) {
-    auto x = decode(text);
-    if (!is_letter(script_of(x.value)))
+    auto point = decode(text);
+    if (!is_letter(script_of(point.value)))
       judge();
-    else if (x.bytes == 1)
-      word += static_cast<char>(x.value | 0x20);
+    else if (point.bytes == 1)
+      word += static_cast<char>(point.value | 0x20);
     else
-      word.append(text.substr(0, x.bytes));
+      word.append(text.substr(0, point.bytes));
   }
   judge();
   return *spaced[static_cast<std::size_t>(std::max_element(hits.begin(), hits.end()) - hits.begin())];
@@ -147,20 +153,21 @@ const phrases& phrases_for(std::string_view text) {
   std::array<std::size_t, 10> seen{};
   for (auto rest = text; !rest.empty(); rest.remove_prefix(decode(rest).bytes))
     ++seen[static_cast<std::size_t>(script_of(decode(rest).value))];
-  auto count = [&](script x) { return seen[static_cast<std::size_t>(x)]; };
+  auto count = [&](script kind) { return seen[static_cast<std::size_t>(kind)]; };
   auto wide = count(script::han) + count(script::kana) + count(script::hangul);
-  auto most = std::max({count(script::latin), count(script::cyrillic), count(script::arabic), 2 * wide});
-  if (wide > 0 && most == 2 * wide) // a wide character says more than a letter
+  auto max_count = std::max({count(script::latin), count(script::cyrillic), count(script::arabic), 2 * wide});
+  if (wide > 0 && max_count == 2 * wide) // a wide character says more than a letter
     return count(script::hangul) > count(script::kana) ? korean : count(script::kana) > 0 ? japanese : chinese;
-  if (most > 0 && most == count(script::cyrillic))
+  if (max_count > 0 && max_count == count(script::cyrillic))
     return russian;
-  if (most > 0 && most == count(script::arabic))
+  if (max_count > 0 && max_count == count(script::arabic))
     return arabic;
   return latin_phrases(text);
 }
 
 bool is_common(std::string_view word) {
-  return std::any_of(spaced.begin(), spaced.end(), [&](auto x) { return contains_word(x->common, word); });
+  return std::any_of(spaced.begin(), spaced.end(),
+                     [&](auto language) { return contains_word(language->common, word); });
 }
 
 } // namespace modelforge::simulator

@@ -56,7 +56,8 @@ struct kept_prefix {
   uint32_t lifetime; ///< In `options::cache_ttl`.
 };
 
-/// Follows a prompt from its beginning, and notes its prefixes.
+/// Follows a prompt from its beginning, and notes its prefixes. A prefix's key is a hash over all tokens before it: two
+/// prompts have equal keys up to the first token at which they differ, and none after it.
 class prompt_chain {
 public:
   /// Notes a prefix after `first` tokens and each `step` further ones; `first` 0: none but the blocks.
@@ -77,6 +78,7 @@ public:
   /// How many prefixes were noted.
   std::size_t blocks() const { return prefixes_.size(); }
 
+  /// Hands over the prefixes noted so far, in the order of the prompt.
   std::vector<prefix> take_prefixes() { return std::move(prefixes_); }
 
   /// Of the first 256 tokens, or of all if they are fewer.
@@ -94,6 +96,9 @@ private:
 };
 
 /// The prefixes that are known. The oldest are forgotten beyond a million.
+///
+/// `look_up` is called when a request was read, `store` when the first byte of its answer goes out: until then other
+/// requests with the same prompt pay in full.
 class prompt_cache {
 public:
   explicit prompt_cache(const options& settings) { configure(settings); }
@@ -101,6 +106,7 @@ public:
   /// A `cache_ttl` of 0 forgets all.
   void configure(const options& settings);
 
+  /// What a look-up found, and what is to be kept for later ones.
   struct finding {
     cache_use use;
     std::vector<kept_prefix> keep; ///< To be stored once the answer begins.
@@ -109,22 +115,31 @@ public:
   /// Looks a prompt up; what is read lives on.
   finding look_up(const cache_plan& plan, clock::time_point now);
 
+  /// Makes prefixes readable, from `now` for their lifetime.
   void store(const std::vector<kept_prefix>& kept, clock::time_point now);
 
 private:
+  /// A known prefix: until when, and for how much longer each time it is read.
   struct entry {
-    clock::time_point until;
+    clock::time_point expiry;
     clock::duration lifetime;
   };
 
-  static constexpr std::size_t most_entries = 1'000'000;
-  static constexpr std::size_t most_routes = 10'000;
+  static constexpr std::size_t max_entries = 1'000'000;
+  static constexpr std::size_t max_routes = 10'000;
   static constexpr std::size_t look_back = 20;         ///< Blocks, that of the breakpoint included.
   static constexpr uint32_t requests_per_machine = 15; ///< A minute, for one key and head: more go to another machine.
 
+  /// Looks up an automatic plan: reads the longest known prefix and keeps all that are new.
   finding look_up_steps(const cache_plan& plan, clock::time_point now);
+
+  /// Looks up a plan with breakpoints; searches up to `look_back` blocks before each.
   finding look_up_blocks(const cache_plan& plan, clock::time_point now);
+
+  /// Returns the machine that a request comes to: the one of its key and head, unless that is busy; else each in turn.
   uint64_t machine_for(const cache_plan& plan, clock::time_point now);
+
+  /// Returns whether the prefix is known, and renews it if so.
   bool touch(uint64_t key, clock::time_point now);
 
   clock::duration ttl_{};

@@ -5,26 +5,28 @@
 
 namespace modelforge::simulator {
 
-/// Spreads the bits of `x`: the finalizer of SplitMix64 (Steele, Lea, Flood, 2014).
-constexpr uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
+/// Spreads `bits`: the finalizer of SplitMix64 (Steele, Lea, Flood, 2014).
+constexpr uint64_t mix(uint64_t bits) {
+  bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9;
+  bits = (bits ^ (bits >> 27)) * 0x94d049bb133111eb;
+  return bits ^ (bits >> 31);
 }
 
 /// Hashes `text` onto `basis` (FNV-1a, then mixed): the same on every machine, unlike std::hash.
 constexpr uint64_t hash(std::string_view text, uint64_t basis) {
-  uint64_t x = basis ^ 0xcbf29ce484222325;
+  uint64_t state = basis ^ 0xcbf29ce484222325;
   for (unsigned char c : text)
-    x = (x ^ c) * 0x100000001b3;
-  return mix(x + text.size());
+    state = (state ^ c) * 0x100000001b3;
+  return mix(state + text.size());
 }
 
 /// SplitMix64: the same sequence on every machine, unlike the standard's distributions.
 class random_source {
 public:
+  /// Begins the sequence of that seed; copies go on independently from where they are.
   explicit constexpr random_source(uint64_t seed) : state_(seed) {}
 
+  /// Returns the next 64 bits.
   constexpr uint64_t next() { return mix(state_ += 0x9e3779b97f4a7c15); }
 
   /// Returns a number from 0 to `bound` - 1, or 0 when `bound` is 0.

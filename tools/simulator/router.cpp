@@ -14,24 +14,28 @@ namespace modelforge::simulator {
 
 namespace {
 
+/// One row of the table of endpoints.
 struct endpoint {
   std::string_view method;
   std::string_view path; ///< A final '/' stands for everything below.
-  reply (*answer)(const exchange& x, hub& shared);
+  reply (*answer)(const exchange& incoming, hub& shared);
 };
 
 /// Turns a function of the exchange alone into an endpoint's.
 template <reply (*Answer)(const exchange&)>
-reply plain(const exchange& x, hub&) {
-  return Answer(x);
+reply plain(const exchange& incoming, hub&) {
+  return Answer(incoming);
 }
 
-/// All but Ollama list their models at the same place; the headers tell who is asked.
+/// All but Ollama list their models at the same place; the headers show which one is meant.
 template <reply (*Openai)(const exchange&), reply (*Anthropic)(const exchange&), reply (*Gemini)(const exchange&)>
-reply by_headers(const exchange& x, hub&) {
-  return !x.anthropic_version.empty() ? Anthropic(x) : !x.x_goog_api_key.empty() ? Gemini(x) : Openai(x);
+reply by_headers(const exchange& incoming, hub&) {
+  return !incoming.anthropic_version.empty() ? Anthropic(incoming)
+         : !incoming.x_goog_api_key.empty()  ? Gemini(incoming)
+                                             : Openai(incoming);
 }
 
+/// The first row of that path and method answers; those of the path alone name the allowed methods.
 constexpr endpoint endpoints[] = {
   {"POST", "/v1/chat/completions", plain<openai::chat_completions>},
   {"POST", "/v1/responses", plain<openai::responses>},
@@ -69,31 +73,34 @@ constexpr endpoint endpoints[] = {
   {"GET", "/__simulator/faults/", control::show_attempts},
 };
 
+/// Returns whether `path` is the endpoint's, or lies below it where the pattern ends in '/'.
 bool matches(std::string_view pattern, std::string_view path) {
   return pattern.back() == '/' ? path.size() > pattern.size() && path.starts_with(pattern) : path == pattern;
 }
 
 /// By the path; where that says nothing, or several have it, by the headers.
-const language& language_of(const exchange& x) {
-  if (x.path.starts_with("/v1/messages") || !x.anthropic_version.empty())
+const language& language_of(const exchange& incoming) {
+  if (incoming.path.starts_with("/v1/messages") || !incoming.anthropic_version.empty())
     return anthropic::speech();
-  if (x.path.starts_with("/v1beta/") || !x.x_goog_api_key.empty())
+  if (incoming.path.starts_with("/v1beta/") || !incoming.x_goog_api_key.empty())
     return gemini::speech();
-  return x.path.starts_with("/api/") ? ollama::speech() : openai::speech();
+  return incoming.path.starts_with("/api/") ? ollama::speech() : openai::speech();
 }
 
-reply unknown_path(const exchange& x) {
-  return error_reply(
-    language_of(x), x,
-    {404,
-     "Unknown request URL: " + std::string(x.method) + " " + std::string(x.path) + ". Please check the URL for typos.",
-     "", "unknown_url"});
+/// Returns the 404 of the provider that the path or the headers belong to, in OpenAI's words.
+reply unknown_path(const exchange& incoming) {
+  return error_reply(language_of(incoming), incoming,
+                     {404,
+                      "Unknown request URL: " + std::string(incoming.method) + " " + std::string(incoming.path)
+                        + ". Please check the URL for typos.",
+                      "", "unknown_url"});
 }
 
-reply wrong_method(const exchange& x, const std::string& allowed) {
-  auto answer = error_reply(language_of(x), x,
+/// Returns a 405 with the header Allow; `allowed` lists the methods with commas between.
+reply wrong_method(const exchange& incoming, const std::string& allowed) {
+  auto answer = error_reply(language_of(incoming), incoming,
                             {405,
-                             "Not allowed to " + std::string(x.method) + " on " + std::string(x.path)
+                             "Not allowed to " + std::string(incoming.method) + " on " + std::string(incoming.path)
                                + " (HINT: Perhaps you meant to make your HTTP request using " + allowed + "?)",
                              "", "method_not_supported"});
   append_header(answer.headers, "allow", allowed);
@@ -102,11 +109,11 @@ reply wrong_method(const exchange& x, const std::string& allowed) {
 
 /// Azure has OpenAI's API at other paths: /openai/v1/..., or the older /openai/... and /openai/deployments/MODEL/...
 /// with a version. Returns OpenAI's; empty where Azure has none.
-std::string_view without_azure(const exchange& x) {
-  auto path = x.path.substr(std::string_view{"/openai"}.size());
+std::string_view without_azure(const exchange& incoming) {
+  auto path = incoming.path.substr(std::string_view{"/openai"}.size());
   if (path.starts_with("/v1/"))
     return path;
-  if (!x.query.starts_with("api-version=") && x.query.find("&api-version=") == x.query.npos)
+  if (!incoming.query.starts_with("api-version=") && incoming.query.find("&api-version=") == incoming.query.npos)
     return {};
   constexpr std::string_view deployments = "/deployments/";
   auto in_deployment = path.starts_with(deployments);
@@ -122,22 +129,22 @@ std::string_view without_azure(const exchange& x) {
 } // namespace
 
 reply route(const exchange& asked, hub& shared) {
-  auto x = asked;
-  if (x.path.starts_with("/openai/"))
-    x.path = without_azure(x);
+  auto incoming = asked;
+  if (incoming.path.starts_with("/openai/"))
+    incoming.path = without_azure(incoming);
   std::string allowed;
   for (const auto& e : endpoints) {
-    if (!matches(e.path, x.path))
+    if (!matches(e.path, incoming.path))
       continue;
-    if (e.method == x.method)
-      return e.answer(x, shared);
+    if (e.method == incoming.method)
+      return e.answer(incoming, shared);
     allowed.append(allowed.empty() ? "" : ", ").append(e.method);
   }
-  return allowed.empty() || x.method == "HEAD" ? unknown_path(asked) : wrong_method(asked, allowed);
+  return allowed.empty() || incoming.method == "HEAD" ? unknown_path(asked) : wrong_method(asked, allowed);
 }
 
-reply refuse(const exchange& x, int status, std::string message) {
-  return error_reply(language_of(x), x, {status, std::move(message)});
+reply refuse(const exchange& incoming, int status, std::string message) {
+  return error_reply(language_of(incoming), incoming, {status, std::move(message)});
 }
 
 } // namespace modelforge::simulator

@@ -5,23 +5,31 @@
 #include <algorithm>
 #include <cmath>
 
+// Samples are made by recursive descent over the schema. What keeps it finite: schemas deeper than 24 levels give null,
+// beyond 6 levels only required members and the shortest choices are made, and a budget bounds the number of values in
+// all. A schema is never refused; where it contradicts itself the sample simply does not fit.
+
 namespace modelforge::simulator {
 
 namespace {
 
 using json = nlohmann::ordered_json;
 
+/// What a member that is missing refers to.
 const json nothing;
 
-const json& member(const json& x, const char* name) {
-  auto found = x.is_object() ? x.find(name) : x.end();
-  return found == x.end() ? nothing : *found;
+/// Returns the member, or a null value where there is none.
+const json& member(const json& object, const char* name) {
+  auto found = object.is_object() ? object.find(name) : object.end();
+  return found == object.end() ? nothing : *found;
 }
 
-double number(const json& x, double otherwise) {
-  return x.is_number() ? x.get<double>() : otherwise;
+/// Returns the number, or `fallback` where the value is not one.
+double number(const json& value, double fallback) {
+  return value.is_number() ? value.get<double>() : fallback;
 }
 
+/// Makes one sample: holds the root, which local references start from, and the random sequence.
 class sampler {
 public:
   sampler(const json& root, random_source source, const std::vector<std::string>& words)
@@ -50,12 +58,13 @@ private:
   /// Deep inside a recursive schema null ends the recursion, if it may.
   const json& choose(const json& choices, int depth) const {
     if (depth > 6)
-      for (const auto& x : choices)
-        if (member(x, "type") == "null")
-          return x;
+      for (const auto& choice : choices)
+        if (member(choice, "type") == "null")
+          return choice;
     return choices[0];
   }
 
+  /// Returns the schema's type; of several the first, and without any the one that its members suggest.
   static std::string type_of(const json& schema, int depth) {
     const auto& type = member(schema, "type");
     if (type.is_string())
@@ -69,6 +78,7 @@ private:
                                                     : "string";
   }
 
+  /// Returns a value of that type; unknown types are texts.
   json typed(const std::string& type, const json& schema, int depth) {
     if (type == "object")
       return object(schema, depth);
@@ -83,6 +93,7 @@ private:
     return text(schema);
   }
 
+  /// Returns an object with all its properties, or only the required ones when it lies deep.
   json object(const json& schema, int depth) {
     auto result = json::object();
     const auto& required = member(schema, "required");
@@ -94,47 +105,51 @@ private:
     return result;
   }
 
+  /// Returns the members of all parts together; a part that is not an object is the value itself.
   json all_of(const json& schema, const json& parts, int depth) {
     auto result = object(schema, depth);
     for (const auto& part : parts)
-      if (auto x = value(part, depth + 1); x.is_object())
-        result.update(x);
+      if (auto part_value = value(part, depth + 1); part_value.is_object())
+        result.update(part_value);
       else
-        return x;
+        return part_value;
     return result;
   }
 
+  /// Returns one to three elements, within the schema's bounds.
   json array(const json& schema, int depth) {
-    auto least = static_cast<uint64_t>(std::clamp(number(member(schema, "minItems"), 0), 0.0, 1000.0));
-    auto most = static_cast<uint64_t>(std::clamp(number(member(schema, "maxItems"), 1000), 0.0, 1000.0));
-    auto count = depth > 6 ? least : std::min(most, std::max(least, 1 + source_.below(3)));
+    auto min = static_cast<uint64_t>(std::clamp(number(member(schema, "minItems"), 0), 0.0, 1000.0));
+    auto max = static_cast<uint64_t>(std::clamp(number(member(schema, "maxItems"), 1000), 0.0, 1000.0));
+    auto count = depth > 6 ? min : std::min(max, std::max(min, 1 + source_.below(3)));
     auto result = json::array();
     for (uint64_t i = 0; i < count; ++i)
       result.push_back(value(member(schema, "items"), depth + 1));
     return result;
   }
 
+  /// Returns a multiple of the schema's step within its bounds, of the first million. A missing maximum lies a hundred
+  /// steps above the minimum; a missing minimum is 0, or lies a hundred steps below a negative maximum.
   json numeric(const json& schema, bool is_integer) {
     auto step = number(member(schema, "multipleOf"), is_integer ? 1 : 0.01);
     if (!(step > 0))
       step = 1;
     auto above = member(schema, "exclusiveMinimum"), below = member(schema, "exclusiveMaximum");
-    auto has_least = member(schema, "minimum").is_number() || above.is_number();
-    auto most = number(member(schema, "maximum"), number(below, INFINITY));
-    auto least =
-      number(member(schema, "minimum"), number(above, std::isinf(most) || most >= 0 ? 0 : most - 100 * step));
-    if (std::isinf(most))
-      most = least + 100 * step;
-    auto first = std::ceil(least / step), last = std::floor(most / step);
-    first += has_least && above.is_number() && first * step <= above.get<double>();
+    auto has_minimum = member(schema, "minimum").is_number() || above.is_number();
+    auto max = number(member(schema, "maximum"), number(below, INFINITY));
+    auto min = number(member(schema, "minimum"), number(above, std::isinf(max) || max >= 0 ? 0 : max - 100 * step));
+    if (std::isinf(max))
+      max = min + 100 * step;
+    auto first = std::ceil(min / step), last = std::floor(max / step);
+    first += has_minimum && above.is_number() && first * step <= above.get<double>();
     last -= below.is_number() && last * step >= below.get<double>();
     auto span = std::clamp(last - first, 0.0, 1e6);
-    auto x = (first + static_cast<double>(source_.below(static_cast<uint64_t>(span) + 1))) * step;
+    auto result = (first + static_cast<double>(source_.below(static_cast<uint64_t>(span) + 1))) * step;
     if (is_integer)
-      return static_cast<int64_t>(std::llround(x));
-    return std::round(x * 1e9) / 1e9; // drops what binary fractions leave behind
+      return static_cast<int64_t>(std::llround(result));
+    return std::round(result * 1e9) / 1e9; // drops what binary fractions leave behind
   }
 
+  /// Returns a text of the schema's format, or words of the prompt.
   json text(const json& schema) {
     const auto& format = member(schema, "format");
     auto two_digits = [&](uint64_t bound) { return std::to_string(10 + source_.below(bound - 9)); };
@@ -166,15 +181,15 @@ private:
   }
 
   /// Returns words of the prompt, at least one, with `least` to `most` characters.
-  std::string prose(double least, double most) {
+  std::string prose(double min, double max) {
     std::string result(words_[next_word_++ % words_.size()]);
     auto length = [&] {
       return static_cast<double>(
         std::count_if(result.begin(), result.end(), [](unsigned char c) { return (c & 0xc0) != 0x80; }));
     };
-    while (length() < std::min(least, 1e5))
+    while (length() < std::min(min, 1e5))
       result += " " + words_[next_word_++ % words_.size()];
-    while (length() > std::max(most, 0.0)) {
+    while (length() > std::max(max, 0.0)) {
       while (!result.empty() && (static_cast<unsigned char>(result.back()) & 0xc0) == 0x80)
         result.pop_back();
       result.pop_back();
@@ -182,15 +197,16 @@ private:
     return result;
   }
 
+  /// Follows a JSON pointer such as "#/$defs/node" from the root; references to other documents give null.
   const json& resolve(const std::string& ref) const {
     if (!ref.starts_with("#"))
       return nothing;
-    const json* at = &root_;
-    for (std::string_view rest(ref); at->is_object() && rest.find('/') != rest.npos;) {
+    const json* node = &root_;
+    for (std::string_view rest(ref); node->is_object() && rest.find('/') != rest.npos;) {
       rest.remove_prefix(rest.find('/') + 1);
-      at = &member(*at, std::string(rest.substr(0, rest.find('/'))).c_str());
+      node = &member(*node, std::string(rest.substr(0, rest.find('/'))).c_str());
     }
-    return *at;
+    return *node;
   }
 
   const json& root_;

@@ -5,6 +5,9 @@
 
 #include <charconv>
 
+// A seal is the number and a hash of it with the seed, both in hexadecimal digits. It is not cryptography: it only
+// distinguishes what the simulator gave from what a client made up or changed.
+
 namespace modelforge::simulator {
 
 namespace {

@@ -18,6 +18,10 @@
 #include <thread>
 #include <utility>
 
+// One thread runs the event loop; everything that connections share lives in the `hub` and is touched there only. The
+// other threads' calls reach it in two ways: `stats_book` has a mutex of its own, everything else is posted to the
+// loop.
+
 namespace modelforge::simulator {
 
 namespace {
@@ -28,16 +32,18 @@ using boost::system::error_code;
 
 constexpr auto accept_pause = std::chrono::milliseconds(20); ///< When the process has no descriptor left, or the like.
 
-[[noreturn]] void fail_to_listen(const options& x, const error_code& error) {
-  throw std::system_error(error, "cannot listen on " + x.host + ":" + std::to_string(x.port));
+/// Throws what `server`'s constructor promises, with the address in its text.
+[[noreturn]] void fail_to_listen(const options& settings, const error_code& error) {
+  throw std::system_error(error, "cannot listen on " + settings.host + ":" + std::to_string(settings.port));
 }
 
-tcp::acceptor listen(asio::io_context& io, const options& x) {
+/// Opens the port at the first address of the host's name; `reuse_address` lets a restart have the same port at once.
+tcp::acceptor listen(asio::io_context& io, const options& settings) {
   error_code error;
   tcp::resolver resolver(io);
-  auto found = resolver.resolve(x.host, std::to_string(x.port), tcp::resolver::passive, error);
+  auto found = resolver.resolve(settings.host, std::to_string(settings.port), tcp::resolver::passive, error);
   if (error || found.empty())
-    fail_to_listen(x, error ? error : asio::error::host_not_found);
+    fail_to_listen(settings, error ? error : asio::error::host_not_found);
   auto endpoint = found.begin()->endpoint();
   tcp::acceptor acceptor(io);
   acceptor.open(endpoint.protocol(), error);
@@ -48,12 +54,13 @@ tcp::acceptor listen(asio::io_context& io, const options& x) {
   if (!error)
     acceptor.listen(tcp::acceptor::max_listen_connections, error);
   if (error)
-    fail_to_listen(x, error);
+    fail_to_listen(settings, error);
   return acceptor;
 }
 
-void check(const options& x) {
-  if (auto problem = problem_of(x); !problem.empty())
+/// Throws std::invalid_argument if anything is wrong with the settings.
+void check(const options& settings) {
+  if (auto problem = problem_of(settings); !problem.empty())
     throw std::invalid_argument(problem);
 }
 
@@ -70,30 +77,33 @@ void raise_file_limit() {
 template <class Counts>
 std::string list_of(const Counts& counts) {
   std::ostringstream out;
-  for (const auto& [what, count] : counts)
-    out << (out.view().empty() ? "" : ", ") << count << " x " << what;
+  for (const auto& [name, count] : counts)
+    out << (out.view().empty() ? "" : ", ") << count << " x " << name;
   return counts.empty() ? "none" : out.str();
 }
 
-/// Returns a line on all, one on limits and faults if there were any, and one on attempts if they were told.
-std::string summary_of(const stats& x) {
+/// Returns a line on all, one on limits and faults if there were any, and one on attempts if clients sent their
+/// numbers.
+std::string summary_of(const stats& snapshot) {
   std::ostringstream out;
-  out << x.requests << " requests (" << list_of(x.statuses) << "), " << x.streams << " of them streams; " << x.answered
-      << " answered, " << x.aborted << " aborted by the client; at most " << x.concurrency_peak << " at once; "
-      << x.prompt_tokens << " prompt (" << x.cached_tokens << " cached) and " << x.completion_tokens
-      << " completion tokens; fullest window: " << x.window_requests << " requests, " << x.window_tokens
+  out << snapshot.requests << " requests (" << list_of(snapshot.statuses) << "), " << snapshot.streams
+      << " of them streams; " << snapshot.answered << " answered, " << snapshot.aborted
+      << " aborted by the client; at most " << snapshot.concurrency_peak << " at once; " << snapshot.prompt_tokens
+      << " prompt (" << snapshot.cached_tokens << " cached) and " << snapshot.completion_tokens
+      << " completion tokens; fullest window: " << snapshot.window_requests << " requests, " << snapshot.window_tokens
       << " tokens.\n";
-  if (x.rejected > 0 || !x.faults.empty())
-    out << x.rejected << " rejected (" << x.rejected_requests << " by the limit of requests, " << x.rejected_tokens
-        << " by that of tokens); faults: " << list_of(x.faults) << ".\n";
-  if (x.attempts > 0)
-    out << x.first_attempts << " first attempts, " << x.retries << " retries; at most " << x.attempts_per_request
-        << " attempts of one request.\n";
+  if (snapshot.rejected > 0 || !snapshot.faults.empty())
+    out << snapshot.rejected << " rejected (" << snapshot.rejected_requests << " by the limit of requests, "
+        << snapshot.rejected_tokens << " by that of tokens); faults: " << list_of(snapshot.faults) << ".\n";
+  if (snapshot.attempts > 0)
+    out << snapshot.first_attempts << " first attempts, " << snapshot.retries << " retries; at most "
+        << snapshot.attempts_per_request << " attempts of one request.\n";
   return out.str();
 }
 
 } // namespace
 
+/// The running server: the event loop, its thread and the open port.
 class server::state {
 public:
   explicit state(options settings)
@@ -103,6 +113,7 @@ public:
     thread_ = std::thread([this] { io_.run(); });
   }
 
+  /// An IPv6 address stands in brackets.
   std::string url() const {
     auto host = endpoint_.address().to_string();
     if (endpoint_.address().is_v6())
@@ -114,6 +125,7 @@ public:
 
   stats_book& book() { return hub_.book; }
 
+  /// Waits until the loop has taken over the settings; `stopping_` keeps `stop` from ending the loop meanwhile.
   void configure(const options& settings) {
     std::lock_guard lock(stopping_);
     if (!thread_.joinable())
@@ -126,6 +138,7 @@ public:
     done.get_future().wait();
   }
 
+  /// Closes everything from within the loop, which then runs out of work, and waits for its end.
   void stop() {
     std::lock_guard lock(stopping_);
     if (!thread_.joinable())
@@ -140,6 +153,7 @@ public:
   }
 
 private:
+  /// Accepts connections one after another until the port is closed.
   void accept() {
     acceptor_.async_accept([this](error_code error, tcp::socket socket) {
       if (!acceptor_.is_open())
@@ -149,13 +163,14 @@ private:
       if (!error)
         return accept();
       if (error == asio::error::no_descriptors)
-        tell_of_descriptors();
+        report_descriptors();
       accept_later(); // what keeps it from accepting lasts: trying again at once would only burn time
     });
   }
 
-  void tell_of_descriptors() {
-    if (std::exchange(told_, true))
+  /// Says on standard error, once, that the process has no file descriptor left.
+  void report_descriptors() {
+    if (std::exchange(has_reported_, true))
       return;
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -166,6 +181,7 @@ private:
                  static_cast<unsigned long long>(hub_.connections.size()));
   }
 
+  /// Tries again after a pause.
   void accept_later() {
     pause_.expires_after(accept_pause);
     pause_.async_wait([this](error_code) {
@@ -179,7 +195,7 @@ private:
   tcp::acceptor acceptor_;
   asio::steady_timer pause_;
   tcp::endpoint endpoint_;
-  bool told_ = false; ///< Of missing descriptors.
+  bool has_reported_ = false; ///< Of missing descriptors.
   std::mutex stopping_;
   std::thread thread_;
 };

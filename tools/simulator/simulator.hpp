@@ -11,7 +11,7 @@
 #include <string_view>
 
 /// A stand-in for an LLM provider, on a socket of this machine: it speaks the provider's wire format, answers from a
-/// seed and the prompt alone, and tells afterwards what it saw.
+/// seed and the prompt alone, and reports afterwards what it saw.
 namespace modelforge::simulator {
 
 using clock = std::chrono::steady_clock;
@@ -61,7 +61,7 @@ struct options {
   uint64_t tokens_per_minute = 0;
   token_accounting accounting = token_accounting::arrival;
   std::chrono::milliseconds window{60'000}; ///< 1 ms to a day.
-  bool limit_headers = true;                ///< Tell the state of the limits in `x-ratelimit-*`.
+  bool limit_headers = true;                ///< Report the state of the limits in `x-ratelimit-*`.
   uint32_t slots = 0; ///< Answers generated at once; further requests wait in order. 0: any number.
 
   /// How long a prefix of a prompt that nobody reads stays cached, where the provider keeps it for minutes; what it
@@ -92,14 +92,15 @@ struct options {
   uint32_t context_tokens = 128'000;  ///< A longer prompt is answered with 400 `context_length_exceeded`.
 };
 
-/// Returns what is wrong with `x`, naming the option or fault; empty when nothing is.
-std::string problem_of(const options& x);
+/// Returns what is wrong with `settings`, naming the option or fault; empty when nothing is.
+std::string problem_of(const options& settings);
 
 /// Returns the names that `options::faults` may have, with commas between.
 std::string known_faults();
 
-/// Adds a fault given as "NAME=SHARE" to `x`; returns what is wrong with it, naming the fault; empty when nothing is.
-std::string add_fault(options& x, std::string_view text);
+/// Adds a fault given as "NAME=SHARE" to `settings`; returns what is wrong with it, naming the fault; empty when
+/// nothing is.
+std::string add_fault(options& settings, std::string_view text);
 
 /// What the simulator saw since it started or was reset. Its own `/__simulator/` endpoints do not count.
 struct stats {
@@ -124,7 +125,7 @@ struct stats {
   uint64_t connections_peak = 0;
   uint64_t connections_accepted = 0;
 
-  uint64_t prompt_tokens = 0; ///< As `usage` tells them; of accepted requests.
+  uint64_t prompt_tokens = 0; ///< As `usage` reports them; of accepted requests.
   uint64_t cached_tokens = 0; ///< Of these, read from the cache.
   uint64_t cache_written_tokens = 0;
   uint64_t completion_tokens = 0; ///< Likewise, counted when the request is accepted.
@@ -153,9 +154,9 @@ struct stats {
   std::optional<clock::time_point> last_abort; ///< When the last of `aborted` was noticed.
 };
 
-/// Returns `x` as one JSON object; the keys are the names of the fields. In place of points in time it has `uptime_ms`
-/// and `last_abort_ms` (null: none yet), both since the start.
-std::string to_json(const stats& x);
+/// Returns `snapshot` as one JSON object; the keys are the names of the fields. In place of points in time it has
+/// `uptime_ms` and `last_abort_ms` (null: none yet), both since the start.
+std::string to_json(const stats& snapshot);
 
 /// Serves from construction to `stop`, on one thread of its own. All members may be called from any thread.
 class server {
@@ -173,8 +174,10 @@ public:
   /// E.g. "http://127.0.0.1:40321".
   std::string url() const;
 
+  /// The port that it listens on, also where `options::port` left the choice to the system.
   uint16_t port() const;
 
+  /// Returns a consistent copy of the counts so far.
   stats snapshot() const;
 
   /// Takes over `settings` for what arrives from now on, all but host, port and window; does nothing after `stop`.

@@ -8,6 +8,7 @@ namespace modelforge::simulator {
 /// Lets at most `limit` users in at once, 0 being no limit; the others wait, first come, first served.
 class slot_queue {
 public:
+  /// Who wants a slot: a base of the class that waits, so that waiting takes no more memory than a list node.
   class user {
   public:
     virtual ~user() = default;
@@ -26,19 +27,19 @@ public:
 
   explicit slot_queue(uint32_t limit) : limit_(limit) {}
 
-  /// Gives `x` a slot, at once or when its turn comes; `x` must leave before it ends.
-  void enter(user& x) {
-    x.ticket_ = waiting_.insert(waiting_.end(), &x);
-    x.place_ = user::place::waiting;
+  /// Gives `entrant` a slot, at once or when its turn comes; it must leave before it ends.
+  void enter(user& entrant) {
+    entrant.ticket_ = waiting_.insert(waiting_.end(), &entrant);
+    entrant.place_ = user::place::waiting;
     serve();
   }
 
   /// Gives up the slot, or the place in the queue; does nothing for others.
-  void leave(user& x) {
-    if (x.place_ == user::place::waiting)
-      waiting_.erase(x.ticket_);
-    inside_ -= x.place_ == user::place::inside;
-    x.place_ = user::place::outside;
+  void leave(user& entrant) {
+    if (entrant.place_ == user::place::waiting)
+      waiting_.erase(entrant.ticket_);
+    inside_ -= entrant.place_ == user::place::inside;
+    entrant.place_ = user::place::outside;
     serve();
   }
 
@@ -49,6 +50,7 @@ public:
   }
 
 private:
+  /// Lets in whoever waits longest while there are free slots.
   void serve() {
     while (!waiting_.empty() && (limit_ == 0 || inside_ < limit_)) {
       auto& next = *waiting_.front();

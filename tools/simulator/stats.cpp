@@ -11,33 +11,37 @@ namespace modelforge::simulator {
 
 namespace {
 
+/// Reads a number that is all of `text`.
 template <class T>
 bool read_whole(std::string_view text, T& value, int base) {
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
   return error == std::errc{} && end == text.data() + text.size();
 }
 
-uint64_t milliseconds_between(clock::time_point from, clock::time_point to) {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(to - from).count());
+/// Returns whole milliseconds, rounded down.
+uint64_t milliseconds_between(clock::time_point start, clock::time_point end) {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(end - start).count());
 }
 
+/// Counts one more, and the peak with it.
 void raise(uint64_t& value, uint64_t& peak) {
   peak = std::max(peak, ++value);
 }
 
 } // namespace
 
+// The fullest interval ends at a moment at which something was counted, so it is enough to look then.
 void fullest_window::add(clock::time_point now, uint64_t amount) {
-  while (!live_.empty() && live_.front().at + length_ <= now) {
+  while (!live_.empty() && live_.front().time + length_ <= now) {
     sum_ -= live_.front().amount;
     live_.pop_front();
   }
-  if (!live_.empty() && live_.back().at == now)
+  if (!live_.empty() && live_.back().time == now)
     live_.back().amount += amount;
   else
     live_.push_back({now, amount});
   sum_ += amount;
-  most_ = std::max(most_, sum_);
+  max_ = std::max(max_, sum_);
 }
 
 std::optional<attempt_log::id> attempt_log::parse(std::string_view request_id) {
@@ -55,7 +59,7 @@ void attempt_log::add(std::string_view request_id, std::string_view number, faul
     return;
   auto [entry, is_new] = records_.try_emplace(*key);
   auto& record = entry->second;
-  most_ = std::max<uint64_t>(most_, ++record.attempts);
+  max_attempts_ = std::max<uint64_t>(max_attempts_, ++record.attempts);
   if (injected != fault::none) {
     record.injected = injected;
     record.status = static_cast<uint16_t>(status);
@@ -81,13 +85,13 @@ std::optional<attempt_record> attempt_log::find(std::string_view request_id) con
   return found->second;
 }
 
-void attempt_log::tell(stats& x) const {
-  x.attempts = attempts_;
-  x.first_attempts = first_attempts_;
-  x.retries = attempts_ - first_attempts_;
-  x.attempt_requests = requests_;
-  x.attempts_per_request = most_;
-  x.highest_attempt_number = highest_number_;
+void attempt_log::tell(stats& totals) const {
+  totals.attempts = attempts_;
+  totals.first_attempts = first_attempts_;
+  totals.retries = attempts_ - first_attempts_;
+  totals.attempt_requests = requests_;
+  totals.attempts_per_request = max_attempts_;
+  totals.highest_attempt_number = highest_number_;
 }
 
 void stats_book::connected() {
@@ -157,12 +161,12 @@ void stats_book::stream_sent(std::size_t bytes) {
   now_.stream_bytes += bytes;
 }
 
-void stats_book::ended(outcome how, bool is_stream, bool stream_was_open) {
+void stats_book::ended(outcome result, bool is_stream, bool stream_was_open) {
   std::lock_guard lock(mutex_);
   --now_.concurrency;
   now_.open_streams -= stream_was_open;
-  now_.answered += how == outcome::answered;
-  if (how != outcome::aborted)
+  now_.answered += result == outcome::answered;
+  if (result != outcome::aborted)
     return;
   ++now_.aborted;
   now_.aborted_streams += is_stream;
@@ -171,13 +175,13 @@ void stats_book::ended(outcome how, bool is_stream, bool stream_was_open) {
 
 stats stats_book::snapshot() const {
   std::lock_guard lock(mutex_);
-  auto x = now_;
-  x.taken = clock::now();
-  x.rejected = x.rejected_requests + x.rejected_tokens;
-  x.window_requests = window_requests_.most();
-  x.window_tokens = window_tokens_.most();
-  attempts_.tell(x);
-  return x;
+  auto result = now_;
+  result.taken = clock::now();
+  result.rejected = result.rejected_requests + result.rejected_tokens;
+  result.window_requests = window_requests_.most();
+  result.window_tokens = window_tokens_.most();
+  attempts_.tell(result);
+  return result;
 }
 
 std::optional<attempt_record> stats_book::attempts_of(std::string_view request_id) const {
@@ -197,7 +201,7 @@ void stats_book::reset() {
   attempts_ = {};
 }
 
-std::string to_json(const stats& x) {
+std::string to_json(const stats& snapshot) {
   std::string text = "{";
   auto field = [&](std::string_view name, uint64_t value) {
     append_json(text, name);
@@ -205,43 +209,43 @@ std::string to_json(const stats& x) {
     append_number(text, value);
     text += ',';
   };
-  field("requests", x.requests);
-  field("streams", x.streams);
-  field("answered", x.answered);
-  field("aborted", x.aborted);
-  field("aborted_streams", x.aborted_streams);
-  field("rejected", x.rejected);
-  field("rejected_requests", x.rejected_requests);
-  field("rejected_tokens", x.rejected_tokens);
-  field("concurrency", x.concurrency);
-  field("concurrency_peak", x.concurrency_peak);
-  field("open_streams", x.open_streams);
-  field("open_streams_peak", x.open_streams_peak);
-  field("stream_bytes", x.stream_bytes);
-  field("connections", x.connections);
-  field("connections_peak", x.connections_peak);
-  field("connections_accepted", x.connections_accepted);
-  field("prompt_tokens", x.prompt_tokens);
-  field("cached_tokens", x.cached_tokens);
-  field("cache_written_tokens", x.cache_written_tokens);
-  field("completion_tokens", x.completion_tokens);
-  field("admitted", x.admitted);
-  field("charged_tokens", x.charged_tokens);
-  field("window_requests", x.window_requests);
-  field("window_tokens", x.window_tokens);
-  field("attempts", x.attempts);
-  field("first_attempts", x.first_attempts);
-  field("retries", x.retries);
-  field("attempt_requests", x.attempt_requests);
-  field("attempts_per_request", x.attempts_per_request);
-  field("highest_attempt_number", x.highest_attempt_number);
-  field("batch_jobs", x.batch_jobs);
-  field("batch_asked", x.batch_asked);
-  field("batch_items", x.batch_items);
-  field("files", x.files);
-  field("uptime_ms", milliseconds_between(x.started, x.taken));
-  if (x.last_abort)
-    field("last_abort_ms", milliseconds_between(x.started, *x.last_abort));
+  field("requests", snapshot.requests);
+  field("streams", snapshot.streams);
+  field("answered", snapshot.answered);
+  field("aborted", snapshot.aborted);
+  field("aborted_streams", snapshot.aborted_streams);
+  field("rejected", snapshot.rejected);
+  field("rejected_requests", snapshot.rejected_requests);
+  field("rejected_tokens", snapshot.rejected_tokens);
+  field("concurrency", snapshot.concurrency);
+  field("concurrency_peak", snapshot.concurrency_peak);
+  field("open_streams", snapshot.open_streams);
+  field("open_streams_peak", snapshot.open_streams_peak);
+  field("stream_bytes", snapshot.stream_bytes);
+  field("connections", snapshot.connections);
+  field("connections_peak", snapshot.connections_peak);
+  field("connections_accepted", snapshot.connections_accepted);
+  field("prompt_tokens", snapshot.prompt_tokens);
+  field("cached_tokens", snapshot.cached_tokens);
+  field("cache_written_tokens", snapshot.cache_written_tokens);
+  field("completion_tokens", snapshot.completion_tokens);
+  field("admitted", snapshot.admitted);
+  field("charged_tokens", snapshot.charged_tokens);
+  field("window_requests", snapshot.window_requests);
+  field("window_tokens", snapshot.window_tokens);
+  field("attempts", snapshot.attempts);
+  field("first_attempts", snapshot.first_attempts);
+  field("retries", snapshot.retries);
+  field("attempt_requests", snapshot.attempt_requests);
+  field("attempts_per_request", snapshot.attempts_per_request);
+  field("highest_attempt_number", snapshot.highest_attempt_number);
+  field("batch_jobs", snapshot.batch_jobs);
+  field("batch_asked", snapshot.batch_asked);
+  field("batch_items", snapshot.batch_items);
+  field("files", snapshot.files);
+  field("uptime_ms", milliseconds_between(snapshot.started, snapshot.taken));
+  if (snapshot.last_abort)
+    field("last_abort_ms", milliseconds_between(snapshot.started, *snapshot.last_abort));
   else
     text += R"("last_abort_ms":null,)";
   auto end_object = [&] {
@@ -250,11 +254,11 @@ std::string to_json(const stats& x) {
     text += '}';
   };
   text += "\"statuses\":{";
-  for (const auto& [status, count] : x.statuses)
+  for (const auto& [status, count] : snapshot.statuses)
     field(std::to_string(status), count);
   end_object();
   text += ",\"faults\":{";
-  for (const auto& [name, count] : x.faults)
+  for (const auto& [name, count] : snapshot.faults)
     field(name, count);
   end_object();
   return text + "}";

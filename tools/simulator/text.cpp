@@ -7,6 +7,7 @@ namespace modelforge::simulator {
 
 namespace {
 
+/// Control characters count as spaces.
 script ascii_script(unsigned char c) {
   if (c <= ' ')
     return script::space;
@@ -17,8 +18,8 @@ script ascii_script(unsigned char c) {
 }
 
 /// Most characters of one script in a token.
-std::size_t token_length(script x) {
-  switch (x) {
+std::size_t token_length(script kind) {
+  switch (kind) {
     case script::latin:
       return 7;
     case script::digit:
@@ -30,6 +31,7 @@ std::size_t token_length(script x) {
 
 } // namespace
 
+// Refuses what RFC 3629 refuses: overlong forms, surrogates and numbers beyond U+10FFFF.
 code_point decode(std::string_view text) {
   auto lead = static_cast<unsigned char>(text[0]);
   if (lead < 0x80)
@@ -44,16 +46,16 @@ code_point decode(std::string_view text) {
       return {0xfffd, 1};
     value = (value << 6) | (c & 0x3f);
   }
-  constexpr char32_t least[] = {0x80, 0x800, 0x10000};
-  if (value < least[bytes - 2] || (value >= 0xd800 && value < 0xe000) || value > 0x10ffff)
+  constexpr char32_t min_values[] = {0x80, 0x800, 0x10000};
+  if (value < min_values[bytes - 2] || (value >= 0xd800 && value < 0xe000) || value > 0x10ffff)
     return {0xfffd, 1};
   return {value, bytes};
 }
 
-script script_of(char32_t x) {
+script script_of(char32_t value) {
   struct range {
     char32_t first, last;
-    script what;
+    script kind;
   };
   static constexpr range ranges[] = {
     {0x80, 0xbf, script::mark},       {0xd7, 0xd7, script::mark},       {0xf7, 0xf7, script::mark},
@@ -63,34 +65,36 @@ script script_of(char32_t x) {
     {0x3040, 0x30ff, script::kana},   {0x3400, 0x9fff, script::han},    {0xac00, 0xd7af, script::hangul},
     {0xf900, 0xfaff, script::han},    {0x20000, 0x323af, script::han},
   };
-  if (x < 0x80)
-    return ascii_script(static_cast<unsigned char>(x));
+  if (value < 0x80)
+    return ascii_script(static_cast<unsigned char>(value));
   for (const auto& r : ranges)
-    if (x >= r.first && x <= r.last)
-      return r.what;
+    if (value >= r.first && value <= r.last)
+      return r.kind;
   return script::mark;
 }
 
+// A token depends only on what follows its first byte. So a text that was cut at a token's end goes on with the same
+// tokens, which streams and the prompt cache rely on.
 std::size_t first_token(std::string_view text) {
   auto first = decode(text);
-  auto what = script_of(first.value);
+  auto kind = script_of(first.value);
   auto end = first.bytes;
-  if (what == script::space) {
+  if (kind == script::space) {
     while (end < text.size() && end < 16 && text[end] == text[0])
       ++end;
     if (end > 1 || text[0] != ' ' || end == text.size())
       return end;
     first = decode(text.substr(1)); // one space goes with the word after it
-    what = script_of(first.value);
-    if (what == script::space || what == script::mark)
+    kind = script_of(first.value);
+    if (kind == script::space || kind == script::mark)
       return 1;
     end += first.bytes;
   }
-  if (what == script::mark || is_wide(what))
+  if (kind == script::mark || is_wide(kind))
     return end;
-  for (auto left = token_length(what) - 1; left > 0 && end < text.size(); --left) {
+  for (auto left = token_length(kind) - 1; left > 0 && end < text.size(); --left) {
     auto next = decode(text.substr(end));
-    if (script_of(next.value) != what)
+    if (script_of(next.value) != kind)
       break;
     end += next.bytes;
   }
@@ -104,32 +108,33 @@ uint32_t count_tokens(std::string_view text) {
   return count;
 }
 
-std::string_view looped_text::after(uint64_t at) const {
-  if (at >= size_)
+std::string_view looped_text::after(uint64_t offset) const {
+  if (offset >= size_)
     return {};
-  auto rest = std::string_view(round_).substr(at % round_.size());
-  return rest.substr(0, size_ - at);
+  auto rest = std::string_view(round_).substr(offset % round_.size());
+  return rest.substr(0, size_ - offset);
 }
 
-std::string looped_text::first(uint64_t most) const {
+std::string looped_text::first(uint64_t max_bytes) const {
   std::string text;
-  most = std::min(most, size_);
-  for (text.reserve(most); text.size() < most;)
-    text.append(after(text.size()).substr(0, most - text.size()));
+  max_bytes = std::min(max_bytes, size_);
+  for (text.reserve(max_bytes); text.size() < max_bytes;)
+    text.append(after(text.size()).substr(0, max_bytes - text.size()));
   return text;
 }
 
-std::pair<uint64_t, uint32_t> looped_text::measure(uint32_t most) const {
+std::pair<uint64_t, uint32_t> looped_text::measure(uint32_t max_tokens) const {
   uint64_t bytes = 0;
   uint32_t tokens = 0;
   auto walk = [&](uint64_t end) {
-    for (; tokens < most && bytes < end; ++tokens)
+    for (; tokens < max_tokens && bytes < end; ++tokens)
       bytes += first_token(after(bytes));
   };
   walk(std::min<uint64_t>(size_, round_.size()));
-  if (!is_looped() || tokens == most)
+  if (!is_looped() || tokens == max_tokens)
     return {bytes, tokens};
-  auto rounds = std::min<uint64_t>(size_ / round_.size(), most / tokens); // all alike: only the last is gone through
+  auto rounds =
+    std::min<uint64_t>(size_ / round_.size(), max_tokens / tokens); // all alike: only the last is gone through
   bytes *= rounds;
   tokens *= static_cast<uint32_t>(rounds);
   walk(size_);
@@ -152,32 +157,32 @@ void append_json(std::string& out, std::string_view text) {
     text.remove_prefix(static_cast<std::size_t>(plain - text.begin()));
     if (text.empty())
       break;
-    auto x = decode(text);
+    auto point = decode(text);
     auto c = static_cast<unsigned char>(text[0]);
-    if (x.value == 0xfffd)
+    if (point.value == 0xfffd)
       out += "\\ufffd";
     else if (c >= 0x80)
-      out.append(text.substr(0, x.bytes));
+      out.append(text.substr(0, point.bytes));
     else if (c == '"' || c == '\\')
       out.append({'\\', static_cast<char>(c)});
     else if (c == '\n')
       out += "\\n";
     else
       out.append("\\u00").append({digits[c >> 4], digits[c & 15]});
-    text.remove_prefix(x.bytes);
+    text.remove_prefix(point.bytes);
   }
   out += '"';
 }
 
-void append_number(std::string& out, uint64_t x) {
+void append_number(std::string& out, uint64_t number) {
   char buffer[20];
-  out.append(buffer, std::to_chars(buffer, buffer + sizeof(buffer), x).ptr);
+  out.append(buffer, std::to_chars(buffer, buffer + sizeof(buffer), number).ptr);
 }
 
-std::string hex(uint64_t x, int digits) {
+std::string hex(uint64_t number, int digits) {
   std::string text(static_cast<std::size_t>(digits), '0');
-  for (auto c = text.rbegin(); c != text.rend(); ++c, x >>= 4)
-    *c = "0123456789abcdef"[x & 15];
+  for (auto c = text.rbegin(); c != text.rend(); ++c, number >>= 4)
+    *c = "0123456789abcdef"[number & 15];
   return text;
 }
 

@@ -6,6 +6,7 @@ namespace modelforge::simulator {
 
 namespace {
 
+/// Writes a time in UTC by a format of strftime.
 std::string formatted(int64_t seconds, const char* form) {
   std::time_t time = seconds;
   std::tm parts{};

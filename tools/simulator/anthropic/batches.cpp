@@ -7,17 +7,22 @@
 #include <algorithm>
 #include <unordered_set>
 
+// Anthropic's jobs as clients see them. A job is created with all its requests in one body, has no files, and its
+// results stay with it until it is deleted. While it runs all requests are reported as processing; the counts come at
+// the end.
+
 namespace modelforge::simulator::anthropic {
 
 namespace {
 
 constexpr std::string_view prefix = "/v1/messages/batches/";
-constexpr uint32_t usual_most_items = 100'000;
+constexpr uint32_t usual_max_items = 100'000;
 
-constexpr std::string_view status_of(batch_phase x) {
-  if (x == batch_phase::cancelling)
+/// Returns the phase in Anthropic's words, which know only three.
+constexpr std::string_view status_of(batch_phase phase) {
+  if (phase == batch_phase::cancelling)
     return "canceling";
-  return is_over(x) ? "ended" : "in_progress";
+  return is_over(phase) ? "ended" : "in_progress";
 }
 
 /// Appends a result line.
@@ -31,26 +36,28 @@ void append_result(batch_job& job, const batch_item& item, std::string_view type
   job.output += "}}\n";
 }
 
+/// Runs items as `POST /v1/messages` and writes their result lines.
 class clerk : public batch_clerk {
 public:
+  /// The version of the API is that of the request that created the job.
   reply answer(const batch_job& job, const exchange& item) const override {
-    auto x = item;
-    x.anthropic_version = job.told["version"].get_ref<const std::string&>();
-    auto answer = messages(x);
+    auto incoming = item;
+    incoming.anthropic_version = job.record["version"].get_ref<const std::string&>();
+    auto answer = messages(incoming);
     return answer.stream ? error_reply(speech(), item, {400, "stream: Streaming is not supported in batches"})
                          : std::move(answer);
   }
 
-  void write(batch_job& job, const batch_item& item, const exchange& x, const reply& answer,
+  void write(batch_job& job, const batch_item& item, const exchange& incoming, const reply& answer,
              bool is_lost) const override {
     if (answer.status == 200)
       append_result(job, item, "succeeded", "message", answer.body);
     else
-      append_result(job, item, "errored", "error", is_lost ? server_error(unique_number(x)) : answer.body);
+      append_result(job, item, "errored", "error", is_lost ? server_error(unique_number(incoming)) : answer.body);
   }
 
-  void write_unrun(batch_job& job, const batch_item& item, const exchange&, batch_phase over) const override {
-    append_result(job, item, over == batch_phase::expired ? "expired" : "canceled");
+  void write_unrun(batch_job& job, const batch_item& item, const exchange&, batch_phase final_phase) const override {
+    append_result(job, item, final_phase == batch_phase::expired ? "expired" : "canceled");
   }
 
   void close(batch_job&, const exchange&, hub&) const override {
@@ -58,41 +65,44 @@ public:
   }
 };
 
+/// Returns how many requests came to which end.
 json counts_of(const batch_job& job, batch_phase phase) {
   auto unrun = job.items.size() - job.done;
-  auto is_told = is_over(phase); // until then all are said to be processing
-  return {{"processing", is_told ? 0 : job.items.size()},
-          {"succeeded", is_told ? job.succeeded : 0},
-          {"errored", is_told ? job.done - job.succeeded : 0},
+  auto is_reported = is_over(phase); // until then all are said to be processing
+  return {{"processing", is_reported ? 0 : job.items.size()},
+          {"succeeded", is_reported ? job.succeeded : 0},
+          {"errored", is_reported ? job.done - job.succeeded : 0},
           {"canceled", phase == batch_phase::cancelled ? unrun : 0},
           {"expired", phase == batch_phase::expired ? unrun : 0}};
 }
 
-std::string job_text(const batch_job& job, const exchange& x) {
-  const auto& when = job.schedule;
-  auto phase = when.phase(x.arrived);
-  auto time_of = [&](clock::time_point at) {
-    return utc_time(job.created + std::chrono::duration_cast<std::chrono::seconds>(at - when.created).count());
+/// Returns the job as the API shows it; times are in UTC, in whole seconds.
+std::string job_text(const batch_job& job, const exchange& incoming) {
+  const auto& schedule = job.schedule;
+  auto phase = schedule.phase(incoming.arrived);
+  auto time_of = [&](clock::time_point time) {
+    return utc_time(job.created + std::chrono::duration_cast<std::chrono::seconds>(time - schedule.created).count());
   };
   json text = {{"id", job.id},
                {"type", "message_batch"},
                {"processing_status", status_of(phase)},
                {"request_counts", counts_of(job, phase)},
                {"created_at", utc_time(job.created)},
-               {"expires_at", time_of(when.created + when.window)},
+               {"expires_at", time_of(schedule.created + schedule.window)},
                {"ended_at", nullptr},
                {"cancel_initiated_at", nullptr},
                {"archived_at", nullptr},
                {"results_url", nullptr}};
   if (is_over(phase)) {
-    text["ended_at"] = time_of(when.end());
-    text["results_url"] = "http://" + std::string(x.host) + std::string(prefix) + job.id + "/results";
+    text["ended_at"] = time_of(schedule.end());
+    text["results_url"] = "http://" + std::string(incoming.host) + std::string(prefix) + job.id + "/results";
   }
-  if (when.cancelled)
-    text["cancel_initiated_at"] = time_of(*when.cancelled);
+  if (schedule.cancelled)
+    text["cancel_initiated_at"] = time_of(*schedule.cancelled);
   return text.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+/// Returns whether it may be an item's own id.
 bool is_allowed(std::string_view custom_id) {
   return !custom_id.empty() && custom_id.size() <= 64 && std::all_of(custom_id.begin(), custom_id.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
@@ -100,16 +110,16 @@ bool is_allowed(std::string_view custom_id) {
 }
 
 /// Reads the requests of a job; their parameters are checked only when they are run.
-std::variant<batch_job, api_error> read_creation(const exchange& x) {
-  auto parsed = parse_object(x.body);
+std::variant<batch_job, api_error> read_creation(const exchange& incoming) {
+  auto parsed = parse_object(incoming.body);
   if (auto* problem = std::get_if<std::string>(&parsed))
     return api_error{400, *problem};
   auto* list = member(std::get<json>(parsed), "requests");
   if (list == nullptr || !list->is_array())
     return api_error{400, "requests: Field required"};
-  auto most = x.settings.batch_items > 0 ? x.settings.batch_items : usual_most_items;
-  if (list->empty() || list->size() > most)
-    return api_error{400, "requests: List should have from 1 to " + std::to_string(most) + " items, not "
+  auto max_items = incoming.settings.batch_items > 0 ? incoming.settings.batch_items : usual_max_items;
+  if (list->empty() || list->size() > max_items)
+    return api_error{400, "requests: List should have from 1 to " + std::to_string(max_items) + " items, not "
                             + std::to_string(list->size())};
   batch_job job;
   std::unordered_set<std::string_view> ids;
@@ -127,33 +137,36 @@ std::variant<batch_job, api_error> read_creation(const exchange& x) {
       return api_error{400, place + "params: Field required"};
     job.items.push_back({id->get<std::string>(), params->dump()});
   }
-  job.told["version"] = std::string(x.anthropic_version);
+  job.record["version"] = std::string(incoming.anthropic_version);
   return job;
 }
 
 /// What keeps a request about jobs from being answered.
-std::optional<api_error> check(const exchange& x) {
-  if (auto error = speech().check_key(x))
+std::optional<api_error> check(const exchange& incoming) {
+  if (auto error = speech().check_key(incoming))
     return error;
-  if (x.anthropic_version.empty())
+  if (incoming.anthropic_version.empty())
     return api_error{400, "anthropic-version: header is required"};
   return std::nullopt;
 }
 
-reply job_reply(const batch_job& job, const exchange& x) {
-  auto answer = speech().new_reply(x);
-  answer.body = job_text(job, x);
+/// Answers with the job as it is now.
+reply job_reply(const batch_job& job, const exchange& incoming) {
+  auto answer = speech().new_reply(incoming);
+  answer.body = job_text(job, incoming);
   return answer;
 }
 
-reply no_job(const exchange& x, std::string_view id) {
-  return error_reply(speech(), x, {404, "No batch '" + std::string(id) + "' was found."});
+/// Answers that there is no job with that id.
+reply no_job(const exchange& incoming, std::string_view id) {
+  return error_reply(speech(), incoming, {404, "No batch '" + std::string(id) + "' was found."});
 }
 
-reply results(const batch_job& job, const exchange& x) {
+/// Answers with the result lines, once the job is over.
+reply results(const batch_job& job, const exchange& incoming) {
   if (!job.is_closed)
-    return error_reply(speech(), x, {404, "The batch '" + job.id + "' has no results before it has ended."});
-  auto answer = speech().new_reply(x);
+    return error_reply(speech(), incoming, {404, "The batch '" + job.id + "' has no results before it has ended."});
+  auto answer = speech().new_reply(incoming);
   answer.content_type = "application/x-jsonl";
   answer.body = job.output;
   return answer;
@@ -161,28 +174,28 @@ reply results(const batch_job& job, const exchange& x) {
 
 } // namespace
 
-reply create_batch(const exchange& x, hub& shared) {
-  if (auto error = check(x))
-    return error_reply(speech(), x, *error);
-  auto creation = read_creation(x);
+reply create_batch(const exchange& incoming, hub& shared) {
+  if (auto error = check(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto creation = read_creation(incoming);
   if (auto* error = std::get_if<api_error>(&creation))
-    return error_reply(speech(), x, *error);
-  auto& job = shared.anthropic_jobs.add(std::move(std::get<batch_job>(creation)), x, "msgbatch_");
-  return after_creation(job_reply(job, x), job, x, shared);
+    return error_reply(speech(), incoming, *error);
+  auto& job = shared.anthropic_jobs.add(std::move(std::get<batch_job>(creation)), incoming, "msgbatch_");
+  return after_creation(job_reply(job, incoming), job, incoming, shared);
 }
 
-reply list_batches(const exchange& x, hub& shared) {
-  if (auto error = check(x))
-    return error_reply(speech(), x, *error);
-  auto limit = limit_in(x.query, 1'000);
+reply list_batches(const exchange& incoming, hub& shared) {
+  if (auto error = check(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto limit = limit_in(incoming.query, 1'000);
   if (!limit)
-    return error_reply(speech(), x, {400, "limit: Input should be from 1 to 1000"});
-  auto found = shared.anthropic_jobs.list(query_value(x.query, "after_id"), *limit);
-  auto answer = speech().new_reply(x);
+    return error_reply(speech(), incoming, {400, "limit: Input should be from 1 to 1000"});
+  auto found = shared.anthropic_jobs.list(query_value(incoming.query, "after_id"), *limit);
+  auto answer = speech().new_reply(incoming);
   answer.body = R"({"data":[)";
   for (auto* job : found.jobs) {
-    advance(*job, x, shared, clerk());
-    answer.body.append(job == found.jobs.front() ? "" : ",").append(job_text(*job, x));
+    advance(*job, incoming, shared, clerk());
+    answer.body.append(job == found.jobs.front() ? "" : ",").append(job_text(*job, incoming));
   }
   auto first = found.jobs.empty() ? "null" : '"' + found.jobs.front()->id + '"';
   auto last = found.jobs.empty() ? "null" : '"' + found.jobs.back()->id + '"';
@@ -191,43 +204,43 @@ reply list_batches(const exchange& x, hub& shared) {
   return answer;
 }
 
-reply show_batch(const exchange& x, hub& shared) {
-  if (auto error = check(x))
-    return error_reply(speech(), x, *error);
-  auto [id, verb] = name_in(x.path, prefix);
+reply show_batch(const exchange& incoming, hub& shared) {
+  if (auto error = check(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto [id, verb] = name_in(incoming.path, prefix);
   auto* job = verb.empty() || verb == "results" ? shared.anthropic_jobs.find(id) : nullptr;
   if (job == nullptr)
-    return no_job(x, id);
-  advance(*job, x, shared, clerk());
-  return verb.empty() ? job_reply(*job, x) : results(*job, x);
+    return no_job(incoming, id);
+  advance(*job, incoming, shared, clerk());
+  return verb.empty() ? job_reply(*job, incoming) : results(*job, incoming);
 }
 
-reply cancel_batch(const exchange& x, hub& shared) {
-  if (auto error = check(x))
-    return error_reply(speech(), x, *error);
-  auto [id, verb] = name_in(x.path, prefix);
+reply cancel_batch(const exchange& incoming, hub& shared) {
+  if (auto error = check(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto [id, verb] = name_in(incoming.path, prefix);
   auto* job = verb == "cancel" ? shared.anthropic_jobs.find(id) : nullptr;
   if (job == nullptr)
-    return no_job(x, id);
-  advance(*job, x, shared, clerk());
-  if (is_over(job->schedule.phase(x.arrived)))
-    return error_reply(speech(), x, {400, "The batch '" + job->id + "' has ended and cannot be canceled."});
+    return no_job(incoming, id);
+  advance(*job, incoming, shared, clerk());
+  if (is_over(job->schedule.phase(incoming.arrived)))
+    return error_reply(speech(), incoming, {400, "The batch '" + job->id + "' has ended and cannot be canceled."});
   if (!job->schedule.cancelled)
-    job->schedule.cancelled = x.arrived;
-  advance(*job, x, shared, clerk()); // it may be over at once
-  return job_reply(*job, x);
+    job->schedule.cancelled = incoming.arrived;
+  advance(*job, incoming, shared, clerk()); // it may be over at once
+  return job_reply(*job, incoming);
 }
 
-reply delete_batch(const exchange& x, hub& shared) {
-  if (auto error = check(x))
-    return error_reply(speech(), x, *error);
-  auto [id, verb] = name_in(x.path, prefix);
+reply delete_batch(const exchange& incoming, hub& shared) {
+  if (auto error = check(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto [id, verb] = name_in(incoming.path, prefix);
   auto* job = verb.empty() ? shared.anthropic_jobs.find(id) : nullptr;
   if (job == nullptr)
-    return no_job(x, id);
-  if (!is_over(job->schedule.phase(x.arrived)))
-    return error_reply(speech(), x, {400, "The batch '" + job->id + "' has not ended: cancel it first."});
-  auto answer = speech().new_reply(x);
+    return no_job(incoming, id);
+  if (!is_over(job->schedule.phase(incoming.arrived)))
+    return error_reply(speech(), incoming, {400, "The batch '" + job->id + "' has not ended: cancel it first."});
+  auto answer = speech().new_reply(incoming);
   answer.body = json{{"id", job->id}, {"type", "message_batch_deleted"}}.dump();
   shared.anthropic_jobs.remove(*job);
   return answer;

@@ -19,9 +19,10 @@ void block_reader::fail_type(const std::string& path, std::string_view expected,
   fail(path + ": Input should be " + std::string(expected) + ", but is " + type_of(found));
 }
 
-std::optional<int64_t> block_reader::integer_in(const json& x, std::string_view name, const std::string& path,
-                                                int64_t least) {
-  auto value = member(x, name);
+// Numbers beyond 63 bits count as the largest, so that every bound refuses or takes them.
+std::optional<int64_t> block_reader::integer_in(const json& object, std::string_view name, const std::string& path,
+                                                int64_t min) {
+  auto value = member(object, name);
   if (!value)
     return std::nullopt;
   auto where = path + std::string(name);
@@ -31,8 +32,8 @@ std::optional<int64_t> block_reader::integer_in(const json& x, std::string_view 
   }
   auto is_huge = value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX;
   auto number = is_huge ? INT64_MAX : value->get<int64_t>();
-  if (number < least)
-    fail(where + ": Input should be greater than or equal to " + std::to_string(least));
+  if (number < min)
+    fail(where + ": Input should be greater than or equal to " + std::to_string(min));
   return number;
 }
 
@@ -49,8 +50,8 @@ std::optional<double> block_reader::share_in(std::string_view name) {
   return std::nullopt;
 }
 
-void block_reader::note_cache_control(const json& x, const std::string& path) {
-  auto mark = member(x, "cache_control");
+void block_reader::note_cache_control(const json& object, const std::string& path) {
+  auto mark = member(object, "cache_control");
   if (!mark || error_)
     return;
   auto where = path + ".cache_control";
@@ -80,6 +81,7 @@ void block_reader::close_block() {
     add_breakpoint(*mark);
 }
 
+// Called last, when all marks are known; the request's own mark stands for one at the end of its last block.
 void block_reader::check_cache_control() {
   note_cache_control(body_, ""); // of the last block, by itself
   if (auto mark = std::exchange(marks_.open, std::nullopt))

@@ -10,10 +10,11 @@ namespace modelforge::simulator::anthropic {
 
 namespace {
 
+/// Returns the ids with commas between.
 std::string list_of(const std::vector<std::string>& ids) {
   std::string text;
-  for (const auto& x : ids)
-    text += (text.empty() ? "" : ", ") + x;
+  for (const auto& id : ids)
+    text += (text.empty() ? "" : ", ") + id;
   return text;
 }
 
@@ -31,7 +32,7 @@ void conversation_reader::read_system() {
     return fail_type("system", "a valid string or an array of blocks", *system);
   for (std::size_t i = 0; i < system->size() && !error_; ++i) {
     const auto& block = (*system)[i];
-    auto path = at("system", i);
+    auto path = index_path("system", i);
     auto type = block.is_object() ? string_in(block, "type", path + ".") : nullptr;
     if (!type)
       return block.is_object() ? void() : fail_type(path, "a valid dictionary", block);
@@ -42,6 +43,8 @@ void conversation_reader::read_system() {
   }
 }
 
+// Each message is judged by what came before it; what may only be said of the last one is judged at the end: calls
+// without results, an answer that is already begun, and a turn that should have begun with thinking.
 void conversation_reader::read_messages() {
   auto messages = member(body_, "messages");
   if (!messages)
@@ -55,7 +58,7 @@ void conversation_reader::read_messages() {
     if (auto value = member(body_, name))
       add_tokens(hash(value->dump(), 0), 0);
   for (std::size_t i = 0; i < messages->size() && !error_; ++i)
-    read_message((*messages)[i], at("messages", i));
+    read_message((*messages)[i], index_path("messages", i));
   if (error_)
     return;
   if (!turn_.open_uses.empty())
@@ -70,10 +73,10 @@ void conversation_reader::read_messages() {
            "`tool_use` and `tool_result` blocks).");
 }
 
-void conversation_reader::read_message(const json& x, const std::string& path) {
-  if (!x.is_object())
-    return fail_type(path, "a valid dictionary", x);
-  auto role = string_in(x, "role", path + ".");
+void conversation_reader::read_message(const json& message, const std::string& path) {
+  if (!message.is_object())
+    return fail_type(path, "a valid dictionary", message);
+  auto role = string_in(message, "role", path + ".");
   if (!role)
     return;
   if (*role == "system")
@@ -91,15 +94,15 @@ void conversation_reader::read_message(const json& x, const std::string& path) {
     turn_.began_with_thinking = false;
   }
   message_.text.clear();
-  read_content(x, path);
+  read_content(message, path);
   if (!error_ && *role == "user" && !turn_.open_uses.empty())
     return fail_open_uses();
   if (*role == "user" && message_.has_text)
     result_.prompt = std::move(message_.text);
 }
 
-void conversation_reader::read_content(const json& x, const std::string& path) {
-  auto content = member(x, "content");
+void conversation_reader::read_content(const json& message, const std::string& path) {
+  auto content = member(message, "content");
   if (!content)
     return fail_missing(path + ".content");
   if (content->is_string()) {
@@ -116,53 +119,53 @@ void conversation_reader::read_content(const json& x, const std::string& path) {
     return fail(path + ": " + message_.role + " messages must have non-empty content");
   message_.is_leading = true;
   for (std::size_t i = 0; i < content->size() && !error_; ++i) {
-    read_block((*content)[i], at(path + ".content", i), i == 0);
+    read_block((*content)[i], index_path(path + ".content", i), i == 0);
     close_block();
   }
 }
 
-void conversation_reader::read_block(const json& x, const std::string& path, bool is_first) {
-  if (!x.is_object())
-    return fail_type(path, "a valid dictionary", x);
-  auto type = string_in(x, "type", path + ".");
+void conversation_reader::read_block(const json& block, const std::string& path, bool is_first) {
+  if (!block.is_object())
+    return fail_type(path, "a valid dictionary", block);
+  auto type = string_in(block, "type", path + ".");
   if (!type)
     return;
   message_.is_leading = message_.is_leading && *type == "tool_result";
   auto is_assistant = message_.role == "assistant";
   if (*type == "text")
-    return read_text(x, path);
+    return read_text(block, path);
   if (*type == "tool_use" && is_assistant)
-    return read_use(x, path);
+    return read_use(block, path);
   if (*type == "tool_result" && !is_assistant)
-    return read_result(x, path);
+    return read_result(block, path);
   if ((*type == "image" && !is_assistant) || (*type == "document" && !(is_assistant && is_current_)))
-    return read_media(x, path, *type);
+    return read_media(block, path, *type);
   if ((*type == "thinking" || *type == "redacted_thinking") && is_assistant) {
     turn_.began_with_thinking = turn_.began_with_thinking || is_first;
-    return *type == "thinking" ? read_thought(x, path) : read_redacted(x, path);
+    return *type == "thinking" ? read_thought(block, path) : read_redacted(block, path);
   }
   fail(path + ": Input tag '" + *type + "' is not expected in a message of the role '" + message_.role + "'");
 }
 
-void conversation_reader::read_text(const json& x, const std::string& path) {
-  auto text = string_in(x, "text", path + ".");
+void conversation_reader::read_text(const json& block, const std::string& path) {
+  auto text = string_in(block, "text", path + ".");
   if (!text)
     return;
   if (is_blank(*text))
     return fail(text->empty() ? "messages: text content blocks must be non-empty"
                               : "messages: text content blocks must contain non-whitespace text");
-  auto citations = member(x, "citations");
+  auto citations = member(block, "citations");
   if (citations && !citations->empty() && message_.role == "user" && is_current_)
     return fail(path + ".citations: citations are not permitted in user messages");
-  note_cache_control(x, path);
+  note_cache_control(block, path);
   absorb(*text);
   message_.text += (message_.text.empty() ? "" : "\n") + *text;
   message_.has_text = true;
 }
 
-void conversation_reader::read_media(const json& x, const std::string& path, std::string_view type) {
+void conversation_reader::read_media(const json& block, const std::string& path, std::string_view type) {
   static constexpr std::string_view images[] = {"image/jpeg", "image/png", "image/gif", "image/webp"};
-  auto source = member(x, "source");
+  auto source = member(block, "source");
   if (!source || !source->is_object())
     return fail_missing(path + ".source");
   auto where = path + ".source.";
@@ -183,53 +186,53 @@ void conversation_reader::read_media(const json& x, const std::string& path, std
   } else if (*kind != "file" && (type == "image" || (*kind != "text" && *kind != "content"))) {
     return fail(where + "type: Input tag '" + *kind + "' found does not match any of the expected tags");
   }
-  note_cache_control(x, path);
+  note_cache_control(block, path);
   absorb_media(*source);
 }
 
-void conversation_reader::read_thought(const json& x, const std::string& path) {
-  auto text = string_in(x, "thinking", path + ".");
-  auto signature = string_in(x, "signature", path + ".");
+void conversation_reader::read_thought(const json& block, const std::string& path) {
+  auto text = string_in(block, "thinking", path + ".");
+  auto signature = string_in(block, "signature", path + ".");
   if (!text || !signature)
     return;
   if (*signature != signature_of(*text, settings_.seed))
     return fail(path + ": Invalid `signature` in `thinking` block");
-  if (member(x, "cache_control"))
+  if (member(block, "cache_control"))
     return fail(path + ".thinking.cache_control: Extra inputs are not permitted");
   absorb(*text);
 }
 
-void conversation_reader::read_redacted(const json& x, const std::string& path) {
-  auto data = string_in(x, "data", path + ".");
+void conversation_reader::read_redacted(const json& block, const std::string& path) {
+  auto data = string_in(block, "data", path + ".");
   if (data && !unsealed(*data, settings_.seed))
     return fail(path + ": Invalid `data` in `redacted_thinking` block");
   if (data)
     absorb(*data);
 }
 
-void conversation_reader::read_use(const json& x, const std::string& path) {
-  auto id = string_in(x, "id", path + ".");
-  auto name = string_in(x, "name", path + ".");
+void conversation_reader::read_use(const json& block, const std::string& path) {
+  auto id = string_in(block, "id", path + ".");
+  auto name = string_in(block, "name", path + ".");
   if (!id || !name)
     return;
   if (!is_identifier(*id, 256))
     return fail(path + ".tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'");
   if (contains(used_ids_, *id))
     return fail("messages: `tool_use` ids must be unique");
-  auto input = member(x, "input");
+  auto input = member(block, "input");
   if (!input)
     return fail_missing(path + ".tool_use.input");
   if (!input->is_object())
     return fail_type(path + ".tool_use.input", "a valid dictionary", *input);
   used_ids_.push_back(*id);
   turn_.open_uses.push_back(*id);
-  note_cache_control(x, path);
+  note_cache_control(block, path);
   absorb(*name);
   absorb(input->dump());
 }
 
-void conversation_reader::read_result(const json& x, const std::string& path) {
-  auto id = string_in(x, "tool_use_id", path + ".");
+void conversation_reader::read_result(const json& block, const std::string& path) {
+  auto id = string_in(block, "tool_use_id", path + ".");
   if (!id)
     return;
   auto open = std::find(turn_.open_uses.begin(), turn_.open_uses.end(), *id);
@@ -240,9 +243,9 @@ void conversation_reader::read_result(const json& x, const std::string& path) {
     return fail_open_uses();
   turn_.open_uses.erase(open);
   message_.ends_with_results = true;
-  note_cache_control(x, path);
-  bool_in(x, "is_error", path + ".", false);
-  auto content = member(x, "content");
+  note_cache_control(block, path);
+  bool_in(block, "is_error", path + ".", false);
+  auto content = member(block, "content");
   if (content && content->is_string())
     return absorb(content->get_ref<const std::string&>());
   if (content && !content->is_array())
@@ -250,19 +253,19 @@ void conversation_reader::read_result(const json& x, const std::string& path) {
   auto text = std::move(message_.text);
   auto had_text = message_.has_text;
   for (std::size_t i = 0; content && i < content->size() && !error_; ++i)
-    read_result_block((*content)[i], at(path + ".content", i));
+    read_result_block((*content)[i], index_path(path + ".content", i));
   message_.text = std::move(text); // a result is no prompt
   message_.has_text = had_text;
 }
 
-void conversation_reader::read_result_block(const json& x, const std::string& path) {
-  auto type = x.is_object() ? string_in(x, "type", path + ".") : nullptr;
+void conversation_reader::read_result_block(const json& block, const std::string& path) {
+  auto type = block.is_object() ? string_in(block, "type", path + ".") : nullptr;
   if (!type)
-    return x.is_object() ? void() : fail_type(path, "a valid dictionary", x);
+    return block.is_object() ? void() : fail_type(path, "a valid dictionary", block);
   if (*type == "text")
-    return read_text(x, path);
+    return read_text(block, path);
   if (*type == "image" || *type == "document")
-    return read_media(x, path, *type);
+    return read_media(block, path, *type);
   fail(path + ".type: Input tag '" + *type + "' found does not match any of the expected tags");
 }
 

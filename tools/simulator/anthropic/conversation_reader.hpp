@@ -18,6 +18,7 @@ protected:
   /// Whether the request is of the version that has no sampling parameters.
   bool is_current() const { return is_current_; }
 
+  /// Read the fields `system` and `messages`, in that order: so they follow each other in the cached prompt.
   void read_system();
   void read_messages();
 
@@ -28,26 +29,37 @@ protected:
   bool is_asked() const { return message_.has_text && !message_.ends_with_results; }
 
 private:
-  void read_message(const json& x, const std::string& path);
+  /// Reads one message: who may speak now, and what.
+  void read_message(const json& message, const std::string& path);
 
-  void read_content(const json& x, const std::string& path);
+  /// Reads the text or the blocks of a message.
+  void read_content(const json& message, const std::string& path);
 
-  void read_block(const json& x, const std::string& path, bool is_first);
+  /// Reads a block by its type, if a message of that role may have it; `is_first`: it begins the message.
+  void read_block(const json& block, const std::string& path, bool is_first);
 
-  void read_text(const json& x, const std::string& path);
+  /// Reads a block of text, of a message or of a result.
+  void read_text(const json& block, const std::string& path);
 
-  void read_media(const json& x, const std::string& path, std::string_view type);
+  /// Reads an image or a document; its content is not looked at.
+  void read_media(const json& block, const std::string& path, std::string_view type);
 
-  void read_thought(const json& x, const std::string& path);
+  /// Reads thinking that the client sends back: its signature must be the one that it came with.
+  void read_thought(const json& block, const std::string& path);
 
-  void read_redacted(const json& x, const std::string& path);
+  /// Reads encrypted thinking that the client sends back.
+  void read_redacted(const json& block, const std::string& path);
 
-  void read_use(const json& x, const std::string& path);
+  /// Reads a call that the assistant made; from now on its result is awaited.
+  void read_use(const json& block, const std::string& path);
 
-  void read_result(const json& x, const std::string& path);
+  /// Reads a result of a call; results come first in their message.
+  void read_result(const json& block, const std::string& path);
 
-  void read_result_block(const json& x, const std::string& path);
+  /// Reads a block inside a result.
+  void read_result_block(const json& block, const std::string& path);
 
+  /// Calls are without results where they should be.
   void fail_open_uses();
 
   /// The message after that one is where its results should be.
@@ -69,11 +81,11 @@ private:
     bool began_with_thinking = false;
   };
 
-  bool is_current_;
+  bool is_current_; ///< Whether the request is of the newest version of the API.
   bool demands_thinking_ = false;
   message_state message_;
   assistant_turn turn_;
-  std::vector<std::string> used_ids_;
+  std::vector<std::string> used_ids_; ///< Of all calls: they must differ.
 };
 
 } // namespace modelforge::simulator::anthropic

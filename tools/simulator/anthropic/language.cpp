@@ -4,6 +4,9 @@
 #include "tools/simulator/text.hpp"
 #include "tools/simulator/times.hpp"
 
+// Errors, refusals and headers in Anthropic's words. Every answer has a request id, which is in its error, too; limits
+// are reported by `anthropic-ratelimit-*` headers, whose reset is a point in time, not a duration.
+
 namespace modelforge::simulator::anthropic {
 
 namespace {
@@ -11,6 +14,7 @@ namespace {
 using std::chrono::ceil;
 using std::chrono::seconds;
 
+/// Returns the error's type, which follows from the status.
 std::string_view type_of_status(int status) {
   switch (status) {
     case 401:
@@ -30,6 +34,7 @@ std::string_view type_of_status(int status) {
   }
 }
 
+/// Returns an id as Anthropic's look.
 std::string request_id(uint64_t number) {
   return "req_" + hex(number) + hex(mix(~number), 8);
 }
@@ -48,70 +53,73 @@ std::string body_of(const api_error& error, uint64_t request_number) {
   return text + R"(},"request_id":")" + request_id(request_number) + "\"}";
 }
 
+/// How Anthropic reports errors, refusals and faults.
 class anthropic_speech : public language {
 public:
-  reply new_reply(const exchange& x) const override {
+  reply new_reply(const exchange& incoming) const override {
     reply answer;
-    append_header(answer.headers, "request-id", request_id(unique_number(x)));
+    append_header(answer.headers, "request-id", request_id(unique_number(incoming)));
     append_header(answer.headers, "anthropic-organization-id", "00000000-0000-4000-8000-000000000001");
     return answer;
   }
 
-  std::string error_text(const exchange& x, const api_error& error) const override {
-    return body_of({error.status, error.message, {}, {}, error.type}, unique_number(x));
+  std::string error_text(const exchange& incoming, const api_error& error) const override {
+    return body_of({error.status, error.message, {}, {}, error.type}, unique_number(incoming));
   }
 
-  std::optional<api_error> check_key(const exchange& x) const override {
-    if (x.settings.api_key.empty())
+  std::optional<api_error> check_key(const exchange& incoming) const override {
+    if (incoming.settings.api_key.empty())
       return std::nullopt;
-    auto bearer = bearer_key(x);
-    if (x.x_api_key.empty() && !bearer)
+    auto bearer = bearer_key(incoming);
+    if (incoming.x_api_key.empty() && !bearer)
       return api_error{401, "x-api-key header is required"};
-    if (!x.x_api_key.empty() && x.x_api_key != x.settings.api_key)
+    if (!incoming.x_api_key.empty() && incoming.x_api_key != incoming.settings.api_key)
       return api_error{401, "invalid x-api-key"};
-    if (x.x_api_key.empty() && *bearer != x.settings.api_key)
+    if (incoming.x_api_key.empty() && *bearer != incoming.settings.api_key)
       return api_error{401, "Invalid bearer token"};
     return std::nullopt;
   }
 
-  reply limit_reply(const exchange& x, std::string_view model, const ruling& why) const override {
-    auto kind = why.exceeded == limit_kind::requests               ? "requests"
-                : x.settings.accounting == token_accounting::input ? "input tokens"
-                                                                   : "tokens";
-    auto answer =
-      limit_error(x, "This request would exceed your organization's rate limit of " + std::to_string(why.limit) + " "
-                       + kind + " per " + (x.settings.window == std::chrono::minutes(1) ? "minute" : "window")
-                       + " (model: " + std::string(model) + "; used: " + std::to_string(why.used)
-                       + ", requested: " + std::to_string(why.requested) + ").");
-    if (why.is_hopeless)
+  reply limit_reply(const exchange& incoming, std::string_view model, const ruling& refusal) const override {
+    auto kind = refusal.exceeded == limit_kind::requests                  ? "requests"
+                : incoming.settings.accounting == token_accounting::input ? "input tokens"
+                                                                          : "tokens";
+    auto answer = limit_error(incoming, "This request would exceed your organization's rate limit of "
+                                          + std::to_string(refusal.limit) + " " + kind + " per "
+                                          + (incoming.settings.window == std::chrono::minutes(1) ? "minute" : "window")
+                                          + " (model: " + std::string(model) + "; used: " + std::to_string(refusal.used)
+                                          + ", requested: " + std::to_string(refusal.requested) + ").");
+    if (refusal.is_hopeless)
       append_header(answer.headers, "x-should-retry", "false");
     else
-      append_header(answer.headers, "retry-after", std::to_string(ceil<seconds>(why.wait).count()));
+      append_header(answer.headers, "retry-after", std::to_string(ceil<seconds>(refusal.wait).count()));
     return answer;
   }
 
-  reply fault_reply(const exchange& x, std::string_view model, fault injected) const override {
+  reply fault_reply(const exchange& incoming, std::string_view model, fault injected) const override {
     switch (injected) {
       case fault::rate_limit:
-        return limit_error(x, "Number of requests to " + std::string(model) + " has exceeded your rate limit.");
+        return limit_error(incoming, "Number of requests to " + std::string(model) + " has exceeded your rate limit.");
       case fault::rate_limit_waited: {
-        auto answer = limit_error(x, "Number of requests to " + std::string(model) + " has exceeded your rate limit.");
-        append_header(answer.headers, "retry-after", std::to_string(ceil<seconds>(x.settings.retry_after).count()));
+        auto answer =
+          limit_error(incoming, "Number of requests to " + std::string(model) + " has exceeded your rate limit.");
+        append_header(answer.headers, "retry-after",
+                      std::to_string(ceil<seconds>(incoming.settings.retry_after).count()));
         return answer;
       }
       case fault::quota:
-        return spend_cap(x);
+        return spend_cap(incoming);
       case fault::unavailable:
-        return error_reply(*this, x, {503, "Service Unavailable"});
+        return error_reply(*this, incoming, {503, "Service Unavailable"});
       case fault::overloaded:
-        return error_reply(*this, x, {529, "Overloaded"});
+        return error_reply(*this, incoming, {529, "Overloaded"});
       default:
-        return error_reply(*this, x, {500, "Internal server error"});
+        return error_reply(*this, incoming, {500, "Internal server error"});
     }
   }
 
-  reply garbage_reply(const exchange& x, bool is_stream) const override {
-    auto answer = new_reply(x);
+  reply garbage_reply(const exchange& incoming, bool is_stream) const override {
+    auto answer = new_reply(incoming);
     answer.body = "{\"id\":\"msg_\x01\xff\xfe{{{ garbage";
     if (is_stream) {
       answer.content_type = "text/event-stream; charset=utf-8";
@@ -123,40 +131,42 @@ public:
   bool is_cached_free() const override { return true; }
 
   /// The real API rounds what remains of tokens to thousands; a limit in a test may be smaller than that.
-  void append_limit_headers(const exchange& x, reply& answer) const override {
-    auto& limits = x.gate.limits();
-    if (auto level = limits.request_level(x.arrived))
-      append_level(x, answer.headers, "requests", *level);
-    auto level = limits.token_level(x.arrived);
+  void append_limit_headers(const exchange& incoming, reply& answer) const override {
+    auto& limits = incoming.gate.limits();
+    if (auto level = limits.request_level(incoming.arrived))
+      append_level(incoming, answer.headers, "requests", *level);
+    auto level = limits.token_level(incoming.arrived);
     if (level)
-      append_level(x, answer.headers, "tokens", *level);
-    if (level && x.settings.accounting == token_accounting::input)
-      append_level(x, answer.headers, "input-tokens", *level);
+      append_level(incoming, answer.headers, "tokens", *level);
+    if (level && incoming.settings.accounting == token_accounting::input)
+      append_level(incoming, answer.headers, "input-tokens", *level);
   }
 
 private:
-  reply limit_error(const exchange& x, std::string message) const {
-    return error_reply(*this, x, {429, std::move(message)});
+  /// Returns a 429 with that message.
+  reply limit_error(const exchange& incoming, std::string message) const {
+    return error_reply(*this, incoming, {429, std::move(message)});
   }
 
-  /// Lasts until the month ends, so no wait is told.
-  reply spend_cap(const exchange& x) const {
-    auto answer = new_reply(x);
+  /// Lasts until the month ends, so no wait is reported.
+  reply spend_cap(const exchange& incoming) const {
+    auto answer = new_reply(incoming);
     answer.status = 429;
     answer.body =
       body_of({429, "Your organization has reached its monthly spend limit.", "", "enforced_spend_limit_reached"},
-              unique_number(x));
+              unique_number(incoming));
     return answer;
   }
 
-  static void append_level(const exchange& x, std::string& headers, std::string_view what,
+  /// Appends the three headers of one limit.
+  static void append_level(const exchange& incoming, std::string& headers, std::string_view metric,
                            const limiter::level& level) {
     auto append = [&](std::string_view name, const std::string& value) {
-      append_header(headers, "anthropic-ratelimit-" + std::string(what) + "-" + std::string(name), value);
+      append_header(headers, "anthropic-ratelimit-" + std::string(metric) + "-" + std::string(name), value);
     };
     append("limit", std::to_string(level.limit));
     append("remaining", std::to_string(level.remaining));
-    append("reset", utc_time(x.created + ceil<seconds>(level.reset).count()));
+    append("reset", utc_time(incoming.created + ceil<seconds>(level.reset).count()));
   }
 };
 

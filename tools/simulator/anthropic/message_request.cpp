@@ -12,6 +12,7 @@ namespace modelforge::simulator::anthropic {
 
 namespace {
 
+/// The versions of the API that the header `anthropic-version` may name; the newer one is stricter.
 constexpr std::string_view current_version = "2026-10-21";
 constexpr std::string_view older_version = "2023-06-01";
 constexpr uint32_t tools_preamble = 300; ///< Tokens of what the API tells the model about tools.
@@ -20,6 +21,7 @@ constexpr uint32_t adaptive_budget = 4096;
 constexpr std::string_view refusal_trigger = "ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL";
 constexpr std::string_view redaction_trigger = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING";
 
+/// The fields that both endpoints have, and those of messages alone.
 constexpr std::string_view counted_fields[] = {"model",    "messages",    "system",        "tools",
                                                "thinking", "tool_choice", "output_config", "cache_control"};
 constexpr std::string_view other_fields[] = {"max_tokens",      "stream",       "stop_sequences", "metadata",
@@ -38,17 +40,22 @@ constexpr cacheable_length lengths[] = {
   {"claude-opus-4-7", 2048}, {"claude-3-5-haiku", 2048}, {"claude-opus-4-6", 4096},
   {"claude-opus-4-5", 4096}, {"claude-haiku-4-5", 4096}, {"", 1024}};
 
-uint32_t least_cacheable(std::string_view model) {
-  return std::find_if(std::begin(lengths), std::end(lengths), [&](auto& x) { return model.starts_with(x.model); })
+/// Returns the shortest prefix that the model caches, in tokens.
+uint32_t min_cacheable(std::string_view model) {
+  return std::find_if(std::begin(lengths), std::end(lengths),
+                      [&](auto& entry) { return model.starts_with(entry.model); })
     ->tokens;
 }
 
 /// Reads one request, field by field; after the first fault nothing more is looked at.
 class request_reader final : conversation_reader {
 public:
-  request_reader(const json& body, const exchange& x, bool is_count)
-    : conversation_reader(body, x.settings, x.anthropic_version == current_version), is_count_(is_count) {}
+  /// `is_count`: the request only has its tokens counted.
+  request_reader(const json& body, const exchange& incoming, bool is_count)
+    : conversation_reader(body, incoming.settings, incoming.anthropic_version == current_version), is_count_(is_count) {
+  }
 
+  /// The first fault in this order is the answer. Tools, system and messages keep the order of the cached prompt.
   std::variant<message_request, api_error> read() {
     using step = void (request_reader::*)();
     for (step next : std::initializer_list<step>{
@@ -66,6 +73,7 @@ public:
 private:
   // -- fields -------------------------------------------------------------------
 
+  /// Unknown fields are errors; in the current version those for sampling are unknown.
   void check_fields() {
     for (const auto& [name, value] : body_.items())
       if (!contains(counted_fields, name) && (is_count_ || !contains(other_fields, name))
@@ -73,6 +81,7 @@ private:
         return fail(name + ": Extra inputs are not permitted");
   }
 
+  /// The model comes before everything that takes part in the seed.
   void read_model() {
     auto model = string_in(body_, "model", "");
     if (!model)
@@ -82,24 +91,26 @@ private:
     if (model->starts_with("missing"))
       return fail("model: " + *model, 404);
     begin_with(*model);
-    cache_blocks(least_cacheable(*model));
+    cache_blocks(min_cacheable(*model));
   }
 
+  /// Reads `max_tokens`, which is required, and `stream`.
   void read_limits() {
     if (is_count_)
       return;
     result_.is_stream = bool_in(body_, "stream", "", false);
-    auto most = integer_in(body_, "max_tokens", "", 0);
-    if (!most)
+    auto max_tokens = integer_in(body_, "max_tokens", "", 0);
+    if (!max_tokens)
       return fail_missing("max_tokens");
-    result_.max_tokens = static_cast<uint32_t>(std::min<int64_t>(*most, UINT32_MAX));
-    result_.is_warm_up = *most == 0;
+    result_.max_tokens = static_cast<uint32_t>(std::min<int64_t>(*max_tokens, UINT32_MAX));
+    result_.is_warm_up = *max_tokens == 0;
     if (result_.is_warm_up && result_.is_stream)
       fail("max_tokens: 0 is not supported with streaming");
   }
 
   // -- how to answer --------------------------------------------------------------
 
+  /// Reads whether the model thinks, how long, and whether the client sees it.
   void read_thinking() {
     auto thinking = member(body_, "thinking");
     if (!thinking)
@@ -112,7 +123,7 @@ private:
     if (*type == "disabled")
       return;
     if (*type == "adaptive")
-      result_.most_thinking = adaptive_budget;
+      result_.max_thinking = adaptive_budget;
     else if (*type == "enabled")
       read_budget(*thinking);
     else
@@ -124,40 +135,43 @@ private:
     }
   }
 
+  /// A budget counts against `max_tokens`.
   void read_budget(const json& thinking) {
     auto budget = integer_in(thinking, "budget_tokens", "thinking.enabled.", min_budget);
     if (!budget)
       return fail_missing("thinking.enabled.budget_tokens");
     if (result_.max_tokens && *budget >= *result_.max_tokens)
       return fail("`max_tokens` must be greater than `thinking.budget_tokens`. Please consult our documentation.");
-    result_.most_thinking = static_cast<uint32_t>(std::min<int64_t>(*budget, UINT32_MAX));
+    result_.max_thinking = static_cast<uint32_t>(std::min<int64_t>(*budget, UINT32_MAX));
     demand_thinking();
   }
 
+  /// Sampling is checked but has no effect, except for the stop sequences.
   void read_sampling() {
     auto temperature = share_in("temperature");
     auto top_p = share_in("top_p");
     if (temperature && top_p && !is_old())
       return fail("`temperature` and `top_p` cannot both be specified for this model. Please use only one.");
-    if (temperature && *temperature != 1 && result_.most_thinking > 0)
+    if (temperature && *temperature != 1 && result_.max_thinking > 0)
       return fail("`temperature` may only be set to 1 when thinking is enabled.");
     auto top_k = integer_in(body_, "top_k", "", 0);
-    if (top_k && result_.most_thinking > 0)
+    if (top_k && result_.max_thinking > 0)
       return fail("`top_k` must be unset when thinking is enabled.");
     auto stops = member(body_, "stop_sequences");
     if (!stops)
       return;
     if (!stops->is_array())
       return fail_type("stop_sequences", "a valid array", *stops);
-    for (const auto& x : *stops) {
-      if (!x.is_string())
-        return fail_type("stop_sequences", "strings", x);
-      if (is_blank(x.get_ref<const std::string&>()))
+    for (const auto& stop : *stops) {
+      if (!stop.is_string())
+        return fail_type("stop_sequences", "strings", stop);
+      if (is_blank(stop.get_ref<const std::string&>()))
         return fail("stop_sequences: each stop sequence must contain non-whitespace");
-      result_.stop.push_back(x.get<std::string>());
+      result_.stop.push_back(stop.get<std::string>());
     }
   }
 
+  /// Reads the tools; each is a block of the cached prompt.
   void read_tools() {
     auto tools = member(body_, "tools");
     if (!tools)
@@ -167,20 +181,21 @@ private:
     if (!tools->empty())
       add_tokens(0, tools_preamble);
     for (std::size_t i = 0; i < tools->size() && !error_; ++i) {
-      read_tool((*tools)[i], at("tools", i));
+      read_tool((*tools)[i], index_path("tools", i));
       close_block();
     }
   }
 
-  void read_tool(const json& x, const std::string& path) {
-    if (!x.is_object())
-      return fail_type(path, "a valid dictionary", x);
-    auto type = string_in(x, "type", path + ".", false);
-    auto name = string_in(x, "name", path + ".");
+  /// Reads one tool. The mark for the cache is not part of what the model sees.
+  void read_tool(const json& tool, const std::string& path) {
+    if (!tool.is_object())
+      return fail_type(path, "a valid dictionary", tool);
+    auto type = string_in(tool, "type", path + ".", false);
+    auto name = string_in(tool, "name", path + ".");
     if (!name)
       return;
-    note_cache_control(x, path);
-    auto unmarked = x;
+    note_cache_control(tool, path);
+    auto unmarked = tool;
     unmarked.erase("cache_control");
     absorb_size(unmarked);
     if (type && *type != "custom")
@@ -188,7 +203,7 @@ private:
     auto where = path + ".custom.";
     if (!is_identifier(*name, 128))
       return fail(where + "name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'");
-    auto schema = member(x, "input_schema");
+    auto schema = member(tool, "input_schema");
     if (!schema)
       return fail_missing(where + "input_schema");
     if (!schema->is_object())
@@ -202,6 +217,7 @@ private:
     offer(*name, schema);
   }
 
+  /// Decides whether the answer calls functions; without being forced it says a few words before.
   void read_choice() {
     auto choice = member(body_, "tool_choice");
     auto is_parallel = true;
@@ -217,7 +233,7 @@ private:
       if (!member(body_, "tools") && type != "none")
         return fail("tool_choice may only be specified while providing tools.");
     }
-    if ((type == "any" || type == "tool") && result_.most_thinking > 0)
+    if ((type == "any" || type == "tool") && result_.max_thinking > 0)
       return fail("Thinking may not be enabled when tool_choice forces tool use.");
     if (type == "any")
       return call_any();
@@ -230,12 +246,14 @@ private:
     result_.says_before_calls = true;
   }
 
+  /// The request names the function.
   void call_chosen(const json& choice) {
     auto name = string_in(choice, "name", "tool_choice.tool.");
     if (name && !call_named(*name))
       fail("tool_choice.tool.name: Tool '" + *name + "' not found in provided tools");
   }
 
+  /// Reads the form of the answer, and the test strings that ask for a refusal or encrypted thinking.
   void read_output() {
     result_.is_refused = result_.prompt.find(refusal_trigger) != std::string::npos;
     result_.is_redacted = result_.prompt.find(redaction_trigger) != std::string::npos;
@@ -264,6 +282,7 @@ private:
     result_.schema = *schema;
   }
 
+  /// Too long a prompt is an error, not cut.
   void check_length() {
     if (result_.prompt_tokens > settings_.context_tokens)
       fail("prompt is too long: " + std::to_string(result_.prompt_tokens) + " tokens > "
@@ -277,15 +296,16 @@ private:
 
 } // namespace
 
-std::variant<message_request, api_error> read_message_request(const exchange& x, bool is_count) {
-  if (x.anthropic_version.empty())
+std::variant<message_request, api_error> read_message_request(const exchange& incoming, bool is_count) {
+  if (incoming.anthropic_version.empty())
     return api_error{400, "anthropic-version: header is required"};
-  if (x.anthropic_version != current_version && x.anthropic_version != older_version)
-    return api_error{400, "anthropic-version: \"" + std::string(x.anthropic_version) + "\" is not a valid version"};
-  auto body = parse_object(x.body);
+  if (incoming.anthropic_version != current_version && incoming.anthropic_version != older_version)
+    return api_error{400,
+                     "anthropic-version: \"" + std::string(incoming.anthropic_version) + "\" is not a valid version"};
+  auto body = parse_object(incoming.body);
   if (auto problem = std::get_if<std::string>(&body))
     return api_error{400, *problem};
-  return request_reader(std::get<json>(body), x, is_count).read();
+  return request_reader(std::get<json>(body), incoming, is_count).read();
 }
 
 std::string signature_of(std::string_view thinking, uint64_t seed) {

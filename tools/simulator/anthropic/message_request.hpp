@@ -19,7 +19,7 @@ struct message_request : generation {
 
 /// Checks the body as Anthropic would: the first fault found is the answer. `is_count`: for the endpoint that only
 /// counts, which has fewer fields.
-std::variant<message_request, api_error> read_message_request(const exchange& x, bool is_count = false);
+std::variant<message_request, api_error> read_message_request(const exchange& incoming, bool is_count = false);
 
 /// Returns what vouches for thinking that is sent back.
 std::string signature_of(std::string_view thinking, uint64_t seed);

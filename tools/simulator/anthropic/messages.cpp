@@ -3,26 +3,33 @@
 #include "tools/simulator/random.hpp"
 #include "tools/simulator/seals.hpp"
 
+// A message is a list of blocks: thinking, text, calls. Unary answers and streams write the same parts in different
+// order, so both are made of the functions at the top; the stream prepares its first and last events when it begins and
+// writes the rest token by token.
+
 namespace modelforge::simulator::anthropic {
 
 namespace {
 
 using kind = piece::kind;
 
-std::string_view stop_reason_of(const choice& x, const message_request& request) {
+/// Returns the choice's end in Anthropic's words.
+std::string_view stop_reason_of(const choice& completion, const message_request& request) {
   if (request.is_refused)
     return "refusal";
-  if (request.is_warm_up || x.end == ending::length)
+  if (request.is_warm_up || completion.end == ending::length)
     return "max_tokens";
-  return x.end == ending::calls ? "tool_use" : x.end == ending::stop_word ? "stop_sequence" : "end_turn";
+  return completion.end == ending::calls       ? "tool_use"
+         : completion.end == ending::stop_word ? "stop_sequence"
+                                               : "end_turn";
 }
 
 /// The members of an answer's end, from the stop reason on.
-std::string stop_text(const choice& x, const message_request& request) {
+std::string stop_text(const choice& completion, const message_request& request) {
   std::string text = R"("stop_reason":")";
-  text.append(stop_reason_of(x, request)).append(R"(","stop_sequence":)");
-  if (x.end == ending::stop_word)
-    append_json(text, x.stop_word);
+  text.append(stop_reason_of(completion, request)).append(R"(","stop_sequence":)");
+  if (completion.end == ending::stop_word)
+    append_json(text, completion.stop_word);
   else
     text += "null";
   return text;
@@ -30,17 +37,18 @@ std::string stop_text(const choice& x, const message_request& request) {
 
 /// What stays the same in all tellings of the usage: the prompt's part.
 std::string input_usage(const message_request& request) {
-  const auto& x = request.cached;
-  auto written = x.written + x.written_long;
-  return R"("input_tokens":)" + std::to_string(request.prompt_tokens - x.read - written)
+  const auto& cached = request.cached;
+  auto written = cached.written + cached.written_long;
+  return R"("input_tokens":)" + std::to_string(request.prompt_tokens - cached.read - written)
          + R"(,"cache_creation_input_tokens":)" + std::to_string(written) + R"(,"cache_read_input_tokens":)"
-         + std::to_string(x.read);
+         + std::to_string(cached.read);
 }
 
-std::string output_usage(const choice& x, const message_request& request) {
+/// The answer's part of the usage, thinking included.
+std::string output_usage(const choice& completion, const message_request& request) {
   std::string text = R"("output_tokens":)";
-  append_number(text, request.has_content() ? x.tokens : 0);
-  if (auto thinking = x.tokens_of(kind::thinking); thinking > 0 && request.has_content()) {
+  append_number(text, request.has_content() ? completion.tokens : 0);
+  if (auto thinking = completion.tokens_of(kind::thinking); thinking > 0 && request.has_content()) {
     text += R"(,"output_tokens_details":{"thinking_tokens":)";
     append_number(text, thinking);
     text += '}';
@@ -48,6 +56,7 @@ std::string output_usage(const choice& x, const message_request& request) {
   return text;
 }
 
+/// What a whole message reports of its usage beyond that.
 std::string more_usage(const message_request& request) {
   return R"("cache_creation":{"ephemeral_5m_input_tokens":)" + std::to_string(request.cached.written)
          + R"(,"ephemeral_1h_input_tokens":)" + std::to_string(request.cached.written_long)
@@ -55,8 +64,8 @@ std::string more_usage(const message_request& request) {
 }
 
 /// What a message begins with, up to its content.
-std::string opening(const exchange& x, const message_request& request) {
-  auto id = unique_number(x);
+std::string opening(const exchange& incoming, const message_request& request) {
+  auto id = unique_number(incoming);
   std::string text = R"("id":"msg_)" + hex(id) + hex(mix(id), 8) + R"(","type":"message","role":"assistant","model":)";
   append_json(text, request.model);
   return text;
@@ -68,29 +77,30 @@ struct thinking_style {
   uint64_t seed;
 };
 
-thinking_style style_of(const exchange& x, const message_request& request) {
-  return {request.hides_thinking, request.is_redacted, x.settings.seed};
+/// Returns what the request and the settings say of thinking.
+thinking_style style_of(const exchange& incoming, const message_request& request) {
+  return {request.hides_thinking, request.is_redacted, incoming.settings.seed};
 }
 
 /// Thinking as the client gets it: that is what is signed.
-std::string shown(const piece& x, const thinking_style& style) {
-  return style.is_hidden ? std::string() : x.whole();
+std::string shown(const piece& part, const thinking_style& style) {
+  return style.is_hidden ? std::string() : part.whole();
 }
 
 /// Appends a block with all its content, or as a stream begins it.
-void append_block(std::string& out, const piece& x, const thinking_style& style, bool is_whole) {
-  if (x.what == kind::text) {
+void append_block(std::string& out, const piece& part, const thinking_style& style, bool is_whole) {
+  if (part.type == kind::text) {
     out += R"({"type":"text","text":)";
-    append_json(out, is_whole ? x.whole() : std::string());
-  } else if (x.what == kind::call) {
-    out += R"({"type":"tool_use","id":"toolu_)" + hex(x.id) + hex(mix(x.id), 8) + R"(","name":)";
-    append_json(out, x.tool);
-    auto input = x.whole();
+    append_json(out, is_whole ? part.whole() : std::string());
+  } else if (part.type == kind::call) {
+    out += R"({"type":"tool_use","id":"toolu_)" + hex(part.id) + hex(mix(part.id), 8) + R"(","name":)";
+    append_json(out, part.tool);
+    auto input = part.whole();
     out.append(R"(,"input":)").append(is_whole && json::accept(input) ? input : "{}"); // cut JSON is lost
   } else if (style.is_redacted) {
-    out += R"({"type":"redacted_thinking","data":")" + sealed(hash(x.whole(), ~style.seed), style.seed) + '"';
+    out += R"({"type":"redacted_thinking","data":")" + sealed(hash(part.whole(), ~style.seed), style.seed) + '"';
   } else {
-    auto text = is_whole ? shown(x, style) : std::string();
+    auto text = is_whole ? shown(part, style) : std::string();
     out += R"({"type":"thinking","thinking":)";
     append_json(out, text);
     out.append(R"(,"signature":")").append(is_whole ? signature_of(text, style.seed) : "").append("\"");
@@ -98,30 +108,32 @@ void append_block(std::string& out, const piece& x, const thinking_style& style,
   out += '}';
 }
 
-std::string unary_text(const exchange& x, const message_request& request, const choice& made) {
-  auto text = "{" + opening(x, request) + R"(,"content":[)";
-  for (const auto& each : made.pieces) {
+/// Returns the whole message as one object.
+std::string unary_text(const exchange& incoming, const message_request& request, const choice& completion) {
+  auto text = "{" + opening(incoming, request) + R"(,"content":[)";
+  for (const auto& each : completion.pieces) {
     if (!request.has_content())
       break;
-    if (&each != &made.pieces.front())
+    if (&each != &completion.pieces.front())
       text += ',';
-    append_block(text, each, style_of(x, request), true);
+    append_block(text, each, style_of(incoming, request), true);
   }
-  text += "]," + stop_text(made, request) + R"(,"usage":{)" + input_usage(request) + ",";
-  return text.append(output_usage(made, request)).append(",").append(more_usage(request)).append("}}");
+  text += "]," + stop_text(completion, request) + R"(,"usage":{)" + input_usage(request) + ",";
+  return text.append(output_usage(completion, request)).append(",").append(more_usage(request)).append("}}");
 }
 
 /// Writes the events of a message: its start, its blocks with a delta for each token, its end.
 class message_stream : public token_stream {
 public:
-  message_stream(const exchange& x, const message_request& request, choice made)
-    : request_number_(unique_number(x)), style_(style_of(x, request)), has_content_(request.has_content()),
-      start_(R"({"type":"message_start","message":{)" + opening(x, request)
+  message_stream(const exchange& incoming, const message_request& request, choice completion)
+    : request_number_(unique_number(incoming)), style_(style_of(incoming, request)),
+      has_content_(request.has_content()),
+      start_(R"({"type":"message_start","message":{)" + opening(incoming, request)
              + R"(,"content":[],"stop_reason":null,"stop_sequence":null,"usage":{)" + input_usage(request)
              + R"(,"output_tokens":)" + (has_content_ ? "1," : "0,") + more_usage(request) + "}}}"),
-      end_(R"({"type":"message_delta","delta":{)" + stop_text(made, request) + R"(},"usage":{)" + input_usage(request)
-           + "," + output_usage(made, request) + "}}"),
-      choice_(std::move(made)) {}
+      end_(R"({"type":"message_delta","delta":{)" + stop_text(completion, request) + R"(},"usage":{)"
+           + input_usage(request) + "," + output_usage(completion, request) + "}}"),
+      choice_(std::move(completion)) {}
 
   bool next(std::string& out) override {
     if (!start_.empty())
@@ -140,12 +152,13 @@ public:
 
   uint64_t events() const override {
     uint64_t count = has_content_ ? 4 : 3; // the message's three, and a ping
-    for (const auto& x : choice_.all().pieces) {
+    for (const auto& part : choice_.all().pieces) {
       if (!has_content_)
         break;
-      auto is_shown = x.what != kind::thinking || !(style_.is_hidden || style_.is_redacted);
-      count += 2 + (is_shown ? x.tokens - x.name_tokens : 0);
-      count += x.what == kind::call || (x.what == kind::thinking && !style_.is_redacted); // empty delta; signature
+      auto is_shown = part.type != kind::thinking || !(style_.is_hidden || style_.is_redacted);
+      count += 2 + (is_shown ? part.tokens - part.name_tokens : 0);
+      count +=
+        part.type == kind::call || (part.type == kind::thinking && !style_.is_redacted); // empty delta; signature
     }
     return count;
   }
@@ -159,10 +172,11 @@ private:
     out.append("event: ").append(name).append("\ndata: ").append(data).append("\n\n");
   }
 
+  /// Writes what one token puts on the wire: the beginning and the end of its block go with the first and last token.
   void send_step(std::string& out, const choice_cursor::step& step) {
     if (step.begins)
       begin_block(out, step);
-    auto is_thinking = step.of.what == kind::thinking;
+    auto is_thinking = step.part.type == kind::thinking;
     if (!step.token.empty() && !(is_thinking && (style_.is_hidden || style_.is_redacted)))
       append_delta(out, step, step.token);
     if (!step.ends)
@@ -172,29 +186,32 @@ private:
     append_event(out, "content_block_stop", R"({"type":"content_block_stop",)" + index_text(step) + "}");
   }
 
+  /// Opens a block; the first is followed by a ping, as in the real API, and a call by an empty delta.
   void begin_block(std::string& out, const choice_cursor::step& step) {
     data_ = R"({"type":"content_block_start",)" + index_text(step) + R"(,"content_block":)";
-    append_block(data_, step.of, style_, false);
+    append_block(data_, step.part, style_, false);
     append_event(out, "content_block_start", data_ += '}');
     if (step.index == 0)
       append_event(out, "ping", R"({"type": "ping"})");
-    if (step.of.what == kind::call)
+    if (step.part.type == kind::call)
       append_delta(out, step, "");
   }
 
+  /// Writes an increment of the block.
   void append_delta(std::string& out, const choice_cursor::step& step, std::string_view text) {
     data_ = R"({"type":"content_block_delta",)" + index_text(step) + R"(,"delta":{"type":)";
-    data_ += step.of.what == kind::text   ? R"("text_delta","text":)"
-             : step.of.what == kind::call ? R"("input_json_delta","partial_json":)"
-                                          : R"("thinking_delta","thinking":)";
+    data_ += step.part.type == kind::text   ? R"("text_delta","text":)"
+             : step.part.type == kind::call ? R"("input_json_delta","partial_json":)"
+                                            : R"("thinking_delta","thinking":)";
     append_json(data_, text);
     append_event(out, "content_block_delta", data_ += "}}");
   }
 
+  /// The signature of thinking comes as a last increment of its block.
   void append_signature(std::string& out, const choice_cursor::step& step) {
     data_ = R"({"type":"content_block_delta",)" + index_text(step)
-            + R"(,"delta":{"type":"signature_delta","signature":")" + signature_of(shown(step.of, style_), style_.seed)
-            + "\"}}";
+            + R"(,"delta":{"type":"signature_delta","signature":")"
+            + signature_of(shown(step.part, style_), style_.seed) + "\"}}";
     append_event(out, "content_block_delta", data_);
   }
 
@@ -204,43 +221,44 @@ private:
   thinking_style style_;
   bool has_content_;
   std::string start_; ///< Empty once it is sent.
-  std::string end_;
-  std::string data_;
+  std::string end_;   ///< The data of `message_delta`: usage and stop reason are known from the start.
+  std::string data_;  ///< Of the event being written; kept to spare allocations.
   choice_cursor choice_;
 };
 
-reply answer_message(const exchange& x, const message_request& request) {
-  auto answer = speech().new_reply(x);
-  auto made = make_choice(request, 0, x.settings);
-  answer.completion_tokens = answer.steps = request.has_content() ? made.tokens : 0;
+/// Answers a request that was admitted.
+reply answer_message(const exchange& incoming, const message_request& request) {
+  auto answer = speech().new_reply(incoming);
+  auto completion = make_choice(request, 0, incoming.settings);
+  answer.completion_tokens = answer.steps = request.has_content() ? completion.tokens : 0;
   answer.is_paced = true;
   answer.jitter_seed = request.seed;
   answer.prompt_tokens = request.prompt_tokens;
   if (request.is_stream) {
     answer.content_type = "text/event-stream; charset=utf-8";
     answer.headers += "cache-control: no-cache\r\n";
-    answer.stream = std::make_unique<message_stream>(x, request, std::move(made));
+    answer.stream = std::make_unique<message_stream>(incoming, request, std::move(completion));
   } else {
-    answer.body = unary_text(x, request, made);
+    answer.body = unary_text(incoming, request, completion);
   }
   return answer;
 }
 
 } // namespace
 
-reply messages(const exchange& x) {
+reply messages(const exchange& incoming) {
   return judge(
-    x, speech(), [&] { return read_message_request(x); },
-    [&](const auto& request) { return answer_message(x, request); });
+    incoming, speech(), [&] { return read_message_request(incoming); },
+    [&](const auto& request) { return answer_message(incoming, request); });
 }
 
-reply count_prompt(const exchange& x) {
-  if (auto error = speech().check_key(x))
-    return error_reply(speech(), x, *error);
-  auto request = read_message_request(x, true);
+reply count_prompt(const exchange& incoming) {
+  if (auto error = speech().check_key(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto request = read_message_request(incoming, true);
   if (auto error = std::get_if<api_error>(&request))
-    return error_reply(speech(), x, *error);
-  auto answer = speech().new_reply(x);
+    return error_reply(speech(), incoming, *error);
+  auto answer = speech().new_reply(incoming);
   answer.body = R"({"input_tokens":)" + std::to_string(std::get<message_request>(request).prompt_tokens) + "}";
   return answer;
 }

@@ -5,6 +5,10 @@
 
 #include <algorithm>
 
+// Google streams whole answers, each with an increment of every candidate and the usage so far; the unary answer has
+// the same form. Thoughts are left out unless asked for, and a call comes whole, so some tokens put nothing on the
+// wire.
+
 namespace modelforge::simulator::gemini {
 
 namespace {
@@ -16,23 +20,24 @@ struct usage {
   uint32_t prompt = 0, cached = 0, candidates = 0, thoughts = 0;
 };
 
-std::string usage_text(const usage& x) {
-  std::string text = R"({"promptTokenCount":)" + std::to_string(x.prompt);
-  if (x.cached > 0)
-    text += R"(,"cachedContentTokenCount":)" + std::to_string(x.cached);
-  if (x.candidates > 0)
-    text += R"(,"candidatesTokenCount":)" + std::to_string(x.candidates);
-  if (x.thoughts > 0)
-    text += R"(,"thoughtsTokenCount":)" + std::to_string(x.thoughts);
-  text += R"(,"totalTokenCount":)" + std::to_string(uint64_t{x.prompt} + x.candidates + x.thoughts);
-  return text + R"(,"promptTokensDetails":[{"modality":"TEXT","tokenCount":)" + std::to_string(x.prompt) + "}]}";
+/// Returns `usageMetadata`; what is zero is left out.
+std::string usage_text(const usage& counts) {
+  std::string text = R"({"promptTokenCount":)" + std::to_string(counts.prompt);
+  if (counts.cached > 0)
+    text += R"(,"cachedContentTokenCount":)" + std::to_string(counts.cached);
+  if (counts.candidates > 0)
+    text += R"(,"candidatesTokenCount":)" + std::to_string(counts.candidates);
+  if (counts.thoughts > 0)
+    text += R"(,"thoughtsTokenCount":)" + std::to_string(counts.thoughts);
+  text += R"(,"totalTokenCount":)" + std::to_string(uint64_t{counts.prompt} + counts.candidates + counts.thoughts);
+  return text + R"(,"promptTokensDetails":[{"modality":"TEXT","tokenCount":)" + std::to_string(counts.prompt) + "}]}";
 }
 
 /// What follows the candidates, up to the end.
-std::string ending_of(const exchange& x, const content_request& request) {
+std::string ending_of(const exchange& incoming, const content_request& request) {
   std::string text = R"(,"modelVersion":)";
   append_json(text, request.model);
-  return text + R"(,"responseId":")" + hex(unique_number(x)) + "\"}";
+  return text + R"(,"responseId":")" + hex(unique_number(incoming)) + "\"}";
 }
 
 /// What all parts of an answer need.
@@ -44,28 +49,28 @@ struct style {
 
 /// Appends a text, a thought or, at its end, a call; nothing for what is not shown, or was cut. The signature of a text
 /// comes with its end, that of calls with the first.
-void append_part(std::string& out, const choice_cursor::step& step, std::string_view text, const style& how) {
-  const auto& x = step.of;
-  if (x.what == kind::call) {
-    if (!step.ends || !json::accept(x.whole()))
+void append_part(std::string& out, const choice_cursor::step& step, std::string_view text, const style& part_style) {
+  const auto& part = step.part;
+  if (part.type == kind::call) {
+    if (!step.ends || !json::accept(part.whole()))
       return;
-    auto arguments = x.whole();
-    out += R"({"functionCall":{"id":")" + hex(x.id, 8) + R"(","name":)";
-    append_json(out, x.tool);
+    auto arguments = part.whole();
+    out += R"({"functionCall":{"id":")" + hex(part.id, 8) + R"(","name":)";
+    append_json(out, part.tool);
     out.append(R"(,"args":)").append(arguments).append("}");
-    if (step.index == 0 || (how.thinks && step.index == 1))
-      out += R"(,"thoughtSignature":")" + signature_of(x.tool, json::parse(arguments), how.seed) + "\"";
+    if (step.index == 0 || (part_style.thinks && step.index == 1))
+      out += R"(,"thoughtSignature":")" + signature_of(part.tool, json::parse(arguments), part_style.seed) + "\"";
     out += '}';
     return;
   }
-  if (x.what == kind::thinking && !how.shows_thoughts)
+  if (part.type == kind::thinking && !part_style.shows_thoughts)
     return;
   out += R"({"text":)";
   append_json(out, text);
-  if (x.what == kind::thinking)
+  if (part.type == kind::thinking)
     out += R"(,"thought":true)";
-  else if (step.ends && how.thinks)
-    out += R"(,"thoughtSignature":")" + sealed(hash(x.whole(), how.seed), how.seed) + "\"";
+  else if (step.ends && part_style.thinks)
+    out += R"(,"thoughtSignature":")" + sealed(hash(part.whole(), part_style.seed), part_style.seed) + "\"";
   out += '}';
 }
 
@@ -78,41 +83,44 @@ void append_candidate(std::string& out, std::size_t index, std::string_view part
   out += R"(,"index":)" + std::to_string(index) + "}";
 }
 
-std::string_view finish_reason_of(const choice& x) {
-  return x.end == ending::length ? "MAX_TOKENS" : "STOP";
+/// Returns the choice's end in Google's words; calls end with STOP, too.
+std::string_view finish_reason_of(const choice& completion) {
+  return completion.end == ending::length ? "MAX_TOKENS" : "STOP";
 }
 
+/// Returns the usage of a whole answer.
 usage usage_of(const content_request& request, const std::vector<choice>& choices) {
   usage sum{request.prompt_tokens, request.cached.read};
-  for (const auto& x : choices) {
-    sum.thoughts += x.tokens_of(kind::thinking);
-    sum.candidates += x.tokens - x.tokens_of(kind::thinking);
+  for (const auto& completion : choices) {
+    sum.thoughts += completion.tokens_of(kind::thinking);
+    sum.candidates += completion.tokens - completion.tokens_of(kind::thinking);
   }
   return sum;
 }
 
-std::string unary_text(const exchange& x, const content_request& request, const std::vector<choice>& choices) {
-  style how{request.shows_thoughts, request.most_thinking > 0, x.settings.seed};
+/// Returns the whole answer as one object.
+std::string unary_text(const exchange& incoming, const content_request& request, const std::vector<choice>& choices) {
+  style part_style{request.shows_thoughts, request.max_thinking > 0, incoming.settings.seed};
   std::string text = R"({"candidates":[)";
   for (std::size_t i = 0; i < choices.size(); ++i) {
     std::string parts;
     for (std::size_t j = 0; j < choices[i].pieces.size(); ++j) {
       const auto& each = choices[i].pieces[j];
       std::string part;
-      append_part(part, {each, j, {}, true, true}, each.what == kind::call ? std::string() : each.whole(), how);
+      append_part(part, {each, j, {}, true, true}, each.type == kind::call ? std::string() : each.whole(), part_style);
       parts.append(parts.empty() || part.empty() ? "" : ",").append(part);
     }
     append_candidate(text, i, parts, finish_reason_of(choices[i]));
   }
-  return text + R"(],"usageMetadata":)" + usage_text(usage_of(request, choices)) + ending_of(x, request);
+  return text + R"(],"usageMetadata":)" + usage_text(usage_of(request, choices)) + ending_of(incoming, request);
 }
 
 /// Writes whole answers that hold an increment each.
 class content_stream : public token_stream {
 public:
-  content_stream(const exchange& x, const content_request& request, std::vector<choice> choices)
-    : how_{request.shows_thoughts, request.most_thinking > 0, x.settings.seed},
-      ending_(ending_of(x, request)), usage_{request.prompt_tokens, request.cached.read} {
+  content_stream(const exchange& incoming, const content_request& request, std::vector<choice> choices)
+    : style_{request.shows_thoughts, request.max_thinking > 0, incoming.settings.seed},
+      ending_(ending_of(incoming, request)), usage_{request.prompt_tokens, request.cached.read} {
     for (auto& each : choices)
       choices_.emplace_back(std::move(each));
   }
@@ -134,8 +142,8 @@ public:
 
   uint64_t tokens() const override {
     uint64_t sum = 0;
-    for (const auto& x : choices_)
-      sum += x.tokens();
+    for (const auto& cursor : choices_)
+      sum += cursor.tokens();
     return sum;
   }
 
@@ -158,29 +166,31 @@ public:
   stream_form form() const override { return {"\n\n", ": keep-alive\n\n", true}; }
 
 private:
+  /// Goes one token further in that candidate, and appends it if anything of it is shown.
   void send_step(std::string& candidates, std::size_t i) {
-    auto& x = choices_[i];
-    auto before = x.tokens();
-    auto step = x.next();
-    (step.of.what == kind::thinking ? usage_.thoughts : usage_.candidates) +=
-      static_cast<uint32_t>(x.tokens() - before);
+    auto& cursor = choices_[i];
+    auto before = cursor.tokens();
+    auto step = cursor.next();
+    (step.part.type == kind::thinking ? usage_.thoughts : usage_.candidates) +=
+      static_cast<uint32_t>(cursor.tokens() - before);
     std::string part;
-    append_part(part, step, step.token, how_);
-    if (!part.empty() || x.is_done())
-      append_candidate(candidates, i, part, x.is_done() ? finish_reason_of(x.all()) : "");
+    append_part(part, step, step.token, style_);
+    if (!part.empty() || cursor.is_done())
+      append_candidate(candidates, i, part, cursor.is_done() ? finish_reason_of(cursor.all()) : "");
   }
 
-  style how_;
+  style style_;
   std::string ending_;
   usage usage_; ///< So far.
   std::vector<choice_cursor> choices_;
 };
 
-reply answer_content(const exchange& x, const content_request& request, bool is_list) {
-  auto answer = speech().new_reply(x);
+/// Answers a request that was admitted; `is_list`: the answer is an element of an array.
+reply answer_content(const exchange& incoming, const content_request& request, bool is_list) {
+  auto answer = speech().new_reply(incoming);
   std::vector<choice> choices;
   for (uint32_t i = 0; i < request.choices; ++i) {
-    choices.push_back(make_choice(request, i, x.settings));
+    choices.push_back(make_choice(request, i, incoming.settings));
     answer.completion_tokens += choices.back().tokens;
     answer.steps = std::max(answer.steps, choices.back().tokens);
   }
@@ -189,9 +199,9 @@ reply answer_content(const exchange& x, const content_request& request, bool is_
   answer.prompt_tokens = request.prompt_tokens;
   if (request.is_stream) {
     answer.content_type = "text/event-stream";
-    answer.stream = std::make_unique<content_stream>(x, request, std::move(choices));
+    answer.stream = std::make_unique<content_stream>(incoming, request, std::move(choices));
   } else {
-    answer.body = unary_text(x, request, choices);
+    answer.body = unary_text(incoming, request, choices);
     if (is_list)
       answer.body = "[" + answer.body + "]";
   }
@@ -199,25 +209,26 @@ reply answer_content(const exchange& x, const content_request& request, bool is_
 }
 
 /// Without "alt=sse" a stream is one JSON array; here it has one element.
-reply generate(const exchange& x, std::string_view model, bool is_stream) {
-  auto is_events = is_stream && ("&" + std::string(x.query) + "&").find("&alt=sse&") != std::string::npos;
+reply generate(const exchange& incoming, std::string_view model, bool is_stream) {
+  auto is_events = is_stream && ("&" + std::string(incoming.query) + "&").find("&alt=sse&") != std::string::npos;
   auto read = [&] {
-    auto result = read_content_request(x, model);
+    auto result = read_content_request(incoming, model);
     if (auto request = std::get_if<content_request>(&result))
       request->is_stream = is_events;
     return result;
   };
-  return judge(x, speech(), read,
-               [&](const auto& request) { return answer_content(x, request, is_stream && !is_events); });
+  return judge(incoming, speech(), read,
+               [&](const auto& request) { return answer_content(incoming, request, is_stream && !is_events); });
 }
 
-reply count_tokens(const exchange& x, std::string_view model) {
-  if (auto error = speech().check_key(x))
-    return error_reply(speech(), x, *error);
-  auto request = read_content_request(x, model, true);
+/// Answers `countTokens`.
+reply count_tokens(const exchange& incoming, std::string_view model) {
+  if (auto error = speech().check_key(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto request = read_content_request(incoming, model, true);
   if (auto error = std::get_if<api_error>(&request))
-    return error_reply(speech(), x, *error);
-  auto answer = speech().new_reply(x);
+    return error_reply(speech(), incoming, *error);
+  auto answer = speech().new_reply(incoming);
   answer.body = R"({"totalTokens":)" + std::to_string(std::get<content_request>(request).prompt_tokens) + "}";
   return answer;
 }
@@ -239,18 +250,18 @@ std::string unescaped(std::string_view text) {
 
 } // namespace
 
-reply call_method(const exchange& x) {
-  auto name = unescaped(x.path.substr(x.path.find("/models/") + std::string_view("/models/").size()));
+reply call_method(const exchange& incoming) {
+  auto name = unescaped(incoming.path.substr(incoming.path.find("/models/") + std::string_view("/models/").size()));
   auto colon = name.rfind(':');
   auto method = colon == name.npos ? std::string() : name.substr(colon + 1);
   auto model = name.substr(0, colon);
   if (method == "generateContent" || method == "streamGenerateContent")
-    return generate(x, model, method[0] == 's');
+    return generate(incoming, model, method[0] == 's');
   if (method == "countTokens")
-    return gemini::count_tokens(x, model);
+    return gemini::count_tokens(incoming, model);
   if (method == "embedContent" || method == "batchEmbedContents")
-    return embed_contents(x, model, method[0] == 'b');
-  return error_reply(speech(), x, {404, "Method not found: \"" + method + "\" of models/" + model + "."});
+    return embed_contents(incoming, model, method[0] == 'b');
+  return error_reply(speech(), incoming, {404, "Method not found: \"" + method + "\" of models/" + model + "."});
 }
 
 } // namespace modelforge::simulator::gemini

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t max_stops = 5;
 constexpr uint32_t automatic_thinking = 4096; ///< Tokens, where no budget says otherwise.
 
+/// The fields that Google knows, used or not; others are errors.
 constexpr std::string_view request_fields[] = {
   "contents",          "tools",         "toolConfig",       "safetySettings", "model",
   "systemInstruction", "cachedContent", "generationConfig", "serviceTier",    "store"};
@@ -47,8 +48,9 @@ bool is_name(std::string_view text) {
 /// Reads one request, field by field; after the first fault nothing more is looked at.
 class request_reader final : contents_reader {
 public:
-  request_reader(const json& body, const exchange& x, std::string_view model, bool is_count)
-    : contents_reader(body, x.settings, !model.starts_with("gemini-1") && !model.starts_with("gemini-2")),
+  /// `is_count`: only the contents matter. Models from 3 on want their signatures back.
+  request_reader(const json& body, const exchange& incoming, std::string_view model, bool is_count)
+    : contents_reader(body, incoming.settings, !model.starts_with("gemini-1") && !model.starts_with("gemini-2")),
       is_count_(is_count) {
     cache_steps(model.starts_with("gemini-3") ? 4096 : 2048);
     begin_with(std::string(model));
@@ -84,6 +86,7 @@ private:
 
   // -- how to answer --------------------------------------------------------------
 
+  /// Reads `generationConfig`; a signature that is missing is found only once all contents are read.
   void read_config() {
     if (!unsigned_call().empty())
       return fail("Function call is missing a thought_signature in functionCall parts. This is required for tools to "
@@ -102,6 +105,7 @@ private:
     read_format(*config, path);
   }
 
+  /// Sampling is checked but has no effect, except for length, candidates and stop sequences.
   void read_sampling(const json& config, const std::string& path) {
     auto temperature = number_in(config, "temperature", path);
     if (temperature && !(temperature->get<double>() >= 0 && temperature->get<double>() <= 2))
@@ -115,17 +119,18 @@ private:
     number_in(config, "presencePenalty", path);
     number_in(config, "frequencyPenalty", path);
     result_.choices = static_cast<uint32_t>(integer_in(config, "candidateCount", path, 1, 8).value_or(1));
-    if (auto most = integer_in(config, "maxOutputTokens", path, 1, INT32_MAX))
-      result_.max_tokens = static_cast<uint32_t>(*most);
+    if (auto max_tokens = integer_in(config, "maxOutputTokens", path, 1, INT32_MAX))
+      result_.max_tokens = static_cast<uint32_t>(*max_tokens);
     auto stops = array_in(config, "stopSequences", path);
     if (stops && stops->size() > max_stops)
       return fail("* GenerateContentRequest.generation_config.stop_sequences: at most 5 stop sequences are allowed.");
     for (std::size_t i = 0; stops && i < stops->size(); ++i)
       (*stops)[i].is_string() ? result_.stop.push_back((*stops)[i].get<std::string>())
-                              : fail(wrong_type(path + at("stop_sequences", i), "TYPE_STRING", (*stops)[i]));
+                              : fail(wrong_type(path + index_path("stop_sequences", i), "TYPE_STRING", (*stops)[i]));
     std::erase(result_.stop, "");
   }
 
+  /// A budget of -1 leaves it to the model; 0 turns thinking off.
   void read_thinking(const json& config, const std::string& path) {
     auto thinking = object_in(config, "thinkingConfig", "generation_config.");
     if (!thinking)
@@ -145,9 +150,10 @@ private:
                    [](char c) { return c >= 'A' && c <= 'Z' ? c | 0x20 : c; });
     if (std::find(std::begin(levels), std::end(levels), lower) == std::end(levels))
       return fail("Invalid value at '" + path + "thinking_level', \"" + *level + "\"");
-    result_.most_thinking = budget.value_or(-1) == -1 ? automatic_thinking : static_cast<uint32_t>(budget.value_or(0));
+    result_.max_thinking = budget.value_or(-1) == -1 ? automatic_thinking : static_cast<uint32_t>(budget.value_or(0));
   }
 
+  /// Reads the form of the answer; a schema comes in Google's own form or as JSON Schema.
   void read_format(const json& config, const std::string& path) {
     auto type = string_in_either(config, "responseMimeType", path);
     auto own = field(config, "responseSchema");
@@ -170,26 +176,29 @@ private:
 
   // -- tools ----------------------------------------------------------------------
 
+  /// Reads the functions; the other kinds of tools are taken and never called.
   void read_tools() {
     auto tools = array_in(body_, "tools", "");
     for (std::size_t i = 0; tools && i < tools->size() && !error_; ++i) {
-      auto path = at("tools", i);
+      auto path = index_path("tools", i);
       if (!(*tools)[i].is_object())
         return fail(wrong_type(path, "type.googleapis.com/google.ai.generativelanguage.v1beta.Tool", (*tools)[i]));
       auto functions = array_in((*tools)[i], "functionDeclarations", path + ".");
       for (std::size_t j = 0; functions && j < functions->size() && !error_; ++j)
-        read_function((*functions)[j], path + "." + at("function_declarations", j));
+        read_function((*functions)[j], path + "." + index_path("function_declarations", j));
     }
   }
 
-  void read_function(const json& x, const std::string& path) {
+  /// Reads one declaration, whose schema comes in either form.
+  void read_function(const json& function, const std::string& path) {
     static constexpr std::string_view fields[] = {"name",     "description",          "behavior",          "parameters",
                                                   "response", "parametersJsonSchema", "responseJsonSchema"};
-    if (!x.is_object())
-      return fail(wrong_type(path, "type.googleapis.com/google.ai.generativelanguage.v1beta.FunctionDeclaration", x));
-    if (auto error = unknown_field(x, path, fields))
+    if (!function.is_object())
+      return fail(
+        wrong_type(path, "type.googleapis.com/google.ai.generativelanguage.v1beta.FunctionDeclaration", function));
+    if (auto error = unknown_field(function, path, fields))
       return fail(std::move(error));
-    auto name = string_in(x, "name", path + ".");
+    auto name = string_in(function, "name", path + ".");
     if (!name)
       return;
     if (!is_name(*name))
@@ -200,17 +209,18 @@ private:
     for (const auto& other : offers())
       if (other.name == *name)
         return fail("Duplicate function declaration found: " + *name);
-    auto own = field(x, "parameters");
-    auto schema = field(x, "parametersJsonSchema");
+    auto own = field(function, "parameters");
+    auto schema = field(function, "parametersJsonSchema");
     json converted;
     if (own && schema)
       return fail("Only one of parameters and parameters_json_schema can be set.");
     if (own)
       fail(read_schema(*own, path + ".parameters", converted));
-    absorb_size(x);
+    absorb_size(function);
     offer(*name, own ? &converted : schema);
   }
 
+  /// Decides whether the answer calls functions.
   void choose_calls() {
     if (is_count_)
       return;
@@ -238,13 +248,15 @@ private:
       call_if_asked(true);
   }
 
+  /// All names must be known; the first is called.
   void call_allowed(const json& names) {
-    for (const auto& x : names)
-      if (!x.is_string() || !call_named(x.get<std::string>()))
-        return fail("allowed_function_names contains " + x.dump() + ", which is no declared function.");
+    for (const auto& name : names)
+      if (!name.is_string() || !call_named(name.get<std::string>()))
+        return fail("allowed_function_names contains " + name.dump() + ", which is no declared function.");
     call_named(names[0].get<std::string>());
   }
 
+  /// Too long a prompt is an error, not cut.
   void check_length() {
     finish_cacheable();
     if (result_.prompt_tokens > settings_.context_tokens)
@@ -259,14 +271,14 @@ private:
 
 } // namespace
 
-std::variant<content_request, api_error> read_content_request(const exchange& x, std::string_view model,
+std::variant<content_request, api_error> read_content_request(const exchange& incoming, std::string_view model,
                                                               bool is_count) {
   if (model.starts_with("missing"))
     return missing_model(model, "generateContent");
-  auto body = parse_object(x.body);
+  auto body = parse_object(incoming.body);
   if (auto problem = std::get_if<std::string>(&body))
     return api_error{400, "Invalid JSON payload received. " + *problem};
-  return request_reader(std::get<json>(body), x, model, is_count).read();
+  return request_reader(std::get<json>(body), incoming, model, is_count).read();
 }
 
 } // namespace modelforge::simulator::gemini

@@ -13,7 +13,7 @@ struct content_request : generation {
 };
 
 /// Checks the body as Google would: the first fault found is the answer. `is_count`: only the contents matter.
-std::variant<content_request, api_error> read_content_request(const exchange& x, std::string_view model,
+std::variant<content_request, api_error> read_content_request(const exchange& incoming, std::string_view model,
                                                               bool is_count = false);
 
 /// Returns what vouches for a call that is sent back.

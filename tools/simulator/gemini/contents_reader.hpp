@@ -16,6 +16,7 @@ protected:
 
   ~contents_reader() = default;
 
+  /// Read the fields `systemInstruction` and `contents`, in that order.
   void read_system();
   void read_contents();
 
@@ -25,7 +26,7 @@ protected:
   /// Whether the last content is a user's, and no response.
   bool is_asked() const { return is_asked_; }
 
-  content_request result_;
+  content_request result_; ///< What was read so far.
 
 private:
   /// What one content held.
@@ -34,21 +35,28 @@ private:
     std::string text;
   };
 
-  void read_content(const json& x, const std::string& path, std::size_t index);
+  /// Reads one content, the `index`th: whose turn it is and its parts.
+  void read_content(const json& content, const std::string& path, std::size_t index);
 
+  /// Judges a turn by what it held and what came before it.
   void check_turn(tally& held, bool is_model, std::size_t index);
 
-  void read_part(const json& x, const std::string& path, bool is_model, tally& held);
+  /// Reads a part, which has data of exactly one kind.
+  void read_part(const json& part, const std::string& path, bool is_model, tally& held);
 
-  void read_text(const json& x, const std::string& path, tally& held);
+  /// Reads a text; thoughts that come back do not count.
+  void read_text(const json& part, const std::string& path, tally& held);
 
-  void read_media(const json& x, const std::string& path, tally& held);
+  /// Reads data of another kind; its content is not looked at.
+  void read_media(const json& part, const std::string& path, tally& held);
 
+  /// Reads a call that the model made; `signature` may be nullptr. Checks the signature if there is one.
   void read_call(const json& call, const std::string& path, const std::string* signature, bool is_model, tally& held);
 
+  /// Reads the response to a call.
   void read_response(const json& response, const std::string& path, tally& held);
 
-  bool wants_signatures_;
+  bool wants_signatures_; ///< Whether the model demands the signatures of its calls.
   std::string last_role_;
   std::string unsigned_call_;
   uint32_t open_calls_ = 0; ///< Of the last content, that want their responses.

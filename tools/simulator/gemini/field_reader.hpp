@@ -21,6 +21,7 @@ protected:
 
   using body_reader::fail;
 
+  /// Note a fault: one of status 400, or any error if there is one.
   void fail(std::string message) { fail(api_error{400, std::move(message)}); }
 
   void fail(std::optional<api_error> error);
@@ -31,16 +32,20 @@ protected:
 
   // -- numbers ------------------------------------------------------------------
 
-  const json* number_in(const json& x, std::string_view name, const std::string& path);
+  /// Returns the number `name` of `object`, or nullptr where it is missing or, after a fault, of another type.
+  const json* number_in(const json& object, std::string_view name, const std::string& path);
 
-  std::optional<int64_t> integer_in(const json& x, std::string_view name, const std::string& path, int64_t least,
-                                    int64_t most);
+  /// Returns the integer; one that is not from `min` to `max` is a fault.
+  std::optional<int64_t> integer_in(const json& object, std::string_view name, const std::string& path, int64_t min,
+                                    int64_t max);
 
-  const json* object_in(const json& x, std::string_view name, const std::string& path);
+  /// Returns the object or array of that name, or nullptr as above.
+  const json* object_in(const json& object, std::string_view name, const std::string& path);
 
-  const json* array_in(const json& x, std::string_view name, const std::string& path);
+  const json* array_in(const json& object, std::string_view name, const std::string& path);
 
-  const std::string* string_in_either(const json& x, std::string_view name, const std::string& path);
+  /// Like `string_in` for a field that may be missing, under either form of its name.
+  const std::string* string_in_either(const json& object, std::string_view name, const std::string& path);
 };
 
 } // namespace modelforge::simulator::gemini

@@ -6,6 +6,7 @@ namespace modelforge::simulator::gemini {
 
 namespace {
 
+/// What a schema of Google's may have.
 constexpr std::string_view schema_fields[] = {
   "type",     "format",    "title",      "description",     "nullable",      "enum",
   "maxItems", "minItems",  "properties", "required",        "minProperties", "pattern",
@@ -13,6 +14,7 @@ constexpr std::string_view schema_fields[] = {
   "items",    "minimum",   "maximum",    "propertyOrdering"};
 constexpr std::string_view schema_types[] = {"STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL"};
 
+/// Turns snake_case into camelCase; leaves camelCase as it is.
 std::string camel_case(std::string_view name) {
   std::string text;
   for (std::size_t i = 0; i < name.size(); ++i)
@@ -23,6 +25,7 @@ std::string camel_case(std::string_view name) {
   return text;
 }
 
+/// Turns camelCase into snake_case.
 std::string snake_case(std::string_view name) {
   std::string text;
   for (auto c : name)
@@ -30,16 +33,18 @@ std::string snake_case(std::string_view name) {
   return text;
 }
 
+/// Returns an error that names its field in the details, too.
 api_error field_error(const std::string& path, std::string message) {
   return {400, std::move(message), path};
 }
 
-std::optional<api_error> read_type(const json& x, const std::string& path, json& result) {
-  auto type = x.is_string() ? x.get<std::string>() : std::string();
+/// Reads a type in any case and writes it in lower case.
+std::optional<api_error> read_type(const json& value, const std::string& path, json& result) {
+  auto type = value.is_string() ? value.get<std::string>() : std::string();
   std::transform(type.begin(), type.end(), type.begin(), [](char c) { return c >= 'a' && c <= 'z' ? c - 0x20 : c; });
   if (std::find(std::begin(schema_types), std::end(schema_types), type) == std::end(schema_types))
     return field_error(path, "Invalid value at '" + path
-                               + "' (type.googleapis.com/google.ai.generativelanguage.v1beta.Type), " + x.dump());
+                               + "' (type.googleapis.com/google.ai.generativelanguage.v1beta.Type), " + value.dump());
   std::transform(type.begin(), type.end(), type.begin(), [](char c) { return static_cast<char>(c | 0x20); });
   result = type;
   return std::nullopt;
@@ -47,17 +52,18 @@ std::optional<api_error> read_type(const json& x, const std::string& path, json&
 
 } // namespace
 
-std::string at(std::string_view name, std::size_t i) {
+std::string index_path(std::string_view name, std::size_t i) {
   return std::string(name) + "[" + std::to_string(i) + "]";
 }
 
-const json* field(const json& x, std::string_view name) {
-  auto found = member(x, name);
-  return found ? found : member(x, snake_case(name));
+const json* field(const json& object, std::string_view name) {
+  auto found = member(object, name);
+  return found ? found : member(object, snake_case(name));
 }
 
-std::optional<api_error> unknown_field(const json& x, std::string_view path, std::span<const std::string_view> known) {
-  for (const auto& [name, value] : x.items()) {
+std::optional<api_error> unknown_field(const json& object, std::string_view path,
+                                       std::span<const std::string_view> known) {
+  for (const auto& [name, value] : object.items()) {
     if (std::find(known.begin(), known.end(), camel_case(name)) != known.end())
       continue;
     auto place = path.empty() ? std::string() : " at '" + std::string(path) + "'";
@@ -72,20 +78,21 @@ api_error wrong_type(const std::string& path, std::string_view type, const json&
                              + (found.is_structured() ? "Starting an object on a scalar field" : found.dump()));
 }
 
-std::optional<api_error> read_schema(const json& x, const std::string& path, json& result) {
-  if (!x.is_object())
-    return wrong_type(path, "type.googleapis.com/google.ai.generativelanguage.v1beta.Schema", x);
-  if (auto error = unknown_field(x, path, schema_fields))
+// Members that hold schemas are turned one by one; all others are taken over as they are.
+std::optional<api_error> read_schema(const json& schema, const std::string& path, json& result) {
+  if (!schema.is_object())
+    return wrong_type(path, "type.googleapis.com/google.ai.generativelanguage.v1beta.Schema", schema);
+  if (auto error = unknown_field(schema, path, schema_fields))
     return error;
   result = json::object();
-  for (const auto& [given, value] : x.items()) {
+  for (const auto& [given, value] : schema.items()) {
     auto name = camel_case(given);
     auto here = path + "." + given;
     std::optional<api_error> error;
-    auto read_list = [&](const json& list, json& to) {
+    auto read_list = [&](const json& list, json& target) {
       for (const auto& [key, each] : list.items())
         if (!error)
-          error = read_schema(each, here + "[" + key + "]", list.is_array() ? to.emplace_back() : to[key]);
+          error = read_schema(each, here + "[" + key + "]", list.is_array() ? target.emplace_back() : target[key]);
     };
     if (name == "type")
       error = read_type(value, here, result[name]);

@@ -2,6 +2,9 @@
 
 #include "tools/simulator/text.hpp"
 
+// Errors and refusals in Google's words: a code, a status by name, and details of the types of `google.rpc`. Google
+// sends no headers about limits; how long to wait stands in the details.
+
 namespace modelforge::simulator::gemini {
 
 namespace {
@@ -11,6 +14,7 @@ using std::chrono::milliseconds;
 
 constexpr std::string_view type_prefix = R"({"@type":"type.googleapis.com/google.rpc.)";
 
+/// Returns the status's name.
 std::string_view status_of(int status) {
   switch (status) {
     case 401:
@@ -57,9 +61,9 @@ std::string details_of(const api_error& error) {
   return text;
 }
 
-/// Returns `x` as JSON has a duration: "34.4s", rounded up to a millisecond.
-std::string duration_text(clock::duration x) {
-  auto left = ceil<milliseconds>(x).count();
+/// Returns `duration` as protocol buffers' JSON has it: "34.4s", rounded up to a millisecond.
+std::string duration_text(clock::duration duration) {
+  auto left = ceil<milliseconds>(duration).count();
   auto text = std::to_string(left / 1'000);
   if (left % 1'000 > 0) {
     auto fraction = std::to_string(1'000 + left % 1'000);
@@ -72,20 +76,21 @@ std::string duration_text(clock::duration x) {
 /// What a 429 is about.
 struct quota {
   std::string_view metric, id;
-  std::string value; ///< The limit; empty: not told.
+  std::string value; ///< The limit; empty: not reported.
 };
 
 constexpr std::string_view requests_metric = "generativelanguage.googleapis.com/generate_content_requests";
 constexpr std::string_view tokens_metric = "generativelanguage.googleapis.com/generate_content_input_token_count";
 
-std::string quota_details(const quota& x, std::string_view model, std::optional<clock::duration> wait) {
+/// Returns the details of a 429: which quota, a link, and how long to wait if that is known.
+std::string quota_details(const quota& exceeded, std::string_view model, std::optional<clock::duration> wait) {
   std::string text(type_prefix);
-  text.append(R"(QuotaFailure","violations":[{"quotaMetric":")").append(x.metric);
-  text.append(R"(","quotaId":")").append(x.id).append(R"(","quotaDimensions":{"location":"global","model":)");
+  text.append(R"(QuotaFailure","violations":[{"quotaMetric":")").append(exceeded.metric);
+  text.append(R"(","quotaId":")").append(exceeded.id).append(R"(","quotaDimensions":{"location":"global","model":)");
   append_json(text, model);
   text += '}';
-  if (!x.value.empty())
-    text.append(R"(,"quotaValue":")").append(x.value).append("\"");
+  if (!exceeded.value.empty())
+    text.append(R"(,"quotaValue":")").append(exceeded.value).append("\"");
   text.append("}]},").append(type_prefix);
   text +=
     R"(Help","links":[{"description":"Learn more about Gemini API quotas","url":"https://ai.google.dev/gemini-api/docs/rate-limits"}]})";
@@ -94,6 +99,7 @@ std::string quota_details(const quota& x, std::string_view model, std::optional<
   return text;
 }
 
+/// How Google reports errors, refusals and faults.
 class gemini_speech : public language {
 public:
   reply new_reply(const exchange&) const override {
@@ -107,48 +113,49 @@ public:
     return body_of(error.status, error.message, details_of(error));
   }
 
-  std::optional<api_error> check_key(const exchange& x) const override {
-    if (x.settings.api_key.empty())
+  std::optional<api_error> check_key(const exchange& incoming) const override {
+    if (incoming.settings.api_key.empty())
       return std::nullopt;
-    auto given = x.x_goog_api_key.empty() ? key_in(x.query) : x.x_goog_api_key;
+    auto given = incoming.x_goog_api_key.empty() ? key_in(incoming.query) : incoming.x_goog_api_key;
     if (given.empty())
       return api_error{403, "Method doesn't allow unregistered callers (callers without established identity). Please "
                             "use API Key or other form of API consumer identity to call this API."};
-    if (given != x.settings.api_key)
+    if (given != incoming.settings.api_key)
       return api_error{400, "API key not valid. Please pass a valid API key.", "", "API_KEY_INVALID"};
     return std::nullopt;
   }
 
-  reply limit_reply(const exchange& x, std::string_view model, const ruling& why) const override {
-    auto is_requests = why.exceeded == limit_kind::requests;
+  reply limit_reply(const exchange& incoming, std::string_view model, const ruling& refusal) const override {
+    auto is_requests = refusal.exceeded == limit_kind::requests;
     quota exceeded{is_requests ? requests_metric : tokens_metric,
                    is_requests ? "GenerateRequestsPerMinutePerProjectPerModel"
                                : "GenerateContentInputTokensPerModelPerMinute",
-                   std::to_string(why.limit)};
-    return exhausted(x, model, exceeded, why.is_hopeless ? std::nullopt : std::optional(why.wait));
+                   std::to_string(refusal.limit)};
+    return exhausted(incoming, model, exceeded, refusal.is_hopeless ? std::nullopt : std::optional(refusal.wait));
   }
 
-  reply fault_reply(const exchange& x, std::string_view model, fault injected) const override {
+  reply fault_reply(const exchange& incoming, std::string_view model, fault injected) const override {
     switch (injected) {
       case fault::rate_limit:
-        return exhausted(x, model, {requests_metric, "GenerateRequestsPerMinutePerProjectPerModel", ""}, std::nullopt);
+        return exhausted(incoming, model, {requests_metric, "GenerateRequestsPerMinutePerProjectPerModel", ""},
+                         std::nullopt);
       case fault::rate_limit_waited:
-        return exhausted(x, model, {requests_metric, "GenerateRequestsPerMinutePerProjectPerModel", ""},
-                         x.settings.retry_after);
+        return exhausted(incoming, model, {requests_metric, "GenerateRequestsPerMinutePerProjectPerModel", ""},
+                         incoming.settings.retry_after);
       case fault::quota: // the delay that comes with it is useless: that day's requests are used up
-        return exhausted(x, model, {requests_metric, "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "250"},
+        return exhausted(incoming, model, {requests_metric, "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "250"},
                          std::chrono::seconds(21));
       case fault::unavailable:
-        return error_reply(*this, x, {503, "The service is currently unavailable."});
+        return error_reply(*this, incoming, {503, "The service is currently unavailable."});
       case fault::overloaded: // Google has no 529
-        return error_reply(*this, x, {503, "The model is overloaded. Please try again later."});
+        return error_reply(*this, incoming, {503, "The model is overloaded. Please try again later."});
       default:
-        return error_reply(*this, x, {500, "An internal error has occurred. Please retry or report."});
+        return error_reply(*this, incoming, {500, "An internal error has occurred. Please retry or report."});
     }
   }
 
-  reply garbage_reply(const exchange& x, bool is_stream) const override {
-    auto answer = new_reply(x);
+  reply garbage_reply(const exchange& incoming, bool is_stream) const override {
+    auto answer = new_reply(incoming);
     answer.body = "{\"candidates\":[\x01\xff\xfe{{{ garbage";
     if (is_stream) {
       answer.content_type = "text/event-stream";
@@ -158,6 +165,7 @@ public:
   }
 
 private:
+  /// Returns the key from the query, where it may stand in place of the header.
   static std::string_view key_in(std::string_view query) {
     while (!query.empty()) {
       auto each = query.substr(0, query.find('&'));
@@ -168,18 +176,19 @@ private:
     return {};
   }
 
-  reply exhausted(const exchange& x, std::string_view model, const quota& what,
+  /// Returns a 429 about that quota.
+  reply exhausted(const exchange& incoming, std::string_view model, const quota& exceeded,
                   std::optional<clock::duration> wait) const {
     auto message = "You exceeded your current quota, please check your plan and billing details.\n* Quota exceeded for "
                    "metric: "
-                   + std::string(what.metric) + ", model: " + std::string(model);
-    if (!what.value.empty())
-      message += ", limit: " + what.value;
+                   + std::string(exceeded.metric) + ", model: " + std::string(model);
+    if (!exceeded.value.empty())
+      message += ", limit: " + exceeded.value;
     if (wait)
       message += "\nPlease retry in " + duration_text(*wait) + ".";
-    auto answer = new_reply(x);
+    auto answer = new_reply(incoming);
     answer.status = 429;
-    answer.body = body_of(429, message, quota_details(what, model, wait));
+    answer.body = body_of(429, message, quota_details(exceeded, model, wait));
     return answer;
   }
 };

@@ -5,8 +5,10 @@ namespace modelforge::simulator::gemini {
 
 namespace {
 
-constexpr std::string_view models[] = {"gemini-sim-pro", "gemini-sim-flash", "gemini-sim-embedding"};
+constexpr std::string_view models[] = {"gemini-sim-pro", "gemini-sim-flash",
+                                       "gemini-sim-embedding"}; ///< What the list shows.
 
+/// Appends a model's description; the methods follow from its name.
 void append_model(std::string& out, std::string_view id, const options& settings) {
   out += R"({"name":)";
   append_json(out, "models/" + std::string(id));
@@ -21,26 +23,26 @@ void append_model(std::string& out, std::string_view id, const options& settings
 
 } // namespace
 
-reply list_models(const exchange& x) {
-  if (auto error = speech().check_key(x))
-    return error_reply(speech(), x, *error);
-  auto answer = speech().new_reply(x);
+reply list_models(const exchange& incoming) {
+  if (auto error = speech().check_key(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto answer = speech().new_reply(incoming);
   for (auto model : models) {
     answer.body += answer.body.empty() ? R"({"models":[)" : ",";
-    append_model(answer.body, model, x.settings);
+    append_model(answer.body, model, incoming.settings);
   }
   answer.body += "]}";
   return answer;
 }
 
-reply show_model(const exchange& x) {
-  if (auto error = speech().check_key(x))
-    return error_reply(speech(), x, *error);
-  auto id = x.path.substr(x.path.rfind('/') + 1);
+reply show_model(const exchange& incoming) {
+  if (auto error = speech().check_key(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto id = incoming.path.substr(incoming.path.rfind('/') + 1);
   if (id.starts_with("missing"))
-    return error_reply(speech(), x, missing_model(id, "GetModel"));
-  auto answer = speech().new_reply(x);
-  append_model(answer.body, id, x.settings);
+    return error_reply(speech(), incoming, missing_model(id, "GetModel"));
+  auto answer = speech().new_reply(incoming);
+  append_model(answer.body, id, incoming.settings);
   return answer;
 }
 

@@ -3,13 +3,16 @@
 #include "tools/simulator/random.hpp"
 #include "tools/simulator/times.hpp"
 
+// Ollama answers with objects that each have the time, an increment of the message and at the end counts and durations;
+// a stream is one such object per line. Durations are made up from the settings, since nothing is computed here.
+
 namespace modelforge::simulator::ollama {
 
 namespace {
 
 using kind = piece::kind;
 
-constexpr uint64_t token_time = 5'000'000; ///< Nanoseconds that are told, where no speed is set.
+constexpr uint64_t token_time = 5'000'000; ///< Nanoseconds, here and below; where no speed is set.
 constexpr uint64_t prompt_time = 200'000;  ///< Of one token.
 constexpr uint64_t load_time = 1'500'000;
 
@@ -21,77 +24,82 @@ std::string opening(const std::string& model, const std::string& second, uint64_
   return text + R"(,"created_at":")" + second + "." + fraction + "Z\"";
 }
 
-/// The second at which `x` arrived, without its zone.
-std::string second_of(const exchange& x) {
-  auto text = utc_time(x.created);
+/// The second at which `incoming` arrived, without its zone.
+std::string second_of(const exchange& incoming) {
+  auto text = utc_time(incoming.created);
   text.pop_back();
   return text;
 }
 
-void append_call(std::string& out, const piece& x, std::size_t index) {
-  out += R"({"id":"call_)" + hex(x.id, 8) + R"(","function":{"index":)" + std::to_string(index) + R"(,"name":)";
-  append_json(out, x.tool);
-  out.append(R"(,"arguments":)").append(x.whole()).append("}}");
+/// Appends a call; `index` counts those of the message.
+void append_call(std::string& out, const piece& call, std::size_t index) {
+  out += R"({"id":"call_)" + hex(call.id, 8) + R"(","function":{"index":)" + std::to_string(index) + R"(,"name":)";
+  append_json(out, call.tool);
+  out.append(R"(,"arguments":)").append(call.whole()).append("}}");
 }
 
 /// What ends the last line: why it ended, and the counts, which are left out when they are zero.
-std::string closing(const exchange& x, const chat_request& request, const choice& made) {
-  auto rate = x.settings.tokens_per_second;
+std::string closing(const exchange& incoming, const chat_request& request, const choice& completion) {
+  auto rate = incoming.settings.tokens_per_second;
   auto each = rate > 0 ? static_cast<uint64_t>(1e9 / rate) : token_time;
   auto prompt = request.prompt_tokens * prompt_time;
-  auto eval = made.tokens * each;
-  std::string text = R"(,"done":true,"done_reason":")" + std::string(made.end == ending::length ? "length" : "stop");
+  auto eval = completion.tokens * each;
+  std::string text =
+    R"(,"done":true,"done_reason":")" + std::string(completion.end == ending::length ? "length" : "stop");
   text += R"(","total_duration":)" + std::to_string(load_time + prompt + eval);
   text += R"(,"load_duration":)" + std::to_string(load_time);
   if (request.prompt_tokens > 0)
     text += R"(,"prompt_eval_count":)" + std::to_string(request.prompt_tokens);
   text += R"(,"prompt_eval_duration":)" + std::to_string(prompt);
-  if (made.tokens > 0)
-    text += R"(,"eval_count":)" + std::to_string(made.tokens);
+  if (completion.tokens > 0)
+    text += R"(,"eval_count":)" + std::to_string(completion.tokens);
   return text + R"(,"eval_duration":)" + std::to_string(eval) + "}";
 }
 
-bool is_whole_call(const piece& x) {
-  return x.what == kind::call && json::accept(x.whole());
+/// Returns whether the limit left the call's arguments whole; cut ones are not sent.
+bool is_whole_call(const piece& part) {
+  return part.type == kind::call && json::accept(part.whole());
 }
 
-std::string unary_text(const exchange& x, const chat_request& request, const choice& made) {
+/// Returns the whole answer as one object.
+std::string unary_text(const exchange& incoming, const chat_request& request, const choice& completion) {
   std::string content, thinking, calls;
   std::size_t count = 0;
-  for (const auto& each : made.pieces) {
-    if (each.what == kind::text)
+  for (const auto& each : completion.pieces) {
+    if (each.type == kind::text)
       content += each.whole();
-    else if (each.what == kind::thinking)
+    else if (each.type == kind::thinking)
       thinking += each.whole();
     else if (is_whole_call(each))
       append_call(calls += calls.empty() ? "" : ",", each, count++);
   }
-  auto text = opening(request.model, second_of(x), 0) + R"(,"message":{"role":"assistant","content":)";
+  auto text = opening(request.model, second_of(incoming), 0) + R"(,"message":{"role":"assistant","content":)";
   append_json(text, content);
   if (!thinking.empty())
     append_json(text += R"(,"thinking":)", thinking);
   if (!calls.empty())
     text += R"(,"tool_calls":[)" + calls + "]";
-  return text + "}" + closing(x, request, made);
+  return text + "}" + closing(incoming, request, completion);
 }
 
 /// Writes lines: one for each token of text or thinking, one for each call, and a last one with the counts.
 class line_stream : public token_stream {
 public:
-  line_stream(const exchange& x, const chat_request& request, choice made)
-    : model_(request.model), second_(second_of(x)), closing_(closing(x, request, made)), choice_(std::move(made)) {}
+  line_stream(const exchange& incoming, const chat_request& request, choice completion)
+    : model_(request.model), second_(second_of(incoming)), closing_(closing(incoming, request, completion)),
+      choice_(std::move(completion)) {}
 
   bool next(std::string& out) override {
     auto step = choice_.next();
     std::string more;
-    if (step.of.what == kind::call) {
-      if (step.ends && is_whole_call(step.of))
-        append_call(more = R"(,"tool_calls":[)", step.of, calls_++);
+    if (step.part.type == kind::call) {
+      if (step.ends && is_whole_call(step.part))
+        append_call(more = R"(,"tool_calls":[)", step.part, calls_++);
       more += more.empty() ? "" : "]";
-    } else if (step.of.what == kind::thinking) {
+    } else if (step.part.type == kind::thinking) {
       append_json(more = R"(,"thinking":)", step.token);
     }
-    if (step.of.what == kind::text && !step.token.empty())
+    if (step.part.type == kind::text && !step.token.empty())
       append_line(out, step.token, "", R"(,"done":false})");
     else if (!more.empty())
       append_line(out, "", more, R"(,"done":false})");
@@ -104,8 +112,8 @@ public:
 
   uint64_t events() const override {
     uint64_t count = 1;
-    for (const auto& x : choice_.all().pieces)
-      count += x.what == kind::call ? is_whole_call(x) : x.tokens;
+    for (const auto& part : choice_.all().pieces)
+      count += part.type == kind::call ? is_whole_call(part) : part.tokens;
     return count;
   }
 
@@ -117,6 +125,7 @@ public:
   stream_form form() const override { return {"\n", ""}; }
 
 private:
+  /// Writes a line: an increment of the content, more members of the message, and what ends the object.
   void append_line(std::string& out, std::string_view content, std::string_view more, std::string_view end) {
     out.append(opening(model_, second_, ++lines_)).append(R"(,"message":{"role":"assistant","content":)");
     append_json(out, content);
@@ -125,42 +134,46 @@ private:
 
   std::string model_;
   std::string second_;
-  std::string closing_;
+  std::string closing_; ///< What ends the last line.
   choice_cursor choice_;
   uint64_t lines_ = 0;
   std::size_t calls_ = 0;
 };
 
-reply load_reply(const exchange& x, const chat_request& request) {
-  auto answer = speech().new_reply(x);
-  answer.body = opening(request.model, second_of(x), 0) + R"(,"message":{"role":"assistant","content":""},"done":true)"
-                + R"(,"done_reason":")" + std::string(request.load_reason) + "\"}";
+/// Answers a request without messages, which only loads or unloads the model.
+reply load_reply(const exchange& incoming, const chat_request& request) {
+  auto answer = speech().new_reply(incoming);
+  answer.body = opening(request.model, second_of(incoming), 0)
+                + R"(,"message":{"role":"assistant","content":""},"done":true)" + R"(,"done_reason":")"
+                + std::string(request.load_reason) + "\"}";
   return answer;
 }
 
-reply answer_chat(const exchange& x, const chat_request& request) {
+/// Answers a request that was admitted.
+reply answer_chat(const exchange& incoming, const chat_request& request) {
   if (!request.load_reason.empty())
-    return load_reply(x, request);
-  auto answer = speech().new_reply(x);
-  auto made = make_choice(request, 0, x.settings);
-  answer.completion_tokens = answer.steps = made.tokens;
+    return load_reply(incoming, request);
+  auto answer = speech().new_reply(incoming);
+  auto completion = make_choice(request, 0, incoming.settings);
+  answer.completion_tokens = answer.steps = completion.tokens;
   answer.is_paced = true;
   answer.jitter_seed = request.seed;
   answer.prompt_tokens = request.prompt_tokens;
   if (request.is_stream) {
     answer.content_type = "application/x-ndjson";
-    answer.stream = std::make_unique<line_stream>(x, request, std::move(made));
+    answer.stream = std::make_unique<line_stream>(incoming, request, std::move(completion));
   } else {
-    answer.body = unary_text(x, request, made);
+    answer.body = unary_text(incoming, request, completion);
   }
   return answer;
 }
 
 } // namespace
 
-reply chat(const exchange& x) {
+reply chat(const exchange& incoming) {
   return judge(
-    x, speech(), [&] { return read_chat_request(x); }, [&](const auto& request) { return answer_chat(x, request); });
+    incoming, speech(), [&] { return read_chat_request(incoming); },
+    [&](const auto& request) { return answer_chat(incoming, request); });
 }
 
 } // namespace modelforge::simulator::ollama

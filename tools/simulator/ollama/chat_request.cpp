@@ -30,10 +30,10 @@ bool is_duration(std::string_view text) {
 }
 
 /// Names a JSON type as Go's decoder does.
-std::string go_type(const json& x) {
-  if (x.is_number())
+std::string go_type(const json& value) {
+  if (value.is_number())
     return "number";
-  return x.is_boolean() ? "bool" : x.type_name();
+  return value.is_boolean() ? "bool" : value.type_name();
 }
 
 /// Reads one request, field by field; after the first fault nothing more is looked at.
@@ -67,6 +67,7 @@ private:
 
   // -- fields -------------------------------------------------------------------
 
+  /// Reads what is not about the messages; `model` was checked by `read_body`.
   void read_head() {
     begin_with(body_.at("model").get<std::string>());
     result_.is_stream = bool_in(body_, "stream", "", true);
@@ -83,11 +84,12 @@ private:
                   + " (must be \"max\", \"high\", \"medium\", \"low\", true, or "
                     "false)");
     if (think && *think != false)
-      result_.most_thinking = some_thinking;
+      result_.max_thinking = some_thinking;
   }
 
-  std::optional<int64_t> option_in(const json& x, const char* name) {
-    auto value = member(x, name);
+  /// Returns the number of that option, cut to an integer as Ollama does.
+  std::optional<int64_t> option_in(const json& object, const char* name) {
+    auto value = member(object, name);
     if (!value)
       return std::nullopt;
     if (value->is_number())
@@ -96,6 +98,7 @@ private:
     return std::nullopt;
   }
 
+  /// Reads the model's options; those for sampling are checked but have no effect.
   void read_options() {
     auto given = member(body_, "options");
     if (!given)
@@ -104,8 +107,8 @@ private:
       return fail_type("options", "map[string]interface {}", *given);
     if (auto seed = option_in(*given, "seed"))
       mix_in(std::to_string(*seed));
-    if (auto most = option_in(*given, "num_predict"); most && *most >= 0)
-      result_.max_tokens = static_cast<uint32_t>(std::min<int64_t>(std::max<int64_t>(*most, 1), UINT32_MAX));
+    if (auto max_tokens = option_in(*given, "num_predict"); max_tokens && *max_tokens >= 0)
+      result_.max_tokens = static_cast<uint32_t>(std::min<int64_t>(std::max<int64_t>(*max_tokens, 1), UINT32_MAX));
     if (auto context = option_in(*given, "num_ctx"); context && *context > 0)
       context_ = static_cast<uint32_t>(std::min<int64_t>(*context, settings_.context_tokens));
     for (auto name : {"temperature", "top_p", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty"})
@@ -124,6 +127,7 @@ private:
 
   // -- messages -----------------------------------------------------------------
 
+  /// Reads the messages; without any the model is only loaded.
   void read_messages() {
     auto messages = member(body_, "messages");
     if (messages && !messages->is_array())
@@ -134,19 +138,20 @@ private:
       result_.is_stream = false; // that answer is one object
       return;
     }
-    for (const auto& x : *messages) {
+    for (const auto& message : *messages) {
       if (error_)
         return;
-      x.is_object() ? read_message(x) : fail_type("messages", "api.Message", x);
+      message.is_object() ? read_message(message) : fail_type("messages", "api.Message", message);
     }
   }
 
-  void read_message(const json& x) {
+  /// Reads one message; which roles follow each other is not checked.
+  void read_message(const json& message) {
     static constexpr std::string_view roles[] = {"system", "user", "assistant", "tool"};
-    auto role = string_in(x, "role", "messages.", false);
-    auto content = string_in(x, "content", "messages.", false);
-    auto thinking = string_in(x, "thinking", "messages.", false);
-    string_in(x, "tool_name", "messages.", false);
+    auto role = string_in(message, "role", "messages.", false);
+    auto content = string_in(message, "content", "messages.", false);
+    auto thinking = string_in(message, "thinking", "messages.", false);
+    string_in(message, "tool_name", "messages.", false);
     if (error_)
       return;
     if (!role || std::find(std::begin(roles), std::end(roles), *role) == std::end(roles))
@@ -155,14 +160,15 @@ private:
     absorb_frame(*role);
     absorb(content ? *content : "");
     absorb(thinking ? *thinking : "");
-    read_images(x);
-    read_calls(x);
+    read_images(message);
+    read_calls(message);
     if (*role == "user" && content)
       result_.prompt = *content;
   }
 
-  void read_images(const json& x) {
-    auto images = member(x, "images");
+  /// Reads the images, which are base64 without a header.
+  void read_images(const json& message) {
+    auto images = member(message, "images");
     if (images && !images->is_array())
       return fail_type("messages.images", "[]api.ImageData", *images);
     for (std::size_t i = 0; images && i < images->size(); ++i) {
@@ -177,8 +183,9 @@ private:
     }
   }
 
-  void read_calls(const json& x) {
-    auto calls = member(x, "tool_calls");
+  /// Reads the calls that the assistant made; they have no ids that must be answered.
+  void read_calls(const json& message) {
+    auto calls = member(message, "tool_calls");
     if (calls && !calls->is_array())
       return fail_type("messages.tool_calls", "[]api.ToolCall", *calls);
     for (std::size_t i = 0; calls && i < calls->size() && !error_; ++i) {
@@ -196,6 +203,7 @@ private:
 
   // -- how to answer --------------------------------------------------------------
 
+  /// Reads the functions, and decides whether the answer calls any.
   void read_tools() {
     auto tools = member(body_, "tools");
     if (tools && !tools->is_array())
@@ -216,6 +224,7 @@ private:
       call_if_asked(true);
   }
 
+  /// Reads the form of the answer: "json" or a schema.
   void read_format() {
     auto format = member(body_, "format");
     if (!format || *format == "")
@@ -228,16 +237,16 @@ private:
 
   /// The oldest messages are dropped unless the request forbids it.
   void check_length() {
-    auto most = std::min(context_, settings_.context_tokens);
-    if (result_.prompt_tokens > most && !truncates_)
+    auto max_tokens = std::min(context_, settings_.context_tokens);
+    if (result_.prompt_tokens > max_tokens && !truncates_)
       return fail("the input length exceeds the context length");
-    result_.prompt_tokens = std::min(result_.prompt_tokens, most);
+    result_.prompt_tokens = std::min(result_.prompt_tokens, max_tokens);
   }
 
   chat_request result_;
   std::string last_role_;
-  uint32_t context_ = UINT32_MAX;
-  bool truncates_ = true;
+  uint32_t context_ = UINT32_MAX; ///< Tokens of the context, `num_ctx`.
+  bool truncates_ = true;         ///< Too long a prompt loses its beginning.
 };
 
 } // namespace
@@ -251,10 +260,10 @@ std::optional<api_error> problem_with_keep_alive(const json& body) {
   return api_error{400, "time: invalid duration " + value->dump()};
 }
 
-std::variant<json, api_error> read_body(const exchange& x) {
-  if (x.body.empty())
+std::variant<json, api_error> read_body(const exchange& incoming) {
+  if (incoming.body.empty())
     return api_error{400, "missing request body"};
-  auto body = parse_object(x.body);
+  auto body = parse_object(incoming.body);
   if (auto problem = std::get_if<std::string>(&body))
     return api_error{400, *problem};
   auto model = member(std::get<json>(body), "model");
@@ -268,11 +277,11 @@ std::variant<json, api_error> read_body(const exchange& x) {
   return std::get<json>(std::move(body));
 }
 
-std::variant<chat_request, api_error> read_chat_request(const exchange& x) {
-  auto body = read_body(x);
+std::variant<chat_request, api_error> read_chat_request(const exchange& incoming) {
+  auto body = read_body(incoming);
   if (auto error = std::get_if<api_error>(&body))
     return *error;
-  return request_reader(std::get<json>(body), x.settings).read();
+  return request_reader(std::get<json>(body), incoming.settings).read();
 }
 
 } // namespace modelforge::simulator::ollama

@@ -13,12 +13,12 @@ struct chat_request : generation {
 };
 
 /// Checks the body as Ollama would: the first fault found is the answer. Unknown fields are ignored.
-std::variant<chat_request, api_error> read_chat_request(const exchange& x);
+std::variant<chat_request, api_error> read_chat_request(const exchange& incoming);
 
 /// Returns what is wrong with the member `keep_alive` of `body`, if anything is.
 std::optional<api_error> problem_with_keep_alive(const json& body);
 
-/// Returns the body of `x` as an object and checks its member `model`.
-std::variant<json, api_error> read_body(const exchange& x);
+/// Returns the body of `incoming` as an object and checks its member `model`.
+std::variant<json, api_error> read_body(const exchange& incoming);
 
 } // namespace modelforge::simulator::ollama

@@ -8,8 +8,9 @@ namespace modelforge::simulator::ollama {
 namespace {
 
 constexpr uint32_t usual_dimensions = 768;
-constexpr uint32_t most_dimensions = 8'192;
+constexpr uint32_t max_dimensions = 8'192;
 
+/// A checked request; the last three members are what `judge` asks of every request.
 struct embed_request {
   std::string model;
   std::vector<std::string> inputs;
@@ -19,20 +20,22 @@ struct embed_request {
   bool is_stream = false;
 };
 
-std::optional<api_error> add_input(embed_request& to, const json& x, bool truncates, uint32_t most) {
-  if (!x.is_string())
+/// Adds one text; `truncates`: one of more than `max_tokens` is cut, not refused.
+std::optional<api_error> add_input(embed_request& result, const json& input, bool truncates, uint32_t max_tokens) {
+  if (!input.is_string())
     return api_error{400, "invalid input type"};
-  auto text = x.get<std::string>();
+  auto text = input.get<std::string>();
   auto tokens = count_tokens(text);
-  if (tokens > most && !truncates)
+  if (tokens > max_tokens && !truncates)
     return api_error{400, "the input length exceeds the context length"};
-  to.prompt_tokens += std::min(tokens, most);
-  to.inputs.push_back(std::move(text));
+  result.prompt_tokens += std::min(tokens, max_tokens);
+  result.inputs.push_back(std::move(text));
   return std::nullopt;
 }
 
-std::variant<embed_request, api_error> read_request(const exchange& x) {
-  auto parsed = read_body(x);
+/// Reads the body; the input is one text or a list.
+std::variant<embed_request, api_error> read_request(const exchange& incoming) {
+  auto parsed = read_body(incoming);
   if (auto error = std::get_if<api_error>(&parsed))
     return *error;
   const auto& body = std::get<json>(parsed);
@@ -41,7 +44,7 @@ std::variant<embed_request, api_error> read_request(const exchange& x) {
   embed_request result{body.at("model").get<std::string>(), {}};
   auto truncates = member(body, "truncate");
   if (auto dimensions = member(body, "dimensions")) {
-    if (!dimensions->is_number_unsigned() || *dimensions < 1 || *dimensions > most_dimensions)
+    if (!dimensions->is_number_unsigned() || *dimensions < 1 || *dimensions > max_dimensions)
       return api_error{400, "dimensions must be from 1 to 8192"};
     result.dimensions = dimensions->get<uint32_t>();
   }
@@ -50,20 +53,21 @@ std::variant<embed_request, api_error> read_request(const exchange& x) {
   if (input && !input->is_array())
     list.push_back(*input);
   for (const auto& each : list)
-    if (auto error = add_input(result, each, !truncates || *truncates != false, x.settings.context_tokens))
+    if (auto error = add_input(result, each, !truncates || *truncates != false, incoming.settings.context_tokens))
       return *error;
   return result;
 }
 
-reply answer_embeddings(const exchange& x, const embed_request& request) {
-  auto answer = speech().new_reply(x);
+/// Answers with the vectors, in the order of the inputs; the durations are made up.
+reply answer_embeddings(const exchange& incoming, const embed_request& request) {
+  auto answer = speech().new_reply(incoming);
   answer.is_paced = true;
   answer.prompt_tokens = request.prompt_tokens;
   append_json(answer.body = R"({"model":)", request.model);
   answer.body += R"(,"embeddings":[)";
   for (const auto& each : request.inputs) {
     answer.body += &each == &request.inputs.front() ? "" : ",";
-    append_json(answer.body, embedding_of(each, hash(request.model, x.settings.seed), request.dimensions));
+    append_json(answer.body, embedding_of(each, hash(request.model, incoming.settings.seed), request.dimensions));
   }
   answer.body += R"(],"total_duration":14000000,"load_duration":1000000,"prompt_eval_count":)";
   answer.body += std::to_string(request.prompt_tokens) + "}";
@@ -72,9 +76,10 @@ reply answer_embeddings(const exchange& x, const embed_request& request) {
 
 } // namespace
 
-reply embed(const exchange& x) {
+reply embed(const exchange& incoming) {
   return judge(
-    x, speech(), [&] { return read_request(x); }, [&](const auto& request) { return answer_embeddings(x, request); });
+    incoming, speech(), [&] { return read_request(incoming); },
+    [&](const auto& request) { return answer_embeddings(incoming, request); });
 }
 
 } // namespace modelforge::simulator::ollama

@@ -9,6 +9,7 @@ namespace {
 using std::chrono::ceil;
 using std::chrono::seconds;
 
+/// How Ollama reports errors: as an object with nothing but a text. It has neither request ids nor limits' headers.
 class ollama_speech : public language {
 public:
   reply new_reply(const exchange&) const override {
@@ -21,39 +22,42 @@ public:
     return ollama::error_text(error.message);
   }
 
-  std::optional<api_error> check_key(const exchange& x) const override {
-    if (x.settings.api_key.empty() || bearer_key(x) == x.settings.api_key)
+  std::optional<api_error> check_key(const exchange& incoming) const override {
+    if (incoming.settings.api_key.empty() || bearer_key(incoming) == incoming.settings.api_key)
       return std::nullopt;
     return api_error{401, "unauthorized"};
   }
 
-  reply limit_reply(const exchange& x, std::string_view, const ruling& why) const override {
-    return error_reply(*this, x,
-                       {429, std::string("too many ") + (why.exceeded == limit_kind::requests ? "requests" : "tokens")
-                               + ": the limit is " + std::to_string(why.limit)});
+  reply limit_reply(const exchange& incoming, std::string_view, const ruling& refusal) const override {
+    return error_reply(*this, incoming,
+                       {429, std::string("too many ")
+                               + (refusal.exceeded == limit_kind::requests ? "requests" : "tokens") + ": the limit is "
+                               + std::to_string(refusal.limit)});
   }
 
-  reply fault_reply(const exchange& x, std::string_view, fault injected) const override {
+  reply fault_reply(const exchange& incoming, std::string_view, fault injected) const override {
     switch (injected) {
       case fault::rate_limit:
-        return error_reply(*this, x, {429, "too many requests"});
+        return error_reply(*this, incoming, {429, "too many requests"});
       case fault::rate_limit_waited: {
-        auto answer = error_reply(*this, x, {429, "too many requests"});
-        append_header(answer.headers, "retry-after", std::to_string(ceil<seconds>(x.settings.retry_after).count()));
+        auto answer = error_reply(*this, incoming, {429, "too many requests"});
+        append_header(answer.headers, "retry-after",
+                      std::to_string(ceil<seconds>(incoming.settings.retry_after).count()));
         return answer;
       }
       case fault::quota:
-        return error_reply(*this, x, {429, "you have reached your weekly usage limit, upgrade for higher limits"});
+        return error_reply(*this, incoming,
+                           {429, "you have reached your weekly usage limit, upgrade for higher limits"});
       case fault::unavailable:
       case fault::overloaded: // Ollama has no 529
-        return error_reply(*this, x, {503, "server busy, please try again.  maximum pending requests exceeded"});
+        return error_reply(*this, incoming, {503, "server busy, please try again.  maximum pending requests exceeded"});
       default:
-        return error_reply(*this, x, {500, "llama runner process has terminated: signal: killed"});
+        return error_reply(*this, incoming, {500, "llama runner process has terminated: signal: killed"});
     }
   }
 
-  reply garbage_reply(const exchange& x, bool is_stream) const override {
-    auto answer = new_reply(x);
+  reply garbage_reply(const exchange& incoming, bool is_stream) const override {
+    auto answer = new_reply(incoming);
     answer.body = "{\"model\":\"\x01\xff\xfe{{{ garbage\n";
     if (is_stream)
       answer.content_type = "application/x-ndjson";

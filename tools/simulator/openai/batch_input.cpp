@@ -10,12 +10,14 @@ namespace modelforge::simulator::openai {
 
 namespace {
 
-constexpr std::size_t most_problems = 100;
+constexpr std::size_t max_problems = 100;
 
+/// Reads a file line by line. Goes on after a bad line, since the job reports all problems, up to a hundred.
 class reader {
 public:
-  reader(std::string_view endpoint, std::size_t most_items) : endpoint_(endpoint), most_items_(most_items) {}
+  reader(std::string_view endpoint, std::size_t max_items) : endpoint_(endpoint), max_items_(max_items) {}
 
+  /// Reads the whole file; may be called once.
   batch_input read(std::string_view text) {
     for (line_ = 1; !text.empty(); ++line_) {
       auto line = text.substr(0, text.find('\n'));
@@ -26,25 +28,26 @@ public:
     line_ = 0;
     if (lines_ == 0)
       fail("empty_file", "The input file is empty. Please ensure that the batch contains at least one request.");
-    if (lines_ > most_items_)
+    if (lines_ > max_items_)
       fail("too_many_requests", "The batch has " + std::to_string(lines_) + " requests; at most "
-                                  + std::to_string(most_items_) + " are allowed.");
+                                  + std::to_string(max_items_) + " are allowed.");
     return std::move(result_);
   }
 
 private:
+  /// Reads one request; its body is checked only when it is run.
   void read_line(std::string_view line) {
     ++lines_;
-    auto x = json::parse(line, nullptr, false);
-    if (!x.is_object())
+    auto request = json::parse(line, nullptr, false);
+    if (!request.is_object())
       return fail("invalid_json_line", "This line is not parseable as valid JSON.");
-    auto* id = member(x, "custom_id");
-    auto* body = member(x, "body");
+    auto* id = member(request, "custom_id");
+    auto* body = member(request, "body");
     if (id == nullptr || !id->is_string() || *id == "")
       return fail("missing_required_parameter", "Missing required parameter: 'custom_id'.", "custom_id");
-    if (auto* method = member(x, "method"); method == nullptr || *method != "POST")
+    if (auto* method = member(request, "method"); method == nullptr || *method != "POST")
       return fail("invalid_method", "The method of each request must be POST.", "method");
-    if (auto* url = member(x, "url"); url == nullptr || *url != endpoint_)
+    if (auto* url = member(request, "url"); url == nullptr || *url != endpoint_)
       return fail("invalid_url", "The URL provided for this request does not match the batch endpoint.", "url");
     if (body == nullptr || !body->is_object())
       return fail("missing_required_parameter", "Missing required parameter: 'body'.", "body");
@@ -57,6 +60,7 @@ private:
     result_.tokens += count_tokens(result_.items.back().body);
   }
 
+  /// All requests of a file must be for the same model.
   void read_model(const json& body) {
     auto* model = member(body, "model");
     if (model == nullptr || !model->is_string())
@@ -71,32 +75,33 @@ private:
            "body.model");
   }
 
+  /// Notes a problem of the present line.
   void fail(std::string_view code, std::string message, std::string_view param = {}) {
-    if (result_.problems.size() < most_problems)
+    if (result_.problems.size() < max_problems)
       result_.problems.push_back(batch_problem(code, message, line_, param));
   }
 
   std::string_view endpoint_;
-  std::size_t most_items_;
+  std::size_t max_items_;
   batch_input result_;
-  std::unordered_set<std::string> ids_;
-  std::size_t line_ = 0; ///< The present one, from 1.
-  std::size_t lines_ = 0;
+  std::unordered_set<std::string> ids_; ///< The clients' own: they must differ.
+  std::size_t line_ = 0;                ///< The present one, from 1.
+  std::size_t lines_ = 0;               ///< Those that are not blank.
 };
 
 } // namespace
 
-batch_input read_batch_input(std::string_view text, std::string_view endpoint, std::size_t most_items) {
-  return reader(endpoint, most_items).read(text);
+batch_input read_batch_input(std::string_view text, std::string_view endpoint, std::size_t max_items) {
+  return reader(endpoint, max_items).read(text);
 }
 
 json batch_problem(std::string_view code, std::string_view message, std::size_t line, std::string_view param) {
-  json x = {{"code", code}, {"line", nullptr}, {"message", message}, {"param", nullptr}};
+  json problem = {{"code", code}, {"line", nullptr}, {"message", message}, {"param", nullptr}};
   if (line > 0)
-    x["line"] = line;
+    problem["line"] = line;
   if (!param.empty())
-    x["param"] = param;
-  return x;
+    problem["param"] = param;
+  return problem;
 }
 
 } // namespace modelforge::simulator::openai

@@ -7,24 +7,24 @@
 namespace modelforge::simulator::openai {
 
 /// `POST /v1/files`.
-reply upload_file(const exchange& x, hub& shared);
+reply upload_file(const exchange& incoming, hub& shared);
 
 /// `GET /v1/files/{id}` and `GET /v1/files/{id}/content`.
-reply show_file(const exchange& x, hub& shared);
+reply show_file(const exchange& incoming, hub& shared);
 
 /// `DELETE /v1/files/{id}`.
-reply delete_file(const exchange& x, hub& shared);
+reply delete_file(const exchange& incoming, hub& shared);
 
 /// `POST /v1/batches`.
-reply create_batch(const exchange& x, hub& shared);
+reply create_batch(const exchange& incoming, hub& shared);
 
 /// `GET /v1/batches`.
-reply list_batches(const exchange& x, hub& shared);
+reply list_batches(const exchange& incoming, hub& shared);
 
 /// `GET /v1/batches/{id}`.
-reply show_batch(const exchange& x, hub& shared);
+reply show_batch(const exchange& incoming, hub& shared);
 
 /// `POST /v1/batches/{id}/cancel`.
-reply cancel_batch(const exchange& x, hub& shared);
+reply cancel_batch(const exchange& incoming, hub& shared);
 
 } // namespace modelforge::simulator::openai

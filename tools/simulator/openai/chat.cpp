@@ -5,29 +5,35 @@
 
 #include <algorithm>
 
+// Chunks of a stream and the unary answer begin alike, with `opening`. A stream goes through all its choices in step:
+// each call of `next` writes one token of every choice that is not done.
+
 namespace modelforge::simulator::openai {
 
 namespace {
 
 constexpr std::string_view end_mark = "data: [DONE]\n\n";
-std::string_view finish_reason_of(const choice& x, const chat_request& request) {
-  if (x.end == ending::length)
+/// Returns the choice's end in OpenAI's words.
+std::string_view finish_reason_of(const choice& completion, const chat_request& request) {
+  if (completion.end == ending::length)
     return "length";
-  return x.end == ending::calls && !request.is_tool_named ? "tool_calls" : "stop";
+  return completion.end == ending::calls && !request.is_tool_named ? "tool_calls" : "stop";
 }
 
 /// What every chunk and the unary answer begin with, up to the value of `choices`.
-std::string opening(const exchange& x, const chat_request& request, std::string_view object) {
-  auto id = unique_number(x);
+std::string opening(const exchange& incoming, const chat_request& request, std::string_view object) {
+  auto id = unique_number(incoming);
   std::string text = R"({"id":"chatcmpl-)" + hex(id) + hex(mix(id), 12) + R"(","object":")";
   text.append(object).append(R"(","created":)");
-  append_number(text, static_cast<uint64_t>(x.created));
+  append_number(text, static_cast<uint64_t>(incoming.created));
   text += R"(,"model":)";
   append_json(text, request.model);
-  text += R"(,"service_tier":"default","system_fingerprint":"fp_)" + hex(mix(x.settings.seed), 10) + R"(","choices":)";
+  text +=
+    R"(,"service_tier":"default","system_fingerprint":"fp_)" + hex(mix(incoming.settings.seed), 10) + R"(","choices":)";
   return text;
 }
 
+/// Returns the member `usage`.
 std::string usage_text(uint32_t prompt, const cache_use& cached, uint32_t completion) {
   std::string text = R"({"prompt_tokens":)";
   append_number(text, prompt);
@@ -42,6 +48,7 @@ std::string usage_text(uint32_t prompt, const cache_use& cached, uint32_t comple
            R"("rejected_prediction_tokens":0}})";
 }
 
+/// Returns a call's id.
 std::string id_of(const piece& call) {
   return "call_" + hex(call.id) + hex(mix(call.id), 8);
 }
@@ -55,28 +62,31 @@ void append_call(std::string& out, const piece& call, std::string_view arguments
   out += "}}";
 }
 
-bool is_call(const piece& x) {
-  return x.what == piece::kind::call;
+/// Returns whether the piece is a call; otherwise it is text, since this API shows no thinking.
+bool is_call(const piece& part) {
+  return part.type == piece::kind::call;
 }
 
-void append_message(std::string& out, const choice& x) {
+/// Appends the message of a whole choice: a text or calls.
+void append_message(std::string& out, const choice& completion) {
   out += R"({"role":"assistant","content":)";
-  if (!is_call(x.pieces.front())) {
-    append_json(out, x.pieces.front().whole());
+  if (!is_call(completion.pieces.front())) {
+    append_json(out, completion.pieces.front().whole());
     out += R"(,"refusal":null,"annotations":[]})";
     return;
   }
   out += R"(null,"refusal":null,"annotations":[])";
-  for (const auto& call : x.pieces) {
-    out += &call == &x.pieces.front() ? R"(,"tool_calls":[{)" : ",{";
+  for (const auto& call : completion.pieces) {
+    out += &call == &completion.pieces.front() ? R"(,"tool_calls":[{)" : ",{";
     append_call(out, call, call.whole());
   }
   out += "]}";
 }
 
-std::string unary_text(const exchange& x, const chat_request& request, const std::vector<choice>& choices,
+/// Returns the whole answer as one object.
+std::string unary_text(const exchange& incoming, const chat_request& request, const std::vector<choice>& choices,
                        uint32_t completion_tokens) {
-  auto text = opening(x, request, "chat.completion");
+  auto text = opening(incoming, request, "chat.completion");
   for (std::size_t i = 0; i < choices.size(); ++i) {
     text += i == 0 ? R"([{"index":)" : R"(,{"index":)";
     append_number(text, i);
@@ -90,8 +100,9 @@ std::string unary_text(const exchange& x, const chat_request& request, const std
 /// Writes chunks: first the role, then a delta for each token of each choice, at last usage and [DONE].
 class chat_stream : public token_stream {
 public:
-  chat_stream(const exchange& x, const chat_request& request, std::vector<choice> choices, uint32_t completion_tokens)
-    : opening_("data: " + opening(x, request, "chat.completion.chunk")), padding_(request.seed),
+  chat_stream(const exchange& incoming, const chat_request& request, std::vector<choice> choices,
+              uint32_t completion_tokens)
+    : opening_("data: " + opening(incoming, request, "chat.completion.chunk")), padding_(request.seed),
       prompt_tokens_(request.prompt_tokens), cached_(request.cached), completion_tokens_(completion_tokens),
       include_usage_(request.include_usage), obfuscation_(request.obfuscation) {
     for (auto& each : choices) {
@@ -103,13 +114,13 @@ public:
   bool next(std::string& out) override {
     auto is_more = false;
     for (std::size_t i = 0; i < choices_.size(); ++i) {
-      auto& x = choices_[i];
-      if (x.is_done())
+      auto& cursor = choices_[i];
+      if (cursor.is_done())
         continue;
-      send_step(out, i, x.next());
-      if (x.is_done())
+      send_step(out, i, cursor.next());
+      if (cursor.is_done())
         append_chunk(out, i, "{}", reasons_[i], 0);
-      is_more = is_more || !x.is_done();
+      is_more = is_more || !cursor.is_done();
     }
     is_begun_ = true;
     if (!is_more)
@@ -119,16 +130,17 @@ public:
 
   uint64_t tokens() const override {
     uint64_t sum = 0;
-    for (const auto& x : choices_)
-      sum += x.tokens();
+    for (const auto& cursor : choices_)
+      sum += cursor.tokens();
     return sum;
   }
 
   uint64_t events() const override {
     uint64_t count = include_usage_ ? 2 : 1;
-    for (const auto& x : choices_) {
-      count += 1 + x.all().pieces.size(); // the first tells the role and perhaps a call, the last the finish reason
-      for (const auto& each : x.all().pieces)
+    for (const auto& cursor : choices_) {
+      count +=
+        1 + cursor.all().pieces.size(); // the first tells the role and perhaps a call, the last the finish reason
+      for (const auto& each : cursor.all().pieces)
         count += each.tokens - each.name_tokens;
     }
     return count;
@@ -139,17 +151,18 @@ public:
   }
 
 private:
+  /// Writes what one token of the `i`th choice puts on the wire; the role goes with the first.
   void send_step(std::string& out, std::size_t i, const choice_cursor::step& step) {
     if (!is_begun_)
       delta_ =
-        R"({"role":"assistant","content":)" + std::string(is_call(step.of) ? "null" : "\"\"") + R"(,"refusal":null)";
+        R"({"role":"assistant","content":)" + std::string(is_call(step.part) ? "null" : "\"\"") + R"(,"refusal":null)";
     else
       delta_ = "{";
-    if (step.begins && is_call(step.of)) {
+    if (step.begins && is_call(step.part)) {
       delta_ += is_begun_ ? "" : ",";
       open_call(step.index);
       delta_ += ',';
-      append_call(delta_, step.of, "");
+      append_call(delta_, step.part, "");
       delta_ += ']';
     }
     if (step.begins)
@@ -158,21 +171,23 @@ private:
       send_token(out, i, step);
   }
 
+  /// Begins the list of calls with the one of that index, which an increment names each time.
   void open_call(std::size_t index) {
     delta_ += R"("tool_calls":[{"index":)";
     append_number(delta_, index);
   }
 
+  /// Writes the token as an increment of the text or of the call's arguments.
   void send_token(std::string& out, std::size_t i, const choice_cursor::step& step) {
     delta_ = "{";
-    if (is_call(step.of)) {
+    if (is_call(step.part)) {
       open_call(step.index);
       delta_ += R"(,"function":{"arguments":)";
     } else {
       delta_ += R"("content":)";
     }
     append_json(delta_, step.token);
-    delta_ += is_call(step.of) ? "}}]}" : "}";
+    delta_ += is_call(step.part) ? "}}]}" : "}";
     append_chunk(out, i, delta_, {}, step.token.size());
   }
 
@@ -192,6 +207,7 @@ private:
     out += "}\n\n";
   }
 
+  /// Ends the stream, after the usage if that was asked for.
   void finish(std::string& out) {
     if (include_usage_)
       out += opening_ + R"([],"usage":)" + usage_text(prompt_tokens_, cached_, completion_tokens_) + "}\n\n";
@@ -199,7 +215,7 @@ private:
   }
 
   std::string opening_;
-  std::string delta_;
+  std::string delta_; ///< Of the chunk being written; kept to spare allocations.
   std::vector<choice_cursor> choices_;
   std::vector<std::string_view> reasons_; ///< Of each choice.
   random_source padding_;
@@ -211,11 +227,12 @@ private:
   bool is_begun_ = false;
 };
 
-reply answer_chat(const exchange& x, const chat_request& request) {
-  auto answer = speech().new_reply(x);
+/// Answers a request that was admitted.
+reply answer_chat(const exchange& incoming, const chat_request& request) {
+  auto answer = speech().new_reply(incoming);
   std::vector<choice> choices;
   for (uint32_t i = 0; i < request.choices; ++i) {
-    choices.push_back(make_choice(request, i, x.settings));
+    choices.push_back(make_choice(request, i, incoming.settings));
     answer.completion_tokens += choices.back().tokens;
     answer.steps = std::max(answer.steps, choices.back().tokens);
   }
@@ -225,18 +242,19 @@ reply answer_chat(const exchange& x, const chat_request& request) {
   if (request.is_stream) {
     answer.content_type = "text/event-stream; charset=utf-8";
     answer.headers += "cache-control: no-cache\r\nx-accel-buffering: no\r\n";
-    answer.stream = std::make_unique<chat_stream>(x, request, std::move(choices), answer.completion_tokens);
+    answer.stream = std::make_unique<chat_stream>(incoming, request, std::move(choices), answer.completion_tokens);
   } else {
-    answer.body = unary_text(x, request, choices, answer.completion_tokens);
+    answer.body = unary_text(incoming, request, choices, answer.completion_tokens);
   }
   return answer;
 }
 
 } // namespace
 
-reply chat_completions(const exchange& x) {
+reply chat_completions(const exchange& incoming) {
   return judge(
-    x, speech(), [&] { return read_chat_request(x); }, [&](const auto& request) { return answer_chat(x, request); });
+    incoming, speech(), [&] { return read_chat_request(incoming); },
+    [&](const auto& request) { return answer_chat(incoming, request); });
 }
 
 } // namespace modelforge::simulator::openai

@@ -29,6 +29,7 @@ public:
 private:
   // -- fields -------------------------------------------------------------------
 
+  /// Reads what the seed begins with.
   void read_head() {
     read_cacheable();
     read_model();
@@ -39,6 +40,7 @@ private:
       mix_in(seed->dump());
   }
 
+  /// Reads the messages; calls must be answered before anything else is said.
   void read_messages() {
     auto messages = member(body_, "messages");
     if (!messages)
@@ -56,39 +58,42 @@ private:
       fail_open_calls();
   }
 
+  /// Calls were not answered.
   void fail_open_calls() {
     std::string ids;
-    for (const auto& x : open_calls_)
-      ids += (ids.empty() ? "" : ", ") + x;
+    for (const auto& id : open_calls_)
+      ids += (ids.empty() ? "" : ", ") + id;
     fail("An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
          "The following tool_call_ids did not have response messages: "
            + ids,
          calls_path_, "");
   }
 
-  void read_message(const json& x, const std::string& path) {
+  /// Reads one message by its role.
+  void read_message(const json& message, const std::string& path) {
     static constexpr std::string_view roles[] = {"system", "assistant", "user", "function", "tool", "developer"};
-    if (!x.is_object())
-      return fail_type(path, "an object", x);
-    auto role = string_in(x, "role", path + ".");
+    if (!message.is_object())
+      return fail_type(path, "an object", message);
+    auto role = string_in(message, "role", path + ".");
     if (!role)
       return;
     if (std::find(std::begin(roles), std::end(roles), *role) == std::end(roles))
       return fail_value(path + ".role", *role, "'system', 'assistant', 'user', 'function', 'tool', and 'developer'");
     if (*role == "tool")
-      answer_call(x, path);
+      answer_call(message, path);
     else if (!open_calls_.empty())
       return fail_open_calls();
     last_role_ = *role;
     absorb_frame(*role);
-    auto calls = *role == "assistant" ? member(x, "tool_calls") : nullptr;
+    auto calls = *role == "assistant" ? member(message, "tool_calls") : nullptr;
     if (calls)
       read_calls(*calls, path + ".tool_calls");
-    read_content(x, path, *role, calls || (*role == "assistant" && member(x, "refusal")));
+    read_content(message, path, *role, calls || (*role == "assistant" && member(message, "refusal")));
   }
 
-  void answer_call(const json& x, const std::string& path) {
-    auto id = string_in(x, "tool_call_id", path + ".");
+  /// A message of a tool must answer one of the open calls.
+  void answer_call(const json& message, const std::string& path) {
+    auto id = string_in(message, "tool_call_id", path + ".");
     if (!id)
       return;
     auto open = std::find(open_calls_.begin(), open_calls_.end(), *id);
@@ -99,22 +104,24 @@ private:
     open_calls_.erase(open);
   }
 
+  /// Reads the calls that the assistant made; from now on their answers are awaited.
   void read_calls(const json& calls, const std::string& path) {
     if (!calls.is_array())
       return fail_type(path, "an array of objects", calls);
     calls_path_ = path;
     for (std::size_t i = 0; i < calls.size() && !error_; ++i) {
-      auto at = index_path(path, i) + ".";
+      auto prefix = index_path(path, i) + ".";
       if (!calls[i].is_object())
         return fail_type(index_path(path, i), "an object", calls[i]);
-      if (auto id = string_in(calls[i], "id", at))
+      if (auto id = string_in(calls[i], "id", prefix))
         open_calls_.push_back(*id);
       absorb(calls[i].dump());
     }
   }
 
-  void read_content(const json& x, const std::string& path, std::string_view role, bool is_optional) {
-    auto content = member(x, "content");
+  /// Reads the text or the parts of a message; `is_optional`: it has calls or a refusal in their place.
+  void read_content(const json& message, const std::string& path, std::string_view role, bool is_optional) {
+    auto content = member(message, "content");
     if (!content)
       return is_optional ? void() : fail_missing(path + ".content");
     std::string text;
@@ -133,24 +140,26 @@ private:
       result_.prompt = std::move(text);
   }
 
-  void read_part(const json& x, const std::string& path, std::string& text) {
-    if (!x.is_object())
-      return fail_type(path, "an object", x);
-    auto type = string_in(x, "type", path + ".");
+  /// Reads a part; texts are gathered in `text`.
+  void read_part(const json& part, const std::string& path, std::string& text) {
+    if (!part.is_object())
+      return fail_type(path, "an object", part);
+    auto type = string_in(part, "type", path + ".");
     if (!type)
       return;
     if (*type == "text" || *type == "refusal") {
-      if (auto piece = string_in(x, *type, path + "."))
+      if (auto piece = string_in(part, *type, path + "."))
         text += (text.empty() ? "" : "\n") + *piece;
     } else if (*type == "image_url" || *type == "input_audio" || *type == "file") {
-      if (!member(x, *type))
+      if (!member(part, *type))
         return fail_missing(path + "." + *type);
-      absorb_media(x);
+      absorb_media(part);
     } else {
       fail_value(path + ".type", *type, "'text', 'image_url', 'input_audio', 'refusal', and 'file'");
     }
   }
 
+  /// Sampling is checked but has no effect, except for the number of choices and the stop words.
   void read_sampling() {
     check_decimal("temperature", 0, 2);
     check_decimal("top_p", 0, 1);
@@ -170,11 +179,12 @@ private:
                     + std::to_string(stop->size()) + " instead.",
                   "stop", "array_above_max_length");
     else
-      for (const auto& x : *stop)
-        x.is_string() ? result_.stop.push_back(x.get<std::string>()) : fail_type("stop", "strings", x);
+      for (const auto& word : *stop)
+        word.is_string() ? result_.stop.push_back(word.get<std::string>()) : fail_type("stop", "strings", word);
     std::erase(result_.stop, "");
   }
 
+  /// The limit has an old and a new name.
   void read_limits() {
     auto old_name = read_integer("max_tokens", 1, UINT32_MAX);
     auto new_name = read_integer("max_completion_tokens", 1, UINT32_MAX);
@@ -184,6 +194,7 @@ private:
     result_.max_tokens = new_name ? new_name : old_name;
   }
 
+  /// Reads whether and how the answer is streamed.
   void read_streaming() {
     result_.is_stream = bool_in(body_, "stream", "", false);
     auto details = member(body_, "stream_options");
@@ -197,6 +208,7 @@ private:
     result_.obfuscation = bool_in(*details, "include_obfuscation", "stream_options.", true);
   }
 
+  /// Reads the functions that may be called.
   void read_tools() {
     auto tools = member(body_, "tools");
     auto choice = member(body_, "tool_choice");
@@ -209,18 +221,19 @@ private:
       read_tool((*tools)[i], index_path("tools", i));
   }
 
-  void read_tool(const json& x, const std::string& path) {
-    if (!x.is_object())
-      return fail_type(path, "an object", x);
-    auto type = string_in(x, "type", path + ".");
+  void read_tool(const json& tool, const std::string& path) {
+    if (!tool.is_object())
+      return fail_type(path, "an object", tool);
+    auto type = string_in(tool, "type", path + ".");
     if (!type || *type != "function")
       return; // a custom tool: taken, never called
-    auto function = member(x, "function");
+    auto function = member(tool, "function");
     if (!function)
       return fail_missing(path + ".function");
     read_function(*function, path + ".function");
   }
 
+  /// Decides whether the answer calls functions; comes last, when the prompt and the seed are whole.
   void choose_tool() {
     if (offers().empty())
       return;
@@ -240,6 +253,7 @@ private:
       call_if_asked(bool_in(body_, "parallel_tool_calls", "", true));
   }
 
+  /// The request names the function.
   void call_chosen(const json& choice) {
     auto function = member(choice, "function");
     if (!function || !function->is_object())
@@ -256,6 +270,7 @@ private:
          "tool_choice", "");
   }
 
+  /// Reads the form of the answer.
   void read_format() {
     auto format = member(body_, "response_format");
     if (!format)
@@ -291,6 +306,7 @@ private:
     result_.schema = *schema;
   }
 
+  /// Judges the prompt as a whole.
   void check_prompt() {
     if (result_.wanted == form::json_object && !mentions_json_)
       fail("'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
@@ -308,11 +324,11 @@ private:
 
 } // namespace
 
-std::variant<chat_request, api_error> read_chat_request(const exchange& x) {
-  auto body = parse_object(x.body);
+std::variant<chat_request, api_error> read_chat_request(const exchange& incoming) {
+  auto body = parse_object(incoming.body);
   if (auto problem = std::get_if<std::string>(&body))
     return api_error{400, *problem};
-  return request_reader(std::get<json>(body), x.settings).read();
+  return request_reader(std::get<json>(body), incoming.settings).read();
 }
 
 } // namespace modelforge::simulator::openai

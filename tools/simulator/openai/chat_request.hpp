@@ -15,6 +15,6 @@ struct chat_request : generation {
 };
 
 /// Checks the body as OpenAI would: the first fault found is the answer.
-std::variant<chat_request, api_error> read_chat_request(const exchange& x);
+std::variant<chat_request, api_error> read_chat_request(const exchange& incoming);
 
 } // namespace modelforge::simulator::openai

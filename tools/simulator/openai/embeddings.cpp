@@ -9,12 +9,13 @@ namespace modelforge::simulator::openai {
 
 namespace {
 
-constexpr std::size_t most_inputs = 2'048;
-constexpr uint32_t most_input_tokens = 8'192;
-constexpr uint32_t most_tokens = 300'000;
+constexpr std::size_t max_inputs = 2'048;
+constexpr uint32_t max_input_tokens = 8'192;
+constexpr uint32_t max_request_tokens = 300'000;
 constexpr uint32_t usual_dimensions = 1'536;
-constexpr uint32_t most_dimensions = 3'072;
+constexpr uint32_t max_dimensions = 3'072;
 
+/// A checked request.
 struct embedding_request {
   std::string model;
   std::vector<std::string> inputs; ///< A list of tokens as its JSON.
@@ -25,50 +26,54 @@ struct embedding_request {
   bool is_base64 = false;
 };
 
-bool is_token_list(const json& x) {
-  return x.is_array() && !x.empty()
-         && std::all_of(x.begin(), x.end(), [](const auto& y) { return y.is_number_unsigned(); });
+/// Returns whether a client sent tokens in place of a text.
+bool is_token_list(const json& list) {
+  return list.is_array() && !list.empty()
+         && std::all_of(list.begin(), list.end(), [](const auto& element) { return element.is_number_unsigned(); });
 }
 
-std::optional<api_error> add_input(embedding_request& to, const json& x) {
-  if (!x.is_string() && !is_token_list(x))
+/// Adds one text or list of tokens.
+std::optional<api_error> add_input(embedding_request& result, const json& input) {
+  if (!input.is_string() && !is_token_list(input))
     return api_error{400, "'$.input' is invalid. Please check the API reference: "
                           "https://platform.openai.com/docs/api-reference."};
-  if (x == "")
+  if (input == "")
     return api_error{400, "Invalid 'input': input cannot be an empty string.", "input"};
-  auto text = x.is_string() ? x.get<std::string>() : x.dump();
-  auto tokens = x.is_string() ? count_tokens(text) : static_cast<uint32_t>(x.size());
-  if (tokens > most_input_tokens)
+  auto text = input.is_string() ? input.get<std::string>() : input.dump();
+  auto tokens = input.is_string() ? count_tokens(text) : static_cast<uint32_t>(input.size());
+  if (tokens > max_input_tokens)
     return api_error{400, "This model's maximum context length is 8192 tokens, however you requested "
                             + std::to_string(tokens) + " tokens. Please reduce your prompt."};
-  to.prompt_tokens += tokens;
-  to.inputs.push_back(std::move(text));
+  result.prompt_tokens += tokens;
+  result.inputs.push_back(std::move(text));
   return std::nullopt;
 }
 
-std::optional<api_error> read_inputs(embedding_request& to, const json& body) {
+/// Reads the member `input`: one text or a list of them.
+std::optional<api_error> read_inputs(embedding_request& result, const json& body) {
   auto input = member(body, "input");
   if (!input)
     return api_error{400, "Missing required parameter: 'input'.", "input", "missing_required_parameter"};
   if (!input->is_array() || is_token_list(*input))
-    return add_input(to, *input);
-  if (input->empty() || input->size() > most_inputs)
+    return add_input(result, *input);
+  if (input->empty() || input->size() > max_inputs)
     return api_error{400,
                      "Invalid 'input': expected an array with length 1 to 2048, but got an array with length "
                        + std::to_string(input->size()) + " instead.",
                      "input"};
-  for (const auto& x : *input)
-    if (auto error = add_input(to, x))
+  for (const auto& each : *input)
+    if (auto error = add_input(result, each))
       return error;
-  if (to.prompt_tokens > most_tokens)
+  if (result.prompt_tokens > max_request_tokens)
     return api_error{400, "Invalid 'input': maximum request size is 300000 tokens per request.", "input",
                      "max_tokens_per_request"};
   return std::nullopt;
 }
 
-std::variant<embedding_request, api_error> read_request(const exchange& x) {
+/// Reads the body; unknown members are errors.
+std::variant<embedding_request, api_error> read_request(const exchange& incoming) {
   static constexpr std::string_view known[] = {"model", "input", "encoding_format", "dimensions", "user"};
-  auto parsed = parse_object(x.body);
+  auto parsed = parse_object(incoming.body);
   if (auto problem = std::get_if<std::string>(&parsed))
     return api_error{400, *problem};
   const auto& body = std::get<json>(parsed);
@@ -89,7 +94,7 @@ std::variant<embedding_request, api_error> read_request(const exchange& x) {
     return api_error{400, "Invalid value: " + format->dump() + ". Supported values are: 'float' and 'base64'.",
                      "encoding_format", "invalid_value"};
   if (auto dimensions = member(body, "dimensions")) {
-    if (!dimensions->is_number_unsigned() || *dimensions < 1 || *dimensions > most_dimensions)
+    if (!dimensions->is_number_unsigned() || *dimensions < 1 || *dimensions > max_dimensions)
       return api_error{400, "Invalid 'dimensions': expected an integer from 1 to 3072.", "dimensions"};
     result.dimensions = dimensions->get<uint32_t>();
   }
@@ -98,13 +103,14 @@ std::variant<embedding_request, api_error> read_request(const exchange& x) {
   return result;
 }
 
-reply answer_embeddings(const exchange& x, const embedding_request& request) {
-  auto answer = speech().new_reply(x);
+/// Answers with the vectors, in the order of the inputs.
+reply answer_embeddings(const exchange& incoming, const embedding_request& request) {
+  auto answer = speech().new_reply(incoming);
   answer.is_paced = true;
   answer.prompt_tokens = request.prompt_tokens;
   auto& text = answer.body = R"({"object":"list","data":[)";
   for (std::size_t i = 0; i < request.inputs.size(); ++i) {
-    auto vector = embedding_of(request.inputs[i], hash(request.model, x.settings.seed), request.dimensions);
+    auto vector = embedding_of(request.inputs[i], hash(request.model, incoming.settings.seed), request.dimensions);
     text += i == 0 ? "" : ",";
     text += R"({"object":"embedding","index":)" + std::to_string(i) + R"(,"embedding":)";
     if (request.is_base64)
@@ -121,9 +127,10 @@ reply answer_embeddings(const exchange& x, const embedding_request& request) {
 
 } // namespace
 
-reply embeddings(const exchange& x) {
+reply embeddings(const exchange& incoming) {
   return judge(
-    x, speech(), [&] { return read_request(x); }, [&](const auto& request) { return answer_embeddings(x, request); });
+    incoming, speech(), [&] { return read_request(incoming); },
+    [&](const auto& request) { return answer_embeddings(incoming, request); });
 }
 
 } // namespace modelforge::simulator::openai

@@ -3,6 +3,9 @@
 #include "tools/simulator/random.hpp"
 #include "tools/simulator/text.hpp"
 
+// Errors, refusals and headers in OpenAI's words; Azure's are the same but for the header with the key. Limits are
+// reported by `x-ratelimit-*` and `retry-after`, whose durations are written as Go prints them.
+
 namespace modelforge::simulator::openai {
 
 namespace {
@@ -13,9 +16,9 @@ using std::chrono::seconds;
 
 constexpr std::string_view garbage = "{\"id\":\"chatcmpl-\x01\xff\xfe{{{ garbage";
 
-/// Returns `x` as Go prints a duration, rounded up to a millisecond: "0s", "12ms", "7.66s", "6m0s", "1h2m3s".
-std::string go_duration(clock::duration x) {
-  auto left = static_cast<uint64_t>(ceil<milliseconds>(x).count());
+/// Returns `duration` as Go prints it, rounded up to a millisecond: "0s", "12ms", "7.66s", "6m0s", "1h2m3s".
+std::string go_duration(clock::duration duration) {
+  auto left = static_cast<uint64_t>(ceil<milliseconds>(duration).count());
   std::string text;
   if (left > 0 && left < 1'000) {
     append_number(text, left);
@@ -37,32 +40,35 @@ std::string go_duration(clock::duration x) {
   return text + "s";
 }
 
+/// Appends both headers that say how long to wait: whole seconds, rounded up, and milliseconds.
 void append_wait(std::string& headers, clock::duration wait) {
   append_header(headers, "retry-after", std::to_string(ceil<seconds>(wait).count()));
   append_header(headers, "retry-after-ms", std::to_string(ceil<milliseconds>(wait).count()));
 }
 
 /// "on tokens per min (TPM): Limit 100", with the length of another window in the place of "min".
-std::string limit_text(const exchange& x, const ruling& why) {
-  auto is_requests = why.exceeded == limit_kind::requests;
-  auto window = x.settings.window == std::chrono::minutes(1) ? "min" : go_duration(x.settings.window);
+std::string limit_text(const exchange& incoming, const ruling& refusal) {
+  auto is_requests = refusal.exceeded == limit_kind::requests;
+  auto window = incoming.settings.window == std::chrono::minutes(1) ? "min" : go_duration(incoming.settings.window);
   return std::string("on ") + (is_requests ? "requests" : "tokens") + " per " + window
-         + (is_requests ? " (RPM)" : " (TPM)") + ": Limit " + std::to_string(why.limit);
+         + (is_requests ? " (RPM)" : " (TPM)") + ": Limit " + std::to_string(refusal.limit);
 }
 
-void append_level(std::string& headers, std::string_view what, const limiter::level& x) {
+/// Appends the three headers of one limit.
+void append_level(std::string& headers, std::string_view metric, const limiter::level& level) {
   auto append = [&](std::string_view name, const std::string& value) {
-    append_header(headers, "x-ratelimit-" + std::string(name) + "-" + std::string(what), value);
+    append_header(headers, "x-ratelimit-" + std::string(name) + "-" + std::string(metric), value);
   };
-  append("limit", std::to_string(x.limit));
-  append("remaining", std::to_string(x.remaining));
-  append("reset", go_duration(x.reset));
+  append("limit", std::to_string(level.limit));
+  append("remaining", std::to_string(level.remaining));
+  append("reset", go_duration(level.reset));
 }
 
+/// How OpenAI reports errors, refusals and faults.
 class openai_speech : public language {
 public:
-  reply new_reply(const exchange& x) const override {
-    auto unique = unique_number(x);
+  reply new_reply(const exchange& incoming) const override {
+    auto unique = unique_number(incoming);
     reply answer;
     answer.headers = "x-request-id: req_" + hex(unique) + hex(mix(~unique)) + "\r\nopenai-version: 2020-10-01\r\n";
     answer.timing_header = "openai-processing-ms";
@@ -71,61 +77,61 @@ public:
 
   std::string error_text(const exchange&, const api_error& error) const override { return openai::error_text(error); }
 
-  std::optional<api_error> check_key(const exchange& x) const override {
-    if (x.settings.api_key.empty())
+  std::optional<api_error> check_key(const exchange& incoming) const override {
+    if (incoming.settings.api_key.empty())
       return std::nullopt;
-    auto given = x.api_key.empty() ? bearer_key(x) : x.api_key;
+    auto given = incoming.api_key.empty() ? bearer_key(incoming) : incoming.api_key;
     if (!given)
       return api_error{401,
                        "You didn't provide an API key. You need to provide your API key in an Authorization header "
                        "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."};
-    if (*given != x.settings.api_key)
+    if (*given != incoming.settings.api_key)
       return api_error{401, "Incorrect API key provided.", "", "invalid_api_key"};
     return std::nullopt;
   }
 
-  reply limit_reply(const exchange& x, std::string_view model, const ruling& why) const override {
-    auto type = why.exceeded == limit_kind::requests ? "requests" : "tokens";
-    auto subject = " for " + std::string(model) + " in organization org-simulator " + limit_text(x, why);
-    auto requested = ", Requested " + std::to_string(why.requested) + ". ";
-    if (why.is_hopeless) {
-      auto answer = rate_limit_reply(x,
+  reply limit_reply(const exchange& incoming, std::string_view model, const ruling& refusal) const override {
+    auto type = refusal.exceeded == limit_kind::requests ? "requests" : "tokens";
+    auto subject = " for " + std::string(model) + " in organization org-simulator " + limit_text(incoming, refusal);
+    auto requested = ", Requested " + std::to_string(refusal.requested) + ". ";
+    if (refusal.is_hopeless) {
+      auto answer = rate_limit_reply(incoming,
                                      "Request too large" + subject + requested
                                        + "The input or output tokens must be reduced in order to run successfully.",
                                      type);
       append_header(answer.headers, "x-should-retry", "false");
       return answer;
     }
-    auto answer = rate_limit_reply(x,
-                                   "Rate limit reached" + subject + ", Used " + std::to_string(why.used) + requested
-                                     + "Please try again in " + go_duration(why.wait) + ".",
+    auto answer = rate_limit_reply(incoming,
+                                   "Rate limit reached" + subject + ", Used " + std::to_string(refusal.used) + requested
+                                     + "Please try again in " + go_duration(refusal.wait) + ".",
                                    type);
-    append_wait(answer.headers, why.wait);
+    append_wait(answer.headers, refusal.wait);
     return answer;
   }
 
-  reply fault_reply(const exchange& x, std::string_view model, fault injected) const override {
+  reply fault_reply(const exchange& incoming, std::string_view model, fault injected) const override {
     switch (injected) {
       case fault::rate_limit:
       case fault::rate_limit_waited:
-        return faulty_limit_reply(x, model, injected == fault::rate_limit_waited);
+        return faulty_limit_reply(incoming, model, injected == fault::rate_limit_waited);
       case fault::quota:
-        return error_reply(*this, x,
+        return error_reply(*this, incoming,
                            {429, "You exceeded your current quota, please check your plan and billing details.", "",
                             "insufficient_quota", "insufficient_quota"});
       case fault::unavailable:
-        return error_reply(*this, x,
+        return error_reply(*this, incoming,
                            {503, "The engine is currently overloaded, please try again later.", "",
                             "server_is_overloaded", "service_unavailable_error"});
       case fault::overloaded:
-        return error_reply(*this, x, {529, "Overloaded", "", "", "overloaded_error"});
+        return error_reply(*this, incoming, {529, "Overloaded", "", "", "overloaded_error"});
       default:
-        return error_reply(*this, x, server_error());
+        return error_reply(*this, incoming, server_error());
     }
   }
 
-  reply garbage_reply(const exchange& x, bool is_stream) const override {
-    auto answer = new_reply(x);
+  reply garbage_reply(const exchange& incoming, bool is_stream) const override {
+    auto answer = new_reply(incoming);
     answer.body = garbage;
     if (is_stream) {
       answer.content_type = "text/event-stream; charset=utf-8";
@@ -134,28 +140,31 @@ public:
     return answer;
   }
 
-  void append_limit_headers(const exchange& x, reply& answer) const override {
-    auto& limits = x.gate.limits();
-    if (auto level = limits.request_level(x.arrived))
+  void append_limit_headers(const exchange& incoming, reply& answer) const override {
+    auto& limits = incoming.gate.limits();
+    if (auto level = limits.request_level(incoming.arrived))
       append_level(answer.headers, "requests", *level);
-    if (auto level = limits.token_level(x.arrived))
+    if (auto level = limits.token_level(incoming.arrived))
       append_level(answer.headers, "tokens", *level);
   }
 
 private:
-  reply rate_limit_reply(const exchange& x, std::string message, std::string type) const {
-    return error_reply(*this, x, {429, std::move(message), "", "rate_limit_exceeded", std::move(type)});
+  /// Returns a 429 with that message; `type` is the limit's.
+  reply rate_limit_reply(const exchange& incoming, std::string message, std::string type) const {
+    return error_reply(*this, incoming, {429, std::move(message), "", "rate_limit_exceeded", std::move(type)});
   }
 
-  reply faulty_limit_reply(const exchange& x, std::string_view model, bool is_waited) const {
-    auto answer =
-      rate_limit_reply(x, "Rate limit reached for " + std::string(model) + ". Please try again later.", "requests");
+  /// Returns a 429 that no limit caused; `is_waited`: it says how long to wait.
+  reply faulty_limit_reply(const exchange& incoming, std::string_view model, bool is_waited) const {
+    auto answer = rate_limit_reply(
+      incoming, "Rate limit reached for " + std::string(model) + ". Please try again later.", "requests");
     if (!is_waited)
       return answer;
-    if (x.settings.retry_after % seconds(1) == seconds(0))
-      append_header(answer.headers, "retry-after", std::to_string(ceil<seconds>(x.settings.retry_after).count()));
+    if (incoming.settings.retry_after % seconds(1) == seconds(0))
+      append_header(answer.headers, "retry-after",
+                    std::to_string(ceil<seconds>(incoming.settings.retry_after).count()));
     else
-      append_wait(answer.headers, x.settings.retry_after);
+      append_wait(answer.headers, incoming.settings.retry_after);
     return answer;
   }
 };

@@ -10,6 +10,7 @@ constexpr int64_t models_created = 1'750'000'000;
 constexpr std::string_view models[] = {"sim-mini", "sim-large", "sim-reasoning",
                                        "sim-embedding"}; ///< What the list shows.
 
+/// Appends a model's description.
 void append_model(std::string& out, std::string_view id) {
   out += R"({"id":)";
   append_json(out, id);
@@ -20,10 +21,10 @@ void append_model(std::string& out, std::string_view id) {
 
 } // namespace
 
-reply list_models(const exchange& x) {
-  if (auto error = speech().check_key(x))
-    return error_reply(speech(), x, *error);
-  auto answer = speech().new_reply(x);
+reply list_models(const exchange& incoming) {
+  if (auto error = speech().check_key(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto answer = speech().new_reply(incoming);
   for (auto model : models) {
     answer.body += answer.body.empty() ? R"({"object":"list","data":[)" : ",";
     append_model(answer.body, model);
@@ -32,14 +33,14 @@ reply list_models(const exchange& x) {
   return answer;
 }
 
-reply show_model(const exchange& x) {
-  if (auto error = speech().check_key(x))
-    return error_reply(speech(), x, *error);
-  auto id = x.path.substr(x.path.rfind('/') + 1);
+reply show_model(const exchange& incoming) {
+  if (auto error = speech().check_key(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto id = incoming.path.substr(incoming.path.rfind('/') + 1);
   if (id.starts_with("missing"))
-    return error_reply(speech(), x,
+    return error_reply(speech(), incoming,
                        {404, "The model '" + std::string(id) + "' does not exist", "model", "model_not_found"});
-  auto answer = speech().new_reply(x);
+  auto answer = speech().new_reply(incoming);
   append_model(answer.body, id);
   return answer;
 }

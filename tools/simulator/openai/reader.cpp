@@ -33,23 +33,23 @@ void openai_reader::fail_value(std::string param, std::string_view found, std::s
        "invalid_value");
 }
 
-void openai_reader::check_decimal(const char* name, double least, double most) {
+void openai_reader::check_decimal(const char* name, double min, double max) {
   auto value = member(body_, name);
   if (!value)
     return;
   if (!value->is_number())
     return fail_type(name, "a decimal", *value);
-  auto x = value->get<double>();
-  if (x >= least && x <= most)
+  auto number = value->get<double>();
+  if (number >= min && number <= max)
     return;
-  auto limit = json(x < least ? least : most).dump();
-  fail("Invalid " + in_quotes(name) + ": decimal " + (x < least ? "below minimum" : "above maximum")
-         + " value. Expected a value " + (x < least ? ">= " : "<= ") + limit + ", but got " + value->dump()
+  auto limit = json(number < min ? min : max).dump();
+  fail("Invalid " + in_quotes(name) + ": decimal " + (number < min ? "below minimum" : "above maximum")
+         + " value. Expected a value " + (number < min ? ">= " : "<= ") + limit + ", but got " + value->dump()
          + " instead.",
-       name, x < least ? "decimal_below_min_value" : "decimal_above_max_value");
+       name, number < min ? "decimal_below_min_value" : "decimal_above_max_value");
 }
 
-std::optional<uint32_t> openai_reader::read_integer(const char* name, int64_t least, int64_t most) {
+std::optional<uint32_t> openai_reader::read_integer(const char* name, int64_t min, int64_t max) {
   auto value = member(body_, name);
   if (!value)
     return std::nullopt;
@@ -58,20 +58,20 @@ std::optional<uint32_t> openai_reader::read_integer(const char* name, int64_t le
     return std::nullopt;
   }
   auto is_huge = value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX;
-  auto x = is_huge ? INT64_MAX : value->get<int64_t>();
-  if (x >= least && x <= most)
-    return static_cast<uint32_t>(x);
-  fail("Invalid " + in_quotes(name) + ": integer " + (x < least ? "below minimum" : "above maximum")
-         + " value. Expected a value " + (x < least ? ">= " : "<= ") + std::to_string(x < least ? least : most)
+  auto number = is_huge ? INT64_MAX : value->get<int64_t>();
+  if (number >= min && number <= max)
+    return static_cast<uint32_t>(number);
+  fail("Invalid " + in_quotes(name) + ": integer " + (number < min ? "below minimum" : "above maximum")
+         + " value. Expected a value " + (number < min ? ">= " : "<= ") + std::to_string(number < min ? min : max)
          + ", but got " + value->dump() + " instead.",
-       name, x < least ? "integer_below_min_value" : "integer_above_max_value");
+       name, number < min ? "integer_below_min_value" : "integer_above_max_value");
   return std::nullopt;
 }
 
 void openai_reader::read_cacheable() {
-  constexpr uint32_t least = 1024;
+  constexpr uint32_t min_tokens = 1024;
   constexpr uint32_t lifetimes_a_day = 288; // of five minutes
-  cache_steps(least);
+  cache_steps(min_tokens);
   auto key = string_in(body_, "prompt_cache_key", "", false);
   auto retention = string_in(body_, "prompt_cache_retention", "", false);
   if (retention && *retention != "in_memory" && *retention != "24h")
@@ -92,16 +92,16 @@ void openai_reader::read_model() {
   begin_with(*model);
 }
 
-void openai_reader::read_function(const json& x, const std::string& path) {
-  if (!x.is_object())
-    return fail_type(path, "an object", x);
-  auto name = string_in(x, "name", path + ".");
+void openai_reader::read_function(const json& function, const std::string& path) {
+  if (!function.is_object())
+    return fail_type(path, "an object", function);
+  auto name = string_in(function, "name", path + ".");
   if (!name)
     return;
-  auto parameters = member(x, "parameters");
+  auto parameters = member(function, "parameters");
   if (parameters && !parameters->is_object())
     return fail_type(path + ".parameters", "an object", *parameters);
-  absorb_size(x);
+  absorb_size(function);
   offer(*name, parameters);
 }
 

@@ -16,9 +16,10 @@ constexpr uint32_t some_thinking = 4096; ///< Tokens: there are no budgets.
 /// A field that every response repeats.
 struct echoed {
   std::string_view name;
-  std::string_view otherwise; ///< What it says if the request has none.
+  std::string_view fallback; ///< What it says if the request has none.
 };
 
+/// In the order of the response.
 constexpr echoed repeated[] = {{"background", "false"},
                                {"instructions", "null"},
                                {"max_output_tokens", "null"},
@@ -38,6 +39,7 @@ constexpr echoed repeated[] = {{"background", "false"},
                                {"top_p", "1.0"},
                                {"truncation", "\"disabled\""},
                                {"user", "null"}};
+/// The fields that are known but not repeated.
 constexpr std::string_view others[] = {"model",
                                        "input",
                                        "stream",
@@ -53,9 +55,10 @@ constexpr std::string_view others[] = {"model",
                                        "prompt_cache_options",
                                        "prompt_cache_retention"};
 
+/// Returns whether `list` has that element.
 template <class List>
-bool contains(const List& list, std::string_view x) {
-  return std::find(std::begin(list), std::end(list), x) != std::end(list);
+bool contains(const List& list, std::string_view value) {
+  return std::find(std::begin(list), std::end(list), value) != std::end(list);
 }
 
 /// Reads one request, field by field; after the first fault nothing more is looked at.
@@ -78,10 +81,12 @@ public:
 private:
   // -- fields -------------------------------------------------------------------
 
+  /// Refuses unknown fields, and known ones that need a memory of earlier responses.
   void check_fields() {
     for (const auto& each : body_.items()) {
       const auto& name = each.key();
-      auto is_echoed = std::any_of(std::begin(repeated), std::end(repeated), [&](auto& x) { return x.name == name; });
+      auto is_echoed =
+        std::any_of(std::begin(repeated), std::end(repeated), [&](auto& field) { return field.name == name; });
       if (!is_echoed && !contains(others, name))
         return fail("Unknown parameter: " + in_quotes(name) + ".", name, "unknown_parameter");
     }
@@ -99,11 +104,13 @@ private:
 
   // -- input ----------------------------------------------------------------------
 
+  /// Reads what the seed begins with.
   void read_head() {
     read_cacheable();
     read_model();
   }
 
+  /// Reads the instructions, then the input: a text or a list of items.
   void read_input() {
     if (auto instructions = string_in(body_, "instructions", "", false))
       absorb_text(*instructions);
@@ -121,11 +128,13 @@ private:
       fail("No tool output found for function call " + open_calls_.front() + ".", "input", "");
   }
 
+  /// Takes a text that may mention JSON, which one of the forms demands.
   void absorb_text(std::string_view text) {
     absorb(text);
     mentions_json_ = mentions_json_ || mentions_json(text);
   }
 
+  /// Reads an input that is only a text: a user's message.
   void read_prompt(const std::string& text) {
     absorb_frame("user");
     absorb_text(text);
@@ -133,39 +142,41 @@ private:
     is_asked_ = true;
   }
 
-  void read_item(const json& x, const std::string& path) {
-    if (!x.is_object())
-      return fail_type(path, "an object", x);
-    auto type = string_in(x, "type", path + ".", false);
+  /// Reads one item by its type; without one it is a message.
+  void read_item(const json& item, const std::string& path) {
+    if (!item.is_object())
+      return fail_type(path, "an object", item);
+    auto type = string_in(item, "type", path + ".", false);
     if (error_)
       return;
     if (!type || *type == "message")
-      return read_message(x, path);
+      return read_message(item, path);
     is_asked_ = false;
     if (*type == "function_call")
-      return read_call(x, path);
+      return read_call(item, path);
     if (*type == "function_call_output")
-      return read_output(x, path);
+      return read_output(item, path);
     if (*type == "reasoning")
-      return read_thought(x, path);
+      return read_thought(item, path);
     if (*type == "item_reference")
       return fail("Item not found: items are not persisted here.", path, "", 404);
     if (!type->ends_with("_call") && !type->ends_with("_output"))
       return fail_value(
         path + ".type", *type,
         "'message', 'reasoning', 'function_call', 'function_call_output', and the items of other tools");
-    absorb(x.dump()); // the provider's own tools
+    absorb(item.dump()); // the provider's own tools
   }
 
-  void read_message(const json& x, const std::string& path) {
+  /// Reads a message of any role.
+  void read_message(const json& message, const std::string& path) {
     static constexpr std::string_view roles[] = {"system", "developer", "user", "assistant"};
-    auto role = string_in(x, "role", path + ".");
+    auto role = string_in(message, "role", path + ".");
     if (!role)
       return;
     if (!contains(roles, *role))
       return fail_value(path + ".role", *role, "'assistant', 'system', 'developer', and 'user'");
     absorb_frame(*role);
-    auto content = member(x, "content");
+    auto content = member(message, "content");
     if (!content)
       return fail_missing(path + ".content");
     if (!content->is_string() && !content->is_array())
@@ -181,30 +192,32 @@ private:
       result_.prompt = std::move(text);
   }
 
-  void read_part(const json& x, const std::string& path, bool is_assistant, std::string& text) {
-    if (!x.is_object())
-      return fail_type(path, "an object", x);
-    auto type = string_in(x, "type", path + ".");
+  /// Reads a part; which types it may have depends on who speaks. Texts are gathered in `text`.
+  void read_part(const json& part, const std::string& path, bool is_assistant, std::string& text) {
+    if (!part.is_object())
+      return fail_type(path, "an object", part);
+    auto type = string_in(part, "type", path + ".");
     if (!type)
       return;
     auto is_text = *type == (is_assistant ? "output_text" : "input_text");
     if (is_text || (is_assistant && *type == "refusal")) {
-      if (auto piece = string_in(x, is_text ? "text" : "refusal", path + "."))
+      if (auto piece = string_in(part, is_text ? "text" : "refusal", path + "."))
         text += (text.empty() ? "" : "\n") + *piece;
     } else if (!is_assistant && (*type == "input_image" || *type == "input_file")) {
-      if (*type == "input_image" && !member(x, "image_url") && !member(x, "file_id"))
+      if (*type == "input_image" && !member(part, "image_url") && !member(part, "file_id"))
         return fail_missing(path + ".image_url");
-      absorb_media(x);
+      absorb_media(part);
     } else {
       fail_value(path + ".type", *type,
                  is_assistant ? "'output_text' and 'refusal'" : "'input_text', 'input_image', and 'input_file'");
     }
   }
 
-  void read_call(const json& x, const std::string& path) {
-    auto id = string_in(x, "call_id", path + ".");
-    auto name = string_in(x, "name", path + ".");
-    auto arguments = string_in(x, "arguments", path + ".");
+  /// Reads a call that the model made; from now on its output is awaited.
+  void read_call(const json& item, const std::string& path) {
+    auto id = string_in(item, "call_id", path + ".");
+    auto name = string_in(item, "name", path + ".");
+    auto arguments = string_in(item, "arguments", path + ".");
     if (!id || !name || !arguments)
       return;
     open_calls_.push_back(*id);
@@ -212,9 +225,10 @@ private:
     absorb(*arguments);
   }
 
-  void read_output(const json& x, const std::string& path) {
-    auto id = string_in(x, "call_id", path + ".");
-    auto output = member(x, "output");
+  /// Reads the output of a call.
+  void read_output(const json& item, const std::string& path) {
+    auto id = string_in(item, "call_id", path + ".");
+    auto output = member(item, "output");
     if (!id)
       return;
     if (!output)
@@ -228,10 +242,11 @@ private:
     absorb(output->is_string() ? output->get<std::string>() : output->dump());
   }
 
-  void read_thought(const json& x, const std::string& path) {
-    auto id = string_in(x, "id", path + ".", false);
-    auto encrypted = string_in(x, "encrypted_content", path + ".", false);
-    auto summary = member(x, "summary");
+  /// Reads thinking that the client sends back; encrypted content must be the one that it came with.
+  void read_thought(const json& item, const std::string& path) {
+    auto id = string_in(item, "id", path + ".", false);
+    auto encrypted = string_in(item, "encrypted_content", path + ".", false);
+    auto summary = member(item, "summary");
     if (!summary)
       return fail_missing(path + ".summary");
     if (encrypted && unsealed(*encrypted, settings_.seed).value_or(0) != hash(id ? *id : "", settings_.seed))
@@ -243,12 +258,14 @@ private:
 
   // -- how to answer --------------------------------------------------------------
 
+  /// Sampling is checked but has no effect, except for the length.
   void read_sampling() {
     check_decimal("temperature", 0, 2);
     check_decimal("top_p", 0, 1);
     result_.max_tokens = read_integer("max_output_tokens", 16, UINT32_MAX);
   }
 
+  /// Reads whether the model thinks and what the client sees of it.
   void read_reasoning() {
     auto reasoning = member(body_, "reasoning");
     auto include = member(body_, "include");
@@ -268,9 +285,10 @@ private:
       return fail_value("reasoning.summary", *summary, "'concise', 'detailed', and 'auto'");
     result_.shows_summary = summary != nullptr;
     if ((effort && *effort != "none") || (!effort && summary))
-      result_.most_thinking = some_thinking;
+      result_.max_thinking = some_thinking;
   }
 
+  /// Reads whether and how the answer is streamed.
   void read_streaming() {
     result_.is_stream = bool_in(body_, "stream", "", false);
     auto details = member(body_, "stream_options");
@@ -283,6 +301,7 @@ private:
     result_.obfuscation = bool_in(*details, "include_obfuscation", "stream_options.", true);
   }
 
+  /// Reads the functions; the other kinds of tools are taken and never called.
   void read_tools() {
     auto tools = member(body_, "tools");
     if (tools && !tools->is_array())
@@ -297,6 +316,7 @@ private:
     }
   }
 
+  /// Decides whether the answer calls functions; comes when the prompt and the seed are whole.
   void choose_tool() {
     auto choice = member(body_, "tool_choice");
     if (choice && !choice->is_string() && !choice->is_object())
@@ -319,6 +339,7 @@ private:
       call_if_asked(bool_in(body_, "parallel_tool_calls", "", true));
   }
 
+  /// Reads the form of the answer.
   void read_format() {
     auto text = member(body_, "text");
     if (text && !text->is_object())
@@ -351,6 +372,7 @@ private:
     result_.schema = *schema;
   }
 
+  /// Judges the prompt as a whole.
   void check_prompt() {
     if (result_.wanted == form::json_object && !mentions_json_)
       fail("Response input messages must contain the word 'json' in some form to use 'text.format' of type "
@@ -360,10 +382,14 @@ private:
     finish_cacheable();
   }
 
+  /// Writes what the response repeats, once all of it is known to be right.
   void write_echo() {
-    for (const auto& x : repeated) {
-      auto value = member(body_, x.name);
-      result_.echo.append(",\"").append(x.name).append("\":").append(value ? value->dump() : std::string(x.otherwise));
+    for (const auto& field : repeated) {
+      auto value = member(body_, field.name);
+      result_.echo.append(",\"")
+        .append(field.name)
+        .append("\":")
+        .append(value ? value->dump() : std::string(field.fallback));
     }
   }
 
@@ -375,11 +401,11 @@ private:
 
 } // namespace
 
-std::variant<response_request, api_error> read_response_request(const exchange& x) {
-  auto body = parse_object(x.body);
+std::variant<response_request, api_error> read_response_request(const exchange& incoming) {
+  auto body = parse_object(incoming.body);
   if (auto problem = std::get_if<std::string>(&body))
     return api_error{400, *problem};
-  return request_reader(std::get<json>(body), x.settings).read();
+  return request_reader(std::get<json>(body), incoming.settings).read();
 }
 
 } // namespace modelforge::simulator::openai

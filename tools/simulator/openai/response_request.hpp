@@ -16,6 +16,6 @@ struct response_request : generation {
 };
 
 /// Checks the body as OpenAI would: the first fault found is the answer.
-std::variant<response_request, api_error> read_response_request(const exchange& x);
+std::variant<response_request, api_error> read_response_request(const exchange& incoming);
 
 } // namespace modelforge::simulator::openai
