@@ -35,7 +35,11 @@ public:
     all_[id] = caf::actor_cast<caf::weak_actor_ptr>(split);
   }
 
-  bool contains(request_id id) const { return all_.contains(id); }
+  /// Whether one is alive for that request.
+  bool contains(request_id id) const {
+    auto i = all_.find(id);
+    return i != all_.end() && caf::actor_cast<caf::strong_actor_ptr>(i->second) != nullptr;
+  }
 
   template <class Self>
   void cancel(Self* self, request_id id) {

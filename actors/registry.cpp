@@ -87,8 +87,12 @@ public:
                  std::optional<failure>& problem)
     : self_(self), node_(std::move(node)), transport_(make_transport()),
       timer_(self, [this] { look_after_providers(); }) {
-    reload_report ignored;
-    problem = apply(std::move(fresh), ignored);
+    try {
+      reload_report ignored;
+      problem = apply(std::move(fresh), ignored);
+    } catch (const std::exception& thrown) { // nobody would end what has begun
+      problem = make_failure(errc::internal, std::string{"the settings could not be taken over: "} + thrown.what());
+    }
   }
 
   ~registry_state() {
@@ -164,6 +168,7 @@ private:
     settings_ = std::move(fresh);
     settings_.providers.clear();
     tell_node();
+    arm();
     return {};
   }
 
@@ -296,13 +301,19 @@ private:
     }
     if (is_news)
       tell_node();
+    arm();
+  }
+
+  /// Comes back for all that waits to be started again: the timer keeps the earliest only.
+  void arm() {
+    for (auto& provider : providers_)
+      if (!draining_)
+        timer_.arm(provider.start_at);
   }
 
   void plan_start(named_provider& provider, std::string why) {
     provider.problem = std::move(why);
-    provider.start_at = now() + provider.pace.ended(now());
-    if (*provider.start_at > now())
-      timer_.arm(provider.start_at);
+    provider.start_at = now() + provider.pace.ended(now()); // `arm` follows
   }
 
   void start_again(named_provider& provider, std::optional<provider_start> begin) {

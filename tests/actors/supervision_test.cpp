@@ -7,6 +7,7 @@
 #include <modelforge/actors/registry.hpp>
 #include <modelforge/actors/system.hpp>
 
+#include <caf/actor_registry.hpp>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/scoped_actor.hpp>
@@ -43,11 +44,11 @@ public:
   ~host() { caf::anon_send_exit(registry_, caf::exit_reason::user_shutdown); }
 
   /// Asks the registry, until the answer is a provider other than `before`.
-  provider_actor provider(const provider_actor& before = {}) {
+  provider_actor provider(const provider_actor& before = {}, const std::string& name = "main") {
     provider_actor result;
     test::eventually([&] {
       caf::scoped_actor self{system_};
-      self->request(registry_, 20s, caf::get_atom_v, "main")
+      self->request(registry_, 20s, caf::get_atom_v, name)
         .receive([&](const provider_actor& x) { result = x; }, [&](const caf::error& x) { problem_ = failure_of(x); });
       return result != nullptr && result != before;
     });
@@ -64,6 +65,8 @@ public:
   provider_status status(const provider_actor& of) { return std::get<0>(ask<provider_status>(of, status_atom_v)); }
 
   const failure& problem() const { return problem_; }
+
+  std::size_t running_actors() { return system_.registry().running(); }
 
 private:
   template <class T, class... Ts>
@@ -134,6 +137,28 @@ TEST_CASE("a provider that ends again and again is started again at a slower pac
   CHECK(here.status(one).problem.find("(5 times so far)") != std::string::npos);
   CHECK(here.problem().code == errc::internal); // while it waited
   CHECK(here.problem().retry_after <= 800ms);
+}
+
+TEST_CASE("providers that wait for their restart together are all started, though nobody asks for them", "[registry]") {
+  simulator::server server{simulator::options{}};
+  auto x = before(server);
+  x.providers.push_back(x.providers[0]);
+  x.providers[1].name = "other";
+  host here{x};
+  auto one = here.provider();
+  auto other = here.provider({}, "other");
+  auto all = here.running_actors();
+  crash(one);
+  one = here.provider(one);
+  for (int i = 0; i < 2; ++i) {
+    crash(other);
+    other = here.provider(other, "other");
+  }
+  CHECK(test::eventually([&] { return here.running_actors() == all; }));
+  crash(one); // it waits for 100 ms, and the other one for 200
+  crash(other);
+  CHECK(test::eventually([&] { return here.running_actors() < all; }));
+  CHECK(test::eventually([&] { return here.running_actors() == all; }));
 }
 
 } // namespace modelforge::supervision_test
