@@ -8,18 +8,18 @@
 namespace modelforge::json {
 
 double real_of(std::string_view number) {
-  double x = 0;
-  if (std::from_chars(number.data(), number.data() + number.size(), x).ec == std::errc{})
-    return x;
+  double value = 0;
+  if (std::from_chars(number.data(), number.data() + number.size(), value).ec == std::errc{})
+    return value;
   auto tiny = number.find("e-") != number.npos || number.find("E-") != number.npos || number.find("0.") <= 1;
-  x = tiny ? 0 : std::numeric_limits<double>::max();
-  return number.starts_with('-') ? -x : x;
+  value = tiny ? 0 : std::numeric_limits<double>::max();
+  return number.starts_with('-') ? -value : value;
 }
 
-std::optional<uint64_t> whole_of(double x) {
-  if (x < 0 || x > 9007199254740992.0 || x != std::trunc(x))
+std::optional<uint64_t> whole_of(double number) {
+  if (number < 0 || number > 9007199254740992.0 || number != std::trunc(number))
     return {};
-  return static_cast<uint64_t>(x);
+  return static_cast<uint64_t>(number);
 }
 
 lexer::lexer(std::string_view text)
@@ -58,37 +58,37 @@ bool lexer::take_string(std::string* out) {
 
 bool lexer::take_escape(std::string* out) {
   constexpr std::string_view from = "\"\\/bfnrt";
-  constexpr std::string_view to = "\"\\/\b\f\n\r\t";
+  constexpr std::string_view replacement = "\"\\/\b\f\n\r\t";
   auto c = peek();
   if (auto i = from.find(c); p_ != end_ && i != from.npos) {
     if (out != nullptr)
-      *out += to[i];
+      *out += replacement[i];
     ++p_;
     return true;
   }
-  uint32_t x = 0;
-  if (c != 'u' || !take_hex(x))
+  uint32_t code = 0;
+  if (c != 'u' || !take_hex(code))
     return fail("an unknown escape");
-  auto is_high = x >= 0xD800 && x < 0xDC00;
+  auto is_high = code >= 0xD800 && code < 0xDC00;
   if (uint32_t low = 0; is_high && std::string_view(p_, end_).starts_with("\\u")) {
     auto* before = p_++;
     if (!take_hex(low))
       return fail("an unknown escape");
     if (low >= 0xDC00 && low < 0xE000)
-      x = 0x10000 + ((x - 0xD800) << 10) + (low - 0xDC00);
+      code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
     else
       p_ = before;
   }
   if (out != nullptr)
-    utf8::append(*out, x >= 0xD800 && x < 0xE000 ? 0xFFFD : x); // half a character, as some servers cut it
+    utf8::append(*out, code >= 0xD800 && code < 0xE000 ? 0xFFFD : code); // half a character, as some servers cut it
   return true;
 }
 
 /// Takes `uXXXX`.
-bool lexer::take_hex(uint32_t& x) {
+bool lexer::take_hex(uint32_t& unit) {
   if (end_ - p_ < 5)
     return false;
-  auto [stop, error] = std::from_chars(p_ + 1, p_ + 5, x, 16);
+  auto [stop, error] = std::from_chars(p_ + 1, p_ + 5, unit, 16);
   if (error != std::errc{} || stop != p_ + 5)
     return false;
   p_ += 5;
@@ -102,7 +102,7 @@ bool lexer::take_digits() {
   return p_ != first;
 }
 
-bool lexer::take_number(scalar& x) {
+bool lexer::take_number(scalar& taken) {
   auto* first = p_;
   auto negative = peek() == '-';
   p_ += negative;
@@ -123,7 +123,7 @@ bool lexer::take_number(scalar& x) {
     if (!take_digits())
       return fail("a broken number");
   }
-  x = {scalar::kind::number, p_ == integer, {first, static_cast<std::size_t>(p_ - first)}};
+  taken = {scalar::kind::number, p_ == integer, {first, static_cast<std::size_t>(p_ - first)}};
   return true;
 }
 
@@ -134,22 +134,22 @@ bool lexer::take_word(std::string_view word) {
   return true;
 }
 
-bool lexer::take_scalar(scalar& x, std::string* out) {
+bool lexer::take_scalar(scalar& taken, std::string* out) {
   switch (peek()) {
     case '"':
-      x.type = scalar::kind::string;
+      taken.type = scalar::kind::string;
       return take_string(out);
     case 't':
-      x.type = scalar::kind::true_word;
+      taken.type = scalar::kind::true_word;
       return take_word("true");
     case 'f':
-      x.type = scalar::kind::false_word;
+      taken.type = scalar::kind::false_word;
       return take_word("false");
     case 'n':
-      x.type = scalar::kind::null_word;
+      taken.type = scalar::kind::null_word;
       return take_word("null");
     default:
-      return take_number(x);
+      return take_number(taken);
   }
 }
 

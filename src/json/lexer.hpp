@@ -15,13 +15,13 @@
 
 namespace modelforge::json {
 
-constexpr uint64_t every_byte(uint8_t x) {
-  return 0x0101010101010101u * x;
+constexpr uint64_t every_byte(uint8_t byte) {
+  return 0x0101010101010101u * byte;
 }
 
 /// Marks the zero bytes by their highest bit; of the marks above the lowest one some may be wrong.
-constexpr uint64_t zero_bytes(uint64_t x) {
-  return (x - every_byte(1)) & ~x & every_byte(0x80);
+constexpr uint64_t zero_bytes(uint64_t word) {
+  return (word - every_byte(1)) & ~word & every_byte(0x80);
 }
 
 /// Whether this byte of ASCII stands in a JSON string as it is.
@@ -32,10 +32,10 @@ constexpr bool is_plain(char c) {
 /// Skips bytes that are plain.
 inline const char* skip_plain(const char* p, const char* end) {
   for (; end - p >= 8; p += 8) {
-    uint64_t x;
-    std::memcpy(&x, p, sizeof x);
-    auto special = (x | (x - every_byte(0x20))) & every_byte(0x80); // above 127, or a control character
-    special |= zero_bytes(x ^ every_byte('"')) | zero_bytes(x ^ every_byte('\\'));
+    uint64_t word;
+    std::memcpy(&word, p, sizeof word);
+    auto special = (word | (word - every_byte(0x20))) & every_byte(0x80); // above 127, or a control character
+    special |= zero_bytes(word ^ every_byte('"')) | zero_bytes(word ^ every_byte('\\'));
     if (special == 0)
       continue;
     if constexpr (std::endian::native == std::endian::little)
@@ -52,14 +52,14 @@ double real_of(std::string_view number);
 
 /// Reads an integer that fits, and nothing else.
 template <std::integral T>
-bool read_whole(std::string_view number, T& x) {
+bool read_whole(std::string_view number, T& value) {
   auto* end = number.data() + number.size();
-  auto [stop, error] = std::from_chars(number.data(), end, x);
+  auto [stop, error] = std::from_chars(number.data(), end, value);
   return error == std::errc{} && stop == end;
 }
 
 /// Returns a whole number from 0 to 2^53, nothing for all else.
-std::optional<uint64_t> whole_of(double x);
+std::optional<uint64_t> whole_of(double number);
 
 /// A value that holds no others.
 struct scalar {
@@ -107,13 +107,13 @@ public:
   bool take_string(std::string* out);
 
   /// Takes the string, number or word that begins here; appends the text of a string to `out` unless that is null.
-  bool take_scalar(scalar& x, std::string* out = nullptr);
+  bool take_scalar(scalar& taken, std::string* out = nullptr);
 
 private:
   bool take_escape(std::string* out);
-  bool take_hex(uint32_t& x);
+  bool take_hex(uint32_t& unit);
   bool take_digits();
-  bool take_number(scalar& x);
+  bool take_number(scalar& taken);
   bool take_word(std::string_view word);
 
   const char* begin_;

@@ -17,24 +17,25 @@ struct skipper {
 
 } // namespace
 
-std::string_view string_in(raw x, std::string& scratch) {
-  if (!x.is_string())
+std::string_view string_in(raw raw, std::string& scratch) {
+  if (!raw.is_string())
     return {};
-  if (x.text.find('\\') == x.text.npos)
-    return x.between_quotes();
+  if (raw.text.find('\\') == raw.text.npos)
+    return raw.between_quotes();
   scratch.clear();
-  lexer{x.text}.take_string(&scratch);
+  lexer{raw.text}.take_string(&scratch);
   return scratch;
 }
 
-std::optional<uint64_t> count_in(raw x) {
-  if (x.text.empty() || (x.text.front() != '-' && (x.text.front() < '0' || x.text.front() > '9')))
+// A number like 5.0 or 1e3 is a count, too: some servers write all of their numbers as floats.
+std::optional<uint64_t> count_in(raw raw) {
+  if (raw.text.empty() || (raw.text.front() != '-' && (raw.text.front() < '0' || raw.text.front() > '9')))
     return {};
-  if (uint64_t count = 0; read_whole(x.text, count))
+  if (uint64_t count = 0; read_whole(raw.text, count))
     return count;
-  if (int64_t number = 0; read_whole(x.text, number))
+  if (int64_t number = 0; read_whole(raw.text, number))
     return {};
-  return whole_of(real_of(x.text));
+  return whole_of(real_of(raw.text));
 }
 
 raw reader::value() {

@@ -30,11 +30,12 @@ struct raw {
   std::string_view between_quotes() const { return is_string() ? text.substr(1, text.size() - 2) : std::string_view{}; }
 };
 
-/// Returns the text of a string, nothing for all else: a view of `x`, or of `scratch` where escapes had to be decoded.
-std::string_view string_in(raw x, std::string& scratch);
+/// Returns the text of a string, nothing for all else: a view of `raw`, or of `scratch` where escapes had to be
+/// decoded.
+std::string_view string_in(raw raw, std::string& scratch);
 
 /// As `count_in` of the tree.
-std::optional<uint64_t> count_in(raw x);
+std::optional<uint64_t> count_in(raw raw);
 
 /// A member of an object that is looked for, and where its value goes.
 struct field {
@@ -47,7 +48,7 @@ struct field {
 class reader {
 public:
   explicit reader(std::string_view text) : in_(text) {}
-  explicit reader(raw x) : in_(x.text) {}
+  explicit reader(raw raw) : in_(raw.text) {}
 
   /// Calls `f(name)` for each member of the object that comes now; `f` may take the member's value by any function of
   /// this class. Names that repeat come repeatedly: let the last one count. False, and nothing is taken, where there is
@@ -65,9 +66,9 @@ public:
   /// Takes these members of the object that comes now; of names that repeat the last one counts. False as in `members`.
   bool fields(std::initializer_list<field> wanted) {
     return members([&](std::string_view name) {
-      for (auto& x : wanted)
-        if (x.name == name) {
-          *x.value = value();
+      for (auto& each : wanted)
+        if (each.name == name) {
+          *each.value = value();
           return;
         }
     });

@@ -14,10 +14,10 @@ namespace {
 class tree_builder {
 public:
   bool open(lexer& in, bool is_object) {
-    auto* x = place(in, is_object ? value::value_t::object : value::value_t::array);
-    if (x == nullptr)
+    auto* opened = place(in, is_object ? value::value_t::object : value::value_t::array);
+    if (opened == nullptr)
       return false;
-    open_.push_back(x); // stays valid: what holds it gets no further element before it is closed
+    open_.push_back(opened); // stays valid: what holds it gets no further element before it is closed
     return true;
   }
 
@@ -33,14 +33,14 @@ public:
 
   bool scalar(lexer& in) {
     auto is_string = in.peek() == '"';
-    auto* x = place(in, is_string ? value::value_t::string : value::value_t::null);
+    auto* target = place(in, is_string ? value::value_t::string : value::value_t::null);
     json::scalar taken;
-    if (x == nullptr || !in.take_scalar(taken, is_string ? &x->get_ref<std::string&>() : nullptr))
+    if (target == nullptr || !in.take_scalar(taken, is_string ? &target->get_ref<std::string&>() : nullptr))
       return false;
     if (taken.type == json::scalar::kind::number)
-      *x = number_of(taken);
+      *target = number_of(taken);
     else if (!is_string && taken.type != json::scalar::kind::null_word)
-      *x = taken.type == json::scalar::kind::true_word;
+      *target = taken.type == json::scalar::kind::true_word;
     return true;
   }
 
@@ -53,19 +53,19 @@ private:
       in.fail("more than " + std::to_string(max_values) + " values");
       return nullptr;
     }
-    auto* x = slot_ != nullptr ? std::exchange(slot_, nullptr) : &root_;
+    auto* slot = slot_ != nullptr ? std::exchange(slot_, nullptr) : &root_;
     if (!open_.empty() && open_.back()->is_array())
-      x = &open_.back()->get_ref<value::array_t&>().emplace_back();
-    *x = type;
-    return x;
+      slot = &open_.back()->get_ref<value::array_t&>().emplace_back();
+    *slot = type;
+    return slot;
   }
 
-  static value number_of(const json::scalar& x) {
-    if (uint64_t count = 0; x.is_whole && read_whole(x.text, count))
+  static value number_of(const json::scalar& taken) {
+    if (uint64_t count = 0; taken.is_whole && read_whole(taken.text, count))
       return count;
-    if (int64_t number = 0; x.is_whole && read_whole(x.text, number))
+    if (int64_t number = 0; taken.is_whole && read_whole(taken.text, number))
       return number;
-    return real_of(x.text);
+    return real_of(taken.text);
   }
 
   value root_;
@@ -85,9 +85,9 @@ std::variant<value, std::string> parse(std::string_view text) {
   return std::variant<value, std::string>{std::in_place_index<1>, in.problem()};
 }
 
-const value& member(const value& x, std::string_view name) {
+const value& member(const value& node, std::string_view name) {
   static const value none;
-  auto* members = x.get_ptr<const value::object_t*>();
+  auto* members = node.get_ptr<const value::object_t*>();
   if (members != nullptr)
     for (auto i = members->rbegin(); i != members->rend(); ++i)
       if (i->first == name)
@@ -95,19 +95,19 @@ const value& member(const value& x, std::string_view name) {
   return none;
 }
 
-std::string_view string_in(const value& x) {
-  auto* text = x.get_ptr<const std::string*>();
+std::string_view string_in(const value& value) {
+  auto* text = value.get_ptr<const std::string*>();
   return text != nullptr ? std::string_view{*text} : std::string_view{};
 }
 
-std::optional<uint64_t> count_in(const value& x) {
-  if (x.is_number_unsigned())
-    return x.get<uint64_t>();
-  return x.is_number_float() ? whole_of(x.get<double>()) : std::nullopt;
+std::optional<uint64_t> count_in(const value& value) {
+  if (value.is_number_unsigned())
+    return value.get<uint64_t>();
+  return value.is_number_float() ? whole_of(value.get<double>()) : std::nullopt;
 }
 
-std::string to_text(const value& x) {
-  return x.dump(-1, ' ', false, value::error_handler_t::replace);
+std::string to_text(const value& node) {
+  return node.dump(-1, ' ', false, value::error_handler_t::replace);
 }
 
 } // namespace modelforge::json

@@ -27,16 +27,16 @@ inline constexpr std::size_t max_values = 2'000'000;
 /// large for a double as the largest one.
 std::variant<value, std::string> parse(std::string_view text);
 
-/// Returns the member of that name (the last one, if it repeats), or null where there is none or `x` is no object.
-const value& member(const value& x, std::string_view name);
+/// Returns the member of that name (the last one, if it repeats), or null where there is none or `node` is no object.
+const value& member(const value& node, std::string_view name);
 
 /// Returns the text of a string, nothing for all else.
-std::string_view string_in(const value& x);
+std::string_view string_in(const value& value);
 
 /// Returns a whole number from 0 to 2^64 - 1 (as a float: to 2^53), nothing for all else.
-std::optional<uint64_t> count_in(const value& x);
+std::optional<uint64_t> count_in(const value& value);
 
-/// Returns `x` as JSON text on one line; what is not UTF-8 in it becomes U+FFFD.
-std::string to_text(const value& x);
+/// Returns `node` as JSON text on one line; what is not UTF-8 in it becomes U+FFFD.
+std::string to_text(const value& node);
 
 } // namespace modelforge::json

@@ -50,12 +50,12 @@ public:
   /// Writes a string from any bytes; what is not UTF-8 becomes U+FFFD.
   void repaired(std::string_view text);
 
-  void number(std::integral auto x) { digits(x); }
+  void number(std::integral auto value) { digits(value); }
 
-  /// `x` must be finite.
-  void number(double x) { digits(x); }
+  /// `value` must be finite.
+  void number(double value) { digits(value); }
 
-  void boolean(bool x) { raw(x ? "true" : "false"); }
+  void boolean(bool value) { raw(value ? "true" : "false"); }
 
   /// Writes a value that is JSON text already.
   void raw(std::string_view text) {
@@ -76,9 +76,9 @@ private:
     first_ = false;
   }
 
-  void digits(auto x) {
+  void digits(auto value) {
     char buffer[32];
-    auto end = std::to_chars(buffer, buffer + sizeof buffer, x).ptr;
+    auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
     raw({buffer, static_cast<std::size_t>(end - buffer)});
   }
 

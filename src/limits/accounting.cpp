@@ -12,35 +12,39 @@ constexpr auto output_tokens = dimension::output_tokens;
 
 } // namespace
 
-charge charge_for(const accounting& by, uint64_t input, uint64_t output) {
-  charge x;
-  switch (by.tokens) {
+// Whatever counts on arrival is known at dispatch; what is produced is a reservation, kept apart so that `end` can
+// correct it.
+charge charge_for(const accounting& rules, uint64_t input, uint64_t output) {
+  charge result;
+  switch (rules.tokens) {
     case token_accounting::arrival:
-      at(x.arriving, tokens) = by.output == output_rule::larger ? std::max(input, output) : input + output;
-      at(x.arriving, input_tokens) = input;
-      at(x.arriving, output_tokens) = output;
+      at(result.arriving, tokens) = rules.output == output_rule::larger ? std::max(input, output) : input + output;
+      at(result.arriving, input_tokens) = input;
+      at(result.arriving, output_tokens) = output;
       break;
     case token_accounting::produced:
-      at(x.arriving, tokens) = at(x.arriving, input_tokens) = input;
-      at(x.produced, tokens) = at(x.produced, output_tokens) = output;
+      at(result.arriving, tokens) = at(result.arriving, input_tokens) = input;
+      at(result.produced, tokens) = at(result.produced, output_tokens) = output;
       break;
     case token_accounting::input:
-      at(x.arriving, tokens) = at(x.arriving, input_tokens) = input;
+      at(result.arriving, tokens) = at(result.arriving, input_tokens) = input;
       break;
     case token_accounting::none:
       break;
   }
-  return x;
+  return result;
 }
 
-charge corrected(const accounting& by, const charge& reserved, uint64_t input, uint64_t output) {
-  switch (by.tokens) {
+// Under `arrival` the output allowance stays as it was charged: the provider does not give unused tokens back either.
+charge corrected(const accounting& rules, const charge& reserved, uint64_t input, uint64_t output) {
+  switch (rules.tokens) {
     case token_accounting::arrival:
-      return charge_for(by, std::max(input, at(reserved.arriving, input_tokens)), at(reserved.arriving, output_tokens));
+      return charge_for(rules, std::max(input, at(reserved.arriving, input_tokens)),
+                        at(reserved.arriving, output_tokens));
     case token_accounting::produced:
-      return charge_for(by, input, output);
+      return charge_for(rules, input, output);
     case token_accounting::input:
-      return charge_for(by, input, 0);
+      return charge_for(rules, input, 0);
     case token_accounting::none:
       break;
   }

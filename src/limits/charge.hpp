@@ -25,36 +25,36 @@ inline constexpr std::array<std::string_view, 4> dimension_names = {"requests", 
 /// An amount in each dimension.
 using amounts = std::array<uint64_t, 4>;
 
-constexpr uint64_t& at(amounts& x, dimension d) {
-  return x[static_cast<std::size_t>(d)];
+constexpr uint64_t& at(amounts& values, dimension d) {
+  return values[static_cast<std::size_t>(d)];
 }
 
-constexpr uint64_t at(const amounts& x, dimension d) {
-  return x[static_cast<std::size_t>(d)];
+constexpr uint64_t at(const amounts& values, dimension d) {
+  return values[static_cast<std::size_t>(d)];
 }
 
 inline constexpr std::size_t dimensions = dimension_names.size();
 
-constexpr void add(amounts& to, const amounts& x) {
-  for (std::size_t i = 0; i < x.size(); ++i)
-    to[i] += x[i];
+constexpr void add(amounts& sum, const amounts& added) {
+  for (std::size_t i = 0; i < added.size(); ++i)
+    sum[i] += added[i];
 }
 
-/// `x` must be part of `from`.
-constexpr void subtract(amounts& from, const amounts& x) {
-  for (std::size_t i = 0; i < x.size(); ++i)
-    from[i] -= x[i];
+/// `part` must be part of `sum`.
+constexpr void subtract(amounts& sum, const amounts& part) {
+  for (std::size_t i = 0; i < part.size(); ++i)
+    sum[i] -= part[i];
 }
 
 /// No attempt takes more, whatever an estimate or a provider's usage says: a trillion, far beyond any model's context,
 /// so that no sum over a window overflows.
-inline constexpr uint64_t most_amount = uint64_t{1} << 40;
+inline constexpr uint64_t max_amount = uint64_t{1} << 40;
 
-/// `x`, each of it at most `most_amount`.
-constexpr amounts bounded(amounts x) {
-  for (auto& amount : x)
-    amount = amount < most_amount ? amount : most_amount;
-  return x;
+/// `values`, each of it at most `max_amount`.
+constexpr amounts bounded(amounts values) {
+  for (auto& amount : values)
+    amount = amount < max_amount ? amount : max_amount;
+  return values;
 }
 
 /// When, and which, tokens a provider counts.

@@ -41,11 +41,11 @@ public:
     bool probe = false;      ///< Whether it holds a place.
   };
 
-  explicit circuit_breaker(const breaker_settings& x);
+  explicit circuit_breaker(const breaker_settings& settings);
 
   /// Takes over other settings. The state stays, unless it is not enabled any more or has proof enough now; where they
   /// differ, what the window has seen is forgotten.
-  void reconfigure(const breaker_settings& x);
+  void reconfigure(const breaker_settings& settings);
 
   /// When an attempt may begin: `now`; the time of the next probe; or `time_point::max()` while all places are taken,
   /// which only `end` changes.
@@ -55,10 +55,10 @@ public:
   permit begin(time_point now);
 
   /// Ends an attempt, when the response status is known or none will come; `took` is the time until then.
-  void end(permit x, outcome how, duration took, time_point now);
+  void end(permit ended, outcome result, duration took, time_point now);
 
   /// Whether this is a probe whose verdict is still awaited.
-  bool is_probing(const permit& x) const { return x.probe && x.generation == generation_; }
+  bool is_probing(const permit& given) const { return given.probe && given.generation == generation_; }
 
   // -- for status -----------------------------------------------------------------
 
@@ -95,7 +95,7 @@ private:
   void count(bool failed, time_point now);
   bool is_too_much(time_point now) const;
   void judge_probe(bool failed, time_point now);
-  void change(state to, time_point now);
+  void change(state next, time_point now);
 
   breaker_settings settings_;
   duration width_; ///< Of a bucket.

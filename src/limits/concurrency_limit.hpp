@@ -51,13 +51,13 @@ public:
     std::optional<time_point> begun{}; ///< Empty: `took` ago. To be set where a stream is told at its end.
   };
 
-  explicit concurrency_limit(const concurrency_settings& x);
+  explicit concurrency_limit(const concurrency_settings& settings);
 
   /// Requests that may be in flight. After it was lowered more may be.
   uint32_t limit() const;
 
   /// Takes in a good answer or an overload signal. Other failures say nothing of load: they are not to be told.
-  void on_end(const sample& x, time_point now);
+  void on_end(const sample& measured, time_point now);
 
   // -- for status -----------------------------------------------------------------
 
@@ -83,11 +83,11 @@ private:
     double per_token = 0; ///< Seconds.
 
     bool is_known() const { return fixed + per_token > 0; }
-    double of(double n, double tokens) const { return fixed * n + per_token * tokens; }
+    double time_for(double n, double tokens) const { return fixed * n + per_token * tokens; }
   };
 
   struct window {
-    std::array<sums, 2> of; ///< By kind.
+    std::array<sums, 2> by_kind;
     double n = 0;
     double in_flight = 0; ///< Sum.
     double known = 0;     ///< Requests of which an unloaded time is known, and of these:
@@ -105,7 +105,7 @@ private:
   };
 
   void overload(time_point begun, time_point now);
-  void add(const sample& x);
+  void add(const sample& measured);
   bool is_complete() const;
   void finish_window();
   void finish_measurement();

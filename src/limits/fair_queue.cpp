@@ -7,7 +7,7 @@ namespace modelforge::limits {
 
 namespace {
 
-constexpr std::size_t most_looked_at = 256; ///< Tenants, for a prediction; likewise nodes.
+constexpr std::size_t max_looked_at = 256; ///< Tenants, for a prediction; likewise nodes.
 
 } // namespace
 
@@ -44,56 +44,59 @@ fair_queue::tenant& fair_queue::at(node& n, std::string_view tenant_name) {
   return i->second;
 }
 
-void fair_queue::push(item& x, std::string_view tenant_name, std::string_view node_name) {
+// A tenant's requests stand in an intrusive list by arrival: nothing is allocated for one, and it can be taken out
+// anywhere.
+void fair_queue::push(item& entry, std::string_view tenant_name, std::string_view node_name) {
   auto& n = at(node_name);
   auto& t = at(n, tenant_name);
   if (n.size == 0 && is_shared())
     nodes_.wait(n);
   if (t.size == 0)
     n.tenants.wait(t);
-  x.home = &t;
+  entry.home = &t;
   auto* before = t.last; // a retry goes before those that came after it: look from the end that is nearer
-  if (before != nullptr && before->arrival > x.arrival) {
+  if (before != nullptr && before->arrival > entry.arrival) {
     auto* next = t.first;
-    while (next->arrival < x.arrival)
+    while (next->arrival < entry.arrival)
       next = next->after;
     before = next->before;
   }
-  x.before = before;
-  x.after = before != nullptr ? before->after : t.first;
-  (x.before != nullptr ? x.before->after : t.first) = &x;
-  (x.after != nullptr ? x.after->before : t.last) = &x;
+  entry.before = before;
+  entry.after = before != nullptr ? before->after : t.first;
+  (entry.before != nullptr ? entry.before->after : t.first) = &entry;
+  (entry.after != nullptr ? entry.after->before : t.last) = &entry;
   ++t.size;
   ++n.size;
   ++size_;
-  t.cost += x.cost;
-  n.cost += x.cost;
-  add(t.takes, x.takes);
-  add(n.takes, x.takes);
-  add(all_, x.takes);
+  t.cost += entry.cost;
+  n.cost += entry.cost;
+  add(t.takes, entry.takes);
+  add(n.takes, entry.takes);
+  add(all_, entry.takes);
 }
 
-void fair_queue::unlink(item& x) {
-  auto& t = *x.home;
+// Sums are kept by tenant, node and queue, so that predictions need not go through the requests.
+void fair_queue::unlink(item& entry) {
+  auto& t = *entry.home;
   auto& n = *t.home;
-  (x.before != nullptr ? x.before->after : t.first) = x.after;
-  (x.after != nullptr ? x.after->before : t.last) = x.before;
-  x.home = nullptr;
-  x.before = x.after = nullptr;
+  (entry.before != nullptr ? entry.before->after : t.first) = entry.after;
+  (entry.after != nullptr ? entry.after->before : t.last) = entry.before;
+  entry.home = nullptr;
+  entry.before = entry.after = nullptr;
   --t.size;
   --n.size;
   --size_;
-  t.cost = t.size > 0 ? t.cost - x.cost : 0; // no rounding error outlives the last one
-  n.cost = n.size > 0 ? n.cost - x.cost : 0;
-  subtract(t.takes, x.takes);
-  subtract(n.takes, x.takes);
-  subtract(all_, x.takes);
+  t.cost = t.size > 0 ? t.cost - entry.cost : 0; // no rounding error outlives the last one
+  n.cost = n.size > 0 ? n.cost - entry.cost : 0;
+  subtract(t.takes, entry.takes);
+  subtract(n.takes, entry.takes);
+  subtract(all_, entry.takes);
 }
 
-void fair_queue::erase(item& x) {
-  auto& t = *x.home;
+void fair_queue::erase(item& entry) {
+  auto& t = *entry.home;
   auto& n = *t.home;
-  unlink(x);
+  unlink(entry);
   if (t.size == 0)
     n.tenants.rest(t);
   if (n.size == 0 && is_shared())
@@ -101,13 +104,14 @@ void fair_queue::erase(item& x) {
   forget_idle(n);
 }
 
-void fair_queue::pop(item& x) {
-  auto& t = *x.home;
+// Both clocks advance by the same cost: that of the tenant within its node, and that of the node.
+void fair_queue::pop(item& entry) {
+  auto& t = *entry.home;
   auto& n = *t.home;
-  unlink(x);
-  n.tenants.serve(t, x.cost, t.size > 0);
+  unlink(entry);
+  n.tenants.serve(t, entry.cost, t.size > 0);
   if (is_shared())
-    nodes_.serve(n, x.cost, n.size > 0);
+    nodes_.serve(n, entry.cost, n.size > 0);
   forget_idle(n);
 }
 
@@ -115,10 +119,10 @@ void fair_queue::pop(item& x) {
 void fair_queue::forget_idle(node& n) {
   if (n.size == 0) {
     tenant* last = nullptr;
-    n.tenants.begin_anew([&](tenant& x) {
+    n.tenants.begin_anew([&](tenant& idle) {
       if (last != nullptr)
         forget(*last);
-      last = &x;
+      last = &idle;
     });
     n.tenants.keep(*last);
   } else {
@@ -133,18 +137,18 @@ void fair_queue::forget_idle(node& n) {
   end_sharing();
 }
 
-void fair_queue::forget(tenant& x) {
-  auto& known = x.home->known;
-  known.erase(known.find(x.name));
+void fair_queue::forget(tenant& idle) {
+  auto& known = idle.home->known;
+  known.erase(known.find(idle.name));
   --tenants_;
 }
 
 /// This node's own share is never forgotten.
-void fair_queue::forget(node& x) {
-  if (&x == &own_)
+void fair_queue::forget(node& idle) {
+  if (&idle == &own_)
     return;
-  tenants_ -= x.known.size();
-  others_.erase(others_.find(x.name));
+  tenants_ -= idle.known.size();
+  others_.erase(others_.find(idle.name));
 }
 
 /// Once no other node is known.
@@ -166,35 +170,36 @@ void fair_queue::begin_anew() {
   end_sharing();
 }
 
-/// What is served to all but `own` until that one's virtual time is `turn`; no more than `most`.
+/// What is served to all but `own` until that one's virtual time is `turn`; no more than `max_takes`.
 template <class Sharer>
 fair_queue::ahead fair_queue::until(double turn, const fair_shares<Sharer>& all, const Sharer* own,
-                                    const amounts& most) {
+                                    const amounts& max_takes) {
   ahead result;
   std::size_t looked_at = 0;
-  for (auto& [key, x] : all.waiting()) {
+  for (auto& [key, sharer] : all.waiting()) {
     if (key.first > turn)
       break;
-    if (looked_at == most_looked_at) { // as many again for each as many that are left
-      auto times = static_cast<double>(all.waiting().size()) / static_cast<double>(most_looked_at);
-      for (std::size_t d = 0; d < most.size(); ++d)
-        result.takes[d] = std::min(static_cast<uint64_t>(static_cast<double>(result.takes[d]) * times), most[d]);
+    if (looked_at == max_looked_at) { // as many again for each as many that are left
+      auto times = static_cast<double>(all.waiting().size()) / static_cast<double>(max_looked_at);
+      for (std::size_t d = 0; d < max_takes.size(); ++d)
+        result.takes[d] = std::min(static_cast<uint64_t>(static_cast<double>(result.takes[d]) * times), max_takes[d]);
       result.cost *= times;
       break;
     }
     ++looked_at;
-    if (x == own)
+    if (sharer == own)
       continue;
-    auto size = static_cast<double>(x->size);
-    auto served = x->cost > 0 ? std::floor((turn - key.first) * size / x->cost) + 1 : size;
+    auto size = static_cast<double>(sharer->size);
+    auto served = sharer->cost > 0 ? std::floor((turn - key.first) * size / sharer->cost) + 1 : size;
     auto share = std::min(served / size, 1.0);
-    for (std::size_t d = 0; d < most.size(); ++d)
-      result.takes[d] += static_cast<uint64_t>(static_cast<double>(x->takes[d]) * share);
-    result.cost += x->cost * share;
+    for (std::size_t d = 0; d < max_takes.size(); ++d)
+      result.takes[d] += static_cast<uint64_t>(static_cast<double>(sharer->takes[d]) * share);
+    result.cost += sharer->cost * share;
   }
   return result;
 }
 
+// A tenant that is not known would begin at the time that is now, behind nothing of its own.
 amounts fair_queue::ahead_of(std::string_view tenant_name, std::string_view node_name) const {
   auto* n = find(node_name);
   ahead result;

@@ -54,13 +54,13 @@ public:
   fair_queue& operator=(const fair_queue&) = delete;
 
   /// `node_name`: of whose tenant it is; empty: this node's own.
-  void push(item& x, std::string_view tenant_name, std::string_view node_name = {});
+  void push(item& entry, std::string_view tenant_name, std::string_view node_name = {});
 
   /// Takes one out, unserved.
-  void erase(item& x);
+  void erase(item& entry);
 
   /// Takes one out to be served: its tenant and its node pay.
-  void pop(item& x);
+  void pop(item& entry);
 
   std::size_t size() const { return size_; }
 
@@ -81,8 +81,8 @@ public:
       n.cost = 0;
       for (auto& [key, t] : n.tenants.waiting()) {
         t->cost = 0;
-        for (auto* x = t->first; x != nullptr; x = x->after)
-          t->cost += x->cost = f(*x);
+        for (auto* entry = t->first; entry != nullptr; entry = entry->after)
+          t->cost += entry->cost = f(*entry);
         n.cost += t->cost;
       }
       return true;
@@ -105,8 +105,8 @@ public:
         if (tenants-- == 0)
           return false;
         auto left = each;
-        for (auto* x = t->first; x != nullptr && left > 0; x = x->after, --left)
-          if (!visit(*x))
+        for (auto* entry = t->first; entry != nullptr && left > 0; entry = entry->after, --left)
+          if (!visit(*entry))
             return false;
       }
       return true;
@@ -122,7 +122,7 @@ public:
 private:
   struct hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view x) const { return std::hash<std::string_view>{}(x); }
+    std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
   };
 
   template <class T>
@@ -180,15 +180,15 @@ private:
           return;
   }
 
-  void unlink(item& x);
+  void unlink(item& entry);
   void forget_idle(node& n);
-  void forget(tenant& x);
-  void forget(node& x);
+  void forget(tenant& idle);
+  void forget(node& idle);
   void end_sharing();
   void begin_anew();
 
   template <class Sharer>
-  static ahead until(double turn, const fair_shares<Sharer>& all, const Sharer* own, const amounts& most);
+  static ahead until(double turn, const fair_shares<Sharer>& all, const Sharer* own, const amounts& max_takes);
 
   node own_;
   by_name<node> others_;

@@ -30,74 +30,74 @@ public:
   double now() const { return now_; }
 
   /// A new one begins here.
-  void add(Sharer& x) { x.time = now_; }
+  void add(Sharer& sharer) { sharer.time = now_; }
 
   /// One that is new or idle waits from now on.
-  void wait(Sharer& x) {
-    idle_.erase({x.time, &x});
-    x.time = std::max(x.time, now_);
-    x.turn = ++turns_;
-    waiting_.emplace(key{x.time, x.turn}, &x);
+  void wait(Sharer& sharer) {
+    idle_.erase({sharer.time, &sharer});
+    sharer.time = std::max(sharer.time, now_);
+    sharer.turn = ++turns_;
+    waiting_.emplace(key{sharer.time, sharer.turn}, &sharer);
   }
 
   /// One that waits has nothing left, unserved.
-  void rest(Sharer& x) {
-    waiting_.erase({x.time, x.turn});
-    idle_.emplace(x.time, &x);
+  void rest(Sharer& sharer) {
+    waiting_.erase({sharer.time, sharer.turn});
+    idle_.emplace(sharer.time, &sharer);
   }
 
   /// One that waits is served, and waits still or not.
-  void serve(Sharer& x, double cost, bool waits) {
-    most_ = std::max(most_, cost);
+  void serve(Sharer& sharer, double cost, bool waits) {
+    max_cost_ = std::max(max_cost_, cost);
     even_ = std::max(even_, now_) + cost / static_cast<double>(waiting_.size());
-    now_ = std::max({now_, waiting_.begin()->first.first, even_ - most_});
-    waiting_.erase({x.time, x.turn});
-    x.time += cost;
-    x.turn = ++turns_;
+    now_ = std::max({now_, waiting_.begin()->first.first, even_ - max_cost_});
+    waiting_.erase({sharer.time, sharer.turn});
+    sharer.time += cost;
+    sharer.turn = ++turns_;
     if (waits)
-      waiting_.emplace(key{x.time, x.turn}, &x);
+      waiting_.emplace(key{sharer.time, sharer.turn}, &sharer);
     else
-      idle_.emplace(x.time, &x);
+      idle_.emplace(sharer.time, &sharer);
   }
 
   /// Tells `f` who is idle and owes nothing, which need not be known any more.
   template <class F>
   void forget(F f) {
     while (!idle_.empty() && idle_.begin()->first <= now_) {
-      auto* x = idle_.begin()->second;
+      auto* sharer = idle_.begin()->second;
       idle_.erase(idle_.begin());
-      f(*x);
+      f(*sharer);
     }
   }
 
   /// Nobody owes anything; those that wait keep their order. Tells `f` who is idle, the one that owed most last.
   template <class F>
   void begin_anew(F f) {
-    for (auto& [time, x] : std::exchange(idle_, {})) {
-      x->time = 0;
-      f(*x);
+    for (auto& [time, sharer] : std::exchange(idle_, {})) {
+      sharer->time = 0;
+      f(*sharer);
     }
-    now_ = even_ = most_ = 0;
+    now_ = even_ = max_cost_ = 0;
     if (waiting_.empty())
       return;
     std::map<key, Sharer*> waiting;
-    for (auto& [key, x] : waiting_) {
-      x->time = 0;
-      x->turn = ++turns_;
-      waiting.emplace(typename fair_shares::key{0, x->turn}, x);
+    for (auto& [key, sharer] : waiting_) {
+      sharer->time = 0;
+      sharer->turn = ++turns_;
+      waiting.emplace(typename fair_shares::key{0, sharer->turn}, sharer);
     }
     waiting_.swap(waiting);
   }
 
   /// Keeps one at hand that `begin_anew` has told.
-  void keep(Sharer& x) { idle_.emplace(x.time, &x); }
+  void keep(Sharer& sharer) { idle_.emplace(sharer.time, &sharer); }
 
 private:
   std::map<key, Sharer*> waiting_;
   std::set<std::pair<double, Sharer*>> idle_;
   double now_ = 0;
-  double even_ = 0; ///< What each would have been served, had all been served at once.
-  double most_ = 0; ///< Largest cost since all began.
+  double even_ = 0;     ///< What each would have been served, had all been served at once.
+  double max_cost_ = 0; ///< Largest cost since all began.
   uint64_t turns_ = 0;
 };
 

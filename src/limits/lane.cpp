@@ -11,30 +11,31 @@ constexpr std::size_t few_models = 16; ///< Beyond, those that are of no use any
 
 } // namespace
 
-lane::lane(const lane_settings& x, std::shared_ptr<key_slots> key)
-  : key_(key != nullptr ? std::move(key) : std::make_shared<key_slots>()), limiter_(x.limits),
-    model_settings_(x.limits), breaker_(x.breaker), parallel_(x.max_concurrent, x.first_burst),
-    max_concurrent_(std::max(1u, x.max_concurrent)),
-    interactive_slots_(std::min(x.interactive_slots, max_concurrent_ - 1)), most_server_wait_(x.most_server_wait) {
-  if (x.adaptive)
+lane::lane(const lane_settings& settings, std::shared_ptr<key_slots> key)
+  : key_(key != nullptr ? std::move(key) : std::make_shared<key_slots>()), limiter_(settings.limits),
+    model_settings_(settings.limits), breaker_(settings.breaker),
+    parallel_(settings.max_concurrent, settings.first_burst), max_concurrent_(std::max(1u, settings.max_concurrent)),
+    interactive_slots_(std::min(settings.interactive_slots, max_concurrent_ - 1)),
+    max_server_wait_(settings.most_server_wait) {
+  if (settings.adaptive)
     adaptive_.emplace(concurrency_settings{.max = max_concurrent_});
 }
 
-void lane::reconfigure(const lane_settings& x) {
-  limiter_.reconfigure(x.limits);
-  model_settings_ = x.limits;
+void lane::reconfigure(const lane_settings& settings) {
+  limiter_.reconfigure(settings.limits);
+  model_settings_ = settings.limits;
   for (auto& [name, model] : models_)
-    model->reconfigure(x.limits);
-  most_server_wait_ = x.most_server_wait;
-  breaker_.reconfigure(x.breaker);
-  auto most = std::max(1u, x.max_concurrent);
-  if (!x.adaptive)
+    model->reconfigure(settings.limits);
+  max_server_wait_ = settings.most_server_wait;
+  breaker_.reconfigure(settings.breaker);
+  auto max_concurrent = std::max(1u, settings.max_concurrent);
+  if (!settings.adaptive)
     adaptive_.reset();
-  else if (!adaptive_ || most != max_concurrent_)
-    adaptive_.emplace(concurrency_settings{.max = most});
-  parallel_.set_max(most);
-  max_concurrent_ = most;
-  interactive_slots_ = std::min(x.interactive_slots, max_concurrent_ - 1);
+  else if (!adaptive_ || max_concurrent != max_concurrent_)
+    adaptive_.emplace(concurrency_settings{.max = max_concurrent});
+  parallel_.set_max(max_concurrent);
+  max_concurrent_ = max_concurrent;
+  interactive_slots_ = std::min(settings.interactive_slots, max_concurrent_ - 1);
 }
 
 model_limits* lane::find(std::string_view model) const {
@@ -42,6 +43,8 @@ model_limits* lane::find(std::string_view model) const {
   return i != models_.end() ? i->second.get() : nullptr;
 }
 
+// Looking for models of no use costs a pass over all, so it is done only when a new one comes and there are more than a
+// few. The nameless entry stays: it holds what nobody knows the models of.
 const std::shared_ptr<model_limits>& lane::touch(std::string_view model, time_point now) {
   if (auto i = models_.find(model); i != models_.end())
     return i->second;
@@ -70,9 +73,10 @@ model_limits& lane::of_unknown() {
   return *result;
 }
 
-void lane::pause(const attempt& x, duration wait, time_point now) {
+// A probe's own pause replaces the old one, be it shorter: it is the newest word. Any other may only lengthen it.
+void lane::pause(const attempt& tried, duration wait, time_point now) {
   auto until = now + std::min(wait, rate_limiter::longest_prediction);
-  if (!x.is_probe)
+  if (!tried.is_probe)
     until = std::max(until, paused_until_);
   paused_until_ = until;
   paused_since_ = now;
@@ -80,7 +84,7 @@ void lane::pause(const attempt& x, duration wait, time_point now) {
 
 /// Until when the pause is believed.
 time_point lane::believed_until(priority rank) const {
-  return std::min(paused_until_, paused_since_ + most_server_wait_[static_cast<std::size_t>(rank)]);
+  return std::min(paused_until_, paused_since_ + max_server_wait_[static_cast<std::size_t>(rank)]);
 }
 
 /// Until when the pause lasts by the provider's word; now, if a probe may find out.
@@ -89,8 +93,8 @@ time_point lane::told_pause(priority rank, time_point now) const {
 }
 
 /// A probe has succeeded: the pause is over.
-void lane::found_out(const attempt& x) {
-  if (x.is_probe && x.started >= paused_since_)
+void lane::found_out(const attempt& tried) {
+  if (tried.is_probe && tried.started >= paused_since_)
     paused_until_ = {};
 }
 
@@ -110,14 +114,16 @@ bool lane::has_slot(priority rank, uint32_t taken) const {
          && in_flight_ + taken < parallel_.limit();
 }
 
-lane::readiness lane::ready(const charge& x, priority rank, time_point now, const charge* before,
+// In order of cost: the slot is a comparison, limits are looked up. The latest of the times holds, and names the
+// reason.
+lane::readiness lane::ready(const charge& wanted, priority rank, time_point now, const charge* before,
                             std::string_view model, std::string_view model_before) {
   if (!has_slot(rank, before != nullptr ? 1 : 0))
     return {time_point::max(), wait_reason::slot, now};
   readiness result{now, wait_reason::nothing, now};
-  auto hold = [&](time_point at, wait_reason why) {
-    if (at > result.at) {
-      result.at = at;
+  auto hold = [&](time_point time, wait_reason why) {
+    if (time > result.at) {
+      result.at = time;
       result.why = why;
     }
   };
@@ -125,24 +131,25 @@ lane::readiness lane::ready(const charge& x, priority rank, time_point now, cons
   if (result.at == time_point::max())
     return result;
   hold(probes_ > 0 ? paused_until_ : believed_until(rank), wait_reason::server_wait);
-  hold(limiter_.ready_at(x, now, before), wait_reason::rate_limit);
+  hold(limiter_.ready_at(wanted, now, before), wait_reason::rate_limit);
   result.told = told_pause(rank, now);
-  if (auto* of = find(model)) {
-    auto at = of->ready_at(x, now, model == model_before ? before : nullptr);
-    result.only_model = at > result.at;
-    hold(at, wait_reason::rate_limit);
-    result.told = std::max(result.told, of->told_at(x, now));
+  if (auto* known = find(model)) {
+    auto ready_at = known->ready_at(wanted, now, model == model_before ? before : nullptr);
+    result.only_model = ready_at > result.at;
+    hold(ready_at, wait_reason::rate_limit);
+    result.told = std::max(result.told, known->told_at(wanted, now));
   }
   return result;
 }
 
-lane::attempt lane::start(const charge& x, priority rank, time_point now, std::string_view model) {
+// Everything is taken in one step, so that what is held is always whole; `end` gives all of it back.
+lane::attempt lane::start(const charge& wanted, priority rank, time_point now, std::string_view model) {
   attempt result;
-  result.ticket = limiter_.reserve(x, now);
+  result.ticket = limiter_.reserve(wanted, now);
   result.model = touch(model, now);
-  result.model_ticket = result.model->reserve(x, now);
+  result.model_ticket = result.model->reserve(wanted, now);
   result.permit = breaker_.begin(now);
-  result.reserved = x;
+  result.reserved = wanted;
   result.rank = rank;
   result.started = now;
   result.is_probe = now < paused_until_;
@@ -150,25 +157,25 @@ lane::attempt lane::start(const charge& x, priority rank, time_point now, std::s
   return result;
 }
 
-void lane::take_slot(attempt& x) {
-  x.has_slot = true;
-  x.in_flight = ++in_flight_;
+void lane::take_slot(attempt& tried) {
+  tried.has_slot = true;
+  tried.in_flight = ++in_flight_;
   ++key_->in_flight;
-  probes_ += x.is_probe;
-  if (x.rank == priority::batch) {
+  probes_ += tried.is_probe;
+  if (tried.rank == priority::batch) {
     ++batch_in_flight_;
     ++key_->batch_in_flight;
   }
 }
 
-void lane::give_slot_back(attempt& x) {
-  if (!x.has_slot)
+void lane::give_slot_back(attempt& tried) {
+  if (!tried.has_slot)
     return;
-  x.has_slot = false;
-  probes_ -= x.is_probe;
+  tried.has_slot = false;
+  probes_ -= tried.is_probe;
   --in_flight_;
   --key_->in_flight;
-  if (x.rank == priority::batch) {
+  if (tried.rank == priority::batch) {
     --batch_in_flight_;
     --key_->batch_in_flight;
   }
@@ -176,8 +183,8 @@ void lane::give_slot_back(attempt& x) {
 
 std::vector<std::pair<std::string, const model_limits*>> lane::models() const {
   std::vector<std::pair<std::string, const model_limits*>> result;
-  for (auto& [name, is] : models_)
-    result.emplace_back(name, is.get());
+  for (auto& [name, limits] : models_)
+    result.emplace_back(name, limits.get());
   return result;
 }
 
@@ -196,8 +203,8 @@ void lane::take_over(const std::string& model, lane& from, bool moves, time_poin
 }
 
 rate_limiter lane::unknown() const {
-  auto* is = find({});
-  return is != nullptr ? is->gate() : rate_limiter{model_settings_};
+  auto* known = find({});
+  return known != nullptr ? known->gate() : rate_limiter{model_settings_};
 }
 
 void lane::take_over_unknown(const rate_limiter& from) {
@@ -211,106 +218,112 @@ void lane::wait_as(const lane& from) {
   out_until_ = std::max(out_until_, from.out_until_);
 }
 
-void lane::take_over(attempt& x, lane& from, const std::string& model, time_point now) {
-  if (x.has_slot && !x.has_begun)
-    from.breaker_.end(x.permit, outcome::neutral, now - x.started, now);
-  auto had_slot = x.has_slot;
-  from.give_slot_back(x);
-  x.ticket = limiter_.take_over(from.limiter_, x.ticket);
-  if (auto& home = touch(model, now); home != x.model) {
-    x.model_ticket = home->take_over(*x.model, x.model_ticket, x.reserved, now);
-    x.model = home;
+// What the old breaker was told by this attempt stays there; the new one must not count it, hence a generation that it
+// never has.
+void lane::take_over(attempt& tried, lane& from, const std::string& model, time_point now) {
+  if (tried.has_slot && !tried.has_begun)
+    from.breaker_.end(tried.permit, outcome::neutral, now - tried.started, now);
+  auto had_slot = tried.has_slot;
+  from.give_slot_back(tried);
+  tried.ticket = limiter_.take_over(from.limiter_, tried.ticket);
+  if (auto& home = touch(model, now); home != tried.model) {
+    tried.model_ticket = home->take_over(*tried.model, tried.model_ticket, tried.reserved, now);
+    tried.model = home;
   }
-  x.permit = {UINT64_MAX, false}; // of no state of this breaker
-  x.is_probe = false;
+  tried.permit = {UINT64_MAX, false}; // of no state of this breaker
+  tried.is_probe = false;
   if (had_slot)
-    take_slot(x);
+    take_slot(tried);
 }
 
-void lane::restore(const amounts& x, time_point expiry) {
-  limiter_.restore(x, expiry);
-  of_unknown().restore(x, expiry);
+void lane::restore(const amounts& taken, time_point expiry) {
+  limiter_.restore(taken, expiry);
+  of_unknown().restore(taken, expiry);
 }
 
-void lane::begun(attempt& x, time_point now) {
-  if (!x.has_slot || x.has_begun)
+void lane::begun(attempt& tried, time_point now) {
+  if (!tried.has_slot || tried.has_begun)
     return;
-  x.has_begun = true;
-  found_out(x);
-  judge(x, outcome::success, now);
+  tried.has_begun = true;
+  found_out(tried);
+  judge(tried, outcome::success, now);
   if (adaptive_)
     adaptive_->on_end({.kind = concurrency_limit::kind::stream,
-                       .took = now - x.started,
-                       .input_tokens = at(x.reserved.arriving, dimension::input_tokens),
-                       .in_flight = x.in_flight},
+                       .took = now - tried.started,
+                       .input_tokens = at(tried.reserved.arriving, dimension::input_tokens),
+                       .in_flight = tried.in_flight},
                       now);
 }
 
-void lane::judge(const attempt& x, outcome how, time_point now) {
+// When the breaker opens, the lane is to begin slowly again afterwards.
+void lane::judge(const attempt& tried, outcome result, time_point now) {
   auto openings = breaker_.openings();
-  breaker_.end(x.permit, how, now - x.started, now);
+  breaker_.end(tried.permit, result, now - tried.started, now);
   if (breaker_.openings() != openings)
     parallel_.restart();
-  if (how != outcome::success)
+  if (result != outcome::success)
     return;
   answered_at_ = now;
-  parallel_.answered(x.in_flight, x.started, now);
+  parallel_.answered(tried.in_flight, tried.started, now);
 }
 
-void lane::abandon(attempt& x, time_point now) {
-  if (x.has_slot && !x.has_begun)
-    breaker_.end(x.permit, outcome::neutral, now - x.started, now);
-  give_slot_back(x);
+void lane::abandon(attempt& tried, time_point now) {
+  if (tried.has_slot && !tried.has_begun)
+    breaker_.end(tried.permit, outcome::neutral, now - tried.started, now);
+  give_slot_back(tried);
 }
 
-void lane::end(attempt& x, const ending& how, time_point now) {
-  if (x.has_slot) {
-    if (!x.has_begun || how.result == outcome::failure)
-      judge(x, how.result, now);
-    if (adaptive_ && (how.overloaded || (how.output_tokens && !x.has_begun)))
-      adaptive_->on_end({.took = now - x.started,
-                         .output_tokens = how.output_tokens.value_or(0),
-                         .overloaded = how.overloaded,
-                         .in_flight = x.in_flight},
+// Order matters: health first, since it may open the breaker; then the slot; then charges, corrected by what the answer
+// told; at last what it told of the model's limits, which are to be compared with the corrected charges.
+void lane::end(attempt& tried, const ending& ended, time_point now) {
+  if (tried.has_slot) {
+    if (!tried.has_begun || ended.result == outcome::failure)
+      judge(tried, ended.result, now);
+    if (adaptive_ && (ended.overloaded || (ended.output_tokens && !tried.has_begun)))
+      adaptive_->on_end({.took = now - tried.started,
+                         .output_tokens = ended.output_tokens.value_or(0),
+                         .overloaded = ended.overloaded,
+                         .in_flight = tried.in_flight},
                         now);
   }
-  if (how.result == outcome::success)
-    found_out(x);
-  else if (x.is_probe && x.has_slot && how.overloaded) // in vain
+  if (ended.result == outcome::success)
+    found_out(tried);
+  else if (tried.is_probe && tried.has_slot && ended.overloaded) // in vain
     paused_since_ = std::max(paused_since_, now);
-  give_slot_back(x);
-  auto* real = how.real ? &*how.real : nullptr;
-  if (how.written) {
-    limiter_.end(x.ticket, now, real);
-    x.model->end(x.model_ticket, now, real);
+  give_slot_back(tried);
+  auto* real = ended.real ? &*ended.real : nullptr;
+  if (ended.written) {
+    limiter_.end(tried.ticket, now, real);
+    tried.model->end(tried.model_ticket, now, real);
   } else {
-    limiter_.release(x.ticket);
-    x.model->release(x.model_ticket);
+    limiter_.release(tried.ticket);
+    tried.model->release(tried.model_ticket);
   }
   std::array<std::optional<uint64_t>, dimensions> configured;
   for (std::size_t i = 0; i < dimensions; ++i)
     configured[i] = limiter_.configured(static_cast<dimension>(i));
-  auto told = how.told;
+  auto told = ended.told;
   for (std::size_t i = 0; i < dimensions && real != nullptr; ++i)
     if (told[i].limit && *told[i].limit < real->arriving[i]) // it was let through: this is no limit of such requests
       told[i] = {};
-  x.model->observe(x.model_ticket, told, configured, now, how.result == outcome::success);
+  tried.model->observe(tried.model_ticket, told, configured, now, ended.result == outcome::success);
 }
 
-time_point lane::predict(const forecast& x, time_point now) {
-  auto at = std::max(told_pause(x.rank, now), limiter_.predict(x.ahead, x.cost, now));
-  auto* of = find(x.model);
-  return of != nullptr ? std::max(at, of->predict(x.model_ahead, x.cost, now)) : at;
+time_point lane::predict(const forecast& asked, time_point now) {
+  auto time = std::max(told_pause(asked.rank, now), limiter_.predict(asked.ahead, asked.cost, now));
+  auto* known = find(asked.model);
+  return known != nullptr ? std::max(time, known->predict(asked.model_ahead, asked.cost, now)) : time;
 }
 
-time_point lane::latest(const forecast& x, time_point now) {
-  auto at = told_pause(x.rank, now);
-  auto most = limiter_.longest_wait(x.ahead);
-  if (auto* of = find(x.model)) {
-    most = std::max(most, of->longest_wait(x.model_ahead, now));
-    at = std::max(at, of->told_at(x.cost, now, x.model_ahead));
+// An upper bound from counts alone, for the queue to sort out cheaply who is surely in time.
+time_point lane::latest(const forecast& asked, time_point now) {
+  auto time = told_pause(asked.rank, now);
+  auto max_wait = limiter_.longest_wait(asked.ahead);
+  if (auto* known = find(asked.model)) {
+    max_wait = std::max(max_wait, known->longest_wait(asked.model_ahead, now));
+    time = std::max(time, known->told_at(asked.cost, now, asked.model_ahead));
   }
-  return at + most;
+  return time + max_wait;
 }
 
 std::vector<lane::told_limit> lane::told(time_point now) {
@@ -327,8 +340,8 @@ std::vector<lane::told_limit> lane::told(time_point now) {
   return result;
 }
 
-double lane::share(const charge& x) const {
-  auto total = x.total();
+double lane::share(const charge& wanted) const {
+  auto total = wanted.total();
   double result = 0;
   for (std::size_t i = 0; i < dimensions; ++i)
     if (auto limit = limiter_.limit(static_cast<dimension>(i)))

@@ -47,10 +47,10 @@ struct key_slots {
 class lane {
 public:
   /// `key`: shared by the credential's lanes; null: it has only this one.
-  explicit lane(const lane_settings& x, std::shared_ptr<key_slots> key = {});
+  explicit lane(const lane_settings& settings, std::shared_ptr<key_slots> key = {});
 
   /// Takes over other settings. What is charged, in flight, paused or known from the provider stays so.
-  void reconfigure(const lane_settings& x);
+  void reconfigure(const lane_settings& settings);
 
   struct readiness {
     time_point at;           ///< `time_point::max()`: some attempt must end first.
@@ -60,7 +60,7 @@ public:
   };
 
   /// When an attempt could go if nothing else did; with `before`, if that one, for `model_before`, went now.
-  readiness ready(const charge& x, priority rank, time_point now, const charge* before = nullptr,
+  readiness ready(const charge& wanted, priority rank, time_point now, const charge* before = nullptr,
                   std::string_view model = {}, std::string_view model_before = {});
 
   /// One attempt under way.
@@ -79,18 +79,18 @@ public:
   };
 
   /// Takes slot and charge, and the place of a probe; only when `ready` says now.
-  attempt start(const charge& x, priority rank, time_point now, std::string_view model = {});
+  attempt start(const charge& wanted, priority rank, time_point now, std::string_view model = {});
 
   /// Its last byte went out at `when`.
-  void written(attempt& x, time_point when) {
-    limiter_.written(x.ticket, when);
-    x.model->written(x.model_ticket, when);
+  void written(attempt& tried, time_point when) {
+    limiter_.written(tried.ticket, when);
+    tried.model->written(tried.model_ticket, when);
   }
 
   /// The first byte of its answer came, with a good status. The breaker counts a success here, by the time until now,
   /// not by the length of the answer: so a stream that is a probe is judged at once. The number in flight follows this
   /// time, too. `end` then adds nothing to either, but a failure or an overload. Only the first call counts.
-  void begun(attempt& x, time_point now);
+  void begun(attempt& tried, time_point now);
 
   /// How an attempt ended.
   struct ending {
@@ -102,36 +102,41 @@ public:
     bool overloaded = false;                 ///< The provider had too much to do.
   };
 
-  /// The server refused `x`, whose end is still told, and the lane is to wait: from now on batch items go only while
-  /// fewer are in flight, and after the pause one goes first (see `parallel_limit`). Returns false if the lane waits
-  /// for this already.
-  bool refused(const attempt& x, time_point now) { return parallel_.refused(x.in_flight, x.started, now); }
+  /// The server refused `tried`, whose end is still told, and the lane is to wait: from now on batch items go only
+  /// while fewer are in flight, and after the pause one goes first (see `parallel_limit`). Returns false if the lane
+  /// waits for this already.
+  bool refused(const attempt& tried, time_point now) { return parallel_.refused(tried.in_flight, tried.started, now); }
 
-  /// The server had too much to do for `x`, whose end is still told, and named no wait.
-  void strained(const attempt& x, time_point now) { parallel_.strained(x.in_flight, in_flight_, x.started, now); }
+  /// The server had too much to do for `tried`, whose end is still told, and named no wait.
+  void strained(const attempt& tried, time_point now) {
+    parallel_.strained(tried.in_flight, in_flight_, tried.started, now);
+  }
 
   /// What the lane has learned of how many requests its server takes at once.
   const parallel_limit& parallel() const { return parallel_; }
 
-  /// Whether the breaker waits for what becomes of `x`.
-  bool is_probe(const attempt& x) const { return x.has_slot && !x.has_begun && breaker_.is_probing(x.permit); }
+  /// Whether the breaker waits for what becomes of `tried`.
+  bool is_probe(const attempt& tried) const {
+    return tried.has_slot && !tried.has_begun && breaker_.is_probing(tried.permit);
+  }
 
   /// When an answer last came, or began; the clock's epoch: never.
   time_point answered_at() const { return answered_at_; }
 
-  /// Gives the slot back; what else `x` took is settled by `end`. For attempts nobody waits for any more.
-  void abandon(attempt& x, time_point now);
+  /// Gives the slot back; what else `tried` took is settled by `end`. For attempts nobody waits for any more.
+  void abandon(attempt& tried, time_point now);
 
   /// Settles everything.
-  void end(attempt& x, const ending& how, time_point now);
+  void end(attempt& tried, const ending& ended, time_point now);
 
-  /// The provider asks, in its answer to `x`, to stay away for so long. Nothing is dispatched before, as long as it is
-  /// believed; an earlier pause never shortens a later one, unless `x` was sent to find out. Call it before `end`.
-  void pause(const attempt& x, duration wait, time_point now);
+  /// The provider asks, in its answer to `tried`, to stay away for so long. Nothing is dispatched before, as long as it
+  /// is believed; an earlier pause never shortens a later one, unless `tried` was sent to find out. Call it before
+  /// `end`.
+  void pause(const attempt& tried, duration wait, time_point now);
 
   /// As `pause`, because of what was `refused`.
-  void pause_for_refusal(const attempt& x, duration wait, time_point now) {
-    pause(x, wait, now);
+  void pause_for_refusal(const attempt& tried, duration wait, time_point now) {
+    pause(tried, wait, now);
     parallel_.paused(paused_until_, now);
   }
 
@@ -155,10 +160,10 @@ public:
 
   /// Takes over an attempt that is under way in `from`, with its slot, for that model. What `from` had as its probe is
   /// none here.
-  void take_over(attempt& x, lane& from, const std::string& model, time_point now);
+  void take_over(attempt& tried, lane& from, const std::string& model, time_point now);
 
-  /// Charges `x`, of which nobody knows which model took it, until `expiry`.
-  void restore(const amounts& x, time_point expiry);
+  /// Charges `taken`, of which nobody knows which model took it, until `expiry`.
+  void restore(const amounts& taken, time_point expiry);
 
   const std::shared_ptr<key_slots>& key() const { return key_; }
 
@@ -172,10 +177,10 @@ public:
   };
 
   /// Predicts when a request could go, as far as limits and pauses tell, if what the provider told is right.
-  time_point predict(const forecast& x, time_point now);
+  time_point predict(const forecast& asked, time_point now);
 
   /// No later than then will `predict` say; quick.
-  time_point latest(const forecast& x, time_point now);
+  time_point latest(const forecast& asked, time_point now);
 
   /// Configured limit within one window.
   std::optional<uint64_t> limit(dimension d) const { return limiter_.limit(d); }
@@ -196,7 +201,7 @@ public:
 
   /// A request's part of the configured limits, max over the dimensions: what tenants share by. Of a lane without
   /// limits: 1. What answers tell does not count: so the unit changes only with the settings.
-  double share(const charge& x) const;
+  double share(const charge& wanted) const;
 
   /// The slots there are now.
   uint32_t slots() const;
@@ -214,16 +219,16 @@ public:
 private:
   struct hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view x) const { return std::hash<std::string_view>{}(x); }
+    std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
   };
 
   void forget_oldest();
   model_limits& of_unknown();
-  void take_slot(attempt& x);
-  void give_slot_back(attempt& x);
+  void take_slot(attempt& tried);
+  void give_slot_back(attempt& tried);
   bool has_slot(priority rank, uint32_t taken) const;
-  void judge(const attempt& x, outcome how, time_point now);
-  void found_out(const attempt& x);
+  void judge(const attempt& tried, outcome result, time_point now);
+  void found_out(const attempt& tried);
   time_point believed_until(priority rank) const;
   time_point told_pause(priority rank, time_point now) const;
   model_limits* find(std::string_view model) const;
@@ -240,7 +245,7 @@ private:
   uint32_t interactive_slots_;
   uint32_t in_flight_ = 0;
   uint32_t batch_in_flight_ = 0;
-  std::array<duration, 2> most_server_wait_;
+  std::array<duration, 2> max_server_wait_;
   time_point paused_until_{};
   time_point answered_at_{};
   time_point paused_since_{}; ///< When the pause was told, or tried in vain, last.

@@ -16,23 +16,26 @@ time_point learned_limits::bucket::ready_at(double wanted, time_point now) const
   return std::max(ready, now);
 }
 
-learned_limits::mark learned_limits::dispatched(const amounts& x, time_point now) {
+// The running sum goes into the mark, so that an answer, which tells what was left after its own dispatch, can be
+// corrected by what was dispatched since.
+learned_limits::mark learned_limits::dispatched(const amounts& wanted, time_point now) {
   ++dispatches_;
-  for (std::size_t i = 0; i < x.size(); ++i) {
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
     auto& b = learned_[i];
-    if (x[i] > 0 && b.holds(now) && b.believed_until <= now && b.ready_at(static_cast<double>(x[i]), now) > now) {
+    if (wanted[i] > 0 && b.holds(now) && b.believed_until <= now
+        && b.ready_at(static_cast<double>(wanted[i]), now) > now) {
       b.trial = dispatches_;
       b.believed_until = now + kept();
     }
-    charged_[i] += x[i];
-    b.level -= static_cast<double>(x[i]);
+    charged_[i] += wanted[i];
+    b.level -= static_cast<double>(wanted[i]);
   }
   return {dispatches_, charged_};
 }
 
-void learned_limits::observe(const mark& of, const server_limits& told,
+void learned_limits::observe(const mark& dispatch, const server_limits& told,
                              const std::array<std::optional<uint64_t>, 4>& configured, time_point now, bool good) {
-  if (of.number < last_used_) {
+  if (dispatch.number < last_used_) {
     for (std::size_t i = 0; i < told.size(); ++i) { // old news, but they confirm it, or are the only ones
       auto& limit = told[i].limit;
       if (limit && *limit > 0 && (limit == learned_[i].limit || !this->limit(static_cast<dimension>(i), now))) {
@@ -43,29 +46,29 @@ void learned_limits::observe(const mark& of, const server_limits& told,
     return;
   }
   if (std::any_of(told.begin(), told.end(), [](auto& x) { return !x.empty(); }))
-    last_used_ = of.number;
+    last_used_ = dispatch.number;
   for (std::size_t i = 0; i < told.size(); ++i) {
-    auto& x = told[i];
+    auto& word = told[i];
     auto& b = learned_[i];
-    if (x.empty() && good && b.trial != 0 && of.number >= b.trial) {
+    if (word.empty() && good && b.trial != 0 && dispatch.number >= b.trial) {
       b.caps = false;
       b.trial = 0;
     }
-    if (x.limit && *x.limit > 0) {
-      b.limit = x.limit;
+    if (word.limit && *word.limit > 0) {
+      b.limit = word.limit;
       b.heard = now;
     }
-    if (!x.remaining)
+    if (!word.remaining)
       continue;
-    b.level = static_cast<double>(*x.remaining) - static_cast<double>(charged_[i] - of.charged[i]);
+    b.level = static_cast<double>(*word.remaining) - static_cast<double>(charged_[i] - dispatch.charged[i]);
     b.since = now;
     b.caps = true;
     b.trial = 0;
     b.believed_until = now + kept();
     auto known = this->limit(static_cast<dimension>(i), now);
-    auto limit = x.limit ? x.limit : known ? known : configured[i];
+    auto limit = word.limit ? word.limit : known ? known : configured[i];
     b.rate = limit ? static_cast<double>(*limit) / static_cast<double>(window_.count()) : 0;
-    b.whole_at = x.reset ? now + *x.reset : limit ? now + window_ : now;
+    b.whole_at = word.reset ? now + *word.reset : limit ? now + window_ : now;
   }
 }
 
@@ -74,24 +77,25 @@ std::optional<uint64_t> learned_limits::limit(dimension d, time_point now) const
   return b.limit && now < forgotten_at(d) ? b.limit : std::nullopt;
 }
 
-time_point learned_limits::ready_at(const amounts& x, time_point now, const amounts& ahead) const {
+time_point learned_limits::ready_at(const amounts& wanted, time_point now, const amounts& ahead) const {
   auto result = now;
-  for (std::size_t i = 0; i < x.size(); ++i) {
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
     auto& b = learned_[i];
-    if (x[i] > 0 && b.holds(now)) {
-      auto told = b.ready_at(static_cast<double>(x[i]) + static_cast<double>(ahead[i]), now);
+    if (wanted[i] > 0 && b.holds(now)) {
+      auto told = b.ready_at(static_cast<double>(wanted[i]) + static_cast<double>(ahead[i]), now);
       result = std::max(result, std::min(told, b.believed_until));
     }
   }
   return result;
 }
 
-time_point learned_limits::told_at(const amounts& x, time_point now, const amounts& ahead) const {
+// Only what is still believed counts: after that, one dispatch may find out.
+time_point learned_limits::told_at(const amounts& wanted, time_point now, const amounts& ahead) const {
   auto result = now;
-  for (std::size_t i = 0; i < x.size(); ++i) {
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
     auto& b = learned_[i];
-    if (x[i] > 0 && b.holds(now) && b.believed_until > now)
-      result = std::max(result, b.ready_at(static_cast<double>(x[i]) + static_cast<double>(ahead[i]), now));
+    if (wanted[i] > 0 && b.holds(now) && b.believed_until > now)
+      result = std::max(result, b.ready_at(static_cast<double>(wanted[i]) + static_cast<double>(ahead[i]), now));
   }
   return result;
 }

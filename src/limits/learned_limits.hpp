@@ -22,7 +22,7 @@ public:
   /// `window`: what a told limit is taken to be enforced over.
   explicit learned_limits(duration window) : window_(window) {}
 
-  void set_window(duration x) { window_ = x; }
+  void set_window(duration window) { window_ = window; }
 
   /// Names a dispatch among all of its model.
   struct mark {
@@ -31,12 +31,12 @@ public:
   };
 
   /// Counts a dispatch.
-  mark dispatched(const amounts& x, time_point now);
+  mark dispatched(const amounts& wanted, time_point now);
 
   /// Takes in the answer to a dispatch; `good`: it was answered, not refused. `configured`: the limits within one
   /// window that are configured.
-  void observe(const mark& of, const server_limits& told, const std::array<std::optional<uint64_t>, 4>& configured,
-               time_point now, bool good = true);
+  void observe(const mark& dispatch, const server_limits& told,
+               const std::array<std::optional<uint64_t>, 4>& configured, time_point now, bool good = true);
 
   /// The told limit within one window, unless it is forgotten.
   std::optional<uint64_t> limit(dimension d, time_point now) const;
@@ -44,12 +44,12 @@ public:
   /// When the limit will be forgotten, if nothing confirms it.
   time_point forgotten_at(dimension d) const { return learned_[static_cast<std::size_t>(d)].heard + kept(); }
 
-  /// When `x` may be dispatched as far as the answers tell, and are believed; with `ahead` charged before it.
-  time_point ready_at(const amounts& x, time_point now, const amounts& ahead = {}) const;
+  /// When `wanted` may be dispatched as far as the answers tell, and are believed; with `ahead` charged before it.
+  time_point ready_at(const amounts& wanted, time_point now, const amounts& ahead = {}) const;
 
-  /// When `x` may be dispatched if the answers are right: later than `ready_at` where they are believed for a shorter
-  /// time. Now, if it may find out.
-  time_point told_at(const amounts& x, time_point now, const amounts& ahead = {}) const;
+  /// When `wanted` may be dispatched if the answers are right: later than `ready_at` where they are believed for a
+  /// shorter time. Now, if it may find out.
+  time_point told_at(const amounts& wanted, time_point now, const amounts& ahead = {}) const;
 
   /// Whether nothing is known any more.
   bool empty(time_point now) const;

@@ -29,11 +29,11 @@ public:
     learned_limits::mark mark;
   };
 
-  ticket reserve(const charge& x, time_point now);
-  void written(const ticket& x, time_point when) { gate_.written(x.gate, when); }
+  ticket reserve(const charge& wanted, time_point now);
+  void written(const ticket& place, time_point when) { gate_.written(place.gate, when); }
 
-  /// Charges `x` until `expiry`.
-  void restore(const amounts& x, time_point expiry) { gate_.restore(x, expiry); }
+  /// Charges `taken` until `expiry`.
+  void restore(const amounts& taken, time_point expiry) { gate_.restore(taken, expiry); }
 
   /// All that it has charged, and what is under way.
   const rate_limiter& gate() const { return gate_; }
@@ -43,38 +43,38 @@ public:
   void take_over(const rate_limiter& from) { gate_.take_over(from); }
 
   /// Takes over an attempt that is under way in `from`: see `rate_limiter::take_over`.
-  ticket take_over(model_limits& from, const ticket& x, const charge& of, time_point now) {
+  ticket take_over(model_limits& from, const ticket& place, const charge& reserved, time_point now) {
     --from.open_;
     ++open_;
-    return {gate_.take_over(from.gate_, x.gate), told_.dispatched(bounded(of.total()), now)};
+    return {gate_.take_over(from.gate_, place.gate), told_.dispatched(bounded(reserved.total()), now)};
   }
 
   /// The attempt has ended: see `rate_limiter::end`.
-  void end(const ticket& x, time_point now, const charge* real) {
-    gate_.end(x.gate, now, real);
+  void end(const ticket& place, time_point now, const charge* real) {
+    gate_.end(place.gate, now, real);
     --open_;
   }
 
   /// No byte was written: see `rate_limiter::release`.
-  void release(const ticket& x) {
-    gate_.release(x.gate);
+  void release(const ticket& place) {
+    gate_.release(place.gate);
     --open_;
   }
 
   /// Takes in what an ended attempt's answer tells: see `learned_limits::observe`.
-  void observe(const ticket& x, const server_limits& told, const std::array<std::optional<uint64_t>, 4>& configured,
+  void observe(const ticket& place, const server_limits& told, const std::array<std::optional<uint64_t>, 4>& configured,
                time_point now, bool good);
 
-  /// When `x` may go, as far as the answers are believed; with `before`, if that one of the same model went now.
-  time_point ready_at(const charge& x, time_point now, const charge* before = nullptr);
+  /// When `wanted` may go, as far as the answers are believed; with `before`, if that one of the same model went now.
+  time_point ready_at(const charge& wanted, time_point now, const charge* before = nullptr);
 
-  /// When what remained lets `x` go, if the answers are right: see `learned_limits::told_at`.
-  time_point told_at(const charge& x, time_point now, const amounts& ahead = {}) const {
-    return told_.told_at(bounded(x.total()), now, ahead);
+  /// When what remained lets `wanted` go, if the answers are right: see `learned_limits::told_at`.
+  time_point told_at(const charge& wanted, time_point now, const amounts& ahead = {}) const {
+    return told_.told_at(bounded(wanted.total()), now, ahead);
   }
 
-  /// When `x` could go after `ahead` of the same model, if the answers are right.
-  time_point predict(const amounts& ahead, const charge& x, time_point now);
+  /// When `wanted` could go after `ahead` of the same model, if the answers are right.
+  time_point predict(const amounts& ahead, const charge& wanted, time_point now);
 
   /// No later than so much after the later of now and `told_at` will `predict` say; quick.
   duration longest_wait(const amounts& ahead, time_point now) {
@@ -96,9 +96,9 @@ public:
   time_point asked() const { return asked_; }
 
 private:
-  static rate_limits without_limits(rate_limits x) {
-    x.per_minute = {};
-    return x;
+  static rate_limits without_limits(rate_limits settings) {
+    settings.per_minute = {};
+    return settings;
   }
 
   void heed(time_point now);

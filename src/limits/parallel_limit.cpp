@@ -4,6 +4,7 @@
 
 namespace modelforge::limits {
 
+// A level that was never lowered follows the bound up; one that was stays where refusals put it.
 void parallel_limit::set_max(uint32_t max) {
   max = std::max(1u, max);
   auto is_free = level_ == max_;
@@ -12,6 +13,8 @@ void parallel_limit::set_max(uint32_t max) {
   max_ = max;
 }
 
+// During a slow start an answer opens one more place. Later the level rises only by answers that came while it was in
+// use, and not right after it fell.
 void parallel_limit::answered(uint32_t in_flight, time_point started, time_point now) {
   ++answers_;
   in_a_row_ = 0;
@@ -32,12 +35,13 @@ void parallel_limit::answered(uint32_t in_flight, time_point started, time_point
   open_ = ++level_;
 }
 
-void parallel_limit::fall(uint32_t to, time_point now) {
-  level_ = std::max(1u, std::min(level_, to));
+void parallel_limit::fall(uint32_t level, time_point now) {
+  level_ = std::max(1u, std::min(level_, level));
   credit_ = 0;
   fallen_ = now;
 }
 
+// Requests that left before the level fell belong to the same moment: they only correct where it is.
 bool parallel_limit::refused(uint32_t in_flight, time_point started, time_point now) {
   auto below = std::max(1u, in_flight) - 1;
   if (fallen_ != time_point{} && started <= fallen_) {
@@ -51,7 +55,7 @@ bool parallel_limit::refused(uint32_t in_flight, time_point started, time_point 
   open_ = after_probe_ = 1;
   ++in_a_row_;
   patience_ = first_patience << doublings_;
-  doublings_ = std::min(doublings_ + 1, most_doublings);
+  doublings_ = std::min(doublings_ + 1, max_doublings);
   return true;
 }
 
@@ -60,12 +64,13 @@ void parallel_limit::paused(time_point until, time_point now) {
   not_before_ = std::max(not_before_, until + length * pause_share);
 }
 
+// Without a pause there is no probe: the level falls a little, and nothing stops.
 void parallel_limit::strained(uint32_t in_flight, uint32_t in_use, time_point started, time_point now) {
   if (fallen_ != time_point{} && started <= fallen_)
     return;
   in_use = std::max(1u, std::min(level_, in_use));
   refused_at_ = in_flight;
-  patience_ = least_patience;
+  patience_ = min_patience;
   fall(std::max(std::max(1u, in_flight) - 1, in_use - (in_use + 3) / 4), now);
   open_ = std::min(open_, level_);
 }

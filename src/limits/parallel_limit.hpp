@@ -67,12 +67,12 @@ public:
 
 private:
   static constexpr uint32_t first_patience = 16;
-  static constexpr uint32_t least_patience = 16; ///< After a refusal that cost no pause.
-  static constexpr uint32_t most_doublings = 6;
+  static constexpr uint32_t min_patience = 16; ///< After a refusal that cost no pause.
+  static constexpr uint32_t max_doublings = 6;
   static constexpr int pause_share = 20; ///< Time between two pauses that finding out costs, in pauses.
   static constexpr duration longest_patience = std::chrono::hours{1};
 
-  void fall(uint32_t to, time_point now);
+  void fall(uint32_t level, time_point now);
 
   uint32_t max_;
   uint32_t level_;

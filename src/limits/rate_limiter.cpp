@@ -10,53 +10,58 @@ namespace {
 constexpr auto quantum = std::chrono::milliseconds{1};
 constexpr auto minute = std::chrono::minutes{1};
 
-/// The next whole millisecond at or after `x`.
-time_point round_up(time_point x) {
-  return std::chrono::ceil<std::chrono::milliseconds>(x);
+/// The next whole millisecond at or after `time`.
+time_point round_up(time_point time) {
+  return std::chrono::ceil<std::chrono::milliseconds>(time);
 }
 
-bool is_nothing(const amounts& x) {
-  return x == amounts{};
+bool is_nothing(const amounts& amount) {
+  return amount == amounts{};
 }
 
-charge bounded(const charge& x) {
-  return {limits::bounded(x.arriving), limits::bounded(x.produced)};
+charge bounded(const charge& given) {
+  return {limits::bounded(given.arriving), limits::bounded(given.produced)};
 }
 
 constexpr auto longest = rate_limiter::longest_prediction;
 
-/// `x` times `count`, at most `longest`.
-duration times(duration x, uint64_t count) {
-  return x.count() > 0 && count > static_cast<uint64_t>(longest / x) ? longest : static_cast<int64_t>(count) * x;
+/// `unit` times `count`, at most `longest`.
+duration times(duration unit, uint64_t count) {
+  return unit.count() > 0 && count > static_cast<uint64_t>(longest / unit) ? longest
+                                                                           : static_cast<int64_t>(count) * unit;
 }
 
 } // namespace
 
-rate_limiter::rate_limiter(const rate_limits& x)
-  : burst_(std::max<uint64_t>(1, x.burst)), window_(x.window),
-    guard_(x.guard), pacers_{pacer{burst_}, pacer{burst_}, pacer{burst_}, pacer{burst_}} {
-  configure(x);
+rate_limiter::rate_limiter(const rate_limits& settings)
+  : burst_(std::max<uint64_t>(1, settings.burst)), window_(settings.window),
+    guard_(settings.guard), pacers_{pacer{burst_}, pacer{burst_}, pacer{burst_}, pacer{burst_}} {
+  configure(settings);
 }
 
-void rate_limiter::configure(const rate_limits& x) {
+// Limits scale with the window: 60 a minute are 10 in ten seconds, and never less than 1.
+void rate_limiter::configure(const rate_limits& settings) {
   auto share = std::chrono::duration<double>(window_) / minute;
   for (std::size_t i = 0; i < limits_.size(); ++i) {
     configured_[i].reset();
-    if (x.per_minute[i])
+    if (settings.per_minute[i])
       configured_[i] = std::max<uint64_t>(
-        1, window_ == minute ? *x.per_minute[i] : static_cast<uint64_t>(static_cast<double>(*x.per_minute[i]) * share));
+        1, window_ == minute ? *settings.per_minute[i]
+                             : static_cast<uint64_t>(static_cast<double>(*settings.per_minute[i]) * share));
   }
   limits_ = configured_;
 }
 
-void rate_limiter::reconfigure(const rate_limits& x) {
+// A longer window keeps what is charged for longer, so its expiries move; a shorter one leaves them as
+// they are.
+void rate_limiter::reconfigure(const rate_limits& settings) {
   auto before = span();
-  burst_ = std::max<uint64_t>(1, x.burst);
-  window_ = x.window;
-  guard_ = x.guard;
+  burst_ = std::max<uint64_t>(1, settings.burst);
+  window_ = settings.window;
+  guard_ = settings.guard;
   for (auto& each : pacers_)
     each.set_burst(burst_);
-  configure(x);
+  configure(settings);
   auto longer = std::chrono::ceil<std::chrono::milliseconds>(span() - before);
   if (longer.count() <= 0)
     return;
@@ -70,19 +75,19 @@ void rate_limiter::set_limit(dimension d, std::optional<uint64_t> in_window) {
   limits_[static_cast<std::size_t>(d)] = in_window ? std::optional{std::max<uint64_t>(1, *in_window)} : std::nullopt;
 }
 
-std::optional<dimension> rate_limiter::never_fits(const amounts& x) const {
-  for (std::size_t i = 0; i < x.size(); ++i)
-    if (limits_[i] && x[i] > *limits_[i])
+std::optional<dimension> rate_limiter::never_fits(const amounts& wanted) const {
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    if (limits_[i] && wanted[i] > *limits_[i])
       return static_cast<dimension>(i);
   return {};
 }
 
-time_point rate_limiter::ready_at(const charge& x, time_point now, const charge* before) {
+time_point rate_limiter::ready_at(const charge& wanted, time_point now, const charge* before) {
   expire(now);
   auto ahead = before != nullptr ? limits::bounded(before->total()) : amounts{};
   amounts need{};
   for (std::size_t i = 0; i < limits_.size(); ++i)
-    need[i] = room_for(i, x, ahead[i]);
+    need[i] = room_for(i, wanted, ahead[i]);
   auto result = gate(need, ahead, now);
   for (std::size_t i = 0; i < limits_.size(); ++i)
     if (limits_[i] && need[i] > 0) {
@@ -92,17 +97,20 @@ time_point rate_limiter::ready_at(const charge& x, time_point now, const charge*
   return result;
 }
 
-/// What must be free for `x` behind `ahead`: what it takes, or, if that is more than the limit, as much as it may have.
-uint64_t rate_limiter::room_for(std::size_t d, const charge& x, uint64_t ahead) const {
-  auto total = limits::bounded(x.total())[d];
+/// What must be free for `wanted` behind `ahead`: what it takes, or, if that is more than the limit, as much as it may
+/// have.
+uint64_t rate_limiter::room_for(std::size_t d, const charge& wanted, uint64_t ahead) const {
+  auto total = limits::bounded(wanted.total())[d];
   if (!limits_[d] || total <= *limits_[d])
     return total;
   auto limit = *limits_[d];
-  if (x.produced[d] == 0 || x.arriving[d] >= limit / 2 || pending_[d] + ahead > 0)
+  if (wanted.produced[d] == 0 || wanted.arriving[d] >= limit / 2 || pending_[d] + ahead > 0)
     return limit;
-  return x.arriving[d] + limit - limit / 2;
+  return wanted.arriving[d] + limit - limit / 2;
 }
 
+// Walks the log from the entry that expires first until enough has come free. What is under way has no expiry yet: at
+// the latest it counts as written now.
 time_point rate_limiter::gate(const amounts& need, const amounts& ahead, time_point now) const {
   auto result = now;
   for (std::size_t i = 0; i < limits_.size(); ++i) {
@@ -113,42 +121,42 @@ time_point rate_limiter::gate(const amounts& need, const amounts& ahead, time_po
       continue;
     auto excess = wanted - *limits_[i];
     auto fits = round_up(now + span()); // when all that is under way now has expired too
-    for (auto& x : log_) {
-      if (x.amount[i] >= excess) {
-        fits = x.expiry;
+    for (auto& logged : log_) {
+      if (logged.amount[i] >= excess) {
+        fits = logged.expiry;
         break;
       }
-      excess -= x.amount[i];
+      excess -= logged.amount[i];
     }
     result = std::max(result, fits);
   }
   return result;
 }
 
-time_point rate_limiter::predict(const amounts& ahead, const charge& x, time_point now) {
+time_point rate_limiter::predict(const amounts& ahead, const charge& wanted, time_point now) {
   expire(now);
-  auto need = limits::bounded(x.total());
+  auto need = limits::bounded(wanted.total());
   auto result = now;
   for (std::size_t i = 0; i < limits_.size(); ++i) {
     if (!limits_[i] || need[i] == 0)
       continue;
     auto limit = *limits_[i];
     auto whole = ahead[i] / limit; // so many full windows go first
-    amounts rest{}, wanted{};
+    amounts rest{}, room{};
     rest[i] = ahead[i] % limit;
-    wanted[i] = room_for(i, x, rest[i]);
-    if (rest[i] + wanted[i] > limit) { // does not fit beside the rest
+    room[i] = room_for(i, wanted, rest[i]);
+    if (rest[i] + room[i] > limit) { // does not fit beside the rest
       ++whole;
       rest[i] = 0;
     }
-    result = std::max(result, gate(wanted, rest, now) + times(span(), whole));
+    result = std::max(result, gate(room, rest, now) + times(span(), whole));
     if (ahead[i] > 0) {
       auto usual = std::max(need[i], ahead[i] / std::max<uint64_t>(1, ahead[0])); // of the `burst_` latest ones
       result = std::max(result, pacers_[i].next(now) + time_for(i, ahead[i])
                                   - std::min(window_, times(cost_of(i, usual), burst_)));
     }
   }
-  return std::min(std::max(result, ready_at(x, now)), now + longest);
+  return std::min(std::max(result, ready_at(wanted, now)), now + longest);
 }
 
 duration rate_limiter::longest_wait(const amounts& ahead) const {
@@ -180,34 +188,36 @@ void rate_limiter::repace(const amounts& taken, const amounts& real) {
 
 rate_limiter::ticket rate_limiter::reserve(const charge& wanted, time_point now) {
   expire(now);
-  auto x = bounded(wanted);
-  auto total = x.total();
+  auto taken = bounded(wanted);
+  auto total = taken.total();
   for (std::size_t i = 0; i < limits_.size(); ++i)
     if (limits_[i] && total[i] > 0)
       pacers_[i].take(cost_of(i, total[i]), now);
   add(pending_, total);
-  return open({x});
+  return open({taken});
 }
 
 void rate_limiter::written(ticket t, time_point when) {
-  auto& x = open_[t];
-  if (x.is_written)
+  auto& open = open_[t];
+  if (open.is_written)
     return;
-  x.is_written = true;
-  x.expiry = round_up(when + span());
-  subtract(pending_, x.of.arriving);
-  log(x.of.arriving, x.expiry);
+  open.is_written = true;
+  open.expiry = round_up(when + span());
+  subtract(pending_, open.reserved.arriving);
+  log(open.reserved.arriving, open.expiry);
 }
 
+// The arriving part is amended where it stands, as it expires when it would have; the produced part starts its own
+// window now, since the provider counted it until now.
 void rate_limiter::end(ticket t, time_point now, const charge* told) {
   written(t, now);
-  auto& x = open_[t];
-  auto real = told != nullptr ? bounded(*told) : x.of;
-  subtract(pending_, x.of.produced);
+  auto& open = open_[t];
+  auto real = told != nullptr ? bounded(*told) : open.reserved;
+  subtract(pending_, open.reserved.produced);
   log(real.produced, round_up(now + span()));
   if (told != nullptr) {
-    amend(x.of.arriving, real.arriving, x.expiry);
-    repace(x.of.total(), real.total());
+    amend(open.reserved.arriving, real.arriving, open.expiry);
+    repace(open.reserved.total(), real.total());
     for (auto& each : pacers_)
       each.cap(now + span()); // by then the gate has forgotten all of it
   }
@@ -215,20 +225,20 @@ void rate_limiter::end(ticket t, time_point now, const charge* told) {
 }
 
 void rate_limiter::release(ticket t) {
-  auto& x = open_[t];
-  auto kept = x.is_written ? x.of.arriving : amounts{};
-  if (!x.is_written)
-    subtract(pending_, x.of.arriving);
-  subtract(pending_, x.of.produced);
-  repace(x.of.total(), kept);
+  auto& open = open_[t];
+  auto kept = open.is_written ? open.reserved.arriving : amounts{};
+  if (!open.is_written)
+    subtract(pending_, open.reserved.arriving);
+  subtract(pending_, open.reserved.produced);
+  repace(open.reserved.total(), kept);
   free_.push_back(t);
 }
 
 amounts rate_limiter::live(time_point now) {
   expire(now);
-  auto x = logged_;
-  add(x, pending_);
-  return x;
+  auto sum = logged_;
+  add(sum, pending_);
+  return sum;
 }
 
 void rate_limiter::expire(time_point now) {
@@ -247,43 +257,44 @@ rate_limiter::entry& rate_limiter::entry_at(time_point expiry) {
   return *i;
 }
 
-void rate_limiter::log(const amounts& x, time_point expiry) {
-  if (is_nothing(x))
+void rate_limiter::log(const amounts& amount, time_point expiry) {
+  if (is_nothing(amount))
     return;
-  add(entry_at(expiry).amount, x);
-  add(logged_, x);
+  add(entry_at(expiry).amount, amount);
+  add(logged_, amount);
 }
 
-void rate_limiter::amend(const amounts& from, const amounts& to, time_point expiry) {
+void rate_limiter::amend(const amounts& reserved, const amounts& real, time_point expiry) {
   auto i = std::lower_bound(log_.begin(), log_.end(), expiry, [](auto& x, time_point t) { return x.expiry < t; });
   if (i == log_.end() || i->expiry != expiry)
     return; // expired meanwhile
   for (auto* sum : {&logged_, &i->amount}) {
-    subtract(*sum, from);
-    add(*sum, to);
+    subtract(*sum, reserved);
+    add(*sum, real);
   }
 }
 
+// Joined entries expire with the last of them: after a restart we may be too careful, never too bold.
 std::vector<rate_limiter::saved_charge> rate_limiter::save(time_point now) {
   expire(now);
   std::vector<saved_charge> result;
   auto step = std::max<duration>(quantum, span() / 250);
-  for (auto& x : log_) {
-    auto left = (x.expiry - now + step - duration{1}) / step * step;
+  for (auto& logged : log_) {
+    auto left = (logged.expiry - now + step - duration{1}) / step * step;
     if (result.empty() || result.back().left != left)
       result.push_back({left, {}});
-    add(result.back().amount, x.amount);
+    add(result.back().amount, logged.amount);
   }
   return result;
 }
 
-void rate_limiter::restore(const amounts& x, time_point expiry) {
-  log(x, round_up(expiry));
+void rate_limiter::restore(const amounts& amount, time_point expiry) {
+  log(amount, round_up(expiry));
 }
 
 void rate_limiter::take_over(const rate_limiter& from) {
-  for (auto& x : from.log_)
-    log(x.amount, x.expiry + longer_than(from));
+  for (auto& logged : from.log_)
+    log(logged.amount, logged.expiry + longer_than(from));
 }
 
 /// By how much what is charged here is kept longer.
@@ -292,21 +303,22 @@ duration rate_limiter::longer_than(const rate_limiter& from) const {
 }
 
 rate_limiter::ticket rate_limiter::take_over(rate_limiter& from, ticket t) {
-  auto x = from.open_[t];
-  x.expiry += longer_than(from);
+  auto moved = from.open_[t];
+  moved.expiry += longer_than(from);
   from.release(t);
-  add(pending_, x.is_written ? x.of.produced : x.of.total());
-  return open(x);
+  add(pending_, moved.is_written ? moved.reserved.produced : moved.reserved.total());
+  return open(moved);
 }
 
-rate_limiter::ticket rate_limiter::open(const open_charge& x) {
+// Tickets are indexes, used again: their number is that of attempts under way, not of all there were.
+rate_limiter::ticket rate_limiter::open(const open_charge& charged) {
   if (free_.empty()) {
-    open_.push_back(x);
+    open_.push_back(charged);
     return static_cast<ticket>(open_.size() - 1);
   }
   auto t = free_.back();
   free_.pop_back();
-  open_[t] = x;
+  open_[t] = charged;
   return t;
 }
 

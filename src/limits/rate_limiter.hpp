@@ -23,10 +23,10 @@ struct charge {
   amounts produced{}; ///< Counted by the provider while it answers: reserved at dispatch, corrected at the end.
 
   amounts total() const {
-    auto x = arriving;
-    for (std::size_t i = 0; i < x.size(); ++i)
-      x[i] += produced[i];
-    return x;
+    auto sum = arriving;
+    for (std::size_t i = 0; i < sum.size(); ++i)
+      sum[i] += produced[i];
+    return sum;
   }
 };
 
@@ -43,7 +43,7 @@ struct charge {
 /// Amounts are guesses before the answer, and a provider's word after it. A charge that exceeds a whole window goes
 /// alone, when nothing else is live in that dimension; if that is because of what it may produce, when nothing is under
 /// way there and half of the window is free, so that one long answer seen lets no short ones wait. A correction counts
-/// `most_amount` at most, and holds others back for one window + guard at most, the pacer included: it owes no more
+/// `max_amount` at most, and holds others back for one window + guard at most, the pacer included: it owes no more
 /// than the gate remembers.
 ///
 /// A plain class: holds no clock. `now` never goes back.
@@ -51,11 +51,11 @@ class rate_limiter {
 public:
   using ticket = uint32_t;
 
-  explicit rate_limiter(const rate_limits& x);
+  explicit rate_limiter(const rate_limits& settings);
 
   /// Takes over other limits. What is live stays charged: below a lower limit nothing goes before enough has expired.
   /// With a longer window it stays so for the longer time.
-  void reconfigure(const rate_limits& x);
+  void reconfigure(const rate_limits& settings);
 
   /// Limit within one window; empty: none.
   std::optional<uint64_t> limit(dimension d) const { return limits_[static_cast<std::size_t>(d)]; }
@@ -66,21 +66,21 @@ public:
   /// Limit within one window as configured, before `set_limit`.
   std::optional<uint64_t> configured(dimension d) const { return configured_[static_cast<std::size_t>(d)]; }
 
-  /// The dimension in which `x` alone exceeds the limit. Only what is certain should be asked for: `ready_at` lets
+  /// The dimension in which `wanted` alone exceeds the limit. Only what is certain should be asked for: `ready_at` lets
   /// such a charge go alone.
-  std::optional<dimension> never_fits(const amounts& x) const;
+  std::optional<dimension> never_fits(const amounts& wanted) const;
 
-  /// When `x` may be dispatched if nothing else is, and nothing ends: exactly, but that a request which is not written
-  /// yet counts as written now. With `before`, the time if that one were dispatched now. More than a whole window
-  /// counts as a whole window, so that every charge may go some time.
-  time_point ready_at(const charge& x, time_point now, const charge* before = nullptr);
+  /// When `wanted` may be dispatched if nothing else is, and nothing ends: exactly, but that a request which is not
+  /// written yet counts as written now. With `before`, the time if that one were dispatched now. More than a whole
+  /// window counts as a whole window, so that every charge may go some time.
+  time_point ready_at(const charge& wanted, time_point now, const charge* before = nullptr);
 
   /// The time until `ready_at`.
-  duration wait_for(const charge& x, time_point now) { return ready_at(x, now) - now; }
+  duration wait_for(const charge& wanted, time_point now) { return ready_at(wanted, now) - now; }
 
-  /// When `ahead`, and then `x`, will have been dispatched, if nothing else is: as if requests could be cut to measure.
-  /// Beyond one window each further limit takes one more window + guard. At most `longest_prediction`.
-  time_point predict(const amounts& ahead, const charge& x, time_point now);
+  /// When `ahead`, and then `wanted`, will have been dispatched, if nothing else is: as if requests could be cut to
+  /// measure. Beyond one window each further limit takes one more window + guard. At most `longest_prediction`.
+  time_point predict(const amounts& ahead, const charge& wanted, time_point now);
 
   /// No later than so much after now will `predict` say; quick.
   duration longest_wait(const amounts& ahead) const;
@@ -88,8 +88,8 @@ public:
   /// Beyond it, predictions do not tell times apart.
   static constexpr duration longest_prediction = std::chrono::hours{24 * 365 * 10};
 
-  /// Charges `x`.
-  ticket reserve(const charge& x, time_point now);
+  /// Charges `wanted`.
+  ticket reserve(const charge& wanted, time_point now);
 
   /// The request's last byte went out at `when`.
   void written(ticket t, time_point when);
@@ -127,8 +127,8 @@ public:
   /// What is live and has none yet, because its request is not written or its answer has not ended.
   const amounts& pending() const { return pending_; }
 
-  /// Charges `x` until `expiry`.
-  void restore(const amounts& x, time_point expiry);
+  /// Charges `amount` until `expiry`.
+  void restore(const amounts& amount, time_point expiry);
 
   // -- to another gate --------------------------------------------------------------
 
@@ -146,20 +146,20 @@ private:
   };
 
   struct open_charge {
-    charge of;
+    charge reserved;
     time_point expiry{}; ///< Of the arriving part, once written.
     bool is_written = false;
   };
 
-  void configure(const rate_limits& x);
-  ticket open(const open_charge& x);
+  void configure(const rate_limits& settings);
+  ticket open(const open_charge& charged);
   duration longer_than(const rate_limiter& from) const;
   void expire(time_point now);
   entry& entry_at(time_point expiry);
-  void log(const amounts& x, time_point expiry);
-  void amend(const amounts& from, const amounts& to, time_point expiry);
+  void log(const amounts& amount, time_point expiry);
+  void amend(const amounts& reserved, const amounts& real, time_point expiry);
   time_point gate(const amounts& need, const amounts& ahead, time_point now) const;
-  uint64_t room_for(std::size_t d, const charge& x, uint64_t ahead) const;
+  uint64_t room_for(std::size_t d, const charge& wanted, uint64_t ahead) const;
   duration time_for(std::size_t d, uint64_t amount) const;
   duration cost_of(std::size_t d, uint64_t amount) const;
   void repace(const amounts& taken, const amounts& real);

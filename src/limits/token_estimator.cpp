@@ -64,7 +64,7 @@ enum state : uint8_t {
 
 /// A script's letters, in hundredths of a token a character.
 struct script_cost {
-  kind is;
+  kind lead; ///< Of its first byte.
   state after;
   uint8_t first; ///< After anything else.
   uint8_t next;  ///< After another of the same script.
@@ -112,12 +112,12 @@ constexpr kind kind_of(uint8_t byte) {
   return byte < 0xEA ? han : byte < 0xEE ? hangul : byte < 0xF0 ? wide : byte < 0xF5 ? emoji : invalid;
 }
 
-constexpr bool is_digit_state(int x) {
-  return x >= after_digit && x <= after_digit_3;
+constexpr bool is_digit_state(int state) {
+  return state >= after_digit && state <= after_digit_3;
 }
 
-constexpr bool is_letter_state(int x) {
-  return x >= after_letter && x <= after_last_letter;
+constexpr bool is_letter_state(int state) {
+  return state >= after_letter && state <= after_last_letter;
 }
 
 /// What a byte costs, in hundredths of a token, and what it leaves behind.
@@ -179,9 +179,9 @@ constexpr step step_of(int from, int byte, bool repeated) {
       return {static_cast<uint16_t>(from == after_line ? 2 : from == after_punctuation ? 20 : 162), after_line};
     case accented:
     case vietnamese: {
-      auto x = letter_step(from);
-      x.cost += byte == accented ? 113 - follower_cost : 47 - 2 * follower_cost;
-      return x;
+      auto letter = letter_step(from);
+      letter.cost += byte == accented ? 113 - follower_cost : 47 - 2 * follower_cost;
+      return letter;
     }
     case follower:
       if (from < after_letter || from == after_stray) // no character that has one begins like these
@@ -190,10 +190,10 @@ constexpr step step_of(int from, int byte, bool repeated) {
     default:
       break;
   }
-  for (auto& x : scripts)
-    if (x.is == byte) {
-      auto cost = from == x.after ? x.next : x.first;
-      return {static_cast<uint16_t>(std::max(cost - (x.bytes - 1) * follower_cost, 0)), x.after};
+  for (auto& script : scripts)
+    if (script.lead == byte) {
+      auto cost = from == script.after ? script.next : script.first;
+      return {static_cast<uint16_t>(std::max(cost - (script.bytes - 1) * follower_cost, 0)), script.after};
     }
   return {stray_cost, after_stray};
 }
@@ -204,9 +204,9 @@ constexpr step_table make_steps() {
   step_table table{};
   for (int from = 0; from < states; ++from)
     for (int byte = 0; byte < 2 * kinds; ++byte) {
-      auto x = step_of(from, byte % kinds, byte >= kinds);
-      x.next = static_cast<uint16_t>(x.next * columns);
-      table[static_cast<std::size_t>(from * columns + byte)] = x;
+      auto taken = step_of(from, byte % kinds, byte >= kinds);
+      taken.next = static_cast<uint16_t>(taken.next * columns);
+      table[static_cast<std::size_t>(from * columns + byte)] = taken;
     }
   return table;
 }
@@ -224,23 +224,23 @@ constexpr auto kind_table = make_kinds();
 /// Where the automaton stands: the row of its state.
 using row = std::size_t;
 
-constexpr row row_of(state x) {
-  return static_cast<row>(x) * columns;
+constexpr row row_of(state from) {
+  return static_cast<row>(from) * columns;
 }
 
 /// Takes one byte in, `before` the one before it; returns what it costs. No branch: none could be predicted.
-inline uint64_t take(row& at, char c, char before) {
-  auto is = static_cast<std::size_t>(kind_table[static_cast<uint8_t>(c)]);
-  auto x = steps[at + is + static_cast<std::size_t>(c == before) * kinds];
-  at = x.next;
-  return x.cost;
+inline uint64_t take(row& position, char c, char before) {
+  auto kind_index = static_cast<std::size_t>(kind_table[static_cast<uint8_t>(c)]);
+  auto taken = steps[position + kind_index + static_cast<std::size_t>(c == before) * kinds];
+  position = taken.next;
+  return taken.cost;
 }
 
 /// From the second byte on; there must be one before `p`.
-uint64_t cost_of(row at, const char* p, const char* end) {
+uint64_t cost_of(row position, const char* p, const char* end) {
   uint64_t cost = 0;
   for (; p != end; ++p)
-    cost += take(at, *p, p[-1]);
+    cost += take(position, *p, p[-1]);
   return cost;
 }
 
@@ -257,13 +257,13 @@ const char* cut_after_space(const char* p) {
 }
 
 /// Four walks at once: each step of one waits for the memory, and the others use the time.
-uint64_t cost_in_quarters(row at, const char* p, const char* end) {
+uint64_t cost_in_quarters(row position, const char* p, const char* end) {
   auto quarter = (end - p) / 4;
   std::array<const char*, 5> cuts = {p, cut_after_space(p + quarter), cut_after_space(p + 2 * quarter),
                                      cut_after_space(p + 3 * quarter), end};
   auto [a, b, c, d, last] = cuts;
   auto shortest = std::min({b - a, c - b, d - c, last - d});
-  std::array<row, 4> rows = {at, row_of(after_space), row_of(after_space), row_of(after_space)};
+  std::array<row, 4> rows = {position, row_of(after_space), row_of(after_space), row_of(after_space)};
   uint64_t cost = 0;
   for (std::ptrdiff_t i = 0; i < shortest; ++i) {
     cost += take(rows[0], a[i], a[i - 1]);
@@ -299,32 +299,32 @@ uint64_t cost_of(std::string_view text) {
     return 0;
   auto* p = text.data();
   auto* end = p + text.size();
-  auto at = row_of(after_line);
-  auto cost = text_cost + take(at, *p++, '\0');
-  return cost + (end - p < worth_cutting ? cost_of(at, p, end) : cost_in_quarters(at, p, end));
+  auto position = row_of(after_line);
+  auto cost = text_cost + take(position, *p++, '\0');
+  return cost + (end - p < worth_cutting ? cost_of(position, p, end) : cost_in_quarters(position, p, end));
 }
 
 struct part_cost {
-  uint64_t operator()(const text_part& x) const { return cost_of(x.text); }
-  uint64_t operator()(const image_part& x) const { return x.detail == "low" ? small_image_cost : image_cost; }
-  uint64_t operator()(const tool_call& x) const { return call_cost + cost_of(x.name) + cost_of(x.arguments); }
-  uint64_t operator()(const tool_result& x) const { return message_cost + cost_of(x.content); }
-  uint64_t operator()(const reasoning_part& x) const { return x.signature.empty() ? 0 : cost_of(x.text); }
+  uint64_t operator()(const text_part& part) const { return cost_of(part.text); }
+  uint64_t operator()(const image_part& part) const { return part.detail == "low" ? small_image_cost : image_cost; }
+  uint64_t operator()(const tool_call& call) const { return call_cost + cost_of(call.name) + cost_of(call.arguments); }
+  uint64_t operator()(const tool_result& result) const { return message_cost + cost_of(result.content); }
+  uint64_t operator()(const reasoning_part& part) const { return part.signature.empty() ? 0 : cost_of(part.text); }
 };
 
-uint64_t cost_of(const chat_request& x) {
+uint64_t cost_of(const chat_request& request) {
   auto cost = reply_cost;
-  for (auto& message : x.messages) {
+  for (auto& message : request.messages) {
     cost += message_cost + cost_of(message.name);
     for (auto& part : message.content)
       cost += std::visit(part_cost{}, part);
   }
-  for (auto& tool : x.tools)
+  for (auto& tool : request.tools)
     cost += tool_cost + cost_of(tool.name) + cost_of(tool.description) + cost_of(tool.parameters);
-  if (!x.tools.empty())
+  if (!request.tools.empty())
     cost += tools_cost;
-  if (x.response_format.kind == response_kind::json_schema)
-    cost += schema_cost + cost_of(x.response_format.name) + cost_of(x.response_format.schema);
+  if (request.response_format.kind == response_kind::json_schema)
+    cost += schema_cost + cost_of(request.response_format.name) + cost_of(request.response_format.schema);
   return cost;
 }
 
@@ -351,19 +351,19 @@ std::size_t size_class(uint64_t raw, std::size_t classes) {
 }
 
 uint64_t scaled(uint64_t raw, double factor) {
-  constexpr double most = 9e18;
+  constexpr double max_tokens = 9e18;
   constexpr double next_to_nothing = 0.01; // of a token: an average never quite reaches a steady ratio
   auto tokens = std::ceil(static_cast<double>(raw) * factor - next_to_nothing);
-  return static_cast<uint64_t>(std::clamp(tokens, 1.0, most));
+  return static_cast<uint64_t>(std::clamp(tokens, 1.0, max_tokens));
 }
 
 } // namespace
 
-void token_estimator::ratio::learn(double x) {
-  x = std::clamp(x, mean / largest_jump, mean * largest_jump);
+void token_estimator::ratio::learn(double observed) {
+  observed = std::clamp(observed, mean / largest_jump, mean * largest_jump);
   auto weight = std::max(slowest_weight, 1.0 / (++answers + head_start));
-  deviation += weight * (std::abs(x - mean) - deviation);
-  mean = std::clamp(mean + weight * (x - mean), smallest_ratio, largest_ratio);
+  deviation += weight * (std::abs(observed - mean) - deviation);
+  mean = std::clamp(mean + weight * (observed - mean), smallest_ratio, largest_ratio);
 }
 
 double token_estimator::ratio::safe() const {
@@ -402,8 +402,8 @@ uint64_t token_estimator::raw(std::string_view text) {
   return tokens_of(cost_of(text));
 }
 
-uint64_t token_estimator::raw(const chat_request& x) {
-  return tokens_of(cost_of(x));
+uint64_t token_estimator::raw(const chat_request& request) {
+  return tokens_of(cost_of(request));
 }
 
 uint64_t token_estimator::estimate(std::string_view model, uint64_t raw) const {
@@ -421,22 +421,22 @@ uint64_t token_estimator::least(std::string_view model, uint64_t raw) const {
 void token_estimator::train(std::string_view model, uint64_t raw, uint64_t real) {
   if (raw == 0 || real == 0)
     return;
-  auto& x = touch(model);
-  auto known = x.best_ratio(raw);
+  auto& trained = touch(model);
+  auto known = trained.best_ratio(raw);
   auto error = static_cast<double>(scaled(raw, known.mean)) / static_cast<double>(real) - 1;
-  ++x.answers;
-  x.underestimated += scaled(raw, known.safe()) < real;
-  x.error_sum += error;
-  x.absolute_error_sum += std::abs(error);
-  auto& own = x.ratios[size_class(raw, size_classes)];
+  ++trained.answers;
+  trained.underestimated += scaled(raw, known.safe()) < real;
+  trained.error_sum += error;
+  trained.absolute_error_sum += std::abs(error);
+  auto& own = trained.ratios[size_class(raw, size_classes)];
   if (own.answers == 0)
     own = {known.mean, std::max(known.deviation, known.mean / 4), 0};
   own.learn(static_cast<double>(real) / static_cast<double>(raw));
 }
 
 uint64_t token_estimator::expected_output(std::string_view model, std::optional<uint32_t> max_tokens) const {
-  auto* x = find(model);
-  auto expected = x != nullptr ? x->outputs.expected() : cautious_length;
+  auto* known = find(model);
+  auto expected = known != nullptr ? known->outputs.expected() : cautious_length;
   return max_tokens ? std::min<uint64_t>(expected, *max_tokens) : expected;
 }
 
@@ -445,11 +445,12 @@ void token_estimator::train_output(std::string_view model, uint64_t real) {
 }
 
 token_estimator::error_report token_estimator::errors(std::string_view model) const {
-  auto* x = find(model);
-  if (x == nullptr || x->answers == 0)
+  auto* known = find(model);
+  if (known == nullptr || known->answers == 0)
     return {};
-  auto n = static_cast<double>(x->answers);
-  return {x->answers, x->error_sum / n, x->absolute_error_sum / n, static_cast<double>(x->underestimated) / n};
+  auto n = static_cast<double>(known->answers);
+  return {known->answers, known->error_sum / n, known->absolute_error_sum / n,
+          static_cast<double>(known->underestimated) / n};
 }
 
 const token_estimator::known_model* token_estimator::find(std::string_view model) const {
@@ -470,8 +471,8 @@ token_estimator::known_model& token_estimator::touch(std::string_view model) {
 }
 
 token_estimator::ratio token_estimator::ratio_for(std::string_view model, uint64_t raw) const {
-  auto* x = find(model);
-  return x != nullptr ? x->best_ratio(raw) : ratio{};
+  auto* known = find(model);
+  return known != nullptr ? known->best_ratio(raw) : ratio{};
 }
 
 } // namespace modelforge::limits

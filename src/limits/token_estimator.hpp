@@ -37,7 +37,7 @@ public:
 
   /// Tokens of a whole prompt, at least 1: messages with their frames, tools, response schema, and a constant for each
   /// image. Reasoning counts only where it goes back sealed; `extra` does not count.
-  static uint64_t raw(const chat_request& x);
+  static uint64_t raw(const chat_request& request);
 
   /// Prompt tokens to reserve for a raw estimate: mean ratio + 2 x mean deviation, at most twice the mean; at least 1.
   /// So the sum over a minute's requests is rarely less than what the provider counts. Before a model's first usage:
@@ -82,7 +82,7 @@ private:
     double deviation = 0.25;
     uint32_t answers = 0;
 
-    void learn(double x);
+    void learn(double observed);
     double safe() const;
   };
 

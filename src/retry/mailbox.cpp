@@ -24,6 +24,8 @@ std::optional<request_id> mailbox::pop(when_empty then, time_point now) {
   return id;
 }
 
+// Exempt ones first: they kept a wait that the provider named. Then those that would rather fail than wait, with budget
+// or without; last those that wait for it.
 std::optional<mailbox::release> mailbox::next(time_point now) {
   if (parked_.empty())
     return {};
@@ -55,6 +57,7 @@ void mailbox::dropped(when_empty then) {
     --released_;
 }
 
+// What has been released and not dispatched yet counts against the budget, or two would be promised the same part.
 mailbox::time_point mailbox::wake_at(time_point now) {
   auto result = time_point::max();
   if (parked_.empty())

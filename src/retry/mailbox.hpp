@@ -61,17 +61,17 @@ private:
     when_empty then;
   };
 
-  due_queue& queue(when_empty x) { return queues_[static_cast<std::size_t>(x)]; }
+  due_queue& queue(when_empty which) { return queues_[static_cast<std::size_t>(which)]; }
   /// Tells which entries of a queue still hold.
   auto holds(when_empty then) const {
-    return [this, then](request_id x, time_point due) {
-      auto i = parked_.find(x);
+    return [this, then](request_id id, time_point due) {
+      auto i = parked_.find(id);
       return i != parked_.end() && i->second.due == due && i->second.then == then;
     };
   }
 
-  std::optional<time_point> earliest(when_empty x) { return queue(x).earliest(holds(x)); }
-  std::optional<request_id> pop(when_empty x, time_point now);
+  std::optional<time_point> earliest(when_empty which) { return queue(which).earliest(holds(which)); }
+  std::optional<request_id> pop(when_empty which, time_point now);
   bool has_budget(time_point now) { return budget_.available(now) > released_; }
 
   budget budget_;

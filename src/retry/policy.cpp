@@ -7,18 +7,20 @@ namespace modelforge::retry {
 
 namespace {
 
-constexpr auto most_jitter = std::chrono::milliseconds{50};
+/// Added to waits that the provider named, so that all its clients do not come back at once.
+constexpr auto max_jitter = std::chrono::milliseconds{50};
+/// How much longer pauses are for a provider that has too much to do.
 constexpr double overload_factor = 4;
 
-meaning by_code(const failed_attempt& x) {
-  if (x.refused)
+meaning by_code(const failed_attempt& attempt) {
+  if (attempt.refused)
     return meaning::refused;
-  switch (x.code) {
+  switch (attempt.code) {
     case errc::authentication:
     case errc::quota_exhausted:
       return meaning::key;
     case errc::rate_limited:
-      return x.slow_down ? meaning::ramp : meaning::rate;
+      return attempt.slow_down ? meaning::ramp : meaning::rate;
     case errc::overloaded:
       return meaning::overload;
     case errc::server_error:
@@ -28,9 +30,9 @@ meaning by_code(const failed_attempt& x) {
       return meaning::unsent;
     case errc::connection_lost:
     case errc::attempt_timeout:
-      return x.written ? meaning::uncertain : meaning::unsent;
+      return attempt.written ? meaning::uncertain : meaning::unsent;
     case errc::invalid_response: // something between us and the provider, or half an answer; no refusal
-      return x.status / 100 == 2 ? meaning::uncertain : meaning::final_error;
+      return attempt.status / 100 == 2 ? meaning::uncertain : meaning::final_error;
     default:
       return meaning::final_error;
   }
@@ -41,68 +43,72 @@ duration draw(duration bound, std::mt19937_64& random) {
 }
 
 /// `base_wait` x `backoff_factor`^n, without an end of its own.
-double backoff(const policy_settings& by, uint32_t n) {
-  return static_cast<double>(by.base_wait.count()) * std::pow(by.backoff_factor, std::min(n, 64u));
+double backoff(const policy_settings& settings, uint32_t n) {
+  return static_cast<double>(settings.base_wait.count()) * std::pow(settings.backoff_factor, std::min(n, 64u));
 }
 
-duration own_pause(const policy_settings& by, meaning is, uint32_t before, std::mt19937_64& random) {
-  auto bound = backoff(by, before);
-  if (is == meaning::overload || is == meaning::ramp)
+duration own_pause(const policy_settings& settings, meaning meant, uint32_t before, std::mt19937_64& random) {
+  auto bound = backoff(settings, before);
+  if (meant == meaning::overload || meant == meaning::ramp)
     bound *= overload_factor;
-  return draw(duration{static_cast<int64_t>(std::min(bound, static_cast<double>(by.max_wait.count())))}, random);
+  return draw(duration{static_cast<int64_t>(std::min(bound, static_cast<double>(settings.max_wait.count())))}, random);
 }
 
 } // namespace
 
-duration lane_pause(const policy_settings& by, uint32_t before) {
-  return duration{static_cast<int64_t>(std::min(backoff(by, before), static_cast<double>(by.max_wait.count())))};
+duration lane_pause(const policy_settings& settings, uint32_t before) {
+  return duration{
+    static_cast<int64_t>(std::min(backoff(settings, before), static_cast<double>(settings.max_wait.count())))};
 }
 
-meaning meaning_of(const failed_attempt& x) {
-  auto is = by_code(x);
-  if (!x.should_retry || x.status == 0)
-    return is;
-  if (!*x.should_retry)
-    return is == meaning::key ? is : meaning::final_error;
-  return is == meaning::final_error ? meaning::transient : is;
+meaning meaning_of(const failed_attempt& attempt) {
+  auto meant = by_code(attempt);
+  if (!attempt.should_retry || attempt.status == 0)
+    return meant;
+  if (!*attempt.should_retry)
+    return meant == meaning::key ? meant : meaning::final_error;
+  return meant == meaning::final_error ? meaning::transient : meant;
 }
 
-bool counts_against_provider(meaning x) {
-  return x == meaning::overload || x == meaning::transient || x == meaning::unsent || x == meaning::uncertain;
+bool counts_against_provider(meaning why) {
+  return why == meaning::overload || why == meaning::transient || why == meaning::unsent || why == meaning::uncertain;
 }
 
-decision decide(const policy_settings& by, const failed_attempt& x, const retry_case& of, time_point now,
-                std::mt19937_64& random) {
-  auto is = meaning_of(x);
+// First what is never tried again, then what goes at once (another key; a request that was not processed), then how
+// long to wait: the provider's word if there is one, else our own pause.
+decision decide(const policy_settings& settings, const failed_attempt& attempt, const retry_case& request,
+                time_point now, std::mt19937_64& random) {
+  auto meant = meaning_of(attempt);
   decision result;
-  result.code = is == meaning::uncertain && !by.retry_uncertain ? errc::outcome_unknown : x.code;
-  if (is == meaning::final_error || (is == meaning::uncertain && !by.retry_uncertain)
-      || (of.free == 0 && of.attempts >= by.max_attempts))
+  result.code = meant == meaning::uncertain && !settings.retry_uncertain ? errc::outcome_unknown : attempt.code;
+  if (meant == meaning::final_error || (meant == meaning::uncertain && !settings.retry_uncertain)
+      || (request.free == 0 && request.attempts >= settings.max_attempts))
     return result;
-  if (is == meaning::key) {
-    result.again = of.other_key;
+  if (meant == meaning::key) {
+    result.again = request.other_key;
     result.due = now;
     return result;
   }
-  if (is == meaning::refused && of.free == 1) {
+  if (meant == meaning::refused && request.free == 1) {
     result.again = true;
     result.due = now;
     return result;
   }
-  auto wait = by.respect_retry_after ? x.server_wait.value_or(duration{0}) : duration{0};
+  auto wait = settings.respect_retry_after ? attempt.server_wait.value_or(duration{0}) : duration{0};
   if (wait.count() > 0) {
-    auto believed = of.rank == priority::batch ? std::min(wait, by.max_batch_server_wait) : wait;
-    result.due = now + believed + draw(std::min<duration>(most_jitter, wait / 10), random);
+    auto believed = request.rank == priority::batch ? std::min(wait, settings.max_batch_server_wait) : wait;
+    result.due = now + believed + draw(std::min<duration>(max_jitter, wait / 10), random);
     result.why = wait_reason::server_wait;
-    auto too_long = of.rank == priority::interactive && wait > by.max_server_wait;
-    if (too_long || (of.deadline && result.due >= *of.deadline)) {
+    auto too_long = request.rank == priority::interactive && wait > settings.max_server_wait;
+    if (too_long || (request.deadline && result.due >= *request.deadline)) {
       result.wait = wait;
       return result;
     }
   } else {
-    result.due = now + own_pause(by, is, std::max(1u, of.free > 0 ? of.free : of.attempts) - 1, random);
+    result.due =
+      now + own_pause(settings, meant, std::max(1u, request.free > 0 ? request.free : request.attempts) - 1, random);
     result.why = wait_reason::backoff;
-    if (of.deadline && result.due >= *of.deadline)
+    if (request.deadline && result.due >= *request.deadline)
       return result;
   }
   result.again = true;

@@ -42,11 +42,11 @@ enum class meaning : uint8_t {
   refused,     ///< The server says that it has not processed it: as good as unsent, and nobody's failure.
 };
 
-/// What `x` means. The provider's own `should_retry` comes before what its status would mean.
-meaning meaning_of(const failed_attempt& x);
+/// What `attempt` means. The provider's own `should_retry` comes before what its status would mean.
+meaning meaning_of(const failed_attempt& attempt);
 
 /// Whether a failure tells that the provider is in trouble: what a circuit breaker counts.
-bool counts_against_provider(meaning x);
+bool counts_against_provider(meaning why);
 
 /// What is to happen after a failed attempt.
 struct decision {
@@ -58,7 +58,7 @@ struct decision {
 };
 
 /// How long a lane waits of itself where a refusal (429) names no wait, after so many such pauses in a row.
-duration lane_pause(const policy_settings& by, uint32_t before);
+duration lane_pause(const policy_settings& settings, uint32_t before);
 
 /// The request as the policy sees it.
 struct retry_case {
@@ -75,8 +75,8 @@ struct retry_case {
 /// Brooker, "Exponential backoff and jitter", AWS 2015), for an overloaded provider from a bound four times as high. A
 /// wait that the provider names is a minimum instead, to which jitter of at most 50 ms is added. What costs no attempt
 /// is counted by `free` there instead; what was `refused` goes at once the first time.
-decision decide(const policy_settings& by, const failed_attempt& x, const retry_case& of, time_point now,
-                std::mt19937_64& random);
+decision decide(const policy_settings& settings, const failed_attempt& attempt, const retry_case& request,
+                time_point now, std::mt19937_64& random);
 
 } // namespace modelforge::retry
 
