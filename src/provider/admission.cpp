@@ -18,6 +18,7 @@ time_point after(time_point from, std::chrono::nanoseconds length) {
   return length < time_point::max() - from ? from + length : time_point::max();
 }
 
+/// The prompt's raw estimate, in tokens, at least 1 (see `token_estimator`).
 uint64_t raw_tokens(const chat_request& request) {
   return limits::token_estimator::raw(request);
 }
@@ -29,6 +30,7 @@ uint64_t raw_tokens(const embedding_request& request) {
   return std::max<uint64_t>(sum, 1);
 }
 
+/// The output allowance that the caller fixed; 0 for vectors, which have no output.
 std::optional<uint32_t> max_tokens(const chat_request& request) {
   return request.sampling.max_tokens;
 }
@@ -59,60 +61,63 @@ bool has_images(const embedding_request&) {
 
 } // namespace
 
-admission::result admission::admit(chat_request& request, const arrival& how) const {
+// The checks stand in order of cost: what can be seen at a glance, what others have spent, then optimizing and
+// encoding, which may take milliseconds for a long prompt.
+admission::result admission::admit(chat_request& request, const arrival& arrival) const {
   if (request.model.empty())
-    request.model = by_.settings.default_model;
-  if (auto why = refuse_at_once(request, how))
+    request.model = setup_.settings.default_model;
+  if (auto why = refuse_at_once(request, arrival))
     return {std::move(*why), {}};
   auto earlier = spent_.all_of(request.id, std::move(request.earlier), now_);
   if (auto why = refuse_spent(earlier))
     return {std::move(*why), {}};
-  auto& group = by_.groups[group_of(by_.settings, request.model)];
+  auto& group = setup_.groups[group_of(setup_.settings, request.model)];
   std::vector<std::string> changes, failed;
   auto words = guarded<wire::encoded_request>([&] {
     auto made =
-      optimize_and_encode(group.optimizers, request, [&] { return group.dialect->encode(request, how.streamed); });
+      optimize_and_encode(group.optimizers, request, [&] { return group.dialect->encode(request, arrival.streamed); });
     changes = std::move(made.changes);
     failed = std::move(made.failed);
     return std::move(made.encoded);
   });
-  auto result = finish(request, how, std::move(earlier), std::move(words), std::move(changes));
+  auto result = finish(request, arrival, std::move(earlier), std::move(words), std::move(changes));
   result.failed_optimizers = std::move(failed);
   return result;
 }
 
-admission::result admission::admit(embedding_request& request, const arrival& how) const {
-  if (by_.dialect().max_inputs() > 0 && request.inputs.empty())
+admission::result admission::admit(embedding_request& request, const arrival& arrival) const {
+  if (setup_.dialect().max_inputs() > 0 && request.inputs.empty())
     return {make_failure(errc::invalid_request, "inputs is empty", "give at least one text"), {}};
   if (request.model.empty())
-    request.model = by_.settings.default_embedding_model;
-  if (auto why = refuse_at_once(request, how))
+    request.model = setup_.settings.default_embedding_model;
+  if (auto why = refuse_at_once(request, arrival))
     return {std::move(*why), {}};
   auto earlier = spent_.all_of(request.id, std::move(request.earlier), now_);
   if (auto why = refuse_spent(earlier))
     return {std::move(*why), {}};
-  auto& group = by_.groups[group_of(by_.settings, request.model)];
+  auto& group = setup_.groups[group_of(setup_.settings, request.model)];
   auto words = guarded<wire::encoded_request>([&] { return group.dialect->encode_embedding(request); });
-  return finish(request, how, std::move(earlier), std::move(words), {});
+  return finish(request, arrival, std::move(earlier), std::move(words), {});
 }
 
+/// What is wrong at a glance. While it drains, a missing model is not: the dispatcher's refusal says more.
 template <class Request>
-std::optional<failure> admission::refuse_at_once(const Request& request, const arrival& how) const {
-  if (request.model.empty() && !how.draining)
+std::optional<failure> admission::refuse_at_once(const Request& request, const arrival& arrival) const {
+  if (request.model.empty() && !arrival.draining)
     return make_failure(errc::invalid_request, "the request names no model",
                         std::is_same_v<Request, embedding_request>
                           ? "name one, or set default_embedding_model for this provider"
                           : "name one, or set default_model for this provider");
   if (request.deadline && request.deadline->count() <= 0)
     return make_failure(errc::deadline_exceeded, "its deadline had passed when the request arrived");
-  if (how.is_busy)
+  if (arrival.is_busy)
     return make_failure(errc::duplicate_request, "a stream with this id is being handed over");
   return {};
 }
 
 /// Others have made all the attempts that it may take.
 std::optional<failure> admission::refuse_spent(attempts_made& earlier) const {
-  auto max_attempts = by_.settings.retry.max_attempts;
+  auto max_attempts = setup_.settings.retry.max_attempts;
   if (earlier.spent < max_attempts)
     return {};
   auto last = earlier.records.empty() ? errc::none : earlier.records.back().result;
@@ -124,40 +129,42 @@ std::optional<failure> admission::refuse_spent(attempts_made& earlier) const {
   return why;
 }
 
+/// Puts together what the engine keeps and what the dispatcher is offered. The body is shared from here on, never
+/// copied: it may be sent several times.
 template <class Request>
-admission::result admission::finish(Request& from, const arrival& how, attempts_made earlier, encoded words,
+admission::result admission::finish(Request& from, const arrival& arrival, attempts_made earlier, encoded words,
                                     std::vector<std::string> changes) const {
   if (auto* problem = std::get_if<failure>(&words))
     return {std::move(*problem), {}};
   request admitted;
   admitted.id = from.id;
   admitted.model = from.model;
-  admitted.group = group_of(by_.settings, from.model);
-  admitted.streamed = how.streamed;
+  admitted.group = group_of(setup_.settings, from.model);
+  admitted.streamed = arrival.streamed;
   admitted.inputs = inputs_of(from);
   admitted.reports = earlier.report;
   admitted.accepted = now_ - earlier.age;
   admitted.idle_since = now_;
-  admitted.dialect = by_.groups[admitted.group].dialect;
+  admitted.dialect = setup_.groups[admitted.group].dialect;
   admitted.encoded = std::move(std::get<wire::encoded_request>(words));
   admitted.body = std::make_shared<const std::string>(std::move(admitted.encoded.body));
   admitted.optimizations = std::move(changes);
   admitted.raw_tokens = raw_tokens(from);
-  admitted.accounting = by_.groups[admitted.group].accounting;
+  admitted.accounting = setup_.groups[admitted.group].accounting;
   admitted.reserved = estimate(from.model, max_tokens(from), admitted);
   admitted.spent = earlier.spent;
   admitted.records = std::move(earlier.records);
-  auto offer = offer_of(from, how, admitted);
+  auto offer = offer_of(from, arrival, admitted);
   return {ready{std::move(admitted), std::move(offer)}, {}};
 }
 
 template <class Request>
-dispatcher::offer admission::offer_of(Request& from, const arrival& how, const request& admitted) const {
+dispatcher::offer admission::offer_of(Request& from, const arrival& arrival, const request& admitted) const {
   return {.id = from.id,
           .rank = from.priority,
           .tenant = std::move(from.tenant),
-          .node = how.node,
-          .group = limited_as(by_.settings, admitted.group),
+          .node = arrival.node,
+          .group = limited_as(setup_.settings, admitted.group),
           .cost = admitted.reserved,
           .bytes = admitted.body->size(),
           .deadline = deadline_of(from),
@@ -166,31 +173,34 @@ dispatcher::offer admission::offer_of(Request& from, const arrival& how, const r
           .least = certain(from, admitted)};
 }
 
+/// What the request will probably take, to be reserved at dispatch. Where answers count as they are produced, what the
+/// model usually writes stands for them; else the allowance itself counts.
 limits::charge admission::estimate(const std::string& model, std::optional<uint32_t> max_tokens,
-                                   const request& of) const {
-  auto input = estimator_.estimate(model, of.raw_tokens);
-  auto output = of.accounting.tokens == limits::token_accounting::produced
+                                   const request& asked) const {
+  auto input = estimator_.estimate(model, asked.raw_tokens);
+  auto output = asked.accounting.tokens == limits::token_accounting::produced
                   ? estimator_.expected_output(model, max_tokens)
                   : max_tokens.value_or(0);
-  return limits::charge_for(of.accounting, input, output);
+  return limits::charge_for(asked.accounting, input, output);
 }
 
 /// What it will certainly take, by the sizes that the caller fixed: a good part of the prompt's text, and max_tokens
 /// where they count. Where a prompt cache makes prompts free, nothing is certain.
 template <class Request>
-limits::amounts admission::certain(const Request& of, const request& admitted) const {
+limits::amounts admission::certain(const Request& asked, const request& admitted) const {
   if (admitted.accounting.tokens == limits::token_accounting::produced)
     return {1, 0, 0, 0};
-  auto input = has_images(of) ? 0 : estimator_.least(of.model, admitted.raw_tokens);
-  return limits::charge_for(admitted.accounting, input, max_tokens(of).value_or(0)).total();
+  auto input = has_images(asked) ? 0 : estimator_.least(asked.model, admitted.raw_tokens);
+  return limits::charge_for(admitted.accounting, input, max_tokens(asked).value_or(0)).total();
 }
 
+/// Its own deadline, or the provider's for interactive requests. A length without end stays without one.
 template <class Request>
 std::optional<time_point> admission::deadline_of(const Request& request) const {
   if (request.deadline)
     return after(now_, *request.deadline);
-  if (request.priority == priority::interactive && by_.settings.deadline.count() > 0)
-    return after(now_, by_.settings.deadline);
+  if (request.priority == priority::interactive && setup_.settings.deadline.count() > 0)
+    return after(now_, setup_.settings.deadline);
   return {};
 }
 

@@ -25,9 +25,10 @@ namespace modelforge::provider {
 /// Holds no state of its own: the provider's engine makes one for each request.
 class admission {
 public:
-  admission(const setup& by, const limits::token_estimator& estimator, node::spent_attempts& spent, time_point now)
-    : by_(by), estimator_(estimator), spent_(spent), now_(now) {}
+  admission(const setup& setup, const limits::token_estimator& estimator, node::spent_attempts& spent, time_point now)
+    : setup_(setup), estimator_(estimator), spent_(spent), now_(now) {}
 
+  /// What is known of a request's arrival beside what it says itself.
   struct arrival {
     std::string node{};    ///< For which another provider actor asks; empty: for nobody else.
     bool streamed = false; ///< The answer shall come piece by piece.
@@ -35,40 +36,42 @@ public:
     bool is_busy = false;  ///< Its id belongs to a stream whose subscribers still take what is left.
   };
 
+  /// A request that can be sent: what the engine keeps of it, and what the dispatcher gets.
   struct ready {
     provider::request request;
     dispatcher::offer offer;
   };
 
+  /// The verdict, with what went wrong on the way to it.
   struct result {
     std::variant<ready, failure> verdict;
     std::vector<std::string> failed_optimizers; ///< A text for each that was no use.
   };
 
   /// `request` must have an id; gets its default model, and is what the optimizers made of it afterwards.
-  result admit(chat_request& request, const arrival& how) const;
+  result admit(chat_request& request, const arrival& arrival) const;
 
   /// The same; with more inputs than the provider takes at once it must have been split.
-  result admit(embedding_request& request, const arrival& how) const;
+  result admit(embedding_request& request, const arrival& arrival) const;
 
 private:
   using encoded = std::variant<wire::encoded_request, failure>;
 
   template <class Request>
-  std::optional<failure> refuse_at_once(const Request& request, const arrival& how) const;
+  std::optional<failure> refuse_at_once(const Request& request, const arrival& arrival) const;
   std::optional<failure> refuse_spent(attempts_made& earlier) const;
   template <class Request>
-  result finish(Request& request, const arrival& how, attempts_made earlier, encoded words,
+  result finish(Request& request, const arrival& arrival, attempts_made earlier, encoded words,
                 std::vector<std::string> changes) const;
   template <class Request>
-  dispatcher::offer offer_of(Request& from, const arrival& how, const request& admitted) const;
-  limits::charge estimate(const std::string& model, std::optional<uint32_t> max_tokens, const request& of) const;
+  dispatcher::offer offer_of(Request& from, const arrival& arrival, const request& admitted) const;
+  limits::charge estimate(const std::string& model, std::optional<uint32_t> max_tokens, const request& asked) const;
   template <class Request>
-  limits::amounts certain(const Request& of, const request& admitted) const;
+  limits::amounts certain(const Request& asked, const request& admitted) const;
   template <class Request>
   std::optional<time_point> deadline_of(const Request& request) const;
 
-  const setup& by_;
+  const setup& setup_;
   const limits::token_estimator& estimator_;
   node::spent_attempts& spent_;
   time_point now_;

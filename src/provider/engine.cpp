@@ -8,8 +8,8 @@
 
 namespace modelforge::provider {
 
-engine::engine(setup by, kept_limits limits, std::string problem, uint64_t seed, time_point now, wall_time wall_now)
-  : setup_(std::move(by)), dispatcher_(setup_.dispatch, seed), limits_(std::move(limits)), random_(seed + 1) {
+engine::engine(setup setup, kept_limits limits, std::string problem, uint64_t seed, time_point now, wall_time wall_now)
+  : setup_(std::move(setup)), dispatcher_(setup_.dispatch, seed), limits_(std::move(limits)), random_(seed + 1) {
   for (auto& key : setup_.keys)
     credentials_.push_back(key.credential);
   note_problem();
@@ -20,12 +20,15 @@ engine::engine(setup by, kept_limits limits, std::string problem, uint64_t seed,
 
 // -- requests -------------------------------------------------------------------------
 
+// A refusal by the dispatcher is counted there, one by the admission here, so that each shows up once in the status. An
+// id that is busy is only so while its stream's last subscribers read: one that is still alive is the dispatcher's to
+// refuse.
 template <class Request>
-engine::admitted engine::admit(Request& arriving, admission::arrival how, time_point now) {
+engine::admitted engine::admit(Request& arriving, admission::arrival arrival, time_point now) {
   if (!arriving.id)
     arriving.id = make_id();
-  how.is_busy = how.is_busy && requests_.find(arriving.id) == nullptr;
-  auto result = admission{setup_, estimator_, requests_.spent_before(), now}.admit(arriving, how);
+  arrival.is_busy = arrival.is_busy && requests_.find(arriving.id) == nullptr;
+  auto result = admission{setup_, estimator_, requests_.spent_before(), now}.admit(arriving, arrival);
   auto failed = result.failed_optimizers.size();
   if (failed > 0)
     condition_.problem = "an optimizer failed: " + result.failed_optimizers.back();
@@ -56,6 +59,7 @@ failure engine::sign_refusal(failure why, const std::string& model) const {
   return why;
 }
 
+// An attempt in flight is ended by us, with no word from its transfer: whoever carries the step out aborts that.
 std::optional<step> engine::withdraw(request_id id, const std::string& why, time_point now) {
   auto* which = requests_.find(id);
   if (which == nullptr)
@@ -88,16 +92,17 @@ std::optional<step> engine::next(time_point now) {
   return std::visit([&](auto& how) { return carry_out(how, now); }, *decided);
 }
 
-step engine::carry_out(const dispatcher::dispatch& how, time_point now) {
-  auto& which = *requests_.find(how.id);
-  return send{how.id, how.attempt, which.streamed, requests_.begin_attempt(which, how, setup_, now)};
+step engine::carry_out(const dispatcher::dispatch& dispatch, time_point now) {
+  auto& which = *requests_.find(dispatch.id);
+  return send{dispatch.id, dispatch.attempt, which.streamed, requests_.begin_attempt(which, dispatch, setup_, now)};
 }
 
-step engine::carry_out(const dispatcher::give_up& how, time_point now) {
-  auto& which = *requests_.find(how.id);
-  auto in_flight = how.attempt != 0;
-  auto why =
-    describe(how.why, setup_.dispatch.max_queued, now - which.accepted, in_flight, which.last ? &*which.last : nullptr);
+// The dispatcher gives up requests that wait, and those in flight whose deadline has passed.
+step engine::carry_out(const dispatcher::give_up& give_up, time_point now) {
+  auto& which = *requests_.find(give_up.id);
+  auto in_flight = give_up.attempt != 0;
+  auto why = describe(give_up.why, setup_.dispatch.max_queued, now - which.accepted, in_flight,
+                      which.last ? &*which.last : nullptr);
   if (in_flight)
     requests_.end_attempt(which, 0, why.code, now);
   return fail(which, std::move(why), in_flight, now);
@@ -105,15 +110,17 @@ step engine::carry_out(const dispatcher::give_up& how, time_point now) {
 
 // -- what became of it ------------------------------------------------------------------
 
+// Whether or not anybody waits, the attempt has told something of limits and health: so it is settled first, and only
+// then asked for.
 std::optional<step> engine::on_end(attempt_id attempt, const http::response& answer, stream_end* streamed,
                                    time_point now) {
   auto* which = requests_.find(dispatcher_.request_of(attempt));
-  settlement by{setup_, estimator_, which};
-  auto how = streamed != nullptr && streamed->outcome
-               ? std::visit([](auto& read) -> outcome { return std::move(read); }, *streamed->outcome)
-               : by.read(answer);
-  auto end = by.judge(answer, how, streamed == nullptr || streamed->repeatable);
-  auto* bad = std::get_if<failure>(&how);
+  settlement settling{setup_, estimator_, which};
+  auto ended = streamed != nullptr && streamed->outcome
+                 ? std::visit([](auto& read) -> outcome { return std::move(read); }, *streamed->outcome)
+                 : settling.read(answer);
+  auto end = settling.judge(answer, ended, streamed == nullptr || streamed->repeatable);
+  auto* bad = std::get_if<failure>(&ended);
   if (bad != nullptr && retry::counts_against_provider(retry::meaning_of(*end.failed)))
     condition_.trouble = bad->message;
   auto settled = dispatcher_.end(attempt, end, now);
@@ -122,7 +129,7 @@ std::optional<step> engine::on_end(attempt_id attempt, const http::response& ans
   which->idle_since = now;
   requests_.end_attempt(*which, answer.head.status, bad != nullptr ? bad->code : errc::none, now);
   if (bad == nullptr)
-    return conclude_well(*which, std::move(how), answer, streamed, now);
+    return conclude_well(*which, std::move(ended), answer, streamed, now);
   explain_end(*bad, settled);
   if (settled.then != dispatcher::settlement::what::again)
     return fail(*which, std::move(*bad), false, now);
@@ -132,13 +139,14 @@ std::optional<step> engine::on_end(attempt_id attempt, const http::response& ans
   return {};
 }
 
-step engine::conclude_well(request& which, outcome how, const http::response& answer, const stream_end* streamed,
+/// Ends a request with its answer, which is masked and signed here.
+step engine::conclude_well(request& which, outcome ended, const http::response& answer, const stream_end* streamed,
                            time_point now) {
-  if (auto* chat = std::get_if<completion>(&how))
+  if (auto* chat = std::get_if<completion>(&ended))
     requests_.sign(*chat, which, answer.end.times, setup_, now);
   else
-    requests_.sign(std::get<embedding>(how), which, answer.end.times, setup_, now);
-  conclude result{which.id, which.model, which.streamed, false, std::move(how), now - which.accepted, {}};
+    requests_.sign(std::get<embedding>(ended), which, answer.end.times, setup_, now);
+  conclude result{which.id, which.model, which.streamed, false, std::move(ended), now - which.accepted, {}};
   if (streamed != nullptr)
     result.first_token = streamed->first_token;
   requests_.remove(which, now);

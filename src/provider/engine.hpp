@@ -67,7 +67,7 @@ public:
   using wall_time = kept_limits::wall_time;
 
   /// `problem`: what does not work from the start; empty: what `limits` tells.
-  engine(setup by, kept_limits limits, std::string problem, uint64_t seed, time_point now, wall_time wall_now);
+  engine(setup setup, kept_limits limits, std::string problem, uint64_t seed, time_point now, wall_time wall_now);
 
   const setup& current() const { return setup_; }
 
@@ -80,7 +80,7 @@ public:
 
   /// Takes a request in, or refuses it; one without an id gets one.
   template <class Request>
-  admitted admit(Request& arriving, admission::arrival how, time_point now);
+  admitted admit(Request& arriving, admission::arrival arrival, time_point now);
 
   /// Counts a request as refused that somebody else refuses, and signs the failure.
   failure refuse(failure why, const std::string& model);
@@ -148,11 +148,11 @@ public:
 private:
   failure sign_refusal(failure why, const std::string& model) const;
   void note_problem();
-  step conclude_well(request& which, outcome how, const http::response& answer, const stream_end* streamed,
+  step conclude_well(request& which, outcome ended, const http::response& answer, const stream_end* streamed,
                      time_point now);
   step fail(request& which, failure why, bool abort, time_point now);
-  step carry_out(const dispatcher::dispatch& how, time_point now);
-  step carry_out(const dispatcher::give_up& how, time_point now);
+  step carry_out(const dispatcher::dispatch& dispatch, time_point now);
+  step carry_out(const dispatcher::give_up& give_up, time_point now);
   step carry_out(const dispatcher::save&, time_point) { return provider::save{}; }
 
   setup setup_;

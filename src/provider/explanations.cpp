@@ -23,10 +23,12 @@ std::string suggestion_for(const http::transfer_error& error) {
   }
 }
 
+/// "tokens", "input tokens", ...
 std::string dimension_name(limits::dimension which) {
   return std::string{limits::dimension_names[static_cast<std::size_t>(which)]};
 }
 
+/// Says where the time went: waiting for its turn, between attempts, or for the provider.
 failure deadline_passed(limits::duration waited, bool in_flight, const failure* last) {
   auto where = in_flight         ? ", waiting for the provider"
                : last != nullptr ? ", between attempts"
@@ -38,6 +40,7 @@ failure deadline_passed(limits::duration waited, bool in_flight, const failure* 
   return why;
 }
 
+/// Keeps the code of the attempt before, which is what went wrong.
 failure out_of_budget(const failure* last) {
   auto why = last != nullptr ? *last : failure{};
   why.message += "; not tried again, because too many requests are being tried again already";
@@ -64,6 +67,7 @@ failure over_limit(const dispatcher::refusal& refused) {
                       "send less, lower max_tokens, or raise the limit in rate_limit if the provider grants more");
 }
 
+/// Told at once, instead of letting the request wait for a deadline that it cannot meet.
 failure long_wait(const dispatcher::refusal& refused) {
   auto why = make_failure(errc::deadline_exceeded,
                           "it would wait " + duration_text(*refused.wait)

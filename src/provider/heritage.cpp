@@ -25,11 +25,15 @@ std::optional<uint32_t> find_group(const provider_settings& before, const provid
 
 } // namespace
 
-bool can_become(const provider_settings& from, const provider_settings& to) {
-  return from.name == to.name
-         && (from.kind == to.kind || (from.base_url == to.base_url && !to.base_url.empty() && from.keys == to.keys));
+// What waits was encoded for the old settings: it can still be sent by the same kind of provider, or to the same place
+// with the same keys.
+bool can_become(const provider_settings& from, const provider_settings& next) {
+  return from.name == next.name
+         && (from.kind == next.kind
+             || (from.base_url == next.base_url && !next.base_url.empty() && from.keys == next.keys));
 }
 
+// Prices, names and the like may differ: lanes are told apart by server, models and credentials.
 bool same_lanes(const setup& before, const setup& after) {
   auto same_group = [&](const model_settings& a, const model_settings& b) {
     auto shares = [](const model_settings& model) { return model.rate_limit == rate_limit_settings{}; };
@@ -42,6 +46,8 @@ bool same_lanes(const setup& before, const setup& after) {
                        [](auto& k, auto& l) { return k.credential == l.credential; });
 }
 
+// `known` holds every credential ever had, so that one which comes back finds its lanes again. One given twice in the
+// new settings is found once only: its second lane begins empty.
 dispatcher::heritage heritage_of(const setup& before, const setup& after, std::vector<secret>& known) {
   dispatcher::heritage result;
   result.same_server = before.base_url == after.base_url;

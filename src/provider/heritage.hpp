@@ -12,9 +12,9 @@
 
 namespace modelforge::provider {
 
-/// Whether a provider with the settings `from` can take over `to` as it runs: where what waits can be sent still,
+/// Whether a provider with the settings `from` can take over `next` as it runs: where what waits can be sent still,
 /// because the same kind of server is asked, or the same one by the same keys.
-bool can_become(const provider_settings& from, const provider_settings& to);
+bool can_become(const provider_settings& from, const provider_settings& next);
 
 /// Whether both have the same lanes, so that limits and the like are all that may differ.
 bool same_lanes(const setup& before, const setup& after);

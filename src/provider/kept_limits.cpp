@@ -14,26 +14,26 @@ bool has_limits(const dispatcher_settings& settings) {
   });
 }
 
-std::vector<journal::lane> used_lanes(const setup& of, dispatcher& from, bool last, limits::time_point now) {
+std::vector<journal::lane> used_lanes(const setup& setup, dispatcher& from, bool last, limits::time_point now) {
   std::vector<journal::lane> result;
   for (auto& lane : from.journal(now, last))
-    result.push_back({of.lane_name({lane.group, lane.key}), lane});
+    result.push_back({setup.lane_name({lane.group, lane.key}), lane});
   return result;
 }
 
 } // namespace
 
-std::vector<dispatcher::journal_lane> find_lanes(const std::vector<journal::lane>& kept, const setup& of) {
-  auto lanes = of.lanes();
+std::vector<dispatcher::journal_lane> find_lanes(const std::vector<journal::lane>& kept, const setup& setup) {
+  auto lanes = setup.lanes();
   std::set<std::string> names_now, names_before;
   for (auto& lane : lanes)
-    names_now.insert(of.lane_name(lane));
+    names_now.insert(setup.lane_name(lane));
   for (auto& lane : kept)
     names_before.insert(lane.name);
   std::vector<dispatcher::journal_lane> result;
   for (auto& lane : lanes) {
-    auto name = of.lane_name(lane);
-    auto& key = of.keys[lane.key].name;
+    auto name = setup.lane_name(lane);
+    auto& key = setup.keys[lane.key].name;
     for (auto& candidate : kept) {
       auto same_key = candidate.name == key || candidate.name.starts_with(key + "/");
       auto is_unsure = names_now.count(candidate.name) == 0 || names_before.count(name) == 0;
@@ -47,13 +47,13 @@ std::vector<dispatcher::journal_lane> find_lanes(const std::vector<journal::lane
   return result;
 }
 
-std::optional<failure> kept_limits::open(const setup& of) {
-  auto named = !of.runtime.state_folder.empty();
-  auto folder = named ? of.runtime.state_folder : default_state_folder();
-  if (file_ || folder.empty() || folder == "none" || of.settings.rate_limit.on_start == window_start::empty
-      || !has_limits(of.dispatch))
+std::optional<failure> kept_limits::open(const setup& setup) {
+  auto named = !setup.runtime.state_folder.empty();
+  auto folder = named ? setup.runtime.state_folder : default_state_folder();
+  if (file_ || folder.empty() || folder == "none" || setup.settings.rate_limit.on_start == window_start::empty
+      || !has_limits(setup.dispatch))
     return {};
-  auto opened = journal::open(folder, of.settings.name);
+  auto opened = journal::open(folder, setup.settings.name);
   if (auto* problem = std::get_if<std::string>(&opened)) {
     if (named)
       return make_failure(errc::configuration, *problem,
@@ -68,29 +68,32 @@ std::optional<failure> kept_limits::open(const setup& of) {
   return {};
 }
 
-void kept_limits::load(const setup& of, dispatcher& to, time_point now, wall_time wall_now) {
-  auto on_start = of.settings.rate_limit.on_start;
+// In order of what knows best: what a provider of this name left in this process, then the file of an earlier one. With
+// `on_start = "full"` all windows count as used until they have passed.
+void kept_limits::load(const setup& setup, dispatcher& dispatcher, time_point now, wall_time wall_now) {
+  auto on_start = setup.settings.rate_limit.on_start;
   if (on_start == window_start::full)
-    to.fill_windows(now);
-  to.keep_journal(has_file());
+    dispatcher.fill_windows(now);
+  dispatcher.keep_journal(has_file());
   if (auto left = legacy_ ? legacy_->collect() : std::nullopt)
-    return to.restore(find_lanes(left->lanes, of), now - left->left, now);
+    return dispatcher.restore(find_lanes(left->lanes, setup), now - left->left, now);
   if (!file_)
     return;
-  if (auto kept = file_->read(of.base_url); kept && on_start == window_start::restore)
-    to.restore(find_lanes(kept->lanes, of), wall_now - kept->written, now);
+  if (auto kept = file_->read(setup.base_url); kept && on_start == window_start::restore)
+    dispatcher.restore(find_lanes(kept->lanes, setup), wall_now - kept->written, now);
 }
 
-void kept_limits::save(const setup& of, dispatcher& from, bool last, time_point now, wall_time wall_now) {
+// A file that cannot be written is no reason to stop: the problem is kept for the status.
+void kept_limits::save(const setup& setup, dispatcher& from, bool last, time_point now, wall_time wall_now) {
   if (!file_)
     return;
-  if (auto problem = file_->write(of.base_url, {wall_now, used_lanes(of, from, last, now)}))
+  if (auto problem = file_->write(setup.base_url, {wall_now, used_lanes(setup, from, last, now)}))
     problem_ = std::move(*problem);
 }
 
-void kept_limits::hand_on(const setup& of, dispatcher& from, time_point now) {
+void kept_limits::hand_on(const setup& setup, dispatcher& from, time_point now) {
   if (legacy_ && !std::exchange(is_handed_on_, true))
-    legacy_->leave({now, used_lanes(of, from, true, now)});
+    legacy_->leave({now, used_lanes(setup, from, true, now)});
 }
 
 void kept_limits::take_back() {
@@ -98,9 +101,10 @@ void kept_limits::take_back() {
     legacy_->collect();
 }
 
-void kept_limits::leave(const setup& of, dispatcher& from, time_point now, wall_time wall_now) {
-  save(of, from, true, now, wall_now);
-  hand_on(of, from, now);
+// The file first: it must be whole even if nobody takes the legacy over.
+void kept_limits::leave(const setup& setup, dispatcher& from, time_point now, wall_time wall_now) {
+  save(setup, from, true, now, wall_now);
+  hand_on(setup, from, now);
 }
 
 } // namespace modelforge::provider

@@ -39,10 +39,10 @@ private:
   std::optional<content> content_;
 };
 
-/// What was kept, by lanes' names, as the lanes of `of` have it. A lane's use goes to the lane of its name. Where the
-/// settings have other groups of models now, nobody knows which of a key's lanes its models belong to: it counts for
-/// each that may have them.
-std::vector<dispatcher::journal_lane> find_lanes(const std::vector<journal::lane>& kept, const setup& of);
+/// What was kept, by lanes' names, as the lanes of `setup` have it. A lane's use goes to the lane of its name. Where
+/// the settings have other groups of models now, nobody knows which of a key's lanes its models belong to: it counts
+/// for each that may have them.
+std::vector<dispatcher::journal_lane> find_lanes(const std::vector<journal::lane>& kept, const setup& setup);
 
 /// Keeps what a provider has used of its limits beyond its actor: in a file, for the next process (`journal`), and in
 /// memory, for an actor of this process that takes the place of this one (`limits_legacy`). A provider that begins
@@ -54,7 +54,7 @@ public:
 
   /// Opens the file, where the settings want one and it is not open already. A failure: it was named, and cannot be
   /// had.
-  std::optional<failure> open(const setup& of);
+  std::optional<failure> open(const setup& setup);
 
   /// Whoever takes this one's place later shares `legacy`, as the one before did. Null: nobody will.
   void share(std::shared_ptr<limits_legacy> legacy) { legacy_ = std::move(legacy); }
@@ -65,20 +65,20 @@ public:
   std::string collect_problem() { return std::exchange(problem_, {}); }
 
   /// Lets a dispatcher that begins count what was used before, as `rate_limit.on_start` says.
-  void load(const setup& of, dispatcher& to, time_point now, wall_time wall_now);
+  void load(const setup& setup, dispatcher& dispatcher, time_point now, wall_time wall_now);
 
   /// Writes down what is used, where there is a file, and lets the dispatcher go on until the next time. `last`:
   /// nothing is dispatched afterwards.
-  void save(const setup& of, dispatcher& from, bool last, time_point now, wall_time wall_now);
+  void save(const setup& setup, dispatcher& from, bool last, time_point now, wall_time wall_now);
 
   /// The provider has drained and will end: whoever takes its place from now on goes on with what it has used.
-  void hand_on(const setup& of, dispatcher& from, time_point now);
+  void hand_on(const setup& setup, dispatcher& from, time_point now);
 
   /// It goes on after all.
   void take_back();
 
   /// The provider's actor ends, drained or not.
-  void leave(const setup& of, dispatcher& from, time_point now, wall_time wall_now);
+  void leave(const setup& setup, dispatcher& from, time_point now, wall_time wall_now);
 
 private:
   std::optional<journal> file_;

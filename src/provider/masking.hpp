@@ -28,6 +28,7 @@ public:
 
   static constexpr bool has_human_readable_format() { return false; }
 
+  /// What `inspect` calls with its fields, which have been visited by then.
   struct object_fields {
     template <class... Ts>
     bool fields(Ts...) const {
@@ -41,23 +42,24 @@ public:
   }
 
   template <class T>
-  bool field(std::string_view, T& x) {
-    visit(x);
+  bool field(std::string_view, T& value) {
+    visit(value);
     return true;
   }
 
+  /// Visits a value: texts are changed in place, lists and optionals entered, numbers and times passed over.
   template <class T>
-  void visit(T& x) {
+  void visit(T& value) {
     if constexpr (std::is_same_v<T, std::string>)
-      f_(x);
+      f_(value);
     else if constexpr (is_list<T>::value)
-      for (auto& y : x)
+      for (auto& y : value)
         visit(y);
     else if constexpr (is_optional<T>::value) {
-      if (x)
-        visit(*x);
+      if (value)
+        visit(*value);
     } else if constexpr (!holds_no_text<T>)
-      inspect(*this, x);
+      inspect(*this, value);
   }
 
 private:
@@ -83,40 +85,46 @@ private:
   F f_;
 };
 
+/// Masks every whole secret in any text of a message, a model's words included. Parts of secrets stay there: what looks
+/// like one in a model's answer is most likely chance.
 template <class Message>
-void mask_whole(const secret_mask& by, Message& x) {
-  if (by.empty())
+void mask_whole(const secret_mask& secrets, Message& answer) {
+  if (secrets.empty())
     return;
-  text_visitor to{[&](std::string& text) { by.mask(text, secret_mask::extent::whole); }};
-  to.visit(x);
+  text_visitor visit{[&](std::string& text) { secrets.mask(text, secret_mask::extent::whole); }};
+  visit.visit(answer);
 }
 
 /// For a text that tells of a server, not of a model: masks parts of secrets, too, and what looks like a key of any
 /// known provider.
-inline void mask_words(const secret_mask& by, std::string& text) {
-  by.mask(text, secret_mask::extent::cut);
+inline void mask_words(const secret_mask& secrets, std::string& text) {
+  secrets.mask(text, secret_mask::extent::cut);
   text = redact(std::move(text));
 }
 
-inline void mask(const secret_mask& by, failure& x) {
-  mask_whole(by, x);
-  for (auto* text : {&x.message, &x.provider_code, &x.provider_message, &x.provider_request_id, &x.suggestion})
-    mask_words(by, *text);
+/// Masks a failure: the texts that quote a server get the stricter treatment.
+inline void mask(const secret_mask& secrets, failure& failed) {
+  mask_whole(secrets, failed);
+  for (auto* text : {&failed.message, &failed.provider_code, &failed.provider_message, &failed.provider_request_id,
+                     &failed.suggestion})
+    mask_words(secrets, *text);
 }
 
-inline void mask(const secret_mask& by, completion& x) {
-  mask_whole(by, x);
-  mask_words(by, x.provider_request_id);
-  mask_words(by, x.raw_finish_reason);
-  for (auto& text : x.warnings)
-    mask_words(by, text);
+/// Masks an answer, whose warnings and reason may quote the server.
+inline void mask(const secret_mask& secrets, completion& answer) {
+  mask_whole(secrets, answer);
+  mask_words(secrets, answer.provider_request_id);
+  mask_words(secrets, answer.raw_finish_reason);
+  for (auto& text : answer.warnings)
+    mask_words(secrets, text);
 }
 
-inline void mask(const secret_mask& by, embedding& x) {
-  mask_whole(by, x);
-  mask_words(by, x.provider_request_id);
-  for (auto& text : x.warnings)
-    mask_words(by, text);
+/// Masks an answer without words of a model.
+inline void mask(const secret_mask& secrets, embedding& answer) {
+  mask_whole(secrets, answer);
+  mask_words(secrets, answer.provider_request_id);
+  for (auto& text : answer.warnings)
+    mask_words(secrets, text);
 }
 
 } // namespace modelforge

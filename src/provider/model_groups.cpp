@@ -5,6 +5,8 @@
 
 namespace modelforge::provider {
 
+// Greedy with one step back: on a mismatch the last star takes one character more. Linear for usual patterns, and at
+// worst pattern x name, without recursion.
 bool matches(std::string_view pattern, std::string_view name) {
   std::size_t p = 0, n = 0, star = pattern.npos, retry = 0;
   while (n < name.size()) {
@@ -40,6 +42,8 @@ const price_settings& price_of(const provider_settings& settings, uint32_t group
                                                                             : settings.models[group - 1].price;
 }
 
+// Prices are for a million tokens. The cache has prices of its own where they are set; else its tokens cost what others
+// do.
 std::optional<double> cost_of(const provider_settings& settings, uint32_t group, const token_usage& usage) {
   auto& price = price_of(settings, group);
   if (price == price_settings{})

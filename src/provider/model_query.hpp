@@ -13,9 +13,9 @@
 
 namespace modelforge::provider {
 
-http::request model_query(const setup& by);
+http::request model_query(const setup& setup);
 
 /// What came back, with secrets masked.
-std::variant<model_list, failure> read_models(const setup& by, const http::response& answer);
+std::variant<model_list, failure> read_models(const setup& setup, const http::response& answer);
 
 } // namespace modelforge::provider

@@ -4,6 +4,8 @@
 
 namespace modelforge::provider {
 
+// An optimizer must never make a request fail that would have been sent without it. So if what they made of it cannot
+// be encoded, the original is encoded; only if that fails too, it is the caller's problem, in the original's words.
 optimized_request optimize_and_encode(const optimize::list& optimizers, chat_request& request,
                                       const std::function<std::variant<wire::encoded_request, failure>()>& encode) {
   auto applied = optimize::apply(optimizers, request);

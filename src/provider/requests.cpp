@@ -32,34 +32,37 @@ std::vector<request_id> requests::ids() const {
 
 // -- attempts -----------------------------------------------------------------------
 
-http::request requests::begin_attempt(request& which, const dispatcher::dispatch& how, const setup& by,
+// A stream gets neither an idle timeout nor a size limit from the transport: its session has both, counted in progress
+// instead of bytes. Compression would make its pieces arrive in lumps.
+http::request requests::begin_attempt(request& which, const dispatcher::dispatch& dispatch, const setup& setup,
                                       time_point now) {
   auto& record = which.under_way.emplace();
-  record.number = which.spent = how.number;
-  record.lane = by.lane_name({how.group, how.key});
+  record.number = which.spent = dispatch.number;
+  record.lane = setup.lane_name({dispatch.group, dispatch.key});
   record.waited = now - which.idle_since;
-  record.waited_for = record.waited.count() > 0 ? how.waited_for : wait_reason::nothing;
+  record.waited_for = record.waited.count() > 0 ? dispatch.waited_for : wait_reason::nothing;
   record.started = now - which.accepted;
 
   http::request out;
-  out.url = by.base_url + which.encoded.path;
+  out.url = setup.base_url + which.encoded.path;
   out.headers = which.encoded.headers; // kept, because it may have to be sent again however often it was already
   out.shared_body = which.body;
-  by.add_headers(how.key, out.headers);
+  setup.add_headers(dispatch.key, out.headers);
   out.headers.push_back({"x-modelforge-request", to_string(which.id)});
-  out.headers.push_back({"x-modelforge-attempt", std::to_string(how.number)});
-  out.connect_timeout = by.settings.timeouts.connect;
+  out.headers.push_back({"x-modelforge-attempt", std::to_string(dispatch.number)});
+  out.connect_timeout = setup.settings.timeouts.connect;
   if (which.streamed) { // the session looks after the rest: bytes alone are no progress
-    out.http2 = by.settings.stream.http2;
+    out.http2 = setup.settings.stream.http2;
     out.compression = false;
   } else {
-    out.idle_timeout = by.settings.timeouts.idle;
+    out.idle_timeout = setup.settings.timeouts.idle;
   }
-  out.total_timeout = by.settings.timeouts.total;
-  out.max_response_bytes = which.streamed ? UINT64_MAX : by.runtime.max_response_bytes;
+  out.total_timeout = setup.settings.timeouts.total;
+  out.max_response_bytes = which.streamed ? UINT64_MAX : setup.runtime.max_response_bytes;
   return out;
 }
 
+// Of too many attempts the first and the latest are kept: how it began, and how it stands.
 void requests::end_attempt(request& which, uint16_t status, errc result, time_point now) {
   auto record = std::move(*which.under_way);
   which.under_way.reset();
@@ -73,36 +76,38 @@ void requests::end_attempt(request& which, uint16_t status, errc result, time_po
 
 // -- the end --------------------------------------------------------------------------
 
+/// What all good answers get: masked texts, ids, cost, times and the attempts they took. Times are in nanoseconds since
+/// the acceptance, which may have been at another node.
 template <class Answer>
-void requests::sign_good(Answer& answer, request& which, const http::transfer_times& times, const setup& by,
+void requests::sign_good(Answer& answer, request& which, const http::transfer_times& times, const setup& setup,
                          time_point now) {
-  mask(*by.secrets, answer);
+  mask(*setup.secrets, answer);
   answer.id = which.id;
-  answer.provider = by.settings.name;
+  answer.provider = setup.settings.name;
   if (answer.model.empty())
     answer.model = which.model;
   if (answer.usage)
-    answer.cost = cost_of(by.settings, which.group, *answer.usage);
+    answer.cost = cost_of(setup.settings, which.group, *answer.usage);
   answer.timings = {which.records.front().started, times.first_byte, now - which.accepted};
   answer.attempts = std::move(which.records);
   answer.warnings.insert(answer.warnings.begin(), which.encoded.warnings.begin(), which.encoded.warnings.end());
 }
 
-void requests::sign(completion& answer, request& which, const http::transfer_times& times, const setup& by,
+void requests::sign(completion& answer, request& which, const http::transfer_times& times, const setup& setup,
                     time_point now) {
-  sign_good(answer, which, times, by, now);
+  sign_good(answer, which, times, setup, now);
   answer.optimizations = std::move(which.optimizations);
 }
 
-void requests::sign(embedding& answer, request& which, const http::transfer_times& times, const setup& by,
+void requests::sign(embedding& answer, request& which, const http::transfer_times& times, const setup& setup,
                     time_point now) {
-  sign_good(answer, which, times, by, now);
+  sign_good(answer, which, times, setup, now);
 }
 
-void requests::sign(failure& why, request& which, const setup& by) {
-  why.provider = by.settings.name;
+void requests::sign(failure& why, request& which, const setup& setup) {
+  why.provider = setup.settings.name;
   why.model = which.model;
-  mask(*by.secrets, why);
+  mask(*setup.secrets, why);
   if (!which.records.empty())
     why.lane = which.records.back().lane;
   why.attempts = std::move(which.records);
@@ -114,6 +119,7 @@ attempts_made requests::spent_on(const request& which, time_point now) const {
   return {which.spent, now - which.accepted, which.records, false};
 }
 
+// The attempt under way counts as spent: nobody will ever tell what came of it.
 void requests::keep_spent(const request& which, time_point now) {
   if (!which.reports || which.spent == 0)
     return;

@@ -86,7 +86,7 @@ public:
   // -- attempts -------------------------------------------------------------------
 
   /// Begins an attempt, and returns what is to be sent.
-  http::request begin_attempt(request& which, const dispatcher::dispatch& how, const setup& by, time_point now);
+  http::request begin_attempt(request& which, const dispatcher::dispatch& dispatch, const setup& setup, time_point now);
 
   /// The attempt under way has ended. `status`: 0 where no answer came.
   void end_attempt(request& which, uint16_t status, errc result, time_point now);
@@ -94,11 +94,11 @@ public:
   // -- the end --------------------------------------------------------------------
 
   /// Adds to a good answer what is known here, and masks secrets in it. Its attempts go into the answer.
-  void sign(completion& answer, request& which, const http::transfer_times& times, const setup& by, time_point now);
-  void sign(embedding& answer, request& which, const http::transfer_times& times, const setup& by, time_point now);
+  void sign(completion& answer, request& which, const http::transfer_times& times, const setup& setup, time_point now);
+  void sign(embedding& answer, request& which, const http::transfer_times& times, const setup& setup, time_point now);
 
   /// The same for a failure.
-  void sign(failure& why, request& which, const setup& by);
+  void sign(failure& why, request& which, const setup& setup);
 
   // -- across the loss of an asker --------------------------------------------------
 
@@ -113,7 +113,7 @@ public:
 
 private:
   template <class Answer>
-  void sign_good(Answer& answer, request& which, const http::transfer_times& times, const setup& by, time_point now);
+  void sign_good(Answer& answer, request& which, const http::transfer_times& times, const setup& setup, time_point now);
 
   std::unordered_map<request_id, request> alive_;
   node::spent_attempts spent_;

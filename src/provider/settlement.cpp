@@ -10,32 +10,35 @@ namespace modelforge::provider {
 
 namespace {
 
+/// A result of one kind, as the outcome of any.
 template <class T>
 outcome widened(std::variant<T, failure> narrow) {
   return std::visit([](auto& which) -> outcome { return std::move(which); }, narrow);
 }
 
-std::optional<token_usage> usage_of(const outcome& how) {
-  if (auto* chat = std::get_if<completion>(&how))
+std::optional<token_usage> usage_of(const outcome& ended) {
+  if (auto* chat = std::get_if<completion>(&ended))
     return chat->usage;
-  if (auto* vectors = std::get_if<embedding>(&how))
+  if (auto* vectors = std::get_if<embedding>(&ended))
     return vectors->usage;
   return {};
 }
 
 } // namespace
 
+// What a server sends is read by code that must not throw; should it, only this request suffers (`guarded`).
 outcome settlement::read(const http::response& answer) const {
   if (answer.end.error)
     return describe(*answer.end.error);
-  if (of_ != nullptr && of_->inputs > 0)
+  if (request_ != nullptr && request_->inputs > 0)
     return widened(
-      guarded<embedding>([&] { return dialect().decode_embedding(answer.head, answer.body, of_->inputs); }));
+      guarded<embedding>([&] { return dialect().decode_embedding(answer.head, answer.body, request_->inputs); }));
   return widened(guarded<completion>([&] { return dialect().decode(answer.head, answer.body); }));
 }
 
-dispatcher::attempt_end settlement::judge(const http::response& answer, outcome& how, bool repeatable) const {
-  auto* bad = std::get_if<failure>(&how);
+// Any status is proof that the request was written, whatever the transfer says.
+dispatcher::attempt_end settlement::judge(const http::response& answer, outcome& ended, bool repeatable) const {
+  auto* bad = std::get_if<failure>(&ended);
   auto hints = dialect().hints(answer.head, bad);
   auto& error = answer.end.error;
   dispatcher::attempt_end end;
@@ -51,7 +54,7 @@ dispatcher::attempt_end settlement::judge(const http::response& answer, outcome&
                                        .slow_down = hints.slow_down,
                                        .should_retry = hints.should_retry,
                                        .server_wait = bad->retry_after};
-  } else if (auto usage = usage_of(how); usage && of_ != nullptr) {
+  } else if (auto usage = usage_of(ended); usage && request_ != nullptr) {
     learn(*usage, end);
   }
   return end;
@@ -59,20 +62,20 @@ dispatcher::attempt_end settlement::judge(const http::response& answer, outcome&
 
 /// By which the request was encoded; of one that nobody waits for any more, the provider's own.
 const wire::dialect& settlement::dialect() const {
-  return of_ != nullptr ? *of_->dialect : by_.dialect();
+  return request_ != nullptr ? *request_->dialect : setup_.dialect();
 }
 
 /// Takes from a good answer what it teaches.
 void settlement::learn(const token_usage& usage, dispatcher::attempt_end& end) const {
-  estimator_.train(of_->model, of_->raw_tokens, usage.input);
+  estimator_.train(request_->model, request_->raw_tokens, usage.input);
   if (usage.output > 0)
-    estimator_.train_output(of_->model, usage.output);
-  if (usage.input == 0 || (usage.output == 0 && of_->inputs == 0))
+    estimator_.train_output(request_->model, usage.output);
+  if (usage.input == 0 || (usage.output == 0 && request_->inputs == 0))
     return; // no request and no answer is that short: it was not told, and what was reserved stays
-  auto counted = of_->accounting.tokens == limits::token_accounting::produced
+  auto counted = request_->accounting.tokens == limits::token_accounting::produced
                    ? usage.input - std::min(usage.input, usage.cached_read)
                    : usage.input;
-  end.real = limits::corrected(of_->accounting, of_->reserved, counted, usage.output);
+  end.real = limits::corrected(request_->accounting, request_->reserved, counted, usage.output);
   end.output_tokens = usage.output;
 }
 

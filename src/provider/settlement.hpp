@@ -28,24 +28,24 @@ struct stream_end {
 /// Holds no state of its own: the provider's engine makes one for each answer.
 class settlement {
 public:
-  /// `of`: whose attempt it is; null: nobody waits for it any more.
-  settlement(const setup& by, limits::token_estimator& estimator, const request* of)
-    : by_(by), estimator_(estimator), of_(of) {}
+  /// `asked`: whose attempt it is; null: nobody waits for it any more.
+  settlement(const setup& setup, limits::token_estimator& estimator, const request* asked)
+    : setup_(setup), estimator_(estimator), request_(asked) {}
 
   /// Reads a whole answer.
   outcome read(const http::response& answer) const;
 
   /// What the dispatcher is to learn. A failure gets the answer's status. `repeatable`: nothing of the answer has been
   /// used.
-  dispatcher::attempt_end judge(const http::response& answer, outcome& how, bool repeatable) const;
+  dispatcher::attempt_end judge(const http::response& answer, outcome& ended, bool repeatable) const;
 
 private:
   const wire::dialect& dialect() const;
   void learn(const token_usage& usage, dispatcher::attempt_end& end) const;
 
-  const setup& by_;
+  const setup& setup_;
   limits::token_estimator& estimator_;
-  const request* of_;
+  const request* request_;
 };
 
 } // namespace modelforge::provider

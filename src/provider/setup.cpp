@@ -12,6 +12,7 @@ namespace modelforge::provider {
 
 namespace {
 
+/// A failure of the settings; the provider does not start, or a reload changes nothing.
 failure misconfigured(std::string message, std::string suggestion = {}) {
   return make_failure(errc::configuration, std::move(message), std::move(suggestion));
 }
@@ -59,6 +60,7 @@ optimize::options options_of(const optimization_settings& settings) {
           std::chrono::ceil<std::chrono::seconds>(keep_alive)};
 }
 
+/// How tokens count: as the provider documents it, unless the settings say otherwise.
 limits::accounting accounting_of(const wire::dialect& dialect, counted_tokens wanted) {
   limits::accounting result{dialect.accounting(), dialect.output_rule()};
   switch (wanted) {
@@ -86,6 +88,8 @@ std::array<bool, 2> waits(E wanted) {
   return {wanted == E::wait, wanted != E::fail};
 }
 
+/// What the dispatcher needs of the settings. Group 0 is for all models without one of their own; each entry of
+/// `models` adds a group, in its order.
 dispatcher_settings dispatch_of(const provider_settings& settings, const runtime_settings& runtime, uint32_t keys) {
   dispatcher_settings result;
   result.groups.clear();
@@ -170,6 +174,7 @@ std::optional<failure> read_keys(setup& result, secret_mask& secrets) {
 
 } // namespace
 
+// A group without limits of its own has no lanes: its models use those of group 0.
 std::vector<lane_place> setup::lanes() const {
   std::vector<lane_place> result;
   for (uint32_t group = 0; group < groups.size(); ++group)
@@ -188,6 +193,8 @@ void setup::add_headers(uint32_t with_key, std::vector<http::header>& headers_of
     headers_of_request.insert(headers_of_request.end(), more->begin(), more->end());
 }
 
+// Everything that can be wrong with a provider's settings is found here, before an actor or a connection exists. A
+// configured header replaces the dialect's of the same name.
 std::variant<setup, failure> prepare(const provider_settings& settings, const runtime_settings& runtime) {
   if (settings.interactive_slots >= settings.max_concurrent) // batch items would wait for ever
     return misconfigured("interactive_slots must be less than max_concurrent");

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::array<const char*, 4> limit_names = {"requests", "tokens", "input_tokens", "output_tokens"};
 
+/// A lane with its own limits, and behind them those that answers told of single models.
 lane_status describe_lane(std::string name, limits::lane& lane, dispatcher::time_point now) {
   lane_status result;
   result.name = std::move(name);
@@ -32,18 +33,20 @@ lane_status describe_lane(std::string name, limits::lane& lane, dispatcher::time
   return result;
 }
 
-void add_queue(provider_status& result, dispatcher& of, dispatcher::time_point now) {
-  auto queue = of.state();
+/// What waits, and how long a small interactive request would wait now.
+void add_queue(provider_status& result, dispatcher& source, dispatcher::time_point now) {
+  auto queue = source.state();
   result.queued = queue.queued[0] + queue.queued[1];
   result.queued_batch = queue.queued[1];
   result.queued_bytes = queue.queued_bytes;
   result.waiting = queue.waiting;
-  if (auto next = of.next_try(now); next && result.queued + result.waiting > 0)
+  if (auto next = source.next_try(now); next && result.queued + result.waiting > 0)
     result.next_retry = *next - now;
   result.in_flight = queue.in_flight;
-  result.predicted_wait = of.predicted_wait(0, priority::interactive, now);
+  result.predicted_wait = source.predicted_wait(0, priority::interactive, now);
 }
 
+/// Counts since the actor began. Reasons that never occurred are left out.
 void add_counts(provider_status& result, const dispatcher::counters& counts, uint64_t refused) {
   result.answered = counts.answered;
   result.failed = counts.failed + refused;
@@ -59,25 +62,26 @@ void add_counts(provider_status& result, const dispatcher::counters& counts, uin
 
 } // namespace
 
-provider_status describe_status(const setup& by, dispatcher& of, const condition& how, dispatcher::time_point now) {
+provider_status describe_status(const setup& setup, dispatcher& source, const condition& condition,
+                                dispatcher::time_point now) {
   provider_status result;
-  result.name = by.settings.name;
-  result.kind = to_string(by.settings.kind);
-  result.base_url = by.base_url;
-  result.max_concurrent = by.settings.max_concurrent;
-  add_queue(result, of, now);
-  add_counts(result, of.counts(), how.refused);
-  result.draining = how.draining;
-  result.problem = how.problem;
+  result.name = setup.settings.name;
+  result.kind = to_string(setup.settings.kind);
+  result.base_url = setup.base_url;
+  result.max_concurrent = setup.settings.max_concurrent;
+  add_queue(result, source, now);
+  add_counts(result, source.counts(), condition.refused);
+  result.draining = condition.draining;
+  result.problem = condition.problem;
   auto is_failing = false;
-  for (auto& where : by.lanes()) {
-    auto& lane = of.lane_of(where.group, where.key);
-    result.lanes.push_back(describe_lane(by.lane_name(where), lane, now));
+  for (auto& where : setup.lanes()) {
+    auto& lane = source.lane_of(where.group, where.key);
+    result.lanes.push_back(describe_lane(setup.lane_name(where), lane, now));
     is_failing = is_failing || lane.breaker().current(now) != limits::circuit_breaker::state::closed;
   }
   if (is_failing && result.problem.empty()) {
-    auto why = make_failure(errc::none, how.trouble);
-    mask(*by.secrets, why);
+    auto why = make_failure(errc::none, condition.trouble);
+    mask(*setup.secrets, why);
     result.problem = std::move(why.message);
   }
   return result;

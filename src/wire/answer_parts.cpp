@@ -56,30 +56,31 @@ std::optional<failure> add_calls(const http::response_head& head, std::vector<ca
     if (call.arguments.empty())
       call.arguments = "{}";
     if (auto why = takes_text ? "" : why_no_object(call.arguments); !why.empty()) {
-      auto what =
+      auto flaw =
         "a call of the tool " + clean_words(call.name, 100) + " whose arguments are no JSON object (" + why + ")";
       if (!cut) {
-        auto problem = invalid_answer(head, what);
+        auto problem = invalid_answer(head, flaw);
         problem.suggestion = "ask again; a strict schema or a lower temperature may help";
         return problem;
       }
-      answer.warnings.push_back("the answer was cut and holds " + what);
+      answer.warnings.push_back("the answer was cut and holds " + flaw);
     }
     answer.tool_calls.push_back(std::move(call));
   }
   return {};
 }
 
+// A number out of range is remembered as told wrongly, so that a warning can say so, but its value is never used.
 void told_tokens::take(std::optional<uint64_t> count) {
   is_too_large_ = count && *count > most_input_tokens;
   is_told_ = count && !is_too_large_;
   value_ = is_told_ ? *count : 0;
 }
 
-told_tokens& told_tokens::operator+=(const told_tokens& x) {
-  value_ += x.value_; // a few summands of bounded size
-  is_told_ = is_told_ || x.is_told_;
-  is_too_large_ = is_too_large_ || x.is_too_large_;
+told_tokens& told_tokens::operator+=(const told_tokens& usage) {
+  value_ += usage.value_; // a few summands of bounded size
+  is_told_ = is_told_ || usage.is_told_;
+  is_too_large_ = is_too_large_ || usage.is_too_large_;
   return *this;
 }
 
@@ -93,6 +94,7 @@ told_tokens told_tokens::at_most(uint64_t most) const {
   return result;
 }
 
+// Parts are cut to their whole, since servers may round them apart; sums over requests rely on it.
 std::optional<token_usage> usage_of(const told_usage& told) {
   auto input = told.input.at_most(most_input_tokens);
   auto output = told.output.at_most(most_output_tokens);
@@ -107,13 +109,14 @@ std::optional<token_usage> usage_of(const told_usage& told) {
   return result;
 }
 
-bool is_odd(const told_usage& x) {
-  return x.input.at_most(most_input_tokens).is_too_large() || x.output.at_most(most_output_tokens).is_too_large();
+bool is_odd(const told_usage& usage) {
+  return usage.input.at_most(most_input_tokens).is_too_large()
+         || usage.output.at_most(most_output_tokens).is_too_large();
 }
 
-void noted_usage::note(const told_usage& x, uint64_t& tokens) {
-  auto told = usage_of(x);
-  auto odd = wire::is_odd(x);
+void noted_usage::note(const told_usage& usage, uint64_t& tokens) {
+  auto told = usage_of(usage);
+  auto odd = wire::is_odd(usage);
   if (!told && !odd)
     return;
   last_ = told;
@@ -144,16 +147,16 @@ std::variant<model_list, failure> read_names(const http::response_head& head, st
   if (root == nullptr || !member(*root, list).is_array())
     return invalid_answer(head, root == nullptr ? describe_body(body) : "JSON without a list of models");
   model_list result;
-  for (auto& x : member(*root, list))
-    if (auto text = string_in(member(x, name)); !text.empty())
+  for (auto& entry : member(*root, list))
+    if (auto text = string_in(member(entry, name)); !text.empty())
       result.models.emplace_back(text);
   return result;
 }
 
 std::string on_one_line(std::string text) {
   auto parsed = json::parse(text);
-  auto* x = std::get_if<json::value>(&parsed);
-  return x != nullptr ? to_text(*x) : std::move(text);
+  auto* found = std::get_if<json::value>(&parsed);
+  return found != nullptr ? to_text(*found) : std::move(text);
 }
 
 std::string choices_warning(std::string_view how_many) {

@@ -26,10 +26,10 @@ struct piece_collector final : piece_sink {
   std::string words, declined;
   std::vector<reasoning_part> thoughts;
 
-  void text(std::string_view x) override { words += x; }
-  void reasoning(std::string_view x) override { open_reasoning(thoughts).text += x; }
+  void text(std::string_view more) override { words += more; }
+  void reasoning(std::string_view more) override { open_reasoning(thoughts).text += more; }
   void seal(std::string_view signature) override { open_reasoning(thoughts).signature = signature; }
-  void refusal(std::string_view x) override { declined += x; }
+  void refusal(std::string_view more) override { declined += more; }
   void tool_call(uint32_t, std::string_view, std::string_view, std::string_view) override {}
   void tool_arguments(uint32_t, std::string_view) override {}
 };
@@ -43,6 +43,7 @@ struct named_reason {
 /// Returns what the word means, `unknown` where it is not among them.
 finish_reason reason_named(std::string_view word, std::span<const named_reason> known);
 
+/// A call, and how its arguments are to be judged.
 struct called_tool {
   tool_call call;
   bool takes_text = false; ///< Its input is free text, no JSON ("custom" tools).
@@ -51,9 +52,9 @@ struct called_tool {
 /// Names the call at that place of an answer which gave it no id: its result must be able to name it.
 std::string made_up_id(std::string_view answer_id, std::size_t place);
 
-/// Puts the calls into `x` and judges its finish reason by them, by what the provider `told` and by whether the model
-/// `refused`. Arguments must be JSON objects, else it is a failure that names the tool; but where the answer was cut,
-/// as its finish reason says, cut arguments stay as they are, with a warning.
+/// Puts the calls into `answer` and judges its finish reason by them, by what the provider `told` and by whether the
+/// model `refused`. Arguments must be JSON objects, else it is a failure that names the tool; but where the answer was
+/// cut, as its finish reason says, cut arguments stay as they are, with a warning.
 std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
                                  std::string_view answer_id, finish_reason told, bool refused, completion& answer);
 
@@ -63,8 +64,8 @@ public:
   told_tokens() = default;
 
   /// What is no whole number from 0 to `most_input_tokens` tells nothing.
-  told_tokens(const json::value& x) { take(count_in(x)); }
-  told_tokens(json::raw x) { take(count_in(x)); }
+  told_tokens(const json::value& value) { take(count_in(value)); }
+  told_tokens(json::raw raw) { take(count_in(raw)); }
 
   bool is_told() const { return is_told_; }
 
@@ -75,7 +76,7 @@ public:
   bool is_too_large() const { return is_too_large_; }
 
   /// A sum is told where one of its parts is, and too large where one of them is.
-  told_tokens& operator+=(const told_tokens& x);
+  told_tokens& operator+=(const told_tokens& usage);
 
   /// The same, with a smaller bound.
   told_tokens at_most(uint64_t most) const;

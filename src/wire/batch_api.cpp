@@ -19,6 +19,7 @@ std::string batch_item_id(std::string_view nonce, uint64_t number) {
   return std::string{nonce} + separator + std::to_string(number);
 }
 
+// The number must be written as `batch_item_id` writes it: "007" and "+7" are not ours.
 std::optional<uint64_t> batch_item_number(std::string_view nonce, std::string_view id) {
   if (!id.starts_with(nonce) || !id.substr(nonce.size()).starts_with(separator))
     return std::nullopt;
@@ -35,16 +36,18 @@ failure batch_refusal(const http::response_head& head, std::string_view body) {
 }
 
 std::variant<json::value, failure> read_batch_answer(const http::response_head& head, std::string_view body,
-                                                     std::string_view needed, std::string_view what) {
+                                                     std::string_view needed, std::string_view subject) {
   auto parsed = json::parse(body);
   auto* root = std::get_if<json::value>(&parsed);
   if (head.status < 200 || head.status >= 300)
     return error_answer(head, root, body);
   if (root == nullptr || member(*root, needed).is_null())
-    return invalid_answer(head, root == nullptr ? describe_body(body) : "JSON that is no " + std::string{what});
+    return invalid_answer(head, root == nullptr ? describe_body(body) : "JSON that is no " + std::string{subject});
   return std::move(*root);
 }
 
+// Pages go on only where the provider says that there are more and this one held a job, or a listing could run for
+// ever.
 std::variant<batch_page, failure> read_batch_list(const http::response_head& head, std::string_view body,
                                                   batch_status (*read)(const json::value& job)) {
   auto answer = read_batch_answer(head, body, "data", "list of batches");
@@ -52,16 +55,16 @@ std::variant<batch_page, failure> read_batch_list(const http::response_head& hea
     return std::move(*problem);
   auto& root = std::get<json::value>(answer);
   batch_page page;
-  for (auto& x : member(root, "data"))
-    if (auto job = read(x); !job.id.empty())
+  for (auto& entry : member(root, "data"))
+    if (auto job = read(entry); !job.id.empty())
       page.jobs.push_back(std::move(job));
   if (member(root, "has_more") == true && !page.jobs.empty())
     page.next = page.jobs.back().id;
   return page;
 }
 
-uint64_t items_in(const json::value& x) {
-  return std::min(count_in(x).value_or(0), most_job_items);
+uint64_t items_in(const json::value& value) {
+  return std::min(count_in(value).value_or(0), most_job_items);
 }
 
 batch_result unrun(std::string id, batch_end over) {

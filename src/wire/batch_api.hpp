@@ -43,8 +43,8 @@ struct batch_line {
 using batch_state = batch_job_state;
 
 /// Nothing more comes; all but a `failed` job may have results.
-constexpr bool is_over(batch_state x) {
-  return x >= batch_state::completed;
+constexpr bool is_over(batch_state state) {
+  return state >= batch_state::completed;
 }
 
 /// What a provider tells of a job.
@@ -88,6 +88,7 @@ class batch_api {
 public:
   virtual ~batch_api() = default;
 
+  /// What one job of this provider takes at most.
   virtual batch_limits limits() const = 0;
 
   /// Whether the input is uploaded before the job is created: then `upload` and `create` make a job, else `create`
@@ -112,7 +113,9 @@ public:
   virtual batch_call create(std::string_view input, std::span<const std::string> lines,
                             std::string_view nonce) const = 0;
 
+  /// Asks how a job stands.
   virtual batch_call poll(std::string_view id) const = 0;
+  /// Asks for a job's end; what it has done is still to be had.
   virtual batch_call cancel(std::string_view id) const = 0;
 
   /// Asks for the jobs there are, newest first; `after`: a page's `next`.

@@ -12,17 +12,17 @@
 
 namespace modelforge::wire {
 
-/// Reads the JSON of a good answer, an object whose member `needed` is not null; `what` it should be, for messages. All
-/// else is a failure.
+/// Reads the JSON of a good answer, an object whose member `needed` is not null; `subject` it should be, for messages.
+/// All else is a failure.
 std::variant<json::value, failure> read_batch_answer(const http::response_head& head, std::string_view body,
-                                                     std::string_view needed, std::string_view what);
+                                                     std::string_view needed, std::string_view subject);
 
 /// Reads a list of jobs, each by `read`.
 std::variant<batch_page, failure> read_batch_list(const http::response_head& head, std::string_view body,
                                                   batch_status (*read)(const json::value& job));
 
 /// Reads a number of a job's items: at most `most_job_items`; 0 where there is none.
-uint64_t items_in(const json::value& x);
+uint64_t items_in(const json::value& value);
 
 /// Makes the result of an item that was not run because its job is `over`: expired or cancelled.
 batch_result unrun(std::string id, batch_end over);

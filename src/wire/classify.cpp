@@ -21,11 +21,13 @@ bool says(std::string_view text, const std::array<std::string_view, N>& phrases)
   return std::any_of(phrases.begin(), phrases.end(), [&](auto phrase) { return ascii::icontains(text, phrase); });
 }
 
+/// Whether the error's type or its code is one of these. Servers do not agree on which of the two holds the name.
 template <std::size_t N>
-bool is_named(const provider_error& x, const std::array<std::string_view, N>& names) {
-  return one_of(x.type, names) || one_of(x.code, names);
+bool is_named(const provider_error& error, const std::array<std::string_view, N>& names) {
+  return one_of(error.type, names) || one_of(error.code, names);
 }
 
+/// Money or a long-term quota is used up: waiting does not help, so these must not pass for a rate limit.
 constexpr auto quota_names = std::to_array<std::string_view>(
   {"insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
    "project_spend_limit_exceeded", "organization_usage_limit_exceeded", "billing_not_active",
@@ -35,6 +37,8 @@ constexpr auto quota_names = std::to_array<std::string_view>(
 constexpr auto quota_phrases =
   std::to_array<std::string_view>({"specified API usage limits", "credit balance is too low"});
 
+/// The prompt is too long for the model. Names first, since they are sure; the phrases below are for servers that send
+/// a plain 400.
 constexpr auto context_names =
   std::to_array<std::string_view>({"context_length_exceeded", "exceed_context_size_error"});
 
@@ -54,6 +58,7 @@ constexpr auto overload_names =
   std::to_array<std::string_view>({"overloaded_error", "engine_overloaded_error", "server_is_overloaded",
                                    "service_unavailable_error", "queue_exceeded", "capacity_exceeded"});
 
+/// OpenAI's name, with a 429 or a 503, for traffic that grows too fast.
 constexpr auto slow_down_names = std::to_array<std::string_view>({"slow_down"});
 
 /// Anthropic's words for its acceleration limits.
@@ -96,6 +101,8 @@ constexpr auto named_statuses = std::to_array<named_status>({
   {"engine_overloaded_error", 503},
 });
 
+/// The status of an error that came inside a success, as errors in a stream do: the provider's own figure, else what
+/// its names and phrases usually come with, else 500, so that it is tried again.
 uint16_t status_of(const provider_error& error) {
   if (error.status != 0)
     return error.status;
@@ -112,6 +119,7 @@ uint16_t status_of(const provider_error& error) {
   return 500;
 }
 
+/// For 400 and 422, which say only that the request was refused: names and phrases tell why.
 errc classify_refusal(const provider_error& error) {
   if (is_named(error, context_names) || says(error.message, context_phrases))
     return errc::context_length;
@@ -141,6 +149,8 @@ errc classify_429(const provider_error& error) {
 
 } // namespace
 
+// The status decides, and names refine it. A status that says success or nothing is first replaced by the one that fits
+// the error's names. Names of a used-up quota win over any 4xx but 401, which is about the key in any case.
 errc classify(uint16_t status, const provider_error& error) {
   if (status < 400 && status / 100 != 3)
     status = status_of(error);
@@ -180,9 +190,10 @@ errc classify(uint16_t status, const provider_error& error) {
   }
 }
 
-bool grew_too_fast(const failure& x) {
-  return one_of(x.provider_code, slow_down_names)
-         || (x.code == errc::rate_limited && says(x.provider_message, slow_down_phrases));
+// The pause for this is longer than for a mere rate limit: see `retry::meaning::ramp`.
+bool grew_too_fast(const failure& failed) {
+  return one_of(failed.provider_code, slow_down_names)
+         || (failed.code == errc::rate_limited && says(failed.provider_message, slow_down_phrases));
 }
 
 } // namespace modelforge::wire

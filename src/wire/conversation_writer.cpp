@@ -49,11 +49,12 @@ bool conversation_writer::check_source(const image_part& part) {
   return false;
 }
 
-void conversation_writer::leave_out_name(const chat_message& x, std::string_view who) {
-  if (!x.name.empty())
+void conversation_writer::leave_out_name(const chat_message& message, std::string_view who) {
+  if (!message.name.empty())
     warn(place() + "name: " + std::string{who} + " knows no names of participants; it was left out");
 }
 
+// `data:` URLs are written piece by piece: an image may have megabytes, and one copy is enough.
 void conversation_writer::image_url(const image_part& part) {
   if (!check_source(part))
     return;
@@ -63,9 +64,10 @@ void conversation_writer::image_url(const image_part& part) {
     fail("data", "or media_type is not UTF-8");
 }
 
+// Searched backwards: the call is nearly always in the message just before.
 const tool_call* conversation_writer::call_of(std::string_view id) const {
   for (auto i = item_; i-- > 0 && !id.empty();)
-    for (auto& part : x_.messages[i].content)
+    for (auto& part : request_.messages[i].content)
       if (auto* call = std::get_if<tool_call>(&part); call != nullptr && call->id == id)
         return call;
   return nullptr;

@@ -12,11 +12,13 @@ namespace modelforge::wire {
 /// write what is theirs: a message, a part, a tool.
 class conversation_writer : protected request_writer {
 protected:
-  conversation_writer(std::string_view provider, const chat_request& x, bool stream)
-    : request_writer(provider, x, stream) {}
+  conversation_writer(std::string_view provider, const chat_request& request, bool stream)
+    : request_writer(provider, request, stream) {}
   ~conversation_writer() = default;
 
-  static bool is_system(const chat_message& x) { return x.role == role::system || x.role == role::developer; }
+  static bool is_system(const chat_message& message) {
+    return message.role == role::system || message.role == role::developer;
+  }
 
   // -- walking -----------------------------------------------------------------------
 
@@ -25,7 +27,7 @@ protected:
   void each_message(std::size_t first, std::size_t end, F&& f) {
     list_ = "messages";
     for (item_ = first; item_ < end && !failed(); ++item_)
-      f(x_.messages[item_]);
+      f(request_.messages[item_]);
     list_ = nullptr;
   }
 
@@ -64,10 +66,10 @@ protected:
   void write_messages(std::string_view name, F&& write, std::size_t first = 0) {
     if (!begin(name))
       return;
-    if (x_.messages.empty())
+    if (request_.messages.empty())
       return fail("messages", "is empty");
     out_.open('[');
-    each_message(first, x_.messages.size(), write);
+    each_message(first, request_.messages.size(), write);
     out_.close(']');
   }
 
@@ -78,12 +80,12 @@ protected:
       return;
     out_.open('[');
     auto written = result_.body.size();
-    each_message(0, x_.messages.size(), [&](const chat_message& x) {
-      if (!is_system(x))
-        write(x);
+    each_message(0, request_.messages.size(), [&](const chat_message& message) {
+      if (!is_system(message))
+        write(message);
     });
     if (result_.body.size() == written)
-      fail("messages", x_.messages.empty() ? "is empty" : "has nothing but system prompts");
+      fail("messages", request_.messages.empty() ? "is empty" : "has nothing but system prompts");
     out_.close(']');
   }
 
@@ -93,11 +95,11 @@ protected:
   void with_further_results(const chat_message& message, F&& write_parts) {
     write_parts(message);
     if (message.role == role::tool)
-      while (item_ + 1 < x_.messages.size() && x_.messages[item_ + 1].role == role::tool)
-        write_parts(x_.messages[++item_]);
+      while (item_ + 1 < request_.messages.size() && request_.messages[item_ + 1].role == role::tool)
+        write_parts(request_.messages[++item_]);
   }
 
-  bool has_system_prompts() const { return std::any_of(x_.messages.begin(), x_.messages.end(), is_system); }
+  bool has_system_prompts() const { return std::any_of(request_.messages.begin(), request_.messages.end(), is_system); }
 
   /// Calls `write(message)` for each system prompt; those behind other messages come with a warning, which ends in
   /// `moved`.
@@ -105,8 +107,8 @@ protected:
   void each_system_prompt(std::string_view moved, F&& write) {
     auto in_front = true;
     list_ = "messages";
-    for (item_ = 0; item_ < x_.messages.size(); ++item_) {
-      auto& message = x_.messages[item_];
+    for (item_ = 0; item_ < request_.messages.size(); ++item_) {
+      auto& message = request_.messages[item_];
       in_front = in_front && is_system(message);
       if (!is_system(message))
         continue;
@@ -122,8 +124,8 @@ protected:
   void write_tool_list(F&& write) {
     out_.open('[');
     list_ = "tools";
-    for (item_ = 0; item_ < x_.tools.size(); ++item_)
-      write(x_.tools[item_]);
+    for (item_ = 0; item_ < request_.tools.size(); ++item_)
+      write(request_.tools[item_]);
     list_ = nullptr;
     out_.close(']');
   }
@@ -176,9 +178,9 @@ inline std::string_view unsealed(std::string_view signature, std::string_view di
 
 /// How many parts of that kind a message holds.
 template <class T>
-std::size_t count_of(const chat_message& x) {
-  return static_cast<std::size_t>(
-    std::count_if(x.content.begin(), x.content.end(), [](auto& part) { return std::holds_alternative<T>(part); }));
+std::size_t count_of(const chat_message& message) {
+  return static_cast<std::size_t>(std::count_if(message.content.begin(), message.content.end(),
+                                                [](auto& part) { return std::holds_alternative<T>(part); }));
 }
 
 } // namespace modelforge::wire

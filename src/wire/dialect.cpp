@@ -10,6 +10,7 @@
 
 namespace modelforge::wire {
 
+// The defaults below suit vendors that have no such thing, or do it as OpenAI does; each may be overridden.
 answer_hints dialect::hints(const http::response_head& head, const failure* why) const {
   return {limits_in(head, std::chrono::system_clock::now()), wire::should_retry(head),
           why != nullptr && grew_too_fast(*why)};

@@ -15,15 +15,16 @@ namespace modelforge::wire {
 namespace {
 
 /// The number in a JSON text that is one; not finite where it is too large, or no number at all.
-float float_in(std::string_view x) {
+float float_in(std::string_view number) {
   float result = 0;
-  auto [end, error] = std::from_chars(x.data(), x.data() + x.size(), result);
+  auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), result);
   if (error == std::errc{})
     return result;
-  auto is_number = !x.empty() && (x.front() == '-' || (x.front() >= '0' && x.front() <= '9'));
-  return is_number ? static_cast<float>(json::real_of(x)) : NAN; // beyond a float: nearly 0, or infinite
+  auto is_number = !number.empty() && (number.front() == '-' || (number.front() >= '0' && number.front() <= '9'));
+  return is_number ? static_cast<float>(json::real_of(number)) : NAN; // beyond a float: nearly 0, or infinite
 }
 
+/// Value of each base64 digit; 0xFF for any other byte.
 constexpr auto base64_values = [] {
   std::array<uint8_t, 256> result{};
   result.fill(0xFF);
@@ -76,6 +77,7 @@ void vector_answer::fail(std::string why) {
     problem_ = std::move(why);
 }
 
+// The first vector's length is a good guess for the others: they must be equal anyway.
 void vector_answer::take_vector(json::reader& in) {
   taken_.clear();
   if (put_ > 0 && !vectors_.empty())
@@ -83,10 +85,12 @@ void vector_answer::take_vector(json::reader& in) {
   if (in.elements([&] { taken_.push_back(float_in(in.value().text)); }))
     return;
   std::string scratch;
-  if (auto x = in.value(); !x.is_string() || !read_base64(string_in(x, scratch), taken_))
+  if (auto raw = in.value(); !raw.is_string() || !read_base64(string_in(raw, scratch), taken_))
     fail("a vector that is neither a list of numbers nor base64 of floats");
 }
 
+// Checked vector by vector, while the place is known, so that the message can name it; `finish` checks what concerns
+// all.
 void vector_answer::put(std::optional<uint64_t> index) {
   auto place = index.value_or(put_);
   ++put_;
@@ -109,25 +113,27 @@ std::variant<std::vector<std::vector<float>>, std::string> vector_answer::finish
   if (put_ < vectors_.size())
     return std::to_string(put_) + " vectors for " + std::to_string(vectors_.size()) + " inputs";
   auto size = vectors_.front().size();
-  for (auto& x : vectors_)
-    if (x.size() != size)
-      return "vectors of different lengths (" + std::to_string(size) + " and " + std::to_string(x.size()) + ")";
+  for (auto& vector : vectors_)
+    if (vector.size() != size)
+      return "vectors of different lengths (" + std::to_string(size) + " and " + std::to_string(vector.size()) + ")";
   return std::move(vectors_);
 }
 
+// The body is read in one pass without a tree: thousands of vectors have megabytes of numbers. An error in a success is
+// looked for only where the shape is odd.
 std::variant<embedding, failure> read_vectors(const http::response_head& head, std::string_view body,
                                               std::size_t inputs, vector_member read) {
   auto text = ascii::trim_front(body);
   if (head.status < 200 || head.status >= 300)
     return error_in(head, text).value();
-  vector_answer x{inputs};
+  vector_answer answer{inputs};
   json::raw error;
   json::reader in{text};
   auto is_object = in.members([&](std::string_view name) {
     if (name == "error")
       error = in.value();
     else
-      read(name, in, x);
+      read(name, in, answer);
   });
   if (!in.finish())
     return invalid_answer(head, text.starts_with('{') ? "broken JSON (" + clean_words(in.problem(), 200) + ")"
@@ -135,21 +141,21 @@ std::variant<embedding, failure> read_vectors(const http::response_head& head, s
   if (!is_object || error.is_object() || error.is_string())
     if (auto found = error_in(head, text))
       return std::move(*found);
-  auto vectors = x.finish();
+  auto vectors = answer.finish();
   if (auto* why = std::get_if<std::string>(&vectors)) {
     auto problem = invalid_answer(head, std::move(*why));
-    if (x.has_any())
+    if (answer.has_any())
       problem.suggestion.clear();
     return problem;
   }
   std::string scratch;
   embedding result;
   result.vectors = std::move(std::get<0>(vectors));
-  result.usage = usage_of(x.usage);
-  if (is_odd(x.usage))
+  result.usage = usage_of(answer.usage);
+  if (is_odd(answer.usage))
     result.warnings.emplace_back(usage_warning);
-  result.model = string_in(x.model, scratch);
-  result.provider_request_id = request_id_in(head, string_in(x.id, scratch));
+  result.model = string_in(answer.model, scratch);
+  result.provider_request_id = request_id_in(head, string_in(answer.id, scratch));
   return result;
 }
 

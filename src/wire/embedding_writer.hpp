@@ -11,14 +11,15 @@ namespace modelforge::wire {
 /// What writing a request for embeddings has in common.
 class embedding_writer : protected body_writer {
 protected:
-  embedding_writer(std::string_view provider, const embedding_request& x) : body_writer(provider, x), x_(x) {}
+  embedding_writer(std::string_view provider, const embedding_request& request)
+    : body_writer(provider, request), request_(request) {}
 
   ~embedding_writer() = default;
 
   /// Opens the body, with room for all inputs and `each` bytes more for each of them.
   void start(std::size_t each = 8) {
-    auto size = 256 + x_.extra.size();
-    for (auto& input : x_.inputs)
+    auto size = 256 + request_.extra.size();
+    for (auto& input : request_.inputs)
       size += input.size() + input.size() / 16 + each;
     body_writer::start(size);
   }
@@ -28,13 +29,13 @@ protected:
   void write_inputs(F write) {
     out_.open('[');
     list_ = "inputs";
-    for (item_ = 0; item_ < x_.inputs.size() && !failed(); ++item_)
-      write(x_.inputs[item_]);
+    for (item_ = 0; item_ < request_.inputs.size() && !failed(); ++item_)
+      write(request_.inputs[item_]);
     list_ = nullptr;
     out_.close(']');
   }
 
-  const embedding_request& x_;
+  const embedding_request& request_;
 };
 
 } // namespace modelforge::wire

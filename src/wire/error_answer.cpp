@@ -41,11 +41,13 @@ constexpr auto all_words = std::to_array<code_words>({
   {errc::invalid_request, "the provider refused the request"},
 });
 
+/// Null for codes that need the status in their words, or that no HTTP answer stands for.
 const code_words* words_of(errc code) {
   auto found = std::find_if(all_words.begin(), all_words.end(), [&](auto& x) { return x.code == code; });
   return found == all_words.end() ? nullptr : &*found;
 }
 
+/// One clause for people, without a full stop: more may be appended to it.
 std::string explain(errc code, uint16_t status) {
   if (code == errc::not_found && status == 410)
     return "what was asked for is gone";
@@ -66,6 +68,7 @@ std::string_view quoted_name(std::string_view text) {
   return end == text.npos ? std::string_view{} : text.substr(start + 1, end - start - 1);
 }
 
+/// A 404 may mean the model or the path. The model is the likely one where the provider's message names it.
 std::string suggest_for_missing(uint16_t status, const provider_error& error) {
   if (auto name = clean_words(quoted_name(error.message), 100);
       ascii::icontains(error.message, "model") && !name.empty())
@@ -74,6 +77,7 @@ std::string suggest_for_missing(uint16_t status, const provider_error& error) {
                                    : words_of(errc::not_found)->suggestion};
 }
 
+/// What a person can do about it; empty where nothing better is known than the provider's own words.
 std::string suggest(errc code, uint16_t status, const provider_error& error) {
   if (code == errc::not_found)
     return suggest_for_missing(status, error);
@@ -97,6 +101,7 @@ failure error_answer(const http::response_head& head, const json::value* body, s
   result.code = classify(head.status, error);
   result.http_status = head.status;
   result.message = explain(result.code, head.status);
+  // Google puts the HTTP status where others put a code: its type says more then.
   auto is_status = error.code == std::to_string(error.status);
   result.provider_code = (error.code.empty() || is_status) && !error.type.empty() ? error.type : error.code;
   result.provider_message = clean_words(error.message);
@@ -112,6 +117,7 @@ failure error_answer(const http::response_head& head, const json::value* body, s
     if (kind == "an HTML page" && result.code != errc::authentication && head.status < 500)
       result.suggestion = ask_for_v1;
   }
+  // Redirects are not followed, since the key would go to a host that nobody configured.
   if (head.status / 100 == 3) {
     auto host = clean_words(host_of(head.get("location")), 200);
     result.message = "the provider answered with HTTP " + std::to_string(head.status) + "; redirects are not followed";

@@ -13,12 +13,15 @@ namespace modelforge::wire {
 namespace {
 
 constexpr std::size_t max_kept = 1 << 20; ///< Bytes of tool calls.
+/// Enough to tell what happened; a stream of odd parts must not grow the answer without bound.
 constexpr std::size_t max_warnings = 10;
 constexpr std::size_t usual_text = 512; ///< Bytes of one piece.
+/// The words of `error_answer` that `fitted` replaces for other vendors.
 constexpr std::string_view openai_address = "it usually ends in /v1";
 
 } // namespace
 
+// A stream may live for minutes: only the headers that failures and waits are read from are kept.
 object_answer::object_answer(const http::response_head& head, const wording& words) : words_(words) {
   head_.status = head.status;
   for (auto* name :
@@ -27,6 +30,8 @@ object_answer::object_answer(const http::response_head& head, const wording& wor
       head_.headers.push_back({name, std::string{value}});
 }
 
+// News is whatever changed: a piece, a sign of life, an end mark, a reason, usage. Callers use it to tell a stream that
+// works from one that only keeps its connection open.
 bool object_answer::take(std::string_view data, piece_sink& sink) {
   if (seen_.end)
     return false;
@@ -36,8 +41,8 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
   auto before = state();
   json::reader in{data};
   auto is_list = in.elements([&] {
-    if (auto x = in.value(); x.is_object() && !seen_.end)
-      take_one(x.text, sink);
+    if (auto element = in.value(); element.is_object() && !seen_.end)
+      take_one(element.text, sink);
   });
   if (!is_list)
     take_one(data, sink);
@@ -51,6 +56,8 @@ bool object_answer::take_event(std::string_view type, std::string_view data, pie
   return is_ours && take(data, sink);
 }
 
+// Repairing costs a copy, so it is tried only after a plain read has failed; what was said by then is nothing, as
+// `read` promises.
 bool object_answer::take_one(std::string_view object, piece_sink& sink) {
   std::string problem;
   if (read(object, sink, problem))
@@ -68,6 +75,8 @@ bool object_answer::is_whole(std::string_view, std::string_view data) const {
   return json::reader{data}.finish();
 }
 
+// An event without its empty line may have been cut anywhere, but if its data is whole JSON it counts, except that text
+// can no longer be handed on: then the end it announces is not trusted either.
 void object_answer::take_late(std::string_view type, std::string_view data) {
   piece_collector ignored;
   if (auto before = progress_.pieces;
@@ -89,11 +98,11 @@ void object_answer::fail_broken(std::string_view problem) {
 }
 
 void object_answer::fail_with(errc code, std::string message) {
-  auto x = invalid_answer(head_, "");
-  x.code = code;
-  x.message = std::move(message);
-  x.suggestion.clear();
-  fail(std::move(x));
+  auto failed = invalid_answer(head_, "");
+  failed.code = code;
+  failed.message = std::move(message);
+  failed.suggestion.clear();
+  fail(std::move(failed));
 }
 
 bool object_answer::read_error(json::raw error, std::string_view object) {
@@ -112,13 +121,14 @@ void object_answer::say(said kind, std::string_view text, piece_sink& sink) {
   (sink.*kind)(text);
 }
 
-std::string object_answer::sealed(std::string_view dialect, json::raw x) {
-  auto seal = string_in(x, scratch_);
+// The dialect's name goes before the seal, so that no provider is ever sent a seal of another's.
+std::string object_answer::sealed(std::string_view dialect, json::raw raw) {
+  auto seal = string_in(raw, scratch_);
   return seal.empty() ? std::string{} : std::string{dialect}.append(":").append(seal);
 }
 
-void object_answer::say_seal(std::string_view dialect, json::raw x, piece_sink& sink) {
-  if (auto signature = sealed(dialect, x); !signature.empty())
+void object_answer::say_seal(std::string_view dialect, json::raw raw, piece_sink& sink) {
+  if (auto signature = sealed(dialect, raw); !signature.empty())
     sink.seal(signature);
 }
 
@@ -180,9 +190,9 @@ void object_answer::check_calls(std::size_t bytes) {
     fail_with(errc::response_too_large, "the answer's tool calls exceed " + std::to_string(max_kept) + " bytes");
 }
 
-void object_answer::note(std::string& kept, json::raw x) {
+void object_answer::note(std::string& kept, json::raw raw) {
   if (kept.empty())
-    kept = string_in(x, scratch_);
+    kept = string_in(raw, scratch_);
 }
 
 void object_answer::warn(std::string text) {
@@ -196,11 +206,13 @@ void object_answer::shrink() {
 }
 
 failure object_answer::fitted(failure problem) const {
-  if (auto at = problem.suggestion.find(openai_address); at != problem.suggestion.npos)
-    problem.suggestion.replace(at, openai_address.size(), words_.usual_address);
+  if (auto found = problem.suggestion.find(openai_address); found != problem.suggestion.npos)
+    problem.suggestion.replace(found, openai_address.size(), words_.usual_address);
   return problem;
 }
 
+// In order of certainty: an error that was told, a stream that broke off, an answer that holds none; only then is there
+// a completion to put together.
 std::variant<completion, failure> object_answer::end(bool streamed) {
   if (problem_ != nullptr)
     return fitted(std::move(*problem_));
@@ -209,14 +221,14 @@ std::variant<completion, failure> object_answer::end(bool streamed) {
   if (!seen_.answer)
     return fitted(invalid_answer(head_, std::string{no_answer()}));
   conclude(streamed);
-  completion x;
-  x.raw_finish_reason = clean_words(reason_, 200);
-  if (auto problem = add_calls(head_, std::move(calls_), id_, meaning(), seen_.refusal, x))
+  completion result;
+  result.raw_finish_reason = clean_words(reason_, 200);
+  if (auto problem = add_calls(head_, std::move(calls_), id_, meaning(), seen_.refusal, result))
     return fitted(std::move(*problem));
-  x.usage = usage_.last();
-  x.model = std::move(model_);
-  x.provider_request_id = request_id_in(head_, id_);
-  if (x.raw_finish_reason.empty() && (streamed || words_.whole_needs_reason))
+  result.usage = usage_.last();
+  result.model = std::move(model_);
+  result.provider_request_id = request_id_in(head_, id_);
+  if (result.raw_finish_reason.empty() && (streamed || words_.whole_needs_reason))
     warn("the provider named no finish reason");
   if (seen_.others)
     warn(choices_warning("several"));
@@ -224,23 +236,25 @@ std::variant<completion, failure> object_answer::end(bool streamed) {
     warn(repaired_warning);
   if (usage_.is_odd())
     warn(usage_warning);
-  x.warnings.insert(x.warnings.end(), std::make_move_iterator(warnings_.begin()),
-                    std::make_move_iterator(warnings_.end()));
-  return x;
+  result.warnings.insert(result.warnings.end(), std::make_move_iterator(warnings_.begin()),
+                         std::make_move_iterator(warnings_.end()));
+  return result;
 }
 
-std::variant<completion, failure> read_whole(object_answer& x, std::string_view body) {
+// An error status is never read as an answer, whatever its body looks like; and a body that begins with neither bracket
+// is described, not parsed.
+std::variant<completion, failure> read_whole(object_answer& answer, std::string_view body) {
   auto text = ascii::trim_front(body);
-  auto& head = x.head();
+  auto& head = answer.head();
   if (head.status < 200 || head.status >= 300) {
     auto parsed = json::parse(utf8::is_valid(text) ? std::string{text} : utf8::repair(text));
-    return x.fitted(error_answer(head, std::get_if<json::value>(&parsed), text));
+    return answer.fitted(error_answer(head, std::get_if<json::value>(&parsed), text));
   }
   if (!text.starts_with('{') && !text.starts_with('['))
-    return x.fitted(invalid_answer(head, describe_body(text)));
+    return answer.fitted(invalid_answer(head, describe_body(text)));
   piece_collector sink;
-  x.take(text, sink);
-  auto result = x.end(false);
+  answer.take(text, sink);
+  auto result = answer.end(false);
   if (auto* good = std::get_if<completion>(&result)) {
     good->text = std::move(sink.words);
     good->reasoning = std::move(sink.thoughts);

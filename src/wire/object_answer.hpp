@@ -106,7 +106,7 @@ protected:
   using said = void (piece_sink::*)(std::string_view);
 
   void say(said kind, std::string_view text, piece_sink& sink);
-  void say(said kind, json::raw x, piece_sink& sink) { say(kind, string_in(x, scratch_), sink); }
+  void say(said kind, json::raw raw, piece_sink& sink) { say(kind, string_in(raw, scratch_), sink); }
 
   /// Hands on a seal; nothing where there is none. `dialect`: what is put before it, as `reasoning_part` has it.
   void say_seal(std::string_view dialect, json::raw value, piece_sink& sink);
@@ -126,7 +126,7 @@ protected:
   std::string sealed(std::string_view dialect, json::raw value);
 
   /// The last one counts.
-  void note_usage(const told_usage& x) { usage_.note(x, progress_.tokens); }
+  void note_usage(const told_usage& usage) { usage_.note(usage, progress_.tokens); }
 
   /// Keeps the first text that there is.
   void note(std::string& kept, json::raw value);
@@ -172,7 +172,7 @@ private:
 };
 
 /// Reads a whole answer, whatever its status.
-std::variant<completion, failure> read_whole(object_answer& x, std::string_view body);
+std::variant<completion, failure> read_whole(object_answer& answer, std::string_view body);
 
 /// How the objects of a streamed answer are cut from its body.
 enum class framing : uint8_t {
@@ -182,6 +182,6 @@ enum class framing : uint8_t {
 };
 
 /// Makes the reader of a streamed answer.
-std::unique_ptr<stream_reader> read_objects(std::unique_ptr<object_answer> x, framing form);
+std::unique_ptr<stream_reader> read_objects(std::unique_ptr<object_answer> answer, framing form);
 
 } // namespace modelforge::wire

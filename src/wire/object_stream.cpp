@@ -39,6 +39,8 @@ public:
   }
 
 private:
+  /// Takes one byte, or a run of plain ones inside a string. Brackets in strings do not count; an escape hides the byte
+  /// behind it.
   const char* step(const char* p, const char* end) {
     auto c = *p;
     if (is_escaped_) {
@@ -68,8 +70,8 @@ private:
 /// failure that quotes it. Called by the session of a stream, with bytes as the transport brings them.
 class object_stream : public stream_reader {
 public:
-  object_stream(std::unique_ptr<object_answer> x, framing form)
-    : answer_(std::move(x)), events_(answer_->max_bytes()), framing_(form) {}
+  object_stream(std::unique_ptr<object_answer> answer, framing form)
+    : answer_(std::move(answer)), events_(answer_->max_bytes()), framing_(form) {}
 
   std::size_t take(std::string_view bytes, piece_sink& sink) override {
     news_ = 0;
@@ -99,14 +101,15 @@ public:
       return answer_->fitted(invalid_answer(answer_->head(), describe_body(kept_)));
     if (object_.is_open())
       answer_->take_cut(kept_);
-    events_.finish([&](const sse::event& x) {
-      answer_->take_late(x.type, x.data);
+    events_.finish([&](const sse::event& event) {
+      answer_->take_late(event.type, event.data);
       return !answer_->ended();
     });
     return answer_->end(true);
   }
 
 private:
+  /// What the body turned out to be.
   enum class form : uint8_t { unknown, events, objects, text };
 
   /// Returns the bytes from the first one on that says something.
@@ -133,6 +136,7 @@ private:
                                       : ascii::spaces.find(c) != ascii::spaces.npos;
   }
 
+  /// Keeps the beginning of what is no answer, and gives up once there is enough to show.
   void take_text(std::string_view& bytes) {
     kept_ += bytes.substr(0, shown_bytes - kept_.size());
     bytes = {};
@@ -140,6 +144,7 @@ private:
       answer_->fail(invalid_answer(answer_->head(), describe_body(kept_)));
   }
 
+  /// Takes a plain object, or as much of it as there is. Bounded by the answer's `max_bytes`.
   void take_object(std::string_view& bytes, piece_sink& sink) {
     auto object = object_.take(bytes, kept_);
     is_between_ = !object_.is_open();
@@ -168,17 +173,18 @@ private:
     take_events(lines, sink);
   }
 
+  /// Hands bytes to the parser of server-sent events, which keeps what is cut.
   void take_events(std::string_view bytes, piece_sink& sink) {
-    auto state = events_.feed(bytes, [&](const sse::event& x) {
-      news_ += answer_->take_event(x.type, x.data, sink);
+    auto state = events_.feed(bytes, [&](const sse::event& event) {
+      news_ += answer_->take_event(event.type, event.data, sink);
       return !answer_->ended();
     });
     if (state == sse::parser::state::too_large)
       too_large("the provider sent ", events_.problem());
   }
 
-  void too_large(std::string what, std::string_view how) {
-    answer_->fail_with(errc::response_too_large, what.append(how));
+  void too_large(std::string subject, std::string_view hint) {
+    answer_->fail_with(errc::response_too_large, subject.append(hint));
   }
 
   std::unique_ptr<object_answer> answer_;
@@ -193,8 +199,8 @@ private:
 
 } // namespace
 
-std::unique_ptr<stream_reader> read_objects(std::unique_ptr<object_answer> x, framing form) {
-  return std::make_unique<object_stream>(std::move(x), form);
+std::unique_ptr<stream_reader> read_objects(std::unique_ptr<object_answer> answer, framing form) {
+  return std::make_unique<object_stream>(std::move(answer), form);
 }
 
 } // namespace modelforge::wire

@@ -15,6 +15,7 @@ constexpr auto filter_names =
   std::to_array<std::string_view>({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation",
                                    "bio_policy", "image_content_policy_violation"});
 
+/// Whether a code is one of those by which providers, Azure above all, say that a filter stepped in.
 bool names_filter(std::string_view text) {
   return std::find(filter_names.begin(), filter_names.end(), text) != filter_names.end();
 }
@@ -36,25 +37,27 @@ void read_details(const json::value& details, provider_error& error) {
   }
 }
 
-provider_error read_error(const json::value& x) {
+/// Reads an error object, or an error that is only a text. The fields are OpenAI's; where a vendor has its own, a
+/// comment names it. What is missing stays empty: `classify` copes with any subset.
+provider_error read_error(const json::value& error) {
   provider_error result;
-  if (x.is_string()) {
-    result.message = string_in(x);
+  if (error.is_string()) {
+    result.message = string_in(error);
     return result;
   }
-  result.code = word_in(member(x, "code"));
-  result.type = word_in(member(x, "type"));
-  result.message = string_in(member(x, "message"));
-  result.param = word_in(member(x, "param"));
+  result.code = word_in(member(error, "code"));
+  result.type = word_in(member(error, "type"));
+  result.message = string_in(member(error, "message"));
+  result.param = word_in(member(error, "param"));
   if (result.type.empty())
-    result.type = clean_words(string_in(member(x, "status")), 200); // Google
-  read_details(member(x, "details"), result);
+    result.type = clean_words(string_in(member(error, "status")), 200); // Google
+  read_details(member(error, "details"), result);
   if (result.code.empty())
-    result.code = word_in(member(member(x, "details"), "error_code")); // Anthropic
-  if (auto number = count_in(member(x, "code")); number && *number >= 400 && *number < 600)
+    result.code = word_in(member(member(error, "details"), "error_code")); // Anthropic
+  if (auto number = count_in(member(error, "code")); number && *number >= 400 && *number < 600)
     result.status = static_cast<uint16_t>(*number);
-  auto& inner = member(x, "innererror");
-  auto& metadata = member(x, "metadata");
+  auto& inner = member(error, "innererror");
+  auto& metadata = member(error, "metadata");
   result.moderated = names_filter(result.code) || names_filter(string_in(member(inner, "code")))
                      || member(metadata, "reasons").is_array() || member(metadata, "flagged_input").is_string();
   if (result.message.empty())
@@ -68,16 +71,16 @@ provider_error read_detail(const json::value& detail) {
   result.message = string_in(detail);
   if (!detail.is_array())
     return result;
-  for (auto& x : detail) {
+  for (auto& entry : detail) {
     std::string place;
-    if (auto& steps = member(x, "loc"); steps.is_array())
+    if (auto& steps = member(entry, "loc"); steps.is_array())
       for (auto& step : steps)
         if (auto word = word_in(step); word != "body" && !word.empty())
           place += (place.empty() ? "" : ".") + word;
     if (result.param.empty())
       result.param = place;
     result.message += (result.message.empty() ? "" : "; ") + (place.empty() ? "" : place + ": ")
-                      + std::string{string_in(member(x, "msg"))};
+                      + std::string{string_in(member(entry, "msg"))};
     if (result.message.size() > 1000)
       break;
   }
@@ -86,12 +89,15 @@ provider_error read_detail(const json::value& detail) {
 
 } // namespace
 
-std::string word_in(const json::value& x) {
-  if (x.is_number_integer())
-    return to_text(x);
-  return clean_words(string_in(x), 200);
+std::string word_in(const json::value& value) {
+  if (value.is_number_integer())
+    return to_text(value);
+  return clean_words(string_in(value), 200);
 }
 
+// The order matters: an `error` member is certain, so it comes first. A body with `choices` is an answer even if it has
+// a `message`, so it ends the search. The looser forms follow: an error object without a wrapper (vLLM, Mistral) and
+// the validation errors of servers built on FastAPI (`detail`).
 std::optional<provider_error> find_error(const json::value& body) {
   if (body.is_array())
     return body.empty() ? std::nullopt : find_error(body.front().is_array() ? json::value{} : body.front());

@@ -36,7 +36,7 @@ struct provider_error {
 std::optional<provider_error> find_error(const json::value& body);
 
 /// Returns a number or a text of an error as a word: its code, its type.
-std::string word_in(const json::value& x);
+std::string word_in(const json::value& value);
 
 /// What an error means. `status` is the answer's; below 400 (an error inside a 200) the error's own words decide.
 errc classify(uint16_t status, const provider_error& error);

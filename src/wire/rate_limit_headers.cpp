@@ -42,13 +42,15 @@ enum class field : uint8_t { limit, remaining, reset };
 
 constexpr std::array<std::string_view, 3> field_names = {"limit", "remaining", "reset"};
 
+/// Where a header's value belongs: index in `subjects`, and which of its three figures it is.
 struct place {
   std::size_t subject;
   wire::field field;
 };
 
-std::optional<place> find_place(std::string_view what, std::string_view name) {
-  auto f = std::find(field_names.begin(), field_names.end(), what);
+/// Empty for subjects that are not known: a new one must not be taken for another.
+std::optional<place> find_place(std::string_view field_name, std::string_view name) {
+  auto f = std::find(field_names.begin(), field_names.end(), field_name);
   auto s = std::find_if(subjects.begin(), subjects.end(), [&](auto& x) { return x.name == name; });
   if (f == field_names.end() || s == subjects.end())
     return {};
@@ -73,15 +75,16 @@ std::optional<place> place_of(std::string_view name) {
   return {};
 }
 
+/// Some providers count below zero once a limit is overdrawn: that is nothing left.
 std::optional<uint64_t> read_count(std::string_view text) {
   auto negative = text.starts_with('-');
   text.remove_prefix(negative ? 1 : 0);
-  uint64_t x = 0;
+  uint64_t number = 0;
   auto* end = text.data() + text.size();
-  auto [stop, error] = std::from_chars(text.data(), end, x);
+  auto [stop, error] = std::from_chars(text.data(), end, number);
   if (error != std::errc{} || stop != end)
     return {};
-  return negative ? 0 : x;
+  return negative ? 0 : number;
 }
 
 /// When an answer was sent, in seconds since 1970. Of our own clock whole seconds, as a Date header has them.
@@ -96,7 +99,8 @@ struct told_limit : server_limit {
   bool is_dated = false; ///< Its reset was told as a point in time: it and the Date header are only good to a second.
 };
 
-/// `sent`: when the answer was sent, in seconds since 1970.
+/// Reads a reset in any of its notations; the size of a plain number tells a duration from a Unix time in seconds or
+/// milliseconds. `sent`: when the answer was sent, in seconds since 1970.
 void read_reset(std::string_view text, double sent, told_limit& told) {
   constexpr double unix_seconds = 1e9; // September 2001; as a duration, 31 years
   constexpr double unix_milliseconds = 1e12;
@@ -129,10 +133,11 @@ bool is_long(const told_limit& told) {
   return std::chrono::duration<double>{*told.reset}.count() > most * expected + (told.is_dated ? 3 : 1);
 }
 
+/// Joins two figures of one dimension by `choose`; a missing one gives way.
 template <class T, class Choose>
-void merge(std::optional<T>& x, const std::optional<T>& y, Choose choose) {
-  if (y)
-    x = x ? choose(*x, *y) : *y;
+void merge(std::optional<T>& value, const std::optional<T>& other, Choose choose) {
+  if (other)
+    value = value ? choose(*value, *other) : *other;
 }
 
 } // namespace
@@ -141,30 +146,30 @@ limits::server_limits limits_in(const http::response_head& head, std::chrono::sy
   std::array<told_limit, subjects.size()> told;
   std::optional<double> sent;
   for (auto& header : head.headers) {
-    auto at = place_of(header.name);
-    if (!at)
+    auto found = place_of(header.name);
+    if (!found)
       continue;
-    auto& x = told[at->subject];
-    if (at->field == field::reset) {
+    auto& limit = told[found->subject];
+    if (found->field == field::reset) {
       if (!sent)
         sent = sent_at(head, now);
-      if (!x.reset)
-        read_reset(header.value, *sent, x);
-    } else if (auto& count = at->field == field::limit ? x.limit : x.remaining; !count) {
+      if (!limit.reset)
+        read_reset(header.value, *sent, limit);
+    } else if (auto& count = found->field == field::limit ? limit.limit : limit.remaining; !count) {
       count = read_count(header.value);
     }
   }
   limits::server_limits result;
   for (std::size_t i = 0; i < told.size(); ++i) {
-    auto& x = told[i];
-    if (x.limit == 0)
+    auto& limit = told[i];
+    if (limit.limit == 0)
       continue;
-    if (subjects[i].is_long || (!subjects[i].is_sure && is_long(x)))
-      x.limit.reset();
-    auto& y = result[static_cast<std::size_t>(subjects[i].of)];
-    merge(y.limit, x.limit, [](auto a, auto b) { return std::min(a, b); });
-    merge(y.remaining, x.remaining, [](auto a, auto b) { return std::min(a, b); });
-    merge(y.reset, x.reset, [](auto a, auto b) { return std::max(a, b); });
+    if (subjects[i].is_long || (!subjects[i].is_sure && is_long(limit)))
+      limit.limit.reset();
+    auto& strictest = result[static_cast<std::size_t>(subjects[i].of)];
+    merge(strictest.limit, limit.limit, [](auto a, auto b) { return std::min(a, b); });
+    merge(strictest.remaining, limit.remaining, [](auto a, auto b) { return std::min(a, b); });
+    merge(strictest.reset, limit.reset, [](auto a, auto b) { return std::max(a, b); });
   }
   return result;
 }

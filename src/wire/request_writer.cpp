@@ -86,6 +86,7 @@ void body_writer::warn(std::string text) {
     told.push_back(std::move(text));
 }
 
+// Looked up by a linear search: `extra` has a handful of fields, and at most 1,000.
 bool body_writer::begin(std::string_view name) {
   auto& given = inside_ != nullptr ? *inside_ : extra_;
   if (std::any_of(given.begin(), given.end(), [&](auto& x) { return x.first == name; })) {
@@ -114,6 +115,8 @@ void body_writer::embed(std::string_view value, std::string_view field) {
   out_.raw(value);
 }
 
+// Parsed once, before the body is begun, since `begin` must know for each field whether it is replaced. Members of
+// merged objects are taken out of `extra_`: they are written inside those objects.
 void body_writer::read_extra() {
   if (given_extra_.empty())
     return;
@@ -141,6 +144,7 @@ void body_writer::read_extra() {
     }
 }
 
+// A line break in it would smuggle in another header.
 void body_writer::write_trace() {
   if (trace_.empty())
     return;
@@ -149,9 +153,9 @@ void body_writer::write_trace() {
   result_.headers.push_back({"traceparent", trace_});
 }
 
-void body_writer::write_fields(const fields& x) {
+void body_writer::write_fields(const fields& fields) {
   std::string name;
-  for (auto& [key, value] : x) {
+  for (auto& [key, value] : fields) {
     name.clear();
     json::writer{name}.repaired(key);
     out_.key(std::string_view{name}.substr(1, name.size() - 2));
@@ -160,7 +164,7 @@ void body_writer::write_fields(const fields& x) {
 }
 
 void request_writer::start(std::string_view stream_type, std::initializer_list<std::string_view> merged) {
-  body_writer::start(guess_size(x_), stream_ ? stream_type : std::string_view{}, merged);
+  body_writer::start(guess_size(request_), stream_ ? stream_type : std::string_view{}, merged);
 }
 
 std::string path_segment(std::string_view text) {

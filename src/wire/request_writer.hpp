@@ -25,10 +25,11 @@ namespace modelforge::wire {
 /// thing that cannot be sent is kept; writing goes on, and what is written after it is no use.
 class body_writer {
 protected:
-  /// `provider`: the dialect's name, for messages. `x`: a request; it outlives this.
+  /// `provider`: the dialect's name, for messages. `request`: a request; it outlives this.
   template <class Request>
-  body_writer(std::string_view provider, const Request& x)
-    : out_(result_.body), provider_(provider), model_(x.model), given_extra_(x.extra), trace_(x.trace) {}
+  body_writer(std::string_view provider, const Request& request)
+    : out_(result_.body), provider_(provider), model_(request.model), given_extra_(request.extra),
+      trace_(request.trace) {}
 
   ~body_writer() = default;
 
@@ -59,12 +60,15 @@ protected:
   /// Where we are, as the beginning of a field's name.
   std::string place() const;
 
+  /// Keeps the first problem; later ones are dropped. `field` is appended to `place()`, `why` is the rest of the
+  /// sentence.
   void fail(std::string_view field, std::string_view why, errc code = errc::invalid_request,
             std::string suggestion = {});
 
   /// The provider has not got that field.
   void unsupported(std::string_view field, std::string suggestion);
 
+  /// Whether something cannot be sent. Walks over large requests stop then.
   bool failed() const { return problem_.has_value(); }
 
   /// Tells something once.
@@ -75,6 +79,7 @@ protected:
   /// Begins a field of the request itself, or of the present merged object; false where `extra` has that field.
   bool begin(std::string_view name);
 
+  /// Writes a text as a JSON string; text that is not UTF-8 is a problem, never repaired: it is the host's.
   void text(std::string_view value, std::string_view field) {
     if (!out_.string(value))
       fail(field, "is not UTF-8");
@@ -86,6 +91,7 @@ protected:
     text(value, field);
   }
 
+  /// Writes a field that holds a number, where it is set.
   void number(std::string_view name, const auto& value, std::string_view field) {
     if (!value)
       return;
@@ -168,7 +174,7 @@ private:
 
   void read_extra();
   void write_trace();
-  void write_fields(const fields& x);
+  void write_fields(const fields& fields);
 
   std::string_view provider_;
   const std::string& model_;
@@ -183,14 +189,14 @@ private:
 /// What writing a request for an answer has in common.
 class request_writer : protected body_writer {
 protected:
-  request_writer(std::string_view provider, const chat_request& x, bool stream)
-    : body_writer(provider, x), x_(x), stream_(stream) {}
+  request_writer(std::string_view provider, const chat_request& request, bool stream)
+    : body_writer(provider, request), request_(request), stream_(stream) {}
 
   ~request_writer() = default;
 
   void start(std::string_view stream_type, std::initializer_list<std::string_view> merged = {});
 
-  const chat_request& x_;
+  const chat_request& request_;
   bool stream_;
 };
 

@@ -5,6 +5,8 @@
 
 namespace modelforge::wire {
 
+// The header in milliseconds is the more exact one and goes first. A date is taken relative to the answer's own Date,
+// so that a wrong clock on either side does not matter.
 std::optional<std::chrono::nanoseconds> retry_after(const http::response_head& head,
                                                     std::chrono::system_clock::time_point now) {
   if (auto milliseconds = read_decimal(head.get("retry-after-ms")))

@@ -15,17 +15,17 @@ class piece_sink {
 public:
   virtual ~piece_sink() = default;
 
-  virtual void text(std::string_view x) = 0;
+  virtual void text(std::string_view more) = 0;
 
   /// What the provider tells of the model's thinking.
-  virtual void reasoning(std::string_view x) = 0;
+  virtual void reasoning(std::string_view more) = 0;
 
   /// What was thought since the last seal is a whole part, and this is what the provider wants back with it; see
   /// `reasoning_part::signature`. There may be a seal without thinking.
   virtual void seal(std::string_view signature) = 0;
 
   /// The model's words when it declines.
-  virtual void refusal(std::string_view x) = 0;
+  virtual void refusal(std::string_view more) = 0;
 
   /// The model begins to call a tool. `call` counts the answer's calls from 0. `signature`: the call's seal, if it has
   /// one.

@@ -12,16 +12,18 @@ namespace {
 
 using namespace std::chrono;
 
+/// Nothing longer is believed to be a wait; it also keeps sums and products within 64 bits.
 constexpr nanoseconds longest_wait = hours{24 * 366};
 
+/// Reads a whole text as one number; empty where anything is left over, or the number does not fit.
 template <class Number>
 std::optional<Number> read_number(std::string_view text) {
-  Number x{};
+  Number number{};
   auto* end = text.data() + text.size();
-  auto [stop, error] = std::from_chars(text.data(), end, x);
+  auto [stop, error] = std::from_chars(text.data(), end, number);
   if (error != std::errc{} || stop != end)
     return {};
-  return x;
+  return number;
 }
 
 bool is_digit(char c) {
@@ -76,6 +78,7 @@ std::optional<minutes> read_offset(std::string_view text) {
   return text[0] == '-' ? -offset : offset;
 }
 
+/// A unit of a duration as Go prints it: "1h2m3.5s", "250ms".
 struct unit {
   std::string_view name;
   int64_t nanoseconds;
@@ -103,17 +106,17 @@ std::optional<nanoseconds> take_part(std::string_view& text) {
   }
   if (whole.empty() && fraction.empty())
     return {};
-  auto is = std::find_if(units.begin(), units.end(), [&](auto& x) { return text.starts_with(x.name); });
-  if (is == units.end())
+  auto unit = std::find_if(units.begin(), units.end(), [&](auto& x) { return text.starts_with(x.name); });
+  if (unit == units.end())
     return {};
-  text.remove_prefix(is->name.size());
+  text.remove_prefix(unit->name.size());
   auto number = whole.empty() ? 0 : read_number<int64_t>(whole);
-  if (!number || *number > longest_wait.count() / is->nanoseconds)
+  if (!number || *number > longest_wait.count() / unit->nanoseconds)
     return {};
   auto part = 0.0;
   for (auto i = fraction.rbegin(); i != fraction.rend(); ++i)
     part = (part + (*i - '0')) / 10;
-  return nanoseconds{*number * is->nanoseconds + std::llround(part * static_cast<double>(is->nanoseconds))};
+  return nanoseconds{*number * unit->nanoseconds + std::llround(part * static_cast<double>(unit->nanoseconds))};
 }
 
 } // namespace
@@ -173,6 +176,7 @@ std::optional<double> read_decimal(std::string_view text) {
   return read_number<double>(text);
 }
 
+// Rounded up: a wait that ends a nanosecond early would be refused again.
 std::optional<nanoseconds> wait_of(double seconds) {
   if (!std::isfinite(seconds) || seconds > duration<double>{longest_wait}.count())
     return {};

@@ -32,18 +32,20 @@ constexpr auto vendors = std::to_array<vendor>({
 
 } // namespace
 
-const dialect* find_dialect(const dialect_choice& x) {
-  auto found = std::find_if(vendors.begin(), vendors.end(), [&](auto& y) { return y.kind == x.kind; });
-  return found == vendors.end() ? nullptr : found->choose(x);
+const dialect* find_dialect(const dialect_choice& choice) {
+  auto found = std::find_if(vendors.begin(), vendors.end(), [&](auto& y) { return y.kind == choice.kind; });
+  return found == vendors.end() ? nullptr : found->choose(choice);
 }
 
+// Each vendor is asked with a plausible base URL, since Azure's dialects depend on it. The list is made once; dialects
+// live as long as the program.
 std::span<const dialect* const> dialects() {
   static const auto all = [] {
     std::vector<const dialect*> result;
-    for (auto& x : vendors)
-      for (dialect_choice choice{.kind = x.kind, .base_url = "/v1"}; auto api : {"chat", "responses"}) {
+    for (auto& vendor : vendors)
+      for (dialect_choice choice{.kind = vendor.kind, .base_url = "/v1"}; auto api : {"chat", "responses"}) {
         choice.api = api;
-        auto* found = choice.wants_responses() && !x.has_own_responses ? nullptr : x.choose(choice);
+        auto* found = choice.wants_responses() && !vendor.has_own_responses ? nullptr : vendor.choose(choice);
         if (found != nullptr)
           result.push_back(found);
       }

@@ -28,6 +28,7 @@ void mask_keys(std::string& text) {
 
 } // namespace
 
+// What people most often meet in place of an answer: a proxy's page, a stream that was not asked for, nothing at all.
 std::string describe_body(std::string_view text) {
   text = ascii::trim_front(text);
   if (text.empty())
@@ -47,6 +48,8 @@ std::string request_id_in(const http::response_head& head, std::string_view answ
   return clean_words(answer_id, 200);
 }
 
+// Cut before and after: masking may shorten the text, and a body may have megabytes. Control characters would let a
+// server write into a terminal.
 std::string clean_words(std::string_view text, std::size_t bytes) {
   auto part = text.substr(0, 4 * bytes + 64); // bodies may be long; masking shortens what it meets
   auto words = utf8::repair(part.size() < text.size() ? utf8::cut(part, part.size() - 4) : part);

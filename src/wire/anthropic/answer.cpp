@@ -25,23 +25,26 @@ struct content_block {
 };
 
 content_block take_block(json::reader& in) {
-  content_block x;
-  in.fields({{"type", &x.type},
-             {"text", &x.text},
-             {"citations", &x.citations},
-             {"thinking", &x.thinking},
-             {"signature", &x.signature},
-             {"data", &x.data},
-             {"id", &x.id},
-             {"name", &x.name},
-             {"input", &x.input}});
-  return x;
+  content_block content;
+  in.fields({{"type", &content.type},
+             {"text", &content.text},
+             {"citations", &content.citations},
+             {"thinking", &content.thinking},
+             {"signature", &content.signature},
+             {"data", &content.data},
+             {"id", &content.id},
+             {"name", &content.name},
+             {"input", &content.input}});
+  return content;
 }
 
 constexpr object_answer::wording words{.no_answer = "JSON without a message",
                                        .usual_address = "it is usually https://api.anthropic.com"};
 
-/// The answer is one object of type "message"; a stream is many, of the other types.
+/// Reads Anthropic's Messages. A whole answer is one object of type "message"; a stream is many, of the other types:
+/// the message without content, then each part with a beginning, deltas and an end, then reason and usage. Parts are
+/// numbered, and calls may be open side by side; anything else ends with the next part. Both forms go through
+/// `say_block`, so they are read alike.
 class answer : public object_answer {
 public:
   explicit answer(const http::response_head& head) : object_answer(head, words) {}
@@ -54,33 +57,33 @@ private:
 
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
     json::reader in{object};
-    auto x = take_event_fields(in);
+    auto event = take_event_fields(in);
     if (!in.finish()) {
       problem = in.problem();
       return false;
     }
-    if (read_error(x.error, object))
+    if (read_error(event.error, object))
       return true;
-    progress_.signs += read_event(std::string{string_in(x.type, scratch_)}, x, sink);
+    progress_.signs += read_event(std::string{string_in(event.type, scratch_)}, event, sink);
     return true;
   }
 
   /// Returns whether the event is a sign of progress: pings, and what we do not know, are none.
-  bool read_event(std::string_view type, const event& x, piece_sink& sink) {
+  bool read_event(std::string_view type, const event& event, piece_sink& sink) {
     if (type == "content_block_delta")
-      read_delta(x, sink);
+      read_delta(event, sink);
     else if (type == "content_block_start")
-      begin_block(x, sink);
+      begin_block(event, sink);
     else if (type == "content_block_stop")
-      end_block(index_of(x), sink);
+      end_block(index_of(event), sink);
     else if (type == "message_start")
-      read_message(x.message, sink);
+      read_message(event.message, sink);
     else if (type == "message_delta")
-      read_end(x, sink);
+      read_end(event, sink);
     else if (type == "message_stop")
       read_stop(sink);
-    else if (type == "message" || x.content.is_array())
-      read_whole_message(x, sink);
+    else if (type == "message" || event.content.is_array())
+      read_whole_message(event, sink);
     else
       return false;
     return true;
@@ -91,20 +94,20 @@ private:
   finish_reason meaning() const override { return reason_named(reason_, reasons); }
 
   static event take_event_fields(json::reader& in) {
-    event x;
-    in.fields({{"type", &x.type},
-               {"error", &x.error},
-               {"message", &x.message},
-               {"index", &x.index},
-               {"content_block", &x.block},
-               {"delta", &x.delta},
-               {"usage", &x.usage},
-               {"id", &x.id},
-               {"model", &x.model},
-               {"content", &x.content},
-               {"stop_reason", &x.reason},
-               {"stop_details", &x.details}});
-    return x;
+    event event;
+    in.fields({{"type", &event.type},
+               {"error", &event.error},
+               {"message", &event.message},
+               {"index", &event.index},
+               {"content_block", &event.block},
+               {"delta", &event.delta},
+               {"usage", &event.usage},
+               {"id", &event.id},
+               {"model", &event.model},
+               {"content", &event.content},
+               {"stop_reason", &event.reason},
+               {"stop_details", &event.details}});
+    return event;
   }
 
   // -- the message -------------------------------------------------------------------
@@ -116,42 +119,43 @@ private:
   }
 
   /// It is one where a stream was asked for, too.
-  void read_whole_message(const event& x, piece_sink& sink) {
-    take_message(x, sink);
+  void read_whole_message(const event& event, piece_sink& sink) {
+    take_message(event, sink);
     if (!seen_.end)
-      seen_.end_mark = seen_.end = x.reason.is_string();
+      seen_.end_mark = seen_.end = event.reason.is_string();
   }
 
-  void take_message(const event& x, piece_sink& sink) {
+  void take_message(const event& event, piece_sink& sink) {
     seen_.answer = true;
-    note(id_, x.id);
-    note(model_, x.model);
-    json::reader in{x.content};
+    note(id_, event.id);
+    note(model_, event.model);
+    json::reader in{event.content};
     in.elements([&] {
       say_block(take_block(in), 0, sink);
       end_block(0, sink);
     });
-    read_reason(x);
-    read_usage(x.usage);
+    read_reason(event);
+    read_usage(event.usage);
   }
 
-  void read_end(const event& x, piece_sink& sink) {
+  void read_end(const event& event, piece_sink& sink) {
     end_blocks(sink);
-    json::reader in{x.delta};
+    json::reader in{event.delta};
     read_reason(take_event_fields(in));
-    read_usage(x.usage);
+    read_usage(event.usage);
   }
 
+  /// The end mark counts only where there was an answer.
   void read_stop(piece_sink& sink) {
     end_blocks(sink);
     seen_.end_mark = seen_.end = seen_.end || seen_.answer;
   }
 
-  void read_reason(const event& x) {
-    if (auto word = string_in(x.reason, scratch_); !word.empty())
+  void read_reason(const event& event) {
+    if (auto word = string_in(event.reason, scratch_); !word.empty())
       reason_ = word;
     json::raw explanation;
-    read_fields(x.details, {{"explanation", &explanation}});
+    read_fields(event.details, {{"explanation", &explanation}});
     if (auto said = string_in(explanation, scratch_); !said.empty())
       warn("the provider says: " + clean_words(said, 500));
   }
@@ -190,38 +194,39 @@ private:
     bool is_left_out = false;
   };
 
-  static uint64_t index_of(const event& x) { return count_in(x.index).value_or(0); }
+  static uint64_t index_of(const event& event) { return count_in(event.index).value_or(0); }
 
+  /// Null where no such part is open: deltas of it are dropped.
   open_block* find_block(uint64_t index) {
     auto found = std::find_if(open_.begin(), open_.end(), [index](auto& x) { return x.index == index; });
     return found == open_.end() ? nullptr : &*found;
   }
 
-  void begin_block(const event& x, piece_sink& sink) {
-    end_block(index_of(x), sink);
-    json::reader in{x.block};
-    say_block(take_block(in), index_of(x), sink);
+  void begin_block(const event& event, piece_sink& sink) {
+    end_block(index_of(event), sink);
+    json::reader in{event.block};
+    say_block(take_block(in), index_of(event), sink);
   }
 
-  void say_block(const content_block& x, uint64_t index, piece_sink& sink) {
+  void say_block(const content_block& content, uint64_t index, piece_sink& sink) {
     seal(sink);
     std::erase_if(open_, [](auto& y) { return !y.call; }); // only calls may come side by side
     auto& block = open_.emplace_back();
     block.index = index;
-    auto type = std::string{string_in(x.type, scratch_)};
+    auto type = std::string{string_in(content.type, scratch_)};
     if (type == "text") {
-      say(&piece_sink::text, x.text, sink);
-      if (x.citations.is_array() && x.citations.text.find('{') != x.citations.text.npos)
+      say(&piece_sink::text, content.text, sink);
+      if (content.citations.is_array() && content.citations.text.find('{') != content.citations.text.npos)
         leave_out("citations");
     } else if (type == "thinking") {
-      say(&piece_sink::reasoning, x.thinking, sink);
-      signature_ = sealed("anthropic", x.signature);
+      say(&piece_sink::reasoning, content.thinking, sink);
+      signature_ = sealed("anthropic", content.signature);
     } else if (type == "redacted_thinking") {
-      signature_ = sealed("anthropic:redacted", x.data);
+      signature_ = sealed("anthropic:redacted", content.data);
     } else if (type == "tool_use") {
-      block.call = begin_call(x.id, x.name, sink);
-      if (x.input.is_object() && !is_empty(x.input))
-        add_arguments(block, x.input.text, sink);
+      block.call = begin_call(content.id, content.name, sink);
+      if (content.input.is_object() && !is_empty(content.input))
+        add_arguments(block, content.input.text, sink);
     } else if (!type.empty()) {
       block.is_left_out = true;
       leave_out(type);
@@ -230,19 +235,20 @@ private:
 
   static bool is_empty(json::raw object) { return object.text.find('"') == object.text.npos; }
 
-  void leave_out(std::string_view what) {
-    if (!what.empty())
-      warn("the answer held a part that was left out: " + clean_words(what, 100));
+  void leave_out(std::string_view type) {
+    if (!type.empty())
+      warn("the answer held a part that was left out: " + clean_words(type, 100));
   }
 
-  void read_delta(const event& x, piece_sink& sink) {
+  /// Reads what an event adds to an open part. What kind it is, its member tells: `type` only names what is left out.
+  void read_delta(const event& event, piece_sink& sink) {
     json::raw type, text, thinking, signature, fragment;
-    read_fields(x.delta, {{"type", &type},
-                          {"text", &text},
-                          {"thinking", &thinking},
-                          {"signature", &signature},
-                          {"partial_json", &fragment}});
-    auto* block = find_block(index_of(x));
+    read_fields(event.delta, {{"type", &type},
+                              {"text", &text},
+                              {"thinking", &thinking},
+                              {"signature", &signature},
+                              {"partial_json", &fragment}});
+    auto* block = find_block(index_of(event));
     if (block != nullptr && block->is_left_out)
       return;
     if (text.is_string())
@@ -264,6 +270,8 @@ private:
     say_arguments(*block.call, fragment, sink);
   }
 
+  /// Hands on the seal of the thinking that ends here. It may come before, between or after the thought's pieces, so it
+  /// is kept until the part ends.
   void seal(piece_sink& sink) {
     if (!signature_.empty())
       sink.seal(signature_);
@@ -278,6 +286,7 @@ private:
     }
   }
 
+  /// Ends what is still open, as servers may leave out the ends of parts.
   void end_blocks(piece_sink& sink) {
     seal(sink);
     for (auto& block : open_)

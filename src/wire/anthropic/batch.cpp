@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view root_path = "/v1/messages/batches";
 
+/// Type of an error, and the HTTP status that it comes with in a single exchange.
 struct named_status {
   std::string_view type;
   uint16_t status;
@@ -25,39 +26,42 @@ constexpr named_status statuses[] = {
   {"timeout_error", 504},         {"overloaded_error", 529},
 };
 
+/// 500 for a type that is not known: what passes is tried again.
 uint16_t status_of(const json::value& error) {
   auto type = string_in(member(member(error, "error"), "type"));
   auto found = std::find_if(std::begin(statuses), std::end(statuses), [&](auto& x) { return x.type == type; });
   return found == std::end(statuses) ? 500 : found->status;
 }
 
-batch_state state_of(const json::value& x, std::string_view word) {
+/// `ended` is the only final word: the counts say whether items were cancelled or expired.
+batch_state state_of(const json::value& job, std::string_view word) {
   if (word == "canceling")
     return batch_state::cancelling;
   if (word != "ended")
     return batch_state::running;
-  auto& counts = member(x, "request_counts");
+  auto& counts = member(job, "request_counts");
   if (count_in(member(counts, "canceled")).value_or(0) > 0)
     return batch_state::cancelled;
   return count_in(member(counts, "expired")).value_or(0) > 0 ? batch_state::expired : batch_state::completed;
 }
 
-batch_status status_in(const json::value& x) {
+/// Reads a batch object. Its only output is the job itself, and gone once it is archived.
+batch_status status_in(const json::value& job) {
   batch_status result;
-  result.id = string_in(member(x, "id"));
-  result.raw_state = clean_words(string_in(member(x, "processing_status")), 100);
-  result.state = state_of(x, result.raw_state);
-  if (auto created = read_rfc3339(string_in(member(x, "created_at"))))
+  result.id = string_in(member(job, "id"));
+  result.raw_state = clean_words(string_in(member(job, "processing_status")), 100);
+  result.state = state_of(job, result.raw_state);
+  if (auto created = read_rfc3339(string_in(member(job, "created_at"))))
     result.created = static_cast<uint64_t>(
       std::max<int64_t>(0, std::chrono::floor<std::chrono::seconds>(created->time_since_epoch()).count()));
-  auto& counts = member(x, "request_counts");
+  auto& counts = member(job, "request_counts");
   auto count = [&](std::string_view name) { return items_in(member(counts, name)); };
   result.succeeded = count("succeeded");
   result.failed = count("errored") + count("canceled") + count("expired");
   result.total = count("processing") + result.succeeded + result.failed;
   if (!is_over(result.state))
     return result;
-  if (!string_in(member(x, "archived_at")).empty())
+  if (!string_in(member(job, "archived_at")).empty())
     result.problem = make_failure(errc::not_found, "the provider keeps the results of this batch no longer",
                                   "they are kept for 29 days; send the items again");
   else
@@ -78,16 +82,18 @@ std::variant<result_fields, std::string> read_line(std::string_view line) {
   auto is_object = in.fields({{"custom_id", &id}, {"result", &result}});
   if (!in.finish())
     return in.problem();
-  result_fields x;
+  result_fields fields;
   std::string scratch;
-  x.id = string_in(id, scratch);
-  if (!is_object || x.id.empty())
+  fields.id = string_in(id, scratch);
+  if (!is_object || fields.id.empty())
     return "no custom_id";
-  read_fields(result, {{"type", &type}, {"message", &x.message}, {"error", &x.error}});
-  x.type = string_in(type, scratch);
-  return x;
+  read_fields(result, {{"type", &type}, {"message", &fields.message}, {"error", &fields.error}});
+  fields.type = string_in(type, scratch);
+  return fields;
 }
 
+/// Anthropic's Message Batches: all requests go in one body, and results come as JSON lines under the job's own path.
+/// Nothing of ours is kept with a job, so a lost creation is found by the ids of its results.
 class api final : public batch_api {
 public:
   explicit api(const dialect& speaker) : speaker_(speaker) {}
@@ -98,8 +104,8 @@ public:
 
   bool keeps_nonce() const override { return false; }
 
-  std::variant<batch_line, failure> encode_item(std::string_view id, const chat_request& x) const override {
-    auto encoded = speaker_.encode(x);
+  std::variant<batch_line, failure> encode_item(std::string_view id, const chat_request& asked) const override {
+    auto encoded = speaker_.encode(asked);
     if (auto* problem = std::get_if<failure>(&encoded))
       return std::move(*problem);
     auto& request = std::get<encoded_request>(encoded);
@@ -124,12 +130,12 @@ public:
 
   /// Anthropic keeps no word of ours with a job: the items' ids hold its nonce.
   batch_call create(std::string_view, std::span<const std::string> lines, std::string_view) const override {
-    batch_call x{"POST", std::string{root_path}, {{"content-type", "application/json"}}, {}};
+    batch_call call{"POST", std::string{root_path}, {{"content-type", "application/json"}}, {}};
     std::size_t size = 32;
     for (auto& line : lines)
       size += line.size() + 1;
-    x.body.reserve(size);
-    json::writer out{x.body};
+    call.body.reserve(size);
+    json::writer out{call.body};
     out.open('{');
     out.key("requests");
     out.open('[');
@@ -137,7 +143,7 @@ public:
       out.raw(line);
     out.close(']');
     out.close('}');
-    return x;
+    return call;
   }
 
   batch_call poll(std::string_view id) const override { return {"GET", path_of(id), {}, {}}; }
@@ -173,16 +179,16 @@ public:
     auto read = read_line(line);
     if (auto* problem = std::get_if<std::string>(&read))
       return broken_line(*problem);
-    auto& x = std::get<result_fields>(read);
-    if (x.type == "succeeded") {
-      batch_result result{std::move(x.id), batch_end::succeeded, speaker_.decode({200, {}}, x.message.text)};
+    auto& fields = std::get<result_fields>(read);
+    if (fields.type == "succeeded") {
+      batch_result result{std::move(fields.id), batch_end::succeeded, speaker_.decode({200, {}}, fields.message.text)};
       if (std::holds_alternative<failure>(result.answer))
         result.end = batch_end::errored;
       return result;
     }
-    if (x.type == "expired" || x.type == "canceled")
-      return unrun(std::move(x.id), x.type == "expired" ? batch_end::expired : batch_end::cancelled);
-    return batch_result{x.id, batch_end::errored, error_of(x)};
+    if (fields.type == "expired" || fields.type == "canceled")
+      return unrun(std::move(fields.id), fields.type == "expired" ? batch_end::expired : batch_end::cancelled);
+    return batch_result{fields.id, batch_end::errored, error_of(fields)};
   }
 
 private:

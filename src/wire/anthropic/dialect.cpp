@@ -5,6 +5,7 @@ namespace modelforge::wire::anthropic {
 
 namespace {
 
+/// Anthropic's Messages API. Tokens count as they are produced; the API's version is fixed by a header.
 class messages_dialect : public dialect {
 public:
   std::string_view name() const override { return "anthropic"; }
@@ -15,8 +16,8 @@ public:
 
   std::vector<http::header> headers() const override { return {{"anthropic-version", "2023-06-01"}}; }
 
-  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override {
-    return write_request(x, stream);
+  std::variant<encoded_request, failure> encode(const chat_request& request, bool stream) const override {
+    return write_request(request, stream);
   }
 
   std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
@@ -47,12 +48,12 @@ public:
 } // namespace
 
 const dialect& messages_api() {
-  static const messages_dialect x;
-  return x;
+  static const messages_dialect the_dialect;
+  return the_dialect;
 }
 
-const dialect* choose(const dialect_choice& x) {
-  return x.wants_responses() ? nullptr : &messages_api();
+const dialect* choose(const dialect_choice& choice) {
+  return choice.wants_responses() ? nullptr : &messages_api();
 }
 
 } // namespace modelforge::wire::anthropic

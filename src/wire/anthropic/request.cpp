@@ -13,14 +13,19 @@ namespace {
 constexpr std::size_t max_marks = 4; ///< For the cache.
 constexpr auto short_cache = std::chrono::minutes{5};
 
+/// Whether a text is nothing but white space, which the provider refuses as a block of its own.
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n\f\v") == text.npos;
 }
 
+/// Writes a request of the Messages API. Its order follows the provider's prompt cache: tools, then system prompts,
+/// then turns, since a mark caches all that stands before it in this order, and marks are counted in it too. What a
+/// model takes of thinking and sampling is decided by `plan_thinking` and its family beforehand.
 class message_writer : conversation_writer {
 public:
-  message_writer(const chat_request& x, bool stream)
-    : conversation_writer("anthropic", x, stream), family_(family_of(x.model)), plan_(plan_thinking(x, family_)) {}
+  message_writer(const chat_request& request, bool stream)
+    : conversation_writer("anthropic", request, stream), family_(family_of(request.model)),
+      plan_(plan_thinking(request, family_)) {}
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/v1/messages";
@@ -45,16 +50,17 @@ public:
 private:
   // -- thinking and length -----------------------------------------------------------
 
+  /// Passes on what the plan found; what it could not fit is a problem of the request.
   void check_thinking() {
-    for (auto& x : plan_.warnings)
-      warn(x);
-    if (auto& x = plan_.problem)
-      fail(x->field, x->why, x->code, x->suggestion);
+    for (auto& warning : plan_.warnings)
+      warn(warning);
+    if (auto& problem = plan_.problem)
+      fail(problem->field, problem->why, problem->code, problem->suggestion);
   }
 
   /// The one field that others leave to the provider. What was thought counts too.
   void write_max_tokens() {
-    auto most = x_.sampling.max_tokens;
+    auto most = request_.sampling.max_tokens;
     if (most && plan_.budget && *most <= *plan_.budget)
       fail("sampling.max_tokens", "must be more than the " + std::to_string(*plan_.budget) + " tokens for thinking");
     if (most == 0u && stream_)
@@ -68,6 +74,7 @@ private:
     out_.number(*most);
   }
 
+  /// Nothing is written where the request says nothing: then the model's own default holds.
   void write_thinking() {
     if ((!plan_.budget && !plan_.is_adaptive && !plan_.is_off) || !begin("thinking"))
       return;
@@ -82,10 +89,11 @@ private:
     });
   }
 
+  /// Effort and schema, inside the object `output_config`.
   void write_output() {
     if (plan_.is_adaptive && begin("effort"))
-      text(x_.sampling.reasoning_effort, "sampling.reasoning_effort");
-    auto& format = x_.response_format;
+      text(request_.sampling.reasoning_effort, "sampling.reasoning_effort");
+    auto& format = request_.response_format;
     if (format.kind == response_kind::json_object)
       unsupported("response_format.kind", "give a schema (json_schema), or ask for JSON in the prompt");
     if (format.kind != response_kind::json_schema || !begin("format"))
@@ -98,13 +106,13 @@ private:
   }
 
   void write_sampling() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     if (s.temperature && (*s.temperature < 0 || *s.temperature > 1))
       fail("sampling.temperature", "is not from 0 to 1, which is what anthropic takes");
     if (!family_.takes_sampling)
       return check_no_sampling();
-    if (s.temperature && s.top_p && x_.model.find("claude-3") == x_.model.npos)
-      fail("sampling.top_p", "cannot be given beside temperature to " + x_.model);
+    if (s.temperature && s.top_p && request_.model.find("claude-3") == request_.model.npos)
+      fail("sampling.top_p", "cannot be given beside temperature to " + request_.model);
     number("temperature", s.temperature, "sampling.temperature");
     number("top_p", s.top_p, "sampling.top_p");
     number("top_k", s.top_k, "sampling.top_k");
@@ -112,9 +120,10 @@ private:
 
   /// What says no more than the default is left out.
   void check_no_sampling() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     auto refuse = [this](std::string_view field) {
-      fail(field, "is nothing that " + x_.model + " takes", errc::unsupported, "leave it out, or use an older model");
+      fail(field, "is nothing that " + request_.model + " takes", errc::unsupported,
+           "leave it out, or use an older model");
     };
     if (s.temperature && *s.temperature != 1)
       refuse("sampling.temperature");
@@ -125,14 +134,15 @@ private:
   }
 
   void write_stops() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     if (std::any_of(s.stop.begin(), s.stop.end(), is_blank))
       fail("sampling.stop", "has a text of nothing but white space, which anthropic refuses");
     texts("stop_sequences", s.stop, "sampling.stop");
   }
 
+  /// Fields that the provider has not got. A seed or penalty changes the answer, so they are refused, not ignored.
   void check_absent() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     if (s.seed)
       unsupported("sampling.seed", "leave it out: answers cannot be made to repeat");
     if (s.frequency_penalty)
@@ -147,9 +157,9 @@ private:
   /// longest prefix saves most.
   void plan_marks() {
     std::size_t marks = 0;
-    for (auto& tool : x_.tools)
+    for (auto& tool : request_.tools)
       marks += tool.cache;
-    for (auto& message : x_.messages)
+    for (auto& message : request_.messages)
       for (auto& part : message.content)
         marks += is_marked(part);
     if (marks <= max_marks)
@@ -161,9 +171,9 @@ private:
 
   static bool is_marked(const content_part& part) {
     struct visitor {
-      bool operator()(const text_part& x) const { return x.cache && !is_blank(x.text); }
-      bool operator()(const image_part& x) const { return x.cache; }
-      bool operator()(const tool_result& x) const { return x.cache; }
+      bool operator()(const text_part& part) const { return part.cache && !is_blank(part.text); }
+      bool operator()(const image_part& part) const { return part.cache; }
+      bool operator()(const tool_result& result) const { return result.cache; }
       bool operator()(const tool_call&) const { return false; }
       bool operator()(const reasoning_part&) const { return false; }
     };
@@ -175,12 +185,13 @@ private:
     if (!wanted || (skipped_marks_ > 0 && skipped_marks_-- > 0))
       return;
     out_.key("cache_control");
-    auto is_long = x_.cache_ttl && *x_.cache_ttl > short_cache;
+    auto is_long = request_.cache_ttl && *request_.cache_ttl > short_cache;
     out_.raw(is_long ? R"({"type":"ephemeral","ttl":"1h"})" : R"({"type":"ephemeral"})");
   }
 
   // -- the conversation --------------------------------------------------------------
 
+  /// System prompts go into a field of their own, in front, wherever they stood.
   void write_system() {
     if (!has_system_prompts() || !begin("system"))
       return;
@@ -295,12 +306,12 @@ private:
   // -- tools -------------------------------------------------------------------------
 
   void write_tools() {
-    if (!x_.tools.empty() && begin("tools"))
+    if (!request_.tools.empty() && begin("tools"))
       write_tool_list([this](auto& tool) { write_tool(tool); });
-    auto& choice = x_.tool_choice;
+    auto& choice = request_.tool_choice;
     if (choice.mode == tool_mode::automatic && choice.parallel != false)
       return;
-    if (x_.tools.empty())
+    if (request_.tools.empty())
       refuse_choice(choice.mode);
     else if (begin("tool_choice"))
       write_choice(choice);
@@ -347,8 +358,8 @@ private:
 
 } // namespace
 
-std::variant<encoded_request, failure> write_request(const chat_request& x, bool stream) {
-  return message_writer{x, stream}.run();
+std::variant<encoded_request, failure> write_request(const chat_request& request, bool stream) {
+  return message_writer{request, stream}.run();
 }
 
 } // namespace modelforge::wire::anthropic

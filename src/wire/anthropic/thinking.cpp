@@ -26,8 +26,8 @@ constexpr auto efforts = std::to_array<std::string_view>({"low", "medium", "high
 constexpr std::string_view budget_field = "sampling.reasoning_budget";
 constexpr std::string_view effort_field = "sampling.reasoning_effort";
 
-bool is_system(const chat_message& x) {
-  return x.role == role::system || x.role == role::developer;
+bool is_system(const chat_message& message) {
+  return message.role == role::system || message.role == role::developer;
 }
 
 /// Whether the conversation ends with results for a turn without thinking that the provider knows as its own, e.g.
@@ -45,12 +45,15 @@ bool goes_on_without_thinking(const chat_request& request) {
   });
 }
 
+/// Decides once for a request how its model is asked to think: off, with a budget of tokens, or by an effort. A budget
+/// given by the host wins over an effort. The first problem is kept; what only needs a remark becomes a warning. Called
+/// by `plan_thinking` before the body is begun, since `max_tokens` depends on it.
 class planner {
 public:
-  planner(const chat_request& x, const model_family& family) : x_(x), family_(family) {}
+  planner(const chat_request& request, const model_family& family) : request_(request), family_(family) {}
 
   thinking_plan run() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     auto has_budget = s.reasoning_budget.has_value();
     auto field = has_budget ? budget_field : effort_field;
     if (!has_budget && s.reasoning_effort.empty())
@@ -78,16 +81,18 @@ private:
   }
 
   void refuse(std::string_view field, std::string suggestion) {
-    plan_.problem = {field, "is nothing that " + x_.model + " takes", errc::unsupported, std::move(suggestion)};
+    plan_.problem = {field, "is nothing that " + request_.model + " takes", errc::unsupported, std::move(suggestion)};
   }
 
+  /// The host wants no thinking.
   void plan_none(std::string_view field) {
     if (family_.thinks == thinking_kind::always)
-      plan_.problem = {field, "cannot keep " + x_.model + " from thinking", errc::unsupported,
+      plan_.problem = {field, "cannot keep " + request_.model + " from thinking", errc::unsupported,
                        R"(leave it out, or give the reasoning_effort "low")"};
     plan_.is_off = family_.thinks != thinking_kind::none;
   }
 
+  /// The host gives tokens; only families that take a budget can.
   void plan_budget(uint32_t tokens) {
     if (family_.thinks != thinking_kind::budget && family_.thinks != thinking_kind::either)
       return refuse(budget_field, "use reasoning_effort");
@@ -96,6 +101,7 @@ private:
     plan_.budget = tokens;
   }
 
+  /// The host gives an effort. Families that know no efforts get a budget that stands for it.
   void plan_effort(std::string_view effort) {
     if (family_.thinks != thinking_kind::budget) {
       auto has_xhigh = family_.thinks != thinking_kind::either; // it came with 4.7
@@ -106,42 +112,42 @@ private:
                                + R"( or "max")");
       return;
     }
-    for (auto& x : budgets)
-      if (x.effort == effort)
-        plan_.budget = x.tokens;
+    for (auto& each : budgets)
+      if (each.effort == effort)
+        plan_.budget = each.tokens;
     if (!plan_.budget)
       refuse(effort_field, R"(use "none", "low", "medium" or "high", or give reasoning_budget)");
   }
 
   /// What stands beside thinking.
   void check_others() {
-    if (plan_.budget && goes_on_without_thinking(x_)) {
-      plan_.warnings.push_back("messages: the last turn has no thinking of anthropic's own, and " + x_.model
+    if (plan_.budget && goes_on_without_thinking(request_)) {
+      plan_.warnings.push_back("messages: the last turn has no thinking of anthropic's own, and " + request_.model
                                + " cannot begin to think behind its calls; it was not asked to");
       plan_.budget.reset();
       return;
     }
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     if (s.temperature && *s.temperature != 1)
       fail("sampling.temperature", "must be left out while the model thinks");
     if (s.top_p && *s.top_p < min_top_p)
       fail("sampling.top_p", "must be at least 0.95 while the model thinks");
     if (s.top_k)
       fail("sampling.top_k", "must be left out while the model thinks");
-    auto mode = x_.tool_choice.mode;
+    auto mode = request_.tool_choice.mode;
     if (mode == tool_mode::required || mode == tool_mode::named)
       fail("tool_choice.mode", "must leave the choice to the model while it thinks");
   }
 
-  const chat_request& x_;
+  const chat_request& request_;
   const model_family& family_;
   thinking_plan plan_;
 };
 
 } // namespace
 
-thinking_plan plan_thinking(const chat_request& x, const model_family& family) {
-  return planner{x, family}.run();
+thinking_plan plan_thinking(const chat_request& request, const model_family& family) {
+  return planner{request, family}.run();
 }
 
 } // namespace modelforge::wire::anthropic

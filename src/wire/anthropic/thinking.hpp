@@ -31,6 +31,8 @@ struct thinking_plan {
   std::optional<fault> problem;
 };
 
+/// Plans the thinking for a request to a model of that family, and checks what else in the request does not go with it.
+/// Empty where the request asks for nothing.
 thinking_plan plan_thinking(const chat_request& request, const model_family& family);
 
 } // namespace modelforge::wire::anthropic

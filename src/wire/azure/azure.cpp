@@ -32,17 +32,19 @@ struct surface {
   bool is_old = false; ///< The deployment stands in the path.
 };
 
+/// Tells the two surfaces apart: the new one ends in /v1 and needs no api_version; the older one has a version in the
+/// query and the deployment in the path. A base URL without /openai gets it.
 surface surface_of(std::string_view base_url, std::string_view api_version) {
-  surface x;
-  x.is_old = !api_version.empty() && !base_url.ends_with("/v1");
+  surface result;
+  result.is_old = !api_version.empty() && !base_url.ends_with("/v1");
   if (!api_version.empty())
-    x.query = "?api-version=" + path_segment(api_version);
+    result.query = "?api-version=" + path_segment(api_version);
   if (base_url.ends_with("/v1"))
-    return x;
-  x.prefix = base_url.ends_with("/openai") ? "" : "/openai";
-  if (!x.is_old)
-    x.prefix += "/v1";
-  return x;
+    return result;
+  result.prefix = base_url.ends_with("/openai") ? "" : "/openai";
+  if (!result.is_old)
+    result.prefix += "/v1";
+  return result;
 }
 
 /// What sets Azure apart, beside `quirks`: paths and the key's header.
@@ -60,16 +62,16 @@ public:
     return key.starts_with("eyJ") ? Base::authorize(key) : http::header{"api-key", std::string{key}};
   }
 
-  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override {
-    return placed(Base::encode(x, stream), x.model);
+  std::variant<encoded_request, failure> encode(const chat_request& request, bool stream) const override {
+    return placed(Base::encode(request, stream), request.model);
   }
 
   std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
     return explained(Base::decode(head, body));
   }
 
-  std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override {
-    return placed(Base::encode_embedding(x), x.model);
+  std::variant<encoded_request, failure> encode_embedding(const embedding_request& request) const override {
+    return placed(Base::encode_embedding(request), request.model);
   }
 
   std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
@@ -86,23 +88,23 @@ public:
   std::string_view models_path() const override { return models_; }
 
 private:
-  std::variant<encoded_request, failure> placed(std::variant<encoded_request, failure> x,
+  std::variant<encoded_request, failure> placed(std::variant<encoded_request, failure> encoded,
                                                 std::string_view model) const {
-    if (auto* good = std::get_if<encoded_request>(&x)) {
+    if (auto* good = std::get_if<encoded_request>(&encoded)) {
       auto in_deployment = where_.is_old && good->path != "/responses";
       good->path =
         where_.prefix + (in_deployment ? "/deployments/" + path_segment(model) : "") + good->path + where_.query;
     }
-    return x;
+    return encoded;
   }
 
   template <class Answer>
-  static std::variant<Answer, failure> explained(std::variant<Answer, failure> x) {
-    if (auto* bad = std::get_if<failure>(&x); bad != nullptr && bad->code == errc::not_found)
+  static std::variant<Answer, failure> explained(std::variant<Answer, failure> answer) {
+    if (auto* bad = std::get_if<failure>(&answer); bad != nullptr && bad->code == errc::not_found)
       bad->suggestion =
         "is the model the name of a deployment, and base_url https://RESOURCE.openai.azure.com/openai/v1 "
         "(without /v1, and with api_version, for the older API)?";
-    return x;
+    return answer;
   }
 
   surface where_;
@@ -111,24 +113,26 @@ private:
 
 } // namespace
 
+// Dialects live as long as the program, since requests under way refer to them; there are as many as different
+// settings, which a reload may bring at any time and from any thread.
 const dialect& api(bool responses, std::string_view base_url, std::string_view api_version) {
   static std::mutex guard;
   static std::map<std::tuple<bool, bool, std::string, std::string>, std::unique_ptr<dialect>> known;
   auto where = surface_of(base_url, api_version);
   std::lock_guard lock{guard};
-  auto& x = known[{responses, where.is_old, where.prefix, where.query}];
-  if (x != nullptr)
-    return *x;
+  auto& known_one = known[{responses, where.is_old, where.prefix, where.query}];
+  if (known_one != nullptr)
+    return *known_one;
   auto& quirks = where.is_old ? old_quirks : new_quirks;
   if (responses)
-    x = std::make_unique<azure_dialect<openai::responses_dialect>>(std::move(where), "azure_responses", quirks);
+    known_one = std::make_unique<azure_dialect<openai::responses_dialect>>(std::move(where), "azure_responses", quirks);
   else
-    x = std::make_unique<azure_dialect<openai::chat_dialect>>(std::move(where), quirks);
-  return *x;
+    known_one = std::make_unique<azure_dialect<openai::chat_dialect>>(std::move(where), quirks);
+  return *known_one;
 }
 
-const dialect* choose(const dialect_choice& x) {
-  return &api(x.wants_responses(), x.base_url, x.api_version);
+const dialect* choose(const dialect_choice& choice) {
+  return &api(choice.wants_responses(), choice.base_url, choice.api_version);
 }
 
 } // namespace modelforge::wire::azure

@@ -46,6 +46,8 @@ told_usage read_usage(json::raw value) {
 constexpr object_answer::wording words{.no_answer = "JSON without any candidates",
                                        .usual_address = "it usually ends in /v1beta"};
 
+/// Reads Gemini's answers. A chunk of a stream has the shape of a whole answer, and its parts are added to those
+/// before. A finish reason is the only end mark; it is withdrawn where pieces still follow.
 class answer : public object_answer {
 public:
   explicit answer(const http::response_head& head) : object_answer(head, words) {}
@@ -91,6 +93,7 @@ private:
     warn_of(explanation);
   }
 
+  /// Reads an answer, or what a chunk adds to it. Only candidate 0 is given; others come only if `extra` asks for them.
   void read_candidate(json::reader& in, piece_sink& sink) {
     json::raw index, content, reason, explanation;
     auto is_one =
@@ -121,6 +124,8 @@ private:
     });
   }
 
+  /// Reads a part: text, thought or call, with or without a seal. A seal without a text ends the
+  /// thought before it.
   void read_part(json::reader& in, piece_sink& sink) {
     json::raw text, thought, call, signature;
     std::string other;
@@ -146,6 +151,7 @@ private:
       warn("the answer held a part that was left out: " + clean_words(other, 100));
   }
 
+  /// Calls come whole, also in streams. They may have no id.
   void read_call(json::raw value, json::raw signature, piece_sink& sink) {
     json::raw id, name, args;
     read_fields(value, {{"id", &id}, {"name", &name}, {"args", &args}});

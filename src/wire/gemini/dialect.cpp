@@ -5,6 +5,8 @@ namespace modelforge::wire::gemini {
 
 namespace {
 
+/// Google's Gemini API. Only the prompt counts against token limits; model names in its list begin with "models/",
+/// which requests do not need.
 class content_dialect : public dialect {
 public:
   std::string_view name() const override { return "gemini"; }
@@ -13,8 +15,8 @@ public:
 
   http::header authorize(std::string_view key) const override { return {"x-goog-api-key", std::string{key}}; }
 
-  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override {
-    return write_request(x, stream);
+  std::variant<encoded_request, failure> encode(const chat_request& request, bool stream) const override {
+    return write_request(request, stream);
   }
 
   std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
@@ -29,8 +31,8 @@ public:
 
   std::size_t max_inputs() const override { return 100; }
 
-  std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override {
-    return write_embedding(x);
+  std::variant<encoded_request, failure> encode_embedding(const embedding_request& request) const override {
+    return write_embedding(request);
   }
 
   std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
@@ -46,9 +48,9 @@ public:
     if (auto* bad = std::get_if<failure>(&result))
       return make_answer(head)->fitted(std::move(*bad));
     if (auto* good = std::get_if<model_list>(&result))
-      for (auto& x : good->models)
-        if (x.starts_with("models/"))
-          x.erase(0, 7);
+      for (auto& name : good->models)
+        if (name.starts_with("models/"))
+          name.erase(0, 7);
     return result;
   }
 };
@@ -56,12 +58,12 @@ public:
 } // namespace
 
 const dialect& content_api() {
-  static const content_dialect x;
-  return x;
+  static const content_dialect the_dialect;
+  return the_dialect;
 }
 
-const dialect* choose(const dialect_choice& x) {
-  return x.wants_responses() ? nullptr : &content_api();
+const dialect* choose(const dialect_choice& choice) {
+  return choice.wants_responses() ? nullptr : &content_api();
 }
 
 } // namespace modelforge::wire::gemini

@@ -6,8 +6,9 @@ namespace modelforge::wire::gemini {
 
 namespace {
 
-std::string_view task_of(embedding_purpose x) {
-  switch (x) {
+/// Google's word for what the vectors are for; empty: it decides.
+std::string_view task_of(embedding_purpose purpose) {
+  switch (purpose) {
     case embedding_purpose::unspecified:
       break;
     case embedding_purpose::query:
@@ -24,17 +25,19 @@ std::string_view task_of(embedding_purpose x) {
   return {};
 }
 
+/// Writes a request for several vectors, which is a list of whole requests, one for each input.
 class writer : embedding_writer {
 public:
-  explicit writer(const embedding_request& x) : embedding_writer("gemini", x), path_(model_path(x.model)) {}
+  explicit writer(const embedding_request& request)
+    : embedding_writer("gemini", request), path_(model_path(request.model)) {}
 
   std::variant<encoded_request, failure> run() {
-    if (x_.model.empty())
+    if (request_.model.empty())
       fail("model", "is empty", errc::invalid_request, "name a model, or set a default");
-    if (!utf8::is_valid(x_.model))
+    if (!utf8::is_valid(request_.model))
       fail("model", "is not UTF-8");
     result_.path = path_ + ":batchEmbedContents";
-    start(128 + path_.size() + x_.extra.size());
+    start(128 + path_.size() + request_.extra.size());
     out_.key("requests");
     write_inputs([this](const std::string& input) { write_one(input); });
     return hand_out();
@@ -57,9 +60,9 @@ private:
     out_.close('}');
     out_.close(']');
     out_.close('}');
-    if (auto task = task_of(x_.purpose); !task.empty() && begin("taskType"))
+    if (auto task = task_of(request_.purpose); !task.empty() && begin("taskType"))
       text(task, "purpose");
-    number("outputDimensionality", x_.dimensions, "dimensions");
+    number("outputDimensionality", request_.dimensions, "dimensions");
     write_extra();
     out_.close('}');
   }
@@ -73,6 +76,7 @@ json::raw read_input_tokens(json::reader& in) {
   return count;
 }
 
+/// Vectors come without an index, in the order of the requests.
 void read_member(std::string_view name, json::reader& in, vector_answer& answer) {
   if (name == "embeddings")
     in.elements([&] {
@@ -89,8 +93,8 @@ void read_member(std::string_view name, json::reader& in, vector_answer& answer)
 
 } // namespace
 
-std::variant<encoded_request, failure> write_embedding(const embedding_request& x) {
-  return writer{x}.run();
+std::variant<encoded_request, failure> write_embedding(const embedding_request& request) {
+  return writer{request}.run();
 }
 
 std::variant<embedding, failure> read_embedding(const http::response_head& head, std::string_view body,

@@ -18,16 +18,19 @@ struct effort_budget {
 constexpr auto budgets =
   std::to_array<effort_budget>({{"none", 0}, {"minimal", 1024}, {"low", 1024}, {"medium", 8192}, {"high", 24576}});
 
+/// Writes a request of generateContent. The model is in the path. Roles are only user and model, and a message's
+/// thoughts are not sent back: just their signatures, each at the part that follows. What `extra` has for
+/// generationConfig is merged into it.
 class content_writer : conversation_writer {
 public:
-  content_writer(const chat_request& x, bool stream) : conversation_writer("gemini", x, stream) {}
+  content_writer(const chat_request& request, bool stream) : conversation_writer("gemini", request, stream) {}
 
   std::variant<encoded_request, failure> run() {
-    if (x_.model.empty())
+    if (request_.model.empty())
       fail("model", "is empty", errc::invalid_request, "name a model, or set default_model");
-    if (!utf8::is_valid(x_.model))
+    if (!utf8::is_valid(request_.model))
       fail("model", "is not UTF-8");
-    result_.path = model_path(x_.model) + (stream_ ? ":streamGenerateContent?alt=sse" : ":generateContent");
+    result_.path = model_path(request_.model) + (stream_ ? ":streamGenerateContent?alt=sse" : ":generateContent");
     start("text/event-stream", {"generationConfig"});
     write_turns("contents", [this](auto& x) { write_message(x); });
     write_system();
@@ -169,14 +172,14 @@ private:
   // -- tools -------------------------------------------------------------------------
 
   void write_tools() {
-    if (!x_.tools.empty() && begin("tools"))
+    if (!request_.tools.empty() && begin("tools"))
       list([this] {
         object([this] {
           out_.key("functionDeclarations");
           write_tool_list([this](auto& tool) { write_tool(tool); });
         });
       });
-    auto& choice = x_.tool_choice;
+    auto& choice = request_.tool_choice;
     if (choice.parallel == false)
       unsupported("tool_choice.parallel", "say in the prompt that only one tool may be called at a time");
     if (choice.mode != tool_mode::automatic && begin("toolConfig"))
@@ -198,6 +201,7 @@ private:
     });
   }
 
+  /// `none` and `required` are modes; a named tool is the only one that is allowed.
   void write_choice(const tool_choice& choice) {
     object([&] {
       member_object("functionCallingConfig", [&] {
@@ -212,8 +216,9 @@ private:
 
   // -- generationConfig --------------------------------------------------------------
 
+  /// Checks what the provider would refuse with words that do not name our field.
   void write_config() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     number("maxOutputTokens", s.max_tokens, "sampling.max_tokens");
     number("temperature", s.temperature, "sampling.temperature");
     number("topP", s.top_p, "sampling.top_p");
@@ -231,8 +236,9 @@ private:
     write_response_format();
   }
 
+  /// Models up to 2.5 take a budget of tokens, later ones a level.
   void write_thinking() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     if ((!s.reasoning_budget && s.reasoning_effort.empty()) || !begin("thinkingConfig"))
       return;
     if (s.reasoning_budget && !s.reasoning_effort.empty())
@@ -247,7 +253,7 @@ private:
         out_.key("thinkingBudget");
         out_.number(*budget);
       } else if (s.reasoning_effort == "none") {
-        fail("sampling.reasoning_effort", "\"none\" is nothing that " + x_.model + " takes", errc::unsupported,
+        fail("sampling.reasoning_effort", "\"none\" is nothing that " + request_.model + " takes", errc::unsupported,
              "use \"minimal\" or \"low\"");
       } else {
         member_text("thinkingLevel", s.reasoning_effort, "sampling.reasoning_effort");
@@ -256,19 +262,20 @@ private:
   }
 
   /// Whether the model takes tokens for thinking; those from 3 on take a level.
-  bool has_budgets() const { return x_.model.find("gemini-2") != x_.model.npos; }
+  bool has_budgets() const { return request_.model.find("gemini-2") != request_.model.npos; }
 
   std::optional<uint32_t> budget_of(std::string_view effort) {
-    for (auto& x : budgets)
-      if (x.effort == effort)
-        return x.tokens;
-    fail("sampling.reasoning_effort", "is nothing that " + x_.model + " has", errc::unsupported,
+    for (auto& each : budgets)
+      if (each.effort == effort)
+        return each.tokens;
+    fail("sampling.reasoning_effort", "is nothing that " + request_.model + " has", errc::unsupported,
          "use \"low\", \"medium\" or \"high\", or give reasoning_budget");
     return {};
   }
 
+  /// JSON is asked for by its media type; a schema comes on top.
   void write_response_format() {
-    auto& format = x_.response_format;
+    auto& format = request_.response_format;
     if (format.kind == response_kind::text)
       return;
     if (begin("responseMimeType"))
@@ -297,8 +304,8 @@ std::string model_path(std::string_view model) {
   return "/" + std::string{list} + path_segment(model);
 }
 
-std::variant<encoded_request, failure> write_request(const chat_request& x, bool stream) {
-  return content_writer{x, stream}.run();
+std::variant<encoded_request, failure> write_request(const chat_request& request, bool stream) {
+  return content_writer{request, stream}.run();
 }
 
 } // namespace modelforge::wire::gemini

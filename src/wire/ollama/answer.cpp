@@ -16,6 +16,8 @@ constexpr auto reasons = std::to_array<named_reason>({
 constexpr object_answer::wording words{.no_answer = "JSON that is no finished answer",
                                        .usual_address = "it has no path, e.g. http://127.0.0.1:11434"};
 
+/// Reads Ollama's /api/chat: one object, or lines of the same shape that each add to the message, the last of which
+/// says `done` and brings the counts. Calls come whole.
 class answer : public object_answer {
 public:
   explicit answer(const http::response_head& head) : object_answer(head, words) {}

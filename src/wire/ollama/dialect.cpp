@@ -5,6 +5,8 @@ namespace modelforge::wire::ollama {
 
 namespace {
 
+/// Ollama, local or its cloud. It counts no tokens against limits. A 404 nearly always means a model that was not
+/// pulled, so failures say so.
 class chat_dialect : public dialect {
 public:
   std::string_view name() const override { return "ollama"; }
@@ -16,8 +18,8 @@ public:
     return {"authorization", "Bearer " + std::string{key}};
   }
 
-  std::variant<encoded_request, failure> encode(const chat_request& x, bool stream) const override {
-    return write_request(x, stream);
+  std::variant<encoded_request, failure> encode(const chat_request& request, bool stream) const override {
+    return write_request(request, stream);
   }
 
   std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
@@ -37,8 +39,8 @@ public:
 
   std::size_t max_inputs() const override { return 256; } // it has no limit; one request must end in its time
 
-  std::variant<encoded_request, failure> encode_embedding(const embedding_request& x) const override {
-    return write_embedding(x);
+  std::variant<encoded_request, failure> encode_embedding(const embedding_request& request) const override {
+    return write_embedding(request);
   }
 
   std::variant<embedding, failure> decode_embedding(const http::response_head& head, std::string_view body,
@@ -66,12 +68,12 @@ failure with_pull_hint(failure problem) {
 }
 
 const dialect& chat_api() {
-  static const chat_dialect x;
-  return x;
+  static const chat_dialect the_dialect;
+  return the_dialect;
 }
 
-const dialect* choose(const dialect_choice& x) {
-  return x.wants_responses() ? nullptr : &chat_api();
+const dialect* choose(const dialect_choice& choice) {
+  return choice.wants_responses() ? nullptr : &chat_api();
 }
 
 } // namespace modelforge::wire::ollama

@@ -8,7 +8,7 @@ namespace {
 
 class writer : embedding_writer {
 public:
-  explicit writer(const embedding_request& x) : embedding_writer("ollama", x) {}
+  explicit writer(const embedding_request& request) : embedding_writer("ollama", request) {}
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/api/embed";
@@ -16,13 +16,14 @@ public:
     write_model();
     if (begin("input"))
       write_inputs([this](const std::string& input) { text(input, ""); });
-    number("dimensions", x_.dimensions, "dimensions");
+    number("dimensions", request_.dimensions, "dimensions");
     if (begin("truncate")) // else the end of a long input would not count, and nobody would know
       out_.boolean(false);
     return finish();
   }
 };
 
+/// Vectors are plain lists of numbers, in the order of the inputs.
 void read_member(std::string_view name, json::reader& in, vector_answer& answer) {
   if (name == "embeddings")
     in.elements([&] {
@@ -37,8 +38,8 @@ void read_member(std::string_view name, json::reader& in, vector_answer& answer)
 
 } // namespace
 
-std::variant<encoded_request, failure> write_embedding(const embedding_request& x) {
-  return writer{x}.run();
+std::variant<encoded_request, failure> write_embedding(const embedding_request& request) {
+  return writer{request}.run();
 }
 
 std::variant<embedding, failure> read_embedding(const http::response_head& head, std::string_view body,

@@ -7,9 +7,11 @@ namespace {
 
 constexpr auto efforts = std::to_array<std::string_view>({"low", "medium", "high", "max"});
 
+/// Writes a request of Ollama's /api/chat. A message has one text and one thought, so parts are joined; images go
+/// beside them as plain base64. Sampling stands in `options`, where `extra` may add to it.
 class chat_writer : conversation_writer {
 public:
-  chat_writer(const chat_request& x, bool stream) : conversation_writer("ollama", x, stream) {}
+  chat_writer(const chat_request& request, bool stream) : conversation_writer("ollama", request, stream) {}
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/api/chat";
@@ -103,13 +105,14 @@ private:
 
   // -- the rest ----------------------------------------------------------------------
 
+  /// The model always chooses for itself; without tools it calls none.
   void write_tools() {
-    auto& choice = x_.tool_choice;
+    auto& choice = request_.tool_choice;
     if (choice.mode == tool_mode::required || choice.mode == tool_mode::named)
       unsupported("tool_choice", "ollama lets the model choose: offer only the tool that it shall call");
     if (choice.parallel == false)
       unsupported("tool_choice.parallel", "say in the prompt that only one tool may be called at a time");
-    if (!x_.tools.empty() && choice.mode != tool_mode::none && begin("tools"))
+    if (!request_.tools.empty() && choice.mode != tool_mode::none && begin("tools"))
       write_tool_list([this](auto& tool) { write_tool(tool); });
   }
 
@@ -131,8 +134,9 @@ private:
     });
   }
 
+  /// The word "json", or the schema itself.
   void write_format() {
-    auto& format = x_.response_format;
+    auto& format = request_.response_format;
     if (format.kind == response_kind::text || !begin("format"))
       return;
     if (format.kind == response_kind::json_object)
@@ -141,8 +145,9 @@ private:
       embed(format.schema, "response_format.schema");
   }
 
+  /// A budget of 0, like the effort "none", switches thinking off; other budgets cannot be expressed.
   void write_think() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     if (s.reasoning_budget && *s.reasoning_budget > 0)
       unsupported("sampling.reasoning_budget", "use reasoning_effort; a budget of 0 switches thinking off");
     auto is_off = s.reasoning_budget || s.reasoning_effort == "none";
@@ -156,7 +161,7 @@ private:
   }
 
   void write_options() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     number("num_predict", s.max_tokens, "sampling.max_tokens");
     number("temperature", s.temperature, "sampling.temperature");
     number("top_p", s.top_p, "sampling.top_p");
@@ -170,8 +175,8 @@ private:
 
 } // namespace
 
-std::variant<encoded_request, failure> write_request(const chat_request& x, bool stream) {
-  return chat_writer{x, stream}.run();
+std::variant<encoded_request, failure> write_request(const chat_request& request, bool stream) {
+  return chat_writer{request, stream}.run();
 }
 
 } // namespace modelforge::wire::ollama

@@ -93,24 +93,24 @@ private:
                                                        "a choice that holds no message"};
 
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
-    chunk x;
-    if (!read_chunk(object, x, problem))
+    chunk chunk;
+    if (!read_chunk(object, chunk, problem))
       return false;
-    auto may_be_error = tells_error(x.error) || (source_ != source::foreign_event && x.choices.text.empty());
+    auto may_be_error = tells_error(chunk.error) || (source_ != source::foreign_event && chunk.choices.text.empty());
     if (may_be_error && read_any_error(object))
       return true;
-    if (tells_error(x.groq_error)) {
-      read_error(x.groq_error, R"({"error":)" + std::string{x.groq_error.text} + "}");
+    if (tells_error(chunk.groq_error)) {
+      read_error(chunk.groq_error, R"({"error":)" + std::string{chunk.groq_error.text} + "}");
       return true;
     }
-    note(id_, x.id);
-    note(model_, x.model);
+    note(id_, chunk.id);
+    note(model_, chunk.model);
     if (is_all())
-      read_first_choice(x.choices, sink);
+      read_first_choice(chunk.choices, sink);
     else
-      read_choices(object, x.choices, sink);
-    if (x.usage.is_object())
-      note_usage(read_usage(x.usage));
+      read_choices(object, chunk.choices, sink);
+    if (chunk.usage.is_object())
+      note_usage(read_usage(chunk.usage));
     return true;
   }
 
@@ -150,8 +150,8 @@ private:
     in.elements([&] {
       ++count;
       auto index = [](const chunk_choice& x) { return count_in(x.index).value_or(0); };
-      if (chunk_choice x; take_choice(in, x) && (!first || index(x) < index(*first)))
-        first = x;
+      if (chunk_choice choice; take_choice(in, choice) && (!first || index(choice) < index(*first)))
+        first = choice;
     });
     if (first && read_choice_error(*first))
       return;
@@ -164,35 +164,38 @@ private:
       warn(choices_warning(std::to_string(count)));
   }
 
+  /// Reads the choices of a chunk. A chunk that brought nothing but one text is remembered by its frame: the next one
+  /// like it is read without parsing (see `text_frame`).
   void read_choices(std::string_view object, json::raw choices, piece_sink& sink) {
     auto before = progress_.pieces;
     std::string_view only_text;
     json::reader in{choices};
     in.elements([&] {
-      chunk_choice x;
-      if (!take_choice(in, x) || seen_.end)
+      chunk_choice choice;
+      if (!take_choice(in, choice) || seen_.end)
         return;
-      auto is_other = count_in(x.index).value_or(0) != 0;
+      auto is_other = count_in(choice.index).value_or(0) != 0;
       seen_.others = seen_.others || is_other;
-      if (is_other || read_choice_error(x))
+      if (is_other || read_choice_error(choice))
         return;
-      auto is_whole_message = x.delta.text.empty() && progress_.pieces == 0; // it comes as the only event
-      auto delta = read_delta(is_whole_message ? x.message : x.delta);
+      auto is_whole_message = choice.delta.text.empty() && progress_.pieces == 0; // it comes as the only event
+      auto delta = read_delta(is_whole_message ? choice.message : choice.delta);
       if (!is_whole_message && delta.is_only_text())
         only_text = delta.content.text;
-      read_message(delta, x.finish_reason, sink);
+      read_message(delta, choice.finish_reason, sink);
     });
     if (source_ == source::event && !seen_.end && progress_.pieces == before + 1)
       frame_.keep(object, only_text);
   }
 
   /// OpenRouter's, when it fails after the model has begun.
-  bool read_choice_error(const chunk_choice& x) {
-    return x.error.is_object() && read_error(x.error, R"({"error":)" + std::string{x.error.text} + "}");
+  bool read_choice_error(const chunk_choice& choice) {
+    return choice.error.is_object() && read_error(choice.error, R"({"error":)" + std::string{choice.error.text} + "}");
   }
 
   // -- the message -------------------------------------------------------------------
 
+  /// Reads a message or a delta: thoughts, then texts, refusals and calls.
   void read_message(const chunk_delta& delta, json::raw reason, piece_sink& sink) {
     seen_.answer = true;
     auto has_thoughts = delta.content.is_array() && say_parts(delta.content, sink);
@@ -211,14 +214,14 @@ private:
     auto has_thoughts = false;
     json::reader in{parts};
     in.elements([&] {
-      auto x = take_content_piece(in);
-      if (x.type.between_quotes() == "thinking") {
+      auto piece = take_content_piece(in);
+      if (piece.type.between_quotes() == "thinking") {
         has_thoughts = true;
-        say_thinking(x.thinking, sink);
-      } else if (x.type.between_quotes() == "refusal") {
-        say_refusal(x.refusal, sink);
+        say_thinking(piece.thinking, sink);
+      } else if (piece.type.between_quotes() == "refusal") {
+        say_refusal(piece.refusal, sink);
       } else {
-        say(&piece_sink::text, x.text, sink);
+        say(&piece_sink::text, piece.text, sink);
       }
     });
     return has_thoughts;
@@ -230,9 +233,9 @@ private:
     in.elements([&] { say(&piece_sink::reasoning, take_content_piece(in).text, sink); });
   }
 
-  void say_refusal(json::raw x, piece_sink& sink) {
-    seen_.refusal = seen_.refusal || x.has_text();
-    say(&piece_sink::refusal, x, sink);
+  void say_refusal(json::raw raw, piece_sink& sink) {
+    seen_.refusal = seen_.refusal || raw.has_text();
+    say(&piece_sink::refusal, raw, sink);
   }
 
   void say_calls(const chunk_delta& delta, piece_sink& sink) {
@@ -262,6 +265,7 @@ private:
 
   finish_reason meaning() const override { return reason_of(reason_); }
 
+  /// Names the deepest gap that was met, since "no answer" alone helps nobody to find a wrong base URL.
   std::string_view no_answer() const override {
     return seen_.end_mark && source_ != source::plain ? words.no_answer : names_of_gaps[static_cast<std::size_t>(gap_)];
   }
@@ -270,6 +274,7 @@ private:
     return type == "error" || data.starts_with("[DONE]") || json::reader{data}.finish();
   }
 
+  /// A finish reason counts as an end here, so it is forgotten with it.
   void forget_end() override { reason_.clear(); }
 
   /// Behind a proxy `[DONE]` may follow anything, so OpenAI's own must say why the model stopped.

@@ -13,6 +13,7 @@ namespace {
 
 constexpr auto nonce_key = "modelforge_job"; ///< In the metadata.
 
+/// A provider's word for where a job stands.
 struct named_state {
   std::string_view name;
   batch_state state;
@@ -37,38 +38,39 @@ failure problem_of(const json::value& errors) {
     return make_failure(errc::invalid_request, "the provider refused the batch without a reason");
   auto& first = all.front();
   auto line = count_in(member(first, "line"));
-  auto x = make_failure(errc::invalid_request, "the provider refused the batch");
-  x.provider_code = clean_words(string_in(member(first, "code")), 100);
-  x.provider_message = clean_words(string_in(member(first, "message")));
+  auto refused = make_failure(errc::invalid_request, "the provider refused the batch");
+  refused.provider_code = clean_words(string_in(member(first, "code")), 100);
+  refused.provider_message = clean_words(string_in(member(first, "message")));
   if (line)
-    x.message += ", at line " + std::to_string(*line) + " of its input";
+    refused.message += ", at line " + std::to_string(*line) + " of its input";
   if (all.size() > 1)
-    x.message += ", for " + std::to_string(all.size()) + " reasons, of which this is the first";
-  if (x.provider_code == "token_limit_exceeded") {
-    x.code = errc::rate_limited;
-    x.suggestion = "wait until other batches have ended, or make smaller ones";
+    refused.message += ", for " + std::to_string(all.size()) + " reasons, of which this is the first";
+  if (refused.provider_code == "token_limit_exceeded") {
+    refused.code = errc::rate_limited;
+    refused.suggestion = "wait until other batches have ended, or make smaller ones";
   }
-  return x;
+  return refused;
 }
 
-batch_status status_in(const json::value& x) {
+/// Reads a batch object. Output files are read only once the job is over: before that they are incomplete.
+batch_status status_in(const json::value& job) {
   batch_status result;
-  result.id = string_in(member(x, "id"));
-  result.nonce = string_in(member(member(x, "metadata"), nonce_key));
-  result.raw_state = clean_words(string_in(member(x, "status")), 100);
+  result.id = string_in(member(job, "id"));
+  result.nonce = string_in(member(member(job, "metadata"), nonce_key));
+  result.raw_state = clean_words(string_in(member(job, "status")), 100);
   result.state = state_named(result.raw_state);
-  result.created = count_in(member(x, "created_at"));
-  auto& counts = member(x, "request_counts");
+  result.created = count_in(member(job, "created_at"));
+  auto& counts = member(job, "request_counts");
   result.total = items_in(member(counts, "total"));
   result.succeeded = items_in(member(counts, "completed"));
   result.failed = items_in(member(counts, "failed"));
   if (!is_over(result.state))
     return result;
   for (auto name : {"output_file_id", "error_file_id"})
-    if (auto id = string_in(member(x, name)); !id.empty())
+    if (auto id = string_in(member(job, name)); !id.empty())
       result.outputs.emplace_back(id);
   if (result.state == batch_state::failed)
-    result.problem = problem_of(member(x, "errors"));
+    result.problem = problem_of(member(job, "errors"));
   return result;
 }
 
@@ -80,6 +82,7 @@ struct result_fields {
   bool has_error = false;
 };
 
+/// Reads the answer of an item that was run, as an HTTP exchange inside the line.
 void read_response(json::raw value, result_fields& result) {
   json::raw status, request_id;
   std::string scratch;
@@ -88,6 +91,7 @@ void read_response(json::raw value, result_fields& result) {
   result.request_id = string_in(request_id, scratch);
 }
 
+/// Reads the error of an item that was not run.
 void read_error(json::raw value, result_fields& result) {
   json::raw code, message;
   std::string scratch;
@@ -103,14 +107,14 @@ std::variant<result_fields, std::string> read_line(std::string_view line) {
   auto is_object = in.fields({{"custom_id", &id}, {"response", &response}, {"error", &error}});
   if (!in.finish())
     return in.problem();
-  result_fields x;
+  result_fields fields;
   std::string scratch;
-  x.id = string_in(id, scratch);
-  if (!is_object || x.id.empty())
+  fields.id = string_in(id, scratch);
+  if (!is_object || fields.id.empty())
     return "no custom_id";
-  read_response(response, x);
-  read_error(error, x);
-  return x;
+  read_response(response, fields);
+  read_error(error, fields);
+  return fields;
 }
 
 /// The result of an item that never had an answer.
@@ -129,6 +133,9 @@ batch_result unanswered(result_fields fields) {
   return result;
 }
 
+/// OpenAI's Batch API, also spoken by Azure and some others: the input is uploaded as a JSON lines file, a job is
+/// created of it, and results are files again, one for answers and one for errors. Stateless; the nonce goes into the
+/// job's metadata, by which a lost creation is found again.
 class api final : public batch_api {
 public:
   api(const dialect& speaker, batch_place where) : speaker_(speaker), where_(std::move(where)) {}
@@ -139,8 +146,8 @@ public:
 
   bool keeps_nonce() const override { return true; }
 
-  std::variant<batch_line, failure> encode_item(std::string_view id, const chat_request& x) const override {
-    auto encoded = speaker_.encode(x);
+  std::variant<batch_line, failure> encode_item(std::string_view id, const chat_request& asked) const override {
+    auto encoded = speaker_.encode(asked);
     if (auto* problem = std::get_if<failure>(&encoded))
       return std::move(*problem);
     auto& request = std::get<encoded_request>(encoded);
@@ -165,18 +172,18 @@ public:
   batch_call upload(std::span<const std::string> lines, std::string_view nonce) const override {
     auto boundary = "modelforge-" + std::string{nonce};
     auto part = "--" + boundary + "\r\nContent-Disposition: form-data; name=\"";
-    auto x = post("/files", {});
-    x.headers = {{"content-type", "multipart/form-data; boundary=" + boundary}};
+    auto call = post("/files", {});
+    call.headers = {{"content-type", "multipart/form-data; boundary=" + boundary}};
     std::size_t size = 4 * part.size() + 256;
     for (auto& line : lines)
       size += line.size() + 1;
-    x.body.reserve(size);
-    x.body.append(part).append("purpose\"\r\n\r\nbatch\r\n").append(part).append("file\"; filename=\"");
-    x.body.append(boundary).append(".jsonl\"\r\nContent-Type: application/jsonl\r\n\r\n");
+    call.body.reserve(size);
+    call.body.append(part).append("purpose\"\r\n\r\nbatch\r\n").append(part).append("file\"; filename=\"");
+    call.body.append(boundary).append(".jsonl\"\r\nContent-Type: application/jsonl\r\n\r\n");
     for (auto& line : lines)
-      x.body.append(line).append("\n");
-    x.body.append("\r\n--").append(boundary).append("--\r\n");
-    return x;
+      call.body.append(line).append("\n");
+    call.body.append("\r\n--").append(boundary).append("--\r\n");
+    return call;
   }
 
   std::variant<std::string, failure> decode_upload(const http::response_head& head,
@@ -188,8 +195,8 @@ public:
   }
 
   batch_call create(std::string_view input, std::span<const std::string>, std::string_view nonce) const override {
-    auto x = post("/batches", {});
-    json::writer out{x.body};
+    auto call = post("/batches", {});
+    json::writer out{call.body};
     out.open('{');
     out.key("input_file_id");
     out.repaired(input);
@@ -203,7 +210,7 @@ public:
     out.repaired(nonce);
     out.close('}');
     out.close('}');
-    return x;
+    return call;
   }
 
   batch_call poll(std::string_view id) const override { return get("/batches/" + path_segment(id)); }
@@ -214,9 +221,9 @@ public:
 
   batch_call list(std::string_view after) const override {
     auto query = after.empty() ? "limit=100" : "limit=100&after=" + path_segment(after);
-    auto x = get("/batches");
-    x.path += (where_.query.empty() ? "?" : "&") + query;
-    return x;
+    auto call = get("/batches");
+    call.path += (where_.query.empty() ? "?" : "&") + query;
+    return call;
   }
 
   batch_call download(std::string_view output) const override {
@@ -239,13 +246,13 @@ public:
     auto read = read_line(line);
     if (auto* problem = std::get_if<std::string>(&read))
       return broken_line(*problem);
-    auto& x = std::get<result_fields>(read);
-    if (!x.status || (x.has_error && x.body.text.empty()))
-      return unanswered(std::move(x));
-    http::response_head head{static_cast<uint16_t>(std::min<uint64_t>(*x.status, 999)), {}};
-    if (!x.request_id.empty())
-      head.headers.push_back({"x-request-id", x.request_id});
-    batch_result result{std::move(x.id), batch_end::succeeded, speaker_.decode(head, x.body.text)};
+    auto& fields = std::get<result_fields>(read);
+    if (!fields.status || (fields.has_error && fields.body.text.empty()))
+      return unanswered(std::move(fields));
+    http::response_head head{static_cast<uint16_t>(std::min<uint64_t>(*fields.status, 999)), {}};
+    if (!fields.request_id.empty())
+      head.headers.push_back({"x-request-id", fields.request_id});
+    batch_result result{std::move(fields.id), batch_end::succeeded, speaker_.decode(head, fields.body.text)};
     if (std::holds_alternative<failure>(result.answer))
       result.end = batch_end::errored;
     return result;

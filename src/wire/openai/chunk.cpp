@@ -2,23 +2,25 @@
 
 namespace modelforge::wire::openai {
 
-bool read_chunk(std::string_view data, chunk& x, std::string& problem) {
+// Only the members that matter are kept, as views; the rest is skipped without being parsed into anything.
+bool read_chunk(std::string_view data, chunk& chunk, std::string& problem) {
   json::raw groq;
   json::reader in{data};
-  in.fields({{"choices", &x.choices},
-             {"usage", &x.usage},
-             {"id", &x.id},
-             {"model", &x.model},
-             {"error", &x.error},
+  in.fields({{"choices", &chunk.choices},
+             {"usage", &chunk.usage},
+             {"id", &chunk.id},
+             {"model", &chunk.model},
+             {"error", &chunk.error},
              {"x_groq", &groq}});
   if (!in.finish()) {
     problem = in.problem();
     return false;
   }
-  read_fields(groq, {{"error", &x.groq_error}});
+  read_fields(groq, {{"error", &chunk.groq_error}});
   return true;
 }
 
+// An element that is no object is skipped, and is no choice.
 bool take_choice(json::reader& in, chunk_choice& choice) {
   return in.fields({{"delta", &choice.delta},
                     {"finish_reason", &choice.finish_reason},
@@ -45,9 +47,9 @@ chunk_delta read_delta(json::raw value) {
 }
 
 content_piece take_content_piece(json::reader& in) {
-  content_piece x;
-  in.fields({{"type", &x.type}, {"text", &x.text}, {"thinking", &x.thinking}, {"refusal", &x.refusal}});
-  return x;
+  content_piece piece;
+  in.fields({{"type", &piece.type}, {"text", &piece.text}, {"thinking", &piece.thinking}, {"refusal", &piece.refusal}});
+  return piece;
 }
 
 bool take_fragment(json::reader& in, call_fragment& part) {
@@ -81,8 +83,8 @@ told_usage read_usage(json::raw value) {
   return told;
 }
 
-bool tells_error(json::raw x) {
-  return x.is_object() || x.has_text();
+bool tells_error(json::raw raw) {
+  return raw.is_object() || raw.has_text();
 }
 
 } // namespace modelforge::wire::openai

@@ -11,14 +11,16 @@
 
 namespace modelforge::wire::openai {
 
+/// The members of a chunk, or of a whole answer. Views: valid as long as the text they were read from.
 struct chunk {
   json::raw id, model, choices, usage, error;
   json::raw groq_error; ///< Inside of `x_groq`.
 };
 
 /// False where the text is not JSON; `problem` says why.
-bool read_chunk(std::string_view data, chunk& x, std::string& problem);
+bool read_chunk(std::string_view data, chunk& chunk, std::string& problem);
 
+/// One of the answers that a chunk adds to.
 struct chunk_choice {
   json::raw index, delta, message, finish_reason, error;
 };
@@ -34,6 +36,7 @@ struct chunk_delta {
   bool is_only_text() const;
 };
 
+/// Reads a delta or a message; all empty where the value is no object.
 chunk_delta read_delta(json::raw value);
 
 /// One of the typed parts that Mistral's content comes in.
@@ -41,6 +44,7 @@ struct content_piece {
   json::raw type, text, thinking, refusal;
 };
 
+/// Takes the next part of such a list; all empty where it is no object.
 content_piece take_content_piece(json::reader& in);
 
 /// A tool call, or a part of one.
@@ -56,6 +60,7 @@ bool take_fragment(json::reader& in, call_fragment& part);
 /// Reads the old form, of which an answer has only one.
 call_fragment read_function_call(json::raw value);
 
+/// Reads usage in OpenAI's names and those of its speakers; what is missing is not told.
 told_usage read_usage(json::raw value);
 
 /// Whether an `error` member tells of one.

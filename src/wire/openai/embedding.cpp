@@ -6,9 +6,11 @@ namespace modelforge::wire::openai {
 
 namespace {
 
+/// Writes a request for vectors. Floats are asked for by name: some servers default to base64.
 class writer : embedding_writer {
 public:
-  writer(const quirks& server, const embedding_request& x) : embedding_writer(server.name, x), quirks_(server) {}
+  writer(const quirks& server, const embedding_request& request)
+    : embedding_writer(server.name, request), quirks_(server) {}
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/embeddings";
@@ -20,7 +22,7 @@ public:
           fail("", "is empty");
         text(input, "");
       });
-    number(quirks_.dimensions, x_.dimensions, "dimensions");
+    number(quirks_.dimensions, request_.dimensions, "dimensions");
     if (begin("encoding_format"))
       out_.word("float");
     return finish();
@@ -30,6 +32,7 @@ private:
   const quirks& quirks_;
 };
 
+/// Takes one vector with its index; without an index vectors come in the order of the inputs.
 void read_item(json::reader& in, vector_answer& answer) {
   std::optional<uint64_t> index;
   auto is_item = in.members([&](std::string_view name) {
@@ -61,8 +64,8 @@ void read_member(std::string_view name, json::reader& in, vector_answer& answer)
 
 } // namespace
 
-std::variant<encoded_request, failure> write_embedding(const quirks& server, const embedding_request& x) {
-  return writer{server, x}.run();
+std::variant<encoded_request, failure> write_embedding(const quirks& server, const embedding_request& request) {
+  return writer{server, request}.run();
 }
 
 std::variant<embedding, failure> read_embedding(const http::response_head& head, std::string_view body,

@@ -33,7 +33,8 @@ struct field {
   }
 };
 
-/// Reads one request; the first thing that is wrong is kept.
+/// Reads one request of Chat Completions into the neutral form, for files and front ends. The first thing that is
+/// wrong is kept, with its path ("messages[2].content"); lists are not read on then. Used once for each request.
 class request_reader {
 public:
   std::variant<chat_request, failure> read(std::string_view text) {
@@ -46,7 +47,7 @@ public:
       read_request({root});
     if (problem_)
       return std::move(*problem_);
-    return std::move(x_);
+    return std::move(request_);
   }
 
 private:
@@ -62,11 +63,12 @@ private:
 
   void wrong(const field& place, std::string_view why) { refuse(place.path() + " " + std::string{why}); }
 
-  void expect(const field& place, std::string_view what) {
+  /// Refuses a field that is missing, or of another type; `subject` is what it should be.
+  void expect(const field& place, std::string_view subject) {
     if (place.missing())
       wrong(place, "is missing");
     else
-      wrong(place, "is no " + std::string{what} + " but " + type_names[static_cast<int>(place.value.type())]);
+      wrong(place, "is no " + std::string{subject} + " but " + type_names[static_cast<int>(place.value.type())]);
   }
 
   void text(const field& place, std::string& target) {
@@ -140,8 +142,10 @@ private:
 
   // -- the request ------------------------------------------------------------------
 
+  /// Unknown members of the root are kept as `extra`, so that a host may use any field of its provider; inside messages
+  /// and tools nothing unknown is let through, since it would be lost.
   void read_request(const field& root) {
-    text(root["model"], x_.model);
+    text(root["model"], request_.model);
     auto messages = root["messages"];
     each(messages, [this](const field& x) { read_message(x); });
     if (messages.missing() || messages.value.empty())
@@ -150,7 +154,7 @@ private:
     read_response_format(root["response_format"]);
     each(root["tools"], [this](const field& x) { read_tool(x); });
     read_tool_choice(root["tool_choice"]);
-    flag(root["parallel_tool_calls"], x_.tool_choice.parallel);
+    flag(root["parallel_tool_calls"], request_.tool_choice.parallel);
     bool stream = false;
     flag(root["stream"], stream);
     if (stream)
@@ -178,9 +182,10 @@ private:
     each(place["tool_calls"], [&](const field& x) { message.content.push_back(read_call(x)); });
     if (message.content.empty())
       wrong(place["content"], "is missing");
-    x_.messages.push_back(std::move(message));
+    request_.messages.push_back(std::move(message));
   }
 
+  /// Thoughts first, as the neutral form has them; a refusal of an earlier turn goes back as text.
   void read_content(const field& place, chat_message& message) {
     for (auto* name : {"reasoning_content", "reasoning"})
       if (auto thoughts = place[name]; !thoughts.missing()) {
@@ -219,6 +224,7 @@ private:
     }
   }
 
+  /// Takes `data:` URLs apart: other providers want the type and the bytes separately.
   image_part read_image(const field& place) {
     image_part image;
     only(place, {"url", "detail"});
@@ -250,6 +256,7 @@ private:
     return call;
   }
 
+  /// Parts of a result are joined: no provider tells them apart.
   void read_tool_result(const field& place, chat_message& message) {
     tool_result result;
     required_text(place["tool_call_id"], result.call_id);
@@ -267,7 +274,7 @@ private:
   }
 
   void read_sampling(const field& root) {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     whole(root["max_tokens"], s.max_tokens);
     whole(root["max_completion_tokens"], s.max_tokens); // the newer name wins
     real(root["temperature"], s.temperature);
@@ -290,7 +297,7 @@ private:
     only(place, {"type", "json_schema"});
     std::string type;
     required_text(place["type"], type);
-    auto& format = x_.response_format;
+    auto& format = request_.response_format;
     if (!from_string(type, format.kind))
       wrong(place["type"], "is none of text, json_object, json_schema");
     if (format.kind != response_kind::json_schema)
@@ -315,11 +322,11 @@ private:
     text(function["description"], tool.description);
     object_text(function["parameters"], tool.parameters);
     flag(function["strict"], tool.strict);
-    x_.tools.push_back(std::move(tool));
+    request_.tools.push_back(std::move(tool));
   }
 
   void read_tool_choice(const field& place) {
-    auto& choice = x_.tool_choice;
+    auto& choice = request_.tool_choice;
     if (place.value.is_object()) {
       only(place, {"type", "function"});
       expect_function(place["type"]);
@@ -355,10 +362,10 @@ private:
       if (std::find(read.begin(), read.end(), name) == read.end())
         members.emplace_back(name, value);
     if (!members.empty())
-      x_.extra = to_text(extra);
+      request_.extra = to_text(extra);
   }
 
-  chat_request x_;
+  chat_request request_;
   std::optional<failure> problem_;
 };
 

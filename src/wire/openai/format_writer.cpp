@@ -31,6 +31,7 @@ void write_text_or_null(json::writer& out, std::string_view key, std::string_vie
     out.repaired(text);
 }
 
+/// The content is null, not empty, where the model said nothing: clients tell the two apart.
 void write_message(json::writer& out, const completion& answer) {
   out.open('{');
   out.key("role");
@@ -66,6 +67,7 @@ void write_message(json::writer& out, const completion& answer) {
   out.close('}');
 }
 
+/// Our counts include the parts already, as OpenAI's do, so they are copied.
 void write_usage(json::writer& out, const token_usage& usage) {
   auto count = [&](std::string_view name, uint64_t value) {
     out.key(name);
@@ -87,13 +89,14 @@ void write_usage(json::writer& out, const token_usage& usage) {
   out.close('}');
 }
 
-std::string code_of(const failure& x) {
-  return x.provider_code.empty() ? to_string(x.code) : x.provider_code;
+/// The provider's own code where it gave one, since clients know those; else ours.
+std::string code_of(const failure& failed) {
+  return failed.provider_code.empty() ? to_string(failed.code) : failed.provider_code;
 }
 
-std::string message_of(const failure& x) {
-  auto text = x.message.empty() ? to_string(x.code) : x.message;
-  return x.provider_message.empty() ? text : text + ": " + x.provider_message;
+std::string message_of(const failure& failed) {
+  auto text = failed.message.empty() ? to_string(failed.code) : failed.message;
+  return failed.provider_message.empty() ? text : text + ": " + failed.provider_message;
 }
 
 } // namespace

@@ -6,10 +6,13 @@ namespace modelforge::wire::openai {
 
 namespace {
 
+/// Writes a request of Chat Completions, for OpenAI and whoever speaks its format. What the server's `quirks` say it
+/// ignores is left out with a warning, what they say it refuses is refused here; all else is written as OpenAI
+/// documents it.
 class chat_writer : conversation_writer {
 public:
-  chat_writer(const quirks& server, const chat_request& x, bool stream)
-    : conversation_writer(server.name, x, stream), quirks_(server) {}
+  chat_writer(const quirks& server, const chat_request& request, bool stream)
+    : conversation_writer(server.name, request, stream), quirks_(server) {}
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/chat/completions";
@@ -22,8 +25,8 @@ public:
     write_sampling();
     write_response_format();
     write_tools();
-    if (quirks_.cache_key && !x_.cache_key.empty() && begin("prompt_cache_key"))
-      text(x_.cache_key, "cache_key");
+    if (quirks_.cache_key && !request_.cache_key.empty() && begin("prompt_cache_key"))
+      text(request_.cache_key, "cache_key");
     write_stream();
     if (dropped_reasoning_ > 0)
       warn(std::string{quirks_.name} + " takes no reasoning back"
@@ -65,6 +68,7 @@ private:
     });
   }
 
+  /// Several texts, or images: a list of typed parts. A single text goes as a plain string, which all servers take.
   void write_content(const chat_message& message) {
     each_part(message, [this]<class T>(const T& part) {
       if constexpr (std::is_same_v<T, text_part>)
@@ -140,8 +144,9 @@ private:
 
   // -- the rest ----------------------------------------------------------------------
 
+  /// Names of fields differ by server (`quirks`); values never do.
   void write_sampling() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     number(quirks_.max_tokens, s.max_tokens, "sampling.max_tokens");
     number("temperature", s.temperature, "sampling.temperature");
     number("top_p", s.top_p, "sampling.top_p");
@@ -173,7 +178,7 @@ private:
 
   /// Only one of the two may be given.
   void write_reasoning() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     if (s.reasoning_budget && !s.reasoning_effort.empty())
       warn("sampling.reasoning_effort: left out, since reasoning_budget says it exactly");
     number("max_tokens", s.reasoning_budget, "sampling.reasoning_budget");
@@ -181,8 +186,9 @@ private:
       text(s.reasoning_effort, "sampling.reasoning_effort");
   }
 
+  /// JSON in general, or by a schema where the server enforces one.
   void write_response_format() {
-    auto& format = x_.response_format;
+    auto& format = request_.response_format;
     if (format.kind == response_kind::json_schema && !quirks_.json_schema)
       unsupported("response_format.schema", "use json_object, and describe the schema in the prompt");
     if (format.kind == response_kind::text || !begin("response_format"))
@@ -200,8 +206,9 @@ private:
     });
   }
 
+  /// Tools, which of them may be called, and whether several at once.
   void write_tools() {
-    auto& choice = x_.tool_choice;
+    auto& choice = request_.tool_choice;
     auto is_forced = choice.mode == tool_mode::required || choice.mode == tool_mode::named;
     if (is_forced && quirks_.required.empty())
       unsupported("tool_choice",
@@ -210,7 +217,7 @@ private:
       unsupported("tool_choice.name", "offer only the tool that it shall call, and use \"required\"");
     if (choice.mode == tool_mode::none && quirks_.required.empty())
       return; // without tools none is called
-    if (!x_.tools.empty() && begin("tools"))
+    if (!request_.tools.empty() && begin("tools"))
       write_tool_list([this](auto& tool) { write_tool(tool); });
     if (choice.mode != tool_mode::automatic && begin("tool_choice"))
       write_choice();
@@ -237,8 +244,9 @@ private:
     });
   }
 
+  /// `required` is a word of the server's own; a named tool is an object.
   void write_choice() {
-    auto& choice = x_.tool_choice;
+    auto& choice = request_.tool_choice;
     if (choice.mode == tool_mode::required)
       return text(quirks_.required, "tool_choice");
     if (choice.mode != tool_mode::named)
@@ -247,6 +255,7 @@ private:
     object([&] { write_function([&] { member_text("name", choice.name, "tool_choice.name"); }); });
   }
 
+  /// Usage must be asked for in a stream; some servers send it unasked and refuse the question.
   void write_stream() {
     if (!stream_)
       return;
@@ -266,8 +275,8 @@ private:
 
 } // namespace
 
-std::variant<encoded_request, failure> write_request(const quirks& server, const chat_request& x, bool stream) {
-  return chat_writer{server, x, stream}.run();
+std::variant<encoded_request, failure> write_request(const quirks& server, const chat_request& request, bool stream) {
+  return chat_writer{server, request, stream}.run();
 }
 
 } // namespace modelforge::wire::openai

@@ -11,7 +11,8 @@ namespace modelforge::wire::openai {
 
 namespace {
 
-constexpr std::size_t most_items = 10'000;
+/// No answer has as many; a stream that invents items must not fill the memory.
+constexpr std::size_t max_items = 10'000;
 
 constexpr auto reasons = std::to_array<named_reason>({
   {"completed", finish_reason::stop},
@@ -49,6 +50,7 @@ private:
     json::raw type, id, call_id, name, arguments, input, content, summary, seal;
   };
 
+  /// An event of a stream, or a whole answer: their members do not clash, so one reading serves both.
   struct event {
     json::raw type, delta, text, arguments, input, refusal, output_index, part_index, item, response, error, code,
       message, param;
@@ -57,99 +59,101 @@ private:
 
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
     json::reader in{object};
-    auto x = take_event_fields(in);
+    auto event = take_event_fields(in);
     if (!in.finish()) {
       problem = in.problem();
       return false;
     }
-    if (x.type.is_string())
-      read_event(x, object, sink);
+    if (event.type.is_string())
+      read_event(event, object, sink);
     else
-      read_response(x, object, x.status.between_quotes(), sink);
+      read_response(event, object, event.status.between_quotes(), sink);
     return true;
   }
 
   static event take_event_fields(json::reader& in) {
-    event x;
-    in.fields({{"type", &x.type},
-               {"delta", &x.delta},
-               {"output_index", &x.output_index},
-               {"summary_index", &x.part_index},
-               {"content_index", &x.part_index},
-               {"item", &x.item},
-               {"response", &x.response},
-               {"text", &x.text},
-               {"arguments", &x.arguments},
-               {"input", &x.input},
-               {"refusal", &x.refusal},
-               {"error", &x.error},
-               {"code", &x.code},
-               {"message", &x.message},
-               {"param", &x.param},
-               {"id", &x.id},
-               {"model", &x.model},
-               {"status", &x.status},
-               {"output", &x.output},
-               {"usage", &x.usage},
-               {"incomplete_details", &x.details}});
-    return x;
+    event event;
+    in.fields({{"type", &event.type},
+               {"delta", &event.delta},
+               {"output_index", &event.output_index},
+               {"summary_index", &event.part_index},
+               {"content_index", &event.part_index},
+               {"item", &event.item},
+               {"response", &event.response},
+               {"text", &event.text},
+               {"arguments", &event.arguments},
+               {"input", &event.input},
+               {"refusal", &event.refusal},
+               {"error", &event.error},
+               {"code", &event.code},
+               {"message", &event.message},
+               {"param", &event.param},
+               {"id", &event.id},
+               {"model", &event.model},
+               {"status", &event.status},
+               {"output", &event.output},
+               {"usage", &event.usage},
+               {"incomplete_details", &event.details}});
+    return event;
   }
 
   // -- events ------------------------------------------------------------------------
 
-  void read_event(const event& x, std::string_view object, piece_sink& sink) {
-    auto type = x.type.between_quotes();
+  void read_event(const event& event, std::string_view object, piece_sink& sink) {
+    auto type = event.type.between_quotes();
     if (type == "error")
-      return read_error_event(x, object);
+      return read_error_event(event, object);
     if (!type.starts_with("response."))
       return;
     type.remove_prefix(9);
     if (type == "created")
-      return read_inner(x.response, {}, sink);
+      return read_inner(event.response, {}, sink);
     if (type == "completed" || type == "incomplete" || type == "failed" || type == "cancelled")
-      return read_inner(x.response, type, sink);
-    auto& state = state_of(count_in(x.output_index));
+      return read_inner(event.response, type, sink);
+    auto& state = state_of(count_in(event.output_index));
     if (type == "output_text.delta")
-      say_part(&piece_sink::text, x.delta, state, sink);
+      say_part(&piece_sink::text, event.delta, state, sink);
     else if (type == "refusal.delta")
-      say_part(&piece_sink::refusal, x.delta, state, sink);
+      say_part(&piece_sink::refusal, event.delta, state, sink);
     else if (type == "reasoning_summary_text.delta" || type == "reasoning_text.delta")
-      say_thought(x.delta, count_in(x.part_index), state, sink);
+      say_thought(event.delta, count_in(event.part_index), state, sink);
     else if (type == "function_call_arguments.delta")
-      say_arguments(x.delta, false, state, sink);
+      say_arguments(event.delta, false, state, sink);
     else if (type == "custom_tool_call_input.delta")
-      say_arguments(x.delta, true, state, sink);
+      say_arguments(event.delta, true, state, sink);
     else if (type == "output_item.added")
-      begin_item(read_item(x.item), state, sink);
+      begin_item(read_item(event.item), state, sink);
     else if (type == "output_item.done")
-      say_item(read_item(x.item), state, sink);
+      say_item(read_item(event.item), state, sink);
   }
 
   /// Errors are told flat, as published, and nested.
-  void read_error_event(const event& x, std::string_view object) {
-    if (read_error(x.error, object))
+  void read_error_event(const event& event, std::string_view object) {
+    if (read_error(event.error, object))
       return;
-    auto flat = R"({"error":{"message":)" + or_null(x.message) + R"(,"code":)" + or_null(x.code) + R"(,"param":)"
-                + or_null(x.param) + "}}";
+    auto flat = R"({"error":{"message":)" + or_null(event.message) + R"(,"code":)" + or_null(event.code)
+                + R"(,"param":)" + or_null(event.param) + "}}";
     read_error({"{}"}, flat);
   }
 
-  static std::string or_null(json::raw x) { return x.text.empty() ? "null" : std::string{x.text}; }
+  static std::string or_null(json::raw raw) { return raw.text.empty() ? "null" : std::string{raw.text}; }
 
   /// `status`: what the event says of it, should the response itself not.
   void read_inner(json::raw response, std::string_view status, piece_sink& sink) {
     json::reader in{response};
-    auto x = take_event_fields(in);
-    read_response(x, response.text, x.status.is_string() ? x.status.between_quotes() : status, sink);
+    auto fields = take_event_fields(in);
+    read_response(fields, response.text, fields.status.is_string() ? fields.status.between_quotes() : status, sink);
   }
 
+  /// Finds the item that an event is about, or begins to keep one. Events without an index belong to the latest item.
+  /// Searched from the end, where it nearly always is.
   item_state& state_of(std::optional<uint64_t> index) {
     auto wanted = index.value_or(items_.empty() ? 0 : items_.back().index);
     auto found = std::find_if(items_.rbegin(), items_.rend(), [&](auto& x) { return x.index == wanted; });
     if (found != items_.rend())
       return *found;
-    if (items_.size() == most_items) {
-      fail_with(errc::response_too_large, "the answer has more than " + std::to_string(most_items) + " items");
+    if (items_.size() == max_items) {
+      fail_with(errc::response_too_large, "the answer has more than " + std::to_string(max_items) + " items");
       return items_.back();
     }
     return items_.emplace_back(item_state{wanted});
@@ -190,64 +194,69 @@ private:
 
   // -- items -------------------------------------------------------------------------
 
-  static item read_item(json::raw x) {
-    json::reader in{x};
+  static item read_item(json::raw raw) {
+    json::reader in{raw};
     return take_item(in);
   }
 
   static item take_item(json::reader& in) {
-    item x;
-    in.fields({{"type", &x.type},
-               {"id", &x.id},
-               {"call_id", &x.call_id},
-               {"name", &x.name},
-               {"arguments", &x.arguments},
-               {"input", &x.input},
-               {"content", &x.content},
-               {"summary", &x.summary},
-               {"encrypted_content", &x.seal}});
-    return x;
+    item entry;
+    in.fields({{"type", &entry.type},
+               {"id", &entry.id},
+               {"call_id", &entry.call_id},
+               {"name", &entry.name},
+               {"arguments", &entry.arguments},
+               {"input", &entry.input},
+               {"content", &entry.content},
+               {"summary", &entry.summary},
+               {"encrypted_content", &entry.seal}});
+    return entry;
   }
 
   static bool is_call(std::string_view type) { return type == "function_call" || type == "custom_tool_call"; }
 
-  void begin_item(const item& x, item_state& state, piece_sink& sink) {
-    if (is_call(x.type.between_quotes()) && x.name.has_text())
-      begin_call(x, state, sink);
+  void begin_item(const item& entry, item_state& state, piece_sink& sink) {
+    if (is_call(entry.type.between_quotes()) && entry.name.has_text())
+      begin_call(entry, state, sink);
   }
 
-  void begin_call(const item& x, item_state& state, piece_sink& sink) {
+  /// Says that a call is made, once; the beginning of an item or its end, whichever comes first, tells it.
+  void begin_call(const item& entry, item_state& state, piece_sink& sink) {
     if (!std::exchange(state.begun, true))
-      say_call_part(
-        {{}, x.call_id.has_text() ? x.call_id : x.id, x.name, {}, x.type.between_quotes() == "custom_tool_call"}, state,
-        sink);
+      say_call_part({{},
+                     entry.call_id.has_text() ? entry.call_id : entry.id,
+                     entry.name,
+                     {},
+                     entry.type.between_quotes() == "custom_tool_call"},
+                    state, sink);
   }
 
   /// Says of a whole item what was not said yet.
-  void say_item(const item& x, item_state& state, piece_sink& sink) {
+  void say_item(const item& entry, item_state& state, piece_sink& sink) {
     if (std::exchange(state.whole, true) || seen_.end)
       return;
-    auto type = x.type.between_quotes();
+    auto type = entry.type.between_quotes();
     if (type == "message") {
-      say_message(x, state, sink);
+      say_message(entry, state, sink);
     } else if (type == "reasoning") {
       if (!state.said)
-        say_thoughts(x, state, sink);
-      seal(x, sink);
+        say_thoughts(entry, state, sink);
+      seal(entry, sink);
     } else if (is_call(type)) {
-      begin_call(x, state, sink);
+      begin_call(entry, state, sink);
       auto is_free = type == "custom_tool_call";
       if (!state.said && !seen_.end)
-        say_arguments(is_free ? x.input : x.arguments, is_free, state, sink);
+        say_arguments(is_free ? entry.input : entry.arguments, is_free, state, sink);
     } else if (!type.empty()) {
       warn("the answer held an item that was left out: " + clean_words(type, 100));
     }
   }
 
-  void say_message(const item& x, item_state& state, piece_sink& sink) {
+  /// Says the parts of a whole message, unless they were said as they came.
+  void say_message(const item& entry, item_state& state, piece_sink& sink) {
     if (state.said)
       return;
-    json::reader in{x.content};
+    json::reader in{entry.content};
     in.elements([&] {
       json::raw type, text, refusal;
       in.fields({{"type", &type}, {"text", &text}, {"refusal", &refusal}});
@@ -259,8 +268,8 @@ private:
   }
 
   /// A summary of thoughts, or these themselves where a server tells them.
-  void say_thoughts(const item& x, item_state& state, piece_sink& sink) {
-    for (auto list : {x.summary, x.content}) {
+  void say_thoughts(const item& entry, item_state& state, piece_sink& sink) {
+    for (auto list : {entry.summary, entry.content}) {
       uint64_t part = 0;
       json::reader in{list};
       in.elements([&] {
@@ -273,46 +282,51 @@ private:
     }
   }
 
-  void seal(const item& x, piece_sink& sink) {
-    if (!x.seal.has_text() || !x.id.has_text())
+  /// The seal needs the item's id, too: both go back, and only together.
+  void seal(const item& entry, piece_sink& sink) {
+    if (!entry.seal.has_text() || !entry.id.has_text())
       return;
     auto signature = std::string{name_} + ':';
-    signature += string_in(x.id, scratch_);
+    signature += string_in(entry.id, scratch_);
     signature += ':';
-    sink.seal(signature += string_in(x.seal, scratch_));
+    sink.seal(signature += string_in(entry.seal, scratch_));
   }
 
   // -- whole answers -----------------------------------------------------------------
 
-  void read_response(const event& x, std::string_view object, std::string_view status, piece_sink& sink) {
-    note(id_, x.id);
-    note(model_, x.model);
-    if (read_error(x.error, object))
+  /// Reads the response that an event or a body holds. Only a finished one is an answer: then all items are gone
+  /// through once more, and what the events left unsaid is said now.
+  void read_response(const event& event, std::string_view object, std::string_view status, piece_sink& sink) {
+    note(id_, event.id);
+    note(model_, event.model);
+    if (read_error(event.error, object))
       return;
     if (status == "failed" || status == "cancelled")
       return fail_with(errc::server_error, "the provider " + std::string{status} + " the answer, and does not say why");
     if (status != "completed" && status != "incomplete")
       return; // of a stream's beginning, or of an answer in the background
     uint64_t index = 0;
-    json::reader in{x.output};
+    json::reader in{event.output};
     in.elements([&] {
       auto item = take_item(in);
       say_item(item, state_of(index++), sink);
     });
     if (seen_.end)
       return;
-    reason_ = status == "incomplete" ? reason_in(x.details) : std::string{status};
-    note_usage(read_usage(x.usage));
+    reason_ = status == "incomplete" ? reason_in(event.details) : std::string{status};
+    note_usage(read_usage(event.usage));
     calls_ = joiner_.finish();
     seen_.end_mark = seen_.end = seen_.answer = true;
   }
 
+  /// Why an answer is incomplete, in the provider's words.
   std::string reason_in(json::raw details) {
     json::raw reason;
     read_fields(details, {{"reason", &reason}});
     return reason.text.empty() ? "incomplete" : std::string{string_in(reason, scratch_)};
   }
 
+  /// Cached tokens are part of the input, reasoning of the output, as in the neutral form.
   static told_usage read_usage(json::raw value) {
     json::raw input, output, input_details, output_details, cached, cache_written, reasoning;
     read_fields(value, {{"input_tokens", &input},
@@ -336,8 +350,8 @@ private:
 
 std::variant<completion, failure> responses_dialect::decode(const http::response_head& head,
                                                             std::string_view body) const {
-  answer x{name_, head};
-  auto result = read_whole(x, body);
+  answer reading{name_, head};
+  auto result = read_whole(reading, body);
   if (auto* bad = std::get_if<failure>(&result); bad != nullptr && bad->code == errc::not_found)
     bad->suggestion += "; has it the Responses API? api = \"chat\" does without";
   return result;

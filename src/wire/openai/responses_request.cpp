@@ -20,10 +20,12 @@ bool seals_thoughts(std::string_view model) {
   return (model.starts_with('o') && digit(1)) || model.starts_with("codex-") || model.starts_with("grok-");
 }
 
+/// Writes a request of the Responses API. A message becomes several items: its texts and images, each call, each
+/// result, each thought. Nothing is stored at the provider (`store` is false), so thoughts go back and forth encrypted.
 class responses_writer : conversation_writer {
 public:
-  responses_writer(std::string_view name, const quirks& server, const chat_request& x, bool stream)
-    : conversation_writer(name, x, stream), name_(name), quirks_(server) {}
+  responses_writer(std::string_view name, const quirks& server, const chat_request& request, bool stream)
+    : conversation_writer(name, request, stream), name_(name), quirks_(server) {}
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/responses";
@@ -37,8 +39,8 @@ public:
     merge("text", [this] { write_format(); });
     write_tools();
     write_storing();
-    if (quirks_.cache_key && !x_.cache_key.empty() && begin("prompt_cache_key"))
-      text(x_.cache_key, "cache_key");
+    if (quirks_.cache_key && !request_.cache_key.empty() && begin("prompt_cache_key"))
+      text(request_.cache_key, "cache_key");
     write_stream();
     return finish();
   }
@@ -48,10 +50,11 @@ private:
 
   /// How many system prompts stand in front; none where there is nothing else.
   std::size_t prompts() const {
-    auto end = std::find_if_not(x_.messages.begin(), x_.messages.end(), is_system);
-    return end == x_.messages.end() ? 0 : static_cast<std::size_t>(end - x_.messages.begin());
+    auto end = std::find_if_not(request_.messages.begin(), request_.messages.end(), is_system);
+    return end == request_.messages.end() ? 0 : static_cast<std::size_t>(end - request_.messages.begin());
   }
 
+  /// The system prompts in front, joined by empty lines; later ones stay messages.
   void write_instructions() {
     auto count = prompts();
     if (count == 0 || !begin("instructions"))
@@ -68,6 +71,7 @@ private:
     text(joined, "messages");
   }
 
+  /// Refuses what a message's role cannot say, before any item of it is written.
   void check(const chat_message& message) {
     if (!check_content(message))
       return;
@@ -116,6 +120,7 @@ private:
     });
   }
 
+  /// Texts that the model said have another type than those it was told.
   void write_said(const chat_message& message, const content_part& part) {
     object([&] {
       if (auto* piece = std::get_if<text_part>(&part)) {
@@ -176,8 +181,9 @@ private:
 
   // -- the rest ----------------------------------------------------------------------
 
+  /// This API has fewer knobs: what it lacks is refused, since leaving it out would change the answer.
   void write_sampling() {
-    auto& s = x_.sampling;
+    auto& s = request_.sampling;
     auto lacks = [this](bool is_set, std::string_view field, std::string suggestion) {
       if (is_set)
         unsupported(field, std::move(suggestion));
@@ -198,12 +204,12 @@ private:
   }
 
   void write_effort() {
-    if (!x_.sampling.reasoning_effort.empty() && begin("effort"))
-      text(x_.sampling.reasoning_effort, "sampling.reasoning_effort");
+    if (!request_.sampling.reasoning_effort.empty() && begin("effort"))
+      text(request_.sampling.reasoning_effort, "sampling.reasoning_effort");
   }
 
   void write_format() {
-    auto& format = x_.response_format;
+    auto& format = request_.response_format;
     if (format.kind == response_kind::text || !begin("format"))
       return;
     object([&] {
@@ -217,10 +223,11 @@ private:
     });
   }
 
+  /// Tools are flat objects here, without the inner "function".
   void write_tools() {
-    if (!x_.tools.empty() && begin("tools"))
+    if (!request_.tools.empty() && begin("tools"))
       write_tool_list([this](auto& tool) { write_tool(tool); });
-    auto& choice = x_.tool_choice;
+    auto& choice = request_.tool_choice;
     if (choice.mode == tool_mode::named)
       require(choice.name, "tool_choice.name");
     if (choice.mode != tool_mode::automatic && begin("tool_choice"))
@@ -254,10 +261,11 @@ private:
     });
   }
 
+  /// Encrypted thoughts must be asked for, but models that have none refuse to be asked.
   void write_storing() {
     if (begin("store"))
       out_.boolean(false);
-    auto thinks = has_seals_ || !x_.sampling.reasoning_effort.empty() || seals_thoughts(x_.model);
+    auto thinks = has_seals_ || !request_.sampling.reasoning_effort.empty() || seals_thoughts(request_.model);
     if (thinks && begin("include"))
       out_.raw(R"(["reasoning.encrypted_content"])");
   }
@@ -277,8 +285,8 @@ private:
 
 } // namespace
 
-std::variant<encoded_request, failure> responses_dialect::encode(const chat_request& x, bool stream) const {
-  return responses_writer{name_, quirks_, x, stream}.run();
+std::variant<encoded_request, failure> responses_dialect::encode(const chat_request& request, bool stream) const {
+  return responses_writer{name_, quirks_, request, stream}.run();
 }
 
 } // namespace modelforge::wire::openai
