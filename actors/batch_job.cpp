@@ -159,6 +159,7 @@ private:
     go_on();
   }
 
+  /// An item that cannot be encoded has failed already, and is told with the results; the others go on.
   void encode_item(batch_job_item& item) {
     if (item.request.model.empty())
       item.request.model = parts_->asked.model;
@@ -197,6 +198,7 @@ private:
     run_at(self_, when, [this] { go_on(); });
   }
 
+  /// Tells how the job stands, where that has changed.
   void tell_status() {
     auto status = job_->status(now());
     mask_whole(*parts_->secrets, status);
@@ -210,6 +212,7 @@ private:
 
   // -- calls ----------------------------------------------------------------------
 
+  /// Makes the one call under way. A call of results is read line by line, any other as a whole.
   void make(batch::job::exchange next) {
     http::request out;
     out.method = std::string{next.call.method};
@@ -241,23 +244,25 @@ private:
     go_on();
   }
 
+  /// The job decides what follows; it needs to know whether the call may have arrived.
   void fail(const http::transfer_error& error) {
     auto why = provider::describe(error);
     why.provider = parts_->provider;
     job_->take_failure(now(), {std::move(why), error.request_written || error.response_begun});
   }
 
+  /// Results may have any size: they are let in only as fast as the listener keeps them.
   void fetch_lines(http::request out) {
     download_ = {};
     out.max_response_bytes = UINT64_MAX;
     auto weak = caf::actor_cast<caf::weak_actor_ptr>(self_);
-    auto to = std::make_shared<line_receiver>([this, weak, turn = turn_](line_receiver::news news) {
+    auto target = std::make_shared<line_receiver>([this, weak, turn = turn_](line_receiver::news news) {
       post_if_alive(weak, [this, turn, news = std::move(news)]() mutable {
         if (turn == turn_)
           take_news(std::move(news));
       });
     });
-    transfer_ = parts_->transport->open(std::move(out), std::move(to));
+    transfer_ = parts_->transport->open(std::move(out), std::move(target));
   }
 
   void take_news(line_receiver::news news) {
@@ -294,6 +299,7 @@ private:
       parts_->transport->grant(transfer_, std::exchange(download_.ungranted, 0));
   }
 
+  /// Takes one line of results: masks it, prices it and puts it into the outbox.
   void take_line(std::string_view line) {
     auto result = job_->take_line(line);
     if (!result)
@@ -311,6 +317,7 @@ private:
     outbox_.add(std::move(*result), line.size());
   }
 
+  /// Tells the job how the download ended: whole, broken, refused, or with a line that cannot be kept.
   void end_download() {
     auto id = std::exchange(transfer_, 0);
     auto end = std::exchange(download_.end, std::nullopt);
@@ -335,6 +342,7 @@ private:
 
   // -- handing over -----------------------------------------------------------------
 
+  /// Hands over what is ready, and waits for the listener's word before more is read.
   void tell_results() {
     batch_job_results results;
     results.nonce = parts_->asked.nonce;
@@ -350,6 +358,8 @@ private:
         [this](const caf::error&) { quit(); });
   }
 
+  /// The listener's end is the end of this actor, not of the job. Without the provider's actor nothing can be known of
+  /// it now, so the listener is to ask again.
   void on_death(const caf::actor_addr& who) {
     if (who != provider_)
       return quit();
@@ -361,6 +371,7 @@ private:
     leave(std::move(end));
   }
 
+  /// Sends the last message and ends.
   void leave(batch_job_end end) {
     if (end.problem) {
       mask(*parts_->secrets, *end.problem);
@@ -410,13 +421,13 @@ private:
 
 } // namespace
 
-std::variant<batch_job_parts, failure> prepare_job(const provider::setup& by, std::shared_ptr<http::client> transport,
-                                                   batch_job_request& asked) {
-  auto& settings = by.settings;
+std::variant<batch_job_parts, failure> prepare_job(const provider::setup& setup,
+                                                   std::shared_ptr<http::client> transport, batch_job_request& asked) {
+  auto& settings = setup.settings;
   if (asked.model.empty())
     asked.model = settings.default_model;
   auto number = provider::group_of(settings, asked.model);
-  auto& group = by.groups[number];
+  auto& group = setup.groups[number];
   batch_job_parts prepared;
   prepared.provider = settings.name;
   prepared.api = group.dialect->batches();
@@ -424,10 +435,10 @@ std::variant<batch_job_parts, failure> prepare_job(const provider::setup& by, st
     return make_failure(errc::unsupported, settings.name + " has no batch API that we know");
   prepared.optimizers = group.optimizers;
   prepared.asked = std::move(asked);
-  prepared.base_url = by.base_url;
-  by.add_headers(0, prepared.headers);
+  prepared.base_url = setup.base_url;
+  setup.add_headers(0, prepared.headers);
   prepared.transport = std::move(transport);
-  prepared.secrets = by.secrets;
+  prepared.secrets = setup.secrets;
   prepared.price = [settings, number](const token_usage& usage) {
     auto live = provider::cost_of(settings, number, usage);
     return live ? std::optional{*live * provider::price_of(settings, number).batch} : std::nullopt;

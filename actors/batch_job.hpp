@@ -37,8 +37,8 @@ struct batch_job_parts {
 };
 
 /// Gets what a job at a provider needs. A failure: it has no batch API (`unsupported`).
-std::variant<batch_job_parts, failure> prepare_job(const provider::setup& by, std::shared_ptr<http::client> transport,
-                                                   batch_job_request& asked);
+std::variant<batch_job_parts, failure> prepare_job(const provider::setup& setup,
+                                                   std::shared_ptr<http::client> transport, batch_job_request& asked);
 
 /// Spawns the actor of a job. Ends when the job has, or when `listener` or `provider` has.
 batch_job_actor spawn_batch_job(caf::actor_system& system, batch_job_parts parts, batch_job_listener_actor listener,

@@ -16,6 +16,9 @@ namespace modelforge {
 
 namespace {
 
+/// Asks for the parts of a large request, `at_once` at a time, and puts the vectors together in the order of the
+/// inputs. The first part that fails ends all; what the others have cost shows in the provider's counts alone. Lives
+/// for one request, and ends with its caller.
 class split_state {
 public:
   static inline const char* name = "embedding_split";
@@ -32,11 +35,11 @@ public:
   }
 
 private:
-  caf::result<embedding> start(embedding_request& x) {
+  caf::result<embedding> start(embedding_request& request) {
     callers_.add(self_->current_sender());
     reply_ = self_->make_response_promise<embedding>();
     begun_ = self_->clock().now();
-    asked_ = std::move(x);
+    asked_ = std::move(request);
     asked_.earlier = node::bounded(std::move(asked_.earlier));
     if (asked_.deadline) // one that has passed stays one
       asked_.deadline = std::max(*asked_.deadline, std::chrono::nanoseconds{0});
@@ -48,6 +51,7 @@ private:
     return reply_;
   }
 
+  /// The provider gives each part an id. Deadline and age go on counting while parts wait.
   void ask_next() {
     auto part = next_++;
     auto request = embedding_request{{},
@@ -73,15 +77,16 @@ private:
       .then([this, part](embedding& x) { take(part, x); }, [this](const caf::error& x) { fail_with(x); });
   }
 
-  void take(std::size_t part, embedding& x) {
+  /// Moves a part's vectors to their place; its accounts are kept until all are there.
+  void take(std::size_t part, embedding& answer) {
     auto inputs = std::min(most_, asked_.inputs.size() - part * most_);
-    if (x.vectors.size() != inputs)
-      return fail(make_failure(errc::invalid_response, "the provider gave " + std::to_string(x.vectors.size())
+    if (answer.vectors.size() != inputs)
+      return fail(make_failure(errc::invalid_response, "the provider gave " + std::to_string(answer.vectors.size())
                                                          + " vectors for " + std::to_string(inputs) + " inputs"));
-    auto to = result_.vectors.begin() + static_cast<std::ptrdiff_t>(part * most_);
-    std::move(x.vectors.begin(), x.vectors.end(), to);
-    x.vectors.clear();
-    parts_[part] = std::move(x);
+    auto target = result_.vectors.begin() + static_cast<std::ptrdiff_t>(part * most_);
+    std::move(answer.vectors.begin(), answer.vectors.end(), target);
+    answer.vectors.clear();
+    parts_[part] = std::move(answer);
     ++ended_;
     if (next_ < parts_.size())
       ask_next();
@@ -94,29 +99,30 @@ private:
     if (std::any_of(result_.vectors.begin(), result_.vectors.end(), [&](auto& x) { return x.size() != size; }))
       return fail(make_failure(errc::invalid_response, "the provider's vectors differ in length"));
     result_.timings.queued = parts_.front().timings.queued;
-    for (auto& x : parts_)
-      add(x);
+    for (auto& part : parts_)
+      add(part);
     result_.timings.total = self_->clock().now() - begun_;
     reply_.deliver(std::move(result_));
     self_->quit();
   }
 
-  void add(embedding& x) {
-    if (x.usage) {
+  /// Sums up what parts have cost; a warning that several have is told once.
+  void add(embedding& answer) {
+    if (answer.usage) {
       if (!result_.usage)
         result_.usage.emplace();
-      result_.usage->input += x.usage->input;
-      result_.usage->output += x.usage->output;
-      result_.usage->cached_read += x.usage->cached_read;
+      result_.usage->input += answer.usage->input;
+      result_.usage->output += answer.usage->output;
+      result_.usage->cached_read += answer.usage->cached_read;
     }
-    if (x.cost)
-      result_.cost = result_.cost.value_or(0) + *x.cost;
-    result_.provider = std::move(x.provider);
-    result_.model = std::move(x.model);
-    result_.provider_request_id = std::move(x.provider_request_id);
-    result_.timings.first_byte = x.timings.first_byte;
-    result_.attempts.insert(result_.attempts.end(), x.attempts.begin(), x.attempts.end());
-    for (auto& text : x.warnings)
+    if (answer.cost)
+      result_.cost = result_.cost.value_or(0) + *answer.cost;
+    result_.provider = std::move(answer.provider);
+    result_.model = std::move(answer.model);
+    result_.provider_request_id = std::move(answer.provider_request_id);
+    result_.timings.first_byte = answer.timings.first_byte;
+    result_.attempts.insert(result_.attempts.end(), answer.attempts.begin(), answer.attempts.end());
+    for (auto& text : answer.warnings)
       if (std::find(result_.warnings.begin(), result_.warnings.end(), text) == result_.warnings.end())
         result_.warnings.push_back(std::move(text));
   }

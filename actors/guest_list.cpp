@@ -17,6 +17,7 @@ constexpr std::size_t max_waiting = 10'000;
 
 } // namespace
 
+// A link has one gate, however many providers are used over it; it goes with its last user.
 std::shared_ptr<node::shared_gate> link_gates::gate_to(const caf::node_id& program) {
   std::erase_if(gates_, [](auto& entry) { return entry.second.expired(); });
   auto& known = gates_[program];
@@ -31,26 +32,28 @@ std::vector<guest_list::question> guest_list::set_owned(std::vector<owned_provid
   return std::exchange(waiting_, {});
 }
 
-provider_actor guest_list::answer(caf::actor_system& system, question x, link_gates& gates) {
-  if (is_awaited(x.provider) && waiting_.size() < max_waiting) {
-    waiting_.push_back(std::move(x));
+// One guest for each pair of program and provider, shared by all that the program asks: so what it owes is counted
+// once.
+provider_actor guest_list::answer(caf::actor_system& system, question question, link_gates& gates) {
+  if (is_awaited(question.provider) && waiting_.size() < max_waiting) {
+    waiting_.push_back(std::move(question));
     return {};
   }
-  auto* owned = find(x.provider);
+  auto* owned = find(question.provider);
   if (owned == nullptr) {
-    auto why = unknown(x.provider);
-    x.reply.deliver(caf::make_error(why.code, why));
+    auto why = unknown(question.provider);
+    question.reply.deliver(caf::make_error(why.code, why));
     return {};
   }
-  auto& guest = guests_[{x.root->node(), caf::actor_cast<caf::actor_addr>(owned->actor)}];
+  auto& guest = guests_[{question.root->node(), caf::actor_cast<caf::actor_addr>(owned->actor)}];
   auto is_new = guest == nullptr;
   if (is_new) {
-    guest =
-      spawn_provider_guest(system, owned->actor, x.node, x.root, max_message_bytes_, gates.gate_to(x.root->node()));
+    guest = spawn_provider_guest(system, owned->actor, question.node, question.root, max_message_bytes_,
+                                 gates.gate_to(question.root->node()));
     if (owned->admit)
-      owned->admit(caf::actor_cast<caf::strong_actor_ptr>(guest), "node " + x.node);
+      owned->admit(caf::actor_cast<caf::strong_actor_ptr>(guest), "node " + question.node);
   }
-  x.reply.deliver(guest);
+  question.reply.deliver(guest);
   return is_new ? guest : provider_actor{};
 }
 
@@ -58,6 +61,7 @@ void guest_list::remove(const caf::actor_addr& guest) {
   std::erase_if(guests_, [&](auto& entry) { return caf::actor_cast<caf::actor_addr>(entry.second) == guest; });
 }
 
+/// Whether it may still come: nothing is known yet, or it is being started again.
 bool guest_list::is_awaited(const std::string& provider) const {
   return !owned_ || std::any_of(owned_->begin(), owned_->end(), [&](auto& one) {
     return one.name == provider && one.actor == nullptr;

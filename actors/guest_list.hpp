@@ -51,7 +51,7 @@ public:
 
   /// Answers the question, at once or, for a provider that is about to start, as soon as `set_owned` brings it. Returns
   /// the guest, if it is new, for the node to watch.
-  provider_actor answer(caf::actor_system& system, question x, link_gates& gates);
+  provider_actor answer(caf::actor_system& system, question question, link_gates& gates);
 
   /// A guest has ended.
   void remove(const caf::actor_addr& guest);

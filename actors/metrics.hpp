@@ -18,6 +18,7 @@ namespace modelforge {
 /// It has a thread of its own; no actor ever waits for it. End it before the actor system.
 class metrics_server {
 public:
+  /// Closes the port; questions that are being answered are dropped.
   virtual ~metrics_server() = default;
 
   /// The port it listens on; where the settings say 0, the one that the system chose.
@@ -27,13 +28,15 @@ public:
   virtual std::string url() const = 0;
 };
 
-/// Serves `x.listen` from now on. It keeps none of the providers alive: one that has ended is left out. A failure
+/// Serves `settings.listen` from now on. It keeps none of the providers alive: one that has ended is left out. A
+/// failure
 /// (`errc::configuration`) says why the port cannot be had.
-std::variant<std::unique_ptr<metrics_server>, failure>
-serve_metrics(caf::actor_system& system, const metrics_settings& x, const std::vector<provider_actor>& providers);
+std::variant<std::unique_ptr<metrics_server>, failure> serve_metrics(caf::actor_system& system,
+                                                                     const metrics_settings& settings,
+                                                                     const std::vector<provider_actor>& providers);
 
 /// Likewise for the providers that the registry has when somebody looks: what a reload adds, replaces or removes shows.
 std::variant<std::unique_ptr<metrics_server>, failure>
-serve_metrics(caf::actor_system& system, const metrics_settings& x, const registry_actor& registry);
+serve_metrics(caf::actor_system& system, const metrics_settings& settings, const registry_actor& registry);
 
 } // namespace modelforge

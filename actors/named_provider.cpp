@@ -16,6 +16,7 @@ failure named_provider::unavailable(caf::actor_clock::time_point now) const {
   return why;
 }
 
+// Each problem keeps its own line; a single one keeps its code and suggestion.
 failure joined(std::vector<failure> problems) {
   if (problems.size() == 1)
     return std::move(problems.front());

@@ -14,6 +14,7 @@ namespace modelforge {
 
 namespace {
 
+/// Patience is the time that a link may take to come back.
 node::pending_calls::settings calls_of(const provider_settings& provider, const node_settings& node) {
   node::pending_calls::settings result;
   result.retry_uncertain = provider.retry.retry_uncertain;
@@ -33,6 +34,8 @@ bool owner_side::has(call_id number, const caf::actor_addr& who) const {
   return owner != nullptr && owner->address == who;
 }
 
+// A guest that was found again replaces an older one of the same owner; those without calls or streams are forgotten,
+// the others stay until their last answer.
 void owner_side::add(const found_owner& owner, const relayed_streams& streams, std::function<void()> wake,
                      watch& callers, time_point now) {
   absence_.on_found();
@@ -55,6 +58,7 @@ void owner_side::forget(owner_id id, watch& callers) {
     traffic.remove(address);
 }
 
+// Calls that it had are pending again: whether they may be repeated is decided by `pending_calls`.
 bool owner_side::lose(owner_id id, std::string why, watch& callers, time_point now) {
   if (find(id) == nullptr)
     return false;
@@ -67,6 +71,7 @@ bool owner_side::lose(owner_id id, std::string why, watch& callers, time_point n
   return true;
 }
 
+// The link is gone, not the owner: watches are removed first, so that no death is counted twice.
 void owner_side::lose_all(std::string why, watch& callers, time_point now) {
   absence_.on_unreachable(std::move(why), !owners_.empty(), now);
   for (auto& [id, owner] : owners_.extract_all())
@@ -81,6 +86,7 @@ void owner_side::refuse(failure why, time_point now) {
   pending.give_up(now);
 }
 
+// These errors say that the owner did not do the call, or stopped it: it is no answer for the caller yet.
 bool owner_side::takes_back(remote_call& call, call_id number, const caf::error& error, time_point now) {
   if (error == errc::duplicate_request)
     return pending.busy(number, now);
@@ -95,6 +101,7 @@ bool owner_side::takes_back(remote_call& call, call_id number, const caf::error&
   return true;
 }
 
+// Signed here, since no owner is left to do it.
 failure owner_side::explain(remote_call& call, const node::pending_calls::end& end) const {
   call.history.on_lost(end.attempts, absence_.since());
   auto why = absence_.explain(end, pending);

@@ -34,6 +34,7 @@ namespace network = caf::io::network;
 using multiplexer = network::default_multiplexer;
 using connection = node::connection;
 
+/// The one loop of sockets that CAF's middleman runs on its thread.
 multiplexer& backend_of(caf::actor_system& system) {
   return static_cast<multiplexer&>(system.middleman().backend());
 }
@@ -41,27 +42,27 @@ multiplexer& backend_of(caf::actor_system& system) {
 /// How a CAF stream reads and writes by one of our connections.
 template <class Owner>
 struct by_connection {
-  network::rw_state read_some(std::size_t& count, network::native_socket, void* to, std::size_t most) {
+  network::rw_state read_some(std::size_t& count, network::native_socket, void* buffer, std::size_t size) {
     if (owner->is_cut())
       return network::rw_state::failure;
-    auto result = state_of(is->read(to, most, count));
-    if (count > 0 && count < most)
+    auto result = state_of(link->read(buffer, size, count));
+    if (count > 0 && count < size)
       owner->show_life();
     return result;
   }
 
-  network::rw_state write_some(std::size_t& count, network::native_socket, const void* from, std::size_t most) {
+  network::rw_state write_some(std::size_t& count, network::native_socket, const void* bytes, std::size_t size) {
     count = 0;
-    if (most == 0)
+    if (size == 0)
       return network::rw_state::indeterminate;
-    auto state = is->write(from, most, count);
+    auto state = link->write(bytes, size, count);
     return state == connection::state::wants_write ? network::rw_state::success : state_of(state); // poll tells when
   }
 
-  bool must_read_more(network::native_socket, std::size_t threshold) { return is->pending() >= threshold; }
+  bool must_read_more(network::native_socket, std::size_t threshold) { return link->pending() >= threshold; }
 
-  static network::rw_state state_of(connection::state x) {
-    switch (x) {
+  static network::rw_state state_of(connection::state state) {
+    switch (state) {
       case connection::state::done:
         return network::rw_state::success;
       case connection::state::closed:
@@ -71,7 +72,7 @@ struct by_connection {
     }
   }
 
-  std::shared_ptr<connection> is;
+  std::shared_ptr<connection> link;
   Owner* owner;
 };
 
@@ -82,29 +83,34 @@ using context_of_io = caf::execution_unit;
 #endif
 
 template <class T>
-caf::intrusive_ptr<T> pointer_to(T* x) {
+caf::intrusive_ptr<T> pointer_to(T* value) {
 #if CAF_MAJOR_VERSION >= 1
-  return {x, caf::add_ref};
+  return {value, caf::add_ref};
 #else
-  return caf::intrusive_ptr<T>{x};
+  return caf::intrusive_ptr<T>{value};
 #endif
 }
 
+/// One link to a peer. CAF's own scribe reads a plain socket; this one reads our `connection` (TLS or not) and lets
+/// nothing through to the broker that `peer_screen` has not passed. Runs on the middleman's thread. Invariant: the
+/// stream is told how many bytes to read next by whoever consumed the last ones, header and payload in turn; `cut` ends
+/// this for good.
 class scribe final : public caf::io::scribe {
 public:
-  scribe(multiplexer& backend, std::shared_ptr<connection> x, uint64_t most)
-    : caf::io::scribe(network::conn_hdl_from_socket(x->socket())), is_(x), screen_(backend.system().node(), most),
-      stream_(backend, x->socket(), by_connection<scribe>{x, this}) {
-    is_->disown_socket(); // the stream closes it
+  scribe(multiplexer& backend, std::shared_ptr<connection> connection, uint64_t max_message_bytes)
+    : caf::io::scribe(network::conn_hdl_from_socket(connection->socket())), connection_(connection),
+      screen_(backend.system().node(), max_message_bytes),
+      stream_(backend, connection->socket(), by_connection<scribe>{connection, this}) {
+    connection_->disown_socket(); // the stream closes it
   }
 
-  void configure_read(caf::io::receive_policy::config x) override {
-    stream_.configure_read(x);
+  void configure_read(caf::io::receive_policy::config config) override {
+    stream_.configure_read(config);
     if (!std::exchange(launched_, true))
       stream_.start(this);
   }
 
-  void ack_writes(bool x) override { stream_.ack_writes(x); }
+  void ack_writes(bool wanted) override { stream_.ack_writes(wanted); }
   caf::byte_buffer& wr_buf() override { return stream_.wr_buf(); }
   caf::byte_buffer& rd_buf() override { return shows_life_ ? heartbeat_ : stream_.rd_buf(); }
   void flush() override { stream_.flush(pointer_to<network::stream_manager>(this)); }
@@ -119,14 +125,14 @@ public:
   /// The label: nobody else asks for it.
   std::string addr() const override {
     std::string result;
-    for (auto& name : is_->names())
+    for (auto& name : connection_->names())
       result += name + ' ';
     return result;
   }
 
   uint16_t port() const override {
-    auto x = network::remote_port_of_fd(stream_.fd());
-    return x ? *x : uint16_t{0};
+    auto port = network::remote_port_of_fd(stream_.fd());
+    return port ? *port : uint16_t{0};
   }
 
   /// Headers and what belongs to them come in turn. The broker sees neither before the whole is known to be harmless.
@@ -189,18 +195,20 @@ private:
     return caf::io::scribe::consume(context, rd_buf().data(), size);
   }
 
+  /// Asks for exactly so many bytes next. False: the broker has let go meanwhile.
   bool expect(std::size_t bytes) {
     stream_.configure_read(caf::io::receive_policy::exactly(bytes));
     return !detached();
   }
 
+  /// Ends the link because of what came.
   bool cut() {
     cut_ = true;
     ::shutdown(stream_.fd(), SHUT_RDWR); // the next read ends it in good order
     return true;
   }
 
-  std::shared_ptr<connection> is_;
+  std::shared_ptr<connection> connection_;
   peer_screen screen_;
   bool launched_ = false;
   bool expects_payload_ = false;
@@ -238,13 +246,15 @@ public:
     return ends_[0];
   }
 
-  void enter(std::shared_ptr<connection> x) {
+  /// Called on the door's thread.
+  void enter(std::shared_ptr<connection> connection) {
     std::lock_guard guard{mutex_};
     if (waiting_.empty())
       static_cast<void>(!::send(ends_[1], "x", 1, MSG_NOSIGNAL));
-    waiting_.push_back(std::move(x));
+    waiting_.push_back(std::move(connection));
   }
 
+  /// Called on the middleman's thread; null: nobody is left.
   std::shared_ptr<connection> next() {
     std::lock_guard guard{mutex_};
     if (waiting_.empty())
@@ -264,17 +274,19 @@ private:
   std::deque<std::shared_ptr<connection>> waiting_;
 };
 
+/// Takes newcomers out of the hall, on the middleman's thread, and makes a scribe of each. The door itself, which
+/// accepts and shakes hands on a thread of its own, is no business of CAF's: so a slow handshake holds nobody up.
 class doorman final : public caf::io::doorman {
 public:
-  doorman(multiplexer& backend, std::shared_ptr<hall> from, int socket, uint16_t port, uint64_t most)
-    : caf::io::doorman(network::accept_hdl_from_socket(socket)), hall_(std::move(from)), port_(port), most_(most),
-      acceptor_(backend, socket, from_hall{this}) {}
+  doorman(multiplexer& backend, std::shared_ptr<hall> from, int socket, uint16_t port, uint64_t max_message_bytes)
+    : caf::io::doorman(network::accept_hdl_from_socket(socket)), hall_(std::move(from)), port_(port),
+      max_message_bytes_(max_message_bytes), acceptor_(backend, socket, from_hall{this}) {}
 
   bool new_connection() override {
     if (detached())
       return false;
     auto& backend = acceptor_.backend();
-    auto one = caf::make_counted<scribe>(backend, std::move(next_), most_);
+    auto one = caf::make_counted<scribe>(backend, std::move(next_), max_message_bytes_);
     auto handle = one->hdl();
     parent()->add_scribe(std::move(one));
     return caf::io::doorman::new_connection(&backend, handle);
@@ -306,7 +318,7 @@ private:
 
   std::shared_ptr<hall> hall_;
   uint16_t port_;
-  uint64_t most_;
+  uint64_t max_message_bytes_;
   std::shared_ptr<connection> next_;
   network::acceptor_impl<from_hall> acceptor_;
 };
@@ -317,8 +329,9 @@ caf::actor carrier_of(caf::actor_system& system) {
   return system.middleman().named_broker<caf::io::basp_broker>("BASP");
 }
 
-caf::io::scribe_ptr scribe_of(caf::actor_system& system, std::shared_ptr<connection> x, uint64_t most) {
-  return caf::make_counted<scribe>(backend_of(system), std::move(x), most);
+caf::io::scribe_ptr scribe_of(caf::actor_system& system, std::shared_ptr<connection> connection,
+                              uint64_t max_message_bytes) {
+  return caf::make_counted<scribe>(backend_of(system), std::move(connection), max_message_bytes);
 }
 
 std::vector<std::string> names_in(const std::string& label) {
@@ -328,23 +341,23 @@ std::vector<std::string> names_in(const std::string& label) {
   return result;
 }
 
-std::variant<std::unique_ptr<node::door>, std::string> publish_at(caf::actor_system& system, node::door::options x,
-                                                                  const caf::strong_actor_ptr& whom,
-                                                                  std::set<std::string> interface, uint64_t most) {
+std::variant<std::unique_ptr<node::door>, std::string>
+publish_at(caf::actor_system& system, node::door::options options, const caf::strong_actor_ptr& whom,
+           std::set<std::string> interface, uint64_t max_message_bytes) {
   auto inside = std::make_shared<hall>();
   if (!inside->is_open())
     return "there is no free descriptor";
-  x.is_node = [](const node::door::first_word& word) {
+  options.is_node = [](const node::door::first_word& word) {
     static_assert(std::tuple_size_v<node::door::first_word> == basp::header_size);
     return static_cast<basp::message_type>(word[0]) == basp::message_type::client_handshake
-           && peer_screen::payload_of(word.data()) <= most_of_handshake;
+           && peer_screen::payload_of(word.data()) <= max_handshake_bytes;
   };
-  x.let_in = [inside](std::unique_ptr<connection> one) { inside->enter(std::move(one)); };
-  auto opened = node::door::open(std::move(x));
+  options.let_in = [inside](std::unique_ptr<connection> one) { inside->enter(std::move(one)); };
+  auto opened = node::door::open(std::move(options));
   if (auto* door = std::get_if<0>(&opened)) {
     auto port = (*door)->port();
     caf::io::doorman_ptr keeper =
-      caf::make_counted<doorman>(backend_of(system), inside, inside->give_socket(), port, most);
+      caf::make_counted<doorman>(backend_of(system), inside, inside->give_socket(), port, max_message_bytes);
     tell_from_outside(carrier_of(system), caf::publish_atom_v, std::move(keeper), port, whom, std::move(interface));
   }
   return opened;

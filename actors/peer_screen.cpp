@@ -25,13 +25,14 @@ basp::message_type operation_of(const unsigned char* header) {
 }
 
 /// A number as BASP writes it, the high byte first.
-uint64_t number_at(const unsigned char* x, std::size_t bytes) {
+uint64_t number_at(const unsigned char* first, std::size_t bytes) {
   uint64_t result = 0;
   for (std::size_t i = 0; i < bytes; ++i)
-    result = result << 8 | x[i];
+    result = result << 8 | first[i];
   return result;
 }
 
+/// Whether the message goes to one of CAF's own servers, by its number instead of an actor's id.
 bool is_to_server(const unsigned char* header) {
   return (header[3] & basp::header::named_receiver_flag) != 0;
 }
@@ -67,16 +68,16 @@ private:
 };
 
 template <class... Ts>
-bool is_one_of(caf::type_id_t x) {
-  return ((x == caf::type_id_v<Ts>) || ...);
+bool is_one_of(caf::type_id_t type) {
+  return ((type == caf::type_id_v<Ts>) || ...);
 }
 
 /// CAF's own types that occur in calls between nodes; all others of its types are orders to actors.
-bool is_harmless(caf::type_id_t x) {
-  return x >= caf::first_custom_type_id
+bool is_harmless(caf::type_id_t type) {
+  return type >= caf::first_custom_type_id
          || is_one_of<bool, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, float, double,
                       std::string, std::set<std::string>, caf::actor, caf::strong_actor_ptr, caf::node_id, caf::unit_t,
-                      caf::timespan, caf::timestamp, caf::get_atom, caf::ok_atom, caf::sys_atom>(x);
+                      caf::timespan, caf::timestamp, caf::get_atom, caf::ok_atom, caf::sys_atom>(type);
 }
 
 /// CAF asks each new node's server who it is, and waits for the answer. The server is asked nothing else.
@@ -101,6 +102,7 @@ std::optional<std::vector<caf::type_id_t>> types_in(reader& from) {
   return result;
 }
 
+/// Whether a message may reach an actor of ours. One that cannot be read is not harmless.
 bool is_harmless_message(const unsigned char* header, reader& from) {
 #if CAF_MAJOR_VERSION < 1
   auto stages = from.count(); // where it would go after its receiver
@@ -115,8 +117,8 @@ bool is_harmless_message(const unsigned char* header, reader& from) {
   auto is_answer = id_of(header).is_response();
   if (types->empty() && !is_answer)
     return false;
-  return std::all_of(types->begin(), types->end(), [&](caf::type_id_t x) {
-    return is_harmless(x) || (is_answer && x == caf::type_id_v<caf::error>);
+  return std::all_of(types->begin(), types->end(), [&](caf::type_id_t type) {
+    return is_harmless(type) || (is_answer && type == caf::type_id_v<caf::error>);
   });
 }
 
@@ -126,13 +128,14 @@ uint32_t peer_screen::payload_of(const unsigned char* header) {
   return static_cast<uint32_t>(number_at(header + 4, 4));
 }
 
-bool peer_screen::allows_header(const unsigned char* x) {
-  auto is_handshake =
-    operation_of(x) == basp::message_type::client_handshake || operation_of(x) == basp::message_type::server_handshake;
+bool peer_screen::allows_header(const unsigned char* header) {
+  auto is_handshake = operation_of(header) == basp::message_type::client_handshake
+                      || operation_of(header) == basp::message_type::server_handshake;
   if (std::exchange(is_first_, false))
-    return is_handshake && payload_of(x) <= most_of_handshake;
+    return is_handshake && payload_of(header) <= max_handshake_bytes;
   // Nodes talk for themselves: what is passed on could name any sender.
-  return !is_handshake && payload_of(x) <= most_ && operation_of(x) != basp::message_type::routed_message;
+  return !is_handshake && payload_of(header) <= max_bytes_
+         && operation_of(header) != basp::message_type::routed_message;
 }
 
 peer_screen::verdict peer_screen::judge(const unsigned char* header, const void* payload, std::size_t size) {

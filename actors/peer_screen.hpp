@@ -22,11 +22,11 @@ public:
     ends_link,
   };
 
-  /// `here` is this program's id; a message may have up to `most` bytes.
-  peer_screen(caf::node_id here, uint64_t most) : here_(std::move(here)), most_(most) {}
+  /// `here` is this program's id; a message may have up to `max_bytes` bytes.
+  peer_screen(caf::node_id here, uint64_t max_bytes) : here_(std::move(here)), max_bytes_(max_bytes) {}
 
-  /// Whether a header of `caf::io::basp::header_size` bytes, at `x`, may begin a message.
-  bool allows_header(const unsigned char* x);
+  /// Whether a header of `caf::io::basp::header_size` bytes, at `header`, may begin a message.
+  bool allows_header(const unsigned char* header);
 
   /// How many bytes follow it.
   static uint32_t payload_of(const unsigned char* header);
@@ -36,12 +36,12 @@ public:
 
 private:
   caf::node_id here_;
-  uint64_t most_;
+  uint64_t max_bytes_;
   bool is_first_ = true;
   caf::node_id peer_{}; ///< As the handshake told it.
 };
 
 /// What two nodes say first is short: so many bytes at most.
-inline constexpr uint32_t most_of_handshake = 64u << 10;
+inline constexpr uint32_t max_handshake_bytes = 64u << 10;
 
 } // namespace modelforge

@@ -25,9 +25,11 @@ struct provider_client {
   caf::actor_addr address;                                                   ///< With whose end the request ends.
   http::transfer_id transfer = 0; ///< Of the latest attempt; 0: there was none.
 
-  void answer(completion how) { std::get<completion_promise>(reply).deliver(std::move(how)); }
-  void answer(embedding how) { std::get<embedding_promise>(reply).deliver(std::move(how)); }
+  /// Answers the caller, once. The answer must be of the kind that was asked for.
+  void answer(completion answer) { std::get<completion_promise>(reply).deliver(std::move(answer)); }
+  void answer(embedding answer) { std::get<embedding_promise>(reply).deliver(std::move(answer)); }
 
+  /// A failure travels inside a CAF error of its code (see `failure_of`).
   void answer(failure why) {
     auto error = caf::make_error(why.code, why);
     if (auto* chat = std::get_if<completion_promise>(&reply))
@@ -38,11 +40,11 @@ struct provider_client {
 };
 
 /// The same for the session of a stream, whose requests are for completions.
-inline void answer(stream_session& to, std::variant<completion, embedding, failure> how) {
-  if (auto* good = std::get_if<completion>(&how))
-    to.conclude(std::move(*good));
-  else if (auto* why = std::get_if<failure>(&how))
-    to.conclude(std::move(*why));
+inline void answer(stream_session& session, std::variant<completion, embedding, failure> result) {
+  if (auto* good = std::get_if<completion>(&result))
+    session.conclude(std::move(*good));
+  else if (auto* why = std::get_if<failure>(&result))
+    session.conclude(std::move(*why));
 }
 
 } // namespace modelforge

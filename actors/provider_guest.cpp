@@ -28,11 +28,16 @@ namespace modelforge {
 namespace {
 
 /// Bytes of a stream's past that are kept because another node asks for it.
-constexpr uint64_t most_kept = 64u << 20;
+constexpr uint64_t max_kept = 64u << 20;
 
 /// Bytes of answers that wait for the link; with more, nothing new is asked for its node.
-constexpr uint64_t most_held = 64u << 20;
+constexpr uint64_t max_held = 64u << 20;
 
+/// Stands for another node's program at a provider: takes its calls over the link and passes them on as its own. So the
+/// provider sees a local caller, and withdraws everything when the guest ends with its link. It bounds what the link
+/// carries in both directions: requests are acknowledged once the provider has taken them in, answers that may be large
+/// wait for room, in order, and too many of them refuse new requests. A request without a tenant gets the node's name,
+/// so that a node does not pass for this node's own.
 class guest_state {
 public:
   static inline const char* name = "provider_guest";
@@ -53,28 +58,28 @@ public:
 
   provider_actor::behavior_type make_behavior() {
     return {
-      [this](chat_request& x) {
-        name_tenant(x);
-        auto due = hear(x);
-        auto result = pass<completion>(std::move(x), "ask for it as a stream");
+      [this](chat_request& request) {
+        name_tenant(request);
+        auto due = hear(request);
+        auto result = pass<completion>(std::move(request), "ask for it as a stream");
         acknowledge(due);
         return result;
       },
-      [this](stream_request& x, const stream_subscriber_actor& to) {
-        name_tenant(x.chat);
-        auto due = hear(x);
-        if (x.log_limit)
-          x.log_limit = std::min(*x.log_limit, most_kept);
-        if (x.whole_text) // the last message repeats them
-          x.log_limit = std::min(x.log_limit.value_or(most_ / 2), most_ / 2);
-        auto result = pass<stream_session_actor>(std::move(x), to);
+      [this](stream_request& request, const stream_subscriber_actor& subscriber) {
+        name_tenant(request.chat);
+        auto due = hear(request);
+        if (request.log_limit)
+          request.log_limit = std::min(*request.log_limit, max_kept);
+        if (request.whole_text) // the last message repeats them
+          request.log_limit = std::min(request.log_limit.value_or(most_ / 2), most_ / 2);
+        auto result = pass<stream_session_actor>(std::move(request), subscriber);
         acknowledge(due);
         return result;
       },
-      [this](embedding_request& x) {
-        name_tenant(x);
-        auto due = hear(x);
-        auto result = pass<embedding>(std::move(x), "give fewer inputs");
+      [this](embedding_request& request) {
+        name_tenant(request);
+        auto due = hear(request);
+        auto result = pass<embedding>(std::move(request), "give fewer inputs");
         acknowledge(due);
         return result;
       },
@@ -83,17 +88,17 @@ public:
                                    "run the batch there, or live"));
       },
       [this](models_atom x) { return pass<model_list>(x, "ask on the node that owns the provider"); },
-      [this](cancel_atom x, request_id id) {
-        tell(self_, provider_, x, id);
+      [this](cancel_atom atom, request_id id) {
+        tell(self_, provider_, atom, id);
         drop_answers([id](auto& y) { return y.id == id; });
       },
       [this](status_atom x) { return pass<provider_status>(x, "ask on the node that owns the provider"); },
       [](drain_atom, caf::timespan) -> caf::result<void> {
         return refuse(make_failure(errc::permission, "a provider is drained on its own node only"));
       },
-      [this](request_id id, attempts_made& x) {
+      [this](request_id id, attempts_made& made) {
         if (auto i = reports_.find(id); i != reports_.end())
-          tell(self_, i->second, id, std::move(x));
+          tell(self_, i->second, id, std::move(made));
       },
       [this](received_atom, uint64_t count) {
         traffic_.acknowledged(caf::actor_cast<caf::actor_addr>(self_->current_sender()), count);
@@ -113,9 +118,9 @@ private:
   static caf::error refuse(const failure& why) { return caf::make_error(why.code, why); }
 
   template <class Request>
-  void name_tenant(Request& x) const {
-    if (x.tenant.empty())
-      x.tenant = node_;
+  void name_tenant(Request& request) const {
+    if (request.tenant.empty())
+      request.tenant = node_;
   }
 
   /// That so many requests have arrived.
@@ -126,14 +131,14 @@ private:
 
   /// Takes note of a request of which its asker wants to know that it has arrived; returns what is to be told now.
   template <class Request>
-  std::optional<receipt> hear(const Request& x) {
+  std::optional<receipt> hear(const Request& request) {
     auto& who = self_->current_sender();
     if (who == nullptr)
       return {};
     auto address = caf::actor_cast<caf::actor_addr>(who);
     if (traffic_.add(address))
       callers_.add(who);
-    if (auto count = traffic_.received(address, message_size(x), self_->clock().now()))
+    if (auto count = traffic_.received(address, message_size(request), self_->clock().now()))
       return receipt{caf::actor_cast<provider_actor>(who), *count};
     timer_.arm(traffic_.due_at());
     return {};
@@ -141,38 +146,41 @@ private:
 
   /// As soon as the provider has taken in what it was given so far: its mailbox is no place for a flood, since others'
   /// requests would wait behind it.
-  void acknowledge(const std::optional<receipt>& x) {
-    if (x)
-      ask(self_, provider_, received_atom_v, x->count)
-        .then([this, x = *x] { tell(self_, x.to, received_atom_v, x.count); }, [](const caf::error&) {});
+  void acknowledge(const std::optional<receipt>& received) {
+    if (received)
+      ask(self_, provider_, received_atom_v, received->count)
+        .then([this, received = *received] { tell(self_, received.to, received_atom_v, received.count); },
+              [](const caf::error&) {});
   }
 
   void acknowledge_late() {
     for (auto& due : traffic_.take_due(self_->clock().now()))
-      if (auto to = caf::actor_cast<caf::strong_actor_ptr>(due.peer))
-        acknowledge(receipt{caf::actor_cast<provider_actor>(to), due.count});
+      if (auto target = caf::actor_cast<caf::strong_actor_ptr>(due.peer))
+        acknowledge(receipt{caf::actor_cast<provider_actor>(target), due.count});
     timer_.arm(traffic_.due_at());
   }
 
+  /// Passes a call on and its answer back. An answer too large for a message is refused here, with words for what to do
+  /// `instead`.
   template <class Answer, class Question>
-  caf::result<Answer> pass(Question x, std::string instead) {
+  caf::result<Answer> pass(Question question, std::string instead) {
     constexpr auto is_large = std::is_same_v<Answer, completion> || std::is_same_v<Answer, embedding>;
-    if (is_large && held_ >= most_held)
+    if (is_large && held_ >= max_held)
       return refuse(make_failure(errc::queue_full, "answers to this node wait for its link, which is slow",
                                  "ask again when they have arrived"));
     handover soon;
-    auto id = expect_report(x);
-    auto to = caf::actor_cast<caf::actor_addr>(self_->current_sender());
+    auto id = expect_report(question);
+    auto target = caf::actor_cast<caf::actor_addr>(self_->current_sender());
     auto reply = self_->make_response_promise<Answer>();
-    ask(self_, provider_, std::move(x))
+    ask(self_, provider_, std::move(question))
       .then(
-        [this, id, to, reply, instead = std::move(instead)](Answer& y) mutable {
+        [this, id, target, reply, instead = std::move(instead)](Answer& y) mutable {
           reports_.erase(id);
           auto size = message_size(y);
           if (auto why = too_large_for_nodes(size, most_, "the answer, which the provider has given,", instead))
             reply.deliver(refuse(*why));
           else
-            deliver(std::move(reply), std::move(y), {id, to, size, {}});
+            deliver(std::move(reply), std::move(y), {id, target, size, {}});
         },
         [this, id, reply](const caf::error& why) mutable {
           reports_.erase(id);
@@ -183,33 +191,35 @@ private:
 
   /// What may be large goes when there is room for it.
   template <class Answer>
-  void deliver(caf::typed_response_promise<Answer> reply, Answer x, held_answer as) {
+  void deliver(caf::typed_response_promise<Answer> reply, Answer answer, held_answer held) {
     if constexpr (std::is_same_v<Answer, completion> || std::is_same_v<Answer, embedding>) {
-      if (answers_.empty() && take_room(as))
-        return reply.deliver(std::move(x));
-      as.deliver = [reply, kept = std::make_shared<Answer>(std::move(x))](bool is_wanted) mutable {
+      if (answers_.empty() && take_room(held))
+        return reply.deliver(std::move(answer));
+      held.deliver = [reply, kept = std::make_shared<Answer>(std::move(answer))](bool is_wanted) mutable {
         if (is_wanted)
           reply.deliver(std::move(*kept));
         else
           reply.deliver(refuse(make_failure(errc::cancelled, "cancelled by the caller")));
       };
-      held_ += as.bytes;
-      answers_.push_back(std::move(as));
+      held_ += held.bytes;
+      answers_.push_back(std::move(held));
     } else {
-      reply.deliver(std::move(x));
+      reply.deliver(std::move(answer));
     }
   }
 
-  bool take_room(const held_answer& x) {
-    if (!traffic_.take_room(x.bytes))
+  /// Takes room on the link for an answer. False: it must wait.
+  bool take_room(const held_answer& answer) {
+    if (!traffic_.take_room(answer.bytes))
       return false;
-    if (traffic_.contains(x.to))
-      traffic_.sent(x.to, x.bytes);
+    if (traffic_.contains(answer.to))
+      traffic_.sent(answer.to, answer.bytes);
     else
-      traffic_.give_back(x.bytes); // nobody acknowledges it
+      traffic_.give_back(answer.bytes); // nobody acknowledges it
     return true;
   }
 
+  /// Called when room has come free; stops at the first answer that does not fit, so that none overtakes.
   void send_answers() {
     while (!answers_.empty() && take_room(answers_.front())) {
       answers_.front().deliver(true);
@@ -220,13 +230,14 @@ private:
       traffic_.withdraw();
   }
 
+  /// Gives up answers that nobody waits for any more; others may fit then.
   template <class Condition>
   void drop_answers(Condition is_unwanted) {
-    auto drop = [&](held_answer& x) {
-      auto result = is_unwanted(x);
+    auto drop = [&](held_answer& answer) {
+      auto result = is_unwanted(answer);
       if (result) {
-        held_ -= x.bytes;
-        x.deliver(false);
+        held_ -= answer.bytes;
+        answer.deliver(false);
       }
       return result;
     };
@@ -234,6 +245,7 @@ private:
       send_answers();
   }
 
+  /// It lives no longer than its link and its provider; any other death is that of one asker.
   void on_death(const caf::actor_addr& who) {
     if (std::find(lives_by_.begin(), lives_by_.end(), who) != lives_by_.end())
       return leave();
@@ -243,19 +255,19 @@ private:
 
   /// Who is told of the attempts that a request takes, if it is to be.
   template <class Question>
-  request_id expect_report(const Question& x) {
+  request_id expect_report(const Question& question) {
     if constexpr (std::is_same_v<Question, chat_request> || std::is_same_v<Question, embedding_request>)
-      if (x.earlier.report && x.id) {
-        reports_.insert_or_assign(x.id, caf::actor_cast<provider_actor>(self_->current_sender()));
-        return x.id;
+      if (question.earlier.report && question.id) {
+        reports_.insert_or_assign(question.id, caf::actor_cast<provider_actor>(self_->current_sender()));
+        return question.id;
       }
     return {};
   }
 
   template <class Answer>
-  caf::result<Answer> pass(stream_request x, const stream_subscriber_actor& to) {
+  caf::result<Answer> pass(stream_request request, const stream_subscriber_actor& subscriber) {
     auto reply = self_->make_response_promise<Answer>();
-    ask(self_, provider_, std::move(x), to)
+    ask(self_, provider_, std::move(request), subscriber)
       .then([reply](Answer& y) mutable { reply.deliver(std::move(y)); },
             [reply](const caf::error& why) mutable { reply.deliver(why); });
     return reply;

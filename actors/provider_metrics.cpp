@@ -25,29 +25,30 @@ namespace label = telemetry::label;
 
 using labels = std::vector<std::pair<std::string_view, std::string>>;
 
-constexpr std::size_t most_label_bytes = 100;
-constexpr std::size_t most_limits = 100; ///< Of a lane: its own and those of its models.
+constexpr std::size_t max_label_bytes = 100;
+constexpr std::size_t max_limits = 100; ///< Of a lane: its own and those of its models.
 
 /// `text` as a label's value: CAF writes these as they are, and a quote or a line break in one would end it.
 std::string value_of(std::string_view text) {
-  std::string result{text.substr(0, most_label_bytes)};
+  std::string result{text.substr(0, max_label_bytes)};
   for (auto& c : result)
     if (c < ' ' || c > '~' || c == '"' || c == '\\')
       c = '_';
   return result;
 }
 
-double seconds(std::chrono::nanoseconds x) {
-  return std::chrono::duration<double>{x}.count();
+/// Prometheus counts time in seconds.
+double seconds(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double>{time}.count();
 }
 
-metric_registry::span_t<label_view> view(const std::vector<label_view>& x) {
-  return {x.data(), x.size()};
+metric_registry::span_t<label_view> view(const std::vector<label_view>& given) {
+  return {given.data(), given.size()};
 }
 
-std::vector<label_view> views_of(const labels& x) {
+std::vector<label_view> views_of(const labels& all) {
   std::vector<label_view> result;
-  for (auto& [name, value] : x)
+  for (auto& [name, value] : all)
     result.emplace_back(name, value);
   return result;
 }
@@ -55,70 +56,79 @@ std::vector<label_view> views_of(const labels& x) {
 /// A number that only grows, told as a whole. One that starts anew (another actor of that name) adds to the old one.
 class total {
 public:
-  void operator()(metric_registry& registry, const telemetry::metric& is, const labels& of) {
-    to_ = registry.counter_instance(is.prefix, is.name, view(views_of(of)), is.help, is.unit, true);
+  void operator()(metric_registry& registry, const telemetry::metric& metric, const labels& labels) {
+    metric_ =
+      registry.counter_instance(metric.prefix, metric.name, view(views_of(labels)), metric.help, metric.unit, true);
   }
 
-  void set(uint64_t x) {
-    if (x > seen_)
-      to_->inc(static_cast<int64_t>(x - std::exchange(seen_, x)));
+  void set(uint64_t total) {
+    if (total > seen_)
+      metric_->inc(static_cast<int64_t>(total - std::exchange(seen_, total)));
   }
 
-  void add(uint64_t x) { to_->inc(static_cast<int64_t>(x)); }
+  void add(uint64_t amount) { metric_->inc(static_cast<int64_t>(amount)); }
 
 private:
-  int_counter* to_ = nullptr;
+  int_counter* metric_ = nullptr;
   uint64_t seen_ = 0;
 };
 
 /// A number that goes up and down; written only when it has changed.
 class level {
 public:
-  void operator()(metric_registry& registry, const telemetry::metric& is, const labels& of) {
-    to_ = registry.gauge_instance(is.prefix, is.name, view(views_of(of)), is.help, is.unit);
+  void operator()(metric_registry& registry, const telemetry::metric& metric, const labels& labels) {
+    metric_ = registry.gauge_instance(metric.prefix, metric.name, view(views_of(labels)), metric.help, metric.unit);
   }
 
-  void set(uint64_t x) {
-    if (x != seen_)
-      to_->value(static_cast<int64_t>(seen_ = x));
+  void set(uint64_t value) {
+    if (value != seen_)
+      metric_->value(static_cast<int64_t>(seen_ = value));
   }
 
 private:
-  int_gauge* to_ = nullptr;
+  int_gauge* metric_ = nullptr;
   uint64_t seen_ = 0;
 };
 
+/// A duration that goes up and down.
 class time_level {
 public:
-  void operator()(metric_registry& registry, const telemetry::metric& is, const labels& of) {
-    to_ = registry.gauge_instance<double>(is.prefix, is.name, view(views_of(of)), is.help, is.unit);
+  void operator()(metric_registry& registry, const telemetry::metric& metric, const labels& labels) {
+    metric_ =
+      registry.gauge_instance<double>(metric.prefix, metric.name, view(views_of(labels)), metric.help, metric.unit);
   }
 
-  void set(std::chrono::nanoseconds x) { to_->value(seconds(x)); }
+  void set(std::chrono::nanoseconds time) { metric_->value(seconds(time)); }
 
 private:
-  dbl_gauge* to_ = nullptr;
+  dbl_gauge* metric_ = nullptr;
 };
 
+/// Finds or makes the histogram with these labels; `bounds` are the upper ends of its buckets.
 template <class T, std::size_t N>
-caf::telemetry::histogram<T>* histogram_of(metric_registry& registry, const telemetry::metric& is, const labels& of,
-                                           const std::array<T, N>& bounds) {
+caf::telemetry::histogram<T>* histogram_of(metric_registry& registry, const telemetry::metric& metric,
+                                           const labels& labels, const std::array<T, N>& bounds) {
   using name_view = decltype(std::declval<const label_view&>().name()); // CAF's own in 0.18, the standard one in 1.x
   std::vector<name_view> names;
-  for (auto& [name, value] : of)
+  for (auto& [name, value] : labels)
     names.emplace_back(name);
   metric_registry::span_t<name_view> all{names.data(), names.size()};
   metric_registry::span_t<T> upper{bounds.data(), bounds.size()};
-  auto* family = registry.histogram_family<T>(is.prefix, is.name, all, upper, is.help, is.unit);
-  return family->get_or_add(view(views_of(of)));
+  auto* family = registry.histogram_family<T>(metric.prefix, metric.name, all, upper, metric.help, metric.unit);
+  return family->get_or_add(view(views_of(labels)));
 }
 
+/// 0 closed, 1 half open, 2 open, as the metric documents it.
 uint64_t number_of(std::string_view breaker) {
   return breaker == "open" ? 2 : breaker == "half_open" ? 1 : 0;
 }
 
 } // namespace
 
+/// One provider's instruments in CAF's registry. Those of the provider are made at once, those of lanes, limits and
+/// models when one is first seen, since looking one up by its labels costs a lock and a search. CAF never removes an
+/// instrument, so names from outside are bounded: models beyond `telemetry::max_models` share one, limits beyond
+/// `max_limits` have none. What is no longer there shows as 0.
 class provider_metrics::instruments {
 public:
   instruments(metric_registry& registry, const std::string& name, const std::string& kind)
@@ -142,15 +152,15 @@ public:
 
   void answered(const std::string& model, const std::optional<token_usage>& usage, const timings& times,
                 std::optional<std::chrono::nanoseconds> first_token) {
-    auto& to = model_of(model);
+    auto& target = model_of(model);
     if (first_token)
-      first_token_of(to).observe(seconds(*first_token));
-    duration_of(to, errc::none).observe(seconds(times.total));
-    to.queue->observe(seconds(times.queued));
+      first_token_of(target).observe(seconds(*first_token));
+    duration_of(target, errc::none).observe(seconds(times.total));
+    target.queue->observe(seconds(times.queued));
     if (!usage)
       return;
-    to.input->observe(static_cast<int64_t>(usage->input));
-    to.output->observe(static_cast<int64_t>(usage->output));
+    target.input->observe(static_cast<int64_t>(usage->input));
+    target.output->observe(static_cast<int64_t>(usage->output));
   }
 
   void failed(const std::string& model, errc why, std::chrono::nanoseconds duration) {
@@ -159,32 +169,32 @@ public:
 
   void optimizers_failed(uint64_t count) { optimizer_failures_.add(count); }
 
-  void count(const dispatcher::counters& x, const dispatcher::queue_state& queue, uint64_t refused) {
-    answered_.set(x.answered);
-    failed_.set(x.failed + refused);
-    late_.set(x.late);
-    attempts_.set(x.attempts);
+  void count(const dispatcher::counters& counts, const dispatcher::queue_state& queue, uint64_t refused) {
+    answered_.set(counts.answered);
+    failed_.set(counts.failed + refused);
+    late_.set(counts.late);
+    attempts_.set(counts.attempts);
     for (std::size_t i = 0; i < retries_.size(); ++i)
-      retries_[i].set(x.retries[i]);
+      retries_[i].set(counts.retries[i]);
     for (std::size_t i = 0; i < refusals_.size(); ++i)
-      refusals_[i].set(x.refused[i]);
+      refusals_[i].set(counts.refused[i]);
     show(queue);
   }
 
-  void show(const dispatcher::queue_state& x) {
+  void show(const dispatcher::queue_state& queue) {
     for (std::size_t i = 0; i < queued_.size(); ++i)
-      queued_[i].set(x.queued[i]);
-    queued_size_.set(x.queued_bytes);
-    waiting_.set(x.waiting);
-    in_flight_.set(x.in_flight);
+      queued_[i].set(queue.queued[i]);
+    queued_size_.set(queue.queued_bytes);
+    waiting_.set(queue.waiting);
+    in_flight_.set(queue.in_flight);
   }
 
-  void show(const provider_status& x) {
-    predicted_wait_.set(x.predicted_wait);
+  void show(const provider_status& status) {
+    predicted_wait_.set(status.predicted_wait);
     for (auto& [name, lane] : lanes_)
-      if (std::none_of(x.lanes.begin(), x.lanes.end(), [&](auto& y) { return y.name == name; }))
+      if (std::none_of(status.lanes.begin(), status.lanes.end(), [&](auto& y) { return y.name == name; }))
         lane.clear(); // the settings have others now
-    for (auto& lane : x.lanes)
+    for (auto& lane : status.lanes)
       lane_of(lane.name).show(lane, *this);
   }
 
@@ -221,34 +231,34 @@ private:
     total openings;
     std::unordered_map<std::string, limit> limits;
 
-    void show(const lane_status& x, instruments& all) {
-      slots.set(x.slots);
-      in_flight.set(x.in_flight);
-      breaker.set(number_of(x.breaker));
-      out.set(x.out);
-      paused.set(x.paused_for.value_or(std::chrono::nanoseconds{0}));
-      openings.set(x.breaker_openings);
+    void show(const lane_status& status, instruments& all) {
+      slots.set(status.slots);
+      in_flight.set(status.in_flight);
+      breaker.set(number_of(status.breaker));
+      out.set(status.out);
+      paused.set(status.paused_for.value_or(std::chrono::nanoseconds{0}));
+      openings.set(status.breaker_openings);
       for (auto& [name, y] : limits) // one that was learned may be forgotten
-        if (std::none_of(x.limits.begin(), x.limits.end(), [&](auto& z) { return z.of == name; })) {
+        if (std::none_of(status.limits.begin(), status.limits.end(), [&](auto& z) { return z.of == name; })) {
           y.size.set(0);
           y.used.set(0);
         }
-      for (auto& y : x.limits) {
-        if (limits.size() >= most_limits && !limits.contains(y.of))
+      for (auto& y : status.limits) {
+        if (limits.size() >= max_limits && !limits.contains(y.of))
           continue;
-        auto& to = all.limit_of(*this, y.of);
-        to.size.set(y.limit);
-        to.used.set(y.used);
+        auto& target = all.limit_of(*this, y.of);
+        target.size.set(y.limit);
+        target.used.set(y.used);
       }
     }
 
     void clear() {
-      for (auto* x : {&slots, &in_flight, &breaker, &out})
-        x->set(0);
+      for (auto* gauge : {&slots, &in_flight, &breaker, &out})
+        gauge->set(0);
       paused.set({});
-      for (auto& [name, x] : limits) {
-        x.size.set(0);
-        x.used.set(0);
+      for (auto& [name, limit] : limits) {
+        limit.size.set(0);
+        limit.used.set(0);
       }
     }
   };
@@ -266,64 +276,64 @@ private:
     auto& key = full ? other_ : name;
     if (auto i = models_.find(key); i != models_.end())
       return i->second;
-    model x;
-    x.name = value_of(key);
-    auto of = labels_of(x);
-    x.queue = histogram_of(registry_, telemetry::queue_duration, of, telemetry::duration_bounds);
-    of.emplace_back(label::token_type, "input");
-    x.input = histogram_of(registry_, telemetry::token_usage, of, telemetry::token_bounds);
-    of.back().second = "output";
-    x.output = histogram_of(registry_, telemetry::token_usage, of, telemetry::token_bounds);
-    return models_.emplace(key, std::move(x)).first->second;
+    model fresh;
+    fresh.name = value_of(key);
+    auto labels = labels_of(fresh);
+    fresh.queue = histogram_of(registry_, telemetry::queue_duration, labels, telemetry::duration_bounds);
+    labels.emplace_back(label::token_type, "input");
+    fresh.input = histogram_of(registry_, telemetry::token_usage, labels, telemetry::token_bounds);
+    labels.back().second = "output";
+    fresh.output = histogram_of(registry_, telemetry::token_usage, labels, telemetry::token_bounds);
+    return models_.emplace(key, std::move(fresh)).first->second;
   }
 
-  labels labels_of(const model& x) const {
+  labels labels_of(const model& model) const {
     auto result = with(label::system, kind_);
     result.emplace_back(label::operation, "chat");
-    result.emplace_back(label::model, x.name);
+    result.emplace_back(label::model, model.name);
     return result;
   }
 
-  dbl_histogram& duration_of(model& of, errc outcome) {
-    auto i = std::min(static_cast<std::size_t>(outcome), of.durations.size() - 1);
-    auto& to = of.durations[i];
-    if (to == nullptr) {
-      auto all = labels_of(of);
+  dbl_histogram& duration_of(model& model, errc outcome) {
+    auto i = std::min(static_cast<std::size_t>(outcome), model.durations.size() - 1);
+    auto& target = model.durations[i];
+    if (target == nullptr) {
+      auto all = labels_of(model);
       all.emplace_back(label::error, outcome == errc::none ? std::string{} : to_string(outcome));
-      to = histogram_of(registry_, telemetry::operation_duration, all, telemetry::duration_bounds);
+      target = histogram_of(registry_, telemetry::operation_duration, all, telemetry::duration_bounds);
     }
-    return *to;
+    return *target;
   }
 
-  dbl_histogram& first_token_of(model& of) {
-    if (of.first_token == nullptr)
-      of.first_token = histogram_of(registry_, telemetry::first_token, labels_of(of), telemetry::duration_bounds);
-    return *of.first_token;
+  dbl_histogram& first_token_of(model& model) {
+    if (model.first_token == nullptr)
+      model.first_token = histogram_of(registry_, telemetry::first_token, labels_of(model), telemetry::duration_bounds);
+    return *model.first_token;
   }
 
   lane& lane_of(const std::string& name) {
     if (auto i = lanes_.find(name); i != lanes_.end())
       return i->second;
-    lane x;
-    x.of = with(label::lane, name);
-    x.slots(registry_, telemetry::slots, x.of);
-    x.in_flight(registry_, telemetry::lane_in_flight, x.of);
-    x.breaker(registry_, telemetry::breaker, x.of);
-    x.out(registry_, telemetry::out, x.of);
-    x.paused(registry_, telemetry::paused, x.of);
-    x.openings(registry_, telemetry::breaker_openings, x.of);
-    return lanes_.emplace(name, std::move(x)).first->second;
+    lane fresh;
+    fresh.of = with(label::lane, name);
+    fresh.slots(registry_, telemetry::slots, fresh.of);
+    fresh.in_flight(registry_, telemetry::lane_in_flight, fresh.of);
+    fresh.breaker(registry_, telemetry::breaker, fresh.of);
+    fresh.out(registry_, telemetry::out, fresh.of);
+    fresh.paused(registry_, telemetry::paused, fresh.of);
+    fresh.openings(registry_, telemetry::breaker_openings, fresh.of);
+    return lanes_.emplace(name, std::move(fresh)).first->second;
   }
 
-  limit& limit_of(lane& x, const std::string& name) {
-    if (auto i = x.limits.find(name); i != x.limits.end())
+  limit& limit_of(lane& lane, const std::string& name) {
+    if (auto i = lane.limits.find(name); i != lane.limits.end())
       return i->second;
-    auto of = x.of;
-    of.emplace_back(label::limit, name);
+    auto labels = lane.of;
+    labels.emplace_back(label::limit, name);
     limit y;
-    y.size(registry_, telemetry::limit_size, of);
-    y.used(registry_, telemetry::limit_used, of);
-    return x.limits.emplace(name, y).first->second;
+    y.size(registry_, telemetry::limit_size, labels);
+    y.used(registry_, telemetry::limit_used, labels);
+    return lane.limits.emplace(name, y).first->second;
   }
 
   metric_registry& registry_;
@@ -360,39 +370,39 @@ void attempt(F f) noexcept {
 } // namespace
 
 provider_metrics::provider_metrics(metric_registry& registry, const std::string& name, const std::string& kind) {
-  attempt([&] { to_ = std::make_unique<instruments>(registry, name, kind); });
+  attempt([&] { instruments_ = std::make_unique<instruments>(registry, name, kind); });
 }
 
 provider_metrics::~provider_metrics() {
-  if (to_)
-    attempt([&] { to_->clear(); });
+  if (instruments_)
+    attempt([&] { instruments_->clear(); });
 }
 
 void provider_metrics::answered(const std::string& model, const std::optional<token_usage>& usage, const timings& times,
                                 std::optional<std::chrono::nanoseconds> first_token) noexcept {
-  if (to_)
-    attempt([&] { to_->answered(model, usage, times, first_token); });
+  if (instruments_)
+    attempt([&] { instruments_->answered(model, usage, times, first_token); });
 }
 
 void provider_metrics::failed(const std::string& model, errc why, std::chrono::nanoseconds duration) noexcept {
-  if (to_)
-    attempt([&] { to_->failed(model, why, duration); });
+  if (instruments_)
+    attempt([&] { instruments_->failed(model, why, duration); });
 }
 
 void provider_metrics::optimizers_failed(uint64_t count) noexcept {
-  if (to_ && count > 0)
-    attempt([&] { to_->optimizers_failed(count); });
+  if (instruments_ && count > 0)
+    attempt([&] { instruments_->optimizers_failed(count); });
 }
 
-void provider_metrics::count(const dispatcher::counters& x, const dispatcher::queue_state& queue,
+void provider_metrics::count(const dispatcher::counters& counts, const dispatcher::queue_state& queue,
                              uint64_t refused) noexcept {
-  if (to_)
-    attempt([&] { to_->count(x, queue, refused); });
+  if (instruments_)
+    attempt([&] { instruments_->count(counts, queue, refused); });
 }
 
-void provider_metrics::show(const provider_status& x) noexcept {
-  if (to_)
-    attempt([&] { to_->show(x); });
+void provider_metrics::show(const provider_status& status) noexcept {
+  if (instruments_)
+    attempt([&] { instruments_->show(status); });
 }
 
 } // namespace modelforge

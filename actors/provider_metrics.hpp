@@ -36,15 +36,15 @@ public:
 
   /// Takes in the counters and the queue's state; cheap enough for every event. `refused`: requests that failed before
   /// the dispatcher saw them.
-  void count(const dispatcher::counters& x, const dispatcher::queue_state& queue, uint64_t refused) noexcept;
+  void count(const dispatcher::counters& counts, const dispatcher::queue_state& queue, uint64_t refused) noexcept;
 
   /// Takes in what is expensive to find out: the predicted wait, the lanes.
-  void show(const provider_status& x) noexcept;
+  void show(const provider_status& status) noexcept;
 
 private:
   class instruments;
 
-  std::unique_ptr<instruments> to_; ///< Null: the registry would not have them.
+  std::unique_ptr<instruments> instruments_; ///< Null: the registry would not have them.
 };
 
 } // namespace modelforge

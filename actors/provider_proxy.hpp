@@ -16,8 +16,8 @@ namespace modelforge {
 
 /// The owner's actor for this node (see `spawn_provider_guest`), and what bounds the bytes on their way to its node.
 struct found_owner {
-  found_owner(provider_actor is, std::shared_ptr<node::shared_gate> gate = {})
-    : actor(std::move(is)), gate(std::move(gate)) {}
+  found_owner(provider_actor provider, std::shared_ptr<node::shared_gate> gate = {})
+    : actor(std::move(provider)), gate(std::move(gate)) {}
 
   provider_actor actor;
   std::shared_ptr<node::shared_gate> gate; ///< Null: there is no bound.

@@ -9,7 +9,7 @@
 
 namespace modelforge {
 
-/// Spawns the registry with an actor for each configured provider; call `init_types` first, and `apply(x, config)`
+/// Spawns the registry with an actor for each configured provider; call `init_types` first, and `apply(all, config)`
 /// before the actor system is made. Where [node] makes the program a node among others, it listens and connects from
 /// now on, and providers that another node runs are had by the same handles and calls (docs/nodes.md). A failure
 /// (`errc::configuration`) says which settings are wrong, by the rules that hold for files, and how to mend them; then

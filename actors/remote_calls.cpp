@@ -35,6 +35,7 @@ std::optional<remote_calls::call_id> remote_calls::find(request_id id) const {
   return i != by_id_.end() ? std::optional{i->second} : std::nullopt;
 }
 
+// The one way out: bytes and ids are always counted down with it.
 std::optional<remote_call> remote_calls::extract(call_id number) {
   auto entry = calls_.extract(number);
   if (entry.empty())

@@ -52,6 +52,7 @@ public:
   /// Why a message of so many bytes cannot be kept and sent; empty: it can. `instead`: what its caller may do.
   std::optional<failure> refuse(uint64_t bytes, const std::string& instead) const;
 
+  /// Keeps a call. `refuse` must have let its bytes through, and its id must not be there.
   void add(call_id number, remote_call call);
 
   bool contains(call_id number) const { return calls_.count(number) > 0; }
@@ -62,11 +63,13 @@ public:
   /// Null: it is over.
   remote_call* find(call_id number);
 
+  /// The number of the call with that id; empty: there is none.
   std::optional<call_id> find(request_id id) const;
 
   /// Takes the call out; empty: it is over.
   std::optional<remote_call> extract(call_id number);
 
+  /// Copies, so that calls may be taken out meanwhile; all, or those of one caller.
   std::vector<call_id> numbers() const;
   std::vector<call_id> numbers_of(const caf::actor_addr& caller) const;
 

@@ -45,8 +45,8 @@ public:
 
   std::vector<owner_id> at(const caf::actor_addr& address) const {
     std::vector<owner_id> result;
-    for (auto& [id, x] : owners_)
-      if (x.address == address)
+    for (auto& [id, owner] : owners_)
+      if (owner.address == address)
         result.push_back(id);
     return result;
   }
@@ -55,7 +55,7 @@ public:
   template <class Condition>
   std::vector<owner_id> find_all(Condition is_idle) const {
     std::vector<owner_id> result;
-    for (auto& [id, x] : owners_)
+    for (auto& [id, owner] : owners_)
       if (is_idle(id))
         result.push_back(id);
     return result;
@@ -105,8 +105,8 @@ public:
 
   template <class F>
   void for_each(F f) const {
-    for (auto& [id, x] : streams_)
-      f(id, x.owner);
+    for (auto& [id, stream] : streams_)
+      f(id, stream.owner);
   }
 
   bool empty() const { return streams_.empty(); }

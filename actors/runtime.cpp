@@ -31,16 +31,16 @@ namespace {
 constexpr auto slack = std::chrono::seconds{5};
 
 chat_request asking(std::string prompt) {
-  chat_request x;
-  x.messages.push_back(text_message(role::user, std::move(prompt)));
-  return x;
+  chat_request request;
+  request.messages.push_back(text_message(role::user, std::move(prompt)));
+  return request;
 }
 
 } // namespace
 
 class runtime::core {
 public:
-  explicit core(settings x) : settings_(std::move(x)), system_(configured(config_, settings_)) {
+  explicit core(settings settings) : settings_(std::move(settings)), system_(configured(config_, settings_)) {
     auto made = spawn_registry(system_, settings_);
     if (auto* problem = std::get_if<failure>(&made))
       throw std::invalid_argument(problem->suggestion.empty() ? problem->message : to_string(*problem));
@@ -55,6 +55,7 @@ public:
     stop_actors();
   }
 
+  /// The first call drains; later ones return at once, even while it still waits.
   void shutdown() {
     if (closing_.exchange(true))
       return;
@@ -62,8 +63,8 @@ public:
     caf::scoped_actor self{system_};
     {
       std::lock_guard lock{batches_mutex_};
-      for (auto& x : batches_) // a job of a provider is no request that drains
-        self->send(x, cancel_atom_v);
+      for (auto& job : batches_) // a job of a provider is no request that drains
+        self->send(job, cancel_atom_v);
     }
     auto grace = std::chrono::duration_cast<caf::timespan>(settings_.runtime.grace_period);
     self->request(registry_, grace + slack, drain_atom_v, grace).receive([] {}, [](const caf::error&) {});
@@ -80,24 +81,26 @@ public:
     return result;
   }
 
-  expected<reload_report> reload(const settings& x) {
+  expected<reload_report> reload(const settings& settings) {
     running open{*this};
     if (closing_)
       return shut_down();
     wait_for_clerk();
     caf::scoped_actor self{system_};
     std::optional<expected<reload_report>> result;
-    self->request(registry_, caf::infinite, reload_atom_v, to_toml(x), std::string{"settings"})
+    self->request(registry_, caf::infinite, reload_atom_v, to_toml(settings), std::string{"settings"})
       .receive([&](reload_report& y) { result.emplace(std::move(y)); },
                [&](const caf::error& y) { result.emplace(failure_of(y)); });
     if (*result) {
       std::unique_lock lock{providers_mutex_};
-      settings_ = x;
+      settings_ = settings;
       look_up_providers();
     }
     return std::move(*result);
   }
 
+  /// Finds a provider by name. Handles are cached; one that has ended unasked is looked up anew, since the registry
+  /// starts another.
   expected<provider_actor> find(std::string_view name) {
     if (closing_)
       return shut_down();
@@ -108,10 +111,10 @@ public:
     }
     std::shared_lock lock{providers_mutex_};
     std::string known;
-    for (auto& x : providers_) {
-      if (name.empty() || x.name == name)
-        return x.is;
-      known += (known.empty() ? "" : ", ") + x.name;
+    for (auto& provider : providers_) {
+      if (name.empty() || provider.name == name)
+        return provider.actor;
+      known += (known.empty() ? "" : ", ") + provider.name;
     }
     return make_failure(errc::invalid_request, "there is no provider \"" + std::string{name} + "\"",
                         "configured: " + known);
@@ -121,39 +124,40 @@ public:
   template <class T, class... Ts>
   expected<T> ask_and_wait(std::string_view provider, Ts&&... xs) {
     running open{*this};
-    auto to = find(provider);
-    if (!to)
-      return to.error();
+    auto target = find(provider);
+    if (!target)
+      return target.error();
     wait_for_clerk();
     caf::scoped_actor self{system_};
     std::optional<expected<T>> result;
-    self->request(*to, caf::infinite, std::forward<Ts>(xs)...)
+    self->request(*target, caf::infinite, std::forward<Ts>(xs)...)
       .receive([&](T& x) { result.emplace(std::move(x)); },
                [&](const caf::error& x) { result.emplace(failure_of(x)); });
     return std::move(*result);
   }
 
   /// Has `done` called in the clerk, where it must not block; at once when the runtime has been shut down.
-  void ask_later(chat_request x, std::function<void(expected<completion>)> done, std::string_view provider) {
+  void ask_later(chat_request request, std::function<void(expected<completion>)> done, std::string_view provider) {
     auto open = std::make_shared<running>(*this); // before looking: then the clerk stays until it has answered
     if (closing_)
       return done(shut_down());
-    auto to = find(provider);
+    auto target = find(provider);
     ++handed_to_clerk_;
-    post(clerk_, [this, open, to = std::move(to), x = std::move(x), done = std::move(done)]() mutable {
-      if (to)
-        ask(clerk_self_, *to, std::move(x))
-          .then([open, done](completion& y) { done(std::move(y)); },
-                [open, done](const caf::error& y) { done(failure_of(y)); });
-      else
-        done(to.error());
-      ++sent_by_clerk_;
-      sent_by_clerk_.notify_all();
-    });
+    post(clerk_,
+         [this, open, target = std::move(target), request = std::move(request), done = std::move(done)]() mutable {
+           if (target)
+             ask(clerk_self_, *target, std::move(request))
+               .then([open, done](completion& y) { done(std::move(y)); },
+                     [open, done](const caf::error& y) { done(failure_of(y)); });
+           else
+             done(target.error());
+           ++sent_by_clerk_;
+           sent_by_clerk_.notify_all();
+         });
   }
 
   /// Likewise on the courier's thread, where it may block.
-  void ask_and_call(chat_request x, std::function<void(expected<completion>)> done, std::string_view provider) {
+  void ask_and_call(chat_request request, std::function<void(expected<completion>)> done, std::string_view provider) {
     auto safely = [done = std::move(done)](expected<completion> y) {
       try {
         done(std::move(y));
@@ -164,7 +168,7 @@ public:
     if (closing_)
       return safely(shut_down());
     ask_later(
-      std::move(x),
+      std::move(request),
       [this, open, safely](expected<completion> y) {
         post(courier_, [open, safely, y = std::move(y)]() mutable { safely(std::move(y)); });
       },
@@ -180,7 +184,8 @@ public:
       sent_by_clerk_.wait(sent);
   }
 
-  expected<batch_report> run_batch(const batch_options& x, std::function<bool(const batch_progress&)> on_progress,
+  /// The coordinator lives until its report; `known_batch` lets a shutdown on another thread cancel it.
+  expected<batch_report> run_batch(const batch_options& options, std::function<bool(const batch_progress&)> on_progress,
                                    const std::vector<std::pair<std::string, double>>& names) {
     auto open = std::make_shared<running>(*this);
     std::vector<batch_provider> providers;
@@ -190,7 +195,7 @@ public:
         return found.error();
       providers.push_back({*found, weight, batch_price(name)});
     }
-    auto spawned = spawn_batch(system_, std::move(providers), x);
+    auto spawned = spawn_batch(system_, std::move(providers), options);
     if (auto* problem = std::get_if<failure>(&spawned))
       return std::move(*problem);
     auto batch = std::get<batch_coordinator_actor>(std::move(spawned));
@@ -208,15 +213,15 @@ public:
     return std::move(*result);
   }
 
-  text_stream start_stream(chat_request x, stream_options options, std::string_view provider) {
+  text_stream start_stream(chat_request request, stream_options options, std::string_view provider) {
     running open{*this};
     options.own_thread = options.on_text || options.on_chunk || options.on_progress || options.on_end;
-    auto to = find(provider);
+    auto target = find(provider);
     wait_for_clerk();
     auto asked = std::make_shared<std::promise<void>>(); // else a cancel or a drain could overtake the request
     auto is_asked = asked->get_future();
-    auto result = text_stream::start(system_, to ? *to : refusing(to.error()), std::move(x), std::move(options),
-                                     [asked] { asked->set_value(); });
+    auto result = text_stream::start(system_, target ? *target : refusing(target.error()), std::move(request),
+                                     std::move(options), [asked] { asked->set_value(); });
     is_asked.wait();
     return result;
   }
@@ -224,15 +229,15 @@ public:
   void withdraw(request_id id, std::string_view provider) {
     running open{*this};
     wait_for_clerk();
-    if (auto to = find(provider))
-      tell_from_outside(*to, cancel_atom_v, id);
+    if (auto target = find(provider))
+      tell_from_outside(*target, cancel_atom_v, id);
   }
 
   std::vector<std::string> names() const {
     std::shared_lock lock{providers_mutex_};
     std::vector<std::string> result;
-    for (auto& x : providers_)
-      result.push_back(x.name);
+    for (auto& provider : providers_)
+      result.push_back(provider.name);
     return result;
   }
 
@@ -240,85 +245,88 @@ private:
   /// A call that the end must wait for, because it uses the actors below.
   class running {
   public:
-    explicit running(core& of) : of_(of) { ++of_.open_; }
+    explicit running(core& core) : core_(core) { ++core_.open_; }
     ~running() {
-      --of_.open_;
-      of_.open_.notify_all();
+      --core_.open_;
+      core_.open_.notify_all();
     }
     running(const running&) = delete;
     running& operator=(const running&) = delete;
 
   private:
-    core& of_;
+    core& core_;
   };
 
   /// A batch that runs: the end cancels it.
   class known_batch {
   public:
-    known_batch(core& of, const batch_coordinator_actor& is) : of_(of) {
-      std::lock_guard lock{of_.batches_mutex_};
-      at_ = of_.batches_.insert(of_.batches_.end(), is);
-      if (of_.closing_)
-        tell_from_outside(is, cancel_atom_v);
+    known_batch(core& core, const batch_coordinator_actor& actor) : core_(core) {
+      std::lock_guard lock{core_.batches_mutex_};
+      place_ = core_.batches_.insert(core_.batches_.end(), actor);
+      if (core_.closing_)
+        tell_from_outside(actor, cancel_atom_v);
     }
 
     ~known_batch() {
-      std::lock_guard lock{of_.batches_mutex_};
-      of_.batches_.erase(at_);
+      std::lock_guard lock{core_.batches_mutex_};
+      core_.batches_.erase(place_);
     }
 
     known_batch(const known_batch&) = delete;
     known_batch& operator=(const known_batch&) = delete;
 
   private:
-    core& of_;
-    std::list<batch_coordinator_actor>::iterator at_;
+    core& core_;
+    std::list<batch_coordinator_actor>::iterator place_;
   };
 
   /// Hands a batch's progress to the courier, and goes with the last of it.
-  static batch_observer_actor::behavior_type observe(batch_observer_actor::pointer self, core* of,
+  static batch_observer_actor::behavior_type observe(batch_observer_actor::pointer self, core* core,
                                                      const std::shared_ptr<running>& open,
                                                      const batch_coordinator_actor& batch,
                                                      const std::function<bool(const batch_progress&)>& on_progress) {
     return {
-      [=](const batch_progress& x) {
-        post(of->courier_, [open, batch, on_progress, x] {
+      [=](const batch_progress& progress) {
+        post(core->courier_, [open, batch, on_progress, progress] {
           auto wanted = true;
           try {
-            wanted = on_progress(x);
+            wanted = on_progress(progress);
           } catch (...) { // the host's; there is nobody to tell
           }
-          if (!wanted && !x.finished)
+          if (!wanted && !progress.finished)
             tell_from_outside(batch, cancel_atom_v);
         });
-        if (x.finished)
+        if (progress.finished)
           self->quit();
       },
     };
   }
 
+  /// What a batch item costs beside a live one, by the settings; the default where the provider is not known.
   double batch_price(std::string_view name) const {
     std::shared_lock lock{providers_mutex_};
-    for (auto& x : settings_.providers)
-      if (name.empty() || x.name == name)
-        return x.price.batch;
+    for (auto& provider : settings_.providers)
+      if (name.empty() || provider.name == name)
+        return provider.price.batch;
     return price_settings{}.batch;
   }
 
+  /// A provider's handle as it was last looked up.
   struct named_provider {
     std::string name;
-    expected<provider_actor> is; ///< A failure: it has ended, and is not started again yet.
+    expected<provider_actor> actor; ///< A failure: it has ended, and is not started again yet.
     std::shared_ptr<std::atomic<bool>> has_ended{};
   };
 
+  /// Asks the registry for all handles. Needs the lock on `providers_mutex_`, but in the constructor.
   void look_up_providers() {
     auto before = std::exchange(providers_, {});
-    auto watch_of = [&](const provider_actor& x) { // of one that has ended, anew: the registry may not know yet
+    auto watch_of = [&](const provider_actor& provider) { // of one that has ended, anew: the registry may not know yet
       for (auto& y : before)
-        if (y.is && *y.is == x && !*y.has_ended)
+        if (y.actor && *y.actor == provider && !*y.has_ended)
           return y.has_ended;
       auto fresh = std::make_shared<std::atomic<bool>>(false);
-      x->attach_functor([any = one_has_ended_, fresh](const caf::error&) { *fresh = *any = true; });
+      provider->attach_functor([any = one_has_ended_, fresh](const caf::error&) { *fresh = *any = true; });
       return fresh;
     };
     caf::scoped_actor self{system_};
@@ -335,9 +343,9 @@ private:
           });
   }
 
-  static caf::actor_system_config& configured(caf::actor_system_config& x, const settings& from) {
-    apply(from, x);
-    return x;
+  static caf::actor_system_config& configured(caf::actor_system_config& config, const settings& from) {
+    apply(from, config);
+    return config;
   }
 
   /// A provider that takes nothing: so a stream that cannot begin ends like every other.
@@ -371,6 +379,8 @@ private:
 
   static failure shut_down() { return make_failure(errc::draining, "the runtime has been shut down"); }
 
+  /// Ends what the runtime made, when no call uses it any more: first the registry, then, once all calls are back,
+  /// clerk and courier.
   void stop_actors() {
     caf::anon_send_exit(registry_, caf::exit_reason::user_shutdown); // what is still asked ends as an error
     registry_ = nullptr;
@@ -384,6 +394,7 @@ private:
     self->wait_for(clerk_, courier_);
   }
 
+  /// Registers the message types before the member below needs them.
   struct types {
     types() { init_types(); }
   };
@@ -408,45 +419,46 @@ private:
   caf::actor courier_; ///< Calls the host's callbacks, which may block.
 };
 
-runtime::runtime(settings x) : core_(std::make_unique<core>(std::move(x))) {}
+runtime::runtime(settings settings) : core_(std::make_unique<core>(std::move(settings))) {}
 
 runtime::~runtime() = default;
 
-expected<completion> runtime::chat(chat_request x, std::string_view provider) {
-  return core_->ask_and_wait<completion>(provider, std::move(x));
+expected<completion> runtime::chat(chat_request request, std::string_view provider) {
+  return core_->ask_and_wait<completion>(provider, std::move(request));
 }
 
 expected<completion> runtime::chat(std::string prompt, std::string_view provider) {
   return chat(asking(std::move(prompt)), provider);
 }
 
-std::future<expected<completion>> runtime::chat_async(chat_request x, std::string_view provider) {
+std::future<expected<completion>> runtime::chat_async(chat_request request, std::string_view provider) {
   auto promise = std::make_shared<std::promise<expected<completion>>>();
   auto result = promise->get_future();
   core_->ask_later(
-    std::move(x), [promise](expected<completion> y) { promise->set_value(std::move(y)); }, provider);
+    std::move(request), [promise](expected<completion> y) { promise->set_value(std::move(y)); }, provider);
   return result;
 }
 
-void runtime::chat(chat_request x, std::function<void(expected<completion>)> done, std::string_view provider) {
-  core_->ask_and_call(std::move(x), std::move(done), provider);
+void runtime::chat(chat_request request, std::function<void(expected<completion>)> done, std::string_view provider) {
+  core_->ask_and_call(std::move(request), std::move(done), provider);
 }
 
-text_stream runtime::stream(chat_request x, stream_options options, std::string_view provider) {
-  return core_->start_stream(std::move(x), std::move(options), provider);
+text_stream runtime::stream(chat_request request, stream_options options, std::string_view provider) {
+  return core_->start_stream(std::move(request), std::move(options), provider);
 }
 
 text_stream runtime::stream(std::string prompt, stream_options options, std::string_view provider) {
   return stream(asking(std::move(prompt)), std::move(options), provider);
 }
 
-expected<embedding> runtime::embed(embedding_request x, std::string_view provider) {
-  return core_->ask_and_wait<embedding>(provider, std::move(x));
+expected<embedding> runtime::embed(embedding_request request, std::string_view provider) {
+  return core_->ask_and_wait<embedding>(provider, std::move(request));
 }
 
-expected<batch_report> runtime::batch(const batch_options& x, std::function<bool(const batch_progress&)> on_progress,
+expected<batch_report> runtime::batch(const batch_options& options,
+                                      std::function<bool(const batch_progress&)> on_progress,
                                       const std::vector<std::pair<std::string, double>>& providers) {
-  return core_->run_batch(x, std::move(on_progress), providers);
+  return core_->run_batch(options, std::move(on_progress), providers);
 }
 
 expected<model_list> runtime::models(std::string_view provider) {
@@ -457,8 +469,8 @@ expected<provider_status> runtime::status(std::string_view provider) {
   return core_->ask_and_wait<provider_status>(provider, status_atom_v);
 }
 
-expected<reload_report> runtime::reload(const settings& x) {
-  return core_->reload(x);
+expected<reload_report> runtime::reload(const settings& settings) {
+  return core_->reload(settings);
 }
 
 node_status runtime::node() {

@@ -22,22 +22,22 @@ namespace modelforge {
 template <class T>
 class [[nodiscard]] expected {
 public:
-  expected(T x) : is_(std::move(x)) {}
-  expected(failure x) : is_(std::move(x)) {}
+  expected(T value) : result_(std::move(value)) {}
+  expected(failure failed) : result_(std::move(failed)) {}
 
-  explicit operator bool() const noexcept { return is_.index() == 0; }
+  explicit operator bool() const noexcept { return result_.index() == 0; }
 
   /// The value, which must be there.
-  T& operator*() { return std::get<0>(is_); }
-  const T& operator*() const { return std::get<0>(is_); }
-  T* operator->() { return &std::get<0>(is_); }
-  const T* operator->() const { return &std::get<0>(is_); }
+  T& operator*() { return std::get<0>(result_); }
+  const T& operator*() const { return std::get<0>(result_); }
+  T* operator->() { return &std::get<0>(result_); }
+  const T* operator->() const { return &std::get<0>(result_); }
 
   /// Why there is no value; there must be none.
-  const failure& error() const { return std::get<1>(is_); }
+  const failure& error() const { return std::get<1>(result_); }
 
 private:
-  std::variant<T, failure> is_;
+  std::variant<T, failure> result_;
 };
 
 /// Owns the actor system and an actor for each configured provider.
@@ -56,7 +56,7 @@ private:
 class runtime {
 public:
   /// Throws std::invalid_argument, its text saying which settings are wrong and how to mend them.
-  explicit runtime(settings x);
+  explicit runtime(settings settings);
 
   /// Takes nothing new (`errc::draining`), waits up to `grace_period` for what is running, cancels the rest, and
   /// returns when every callback has been called.
@@ -66,32 +66,33 @@ public:
   runtime& operator=(const runtime&) = delete;
 
   /// Asks and waits.
-  expected<completion> chat(chat_request x, std::string_view provider = {});
+  expected<completion> chat(chat_request request, std::string_view provider = {});
 
   /// Likewise with a prompt alone, for the provider's default model.
   expected<completion> chat(std::string prompt, std::string_view provider = {});
 
   /// Asks; the future never throws, and may be waited for inside callbacks.
-  std::future<expected<completion>> chat_async(chat_request x, std::string_view provider = {});
+  std::future<expected<completion>> chat_async(chat_request request, std::string_view provider = {});
 
   /// Asks; `done` is called exactly once, on a thread that all such callbacks share (after `shutdown` on the
   /// caller's). What it throws is lost.
-  void chat(chat_request x, std::function<void(expected<completion>)> done, std::string_view provider = {});
+  void chat(chat_request request, std::function<void(expected<completion>)> done, std::string_view provider = {});
 
   /// Starts a stream: a range of texts, or callbacks, which run on a thread of the stream's own.
-  text_stream stream(chat_request x, stream_options options = {}, std::string_view provider = {});
+  text_stream stream(chat_request request, stream_options options = {}, std::string_view provider = {});
 
   /// Likewise with a prompt alone.
   text_stream stream(std::string prompt, stream_options options = {}, std::string_view provider = {});
 
   /// Makes vectors and waits for them.
-  expected<embedding> embed(embedding_request x, std::string_view provider = {});
+  expected<embedding> embed(embedding_request request, std::string_view provider = {});
 
   /// Runs a batch from file to file and waits for its end. `on_progress` is called up to ten times a second, where the
   /// callbacks of `chat` are, and may be called once more after this has returned; what it returns says whether the
   /// batch is still wanted. `providers`: names with weights (all 0: who answers soonest gets most); none: the first
   /// one. A failure: it did not start. What stopped it later is in the report; run again, it goes on from there.
-  expected<batch_report> batch(const batch_options& x, std::function<bool(const batch_progress&)> on_progress = {},
+  expected<batch_report> batch(const batch_options& options,
+                               std::function<bool(const batch_progress&)> on_progress = {},
                                const std::vector<std::pair<std::string, double>>& providers = {});
 
   /// Tells which models the provider offers.
@@ -102,7 +103,7 @@ public:
 
   /// Takes over other settings while it runs, all of them or (with a failure that reports every error) none. Requests
   /// under way go on as they began; limits change without forgetting what they have used. See docs/embedding.md.
-  expected<reload_report> reload(const settings& x);
+  expected<reload_report> reload(const settings& settings);
 
   /// Tells how this program stands among other nodes; without [node] in the settings its `name` is empty.
   node_status node();

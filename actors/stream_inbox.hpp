@@ -44,6 +44,7 @@ public:
   const uint64_t attempt;
   const stream::time_point begun;
 
+  /// What has come since the session last looked.
   struct content {
     std::optional<http::response_head> head;
     std::string body;
@@ -65,6 +66,8 @@ public:
     put([&](content& to) { to.end = std::move(end); });
   }
 
+  /// Called by the transport after each batch of the calls above. One message at a time: while the session has not
+  /// looked, it has been told already.
   void flush() override {
     {
       std::lock_guard guard{mutex_};
@@ -96,6 +99,7 @@ public:
   http::transfer_id transfer() const { return transfer_; }
 
 private:
+  /// Adds to what has come, unless nobody wants it any more.
   template <class F>
   void put(F f) {
     std::lock_guard guard{mutex_};

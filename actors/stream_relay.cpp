@@ -26,10 +26,14 @@ namespace {
 /// How long what a session has sent may be on its way when the session is known to have ended.
 constexpr auto last_words = std::chrono::seconds{5};
 
-/// Everything runs inside the relay's actor, which its handlers keep alive.
+/// Stands on the subscriber's node for a stream of another one. To the session it is the subscriber, to the subscriber
+/// the session; so neither side sees the link, and its loss ends the stream with words instead of silence. Demand is
+/// passed through: the relay itself holds only what the subscriber has granted. Later subscribers get relays of their
+/// own, whose grants come by way of this one. Everything runs inside the relay's actor, which its handlers keep alive.
 class relay : public std::enable_shared_from_this<relay> {
 public:
-  explicit relay(relay_parts x) : parts_(std::move(x)), reader_(caf::actor_cast<caf::actor_addr>(parts_.subscriber)) {}
+  explicit relay(relay_parts parts)
+    : parts_(std::move(parts)), reader_(caf::actor_cast<caf::actor_addr>(parts_.subscriber)) {}
 
   caf::behavior make_behavior(caf::event_based_actor* self) {
     self_ = self;
@@ -48,8 +52,8 @@ public:
       [this](stream_failed& x) { take(std::move(x)); },
       // the subscriber, and others on this node
       [this](grant_atom, uint32_t chunks) { grant(chunks); },
-      [this](subscribe_atom, const stream_subscriber_actor& who, const subscription& how) {
-        return subscribe(who, how);
+      [this](subscribe_atom, const stream_subscriber_actor& who, const subscription& subscription) {
+        return subscribe(who, subscription);
       },
       [this](cancel_atom) {
         if (has_session())
@@ -89,35 +93,37 @@ public:
   }
 
 private:
+  /// From now on the session is known, so what came before may be handed over.
   void take_session(const stream_session_actor& session) {
     session_ = session;
-    for (auto& x : std::exchange(early_, {}))
-      std::visit([this](auto& y) { hand_over(std::move(y)); }, x);
+    for (auto& early : std::exchange(early_, {}))
+      std::visit([this](auto& y) { hand_over(std::move(y)); }, early);
   }
 
   template <class T>
-  void take(T x) {
+  void take(T value) {
     handover soon;
-    node::bound(x);
+    node::bound(value);
     if (session_)
-      hand_over(std::move(x));
+      hand_over(std::move(value));
     else
-      early_.emplace_back(std::move(x)); // at most what the subscriber has granted, and the end
+      early_.emplace_back(std::move(value)); // at most what the subscriber has granted, and the end
   }
 
-  void hand_over(stream_chunk x) {
-    pieces_ = x.next;
-    tokens_ = x.tokens;
+  /// Counts before it hands over: the figures of a failure are those that have arrived.
+  void hand_over(stream_chunk chunk) {
+    pieces_ = chunk.next;
+    tokens_ = chunk.tokens;
     if (is_done_)
       grant_own(1); // a reader that is gone holds no other one back
     else
-      tell(self_, parts_.subscriber, std::move(x));
+      tell(self_, parts_.subscriber, std::move(chunk));
   }
 
   template <class T>
-  void hand_over(T x) {
+  void hand_over(T value) {
     if (!is_done_)
-      tell(self_, parts_.subscriber, std::move(x));
+      tell(self_, parts_.subscriber, std::move(value));
     leave();
   }
 
@@ -132,10 +138,11 @@ private:
       i->second(chunks);
   }
 
-  caf::result<void> subscribe(const stream_subscriber_actor& who, const subscription& how) {
+  /// Lets another actor of this node in, by a relay of its own.
+  caf::result<void> subscribe(const stream_subscriber_actor& who, const subscription& subscription) {
     auto address = caf::actor_cast<caf::actor_addr>(who);
     if (parts_.joins != nullptr && address == reader_)
-      return join(how);
+      return join(subscription);
     if (who == nullptr || address == reader_ || later_.count(address) > 0) {
       auto why = who == nullptr ? make_failure(errc::invalid_request, "there is no subscriber")
                                 : make_failure(errc::duplicate_request, "this actor takes the stream already");
@@ -155,7 +162,8 @@ private:
     };
     auto other = spawn_stream_relay(self_->system(), std::move(parts));
     later_.emplace(address, other.grant);
-    return self_->delegate(other.session, subscribe_atom_v, who, how); // it asks by itself, whoever ends meanwhile
+    return self_->delegate(other.session, subscribe_atom_v, who,
+                           subscription); // it asks by itself, whoever ends meanwhile
   }
 
   void end_later(const caf::actor_addr& who) {
@@ -164,12 +172,13 @@ private:
       leave();
   }
 
-  caf::result<void> join(const subscription& how) {
+  /// Begins a relay that was made for a later subscriber: asks the session to take it in, and answers when it has.
+  caf::result<void> join(const subscription& subscription) {
     auto session = std::exchange(parts_.joins, nullptr);
     session_is_ = callers_->add(caf::actor_cast<caf::strong_actor_ptr>(session));
     auto reply = self_->make_response_promise<void>();
     joining_ = reply;
-    ask(self_, session, subscribe_atom_v, caf::actor_cast<stream_subscriber_actor>(self_), how)
+    ask(self_, session, subscribe_atom_v, caf::actor_cast<stream_subscriber_actor>(self_), subscription)
       .then(
         [this, session] {
           if (joining_)
@@ -219,6 +228,7 @@ private:
     }
   }
 
+  /// The session is gone without an end for the subscriber.
   void end_lost() {
     if (joining_)
       refuse_join(lost());
@@ -269,9 +279,9 @@ private:
 stream_relay spawn_stream_relay(caf::actor_system& system, relay_parts parts) {
   auto core = std::make_shared<relay>(std::move(parts));
   auto actor = system.spawn([core](caf::event_based_actor* self) { return core->make_behavior(self); });
-  auto to = caf::actor_cast<caf::weak_actor_ptr>(actor);
-  auto run = [to, core = std::weak_ptr{core}](auto f) {
-    post_if_alive(to, [core, f = std::move(f)] {
+  auto target = caf::actor_cast<caf::weak_actor_ptr>(actor);
+  auto run = [target, core = std::weak_ptr{core}](auto f) {
+    post_if_alive(target, [core, f = std::move(f)] {
       if (auto here = core.lock())
         f(*here);
     });

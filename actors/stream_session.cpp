@@ -71,16 +71,16 @@ public:
 
   // -- what the provider calls --------------------------------------------------------
 
-  http::transfer_id begin(uint64_t attempt, time_point at, http::request request) override {
-    auto inbox = std::make_shared<stream_inbox>(attempt, at, here_, setup_.owner);
+  http::transfer_id begin(uint64_t attempt, time_point time, http::request request) override {
+    auto inbox = std::make_shared<stream_inbox>(attempt, time, here_, setup_.owner);
     auto id = setup_.transport->open(std::move(request), inbox);
     handover soon; // afterwards: the provider is to be asked first
     here_.run([inbox = std::move(inbox)](session& me) { me.start(inbox); });
     return id;
   }
 
-  void conclude(outcome how) override {
-    here_.run([how = std::move(how)](session& me) mutable { me.end(std::move(how)); });
+  void conclude(outcome ended) override {
+    here_.run([ended = std::move(ended)](session& me) mutable { me.end(std::move(ended)); });
   }
 
   void cut(failure why) override {
@@ -154,12 +154,13 @@ private:
 
   // -- subscribers --------------------------------------------------------------------
 
-  caf::error subscribe(const stream_subscriber_actor& who, const subscription& how) {
+  /// Lets a subscriber in, and watches it; an error says why not.
+  caf::error subscribe(const stream_subscriber_actor& who, const subscription& subscription) {
     auto address = caf::actor_cast<caf::actor_addr>(who);
     if (who == nullptr || readers_.count(address) > 0)
       return refuse(who == nullptr ? make_failure(errc::invalid_request, "there is no subscriber")
                                    : make_failure(errc::duplicate_request, "this actor takes the stream already"));
-    auto joined = to_readers_.join(how, now());
+    auto joined = to_readers_.join(subscription, now());
     if (auto* problem = std::get_if<failure>(&joined))
       return refuse(std::move(*problem));
     auto reader = std::get<broadcast::reader_id>(joined);
@@ -171,6 +172,7 @@ private:
 
   static caf::error refuse(failure why) { return caf::make_error(why.code, why); }
 
+  /// Only subscribers have demand; grants of others mean nothing.
   void grant(uint32_t chunks) {
     auto who = caf::actor_cast<caf::actor_addr>(self_->current_sender());
     auto i = who ? readers_.find(who) : readers_.end(); // whoever has the session may speak without a sender
@@ -214,6 +216,7 @@ private:
     serve();
   }
 
+  /// Only a 200 is read as a stream: whatever else came is kept for the provider to judge.
   void read_head(http::response_head head) {
     attempt_.head = std::move(head);
     if (attempt_.head.status != 200)
@@ -222,6 +225,8 @@ private:
     update().begun = attempt_.number;
   }
 
+  /// What is read goes through the mask into the broadcast. Bytes count as well as events: both are signs of life, but
+  /// only events are progress.
   void read_body(const std::string& bytes) {
     std::size_t events = 0;
     auto* reader = attempt_.reader.get();
@@ -232,13 +237,14 @@ private:
     to_readers_.received(bytes.size(), events, reader != nullptr ? reader->tokens() : 0, now());
   }
 
-  void end_attempt(std::optional<http::transfer_end> how) {
+  /// Reports the attempt. `end` is missing where the answer was whole before its transfer was.
+  void end_attempt(std::optional<http::transfer_end> end) {
     auto* reader = attempt_.reader.get();
-    auto ended = how.has_value();
+    auto ended = end.has_value();
     attempt_.inbox->set_reported();
     stream_report report;
     report.answer.head = attempt_.head;
-    report.answer.end = std::move(how).value_or(http::transfer_end{});
+    report.answer.end = std::move(end).value_or(http::transfer_end{});
     report.end.first_token = to_readers_.first_token().value_or(std::chrono::nanoseconds{0});
     auto& error = report.answer.end.error;
     auto& outcome = report.end.outcome;
@@ -254,6 +260,7 @@ private:
     this->report(std::move(report));
   }
 
+  /// Leaves the report for the provider, which decides whether the stream goes on.
   void report(stream_report report) {
     auto& outcome = report.end.outcome;
     report.attempt = attempt_.number;
@@ -278,6 +285,8 @@ private:
     }
   }
 
+  /// Lets go of a transfer: nothing is left of one that ended; one that failed is cut off; of a good one the last bytes
+  /// may still come, so that its connection can be used again.
   void release_transfer(bool ended, bool well) {
     auto& inbox = attempt_.inbox;
     if (ended) {
@@ -303,9 +312,9 @@ private:
   // -- the end ------------------------------------------------------------------------
 
   /// The provider has judged: this is how the stream ended.
-  void end(outcome how) {
+  void end(outcome ended) {
     drop_transfer();
-    to_readers_.finish(std::move(how));
+    to_readers_.finish(std::move(ended));
     serve();
   }
 
@@ -324,9 +333,10 @@ private:
 
   // -- what the broadcast decides -------------------------------------------------------
 
+  /// Carries out what is due, then tells the provider. Called at the end of every turn in which something has happened.
   void serve() {
     handover soon;
-    for (auto at = now(); auto step = to_readers_.next(at);)
+    for (auto time = now(); auto step = to_readers_.next(time);)
       std::visit([this](auto& x) { carry_out(x); }, *step);
     if (to_readers_.over() || abandoned_) {
       leave();

@@ -70,7 +70,7 @@ public:
   virtual http::transfer_id begin(uint64_t attempt, stream::time_point now, http::request request) = 0;
 
   /// The stream has ended so; subscribers still get what is left of it.
-  virtual void conclude(std::variant<completion, failure> how) = 0;
+  virtual void conclude(std::variant<completion, failure> result) = 0;
 
   /// Every subscriber is ended at once.
   virtual void cut(failure why) = 0;

@@ -23,12 +23,14 @@ public:
   using time_point = stream::time_point;
 
 private:
+  /// A session, its actor's address, and when it is to be woken.
   struct entry {
     std::shared_ptr<stream_session> session;
     caf::actor_addr address;
     std::optional<time_point> alarm;
   };
 
+  /// Entries of the queue of alarms stay behind when an alarm is moved; this tells which still hold.
   auto holds() const {
     return [this](request_id id, time_point due) {
       auto i = all_.find(id);
@@ -85,6 +87,7 @@ public:
     alarms_.push(when, id);
   }
 
+  /// For the provider's one timer; empty: nobody is to be woken.
   std::optional<time_point> next_alarm() { return alarms_.earliest(holds()); }
 
   /// Wakes those whose time has come.

@@ -38,15 +38,15 @@ constexpr uint64_t progress_step = 10;
 class text_stream::core {
 public:
   struct text {
-    std::string is;
+    std::string words;
     uint32_t grants = 0; ///< Chunks that are wholly read with it.
   };
 
   // -- the actor's side ---------------------------------------------------------------
 
-  void put(std::string x) {
+  void put(std::string text) {
     std::lock_guard guard{mutex_};
-    texts_.push_back({std::move(x), 0});
+    texts_.push_back({std::move(text), 0});
     changed_.notify_all();
   }
 
@@ -60,23 +60,23 @@ public:
   }
 
   /// The host's cancel does not wait for callbacks: it goes to the session itself.
-  void set_session(const stream_session_actor& x) {
+  void set_session(const stream_session_actor& session) {
     std::lock_guard guard{mutex_};
-    session_ = x;
+    session_ = session;
   }
 
-  void end(stream_outcome how) {
+  void end(stream_outcome outcome) {
     std::lock_guard guard{mutex_};
-    outcome_ = std::move(how);
+    outcome_ = std::move(outcome);
     actor_ = nullptr;
     session_ = nullptr;
     changed_.notify_all();
   }
 
-  void set_actor(const stream_subscriber_actor& x) {
+  void set_actor(const stream_subscriber_actor& subscriber) {
     std::lock_guard guard{mutex_};
     if (!outcome_)
-      actor_ = x;
+      actor_ = subscriber;
   }
 
   /// The thread that runs the host's callbacks now.
@@ -103,6 +103,7 @@ public:
     changed_.wait(lock, [this] { return outcome_.has_value(); });
   }
 
+  /// Null until the end; never changes afterwards.
   const stream_outcome* outcome() {
     std::lock_guard guard{mutex_};
     return outcome_ ? &*outcome_ : nullptr;
@@ -110,15 +111,16 @@ public:
 
   /// Runs `f` inside the actor, if it is still there.
   void run(std::function<void()> f) {
-    stream_subscriber_actor to;
+    stream_subscriber_actor subscriber;
     {
       std::lock_guard guard{mutex_};
-      to = actor_;
+      subscriber = actor_;
     }
-    if (to != nullptr)
-      post(to, std::move(f));
+    if (subscriber != nullptr)
+      post(subscriber, std::move(f));
   }
 
+  /// Tells the session right away, so that nothing more is paid for while a callback blocks the actor.
   void stop() {
     cancelled = true;
     stream_session_actor session;
@@ -150,15 +152,15 @@ class reader : public std::enable_shared_from_this<reader<Core>> {
 public:
   using pointer = stream_subscriber_actor::pointer;
 
-  reader(pointer self, std::shared_ptr<Core> to, stream_options options, std::optional<uint32_t> max_tokens)
-    : self_(self), to_(std::move(to)), options_(std::move(options)), max_tokens_(max_tokens),
+  reader(pointer self, std::shared_ptr<Core> core, stream_options options, std::optional<uint32_t> max_tokens)
+    : self_(self), core_(std::move(core)), options_(std::move(options)), max_tokens_(max_tokens),
       started_(self->clock().now()), session_watch_(self, [this](const caf::actor_addr&, const caf::error&) {
         end(failed(make_failure(errc::outcome_unknown, "the stream's session ended without a word",
                                 "send the request again if that does no harm")));
       }) {
     options_.buffer_size = std::max(options_.buffer_size, 1u);
-    to_->grant = [this](uint32_t chunks) { grant(chunks); };
-    to_->cancel = [this] { end(failed(cancelled_by_host())); };
+    core_->grant = [this](uint32_t chunks) { grant(chunks); };
+    core_->cancel = [this] { end(failed(cancelled_by_host())); };
   }
 
   /// Whoever ended the actor from outside: the host must not wait for ever.
@@ -170,19 +172,19 @@ public:
   stream_subscriber_actor::behavior_type make_behavior() {
     return {
       [me = this->shared_from_this()](stream_chunk& x) { me->take(x); },
-      [this](stream_done& x) {
+      [this](stream_done& done) {
         session_ = nullptr; // it has ended
-        if (x.result.usage && !progress(x.result.usage->output))
+        if (done.result.usage && !progress(done.result.usage->output))
           return;
         flush();
-        end(std::move(x));
+        end(std::move(done));
       },
-      [this](stream_failed& x) {
+      [this](stream_failed& failed) {
         session_ = nullptr;
         flush();
-        if (x.why.code == errc::deadline_exceeded && options_.timeout.count() > 0)
-          explain_timeout(x);
-        end(std::move(x));
+        if (failed.why.code == errc::deadline_exceeded && options_.timeout.count() > 0)
+          explain_timeout(failed);
+        end(std::move(failed));
       },
     };
   }
@@ -193,7 +195,7 @@ public:
       .then(
         [this](const stream_session_actor& session) {
           session_ = session;
-          to_->set_session(session);
+          core_->set_session(session);
           session_watch_.add(caf::actor_cast<caf::strong_actor_ptr>(session));
           if (auto owed = std::exchange(owed_, 0); owed > 0)
             grant(owed);
@@ -207,22 +209,22 @@ private:
   bool call(const F& f, const Args&... args) {
     if (ended_)
       return false;
-    if (to_->cancelled) {
+    if (core_->cancelled) {
       end(failed(cancelled_by_host()));
       return false;
     }
     if (!f)
       return true;
-    to_->in_callback = std::this_thread::get_id();
+    core_->in_callback = std::this_thread::get_id();
     std::optional<std::string> problem;
     try {
       f(args...);
-    } catch (const std::exception& x) {
-      problem = x.what();
+    } catch (const std::exception& error) {
+      problem = error.what();
     } catch (...) {
       problem = "an exception that is no std::exception";
     }
-    to_->in_callback = std::thread::id{};
+    core_->in_callback = std::thread::id{};
     if (!problem)
       return true;
     end(failed(make_failure(errc::callback_failed, "a callback of the host threw: " + *problem,
@@ -230,9 +232,10 @@ private:
     return false;
   }
 
-  void take(stream_chunk& x) {
+  /// Goes through a chunk piece by piece; a callback may end the stream at any of them.
+  void take(stream_chunk& chunk) {
     auto before = tokens_;
-    for (auto& piece : x.pieces) {
+    for (auto& piece : chunk.pieces) {
       ++seen_;
       if (!call(options_.on_chunk, piece))
         return;
@@ -244,9 +247,9 @@ private:
       if (!progress(++before))
         return;
     }
-    if (!progress(std::max(x.tokens, tokens_)) || ended_)
+    if (!progress(std::max(chunk.tokens, tokens_)) || ended_)
       return;
-    if (to_->owe())
+    if (core_->owe())
       grant(1);
   }
 
@@ -259,7 +262,7 @@ private:
     if (options_.on_text)
       call(options_.on_text, text);
     else
-      to_->put(std::move(text));
+      core_->put(std::move(text));
   }
 
   /// Tells of every step up to `tokens`, which others count, also on other nodes: believed only as far as it can be.
@@ -278,6 +281,7 @@ private:
     return true;
   }
 
+  /// Grants that come before the session is known are kept: its first chunks can overtake the answer that names it.
   void grant(uint32_t chunks) {
     if (session_ != nullptr)
       tell(self_, session_, grant_atom_v, chunks);
@@ -290,49 +294,51 @@ private:
   stream_failed failed(failure why) const { return {id_, std::move(why), seen_, tokens_}; }
 
   /// Says which timeout would have been enough.
-  void explain_timeout(stream_failed& x) const {
+  void explain_timeout(stream_failed& failed) const {
     auto elapsed = self_->clock().now() - started_;
     auto needed = 2 * std::chrono::duration<double>(elapsed);
     std::string text = "raise timeout from " + duration_text(options_.timeout);
-    if (max_tokens_ && x.tokens > 0 && *max_tokens_ > x.tokens) {
-      needed = std::chrono::duration<double>(elapsed) * (1.1 * *max_tokens_ / static_cast<double>(x.tokens));
+    if (max_tokens_ && failed.tokens > 0 && *max_tokens_ > failed.tokens) {
+      needed = std::chrono::duration<double>(elapsed) * (1.1 * *max_tokens_ / static_cast<double>(failed.tokens));
       text += " to at least " + duration_text(std::chrono::ceil<std::chrono::seconds>(needed))
               + ": that is what max_tokens (" + std::to_string(*max_tokens_) + ") take at the pace so far";
     } else {
       text += ", e.g. to " + duration_text(std::chrono::ceil<std::chrono::seconds>(needed));
     }
-    x.why.message = "the stream was not complete within its timeout of " + duration_text(options_.timeout) + "; "
-                    + std::to_string(x.tokens) + " tokens had arrived";
-    x.why.suggestion = std::move(text);
+    failed.why.message = "the stream was not complete within its timeout of " + duration_text(options_.timeout) + "; "
+                         + std::to_string(failed.tokens) + " tokens had arrived";
+    failed.why.suggestion = std::move(text);
   }
 
-  void end(stream_outcome how) {
+  /// Ends the stream for the host, and the session's work with it. The first end counts.
+  void end(stream_outcome outcome) {
     if (ended_)
       return;
-    tell_host(std::move(how));
+    tell_host(std::move(outcome));
     if (session_ != nullptr) // whatever `on_disconnect` says: the host wants no more
       tell(self_, session_, cancel_atom_v);
     self_->quit();
   }
 
-  void tell_host(stream_outcome how) {
+  /// `on_end` first: when the host's thread is let go, all callbacks have been called.
+  void tell_host(stream_outcome outcome) {
     ended_ = true;
     if (options_.on_end) {
-      to_->in_callback = std::this_thread::get_id();
+      core_->in_callback = std::this_thread::get_id();
       try {
-        options_.on_end(how);
+        options_.on_end(outcome);
       } catch (...) { // there is nothing left to end
       }
-      to_->in_callback = std::thread::id{};
+      core_->in_callback = std::thread::id{};
     }
     options_ = {};
-    to_->grant = nullptr;
-    to_->cancel = nullptr;
-    to_->end(std::move(how));
+    core_->grant = nullptr;
+    core_->cancel = nullptr;
+    core_->end(std::move(outcome));
   }
 
   pointer self_;
-  std::shared_ptr<Core> to_;
+  std::shared_ptr<Core> core_;
   stream_options options_;
   std::optional<uint32_t> max_tokens_;
   steady::time_point started_;
@@ -351,13 +357,13 @@ private:
 
 // -- the host's side --------------------------------------------------------------------
 
-text_stream::text_stream(std::shared_ptr<core> x) : core_(std::move(x)) {}
+text_stream::text_stream(std::shared_ptr<core> shared) : core_(std::move(shared)) {}
 
 text_stream::text_stream(text_stream&&) noexcept = default;
 
-text_stream& text_stream::operator=(text_stream&& x) noexcept {
+text_stream& text_stream::operator=(text_stream&& other) noexcept {
   text_stream old{std::move(*this)};
-  core_ = std::move(x.core_);
+  core_ = std::move(other.core_);
   return *this;
 }
 
@@ -373,22 +379,22 @@ void text_stream::cancel() {
   if (!core_)
     return;
   core_->stop();
-  core_->run([x = core_] {
-    if (x->cancel)
-      std::function{x->cancel}();
+  core_->run([core = core_] {
+    if (core->cancel)
+      std::function{core->cancel}();
   });
 }
 
 std::optional<std::string> text_stream::next() {
-  auto x = core_->take();
-  if (!x)
+  auto text = core_->take();
+  if (!text)
     return {};
-  if (x->grants > 0)
-    core_->run([to = core_, chunks = x->grants] {
-      if (to->grant)
-        to->grant(chunks);
+  if (text->grants > 0)
+    core_->run([core = core_, chunks = text->grants] {
+      if (core->grant)
+        core->grant(chunks);
     });
-  return std::move(x->is);
+  return std::move(text->words);
 }
 
 const stream_outcome& text_stream::wait() {
@@ -436,6 +442,7 @@ text_stream stream_text(caf::actor_system& system, const provider_actor& provide
 
 namespace {
 
+/// Writes all of it, waiting where the file takes no more for now (a pipe).
 std::optional<failure> write_all(int fd, std::string_view text, const std::string& path) {
   while (!text.empty()) {
     auto count = ::write(fd, text.data(), text.size());
@@ -453,8 +460,8 @@ std::variant<completion, failure> stream_to_file(caf::actor_system& system, cons
                                                  chat_request request, const std::string& path,
                                                  stream_options options) {
   auto partial = path + ".partial";
-  batch::file to{::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
-  if (to.get() < 0)
+  batch::file file{::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
+  if (file.get() < 0)
     return batch::io_failure("cannot write", partial);
   options.on_text = nullptr;
   auto stream = stream_text(system, provider, std::move(request), std::move(options));
@@ -463,7 +470,7 @@ std::variant<completion, failure> stream_to_file(caf::actor_system& system, cons
     return why;
   };
   for (auto& text : stream)
-    if (auto problem = write_all(to.get(), text, partial)) {
+    if (auto problem = write_all(file.get(), text, partial)) {
       stream.cancel();
       stream.wait();
       return fail(std::move(*problem));
@@ -471,9 +478,9 @@ std::variant<completion, failure> stream_to_file(caf::actor_system& system, cons
   auto& outcome = stream.wait();
   if (auto* bad = std::get_if<stream_failed>(&outcome))
     return fail(bad->why);
-  if (::fsync(to.get()) != 0 && errno != EINVAL) // EINVAL: a pipe or the like
+  if (::fsync(file.get()) != 0 && errno != EINVAL) // EINVAL: a pipe or the like
     return fail(batch::io_failure("cannot write", partial));
-  if (!to.close())
+  if (!file.close())
     return fail(batch::io_failure("cannot write", partial));
   if (std::rename(partial.c_str(), path.c_str()) != 0)
     return fail(batch::io_failure("cannot rename " + partial + " to", path));

@@ -51,6 +51,7 @@ public:
   /// callback of its own it does not wait.
   ~text_stream();
 
+  /// One that was moved from may only be assigned to or destroyed.
   text_stream(text_stream&&) noexcept;
   text_stream& operator=(text_stream&&) noexcept;
 
@@ -63,6 +64,7 @@ public:
   /// Ends the stream as `errc::cancelled`, and the provider's work with it. From any thread; later calls do nothing.
   void cancel();
 
+  /// Reads the stream by `next`; incrementing it blocks until the next text is there.
   class iterator {
   public:
     using iterator_category = std::input_iterator_tag;
@@ -72,22 +74,23 @@ public:
     using reference = const std::string&;
 
     iterator() = default;
-    explicit iterator(text_stream& of) : of_(&of), text_(of.next()) {}
+    explicit iterator(text_stream& stream) : stream_(&stream), text_(stream.next()) {}
 
     reference operator*() const { return *text_; }
     pointer operator->() const { return &*text_; }
     iterator& operator++() {
-      text_ = of_->next();
+      text_ = stream_->next();
       return *this;
     }
     void operator++(int) { ++*this; }
     friend bool operator==(const iterator& x, std::default_sentinel_t) { return !x.text_; }
 
   private:
-    text_stream* of_ = nullptr;
+    text_stream* stream_ = nullptr;
     std::optional<std::string> text_;
   };
 
+  /// May be called once: what was read is gone.
   iterator begin() { return iterator{*this}; }
   std::default_sentinel_t end() const { return {}; }
 
@@ -96,7 +99,7 @@ private:
   friend text_stream stream_text(caf::actor_system&, const provider_actor&, chat_request, stream_options);
 
   class core;
-  explicit text_stream(std::shared_ptr<core> x);
+  explicit text_stream(std::shared_ptr<core> shared);
 
   /// `asked` is called when the provider has the request in its mailbox.
   static text_stream start(caf::actor_system& system, const provider_actor& provider, chat_request request,

@@ -42,8 +42,9 @@ struct attempt_record {
   std::chrono::nanoseconds waited{0};   ///< From acceptance, or the end of the attempt before, to dispatch.
   std::chrono::nanoseconds started{0};  ///< Its dispatch, counted from the request's acceptance.
   std::chrono::nanoseconds duration{0}; ///< From dispatch to its end.
-  uint16_t http_status = 0;             ///< 0: no answer came.
-  errc result = errc::none;             ///< How the attempt was classified; `none` is success.
+  /// The status of the answer's head. An attempt may fail with a 200: the body, or the rest of a stream, was no answer.
+  uint16_t http_status = 0; ///< 0: no answer came.
+  errc result = errc::none; ///< How the attempt was classified; `none` is success.
 
   friend bool operator==(const attempt_record&, const attempt_record&) = default;
 };
@@ -63,6 +64,7 @@ struct attempts_made {
   friend bool operator==(const attempts_made&, const attempts_made&) = default;
 };
 
+// What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
 bool inspect(Inspector& f, attempt_record& x) {
   return f.object(x).fields(f.field("number", x.number), f.field("lane", x.lane), f.field("waited_for", x.waited_for),

@@ -35,10 +35,13 @@ struct batch_progress {
   uint64_t in_jobs = 0;          ///< Items handed to a provider's batch API and not done yet.
   std::optional<uint64_t> total; ///< Items in all; empty while the input has not been read to its end.
   // What this run takes.
+  /// Sums over the answers of which the provider told its usage; the others count as nothing.
   token_usage usage;                  ///< Of this run.
   std::optional<double> cost;         ///< Of this run; empty without prices.
   std::vector<batch_job_status> jobs; ///< Those that are not over.
+  /// Since the run began, pauses of the providers included.
   std::chrono::nanoseconds elapsed{0};
+  /// Set in the last message, which comes exactly once.
   bool finished = false;
 
   /// Items that ended in this run, a second; 0 before the first one.
@@ -97,6 +100,7 @@ struct batch_report {
   friend bool operator==(const batch_report&, const batch_report&) = default;
 };
 
+// What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
 bool inspect(Inspector& f, batch_progress& x) {
   return f.object(x).fields(f.field("answered", x.answered), f.field("failed", x.failed), f.field("resumed", x.resumed),

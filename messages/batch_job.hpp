@@ -52,14 +52,17 @@ struct batch_job_item {
 /// Asks a provider to see a job through: to create, find or attach to it, look how it stands, fetch its results. Which
 /// fields count depends on `start`, as they say; the others are ignored.
 struct batch_job_request {
+  /// The one name of a job that exists before the job does: it is in the ledger, in the provider's metadata or in the
+  /// items' ids, and in every message below.
   std::string nonce; ///< Names the job: up to 32 letters and digits, never used for another one.
   batch_job_start start = batch_job_start::create;
   std::string model;                 ///< Of its items; empty: the provider's `default_model`.
   std::vector<batch_job_item> items; ///< To `create`: at least one, all for that model.
   std::string job;                   ///< To `attach`: the provider's id.
   uint64_t not_before = 0;           ///< To `find`: when it was meant to be created, seconds since 1970.
-  std::vector<std::string> others;   ///< To `find`: ids of jobs that are known to be others.
-  bool cancel = false;               ///< Cancel it as soon as it is known; what it has done still comes.
+  /// They keep `find` from taking an older job for the lost one, where a provider keeps no nonce.
+  std::vector<std::string> others; ///< To `find`: ids of jobs that are known to be others.
+  bool cancel = false;             ///< Cancel it as soon as it is known; what it has done still comes.
 
   friend bool operator==(const batch_job_request&, const batch_job_request&) = default;
 };
@@ -69,6 +72,7 @@ struct batch_job_status {
   std::string nonce;
   std::string job; ///< The provider's id; empty while there is none.
   batch_job_state state = batch_job_state::checking;
+  /// May be a word that we do not know; then `state` is `running`, since it is no known end.
   std::string raw_state;  ///< The provider's own word; empty before its first answer.
   uint64_t total = 0;     ///< Items; 0 while the provider does not know.
   uint64_t succeeded = 0; ///< Of these. Some providers tell it only when the job is over.
@@ -124,6 +128,7 @@ struct batch_job_end {
   friend bool operator==(const batch_job_end&, const batch_job_end&) = default;
 };
 
+// What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
 bool inspect(Inspector& f, batch_job_item& x) {
   return f.object(x).fields(f.field("number", x.number), f.field("request", x.request));

@@ -35,13 +35,15 @@ inline constexpr auto enum_names<batch_mode> = std::to_array<std::string_view>({
 
 /// One batch: where its prompts come from, where its results go, and how they are sent.
 struct batch_options {
+  /// Read once, front to back, as fast as items are sent: it may be larger than the memory.
   std::string input;           ///< Path of a JSON lines or text file; "-" is standard input.
   std::string output;          ///< Path; "-" is standard output. Lines are OpenAI batch results.
   std::string model;           ///< For items that name none; empty: the provider's `default_model`.
   uint32_t max_concurrent = 5; ///< Items in flight; 0: as many as the providers send at a time.
   std::optional<std::chrono::nanoseconds> deadline; ///< Of each live item, from its start; empty: none.
   batch_order order = batch_order::input;
-  bool fresh = false;        ///< Starts over where an earlier run left a ledger; else goes on with what is missing.
+  bool fresh = false; ///< Starts over where an earlier run left a ledger; else goes on with what is missing.
+  /// Without effect where there is no ledger of an earlier run.
   bool retry_failed = false; ///< Sends items again that an earlier run saw fail.
   batch_mode mode = batch_mode::live;
   std::optional<std::chrono::nanoseconds> finish_within{}; ///< For `automatic`.

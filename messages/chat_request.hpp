@@ -29,6 +29,8 @@ inline constexpr auto enum_names<priority> = std::to_array<std::string_view>({"i
 /// How the model picks its words. What is not set is left to the provider. Ranges are those of most providers; they are
 /// not checked here, since the provider's own refusal says more.
 struct sampling {
+  /// Also what is reserved against the token limit where a provider counts it on arrival: a generous one slows a busy
+  /// provider down.
   std::optional<uint32_t> max_tokens; ///< Upper bound for the answer, reasoning included where it counts.
   std::optional<double> temperature;  ///< 0 to 2 (some providers: to 1).
   std::optional<double> top_p;        ///< 0 to 1.
@@ -36,6 +38,7 @@ struct sampling {
   std::optional<double> frequency_penalty; ///< -2 to 2.
   std::optional<double> presence_penalty;  ///< -2 to 2.
   std::optional<int64_t> seed;
+  /// The stop text itself is not part of the answer.
   std::vector<std::string> stop;            ///< Texts that end the answer; most providers take up to four.
   std::string reasoning_effort;             ///< "none", "low", "medium", "high", ...; empty: the provider's default.
   std::optional<uint32_t> reasoning_budget; ///< Tokens for thinking, where a provider counts them apart.
@@ -54,6 +57,7 @@ inline constexpr auto enum_names<response_kind> = std::to_array<std::string_view
 /// the word JSON. `json_schema`: one that follows `schema`.
 struct response_format {
   response_kind kind = response_kind::text;
+  /// Empty: "answer", where the provider demands one.
   std::string name;   ///< Of the schema; letters, digits, `_` and `-`.
   std::string schema; ///< A JSON Schema, as text; only with `json_schema`.
   bool strict = true; ///< The provider enforces the schema while it generates.
@@ -98,6 +102,7 @@ struct chat_request {
   // What the model gets.
   request_id id;     ///< Empty: the provider actor gives one.
   std::string model; ///< Empty: the provider's `default_model`.
+  /// At least one, in the order of the conversation; the last one is what the model answers to.
   std::vector<chat_message> messages;
   modelforge::sampling sampling;
   modelforge::response_format response_format;
@@ -105,6 +110,8 @@ struct chat_request {
   modelforge::tool_choice tool_choice;
   // How it is treated on the way.
   modelforge::priority priority = priority::interactive;
+  /// Names are free; each has a share of its own while it waits for something. On the owner's node an empty one from
+  /// another node counts as that node's.
   std::string tenant;                        ///< Tenants share a provider fairly; empty is one of them.
   std::map<std::string, std::string> labels; ///< For logs and metrics of the host; never sent to the provider.
   std::string trace;                         ///< W3C `traceparent`, passed on to the provider; empty: none.
@@ -121,6 +128,7 @@ struct chat_request {
   friend bool operator==(const chat_request&, const chat_request&) = default;
 };
 
+// What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
 bool inspect(Inspector& f, sampling& x) {
   return f.object(x).fields(

@@ -72,10 +72,12 @@ struct completion {
   std::string raw_finish_reason; ///< The provider's own word.
   // What it took.
   std::optional<token_usage> usage; ///< Empty when the provider told none.
-  std::optional<double> cost;       ///< By `usage` and the configured prices, in their currency; empty without them.
+  /// A number of the currency that the settings' prices are in; providers' bills decide.
+  std::optional<double> cost; ///< By `usage` and the configured prices, in their currency; empty without them.
   // Where it came from, and how.
-  std::string provider;                 ///< The configured name.
-  std::string model;                    ///< As the provider named it; may be more exact than what was asked.
+  std::string provider; ///< The configured name.
+  std::string model;    ///< As the provider named it; may be more exact than what was asked.
+  /// For the provider's support. Empty where it gave none.
   std::string provider_request_id;      ///< From the answer's headers, else its body.
   std::vector<attempt_record> attempts; ///< At least one; the last one succeeded.
   modelforge::timings timings;
@@ -92,6 +94,7 @@ std::string reasoning_of(const completion& x);
 /// the request's messages, with the tools' results behind it, it makes the next request.
 chat_message turn_of(const completion& x);
 
+// What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
 bool inspect(Inspector& f, token_usage& x) {
   return f.object(x).fields(f.field("input", x.input), f.field("output", x.output),

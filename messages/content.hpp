@@ -78,12 +78,15 @@ inline reasoning_part& open_reasoning(std::vector<reasoning_part>& x) {
   return x.empty() || !x.back().signature.empty() ? x.emplace_back() : x.back();
 }
 
+/// The order of the types is part of the wire format, as that of fields is.
 using content_part = std::variant<text_part, image_part, tool_call, tool_result, reasoning_part>;
 
 /// One turn of a conversation. Several parts of text are one text for providers that take one only.
 struct chat_message {
   modelforge::role role = role::user;
+  /// At least one part, in the order in which the model gets them.
   std::vector<content_part> content;
+  /// Providers without such names leave it out, with a warning.
   std::string name; ///< Optional name of the participant.
 
   friend bool operator==(const chat_message&, const chat_message&) = default;
@@ -94,6 +97,7 @@ inline chat_message text_message(role who, std::string text) {
   return {who, {text_part{std::move(text)}}, {}};
 }
 
+// What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
 bool inspect(Inspector& f, text_part& x) {
   return f.object(x).fields(f.field("text", x.text), f.field("cache", x.cache));

@@ -27,6 +27,7 @@ inline constexpr auto enum_names<embedding_purpose> =
 struct embedding_request {
   request_id id;     ///< Empty: the provider actor gives one.
   std::string model; ///< Empty: the provider's `default_embedding_model`.
+  /// At least one text, UTF-8. Most providers refuse empty ones.
   std::vector<std::string> inputs;
   std::optional<uint32_t> dimensions; ///< Of each vector; empty: the model's own.
   embedding_purpose purpose = embedding_purpose::unspecified;
@@ -67,6 +68,7 @@ struct model_list {
   friend bool operator==(const model_list&, const model_list&) = default;
 };
 
+// What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
 bool inspect(Inspector& f, embedding_request& x) {
   return f.object(x).fields(f.field("id", x.id), f.field("model", x.model), f.field("inputs", x.inputs),

@@ -27,6 +27,8 @@ struct failure {
   std::string provider_message;    ///< The provider's own words, cut at 1,000 bytes.
   std::string provider_request_id; ///< What the provider's support asks for.
   // What may be done now, and what has been done.
+  /// Asked for by the server, or predicted from our own limits. A request that comes again earlier would wait, or be
+  /// refused, for the rest of it.
   std::optional<std::chrono::nanoseconds> retry_after; ///< A wait the server or our own queue named.
   std::string suggestion;                              ///< What to do about it; empty where we know nothing better.
   std::vector<attempt_record> attempts;                ///< In order; empty when nothing was sent.
@@ -34,6 +36,7 @@ struct failure {
   friend bool operator==(const failure&, const failure&) = default;
 };
 
+// What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
 bool inspect(Inspector& f, failure& x) {
   return f.object(x).fields(

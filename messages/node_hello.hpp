@@ -15,7 +15,9 @@ inline constexpr uint32_t wire_version = 7;
 struct node_hello {
   uint32_t wire = wire_version;
   std::string program; ///< Version of the program, for people.
+  /// Nodes of different clusters never talk: it keeps a test's programs away from those at work.
   std::string cluster;
+  /// Unique within the cluster, as configured.
   std::string node;
 
   friend bool operator==(const node_hello&, const node_hello&) = default;

@@ -15,6 +15,7 @@ namespace modelforge {
 /// 128 bits at random, so that nobody has to hand them out. In texts it is 32 hexadecimal digits, which is also how it
 /// goes to the provider, in the header `x-modelforge-request`.
 struct request_id {
+  /// Two halves of one number; nothing is read out of either.
   uint64_t high = 0;
   uint64_t low = 0;
 
@@ -24,6 +25,7 @@ struct request_id {
   friend auto operator<=>(const request_id&, const request_id&) = default;
 };
 
+// What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
 bool inspect(Inspector& f, request_id& x) {
   return f.object(x).fields(f.field("high", x.high), f.field("low", x.low));

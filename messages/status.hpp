@@ -28,6 +28,7 @@ struct limit_use {
 struct lane_status {
   std::string name;    ///< The key's name; behind a "/" the pattern of a group with limits of its own.
   std::string breaker; ///< "closed", "open" or "half_open".
+  /// Since the provider's actor began; a trial that failed counts as one more.
   uint64_t breaker_openings = 0;
   uint32_t slots = 0; ///< Attempts that may be in flight now.
   uint64_t in_flight = 0;
@@ -105,11 +106,13 @@ struct provider_status {
   std::map<std::string, uint64_t> refusals; ///< Requests that we did not send, by reason, e.g. "predicted_wait".
   bool draining = false;
   std::string problem; ///< What does not work, though requests do: e.g. the folder that keeps the limits' use.
+  /// One for each credential and each group of models with limits of its own.
   std::vector<lane_status> lanes;
 
   friend bool operator==(const provider_status&, const provider_status&) = default;
 };
 
+// What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
 bool inspect(Inspector& f, reload_report& x) {
   return f.object(x).fields(f.field("added", x.added), f.field("changed", x.changed), f.field("replaced", x.replaced),

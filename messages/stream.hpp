@@ -56,6 +56,7 @@ struct stream_chunk {
 /// The stream has ended well, and all of it was handed over.
 struct stream_done {
   request_id stream;
+  /// Its attempts, usage and finish reason are complete, whatever the subscriber missed.
   completion result;   ///< Its texts are empty unless `stream_request::whole_text` asked for them.
   uint64_t pieces = 0; ///< Of the whole stream.
   /// From the last attempt's dispatch to its first piece.
@@ -142,8 +143,10 @@ struct stream_status {
   uint32_t attempts = 0; ///< Begun.
   uint64_t pieces = 0;   ///< That have arrived.
   uint64_t tokens = 0;
+  /// Rises as the past beyond `log_limit` is forgotten.
   uint64_t kept_from = 0; ///< The first piece that a late subscriber could have.
   uint64_t kept_bytes = 0;
+  /// Those that have not had their end.
   uint32_t subscribers = 0;
 
   friend bool operator==(const stream_status&, const stream_status&) = default;
@@ -158,6 +161,7 @@ inline std::string text_of(const stream_chunk& x) {
   return result;
 }
 
+// What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
 bool inspect(Inspector& f, stream_piece& x) {
   return f.object(x).fields(f.field("kind", x.kind), f.field("text", x.text), f.field("call", x.call),

@@ -43,6 +43,7 @@ CAF_ADD_TYPE_ID(modelforge, (modelforge::batch_progress))
 CAF_ADD_TYPE_ID(modelforge, (modelforge::batch_report))
 CAF_ADD_TYPE_ID(modelforge, (modelforge::provider_status))
 
+// What is asked of an actor beside the data: `interfaces.hpp` says which takes which.
 CAF_ADD_ATOM(modelforge, modelforge, cancel_atom)
 CAF_ADD_ATOM(modelforge, modelforge, drain_atom)
 CAF_ADD_ATOM(modelforge, modelforge, run_atom)

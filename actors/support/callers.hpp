@@ -27,9 +27,9 @@ public:
   callers(Self* self, std::function<void(const key&, const caf::error&)> on_death)
     : self_(self), on_death_(std::move(on_death)) {
 #if CAF_MAJOR_VERSION < 1
-    self_->set_down_handler([this](caf::down_msg& x) {
-      if (watched_.erase(x.source) > 0)
-        on_death_(x.source, x.reason);
+    self_->set_down_handler([this](caf::down_msg& down) {
+      if (watched_.erase(down.source) > 0)
+        on_death_(down.source, down.reason);
     });
 #endif
   }
@@ -39,10 +39,10 @@ public:
     if (!who)
       return {};
     auto address = caf::actor_cast<caf::actor_addr>(who);
-    auto& x = watched_[address];
-    if (x.requests++ == 0) {
+    auto& watch = watched_[address];
+    if (watch.requests++ == 0) {
 #if CAF_MAJOR_VERSION >= 1
-      x.watch = self_->monitor(caf::actor_cast<caf::actor>(who), [this, address](const caf::error& why) {
+      watch.watch = self_->monitor(caf::actor_cast<caf::actor>(who), [this, address](const caf::error& why) {
         if (watched_.erase(address) > 0)
           on_death_(address, why);
       });
@@ -73,6 +73,7 @@ public:
   }
 
 private:
+  /// A caller, while it has requests.
   struct watched {
     uint64_t requests = 0;
 #if CAF_MAJOR_VERSION >= 1

@@ -23,16 +23,16 @@ namespace modelforge {
 template <class F>
 concept leaves_nothing_behind = std::is_trivially_copyable_v<F> && std::is_trivially_destructible_v<F>;
 
-/// Sends `x`; `take(answer)` runs inside the actor `to` (a strong handle keeps it alive until then, a weak one does
-/// not).
+/// Sends `request`; `take(answer)` runs inside the actor `target` (a strong handle keeps it alive until then, a weak
+/// one does not).
 template <class Handle, leaves_nothing_behind F>
-http::transfer_id fetch(http::client& by, http::request x, Handle to, F take) {
-  return by.fetch(std::move(x), [to = std::move(to), take](http::response answer) {
-    auto run = [take, x = std::move(answer)] { take(x); };
+http::transfer_id fetch(http::client& client, http::request request, Handle target, F take) {
+  return client.fetch(std::move(request), [target = std::move(target), take](http::response answer) {
+    auto run = [take, request = std::move(answer)] { take(request); };
     if constexpr (std::is_same_v<Handle, caf::weak_actor_ptr>)
-      post_if_alive(to, std::move(run));
+      post_if_alive(target, std::move(run));
     else
-      post(to, std::move(run));
+      post(target, std::move(run));
   });
 }
 
@@ -52,15 +52,15 @@ struct written_attempt {
 class arrivals {
 public:
   /// Returns true if the actor has to be told.
-  bool put(ended_attempt x) {
+  bool put(ended_attempt ended) {
     std::lock_guard guard{mutex_};
-    ended_.push_back(std::move(x));
+    ended_.push_back(std::move(ended));
     return ended_.size() == 1;
   }
 
-  void put(written_attempt x) {
+  void put(written_attempt written) {
     std::lock_guard guard{mutex_};
-    written_.push_back(x);
+    written_.push_back(written);
   }
 
   std::vector<ended_attempt> take_ended() {
@@ -68,10 +68,10 @@ public:
     return std::exchange(ended_, {});
   }
 
-  void take_written(std::vector<written_attempt>& to) {
-    to.clear();
+  void take_written(std::vector<written_attempt>& list) {
+    list.clear();
     std::lock_guard guard{mutex_};
-    to.swap(written_);
+    list.swap(written_);
   }
 
 private:
@@ -80,15 +80,16 @@ private:
   std::vector<written_attempt> written_;
 };
 
-/// Sends `x`; its answer is left in `box`, under the attempt's number, and `look()` runs inside the actor `to` if
-/// there is nothing else in it.
+/// Sends `request`; its answer is left in `box`, under the attempt's number, and `look()` runs inside the actor
+/// `target` if there is nothing else in it.
 template <leaves_nothing_behind F>
-http::transfer_id fetch(http::client& by, http::request x, caf::actor to, std::shared_ptr<arrivals> box,
+http::transfer_id fetch(http::client& client, http::request request, caf::actor target, std::shared_ptr<arrivals> box,
                         uint64_t attempt, F look) {
-  return by.fetch(std::move(x), [to = std::move(to), box = std::move(box), attempt, look](http::response answer) {
-    if (box->put({attempt, std::move(answer)}))
-      post(to, look);
-  });
+  return client.fetch(std::move(request),
+                      [target = std::move(target), box = std::move(box), attempt, look](http::response answer) {
+                        if (box->put({attempt, std::move(answer)}))
+                          post(target, look);
+                      });
 }
 
 } // namespace modelforge

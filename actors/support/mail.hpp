@@ -19,45 +19,45 @@ namespace modelforge {
 
 /// Sends without expecting an answer.
 template <class Self, class Handle, class... Ts>
-void tell(Self* self, const Handle& to, Ts&&... xs) {
+void tell(Self* self, const Handle& target, Ts&&... xs) {
 #if CAF_MAJOR_VERSION >= 1
-  self->mail(std::forward<Ts>(xs)...).send(to);
+  self->mail(std::forward<Ts>(xs)...).send(target);
 #else
-  self->send(to, std::forward<Ts>(xs)...);
+  self->send(target, std::forward<Ts>(xs)...);
 #endif
 }
 
 /// Sends and returns the handle for `.then(on_value, on_error)`. Who answers keeps time: our actors' requests carry
 /// their deadline, so that no timer is needed here (CAF's cost too much by the thousand).
 template <class Self, class Handle, class... Ts>
-auto ask(Self* self, const Handle& to, Ts&&... xs) {
+auto ask(Self* self, const Handle& target, Ts&&... xs) {
 #if CAF_MAJOR_VERSION >= 1
-  return self->mail(std::forward<Ts>(xs)...).request(to, caf::infinite);
+  return self->mail(std::forward<Ts>(xs)...).request(target, caf::infinite);
 #else
-  return self->request(to, caf::infinite, std::forward<Ts>(xs)...);
+  return self->request(target, caf::infinite, std::forward<Ts>(xs)...);
 #endif
 }
 
 /// Sends from outside of any actor.
 template <class Handle, class... Ts>
-void tell_from_outside(const Handle& to, Ts&&... xs) {
+void tell_from_outside(const Handle& target, Ts&&... xs) {
 #if CAF_MAJOR_VERSION >= 1
-  caf::anon_mail(std::forward<Ts>(xs)...).send(to);
+  caf::anon_mail(std::forward<Ts>(xs)...).send(target);
 #else
-  caf::anon_send(to, std::forward<Ts>(xs)...);
+  caf::anon_send(target, std::forward<Ts>(xs)...);
 #endif
 }
 
 /// Runs `f` inside a local actor, from any thread. Keeps the actor alive until then; a dead one drops it.
 template <class Handle, class F>
-void post(const Handle& to, F f) {
-  tell_from_outside(caf::actor_cast<caf::actor>(to), caf::make_action(std::move(f)));
+void post(const Handle& target, F f) {
+  tell_from_outside(caf::actor_cast<caf::actor>(target), caf::make_action(std::move(f)));
 }
 
 /// Runs `f` inside an actor, from any thread, if the actor is still there.
 template <class F>
-void post_if_alive(const caf::weak_actor_ptr& to, F f) {
-  if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(to))
+void post_if_alive(const caf::weak_actor_ptr& target, F f) {
+  if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(target))
     post(strong, std::move(f));
 }
 

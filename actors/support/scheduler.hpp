@@ -41,18 +41,19 @@ public:
     std::deque<caf::resumable*> own; ///< Handed over.
   };
 
+  /// Takes a job from any thread. The sleeper is woken outside the lock, or it would run into it at once.
   template <class Coordinator>
   void central_enqueue(Coordinator* self, caf::resumable* job) {
     if (handover::take(job, self))
       return;
-    auto& to = d(self);
+    auto& target = d(self);
     std::binary_semaphore* sleeper = nullptr;
     {
-      std::lock_guard guard{to.mutex};
-      to.jobs.push_back(job);
-      if (!to.sleeping.empty()) {
-        sleeper = to.sleeping.back();
-        to.sleeping.pop_back();
+      std::lock_guard guard{target.mutex};
+      target.jobs.push_back(job);
+      if (!target.sleeping.empty()) {
+        sleeper = target.sleeping.back();
+        target.sleeping.pop_back();
       }
     }
     if (sleeper != nullptr)
@@ -74,6 +75,8 @@ public:
     central_enqueue(self->parent(), job);
   }
 
+  /// Returns the worker's next job; sleeps until there is one. A sleeper stands in the list from before it releases the
+  /// lock, so no job can come in between and be missed.
   template <class Worker>
   caf::resumable* dequeue(Worker* self) {
     auto& own = d(self).own;
@@ -95,6 +98,7 @@ public:
   template <class Worker, class F>
   void foreach_resumable(Worker*, F) {} // a worker runs what it was handed before anything else, so before its end
 
+  /// For the end of the system: what was never run is handed to `f`.
   template <class Coordinator, class F>
   void foreach_central_resumable(Coordinator* self, F f) {
     for (auto& jobs = d(self).jobs; !jobs.empty();)
@@ -109,6 +113,7 @@ private:
   }
 };
 
+/// CAF's coordinator of workers, with the policy above.
 class handover_scheduler : public caf::scheduler::coordinator<sharing_with_handover> {
 public:
   using coordinator::coordinator;
@@ -123,11 +128,11 @@ public:
 #endif
 
 /// Has a system run actors in the way that suits ours best.
-inline void use_handover(caf::actor_system_config& x) {
+inline void use_handover(caf::actor_system_config& config) {
 #if CAF_MAJOR_VERSION < 1
-  x.load<handover_scheduler>();
+  config.load<handover_scheduler>();
 #else
-  x.set("caf.scheduler.policy", "sharing");
+  config.set("caf.scheduler.policy", "sharing");
 #endif
 }
 

@@ -25,7 +25,8 @@ public:
   state_handle(caf::weak_actor_ptr actor, State* state) : actor_(std::move(actor)), state_(state) {}
 
   template <class Derived, class = std::enable_if_t<std::is_convertible_v<Derived*, State*>>>
-  state_handle(const state_handle<Derived>& of) : actor_(of.actor_), state_(of.state_) {} // NOLINT: as pointers do
+  state_handle(const state_handle<Derived>& handle)
+    : actor_(handle.actor_), state_(handle.state_) {} // NOLINT: as pointers do
 
   /// False: it never had an actor.
   explicit operator bool() const { return state_ != nullptr; }
