@@ -56,7 +56,8 @@ bool looks_like_key(std::string_view text) {
     return true;
   return text.size() >= 20
          && ascii::all(text, [](char c) { return ascii::is_letter(c) || ascii::is_digit(c) || c == '-'; })
-         && std::any_of(text.begin(), text.end(), ascii::is_digit) && std::any_of(text.begin(), text.end(), ascii::is_lower);
+         && std::any_of(text.begin(), text.end(), ascii::is_digit)
+         && std::any_of(text.begin(), text.end(), ascii::is_lower);
 }
 
 // By the end of the name, since vendors put theirs in front ("x-goog-api-key", "my_token"); `first_token` is our own

@@ -80,8 +80,8 @@ constexpr auto retry_keys = std::to_array<key_rule>({
    1, 10},
   {"base_wait", slot_of<&retry_settings::base_wait>,
    "Longest first pause; each pause is drawn evenly from zero to its bound.", 0.001, hour},
-  {"max_wait", slot_of<&retry_settings::max_wait>,
-   "Longest back-off; a wait named by the provider may be longer.", 0.001, day},
+  {"max_wait", slot_of<&retry_settings::max_wait>, "Longest back-off; a wait named by the provider may be longer.",
+   0.001, day},
   {"max_server_wait", slot_of<&retry_settings::max_server_wait>,
    "Longest wait named by the provider that an interactive request accepts; beyond it, it fails at once. After that "
    "time one request tries whether the wait is over.",
@@ -122,12 +122,14 @@ constexpr auto rate_limit_keys = std::to_array<key_rule>({
 
 constexpr auto circuit_breaker_keys = std::to_array<key_rule>({
   {"enabled", slot_of<&circuit_breaker_settings::enabled>, "Whether there is a breaker."},
-  {"consecutive_failures", slot_of<&circuit_breaker_settings::consecutive_failures>, "Opens after this many consecutive failures.", 1,
-   1e6},
+  {"consecutive_failures", slot_of<&circuit_breaker_settings::consecutive_failures>,
+   "Opens after this many consecutive failures.", 1, 1e6},
   {"failure_share", slot_of<&circuit_breaker_settings::failure_share>,
    "Opens when this share of the latest answers failed; 0 switches it off.", 0, 1, "share"},
-  {"min_samples", slot_of<&circuit_breaker_settings::min_samples>, "Minimum number of answers for `failure_share` to count.", 1, 1e6},
-  {"sample_window", slot_of<&circuit_breaker_settings::sample_window>, "The period that `failure_share` covers.", 0.1, hour},
+  {"min_samples", slot_of<&circuit_breaker_settings::min_samples>,
+   "Minimum number of answers for `failure_share` to count.", 1, 1e6},
+  {"sample_window", slot_of<&circuit_breaker_settings::sample_window>, "The period that `failure_share` covers.", 0.1,
+   hour},
   {"slow_after", slot_of<&circuit_breaker_settings::slow_after>,
    "An answer slower than this counts as failed; 0: never.", 0, day},
   {"open_for", slot_of<&circuit_breaker_settings::open_for>, "How long it stays open before it tries a request.", 0.01,
@@ -153,10 +155,10 @@ constexpr auto stream_keys = std::to_array<key_rule>({
 constexpr auto price_keys = std::to_array<key_rule>({
   {"input", slot_of<&price_settings::input>, "Price of the prompt.", 0, 1e9, money},
   {"output", slot_of<&price_settings::output>, "Price of the answer, thinking included.", 0, 1e9, money},
-  {"cached_read", slot_of<&price_settings::cached_read>, "Price of what came from the prompt cache; 0: as `input`.", 0, 1e9,
-   money},
-  {"cache_written", slot_of<&price_settings::cache_written>, "Price of what was written to the prompt cache; 0: as `input`.", 0, 1e9,
-   money},
+  {"cached_read", slot_of<&price_settings::cached_read>, "Price of what came from the prompt cache; 0: as `input`.", 0,
+   1e9, money},
+  {"cache_written", slot_of<&price_settings::cache_written>,
+   "Price of what was written to the prompt cache; 0: as `input`.", 0, 1e9, money},
   {"batch", slot_of<&price_settings::batch>, "What the provider's batch API costs, as a share of these.", 0, 1,
    "share"},
 });
@@ -194,8 +196,7 @@ constexpr auto model_keys = std::to_array<key_rule>({
   {"rate_limit", slot_of<&model_settings::rate_limit>,
    "Limits of these models alone; left out: they share the provider's."},
   {"price", slot_of<&model_settings::price>, "What these models cost, where that differs."},
-  {"api", slot_of<&model_settings::api>,
-   "Which of OpenAI's APIs these models use; `inherit`: as the provider."},
+  {"api", slot_of<&model_settings::api>, "Which of OpenAI's APIs these models use; `inherit`: as the provider."},
 });
 
 constexpr auto provider_keys = std::to_array<key_rule>({
@@ -206,7 +207,8 @@ constexpr auto provider_keys = std::to_array<key_rule>({
    "Which server an `openai_compatible` one is, since they differ in what they know; `automatic`: the one at that "
    "public address, if it is known."},
   {"api_version", slot_of<&provider_settings::api_version>,
-   "Version of an older Azure API, whose `base_url` does not end in /v1; empty: the current one, which has no versions."},
+   "Version of an older Azure API, whose `base_url` does not end in /v1; empty: the current one, which has no "
+   "versions."},
   {"base_url", slot_of<&provider_settings::base_url>,
    "Address of its API; empty: the public address of the kind (`azure` and `openai_compatible` have none)."},
   {"api_key_env", short_key<&key_source::api_key_env>, "The environment variable that holds the key."},
@@ -248,8 +250,8 @@ constexpr auto runtime_keys = std::to_array<key_rule>({
   {"max_queued_bytes", slot_of<&runtime_settings::max_queued_bytes>,
    "Size of the requests that may wait at one provider.", 64 * kib, 1024 * gib, bytes},
   {"max_response_bytes", slot_of<&runtime_settings::max_response_bytes>, "Size of one answer.", kib, 4 * gib, bytes},
-  {"grace_period", slot_of<&runtime_settings::grace_period>,
-   "How long a shutdown waits for requests in flight.", 0, day},
+  {"grace_period", slot_of<&runtime_settings::grace_period>, "How long a shutdown waits for requests in flight.", 0,
+   day},
   {"state_folder", slot_of<&runtime_settings::state_folder>,
    "Folder where the use of limits is kept across restarts; empty: modelforge in the user's state folder, "
    "`none`: "
