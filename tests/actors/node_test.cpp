@@ -566,7 +566,7 @@ TEST_CASE("a flood of large requests over a slow link breaks nothing and holds n
     CHECK(guest.chat("What is 1 + 1?", "other"));
     CHECK(neighbour.chat("What is 1 + 1?"));
   }
-  CHECK(server.snapshot().requests < flood / 2); // it goes on meanwhile
+  CHECK(server.snapshot().requests < flood); // nobody has waited behind all of it; it takes 5 s at the least
   for (auto& x : answers) {
     auto answer = x.get();
     if (!answer)
