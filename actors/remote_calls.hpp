@@ -55,8 +55,6 @@ public:
   /// Keeps a call. `refuse` must have let its bytes through, and its id must not be there.
   void add(call_id number, remote_call call);
 
-  bool contains(call_id number) const { return calls_.count(number) > 0; }
-
   /// The call of that number, which must be there.
   remote_call& at(call_id number) { return calls_.at(number); }
 
