@@ -4,6 +4,7 @@
 #include "actors/remote_calls.hpp"
 #include "actors/remote_owners.hpp"
 #include "actors/support/message_size.hpp"
+#include "base/times.hpp"
 #include "node/spent_attempts.hpp"
 
 #include <modelforge/config/settings.hpp>
@@ -50,7 +51,7 @@ public:
       request.deadline = usual_deadline_;
     if (!request.deadline)
       return deadline{};
-    return deadline{*request.deadline < time_point::max() - now ? now + *request.deadline : time_point::max()};
+    return deadline{time_after(now, *request.deadline)};
   }
 
   /// What is kept of a request, which is or is a part of the `message`; a failure: it cannot be taken. `instead`: what

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/times.hpp"
+
 #include <caf/actor_clock.hpp>
 #include <caf/result.hpp>
 #include <caf/timespan.hpp>
@@ -24,7 +26,7 @@ public:
   template <class Self>
   caf::result<void> begin(Self* self, caf::timespan grace, bool idle) {
     auto now = self->clock().now();
-    auto end = grace < time_point::max() - now ? now + grace : time_point::max();
+    auto end = time_after(now, grace);
     deadline_ = on_ ? std::min(deadline_, end) : end;
     on_ = true;
     if (idle)

@@ -1,12 +1,13 @@
 #pragma once
 
+#include "provider/guarded.hpp"
+
 #include <modelforge/messages/error.hpp>
 
 #include <caf/error.hpp>
 #include <caf/result.hpp>
 
 #include <exception>
-#include <string>
 
 namespace modelforge {
 
@@ -26,9 +27,7 @@ caf::result<T> guarded(F f) {
   try {
     return f();
   } catch (const std::exception& problem) {
-    return caf::make_error(
-      errc::internal,
-      make_failure(errc::internal, std::string{"an unexpected exception: "} + problem.what(), "please report this"));
+    return caf::make_error(errc::internal, provider::unexpected(problem));
   }
 }
 

@@ -3,6 +3,7 @@
 #include "base/hex.hpp"
 #include "batch/file.hpp"
 #include "batch/ledger_line.hpp"
+#include "batch/usage_sum.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -345,13 +346,8 @@ void ledger::count(const ledger_result& result, uint64_t offset) {
   ++(result.ok ? summary_.ok : summary_.failed);
   places_[result.item] = offset * 4 + static_cast<uint64_t>(result.ok ? state::ok : state::failed);
   summary_.attempts += result.attempts;
-  summary_.usage.input += result.usage.input;
-  summary_.usage.output += result.usage.output;
-  summary_.usage.cached_read += result.usage.cached_read;
-  summary_.usage.cache_written += result.usage.cache_written;
-  summary_.usage.reasoning += result.usage.reasoning;
-  if (result.cost)
-    summary_.cost = summary_.cost.value_or(0) + *result.cost;
+  add_to(summary_.usage, result.usage);
+  add_to(summary_.cost, result.cost);
 }
 
 /// Events that this version does not know change nothing.

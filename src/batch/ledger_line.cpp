@@ -1,5 +1,7 @@
 #include "batch/ledger_line.hpp"
 
+#include "base/hex.hpp"
+
 #include <array>
 #include <charconv>
 #include <variant>
@@ -37,11 +39,7 @@ std::string sum_of(std::string_view bytes) {
   }
   for (; !bytes.empty(); bytes.remove_prefix(1))
     x = crc_tables[0][(x ^ byte(0)) & 0xFF] ^ (x >> 8);
-  x = ~x;
-  std::string text(8, '0');
-  for (std::size_t i = 0; i < 8; ++i)
-    text[i] = "0123456789abcdef"[(x >> (28 - 4 * i)) & 0xF];
-  return text;
+  return hex::digits_of(~x);
 }
 
 } // namespace

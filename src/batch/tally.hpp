@@ -1,5 +1,7 @@
 #pragma once
 
+#include "batch/usage_sum.hpp"
+
 #include <modelforge/messages/batch.hpp>
 
 #include <cstddef>
@@ -78,15 +80,9 @@ private:
     to.by_jobs += part.by_jobs;
     to.attempts += part.attempts;
     to.estimated_input += part.estimated_input;
-    to.usage.input += part.usage.input;
-    to.usage.output += part.usage.output;
-    to.usage.cached_read += part.usage.cached_read;
-    to.usage.cache_written += part.usage.cache_written;
-    to.usage.reasoning += part.usage.reasoning;
-    if (part.cost)
-      to.cost = to.cost.value_or(0) + *part.cost;
-    if (part.live_cost)
-      to.live_cost = to.live_cost.value_or(0) + *part.live_cost;
+    add_to(to.usage, part.usage);
+    add_to(to.cost, part.cost);
+    add_to(to.live_cost, part.live_cost);
   }
 
   std::vector<batch_share> shares_;

@@ -1,5 +1,7 @@
 #include "http/loop.hpp"
 
+#include "base/times.hpp"
+
 #include <sys/resource.h>
 
 #include <pthread.h>
@@ -142,7 +144,7 @@ bool transport::loop::work_as_deputy() {
 
 void transport::loop::shutdown(std::chrono::nanoseconds grace) {
   auto now = steady::now();
-  post(drain_command{grace < steady::time_point::max() - now ? now + grace : steady::time_point::max()});
+  post(drain_command{time_after(now, grace)});
   std::lock_guard lock{thread_.join_mutex};
   if (thread_.handle.joinable())
     thread_.handle.join();

@@ -1,5 +1,6 @@
 #include "provider/admission.hpp"
 
+#include "base/times.hpp"
 #include "provider/guarded.hpp"
 #include "provider/model_groups.hpp"
 #include "provider/optimized_request.hpp"
@@ -12,11 +13,6 @@
 namespace modelforge::provider {
 
 namespace {
-
-/// `from` + `length`, where a length without end stays one.
-time_point after(time_point from, std::chrono::nanoseconds length) {
-  return length < time_point::max() - from ? from + length : time_point::max();
-}
 
 /// The prompt's raw estimate, in tokens, at least 1 (see `token_estimator`).
 uint64_t raw_tokens(const chat_request& request) {
@@ -198,9 +194,9 @@ limits::amounts admission::certain(const Request& asked, const request& admitted
 template <class Request>
 std::optional<time_point> admission::deadline_of(const Request& request) const {
   if (request.deadline)
-    return after(now_, *request.deadline);
+    return time_after(now_, *request.deadline);
   if (request.priority == priority::interactive && setup_.settings.deadline.count() > 0)
-    return after(now_, setup_.settings.deadline);
+    return time_after(now_, setup_.settings.deadline);
   return {};
 }
 

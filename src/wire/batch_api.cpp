@@ -48,6 +48,15 @@ std::variant<json::value, failure> read_batch_answer(const http::response_head& 
 
 // Pages go on only where the provider says that there are more and this one held a job, or a listing could run for
 // ever.
+std::variant<batch_status, failure> read_batch_job(const http::response_head& head, std::string_view body,
+                                                   std::string_view needed,
+                                                   batch_status (*read)(const json::value& job)) {
+  auto answer = read_batch_answer(head, body, needed, "batch");
+  if (auto* problem = std::get_if<failure>(&answer))
+    return std::move(*problem);
+  return read(std::get<json::value>(answer));
+}
+
 std::variant<batch_page, failure> read_batch_list(const http::response_head& head, std::string_view body,
                                                   batch_status (*read)(const json::value& job)) {
   auto answer = read_batch_answer(head, body, "data", "list of batches");

@@ -17,6 +17,11 @@ namespace modelforge::wire {
 std::variant<json::value, failure> read_batch_answer(const http::response_head& head, std::string_view body,
                                                      std::string_view needed, std::string_view subject);
 
+/// Reads a job, which has a member `needed`, by `read`.
+std::variant<batch_status, failure> read_batch_job(const http::response_head& head, std::string_view body,
+                                                   std::string_view needed,
+                                                   batch_status (*read)(const json::value& job));
+
 /// Reads a list of jobs, each by `read`.
 std::variant<batch_page, failure> read_batch_list(const http::response_head& head, std::string_view body,
                                                   batch_status (*read)(const json::value& job));

@@ -165,10 +165,7 @@ public:
 
   std::variant<batch_status, failure> decode_job(const http::response_head& head,
                                                  std::string_view body) const override {
-    auto read = read_batch_answer(head, body, "processing_status", "batch");
-    if (auto* problem = std::get_if<failure>(&read))
-      return std::move(*problem);
-    return status_in(std::get<json::value>(read));
+    return read_batch_job(head, body, "processing_status", status_in);
   }
 
   std::variant<batch_page, failure> decode_list(const http::response_head& head, std::string_view body) const override {
