@@ -1,5 +1,12 @@
 #include "json/reader.hpp"
 
+#include "base/ascii.hpp"
+#include "base/utf8.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
 namespace modelforge::json {
 
 namespace {
@@ -15,7 +22,88 @@ struct skipper {
   }
 };
 
+/// Returns the code unit of the escape `\uXXXX` that stands here; 0 where there is none.
+uint32_t unit_at(std::string_view text) {
+  uint32_t unit = 0;
+  if (!text.starts_with("\\u") || text.size() < 6)
+    return 0;
+  auto [stop, error] = std::from_chars(text.data() + 2, text.data() + 6, unit, 16);
+  return error == std::errc{} && stop == text.data() + 6 ? unit : 0;
+}
+
+/// Returns the first half of a character that a string ends in; 0 where it ends otherwise. `text`: with its escapes.
+uint32_t half_at_end(std::string_view text) {
+  if (text.size() < 6 || text[text.size() - 6] != '\\')
+    return 0;
+  auto before = text.substr(0, text.size() - 6);
+  auto is_escaped = (before.size() - (before.find_last_not_of('\\') + 1)) % 2 != 0;
+  auto unit = unit_at(text.substr(before.size()));
+  return !is_escaped && unit >= 0xD800 && unit < 0xDC00 ? unit : 0;
+}
+
+/// Takes a word for what is no number off the front, in the forms of Python, JavaScript and C.
+bool take_odd_number(std::string_view& text) {
+  auto rest = text;
+  if (rest.starts_with('-') || rest.starts_with('+'))
+    rest.remove_prefix(1);
+  for (std::string_view word : {"nan", "infinity", "inf"})
+    if (ascii::istarts_with(rest, word)) {
+      rest.remove_prefix(word.size());
+      if (!rest.empty() && ascii::is_alnum(rest.front()))
+        return false;
+      text = rest;
+      return true;
+    }
+  return false;
+}
+
 } // namespace
+
+std::string_view string_in(raw raw, std::string& scratch, uint32_t& half) {
+  auto text = raw.between_quotes();
+  if (text.empty() || (half == 0 && text.find('\\') == text.npos))
+    return text;
+  auto first = std::exchange(half, half_at_end(text));
+  if (first == 0 && half == 0)
+    return string_in(raw, scratch);
+  auto low = first != 0 ? unit_at(text) : 0;
+  auto joins = low >= 0xDC00 && low < 0xE000;
+  std::string decoded;
+  if (joins)
+    utf8::append(decoded, 0x10000 + ((first - 0xD800) << 10) + (low - 0xDC00));
+  else if (first != 0)
+    decoded = utf8::replacement;
+  auto begin = joins ? std::size_t{6} : 0;
+  auto end = text.size() - (half != 0 ? 6 : 0);
+  if (begin < end)
+    lexer{'"' + std::string{text.substr(begin, end - begin)} + '"'}.take_string(&decoded);
+  return scratch = std::move(decoded);
+}
+
+// Only what stands where a value begins can be meant: behind a colon, a comma or a bracket.
+std::optional<std::string> without_odd_numbers(std::string_view text) {
+  std::string out;
+  auto found = false;
+  for (char before = ':'; !text.empty();) {
+    auto c = text.front();
+    if (c == '"') {
+      std::size_t end = 1;
+      while (end < text.size() && text[end] != '"')
+        end += text[end] == '\\' ? 2 : 1;
+      end = std::min(end + 1, text.size());
+      out += text.substr(0, end);
+      text.remove_prefix(end);
+    } else if ((before == ':' || before == ',' || before == '[') && take_odd_number(text)) {
+      out += "null";
+      found = true;
+    } else {
+      out += c;
+      text.remove_prefix(1);
+    }
+    before = ascii::spaces.find(c) == ascii::spaces.npos ? c : before;
+  }
+  return found ? std::optional{std::move(out)} : std::nullopt;
+}
 
 std::string_view string_in(raw raw, std::string& scratch) {
   if (!raw.is_string())

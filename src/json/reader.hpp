@@ -34,6 +34,15 @@ struct raw {
 /// decoded.
 std::string_view string_in(raw raw, std::string& scratch);
 
+/// As above, of a text that comes in parts which may cut a character in two, each half an escape of its own. `half` is
+/// what the part before ended in, the first half's code unit (0: none), and is set to what this one ends in. A half
+/// whose other half does not follow reads as U+FFFD; at the end of all that is the caller's to say.
+std::string_view string_in(raw raw, std::string& scratch, uint32_t& half);
+
+/// Returns a text in which NaN and infinity, which JSON does not have but others write as numbers, are null; nothing
+/// where it holds none.
+std::optional<std::string> without_odd_numbers(std::string_view text);
+
 /// As `count_in` of the tree.
 std::optional<uint64_t> count_in(raw raw);
 

@@ -34,6 +34,17 @@ std::string why_no_object(std::string_view text) {
   return value.is_object() ? "" : "another kind of JSON";
 }
 
+/// Says what is wrong with a call; empty where nothing is.
+std::string flaw_in(const called_tool& called) {
+  auto& [call, takes_text, contradicts] = called;
+  auto tool = "a call of the tool " + clean_words(call.name, 100);
+  if (contradicts)
+    return tool + " whose arguments were told in two versions";
+  if (auto why = takes_text ? "" : why_no_object(call.arguments); !why.empty())
+    return tool + " whose arguments are no JSON object (" + why + ")";
+  return call.name.empty() && call.arguments != "{}" ? "a call that names no tool" : "";
+}
+
 } // namespace
 
 finish_reason reason_named(std::string_view word, std::span<const named_reason> known) {
@@ -50,14 +61,13 @@ std::optional<failure> add_calls(const http::response_head& head, std::vector<ca
   answer.finish_reason = judge_reason(told, !calls.empty(), refused);
   auto cut = answer.finish_reason == finish_reason::length || answer.finish_reason == finish_reason::content_filter
              || answer.finish_reason == finish_reason::error;
-  for (auto& [call, takes_text] : calls) {
+  for (auto& called : calls) {
+    auto& call = called.call;
     if (call.id.empty())
       call.id = made_up_id(answer_id, answer.tool_calls.size());
     if (call.arguments.empty())
       call.arguments = "{}";
-    if (auto why = takes_text ? "" : why_no_object(call.arguments); !why.empty()) {
-      auto flaw =
-        "a call of the tool " + clean_words(call.name, 100) + " whose arguments are no JSON object (" + why + ")";
+    if (auto flaw = flaw_in(called); !flaw.empty()) {
       if (!cut) {
         auto problem = invalid_answer(head, flaw);
         problem.suggestion = "ask again; a strict schema or a lower temperature may help";
@@ -151,12 +161,6 @@ std::variant<model_list, failure> read_names(const http::response_head& head, st
     if (auto text = string_in(member(entry, name)); !text.empty())
       result.models.emplace_back(text);
   return result;
-}
-
-std::string on_one_line(std::string text) {
-  auto parsed = json::parse(text);
-  auto* found = std::get_if<json::value>(&parsed);
-  return found != nullptr ? to_text(*found) : std::move(text);
 }
 
 std::string choices_warning(std::string_view how_many) {

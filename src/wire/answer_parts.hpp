@@ -1,6 +1,7 @@
 #pragma once
 
 #include "http/message.hpp"
+#include "wire/call_list.hpp"
 #include "wire/json.hpp"
 #include "wire/stream.hpp"
 
@@ -43,18 +44,13 @@ struct named_reason {
 /// Returns what the word means, `unknown` where it is not among them.
 finish_reason reason_named(std::string_view word, std::span<const named_reason> known);
 
-/// A call, and how its arguments are to be judged.
-struct called_tool {
-  tool_call call;
-  bool takes_text = false; ///< Its input is free text, no JSON ("custom" tools).
-};
-
 /// Names the call at that place of an answer which gave it no id: its result must be able to name it.
 std::string made_up_id(std::string_view answer_id, std::size_t place);
 
 /// Puts the calls into `answer` and judges its finish reason by them, by what the provider `told` and by whether the
-/// model `refused`. Arguments must be JSON objects, else it is a failure that names the tool; but where the answer was
-/// cut, as its finish reason says, cut arguments stay as they are, with a warning.
+/// model `refused`. Arguments must be JSON objects that belong to a tool and were not told in two versions, else it is
+/// a failure that names the tool; but where the answer was cut, as its finish reason says, cut arguments stay as they
+/// are, with a warning.
 std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
                                  std::string_view answer_id, finish_reason told, bool refused, completion& answer);
 
@@ -123,9 +119,6 @@ inline constexpr auto usage_warning = "the provider told a number of tokens that
 
 /// Makes the failure for a stream without its end mark; `ending`: what had come of the end, where pieces had.
 failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view ending);
-
-/// Returns a JSON text without white space between its values; what is not JSON as it is.
-std::string on_one_line(std::string text);
 
 /// Says that only the first choice of several is given.
 std::string choices_warning(std::string_view how_many);

@@ -114,11 +114,38 @@ bool object_answer::read_error(json::raw error, std::string_view object) {
 }
 
 void object_answer::say(said kind, std::string_view text, piece_sink& sink) {
+  if (half_ != 0 && !text.empty()) [[unlikely]]
+    say_half(sink);
+  hand_on(kind, text, sink);
+}
+
+void object_answer::say(said kind, json::raw raw, piece_sink& sink) {
+  if (!raw.has_text())
+    return;
+  if (half_ != 0 && half_kind_ != kind)
+    say_half(sink);
+  half_kind_ = kind;
+  hand_on(kind, string_in(raw, scratch_, half_), sink);
+}
+
+void object_answer::hand_on(said kind, std::string_view text, piece_sink& sink) {
   if (text.empty())
     return;
   ++progress_.pieces;
   ++progress_.tokens;
   (sink.*kind)(text);
+}
+
+void object_answer::say_half(piece_sink& sink) {
+  half_ = 0;
+  hand_on(half_kind_, utf8::replacement, sink);
+}
+
+void object_answer::say_rest(piece_sink& sink) {
+  if (half_ != 0)
+    say_half(sink);
+  if (calls_.size() > 0)
+    progress_.pieces += calls_.settle_all(id_, sink);
 }
 
 // The dialect's name goes before the seal, so that no provider is ever sent a seal of another's.
@@ -134,59 +161,41 @@ void object_answer::say_seal(std::string_view dialect, json::raw raw, piece_sink
 
 void object_answer::say_call(json::raw id, json::raw name, json::raw arguments, std::string signature,
                              std::string_view id_source, piece_sink& sink) {
-  tool_call call;
-  call.signature = std::move(signature);
-  call.id = string_in(id, scratch_);
-  call.name = string_in(name, scratch_);
-  call.arguments = arguments.is_string() ? string_in(arguments, scratch_) : arguments.text;
-  if (call.id.empty())
-    call.id = made_up_id(id_source, calls_.size());
-  if (call.arguments.empty() || call.arguments == "null")
-    call.arguments = "{}";
-  call.arguments = on_one_line(std::move(call.arguments));
-  note_size(sizeof call + call.id.size() + call.name.size() + call.arguments.size() + call.signature.size());
-  if (seen_.end)
-    return;
-  auto place = static_cast<uint32_t>(calls_.size());
-  sink.tool_call(place, call.id, call.name, call.signature);
-  sink.tool_arguments(place, call.arguments);
-  progress_.pieces += 2;
-  ++progress_.tokens;
-  calls_.push_back({std::move(call), false});
+  auto place = calls_.begin();
+  calls_.set_id(place, string_in(id, scratch_));
+  calls_.set_name(place, std::string{string_in(name, scratch_)});
+  calls_.set_signature(place, std::move(signature));
+  auto pieces = calls_.tell(place, id_source, sink);
+  pieces += calls_.add(place, arguments, id_source, scratch_, sink);
+  pieces += calls_.settle(place, id_source, sink);
+  pieces += calls_.say_none(place, id_source, sink);
+  count_call_pieces(pieces);
 }
 
 std::size_t object_answer::begin_call(json::raw id, json::raw name, piece_sink& sink) {
-  tool_call call;
-  call.id = string_in(id, scratch_);
-  call.name = string_in(name, scratch_);
-  auto place = calls_.size();
-  if (call.id.empty())
-    call.id = made_up_id(id_, place);
-  note_size(sizeof call + call.id.size() + call.name.size());
-  sink.tool_call(static_cast<uint32_t>(place), call.id, call.name, {});
-  ++progress_.pieces;
-  ++progress_.tokens;
-  calls_.push_back({std::move(call), false});
+  auto place = calls_.begin();
+  calls_.set_id(place, string_in(id, scratch_));
+  calls_.set_name(place, std::string{string_in(name, scratch_)});
+  count_call_pieces(calls_.tell(place, id_, sink));
   return place;
 }
 
-void object_answer::say_arguments(std::size_t call, std::string_view fragment, piece_sink& sink) {
-  note_size(fragment.size());
-  if (fragment.empty() || seen_.end)
+void object_answer::say_arguments(std::size_t call, json::raw fragment, piece_sink& sink) {
+  if (!seen_.end)
+    count_call_pieces(calls_.add(call, fragment, id_, scratch_, sink));
+}
+
+void object_answer::end_call(std::size_t call, piece_sink& sink) {
+  if (seen_.end)
     return;
-  calls_[call].call.arguments += fragment;
-  sink.tool_arguments(static_cast<uint32_t>(call), fragment);
-  ++progress_.pieces;
-  ++progress_.tokens;
+  auto pieces = calls_.settle(call, id_, sink);
+  count_call_pieces(pieces + calls_.say_none(call, id_, sink));
 }
 
-void object_answer::note_size(std::size_t more) {
-  calls_size_ += more;
-  check_calls(calls_size_);
-}
-
-void object_answer::check_calls(std::size_t bytes) {
-  if (bytes > max_kept)
+void object_answer::count_call_pieces(uint64_t pieces) {
+  progress_.pieces += pieces;
+  progress_.tokens += pieces > 0;
+  if (calls_.bytes() > max_kept)
     fail_with(errc::response_too_large, "the answer's tool calls exceed " + std::to_string(max_kept) + " bytes");
 }
 
@@ -221,9 +230,11 @@ std::variant<completion, failure> object_answer::end(bool streamed) {
   if (!seen_.answer)
     return fitted(invalid_answer(head_, std::string{no_answer()}));
   conclude(streamed);
+  if (problem_ != nullptr)
+    return fitted(std::move(*problem_));
   completion result;
   result.raw_finish_reason = clean_words(reason_, 200);
-  if (auto problem = add_calls(head_, std::move(calls_), id_, meaning(), seen_.refusal, result))
+  if (auto problem = add_calls(head_, calls_.finish(), id_, meaning(), seen_.refusal, result))
     return fitted(std::move(*problem));
   result.usage = usage_.last();
   result.model = std::move(model_);

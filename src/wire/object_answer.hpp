@@ -106,13 +106,18 @@ protected:
   using said = void (piece_sink::*)(std::string_view);
 
   void say(said kind, std::string_view text, piece_sink& sink);
-  void say(said kind, json::raw raw, piece_sink& sink) { say(kind, string_in(raw, scratch_), sink); }
+
+  /// Says a string; nothing where there is none. Half a character at its end waits for its other half.
+  void say(said kind, json::raw raw, piece_sink& sink);
+
+  /// Hands on what was held back. Dialects call it where the answer seems to end; more may follow.
+  void say_rest(piece_sink& sink);
 
   /// Hands on a seal; nothing where there is none. `dialect`: what is put before it, as `reasoning_part` has it.
   void say_seal(std::string_view dialect, json::raw value, piece_sink& sink);
 
-  /// `arguments`: an object; none and null stand for an empty one. `signature`: as the neutral form has it.
-  /// `id_source`: to make up an id from.
+  /// Says a call that comes whole. `arguments`: in any form that `argument_text` knows; none and null stand for an
+  /// empty object. `signature`: as the neutral form has it. `id_source`: to make up an id from.
   void say_call(json::raw id, json::raw name, json::raw arguments, std::string signature, std::string_view id_source,
                 piece_sink& sink);
 
@@ -120,7 +125,10 @@ protected:
   std::size_t begin_call(json::raw id, json::raw name, piece_sink& sink);
 
   /// More of the arguments of the call at that place: JSON, cut anywhere.
-  void say_arguments(std::size_t call, std::string_view fragment, piece_sink& sink);
+  void say_arguments(std::size_t call, json::raw fragment, piece_sink& sink);
+
+  /// Nothing more of the call at that place comes; one without arguments gets an empty object.
+  void end_call(std::size_t call, piece_sink& sink);
 
   /// The signature for a provider's seal, as `reasoning_part` has it; empty where there is none.
   std::string sealed(std::string_view dialect, json::raw value);
@@ -133,8 +141,8 @@ protected:
 
   void warn(std::string text);
 
-  /// Ends the answer if its calls are too large.
-  void check_calls(std::size_t bytes);
+  /// Counts what the calls handed on, and ends the answer if they are too large.
+  void count_call_pieces(uint64_t pieces);
 
   /// How far the answer has come.
   struct progress {
@@ -155,12 +163,13 @@ protected:
 
   std::string id_, model_, reason_;
   std::string scratch_;
-  std::vector<called_tool> calls_;
+  call_list calls_;
   progress progress_;
   marks seen_;
 
 private:
-  void note_size(std::size_t more);
+  void hand_on(said kind, std::string_view text, piece_sink& sink);
+  void say_half(piece_sink& sink);
   bool take_one(std::string_view object, piece_sink& sink);
 
   http::response_head head_;
@@ -168,7 +177,8 @@ private:
   std::unique_ptr<failure> problem_;
   noted_usage usage_;
   std::vector<std::string> warnings_;
-  std::size_t calls_size_ = 0; ///< Bytes.
+  said half_kind_ = nullptr; ///< What the latest text was,
+  uint32_t half_ = 0;        ///< and of which character it has but one half; see `json::string_in`.
 };
 
 /// Reads a whole answer, whatever its status.

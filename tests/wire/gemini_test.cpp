@@ -329,7 +329,7 @@ TEST_CASE("a typical gemini answer is read whole", "[wire][gemini]") {
  "modelVersion":"gemini-demo","responseId":"r1"})");
   completion expected;
   expected.reasoning = {{"Need data.", ""}};
-  expected.tool_calls = {{"fn1", "get_weather", R"({"city":"Oslo"})", "gemini:c2ln"}};
+  expected.tool_calls = {{"fn1", "get_weather", R"({"city":  "Oslo"})", "gemini:c2ln"}};
   expected.finish_reason = finish_reason::tool_calls;
   expected.raw_finish_reason = "STOP";
   expected.usage = token_usage{50, 42, 20, 0, 30};

@@ -376,7 +376,7 @@ TEST_CASE("tool calls and bodies are bounded", "[wire][stream]") {
   CHECK(hear(first + first).bad().code == errc::response_too_large);
   std::string many;
   for (int i = 0; i < 20'000; ++i)
-    many += delta(R"({"tool_calls":[{"index":)" + std::to_string(i) + R"(,"id":"a"}]})");
+    many += delta(R"({"tool_calls":[{"index":)" + std::to_string(i) + R"(,"id":"a)" + std::to_string(i) + R"("}]})");
   CHECK(hear(many).bad().code == errc::response_too_large);
 }
 
@@ -406,7 +406,8 @@ TEST_CASE("a stream that is cut anywhere before its end mark is a failure, with 
     {failing, &openai::chat_api(), ""},
     {failing, &openai::compatible_chat_api(), ""},
     {plain, &openai::compatible_chat_api(), R"("finish_reason":"stop"}],"usage":null,"obfuscation":"k3J"})"},
-    {calls, &openai::compatible_chat_api(), R"("finish_reason":"tool_calls"}],"usage":null,"obfuscation":"k3J"})"},
+    {calls, &openai::compatible_chat_api(), // of its last call only the end tells that it has no arguments
+     "\"finish_reason\":\"tool_calls\"}],\"usage\":null,\"obfuscation\":\"k3J\"}\n\n"},
     {thinking, &openai::compatible_chat_api(), "\"completion_tokens\":9}}\r\n\r"},
     {whole_answer, &openai::chat_api(), "}]}"},
   };
@@ -519,7 +520,7 @@ TEST_CASE("reading costs no allocation for an event, and little memory for a str
   auto reader = openai::chat_api().read_stream(ok);
   reader->take(first, to);
   auto used = test::allocated_bytes() - bytes;
-  CHECK(used < 1152);
+  CHECK(used < 1280);
   INFO("an open stream takes " << used << " bytes");
   reader->take(second, to);
   reader->take(rest, to);

@@ -1,4 +1,5 @@
 #include "wire/anthropic/anthropic.hpp"
+#include "wire/forms.hpp"
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
@@ -134,6 +135,8 @@ private:
       say_block(take_block(in), 0, sink);
       end_block(0, sink);
     });
+    if (event.content.is_array())
+      say_rest(sink);
     read_reason(event);
     read_usage(event.usage);
   }
@@ -188,27 +191,31 @@ private:
 
   /// A part that has begun and not ended.
   struct open_block {
-    uint64_t index = 0;
+    int64_t index = 0;
     std::optional<std::size_t> call; ///< Its place, where it is one.
-    bool has_arguments = false;
     bool is_left_out = false;
   };
 
-  static uint64_t index_of(const event& event) { return count_in(event.index).value_or(0); }
+  static int64_t index_of(const event& event) { return place_in(event.index).value_or(0); }
 
-  /// Null where no such part is open: deltas of it are dropped.
-  open_block* find_block(uint64_t index) {
+  /// Null where no such part is open.
+  open_block* find_block(int64_t index) {
     auto found = std::find_if(open_.begin(), open_.end(), [index](auto& x) { return x.index == index; });
     return found == open_.end() ? nullptr : &*found;
   }
 
+  /// Some proxies tell of a call's beginning twice.
   void begin_block(const event& event, piece_sink& sink) {
-    end_block(index_of(event), sink);
     json::reader in{event.block};
-    say_block(take_block(in), index_of(event), sink);
+    auto content = take_block(in);
+    if (auto* block = find_block(index_of(event)); block != nullptr && block->call && content.id.has_text()
+                                                   && string_in(content.id, scratch_) == calls_[*block->call].call.id)
+      return say_arguments(*block->call, content.input, sink);
+    end_block(index_of(event), sink);
+    say_block(content, index_of(event), sink);
   }
 
-  void say_block(const content_block& content, uint64_t index, piece_sink& sink) {
+  void say_block(const content_block& content, int64_t index, piece_sink& sink) {
     seal(sink);
     std::erase_if(open_, [](auto& y) { return !y.call; }); // only calls may come side by side
     auto& block = open_.emplace_back();
@@ -225,15 +232,12 @@ private:
       signature_ = sealed("anthropic:redacted", content.data);
     } else if (type == "tool_use") {
       block.call = begin_call(content.id, content.name, sink);
-      if (content.input.is_object() && !is_empty(content.input))
-        add_arguments(block, content.input.text, sink);
+      say_arguments(*block.call, content.input, sink);
     } else if (!type.empty()) {
       block.is_left_out = true;
       leave_out(type);
     }
   }
-
-  static bool is_empty(json::raw object) { return object.text.find('"') == object.text.npos; }
 
   void leave_out(std::string_view type) {
     if (!type.empty())
@@ -257,17 +261,30 @@ private:
       say(&piece_sink::reasoning, thinking, sink);
     else if (signature.is_string())
       signature_ = sealed("anthropic", signature);
-    else if (fragment.is_string() && block != nullptr && block->call)
-      add_arguments(*block, string_in(fragment, scratch_), sink);
+    else if (!fragment.text.empty())
+      read_fragment(block, fragment, string_in(type, scratch_), sink);
     else if (auto name = string_in(type, scratch_); name == "citations_delta")
       leave_out("citations");
     else
       leave_out(name);
   }
 
-  void add_arguments(open_block& block, std::string_view fragment, piece_sink& sink) {
-    block.has_arguments = block.has_arguments || !fragment.empty();
-    say_arguments(*block.call, fragment, sink);
+  /// Reads a piece of a call's arguments. Under an index that is no call's it can only be meant for the one call that
+  /// takes more; an answer without calls has no use for it.
+  void read_fragment(const open_block* block, json::raw fragment, std::string_view type, piece_sink& sink) {
+    if (block != nullptr && block->call)
+      return say_arguments(*block->call, fragment, sink);
+    auto takes_more = [this](auto& open) {
+      auto* arguments = open.call ? &calls_[*open.call].arguments : nullptr;
+      return arguments != nullptr && (!arguments->is_whole() || arguments->is_placeholder());
+    };
+    auto found = std::find_if(open_.begin(), open_.end(), takes_more);
+    if (found != open_.end() && std::find_if(found + 1, open_.end(), takes_more) == open_.end())
+      say_arguments(*found->call, fragment, sink);
+    else if (calls_.size() == 0)
+      leave_out(type);
+    else if (fragment.text != "\"\"")
+      fail_with(errc::invalid_response, "the stream holds arguments of a tool call, and does not tell of which one");
   }
 
   /// Hands on the seal of the thinking that ends here. It may come before, between or after the thought's pieces, so it
@@ -278,10 +295,11 @@ private:
     signature_.clear();
   }
 
-  void end_block(uint64_t index, piece_sink& sink) {
+  void end_block(int64_t index, piece_sink& sink) {
     seal(sink);
     if (auto* block = find_block(index)) {
-      end_call(*block, sink);
+      if (block->call)
+        end_call(*block->call, sink);
       open_.erase(open_.begin() + (block - open_.data()));
     }
   }
@@ -290,14 +308,10 @@ private:
   void end_blocks(piece_sink& sink) {
     seal(sink);
     for (auto& block : open_)
-      end_call(block, sink);
+      if (block.call)
+        end_call(*block.call, sink);
     open_.clear();
-  }
-
-  /// A call without arguments may bring none.
-  void end_call(const open_block& block, piece_sink& sink) {
-    if (block.call && !block.has_arguments)
-      say_arguments(*block.call, "{}", sink);
+    say_rest(sink);
   }
 
   std::vector<open_block> open_;

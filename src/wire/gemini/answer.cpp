@@ -107,8 +107,9 @@ private:
     seen_.answer = true;
     auto before = progress_.pieces;
     read_content(content, sink);
-    if (auto word = string_in(reason, scratch_); !word.empty()) {
-      reason_ = word;
+    if (reason.has_text()) {
+      say_rest(sink);
+      reason_ = string_in(reason, scratch_);
       seen_.end_mark = true;
     } else if (progress_.pieces > before) { // what was taken for the end was none
       seen_.end_mark = false;

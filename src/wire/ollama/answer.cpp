@@ -1,4 +1,5 @@
 #include "base/ascii.hpp"
+#include "wire/forms.hpp"
 #include "wire/ollama/ollama.hpp"
 
 #include <algorithm>
@@ -45,6 +46,7 @@ private:
     read_message(message, sink);
     if (done.text != "true" || seen_.end)
       return true;
+    say_rest(sink);
     reason_ = string_in(reason, scratch_);
     note_usage({input, output, {}, {}, {}}); // counts of 0 are left out
     seen_.end_mark = seen_.end = seen_.answer = true;
@@ -66,13 +68,12 @@ private:
     read_fields(value, {{"content", &content}, {"thinking", &thinking}, {"tool_calls", &calls}});
     say(&piece_sink::reasoning, thinking, sink);
     say(&piece_sink::text, content, sink);
-    json::reader list{calls};
-    list.elements([&] { read_call(list, sink); });
+    for_each_in(calls, [&](json::reader& in) { read_call(in, sink); });
   }
 
   void read_call(json::reader& in, piece_sink& sink) {
     json::raw id, function, name, arguments;
-    if (!in.fields({{"id", &id}, {"function", &function}}) || seen_.end)
+    if (!in.fields({{"id", &id}, {"function", &function}, {"name", &name}, {"arguments", &arguments}}) || seen_.end)
       return;
     read_fields(function, {{"name", &name}, {"arguments", &arguments}});
     say_call(id, name, arguments, {}, created_, sink);

@@ -1,4 +1,5 @@
 #include "base/ascii.hpp"
+#include "wire/forms.hpp"
 #include "wire/object_answer.hpp"
 #include "wire/openai/calls.hpp"
 #include "wire/openai/chunk.hpp"
@@ -49,8 +50,10 @@ public:
       read_error_event(data);
       return true;
     }
-    if (data.starts_with("[DONE]"))
+    if (data.starts_with("[DONE]")) {
+      say_rest(sink);
       return seen_.end_mark = seen_.end = true;
+    }
     source_ = type.empty() || type == "message" ? source::event : source::foreign_event;
     if (data.empty() || (source_ == source::foreign_event && !is_json(data)))
       return false;
@@ -205,8 +208,11 @@ private:
       say(&piece_sink::text, delta.content, sink);
     say_refusal(delta.refusal, sink);
     say_calls(delta, sink);
-    if (auto word = string_in(reason, scratch_); !word.empty())
+    auto word = string_in(reason, scratch_);
+    if (!word.empty())
       reason_ = clean_words(word, 200);
+    if (!word.empty() || is_all())
+      say_rest(sink);
   }
 
   /// Reads Mistral's form of content: an array of typed parts. Returns whether a thought is among them.
@@ -239,26 +245,31 @@ private:
   }
 
   void say_calls(const chunk_delta& delta, piece_sink& sink) {
-    std::size_t count = 0;
-    json::reader in{delta.tool_calls};
-    in.elements([&] {
+    auto count = calls_.size();
+    joiner_.begin_chunk();
+    for_each_in(delta.tool_calls, [&](json::reader& in) {
       if (call_fragment part; !seen_.end && take_fragment(in, part))
-        say_call_part(part, count++, sink);
+        say_call_part(part, sink);
     });
-    if (count == 0 && delta.function_call.is_object())
-      say_call_part(read_function_call(delta.function_call), 0, sink);
+    if (calls_.size() == count && delta.function_call.is_object())
+      say_call_part(read_function_call(delta.function_call), sink);
   }
 
-  /// The calls of a whole answer are whole: neither ids nor indexes join them.
-  void say_call_part(call_fragment part, std::size_t place, piece_sink& sink) {
-    auto index = std::to_string(place);
-    part.is_whole = is_all();
-    if (part.is_whole)
-      part.index = {index};
-    progress_.pieces += joiner_.add(part, id_, scratch_, sink);
-    progress_.tokens += part.arguments.has_text() || part.arguments.is_object();
-    if (!part.is_whole)
-      check_calls(joiner_.size());
+  void say_call_part(const call_fragment& part, piece_sink& sink) {
+    uint64_t pieces = 0;
+    if (is_all())
+      progress_.pieces += joiner_.add_whole(part, id_, scratch_, sink);
+    else if (joiner_.add(part, id_, scratch_, sink, pieces))
+      count_call_pieces(pieces);
+    else
+      fail_undecided("the stream holds a part of a tool call that may belong to several calls");
+  }
+
+  void fail_undecided(std::string_view what) {
+    auto problem = invalid_answer(head(), "");
+    problem.message = what;
+    problem.suggestion = "ask for one call at a time, or without streaming";
+    fail(std::move(problem));
   }
 
   // -- the end -----------------------------------------------------------------------
@@ -287,7 +298,8 @@ private:
   }
 
   void conclude(bool streamed) override {
-    calls_ = joiner_.finish();
+    if (joiner_.is_doubtful())
+      fail_undecided("the stream holds a tool call twice, and nothing tells whether it is meant twice");
     if (streamed && !seen_.end_mark)
       warn("the stream ended without its end mark, but with a finish reason");
   }
@@ -296,7 +308,7 @@ private:
   source source_ = source::whole;
   gap gap_ = gap::object;
   text_frame frame_;
-  call_joiner joiner_;
+  call_joiner joiner_{calls_};
 };
 
 } // namespace

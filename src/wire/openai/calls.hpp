@@ -1,7 +1,7 @@
 #pragma once
 
+#include "wire/call_list.hpp"
 #include "wire/openai/chunk.hpp"
-#include "wire/stream.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -12,34 +12,74 @@
 
 namespace modelforge::wire::openai {
 
-/// Joins the tool calls of a streamed answer from their parts, and hands these on.
+/// Knows which call of a streamed answer a part belongs to.
 ///
-/// A part says which call it belongs to by an index, by an id, or, where a server gives neither, by bringing a name or
-/// not. The sink is told of a call once something is known of it but its id, and of all calls before it first, so that
-/// it counts them from 0 without gaps; the arguments of a call follow that. Used by Chat Completions and by Responses.
+/// As published, the first part of a call has its id and name, and the others the same index. Servers leave out indices
+/// or ids, give all calls one index or each part another, repeat ids and names in each part or make up new ids, and cut
+/// names in pieces. What a part can only mean in one way is understood: a name begins a call unless it goes on with one
+/// that has begun, a call whose arguments are whole takes no more of them, and calls without indices of their own come
+/// one behind the other. Where a part may belong to several calls, or to none, nobody may guess: arguments in the wrong
+/// call are carried out.
 class call_joiner {
 public:
-  /// Takes a part; `answer_id` helps to name calls that have no id, `scratch` is for texts with escapes. Returns how
-  /// many pieces were handed on.
-  std::size_t add(const call_fragment& part, std::string_view answer_id, std::string& scratch, piece_sink& sink);
+  /// `calls`: to which the parts are added; lives as long as this does.
+  explicit call_joiner(call_list& calls) : calls_(calls) {}
 
-  /// Bytes that are kept.
-  std::size_t size() const { return size_; }
+  /// The parts that come now stand in one chunk: what of them have names are calls of their own.
+  void begin_chunk() { ++chunk_; }
 
-  /// Hands out the calls that the sink was told of.
-  std::vector<called_tool> finish();
+  /// Adds a part, and hands on what is known by it. False where it cannot be told which call it belongs to. `pieces` is
+  /// raised by how many were handed on; the other arguments are as in `call_list::add`.
+  bool add(const call_fragment& part, std::string_view answer_id, std::string& scratch, piece_sink& sink,
+           uint64_t& pieces);
+
+  /// Adds a call of a whole answer, which is whole: neither ids nor indices join it to another.
+  uint64_t add_whole(const call_fragment& part, std::string_view answer_id, std::string& scratch, piece_sink& sink);
+
+  /// Whether two calls may be one that was told twice: they have one place, one name and the same arguments, and no
+  /// ids of their own. Known at the end.
+  bool is_doubtful() const;
 
 private:
-  struct open_call : called_tool {
-    std::optional<uint64_t> index; ///< As the server counts.
-    bool is_told = false;          ///< The sink knows of it.
+  /// What a part says of its call.
+  struct clue {
+    std::optional<int64_t> index; ///< As the server counts.
+    std::string id, name;
+    bool has_arguments = false;
+    bool is_blank = true;       ///< Of them: white space alone.
+    bool begins_object = false; ///< What it has of them may be their beginning.
   };
 
-  std::size_t place_of(const call_fragment& part, std::string& scratch);
-  std::size_t tell(std::size_t last, std::string_view answer_id, piece_sink& sink);
+  /// What is known of a call but what `call_list` keeps.
+  struct origin {
+    std::optional<int64_t> index;
+    uint64_t chunk = 0;                   ///< In which it began.
+    std::optional<std::size_t> resembles; ///< A call that may be the same.
+  };
 
-  std::vector<open_call> calls_;
-  std::size_t size_ = 0;
+  using place = std::optional<std::size_t>; ///< Nothing: it cannot be told.
+
+  place place_of(const clue& part);
+  place by_id(const clue& part, std::size_t call);
+  place by_new_id(const clue& part);
+  place by_name(const clue& part);
+  place by_index(const clue& part);
+  place only_open() const;
+  place latest(const std::optional<int64_t>& index, const clue& part) const;
+
+  std::size_t begin(const clue& part, place resembles = {});
+  place last_at(const std::optional<int64_t>& index) const;
+  place last_of(std::string_view id, const std::optional<int64_t>& index) const;
+  void add_name(std::size_t call, const std::string& piece);
+
+  bool is_whole(std::size_t call) const { return calls_[call].arguments.is_whole(); }
+  bool is_untouched(std::size_t call) const { return calls_[call].arguments.is_empty(); }
+  bool is_cut(std::size_t call) const { return !is_whole(call) && !is_untouched(call); }
+  bool has_name(std::size_t call, std::string_view name) const { return calls_[call].call.name == name; }
+
+  call_list& calls_;
+  std::vector<origin> origins_; ///< Of each call.
+  uint64_t chunk_ = 0;
 };
 
 } // namespace modelforge::wire::openai

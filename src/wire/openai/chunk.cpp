@@ -53,10 +53,17 @@ content_piece take_content_piece(json::reader& in) {
 }
 
 bool take_fragment(json::reader& in, call_fragment& part) {
-  json::raw function, custom;
-  if (!in.fields({{"index", &part.index}, {"id", &part.id}, {"function", &function}, {"custom", &custom}}))
+  json::raw function, custom, parameters;
+  if (!in.fields({{"index", &part.index},
+                  {"id", &part.id},
+                  {"function", &function},
+                  {"custom", &custom},
+                  {"name", &part.name},
+                  {"arguments", &part.arguments}})) // some do without the object around these
     return false;
-  read_fields(function, {{"name", &part.name}, {"arguments", &part.arguments}});
+  read_fields(function, {{"name", &part.name}, {"arguments", &part.arguments}, {"parameters", &parameters}});
+  if (part.arguments.text.empty())
+    part.arguments = parameters;
   part.takes_text = read_fields(custom, {{"name", &part.name}, {"input", &part.arguments}});
   return true;
 }

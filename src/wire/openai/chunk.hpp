@@ -51,7 +51,6 @@ content_piece take_content_piece(json::reader& in);
 struct call_fragment {
   json::raw index, id, name, arguments;
   bool takes_text = false; ///< Of a tool that takes free text.
-  bool is_whole = false;   ///< Nothing more of the call comes.
 };
 
 /// Takes a part of a call if one comes now.

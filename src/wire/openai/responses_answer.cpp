@@ -1,5 +1,4 @@
 #include "wire/object_answer.hpp"
-#include "wire/openai/calls.hpp"
 #include "wire/openai/responses.hpp"
 #include "wire/provider_error.hpp"
 
@@ -40,9 +39,10 @@ private:
   /// What an item of the output has said so far.
   struct item_state {
     uint64_t index;
-    bool begun = false; ///< Of a call: that it is made.
-    bool said = false;  ///< Some of its text, or of its arguments.
-    bool whole = false; ///< All of it.
+    std::optional<std::size_t> call = {}; ///< Its place, where it is one.
+    bool begun = false;                   ///< Of a call: that it is made.
+    bool said = false;                    ///< Some of its text, or of its arguments.
+    bool whole = false;                   ///< All of it.
   };
 
   /// What an item is, whole or as its beginning.
@@ -176,20 +176,18 @@ private:
     say_part(&piece_sink::reasoning, text, state, sink);
   }
 
-  void say_arguments(json::raw text, bool is_free, item_state& state, piece_sink& sink) {
-    call_fragment part;
-    part.takes_text = is_free;
-    part.arguments = text;
-    say_call_part(part, state, sink);
-    state.said = state.said || text.has_text();
+  std::size_t call_of(item_state& state, bool is_free) {
+    if (!state.call)
+      state.call = calls_.begin();
+    if (is_free)
+      calls_.take_as_text(*state.call);
+    return *state.call;
   }
 
-  void say_call_part(call_fragment part, const item_state& state, piece_sink& sink) {
-    auto index = std::to_string(state.index);
-    part.index = {index};
-    progress_.pieces += joiner_.add(part, id_, scratch_, sink);
-    progress_.tokens += part.arguments.has_text();
-    check_calls(joiner_.size());
+  void say_arguments(json::raw text, bool is_free, item_state& state, piece_sink& sink) {
+    auto call = call_of(state, is_free);
+    object_answer::say_arguments(call, text, sink);
+    state.said = state.said || text.has_text() || text.is_object();
   }
 
   // -- items -------------------------------------------------------------------------
@@ -222,13 +220,12 @@ private:
 
   /// Says that a call is made, once; the beginning of an item or its end, whichever comes first, tells it.
   void begin_call(const item& entry, item_state& state, piece_sink& sink) {
-    if (!std::exchange(state.begun, true))
-      say_call_part({{},
-                     entry.call_id.has_text() ? entry.call_id : entry.id,
-                     entry.name,
-                     {},
-                     entry.type.between_quotes() == "custom_tool_call"},
-                    state, sink);
+    if (std::exchange(state.begun, true))
+      return;
+    auto call = call_of(state, entry.type.between_quotes() == "custom_tool_call");
+    calls_.set_id(call, string_in(entry.call_id.has_text() ? entry.call_id : entry.id, scratch_));
+    calls_.set_name(call, std::string{string_in(entry.name, scratch_)});
+    count_call_pieces(calls_.tell(call, id_, sink));
   }
 
   /// Says of a whole item what was not said yet.
@@ -315,7 +312,7 @@ private:
       return;
     reason_ = status == "incomplete" ? reason_in(event.details) : std::string{status};
     note_usage(read_usage(event.usage));
-    calls_ = joiner_.finish();
+    say_rest(sink);
     seen_.end_mark = seen_.end = seen_.answer = true;
   }
 
@@ -342,7 +339,6 @@ private:
 
   std::string_view name_; ///< The dialect's.
   std::vector<item_state> items_;
-  call_joiner joiner_;
   std::optional<uint64_t> thought_part_; ///< Of which the latest thought was.
 };
 

@@ -1,0 +1,113 @@
+#include "wire/call_list.hpp"
+
+#include "wire/answer_parts.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace modelforge::wire {
+
+std::size_t call_list::begin() {
+  bytes_ += sizeof(entry);
+  calls_.emplace_back();
+  return calls_.size() - 1;
+}
+
+void call_list::set_id(std::size_t place, std::string_view id) {
+  bytes_ += id.size();
+  calls_[place].call.id = id;
+}
+
+void call_list::set_name(std::size_t place, std::string name) {
+  bytes_ += name.size();
+  calls_[place].call.name = std::move(name);
+}
+
+void call_list::set_signature(std::size_t place, std::string signature) {
+  bytes_ += signature.size();
+  calls_[place].call.signature = std::move(signature);
+}
+
+void call_list::take_as_text(std::size_t place) {
+  calls_[place].takes_text = true;
+  calls_[place].arguments.take_as_text();
+}
+
+uint64_t call_list::add(std::size_t place, json::raw arguments, std::string_view id_source, std::string& scratch,
+                        piece_sink& sink) {
+  auto& entry = calls_[place];
+  std::string_view more;
+  if (arguments.is_string())
+    more = string_in(arguments, scratch, entry.half);
+  else if (arguments.text != "null")
+    more = scratch = on_one_line(arguments.text);
+  bytes_ += more.size();
+  return hand_on(place, entry.arguments.add(more), id_source, sink);
+}
+
+uint64_t call_list::hand_on(std::size_t place, std::string_view text, std::string_view id_source, piece_sink& sink) {
+  if (text.empty())
+    return 0;
+  auto pieces = tell(place, id_source, sink);
+  sink.tool_arguments(static_cast<uint32_t>(place), text);
+  return pieces + 1;
+}
+
+// Results name their call by its id, so each has one, and none has another's.
+uint64_t call_list::tell(std::size_t place, std::string_view id_source, piece_sink& sink) {
+  uint64_t pieces = 0;
+  for (; told_ <= place; ++told_, ++pieces) {
+    auto& [call, arguments, half, takes_text, is_told] = calls_[told_];
+    is_told = true;
+    if (call.id.empty() || is_named_before(told_))
+      set_id(told_, made_up_id(id_source, told_));
+    sink.tool_call(static_cast<uint32_t>(told_), call.id, call.name, call.signature);
+  }
+  return pieces;
+}
+
+bool call_list::is_named_before(std::size_t place) const {
+  auto here = calls_.begin() + static_cast<std::ptrdiff_t>(place);
+  return std::any_of(calls_.begin(), here, [&](auto& before) { return before.call.id == here->call.id; });
+}
+
+uint64_t call_list::settle(std::size_t place, std::string_view id_source, piece_sink& sink) {
+  return hand_on(place, calls_[place].arguments.settle(), id_source, sink);
+}
+
+// A call that is nothing but an id, at the end, is none: some servers begin one that never comes.
+std::size_t call_list::known() const {
+  auto known = calls_.size();
+  while (known > told_ && calls_[known - 1].call.name.empty() && calls_[known - 1].arguments.is_empty())
+    --known;
+  return known;
+}
+
+uint64_t call_list::settle_all(std::string_view id_source, piece_sink& sink) {
+  uint64_t pieces = 0;
+  for (std::size_t place = 0, end = known(); place < end; ++place) {
+    pieces += tell(place, id_source, sink);
+    pieces += settle(place, id_source, sink);
+  }
+  return pieces;
+}
+
+uint64_t call_list::say_none(std::size_t place, std::string_view id_source, piece_sink& sink) {
+  auto& arguments = calls_[place].arguments;
+  return arguments.is_empty() ? hand_on(place, (arguments.add("{}"), arguments.settle()), id_source, sink) : 0;
+}
+
+std::vector<called_tool> call_list::finish() {
+  std::vector<called_tool> result;
+  for (std::size_t place = 0, end = known(); place < end; ++place) {
+    auto& entry = calls_[place];
+    if (entry.half != 0)
+      entry.arguments.add(utf8::replacement);
+    entry.arguments.end();
+    entry.call.arguments = entry.arguments.text();
+    result.push_back({std::move(entry.call), entry.takes_text, entry.arguments.is_contradictory()});
+  }
+  return result;
+}
+
+} // namespace modelforge::wire

@@ -1,0 +1,86 @@
+#pragma once
+
+#include "wire/argument_text.hpp"
+#include "wire/json.hpp"
+#include "wire/stream.hpp"
+
+#include <modelforge/messages/content.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace modelforge::wire {
+
+/// A call, and how its arguments are to be judged.
+struct called_tool {
+  tool_call call;
+  bool takes_text = false;  ///< Its input is free text, no JSON ("custom" tools).
+  bool contradicts = false; ///< Its arguments were told twice, and differ.
+};
+
+/// The tool calls of one answer, in the order in which they began, put together from what is said of them and handed
+/// on as it becomes known. Which call a word belongs to is the dialect's to know.
+///
+/// The sink is told of a call when its arguments begin, when a later call is told, or when it is `settle`d: until then
+/// its name may still come in pieces. So it counts the calls from 0, without gaps.
+class call_list {
+public:
+  std::size_t size() const { return calls_.size(); }
+
+  /// Bytes that are kept.
+  std::size_t bytes() const { return bytes_; }
+
+  /// Begins a call of which nothing is known yet; returns its place.
+  std::size_t begin();
+
+  /// What is known of a call. Its arguments stand in `arguments`, not in the call.
+  struct entry {
+    tool_call call;
+    argument_text arguments;
+    uint32_t half = 0; ///< Of a character of the arguments that a fragment was cut in, as `json::string_in` has it.
+    bool takes_text = false;
+    bool is_told = false; ///< The sink knows of it; its id and name stay.
+  };
+
+  const entry& operator[](std::size_t place) const { return calls_[place]; }
+
+  void set_id(std::size_t place, std::string_view id);
+  void set_name(std::size_t place, std::string name);
+  void set_signature(std::size_t place, std::string signature);
+  void take_as_text(std::size_t place);
+
+  /// Takes more of a call's arguments: a fragment in a string, or a whole object. Null says nothing. `id_source` helps
+  /// to name calls without ids, `scratch` is for texts with escapes. These functions return how many pieces were
+  /// handed on.
+  uint64_t add(std::size_t place, json::raw arguments, std::string_view id_source, std::string& scratch,
+               piece_sink& sink);
+
+  /// Tells the sink of the calls up to this one.
+  uint64_t tell(std::size_t place, std::string_view id_source, piece_sink& sink);
+
+  /// Hands on what was held back of a call.
+  uint64_t settle(std::size_t place, std::string_view id_source, piece_sink& sink);
+
+  /// The answer seems to have ended: hands on what was held back of all calls. More may follow.
+  uint64_t settle_all(std::string_view id_source, piece_sink& sink);
+
+  /// Says that a call has no arguments, where none came.
+  uint64_t say_none(std::size_t place, std::string_view id_source, piece_sink& sink);
+
+  /// Hands out the calls; the list is spent afterwards.
+  std::vector<called_tool> finish();
+
+private:
+  uint64_t hand_on(std::size_t place, std::string_view text, std::string_view id_source, piece_sink& sink);
+  bool is_named_before(std::size_t place) const;
+  std::size_t known() const;
+
+  std::vector<entry> calls_;
+  std::size_t bytes_ = 0;
+  std::size_t told_ = 0; ///< How many of the first ones the sink knows of.
+};
+
+} // namespace modelforge::wire
