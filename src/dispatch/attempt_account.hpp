@@ -14,7 +14,7 @@ struct lane_reaction {
   bool was_probe = false;   ///< It was the breaker's probe, and has failed.
   bool waits = false;       ///< It was refused, and the lane waits for that,
   bool as_told = false;     ///< for a time that the provider named.
-  bool is_busy = false;     ///< It was refused for load, and others are answered.
+  bool is_busy = false;     ///< It was refused for load, and others were answered within the last minute.
   bool refuses_key = false; ///< The credential is of no use.
 };
 

@@ -1,8 +1,17 @@
 #include "dispatch/attempt_end.hpp"
 
+#include <chrono>
+
 namespace modelforge {
 
 namespace {
+
+/// A lane that was answered within so long serves somebody: what is refused for load meanwhile is not an outage.
+constexpr auto recent = std::chrono::minutes{1};
+
+bool is_alive(const limits::lane& lane, limits::time_point now) {
+  return lane.answered_at() != limits::time_point{} && now - lane.answered_at() < recent;
+}
 
 /// What a failure is to the lane and its breaker; pauses the lane.
 lane_reaction react(lane_flight& flight, const retry::failed_attempt& why, limits::lane::ending& ending,
@@ -15,13 +24,16 @@ lane_reaction react(lane_flight& flight, const retry::failed_attempt& why, limit
   auto overloaded = meaning == retry::meaning::overload;
   auto told = why.server_wait && by.respect_retry_after;
   lane_reaction result;
-  result.waits = limited || (overloaded && told);
+  // Refused for load though it was alone, by a server that answers: that bounds the rate, as nginx's limit_req does
+  // with 503. Fewer at a time would not help; only waiting does.
+  auto paced = overloaded && flight.attempt.in_flight <= 1 && is_alive(lane, now);
+  result.waits = limited || paced || (overloaded && told);
   result.as_told = result.waits && told;
   result.refuses_key = meaning == retry::meaning::key;
   ending.result =
     retry::counts_against_provider(meaning) && !result.waits ? limits::outcome::failure : limits::outcome::neutral;
   result.was_probe = ending.result == limits::outcome::failure && lane.is_probe(flight.attempt);
-  result.is_busy = overloaded && lane.answered_at() > flight.attempt.started;
+  result.is_busy = overloaded && is_alive(lane, now);
   ending.overloaded = overloaded || (limited && !why.server_wait) || why.code == errc::attempt_timeout;
   if (result.waits) {
     auto in_a_row = lane.parallel().in_a_row();

@@ -29,6 +29,7 @@ struct server {
   uint32_t places = UINT32_MAX;     ///< Requests at a time; the next is refused,
   duration queue{0};                ///< after it has waited so long for a place.
   uint32_t per_minute = UINT32_MAX; ///< In fixed minutes.
+  duration pace{0};                 ///< Between two that it takes (a leaky bucket without a burst); names no wait.
   duration latency = 1s;
   uint16_t status = 429;          ///< Of a refusal.
   std::optional<duration> wait{}; ///< That a refusal names; for `per_minute` the minute's rest.
@@ -71,6 +72,7 @@ outcome run(const server& by, uint64_t items, uint32_t slots, duration until = 1
   std::map<int64_t, uint32_t> minutes;
   time_point now = start;
   time_point paused{};
+  time_point next_at{}; // when `pace` lets another in
   auto since_restart = [&] { return by.restarts > 0s ? (now - start) % by.restarts : duration{0}; };
   auto is_away = [&] { return now < start + by.late || (now - start >= by.restarts && since_restart() < by.away); };
   auto answer_later = [&](dispatcher::attempt_id attempt) {
@@ -85,7 +87,10 @@ outcome run(const server& by, uint64_t items, uint32_t slots, duration until = 1
       return events.push({now + 1ms, ++order, attempt, 3});
     if (by.per_minute != UINT32_MAX && minutes[now.time_since_epoch() / 60s] >= by.per_minute)
       return events.push({now + 1ms, ++order, attempt, 1});
+    if (now < next_at)
+      return events.push({now + 1ms, ++order, attempt, 1});
     if (busy < by.places) {
+      next_at = now + by.pace;
       ++minutes[now.time_since_epoch() / 60s];
       return answer_later(attempt);
     }
@@ -190,6 +195,17 @@ TEST_CASE("a batch ends whole before a server that takes few a minute", "[dispat
   check("60 a minute, quick", {.per_minute = 60, .latency = 100ms}, 480, 1.15);
   check("60 a minute, slow", {.per_minute = 60, .latency = 10s}, 480, 1.6);
   check("8 a minute", {.per_minute = 8, .latency = 1s}, 3720, 1.1);
+}
+
+TEST_CASE("a batch ends whole before a server that takes few a second", "[dispatch][pressure]") {
+  for (auto status : {uint16_t{429}, uint16_t{503}})
+    for (auto slots : {1u, 5u, 16u}) {
+      auto name = "status " + std::to_string(status);
+      check(name + ", two a second, quick", {.pace = 500ms, .latency = 50ms, .status = status}, 250, 1.7, slots);
+      // Two that go together are refused, so the lane learns that the server takes one at a time: slower, but whole.
+      check(name + ", two a second, slow", {.pace = 500ms, .latency = 3s, .status = status}, 1500, 1.1, slots);
+      check(name + ", one in ten seconds", {.pace = 10s, .latency = 1s, .status = status}, 5000, 1.7, slots);
+    }
 }
 
 TEST_CASE("a batch ends whole before a server that comes late", "[dispatch][pressure]") {
