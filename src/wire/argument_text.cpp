@@ -88,18 +88,18 @@ std::string on_one_line(std::string_view json) {
   return out;
 }
 
-std::string_view argument_text::add(std::string_view fragment) {
+std::string_view argument_text::add(std::string_view fragment, bool waits) {
   if (fragment.empty())
-    return {};
+    return waits ? std::string_view{} : hand_on();
   if (is_placeholder() && begins_arguments(fragment)) {
     *this = {}; // it held the place of what comes now
   } else if (is_whole_) {
     add_repeat(fragment);
-    return {};
+    return waits ? std::string_view{} : hand_on();
   }
   if (takes_text_) {
     text_ += fragment;
-    return hand_on();
+    return waits ? std::string_view{} : hand_on();
   }
   if (!other_.empty())
     other_ = fragment.starts_with(other_) ? std::string{fragment} : std::string{};
@@ -110,7 +110,7 @@ std::string_view argument_text::add(std::string_view fragment) {
       other_ = fragment;
   }
   scan(fragment);
-  return hand_on();
+  return waits ? std::string_view{} : hand_on();
 }
 
 // An object's beginning stands behind itself only where a value may begin; elsewhere the fragment repeats what came.
@@ -123,6 +123,8 @@ bool argument_text::holds_nothing() const {
 }
 
 void argument_text::add_repeat(std::string_view fragment) {
+  if (repeat_.empty() && fragment == text_)
+    return;
   if (!repeat_.empty() && fragment.starts_with(repeat_))
     repeat_.clear();
   repeat_ += fragment;

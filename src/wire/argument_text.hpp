@@ -18,8 +18,9 @@ public:
   /// They are free text, no JSON: nothing of the above applies.
   void take_as_text() { takes_text_ = true; }
 
-  /// Takes more of them, cut between characters. Returns what can be handed on now; valid until the next call.
-  std::string_view add(std::string_view fragment);
+  /// Takes more of them, cut between characters. Returns what can be handed on now, nothing while it `waits`; valid
+  /// until the next call.
+  std::string_view add(std::string_view fragment, bool waits = false);
 
   /// Returns what was held back, in its plain form, if it is whole. More may follow.
   std::string_view settle();

@@ -42,7 +42,7 @@ uint64_t call_list::add(std::size_t place, json::raw arguments, std::string_view
   else if (arguments.text != "null")
     more = scratch = on_one_line(arguments.text);
   bytes_ += more.size();
-  return hand_on(place, entry.arguments.add(more), id_source, sink);
+  return hand_on(place, entry.arguments.add(more, entry.call.name.empty() && !entry.is_told), id_source, sink);
 }
 
 uint64_t call_list::hand_on(std::size_t place, std::string_view text, std::string_view id_source, piece_sink& sink) {
@@ -86,6 +86,8 @@ std::size_t call_list::known() const {
 uint64_t call_list::settle_all(std::string_view id_source, piece_sink& sink) {
   uint64_t pieces = 0;
   for (std::size_t place = 0, end = known(); place < end; ++place) {
+    if (calls_[place].call.name.empty() && !calls_[place].arguments.is_empty())
+      break; // its name may follow
     pieces += tell(place, id_source, sink);
     pieces += settle(place, id_source, sink);
   }

@@ -119,13 +119,15 @@ void object_answer::say(said kind, std::string_view text, piece_sink& sink) {
   hand_on(kind, text, sink);
 }
 
-void object_answer::say(said kind, json::raw raw, piece_sink& sink) {
+std::string_view object_answer::say(said kind, json::raw raw, piece_sink& sink) {
   if (!raw.has_text())
-    return;
+    return {};
   if (half_ != 0 && half_kind_ != kind)
     say_half(sink);
   half_kind_ = kind;
-  hand_on(kind, string_in(raw, scratch_, half_), sink);
+  auto text = string_in(raw, scratch_, half_);
+  hand_on(kind, text, sink);
+  return text;
 }
 
 void object_answer::hand_on(said kind, std::string_view text, piece_sink& sink) {

@@ -107,8 +107,9 @@ protected:
 
   void say(said kind, std::string_view text, piece_sink& sink);
 
-  /// Says a string; nothing where there is none. Half a character at its end waits for its other half.
-  void say(said kind, json::raw raw, piece_sink& sink);
+  /// Says a string; nothing where there is none. Half a character at its end waits for its other half. Returns what was
+  /// handed on, valid until the next text is read.
+  std::string_view say(said kind, json::raw raw, piece_sink& sink);
 
   /// Hands on what was held back. Dialects call it where the answer seems to end; more may follow.
   void say_rest(piece_sink& sink);

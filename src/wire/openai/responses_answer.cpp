@@ -1,5 +1,7 @@
+#include "wire/forms.hpp"
 #include "wire/object_answer.hpp"
 #include "wire/openai/responses.hpp"
+#include "wire/openai/responses_items.hpp"
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
@@ -10,8 +12,7 @@ namespace modelforge::wire::openai {
 
 namespace {
 
-/// No answer has as many; a stream that invents items must not fill the memory.
-constexpr std::size_t max_items = 10'000;
+constexpr auto versions_warning = "the provider told two versions of a text; the one that it said first is given";
 
 constexpr auto reasons = std::to_array<named_reason>({
   {"completed", finish_reason::stop},
@@ -21,6 +22,95 @@ constexpr auto reasons = std::to_array<named_reason>({
 
 constexpr object_answer::wording response_words{.no_answer = "JSON that is no finished response",
                                                 .usual_address = "it usually ends in /v1"};
+
+/// What an item is, whole or as its beginning.
+struct response_item {
+  json::raw type, id, call_id, name, arguments, input, content, summary, seal;
+};
+
+/// An event of a stream, or a whole answer: their members do not clash, so one reading serves both.
+struct response_event {
+  json::raw type, delta, text, arguments, input, refusal, output_index, part_index, item_id, item, part, name, response,
+    error, code, message, param;
+  json::raw id, model, status, output, output_text, usage, details; ///< Of a whole answer.
+};
+
+response_event take_event_fields(json::reader& in) {
+  response_event event;
+  in.fields({{"type", &event.type},
+             {"delta", &event.delta},
+             {"output_index", &event.output_index},
+             {"summary_index", &event.part_index},
+             {"content_index", &event.part_index},
+             {"item_id", &event.item_id},
+             {"item", &event.item},
+             {"part", &event.part},
+             {"name", &event.name},
+             {"response", &event.response},
+             {"text", &event.text},
+             {"arguments", &event.arguments},
+             {"input", &event.input},
+             {"refusal", &event.refusal},
+             {"error", &event.error},
+             {"code", &event.code},
+             {"message", &event.message},
+             {"param", &event.param},
+             {"id", &event.id},
+             {"model", &event.model},
+             {"status", &event.status},
+             {"output", &event.output},
+             {"output_text", &event.output_text},
+             {"usage", &event.usage},
+             {"incomplete_details", &event.details}});
+  return event;
+}
+
+response_item take_item(json::reader& in) {
+  response_item entry;
+  in.fields({{"type", &entry.type},
+             {"id", &entry.id},
+             {"call_id", &entry.call_id},
+             {"name", &entry.name},
+             {"arguments", &entry.arguments},
+             {"input", &entry.input},
+             {"content", &entry.content},
+             {"summary", &entry.summary},
+             {"encrypted_content", &entry.seal}});
+  return entry;
+}
+
+response_item read_item(json::raw raw) {
+  json::reader in{raw};
+  return take_item(in);
+}
+
+bool is_call(std::string_view type) {
+  return type == "function_call" || type == "custom_tool_call";
+}
+
+item_kind kind_of(const response_item& entry) {
+  auto type = entry.type.between_quotes();
+  return type == "message"     ? item_kind::message
+         : type == "reasoning" ? item_kind::reasoning
+         : is_call(type)       ? item_kind::call
+                               : item_kind::unknown;
+}
+
+bool is_free(const response_item& entry) {
+  return entry.type.between_quotes() == "custom_tool_call";
+}
+
+/// Cached tokens are part of the input, reasoning of the output, as in the neutral form.
+told_usage read_usage(json::raw value) {
+  json::raw input, output, input_details, output_details, cached, cache_written, reasoning;
+  read_fields(value, {{"input_tokens", &input},
+                      {"output_tokens", &output},
+                      {"input_tokens_details", &input_details},
+                      {"output_tokens_details", &output_details}});
+  read_fields(input_details, {{"cached_tokens", &cached}, {"cache_write_tokens", &cache_written}});
+  read_fields(output_details, {{"reasoning_tokens", &reasoning}});
+  return {input, output, cached, cache_written, reasoning};
+}
 
 /// Reads whole answers, and the events of streamed ones, of which the last repeats the whole answer: what was not said
 /// by then is said late.
@@ -36,27 +126,6 @@ public:
   std::size_t max_bytes() const override { return 16 << 20; }
 
 private:
-  /// What an item of the output has said so far.
-  struct item_state {
-    uint64_t index;
-    std::optional<std::size_t> call = {}; ///< Its place, where it is one.
-    bool begun = false;                   ///< Of a call: that it is made.
-    bool said = false;                    ///< Some of its text, or of its arguments.
-    bool whole = false;                   ///< All of it.
-  };
-
-  /// What an item is, whole or as its beginning.
-  struct item {
-    json::raw type, id, call_id, name, arguments, input, content, summary, seal;
-  };
-
-  /// An event of a stream, or a whole answer: their members do not clash, so one reading serves both.
-  struct event {
-    json::raw type, delta, text, arguments, input, refusal, output_index, part_index, item, response, error, code,
-      message, param;
-    json::raw id, model, status, output, usage, details; ///< Of a whole answer.
-  };
-
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
     json::reader in{object};
     auto event = take_event_fields(in);
@@ -71,35 +140,9 @@ private:
     return true;
   }
 
-  static event take_event_fields(json::reader& in) {
-    event event;
-    in.fields({{"type", &event.type},
-               {"delta", &event.delta},
-               {"output_index", &event.output_index},
-               {"summary_index", &event.part_index},
-               {"content_index", &event.part_index},
-               {"item", &event.item},
-               {"response", &event.response},
-               {"text", &event.text},
-               {"arguments", &event.arguments},
-               {"input", &event.input},
-               {"refusal", &event.refusal},
-               {"error", &event.error},
-               {"code", &event.code},
-               {"message", &event.message},
-               {"param", &event.param},
-               {"id", &event.id},
-               {"model", &event.model},
-               {"status", &event.status},
-               {"output", &event.output},
-               {"usage", &event.usage},
-               {"incomplete_details", &event.details}});
-    return event;
-  }
-
   // -- events ------------------------------------------------------------------------
 
-  void read_event(const event& event, std::string_view object, piece_sink& sink) {
+  void read_event(const response_event& event, std::string_view object, piece_sink& sink) {
     auto type = event.type.between_quotes();
     if (type == "error")
       return read_error_event(event, object);
@@ -107,28 +150,37 @@ private:
       return;
     type.remove_prefix(9);
     if (type == "created")
-      return read_inner(event.response, {}, sink);
+      return read_inner(event, {}, sink);
     if (type == "completed" || type == "incomplete" || type == "failed" || type == "cancelled")
-      return read_inner(event.response, type, sink);
-    auto& state = state_of(count_in(event.output_index));
-    if (type == "output_text.delta")
-      say_part(&piece_sink::text, event.delta, state, sink);
-    else if (type == "refusal.delta")
-      say_part(&piece_sink::refusal, event.delta, state, sink);
-    else if (type == "reasoning_summary_text.delta" || type == "reasoning_text.delta")
-      say_thought(event.delta, count_in(event.part_index), state, sink);
-    else if (type == "function_call_arguments.delta")
-      say_arguments(event.delta, false, state, sink);
-    else if (type == "custom_tool_call_input.delta")
-      say_arguments(event.delta, true, state, sink);
-    else if (type == "output_item.added")
-      begin_item(read_item(event.item), state, sink);
+      return read_inner(event, type, sink);
+    if (type == "output_item.added")
+      begin_item(read_item(event.item), event, sink);
     else if (type == "output_item.done")
-      say_item(read_item(event.item), state, sink);
+      end_item(read_item(event.item), event, sink);
+    else if (type.ends_with(".delta") || type.ends_with(".done"))
+      read_piece(type, event, sink);
+  }
+
+  /// Reads what a piece of an item says, as it comes or at its end: what `.done` events say was mostly said before.
+  void read_piece(std::string_view type, const response_event& event, piece_sink& sink) {
+    auto is_end = type.ends_with(".done");
+    auto what = type.substr(0, type.rfind('.'));
+    if (what == "output_text")
+      say_piece(&piece_sink::text, is_end ? event.text : event.delta, is_end, event, sink);
+    else if (what == "refusal")
+      say_piece(&piece_sink::refusal, is_end ? event.refusal : event.delta, is_end, event, sink);
+    else if (what == "reasoning_summary_text" || what == "reasoning_text")
+      say_piece(&piece_sink::reasoning, is_end ? event.text : event.delta, is_end, event, sink);
+    else if (what == "content_part" || what == "reasoning_summary_part")
+      say_whole_part(event, sink);
+    else if (what == "function_call_arguments")
+      say_call_piece(is_end ? event.arguments : event.delta, false, is_end, event, sink);
+    else if (what == "custom_tool_call_input")
+      say_call_piece(is_end ? event.input : event.delta, true, is_end, event, sink);
   }
 
   /// Errors are told flat, as published, and nested.
-  void read_error_event(const event& event, std::string_view object) {
+  void read_error_event(const response_event& event, std::string_view object) {
     if (read_error(event.error, object))
       return;
     auto flat = R"({"error":{"message":)" + or_null(event.message) + R"(,"code":)" + or_null(event.code)
@@ -139,148 +191,242 @@ private:
   static std::string or_null(json::raw raw) { return raw.text.empty() ? "null" : std::string{raw.text}; }
 
   /// `status`: what the event says of it, should the response itself not.
-  void read_inner(json::raw response, std::string_view status, piece_sink& sink) {
-    json::reader in{response};
+  void read_inner(const response_event& outer, std::string_view status, piece_sink& sink) {
+    json::reader in{outer.response};
     auto fields = take_event_fields(in);
-    read_response(fields, response.text, fields.status.is_string() ? fields.status.between_quotes() : status, sink);
+    if (fields.usage.text.empty())
+      fields.usage = outer.usage;
+    read_response(fields, outer.response.text, fields.status.is_string() ? fields.status.between_quotes() : status,
+                  sink);
   }
 
-  /// Finds the item that an event is about, or begins to keep one. Events without an index belong to the latest item.
-  /// Searched from the end, where it nearly always is.
-  item_state& state_of(std::optional<uint64_t> index) {
-    auto wanted = index.value_or(items_.empty() ? 0 : items_.back().index);
-    auto found = std::find_if(items_.rbegin(), items_.rend(), [&](auto& x) { return x.index == wanted; });
-    if (found != items_.rend())
-      return *found;
-    if (items_.size() == max_items) {
-      fail_with(errc::response_too_large, "the answer has more than " + std::to_string(max_items) + " items");
-      return items_.back();
-    }
-    return items_.emplace_back(item_state{wanted});
+  // -- which item --------------------------------------------------------------------
+
+  using finder = item_state* (response_items::*)(const response_items::clue&);
+
+  /// Finds the item that an event, or an item of the list, is about; null, and the answer has failed, where it cannot
+  /// be told.
+  item_state* find(finder by, item_kind kind, json::raw id, json::raw call_id, std::optional<int64_t> index) {
+    std::string escaped;
+    auto* found = (items_.*by)({kind, string_in(id, scratch_), string_in(call_id, escaped), index});
+    if (found != nullptr)
+      return found;
+    if (items_.is_full())
+      fail_with(errc::response_too_large,
+                "the answer has more than " + std::to_string(response_items::max_items) + " items");
+    else
+      fail_with(errc::invalid_response, "the stream holds a part of a tool call that may belong to several calls");
+    return nullptr;
+  }
+
+  item_state* find(item_kind kind, const response_event& event) {
+    return find(&response_items::of_piece, kind, event.item_id, {}, place_in(event.output_index));
   }
 
   // -- pieces ------------------------------------------------------------------------
 
-  void say_part(said kind, json::raw text, item_state& state, piece_sink& sink) {
-    auto before = progress_.pieces;
-    say(kind, text, sink);
-    state.said = state.said || progress_.pieces > before;
-    seen_.refusal = seen_.refusal || (kind == &piece_sink::refusal && progress_.pieces > before);
+  void say_piece(said kind, json::raw text, bool is_end, const response_event& event, piece_sink& sink) {
+    if (!text.is_string())
+      return;
+    auto is_thought = kind == &piece_sink::reasoning;
+    if (auto* item = find(is_thought ? item_kind::reasoning : item_kind::message, event))
+      say_part(kind, text, count_in(event.part_index), is_end, *item, sink);
+  }
+
+  /// A part of a message or of thoughts, whole.
+  void say_whole_part(const response_event& event, piece_sink& sink) {
+    json::raw type, text, refusal;
+    read_fields(event.part, {{"type", &type}, {"text", &text}, {"refusal", &refusal}});
+    auto is_thought = type.between_quotes() == "reasoning_text" || type.between_quotes() == "summary_text";
+    if (refusal.is_string())
+      say_piece(&piece_sink::refusal, refusal, true, event, sink);
+    else
+      say_piece(is_thought ? &piece_sink::reasoning : &piece_sink::text, text, true, event, sink);
+  }
+
+  /// The latest part of that kind, and of that index where it has one; null where there is none.
+  static item_part* find_part(item_state& item, said kind, std::optional<uint64_t> index) {
+    auto found = std::find_if(item.parts.rbegin(), item.parts.rend(), [&](auto& part) {
+      return part.kind == kind && (!index || !part.index || part.index == index);
+    });
+    return found == item.parts.rend() ? nullptr : &*found;
+  }
+
+  /// Says a piece of a part or, `is_whole`, what of it was not said yet. A part that has ended and goes on is another
+  /// one whose index is wrong. Of two versions the one that was said first stays.
+  void say_part(said kind, json::raw raw, std::optional<uint64_t> index, bool is_whole, item_state& item,
+                piece_sink& sink) {
+    auto* part = find_part(item, kind, index);
+    if (is_whole && part != nullptr) {
+      auto rest = raw.has_text() ? part->said.rest_of(string_in(raw, scratch_)) : std::string_view{};
+      if (rest)
+        return say_rest_of(kind, *rest, *part, sink);
+      if (!part->is_whole || index)
+        return warn(versions_warning);
+    }
+    if (part == nullptr || part->is_whole)
+      part = begin_part(kind, index, raw.has_text(), item, sink);
+    part->is_whole = is_whole;
+    part->said.add(say(kind, raw, sink));
+    seen_.refusal = seen_.refusal || (kind == &piece_sink::refusal && raw.has_text());
+  }
+
+  void say_rest_of(said kind, std::string_view rest, item_part& part, piece_sink& sink) {
+    part.is_whole = true;
+    part.said.add(rest);
+    say(kind, rest, sink);
   }
 
   /// Parts of one thought are put apart by an empty line.
-  void say_thought(json::raw text, std::optional<uint64_t> part, item_state& state, piece_sink& sink) {
-    if (text.text.size() > 2 && state.said && part != thought_part_)
-      say(&piece_sink::reasoning, json::raw{R"("\n\n")"}, sink);
-    thought_part_ = part;
-    say_part(&piece_sink::reasoning, text, state, sink);
+  item_part* begin_part(said kind, std::optional<uint64_t> index, bool has_text, item_state& item, piece_sink& sink) {
+    if (kind == &piece_sink::reasoning && has_text && !item.said(kind).is_empty())
+      say(kind, std::string_view{"\n\n"}, sink);
+    return &item.parts.emplace_back(item_part{kind, index, {}});
   }
 
-  std::size_t call_of(item_state& state, bool is_free) {
-    if (!state.call)
-      state.call = calls_.begin();
+  // -- calls -------------------------------------------------------------------------
+
+  void say_call_piece(json::raw text, bool is_free, bool is_whole, const response_event& event, piece_sink& sink) {
+    if (auto* item = find(item_kind::call, event)) {
+      auto call = call_of(*item, is_free);
+      if (calls_[call].call.name.empty() && event.name.has_text())
+        calls_.set_name(call, std::string{string_in(event.name, scratch_)});
+      say_arguments(text, is_whole, *item, sink);
+    }
+  }
+
+  std::size_t call_of(item_state& item, bool is_free) {
+    if (!item.call)
+      item.call = calls_.begin();
     if (is_free)
-      calls_.take_as_text(*state.call);
-    return *state.call;
+      calls_.take_as_text(*item.call);
+    return *item.call;
   }
 
-  void say_arguments(json::raw text, bool is_free, item_state& state, piece_sink& sink) {
-    auto call = call_of(state, is_free);
-    object_answer::say_arguments(call, text, sink);
-    state.said = state.said || text.has_text() || text.is_object();
+  /// JSON that is told again is known for what it is; free text is compared.
+  void say_arguments(json::raw text, bool is_whole, item_state& item, piece_sink& sink) {
+    item.has_arguments = item.has_arguments || text.has_text() || text.is_object();
+    auto& call = calls_[*item.call];
+    if (!call.takes_text || !is_whole || call.arguments.is_empty())
+      return object_answer::say_arguments(*item.call, text, sink);
+    said_text before;
+    before.add(call.arguments.text());
+    std::string escaped;
+    if (auto rest = before.rest_of(string_in(text, escaped)); !rest)
+      fail_with(errc::invalid_response, "the stream holds two versions of a tool call's input");
+    else if (!rest->empty())
+      object_answer::say_arguments(*item.call, json::raw{json::value(*rest).dump()}, sink);
   }
 
   // -- items -------------------------------------------------------------------------
 
-  static item read_item(json::raw raw) {
-    json::reader in{raw};
-    return take_item(in);
+  /// What texts it holds are said again in pieces; arguments may be so.
+  void begin_item(const response_item& entry, const response_event& event, piece_sink& sink) {
+    auto* item =
+      find(&response_items::of_beginning, kind_of(entry), entry.id, entry.call_id, place_in(event.output_index));
+    if (item == nullptr)
+      return;
+    note_item(entry, *item);
+    item->is_begun = true;
+    if (item->kind != item_kind::call || !entry.name.has_text())
+      return;
+    begin_call(entry, *item, sink);
+    say_arguments(is_free(entry) ? entry.input : entry.arguments, false, *item, sink);
   }
 
-  static item take_item(json::reader& in) {
-    item entry;
-    in.fields({{"type", &entry.type},
-               {"id", &entry.id},
-               {"call_id", &entry.call_id},
-               {"name", &entry.name},
-               {"arguments", &entry.arguments},
-               {"input", &entry.input},
-               {"content", &entry.content},
-               {"summary", &entry.summary},
-               {"encrypted_content", &entry.seal}});
-    return entry;
-  }
-
-  static bool is_call(std::string_view type) { return type == "function_call" || type == "custom_tool_call"; }
-
-  void begin_item(const item& entry, item_state& state, piece_sink& sink) {
-    if (is_call(entry.type.between_quotes()) && entry.name.has_text())
-      begin_call(entry, state, sink);
+  void note_item(const response_item& entry, item_state& state) {
+    if (state.kind == item_kind::unknown)
+      state.kind = kind_of(entry);
+    note(state.id, entry.id);
+    note(state.call_id, entry.call_id);
   }
 
   /// Says that a call is made, once; the beginning of an item or its end, whichever comes first, tells it.
-  void begin_call(const item& entry, item_state& state, piece_sink& sink) {
-    if (std::exchange(state.begun, true))
+  void begin_call(const response_item& entry, item_state& state, piece_sink& sink) {
+    auto call = call_of(state, is_free(entry));
+    if (calls_[call].is_told)
       return;
-    auto call = call_of(state, entry.type.between_quotes() == "custom_tool_call");
     calls_.set_id(call, string_in(entry.call_id.has_text() ? entry.call_id : entry.id, scratch_));
     calls_.set_name(call, std::string{string_in(entry.name, scratch_)});
     count_call_pieces(calls_.tell(call, id_, sink));
   }
 
+  void end_item(const response_item& entry, const response_event& event, piece_sink& sink) {
+    auto* found = find(&response_items::of_end, kind_of(entry), entry.id, entry.call_id, place_in(event.output_index));
+    if (found != nullptr)
+      say_item(entry, *found, sink);
+  }
+
   /// Says of a whole item what was not said yet.
-  void say_item(const item& entry, item_state& state, piece_sink& sink) {
-    if (std::exchange(state.whole, true) || seen_.end)
+  void say_item(const response_item& entry, item_state& state, piece_sink& sink) {
+    auto is_again = std::exchange(state.is_whole, true);
+    if (seen_.end)
       return;
+    note_item(entry, state);
     auto type = entry.type.between_quotes();
     if (type == "message") {
-      say_message(entry, state, sink);
+      say_message(entry, is_again, state, sink);
     } else if (type == "reasoning") {
-      if (!state.said)
-        say_thoughts(entry, state, sink);
-      seal(entry, sink);
+      say_thoughts(entry, state, sink);
+      if (!is_again)
+        seal(entry, sink);
     } else if (is_call(type)) {
       begin_call(entry, state, sink);
-      auto is_free = type == "custom_tool_call";
-      if (!state.said && !seen_.end)
-        say_arguments(is_free ? entry.input : entry.arguments, is_free, state, sink);
-    } else if (!type.empty()) {
+      say_arguments(is_free(entry) ? entry.input : entry.arguments, true, state, sink);
+    } else if (!type.empty() && !is_again) {
       warn("the answer held an item that was left out: " + clean_words(type, 100));
     }
   }
 
-  /// Says the parts of a whole message, unless they were said as they came.
-  void say_message(const item& entry, item_state& state, piece_sink& sink) {
-    if (state.said)
-      return;
-    json::reader in{entry.content};
-    in.elements([&] {
-      json::raw type, text, refusal;
-      in.fields({{"type", &type}, {"text", &text}, {"refusal", &refusal}});
-      if (type.between_quotes() == "refusal")
-        say_part(&piece_sink::refusal, refusal, state, sink);
-      else
-        say_part(&piece_sink::text, text, state, sink);
+  /// Says of a whole message what was not said as it came.
+  void say_message(const response_item& entry, bool is_again, item_state& state, piece_sink& sink) {
+    std::string text, refusal;
+    std::string escaped;
+    if (entry.content.is_string())
+      text = string_in(entry.content, escaped);
+    for_each_in(entry.content, [&](json::reader& in) {
+      auto part = in.value();
+      json::raw more = part, declined;
+      read_fields(part, {{"text", &more}, {"refusal", &declined}});
+      text += string_in(more, escaped);
+      refusal += string_in(declined, escaped);
     });
+    auto* item = &state;
+    for (auto [kind, whole] : {std::pair{&piece_sink::text, &text}, {&piece_sink::refusal, &refusal}}) {
+      if (whole->empty())
+        continue;
+      auto rest = item->said(kind).rest_of(*whole);
+      if (!rest && is_again) // another message in the same place
+        item = items_.begin({item_kind::message, {}, {}, {}}), rest = *whole;
+      if (item == nullptr || !rest)
+        warn(versions_warning);
+      else if (!rest->empty())
+        say_rest_of(kind, *rest, item->parts.emplace_back(item_part{kind, {}, {}}), sink);
+    }
+    seen_.refusal = seen_.refusal || !refusal.empty();
   }
 
-  /// A summary of thoughts, or these themselves where a server tells them.
-  void say_thoughts(const item& entry, item_state& state, piece_sink& sink) {
+  /// A summary of thoughts, or these themselves where a server tells them. Nothing of them is said that may have been.
+  void say_thoughts(const response_item& entry, item_state& state, piece_sink& sink) {
     for (auto list : {entry.summary, entry.content}) {
-      uint64_t part = 0;
-      json::reader in{list};
-      in.elements([&] {
-        json::raw text;
-        in.fields({{"text", &text}});
-        say_thought(text, part++, state, sink);
-      });
-      if (state.said)
+      if (!state.said(&piece_sink::reasoning).is_empty())
         return;
+      uint64_t part = 0;
+      auto say_text = [&](json::raw text) { say_part(&piece_sink::reasoning, text, part++, true, state, sink); };
+      if (list.has_text())
+        say_text(list);
+      for_each_in(list, [&](json::reader& in) {
+        auto element = in.value();
+        json::raw text = element;
+        read_fields(element, {{"text", &text}});
+        if (text.has_text())
+          say_text(text);
+      });
     }
   }
 
   /// The seal needs the item's id, too: both go back, and only together.
-  void seal(const item& entry, piece_sink& sink) {
+  void seal(const response_item& entry, piece_sink& sink) {
     if (!entry.seal.has_text() || !entry.id.has_text())
       return;
     auto signature = std::string{name_} + ':';
@@ -293,23 +439,28 @@ private:
 
   /// Reads the response that an event or a body holds. Only a finished one is an answer: then all items are gone
   /// through once more, and what the events left unsaid is said now.
-  void read_response(const event& event, std::string_view object, std::string_view status, piece_sink& sink) {
+  void read_response(const response_event& event, std::string_view object, std::string_view status, piece_sink& sink) {
     note(id_, event.id);
     note(model_, event.model);
     if (read_error(event.error, object))
       return;
     if (status == "failed" || status == "cancelled")
       return fail_with(errc::server_error, "the provider " + std::string{status} + " the answer, and does not say why");
-    if (status != "completed" && status != "incomplete")
+    auto is_listed = event.output.is_array() && event.output.text.find('{') != event.output.text.npos;
+    if (status != "completed" && status != "incomplete" && !(status.empty() && is_listed && event.type.text.empty()))
       return; // of a stream's beginning, or of an answer in the background
-    uint64_t index = 0;
-    json::reader in{event.output};
-    in.elements([&] {
-      auto item = take_item(in);
-      say_item(item, state_of(index++), sink);
+    int64_t index = 0;
+    for_each_in(event.output, [&](json::reader& in) {
+      auto entry = take_item(in);
+      if (!seen_.end && !entry.type.text.empty())
+        if (auto* found = find(&response_items::of_list, kind_of(entry), entry.id, entry.call_id, index))
+          say_item(entry, *found, sink);
+      ++index;
     });
     if (seen_.end)
       return;
+    if (progress_.pieces == 0 && !is_listed) // some tell it beside the items only
+      say(&piece_sink::text, event.output_text, sink);
     reason_ = status == "incomplete" ? reason_in(event.details) : std::string{status};
     note_usage(read_usage(event.usage));
     say_rest(sink);
@@ -323,23 +474,10 @@ private:
     return reason.text.empty() ? "incomplete" : std::string{string_in(reason, scratch_)};
   }
 
-  /// Cached tokens are part of the input, reasoning of the output, as in the neutral form.
-  static told_usage read_usage(json::raw value) {
-    json::raw input, output, input_details, output_details, cached, cache_written, reasoning;
-    read_fields(value, {{"input_tokens", &input},
-                        {"output_tokens", &output},
-                        {"input_tokens_details", &input_details},
-                        {"output_tokens_details", &output_details}});
-    read_fields(input_details, {{"cached_tokens", &cached}, {"cache_write_tokens", &cache_written}});
-    read_fields(output_details, {{"reasoning_tokens", &reasoning}});
-    return {input, output, cached, cache_written, reasoning};
-  }
-
   finish_reason meaning() const override { return reason_named(reason_, reasons); }
 
   std::string_view name_; ///< The dialect's.
-  std::vector<item_state> items_;
-  std::optional<uint64_t> thought_part_; ///< Of which the latest thought was.
+  response_items items_;
 };
 
 } // namespace
