@@ -148,7 +148,8 @@ private:
     read_usage(event.usage);
   }
 
-  /// The end mark counts only where there was an answer.
+  /// The end mark counts only where there was an answer. Content is one, too: llama.cpp sends no `message_start` when
+  /// the first token is half a character.
   void read_stop(piece_sink& sink) {
     end_blocks(sink);
     seen_.end_mark = seen_.end = seen_.end || seen_.answer;
@@ -206,6 +207,7 @@ private:
 
   /// Some proxies tell of a call's beginning twice.
   void begin_block(const event& event, piece_sink& sink) {
+    seen_.answer = true;
     json::reader in{event.block};
     auto content = take_block(in);
     if (auto* block = find_block(index_of(event)); block != nullptr && block->call && content.id.has_text()
