@@ -216,10 +216,12 @@ private:
     serve();
   }
 
-  /// Only a 200 is read as a stream: whatever else came is kept for the provider to judge.
+  /// Only a success with a body is read as a stream: whatever else came is kept for the provider to judge. (Servers
+  /// made with NestJS answer 201.)
   void read_head(http::response_head head) {
     attempt_.head = std::move(head);
-    if (attempt_.head.status != 200)
+    auto status = attempt_.head.status;
+    if (status / 100 != 2 || status == 204 || status == 205)
       return;
     attempt_.reader = setup_.dialect->read_stream(attempt_.head);
     update().begun = attempt_.number;
@@ -237,6 +239,15 @@ private:
     to_readers_.received(bytes.size(), events, reader != nullptr ? reader->tokens() : 0, now());
   }
 
+  /// The last bytes may hold pieces that only their end shows to be whole.
+  outcome read_end(wire::stream_reader& reader) {
+    auto before = to_readers_.pieces().end().piece;
+    auto result = reader.end(masked_.entrance());
+    if (to_readers_.pieces().end().piece > before)
+      to_readers_.received(0, 1, reader.tokens(), now());
+    return result;
+  }
+
   /// Reports the attempt. `end` is missing where the answer was whole before its transfer was.
   void end_attempt(std::optional<http::transfer_end> end) {
     auto* reader = attempt_.reader.get();
@@ -249,7 +260,7 @@ private:
     auto& error = report.answer.end.error;
     auto& outcome = report.end.outcome;
     if (reader != nullptr && (!error || reader->ended()))
-      outcome = reader->end();
+      outcome = read_end(*reader);
     else if (error)
       outcome = provider::describe(*error);
     else

@@ -31,7 +31,7 @@ struct request {
   std::chrono::nanoseconds total_timeout{0};        ///< From `fetch`/`open` to the end, pauses included.
   uint64_t max_response_bytes = 64u << 20;          ///< Of the decoded body.
   bool http2 = true;                                ///< Allow HTTP/2 on https.
-  bool compression = true;                          ///< Offer encodings and decode them. Streams say false.
+  bool compression = true; ///< Ask for encodings, else for none (streams). What is encoded is decoded in any case.
   /// Called, as a receiver is, when the request is being handed to the socket with its last byte: at most once,
   /// before `on_end`. Not called where the answer comes first, or the request does not go out whole.
   std::function<void()> on_written{};

@@ -4,6 +4,7 @@
 
 #include <cctype>
 #include <cstdio>
+#include <string_view>
 #include <system_error>
 
 /// Why transfers fail, in our terms and in words.
@@ -11,6 +12,12 @@
 namespace modelforge::http {
 
 namespace {
+
+/// Whether an answer is encoded in a way that libcurl does not know; otherwise it could not be decoded.
+bool is_unknown_encoding(const transfer& transfer, CURLcode code) {
+  return code == CURLE_BAD_CONTENT_ENCODING
+         && std::string_view{transfer.error_text}.starts_with("Unrecognized content encoding");
+}
 
 /// Our word for one of libcurl's failures. The same code may mean a failed connection or a lost one: what counts is how
 /// far the transfer had come, since that decides whether it may be repeated.
@@ -91,6 +98,8 @@ std::string describe(const transfer& transfer, CURLcode code, errc kind, phase r
       return "no secure connection to " + name + why;
     }
     case errc::invalid_response:
+      if (code == CURLE_BAD_CONTENT_ENCODING)
+        return "the answer of " + name + " cannot be decompressed" + detail(transfer, code);
       if (code == CURLE_OUT_OF_MEMORY)
         return "the headers of the answer of " + name + " are too large";
       return "the answer of " + name + " is not valid HTTP" + detail(transfer, code);
@@ -138,6 +147,10 @@ transfer_error error_of(const transfer& transfer, CURLcode code) {
     return error_of(transfer, errc::connection_lost,
                     "connection to " + transfer.state.origin->name + " lost before the first byte");
   auto reached = transfer.phase();
+  if (is_unknown_encoding(transfer, code)) // nor will it know it next time
+    return error_of(transfer, errc::unsupported,
+                    "the answer of " + transfer.state.origin->name + " is compressed in an unknown way"
+                      + detail(transfer, code));
   auto kind = classify(code, reached);
   auto result = error_of(transfer, kind, describe(transfer, code, kind, reached));
   if (kind == errc::tls_failed)

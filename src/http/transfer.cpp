@@ -244,6 +244,8 @@ void transfer::configure() {
   for (auto& [name, value] : request.headers)
     lines.add(name, value);
   lines.add_raw("Expect:"); // libcurl would wait a second for "100 Continue" before large bodies
+  if (!request.compression && !has_header(request, "accept-encoding"))
+    lines.add_raw("Accept-Encoding: identity");
   auto head = request.method == "HEAD";
   if (head) {
     request.body.clear();
@@ -266,7 +268,7 @@ void transfer::configure() {
   auto implied = head || request.method == (with_body ? "POST" : "GET");
   set(CURLOPT_CUSTOMREQUEST, implied ? nullptr : request.method.c_str());
   set(CURLOPT_HTTPHEADER, lines.list());
-  set(CURLOPT_ACCEPT_ENCODING, request.compression ? "" : nullptr);
+  set(CURLOPT_ACCEPT_ENCODING, ""); // decodes all that libcurl can, and asks for it unless a header says otherwise
   set(CURLOPT_NOPROGRESS, follows_sending() ? 0L : 1L);
   set(CURLOPT_VERBOSE, 0L); // until it is sent: see `loop::on_ready`
   auto http2 = request.http2 && state.origin->secure;

@@ -18,6 +18,8 @@ std::string suggestion_for(const http::transfer_error& error) {
                                              : "raise timeouts.total (or timeouts.idle), or ask for a shorter answer";
     case errc::response_too_large:
       return "raise runtime.max_response_bytes if such answers are meant";
+    case errc::unsupported:
+      return "have the server, or the proxy before it, send gzip or no encoding";
     default:
       return {};
   }

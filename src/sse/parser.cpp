@@ -1,6 +1,7 @@
 #include "sse/parser.hpp"
 
 #include <cstring>
+#include <utility>
 
 namespace modelforge::sse {
 
@@ -42,28 +43,73 @@ bool parser::next(event& out) {
     forget();
   out = {type_, data_, id_};
   for (std::string_view line; take_line(line);) {
-    if (!line.empty()) {
-      if (!take_field(line, out))
-        return false;
-    } else if (has_data_) {
-      handed_out_ = true;
-      return true;
-    } else {
+    if (line.empty()) {
+      if (has_data_) {
+        hand_out(out, false);
+        return true;
+      }
+      keeps_name_ = false;
       forget();
       out = {};
+      continue;
     }
+    if (has_data_ && is_whole_ != nullptr && ends_event(line, out)) {
+      lines_are_events_ = true;
+      again_ = line;
+      hand_out(out, line.starts_with('d'));
+      return true;
+    }
+    if (!take_field(line, out))
+      return false;
+    if (lines_are_events_ && has_data_ && is_whole_(out.data)) {
+      hand_out(out, true);
+      return true;
+    }
+  }
+  if (stops_ && has_data_ && is_whole_(out.data)) {
+    stops_ = false; // until it is asked for more
+    hand_out(out, false);
+    return true;
   }
   if (state_ == state::open)
     keep(out);
   return false;
 }
 
+/// Whether a line begins another event than the one whose data has come.
+bool parser::ends_event(std::string_view line, const event& out) const {
+  auto name = line.substr(0, line.find(':'));
+  return (name == "data" || name == "event") && is_whole_(out.data);
+}
+
+/// `is_named`: what follows without a blank line has the same name.
+void parser::hand_out(const event& out, bool is_named) {
+  if (is_named)
+    keep_text(type_, out.type);
+  keeps_name_ = is_named;
+  handed_out_ = true;
+}
+
+/// Whether a line begins here that is a value of JSON by itself.
+bool parser::begins_value() const {
+  return is_whole_ != nullptr && !rest_.empty() && (rest_.front() == '{' || rest_.front() == '[')
+         && (line_.empty() || line_is_read_);
+}
+
 /// Takes a line from the fed bytes, without its end.
 bool parser::take_line(std::string_view& line) {
+  if (!again_.empty()) {
+    line = std::exchange(again_, {});
+    return true;
+  }
   if (after_cr_ && !rest_.empty()) {
     after_cr_ = false;
     if (rest_.front() == '\n')
       rest_.remove_prefix(1);
+  }
+  if (begins_value()) {
+    stops_ = true;
+    return false;
   }
   auto* first = rest_.data();
   auto* last = first + rest_.size();
@@ -92,7 +138,8 @@ bool parser::take_line(std::string_view& line) {
   return true;
 }
 
-// Fields that the format does not know are ignored, as it demands, and so is `retry`, which says nothing to us.
+// Fields that the format does not know are ignored, as it demands, unless they shall not be; so is `retry`, which says
+// nothing to us.
 bool parser::take_field(std::string_view line, event& out) {
   auto colon = line.find(':');
   auto name = line.substr(0, colon);
@@ -105,7 +152,11 @@ bool parser::take_field(std::string_view line, event& out) {
     out.type = value;
   else if (name == "id")
     out.id = value;
-  return true;
+  else if (is_whole_ != nullptr && line.front() == ' ')
+    return line.find_first_not_of(' ') == line.npos || take_field(line.substr(line.find_first_not_of(' ')), out);
+  else if (refuses_foreign_ && !name.empty() && name != "retry")
+    state_ = state::foreign;
+  return state_ == state::open;
 }
 
 // One line of data stays a view; the second one makes it a text of its own.
@@ -134,12 +185,15 @@ void parser::keep(const event& out) {
   if (line_is_read_)
     empty(line_);
   line_is_read_ = false;
-  line_.append(rest_);
+  if (!stops_)
+    line_.append(rest_);
 }
 
 void parser::forget() {
-  for (auto* text : {&type_, &data_, &id_})
-    empty(*text);
+  if (!keeps_name_)
+    empty(type_);
+  empty(data_);
+  empty(id_);
   has_data_ = handed_out_ = false;
 }
 

@@ -17,6 +17,10 @@ struct event {
 /// Reads server-sent events from bytes that are cut anywhere. Lines may end in LF, CRLF or CR, mixed; a byte order mark
 /// at the start and comments are skipped, and so are events without data.
 ///
+/// Servers that leave out the blank line between events are understood where the caller can tell whether data is whole
+/// (`whole_data`): then the next line of data or the next name of an event ends the one before. The first such line
+/// has to wait for its successor; from then on whole data is handed out with its line.
+///
 /// What lies whole within the fed bytes is handed out as a view of them; only what is cut, and data of several lines,
 /// is copied. Nothing is allocated for an event unless it outgrows the ones before.
 class parser {
@@ -25,29 +29,44 @@ public:
     open,
     stopped,   ///< The callback wanted no more.
     too_large, ///< A line, or the data of one event, exceeds the limit.
+    foreign,   ///< A line is no field, and `refuse_foreign_lines` was called.
   };
+
+  /// Says whether data can stand for itself, as one line of an event.
+  using whole_data = bool (*)(std::string_view data);
 
   static constexpr std::size_t default_limit = 1 << 20;
 
-  /// `limit`: bytes in a line, and in the joined data of an event.
-  explicit parser(std::size_t limit = default_limit) : limit_(limit) {}
+  /// `limit`: bytes in a line, and in the joined data of an event. With `is_whole` the parser is lenient: it ends
+  /// events as said above, takes fields whose line begins with spaces, and stops in front of lines that begin with a
+  /// bracket.
+  explicit parser(std::size_t limit = default_limit, whole_data is_whole = nullptr)
+    : limit_(limit), is_whole_(is_whole) {}
+
+  /// Lines that are no fields end the input from now on. (The format demands to ignore them.)
+  void refuse_foreign_lines() { refuses_foreign_ = true; }
 
   /// Calls `f(const event&)` for each event that these bytes complete, until it returns false. Once the state is not
-  /// `open`, bytes are ignored.
+  /// `open`, bytes are ignored. A lenient parser takes bytes up to a line that begins with { or [: see `left`.
   template <class F>
   state feed(std::string_view bytes, F&& f) {
     if (state_ != state::open)
       return state_;
     rest_ = bytes;
+    stops_ = false;
     line_feed_ = nullptr;
     for (event next_event; next(next_event);)
       if (!f(static_cast<const event&>(next_event))) {
         state_ = state::stopped;
         break;
       }
-    rest_ = {};
+    if (!stops_)
+      rest_ = {};
     return state_;
   }
+
+  /// What the last `feed` did not take, since a line begins there that is JSON by itself: more may be fed behind it.
+  std::string_view left() const { return rest_; }
 
   /// The input has ended. Unlike browsers, hands out an event that no blank line followed: whether it is
   /// whole is the caller's to judge.
@@ -64,13 +83,18 @@ private:
   bool next(event& out);
 
   bool take_line(std::string_view& line);
+  bool begins_value() const;
+  bool ends_event(std::string_view line, const event& out) const;
+  void hand_out(const event& out, bool is_named);
   bool take_field(std::string_view line, event& out);
   bool set_data(std::string_view value, event& out);
   void keep(const event& out);
   void forget();
 
   std::size_t limit_;
+  whole_data is_whole_;
   std::string_view rest_;           ///< What is left of the fed bytes.
+  std::string_view again_;          ///< A line that ended the event before it, still to be taken.
   const char* line_feed_ = nullptr; ///< The next LF in `rest_`, or its end; null: not looked for yet.
   std::string line_;                ///< The beginning of a line that is cut.
   std::string type_, data_, id_;    ///< Of an event that is cut.
@@ -79,7 +103,11 @@ private:
   bool after_cr_ = false;     ///< An LF that comes now belongs to the line end before it.
   bool line_is_read_ = false; ///< `line_` was completed; views of it may still be in use.
   bool has_data_ = false;
-  bool handed_out_ = false; ///< The event that the strings hold is done with.
+  bool handed_out_ = false;       ///< The event that the strings hold is done with,
+  bool keeps_name_ = false;       ///< but not its name: no blank line has come.
+  bool lines_are_events_ = false; ///< Blank lines were missing.
+  bool stops_ = false;            ///< In front of a line that is a value by itself.
+  bool refuses_foreign_ = false;
 };
 
 } // namespace modelforge::sse

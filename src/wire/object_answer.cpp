@@ -2,6 +2,7 @@
 
 #include "base/ascii.hpp"
 #include "wire/json.hpp"
+#include "wire/object_gatherer.hpp"
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
@@ -39,11 +40,15 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
     return std::tuple{progress_.pieces, progress_.signs, seen_.end_mark, seen_.answer, reason_.empty(), usage_.last()};
   };
   auto before = state();
+  std::size_t count = 0;
   json::reader in{data};
   auto is_list = in.elements([&] {
-    if (auto element = in.value(); element.is_object() && !seen_.end)
+    if (auto element = in.value(); element.is_object() && !seen_.end) {
       take_one(element.text, sink);
+      ++count;
+    }
   });
+  seen_.parts = seen_.parts || count > 1;
   if (!is_list)
     take_one(data, sink);
   else if (!in.finish() && !seen_.end)
@@ -52,38 +57,57 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
 }
 
 bool object_answer::take_event(std::string_view type, std::string_view data, piece_sink& sink) {
-  auto is_ours = knows(type) && !ascii::trim_front(data).empty() && !data.starts_with("[DONE]");
-  return is_ours && take(data, sink);
-}
-
-// Repairing costs a copy, so it is tried only after a plain read has failed; what was said by then is nothing, as
-// `read` promises.
-bool object_answer::take_one(std::string_view object, piece_sink& sink) {
-  std::string problem;
-  if (read(object, sink, problem))
+  if (type == "error" && !seen_.end) {
+    if (json::reader{data}.finish())
+      take(data, sink);
+    if (!seen_.end)
+      read_error_event(data);
     return true;
-  if (!utf8::is_valid(object)) {
-    std::string ignored;
-    if (auto repaired = utf8::repair(object); read(repaired, sink, ignored))
-      return seen_.repairs = true;
   }
-  fail_broken(problem);
-  return false;
+  data = ascii::trim(data);
+  if (data.empty() || data.starts_with(done_mark) || (!knows(type) && !is_row(data)))
+    return false;
+  return take(data, sink);
 }
 
-bool object_answer::is_whole(std::string_view, std::string_view data) const {
-  return json::reader{data}.finish();
+// Repairing costs a copy, and looking for several objects in place of one costs time, so both are tried only after a
+// plain read has failed; what was said by then is nothing, as `read` promises.
+void object_answer::take_one(std::string_view object, piece_sink& sink) {
+  auto pieces = progress_.pieces;
+  auto had_reason = !reason_.empty();
+  std::string problem;
+  if (!read(object, sink, problem) && !take_repaired(object, sink) && !take_row(object, sink))
+    fail_broken(problem);
+  seen_.past_reason = seen_.past_reason || (had_reason && progress_.pieces > pieces);
 }
 
-// An event without its empty line may have been cut anywhere, but if its data is whole JSON it counts, except that text
-// can no longer be handed on: then the end it announces is not trusted either.
-void object_answer::take_late(std::string_view type, std::string_view data) {
-  piece_collector ignored;
-  if (auto before = progress_.pieces;
-      is_whole(type, data) && take_event(type, data, ignored) && progress_.pieces > before) {
-    progress_.pieces = before;
-    forget_end();
+bool object_answer::take_repaired(std::string_view object, piece_sink& sink) {
+  std::string ignored;
+  if (utf8::is_valid(object) || !read(utf8::repair(object), sink, ignored))
+    return false;
+  return seen_.repairs = true;
+}
+
+/// Takes objects that stand one behind the other where one is usual, up to OpenAI's end mark.
+bool object_answer::take_row(std::string_view objects, piece_sink& sink) {
+  auto size = objects.size();
+  auto first = take_from_row(objects);
+  if (first.empty() || first.size() == size)
+    return false;
+  seen_.parts = true;
+  for (auto object = first; !object.empty() && !seen_.end; object = take_from_row(objects)) {
+    if (object.starts_with(done_mark))
+      take_event({}, object, sink);
+    else
+      take_one(object, sink);
+    if (objects.empty())
+      return true;
   }
+  return seen_.end; // else the rest is none
+}
+
+bool object_answer::is_whole(std::string_view type, std::string_view data) const {
+  return type == "error" || is_row(data);
 }
 
 void object_answer::fail(failure problem) {
@@ -111,6 +135,15 @@ bool object_answer::read_error(json::raw error, std::string_view object) {
   auto parsed = json::parse(object);
   fail(error_answer(head_, std::get_if<json::value>(&parsed), object));
   return true;
+}
+
+void object_answer::read_error_event(std::string_view data) {
+  auto parsed = json::parse(data);
+  auto* root = std::get_if<json::value>(&parsed);
+  if (root != nullptr && find_error(*root))
+    return fail(error_answer(head_, root, data));
+  json::value made = {{"error", root != nullptr && root->is_string() ? string_in(*root) : data}};
+  fail(error_answer(head_, &made, data));
 }
 
 void object_answer::say(said kind, std::string_view text, piece_sink& sink) {
@@ -222,15 +255,25 @@ failure object_answer::fitted(failure problem) const {
   return problem;
 }
 
-// In order of certainty: an error that was told, a stream that broke off, an answer that holds none; only then is there
-// a completion to put together.
-std::variant<completion, failure> object_answer::end(bool streamed) {
+failure object_answer::no_answer_in(std::string_view beginning) const {
+  auto description = std::string{no_answer()};
+  if (!beginning.empty())
+    description += "; it begins " + clean_words(beginning, 100);
+  return fitted(invalid_answer(head_, std::move(description)));
+}
+
+// In order of certainty: an error that was told, a body of something else, a stream that broke off, an answer that
+// holds none; only then is there a completion to put together.
+std::variant<completion, failure> object_answer::end(bool streamed, std::string_view beginning) {
   if (problem_ != nullptr)
     return fitted(std::move(*problem_));
+  if (!beginning.empty() && !is_understood())
+    return no_answer_in(beginning);
+  streamed = streamed || seen_.parts;
   if (auto lacks = streamed ? lack() : std::string_view{}; !lacks.empty())
     return fitted(broken_off(head_, progress_.pieces, lacks));
   if (!seen_.answer)
-    return fitted(invalid_answer(head_, std::string{no_answer()}));
+    return no_answer_in(beginning);
   conclude(streamed);
   if (problem_ != nullptr)
     return fitted(std::move(*problem_));
@@ -243,6 +286,8 @@ std::variant<completion, failure> object_answer::end(bool streamed) {
   result.provider_request_id = request_id_in(head_, id_);
   if (result.raw_finish_reason.empty() && (streamed || words_.whole_needs_reason))
     warn("the provider named no finish reason");
+  if (streamed && !seen_.end_mark)
+    warn("the stream ended without its end mark, but with a finish reason");
   if (seen_.others)
     warn(choices_warning("several"));
   if (seen_.repairs)
@@ -254,26 +299,60 @@ std::variant<completion, failure> object_answer::end(bool streamed) {
   return result;
 }
 
-// An error status is never read as an answer, whatever its body looks like; and a body that begins with neither bracket
-// is described, not parsed.
-std::variant<completion, failure> read_whole(object_answer& answer, std::string_view body) {
-  auto text = ascii::trim_front(body);
-  auto& head = answer.head();
-  if (head.status < 200 || head.status >= 300) {
-    auto parsed = json::parse(utf8::is_valid(text) ? std::string{text} : utf8::repair(text));
-    return answer.fitted(error_answer(head, std::get_if<json::value>(&parsed), text));
-  }
-  if (!text.starts_with('{') && !text.starts_with('['))
-    return answer.fitted(invalid_answer(head, describe_body(text)));
-  piece_collector sink;
-  answer.take(text, sink);
-  auto result = answer.end(false);
+namespace {
+
+errc code_of(const std::variant<completion, failure>& result) {
+  auto* bad = std::get_if<failure>(&result);
+  return bad != nullptr ? bad->code : errc::none;
+}
+
+std::variant<completion, failure> read_streamed(std::unique_ptr<object_answer> answer, std::string_view body,
+                                                piece_sink& sink) {
+  auto reader = read_objects(std::move(answer), body.size());
+  reader->take(body, sink);
+  return reader->end(sink);
+}
+
+/// Nothing was handed on, so an answer that broke off is only one that is no good.
+std::variant<completion, failure> with_texts(std::variant<completion, failure> result, piece_collector sink) {
   if (auto* good = std::get_if<completion>(&result)) {
     good->text = std::move(sink.words);
     good->reasoning = std::move(sink.thoughts);
     good->refusal = std::move(sink.declined);
+  } else if (auto& bad = std::get<failure>(result); bad.code == errc::stream_interrupted) {
+    bad.code = errc::invalid_response;
   }
   return result;
+}
+
+} // namespace
+
+// An error status is never read as an answer, whatever its body looks like. What begins as JSON and is no answer may be
+// a stream of objects nevertheless, of several or of one.
+std::variant<completion, failure> read_whole(const answer_maker& make, std::string_view body) {
+  auto text = ascii::trim_front(body);
+  if (text.starts_with("\xEF\xBB\xBF"))
+    text = ascii::trim_front(text.substr(3));
+  auto answer = make();
+  auto& head = answer->head();
+  if (head.status < 200 || head.status >= 300) {
+    auto parsed = json::parse(utf8::is_valid(text) ? std::string{text} : utf8::repair(text));
+    return answer->fitted(error_answer(head, std::get_if<json::value>(&parsed), text));
+  }
+  piece_collector sink, streamed;
+  if (!text.starts_with('{') && !text.starts_with('[')) {
+    auto result = read_streamed(std::move(answer), text, sink);
+    return with_texts(std::move(result), std::move(sink));
+  }
+  answer->take(text, sink);
+  auto result = answer->end(false, text);
+  if (code_of(result) != errc::invalid_response)
+    return with_texts(std::move(result), std::move(sink));
+  auto other = read_streamed(make(), text, streamed);
+  auto code = code_of(other);
+  if (code == errc::invalid_response || (code == errc::stream_interrupted && json::reader{text}.finish()))
+    return result;
+  return with_texts(std::move(other), std::move(streamed));
 }
 
 } // namespace modelforge::wire

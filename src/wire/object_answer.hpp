@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,7 +38,8 @@ public:
   /// Takes the next object, or an array of objects. Returns whether it brought something new.
   bool take(std::string_view data, piece_sink& sink);
 
-  /// Takes an event of a stream: `take`, where it is the provider's and has data.
+  /// Takes an event of a stream: `take`, where it has data. One named "error" is an error, whatever its data is; one
+  /// with a name that is not the provider's may be anything, and counts only where it holds objects.
   virtual bool take_event(std::string_view type, std::string_view data, piece_sink& sink);
 
   /// Takes an object, or an array, that stands in a stream without an event around it.
@@ -46,8 +48,8 @@ public:
   /// Takes the beginning of such an object, behind which nothing comes.
   virtual void take_cut(std::string_view) {}
 
-  /// Takes an event that was not ended properly: an end mark or an error may be in it, but for text it is too late.
-  void take_late(std::string_view type, std::string_view data);
+  /// Whether an event with which the body ends is whole, although its lines may have been cut.
+  virtual bool is_whole(std::string_view type, std::string_view data) const;
 
   /// Ends the answer with a failure, unless it has ended.
   void fail(failure problem);
@@ -56,6 +58,9 @@ public:
   /// The end mark behind which nothing comes, or an error.
   bool ended() const { return seen_.end; }
 
+  /// Something of an answer, or an error, has come.
+  bool is_understood() const { return seen_.answer || seen_.sign || progress_.pieces > 0 || problem_ != nullptr; }
+
   /// How many bytes of one object are taken.
   virtual std::size_t max_bytes() const { return 1 << 20; }
 
@@ -63,8 +68,9 @@ public:
 
   const http::response_head& head() const { return head_; }
 
-  /// Tells how the answer ended, once. `streamed`: it needs its end mark; else being there is enough.
-  std::variant<completion, failure> end(bool streamed);
+  /// Tells how the answer ended, once. `streamed`: it needs its end mark, or its finish reason; else being there is
+  /// enough, if it came in one object. `beginning`: of a body in which nothing was understood.
+  std::variant<completion, failure> end(bool streamed, std::string_view beginning = {});
 
   /// Makes a failure's suggestion fit this provider.
   failure fitted(failure problem) const;
@@ -82,26 +88,29 @@ protected:
   /// What `reason_` means.
   virtual finish_reason meaning() const = 0;
 
-  /// Whether events of that name are the provider's; others may be of somebody between us.
+  /// Whether events of that name are the provider's.
   virtual bool knows(std::string_view event) const { return event.empty() || event == "message" || event == "error"; }
 
-  /// Whether an event that was not ended properly is whole nevertheless.
-  virtual bool is_whole(std::string_view type, std::string_view data) const;
+  /// What a stream that ends now lacks, to be said behind "after 3 pieces"; empty where it is whole. A finish reason is
+  /// the end of all that can be lost, so it is enough where the body ends without an error of the transfer.
+  virtual std::string_view lack() const {
+    return seen_.end_mark || has_reason() ? std::string_view{} : ", before its end mark";
+  }
 
-  /// What a stream that ends now lacks, to be said behind "after 3 pieces"; empty where it is whole.
-  virtual std::string_view lack() const { return seen_.end_mark ? std::string_view{} : ", before its end mark"; }
+  /// The provider has said why the model stopped, and nothing of the answer came behind it.
+  bool has_reason() const { return !reason_.empty() && !seen_.past_reason; }
 
   /// What the answer is where it holds none.
   virtual std::string_view no_answer() const { return words_.no_answer; }
-
-  /// The end that was seen is none: what it said came too late.
-  virtual void forget_end() { seen_.end_mark = false; }
 
   /// Puts the last pieces together, before the completion is made.
   virtual void conclude(bool /*streamed*/) {}
 
   /// Whether an `error` member tells of one; then the answer has ended.
   bool read_error(json::raw error, std::string_view object);
+
+  /// Ends the answer with what an event says that is named so, whatever its form.
+  void read_error_event(std::string_view data);
 
   using said = void (piece_sink::*)(std::string_view);
 
@@ -154,12 +163,15 @@ protected:
 
   /// What has been met so far.
   struct marks {
-    bool answer = false;   ///< An object with an answer.
-    bool others = false;   ///< Answers beside the first one.
-    bool refusal = false;  ///< The model declined.
-    bool repairs = false;  ///< Bytes that are not UTF-8; they were replaced.
-    bool end_mark = false; ///< The provider's word that the answer is whole.
-    bool end = false;      ///< That mark, or an error: nothing more is to be expected.
+    bool answer = false;      ///< An object with an answer.
+    bool sign = false;        ///< Something that belongs to one.
+    bool parts = false;       ///< Several objects where one is usual.
+    bool others = false;      ///< Answers beside the first one.
+    bool refusal = false;     ///< The model declined.
+    bool repairs = false;     ///< Bytes that are not UTF-8; they were replaced.
+    bool end_mark = false;    ///< The provider's word that the answer is whole.
+    bool past_reason = false; ///< A piece behind a finish reason, which thus was no end.
+    bool end = false;         ///< That mark, or an error: nothing more is to be expected.
   };
 
   std::string id_, model_, reason_;
@@ -171,7 +183,10 @@ protected:
 private:
   void hand_on(said kind, std::string_view text, piece_sink& sink);
   void say_half(piece_sink& sink);
-  bool take_one(std::string_view object, piece_sink& sink);
+  void take_one(std::string_view object, piece_sink& sink);
+  bool take_repaired(std::string_view object, piece_sink& sink);
+  bool take_row(std::string_view objects, piece_sink& sink);
+  failure no_answer_in(std::string_view beginning) const;
 
   http::response_head head_;
   const wording& words_;
@@ -182,17 +197,13 @@ private:
   uint32_t half_ = 0;        ///< and of which character it has but one half; see `json::string_in`.
 };
 
-/// Reads a whole answer, whatever its status.
-std::variant<completion, failure> read_whole(object_answer& answer, std::string_view body);
+using answer_maker = std::function<std::unique_ptr<object_answer>()>;
 
-/// How the objects of a streamed answer are cut from its body.
-enum class framing : uint8_t {
-  events, ///< As the data of server-sent events; or the whole body is one object, or an array.
-  mixed,  ///< As the data of server-sent events; also plain ones between these, and in an array.
-  lines,  ///< One behind the other.
-};
+/// Reads a whole answer, whatever its status. One that comes as a stream, although it was asked for whole, is read as
+/// one.
+std::variant<completion, failure> read_whole(const answer_maker& make, std::string_view body);
 
-/// Makes the reader of a streamed answer.
-std::unique_ptr<stream_reader> read_objects(std::unique_ptr<object_answer> answer, framing form);
+/// Makes the reader of a streamed answer. `limit`: bytes of one object, if more than the answer's `max_bytes`.
+std::unique_ptr<stream_reader> read_objects(std::unique_ptr<object_answer> answer, std::size_t limit = 0);
 
 } // namespace modelforge::wire

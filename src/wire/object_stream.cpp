@@ -1,8 +1,8 @@
 #include "base/ascii.hpp"
 #include "sse/parser.hpp"
 #include "wire/object_answer.hpp"
+#include "wire/object_gatherer.hpp"
 #include "wire/provider_error.hpp"
-#include "json/lexer.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -13,81 +13,31 @@ namespace {
 
 constexpr std::size_t shown_bytes = 512; ///< Of a body that is nothing we know.
 
-/// Gathers one JSON object, or array, from bytes that are cut anywhere, by its brackets alone: whether it is JSON is
-/// found out by who reads it. Nothing is copied of an object that lies whole within the bytes.
-class object_gatherer {
-public:
-  bool is_open() const { return nesting_ > 0; }
-
-  /// Takes bytes up to the object's end; the beginning of one that is cut goes into `kept`. Returns the object once it
-  /// is whole, as a view of `bytes` where it lay whole in them, else of `kept`. What was taken is removed from `bytes`.
-  std::string_view take(std::string_view& bytes, std::string& kept) {
-    if (nesting_ == 0)
-      kept.clear();
-    auto* begin = bytes.data();
-    auto* end = begin + bytes.size();
-    auto* p = begin;
-    do
-      p = step(p, end);
-    while (p != end && nesting_ > 0);
-    std::string_view taken{begin, static_cast<std::size_t>(p - begin)};
-    bytes.remove_prefix(taken.size());
-    if (nesting_ == 0 && kept.empty())
-      return taken;
-    kept += taken;
-    return nesting_ == 0 ? std::string_view{kept} : std::string_view{};
-  }
-
-private:
-  /// Takes one byte, or a run of plain ones inside a string. Brackets in strings do not count; an escape hides the byte
-  /// behind it.
-  const char* step(const char* p, const char* end) {
-    auto c = *p;
-    if (is_escaped_) {
-      is_escaped_ = false;
-    } else if (in_string_) {
-      p = json::skip_plain(p, end);
-      if (p == end)
-        return p;
-      is_escaped_ = *p == '\\';
-      in_string_ = *p != '"';
-    } else if (c == '"') {
-      in_string_ = true;
-    } else if (c == '{' || c == '[') {
-      ++nesting_;
-    } else if (c == '}' || c == ']') {
-      --nesting_;
-    }
-    return p + 1;
-  }
-
-  std::size_t nesting_ = 0;
-  bool in_string_ = false, is_escaped_ = false;
-};
-
-/// Cuts a body into the objects of an answer and hands these to it. What the body is, is sniffed from its first byte,
-/// since servers and proxies name the wrong type. Of a body that is nothing we know only the beginning is kept, for the
-/// failure that quotes it. Called by the session of a stream, with bytes as the transport brings them.
+/// Cuts a body into the objects of an answer and hands these to it, whatever dialect it is of. What the body is, is
+/// sniffed, since servers and proxies name the wrong type: server-sent events, or plain objects, one behind the other,
+/// on lines or in an array, or both mixed. Of a body of which nothing was understood only the beginning is kept, for
+/// the failure that quotes it. Called by the session of a stream, with bytes as the transport brings them.
 class object_stream : public stream_reader {
 public:
-  object_stream(std::unique_ptr<object_answer> answer, framing form)
-    : answer_(std::move(answer)), events_(answer_->max_bytes()), framing_(form) {}
+  /// `limit`: bytes of one object.
+  object_stream(std::unique_ptr<object_answer> answer, std::size_t limit)
+    : answer_(std::move(answer)), events_(limit, is_row), limit_(limit) {}
 
   std::size_t take(std::string_view bytes, piece_sink& sink) override {
     news_ = 0;
+    auto all = bytes;
     if (form_ == form::unknown)
       bytes = guess_form(bytes);
     while (!bytes.empty() && !answer_->ended())
       if (form_ == form::text)
-        take_text(bytes);
-      else if (form_ == form::events)
-        take_events(std::exchange(bytes, {}), sink);
-      else if (object_.is_open() || (is_between_ && begins_object(bytes.front())))
-        take_object(bytes, sink);
-      else if (is_between_ && is_separator(bytes.front()))
-        bytes.remove_prefix(1);
-      else
+        bytes = {};
+      else if (form_ == form::lines)
         take_lines(bytes, sink);
+      else if (object_.is_open() || bytes.front() == '{')
+        take_object(bytes, sink);
+      else
+        step_to_object(bytes);
+    keep_beginning(all);
     answer_->shrink();
     return news_;
   }
@@ -96,111 +46,128 @@ public:
 
   uint64_t tokens() const override { return answer_->tokens(); }
 
-  std::variant<completion, failure> end() override {
+  std::variant<completion, failure> end(piece_sink& sink) override {
     if ((form_ == form::unknown || form_ == form::text) && !answer_->ended())
-      return answer_->fitted(invalid_answer(answer_->head(), describe_body(kept_)));
+      return answer_->fitted(invalid_answer(answer_->head(), describe_body(beginning_)));
     if (object_.is_open())
       answer_->take_cut(kept_);
     events_.finish([&](const sse::event& event) {
-      answer_->take_late(event.type, event.data);
+      if (answer_->is_whole(event.type, event.data)) // else it may have been cut anywhere
+        take_event(event, sink);
       return !answer_->ended();
     });
-    return answer_->end(true);
+    auto is_unknown = !answer_->is_understood() && !beginning_.starts_with(':'); // of comments there is nothing to tell
+    auto result = answer_->end(true, met_ ? std::string_view{beginning_} : std::string_view{});
+    if (auto* bad = std::get_if<failure>(&result); bad != nullptr && is_unknown && !met_)
+      bad->message += "; it begins " + clean_words(beginning_, 100);
+    return result;
   }
 
 private:
-  /// What the body turned out to be.
-  enum class form : uint8_t { unknown, events, objects, text };
+  /// What comes now.
+  enum class form : uint8_t {
+    unknown,
+    text,    ///< Nothing that we know.
+    lines,   ///< Fields of events.
+    objects, ///< Plain objects, and what stands between them.
+  };
 
   /// Returns the bytes from the first one on that says something.
   std::string_view guess_form(std::string_view bytes) {
-    bytes = ascii::trim_front(bytes);
+    constexpr std::string_view silent = " \t\r\n\x1E\xEF\xBB\xBF"; // a byte order mark, a record's beginning
+    bytes.remove_prefix(std::min(bytes.find_first_not_of(silent), bytes.size()));
     if (bytes.empty())
       return bytes;
-    constexpr std::string_view beginnings = ":deir\xEF"; // comments, data, event, id, retry; a byte order mark
-    auto c = bytes.front();
-    if (c == '{' || (c == '[' && framing_ != framing::lines))
+    constexpr std::string_view fields = ":deir"; // comments, data, event, id, retry
+    if (auto c = bytes.front(); c == '{' || c == '[') {
       form_ = form::objects;
-    else if (framing_ == framing::lines || beginnings.find(c) == beginnings.npos)
-      form_ = form::text;
-    else
-      form_ = framing_ == framing::mixed ? form::objects : form::events;
+      events_.refuse_foreign_lines(); // they may be parts of objects
+    } else {
+      form_ = fields.find(c) != fields.npos ? form::lines : form::text;
+    }
     return bytes;
   }
 
-  bool begins_object(char c) const { return c == '{' || (c == '[' && framing_ == framing::events); }
-
-  /// Whether a byte between two plain objects says nothing. Ends of lines do, to events.
-  bool is_separator(char c) const {
-    return framing_ != framing::lines ? c == '[' || c == ',' || c == ']' || c == ' '
-                                      : ascii::spaces.find(c) != ascii::spaces.npos;
+  /// Steps over what stands between plain objects. All else is a line.
+  void step_to_object(std::string_view& bytes) {
+    constexpr std::string_view between = "[],\x1E";
+    auto c = bytes.front();
+    if (between.find(c) == between.npos && ascii::spaces.find(c) == ascii::spaces.npos) {
+      form_ = form::lines;
+      if (c == 'D' && is_behind_bracket_) // of [DONE]
+        events_.feed("data: [", [](auto&) { return true; });
+    } else {
+      bytes.remove_prefix(1);
+    }
+    is_behind_bracket_ = c == '[';
   }
 
-  /// Keeps the beginning of what is no answer, and gives up once there is enough to show.
-  void take_text(std::string_view& bytes) {
-    kept_ += bytes.substr(0, shown_bytes - kept_.size());
-    bytes = {};
-    if (kept_.size() == shown_bytes)
-      answer_->fail(invalid_answer(answer_->head(), describe_body(kept_)));
-  }
-
-  /// Takes a plain object, or as much of it as there is. Bounded by the answer's `max_bytes`.
+  /// Takes a plain object, or as much of it as there is.
   void take_object(std::string_view& bytes, piece_sink& sink) {
     auto object = object_.take(bytes, kept_);
-    is_between_ = !object_.is_open();
-    if (auto max = answer_->max_bytes(); std::max(object.size(), kept_.size()) > max)
-      return too_large(framing_ == framing::events ? "the answer is no stream and exceeds "
-                                                   : "the provider sent an object of more than ",
-                       std::to_string(max) + " bytes");
-    if (!object.empty())
+    if (std::max(object.size(), kept_.size()) > limit_)
+      return too_large("the provider sent an object of more than " + std::to_string(limit_) + " bytes");
+    if (!object.empty()) {
+      met_ = true;
       news_ += answer_->take_plain(object, sink);
+    }
     if (!object_.is_open() && kept_.capacity() > shown_bytes) // room that a large object took
       kept_ = {};
   }
 
-  /// Takes the lines of events, up to the next plain object.
+  /// Hands lines to the parser of server-sent events, which keeps what is cut, up to the next plain object.
   void take_lines(std::string_view& bytes, piece_sink& sink) {
-    if (framing_ == framing::lines)
-      return answer_->fail(invalid_answer(answer_->head(), "a line that is no JSON object"));
-    std::size_t end = 0;
-    do {
-      end = bytes.find('\n', end);
-      end = end == bytes.npos ? bytes.size() : end + 1;
-    } while (end < bytes.size() && bytes[end] != '{' && !is_separator(bytes[end]));
-    auto lines = bytes.substr(0, end);
-    bytes.remove_prefix(end);
-    is_between_ = lines.ends_with('\n');
-    take_events(lines, sink);
-  }
-
-  /// Hands bytes to the parser of server-sent events, which keeps what is cut.
-  void take_events(std::string_view bytes, piece_sink& sink) {
     auto state = events_.feed(bytes, [&](const sse::event& event) {
-      news_ += answer_->take_event(event.type, event.data, sink);
+      take_event(event, sink);
       return !answer_->ended();
     });
+    bytes = events_.left();
+    if (!bytes.empty())
+      form_ = form::objects;
     if (state == sse::parser::state::too_large)
-      too_large("the provider sent ", events_.problem());
+      too_large("the provider sent " + events_.problem());
+    else if (state == sse::parser::state::foreign)
+      answer_->fail(invalid_answer(answer_->head(), "a line that is no JSON object"));
   }
 
-  void too_large(std::string subject, std::string_view hint) {
-    answer_->fail_with(errc::response_too_large, subject.append(hint));
+  void take_event(const sse::event& event, piece_sink& sink) {
+    met_ = true;
+    news_ += answer_->take_event(event.type, event.data, sink);
+  }
+
+  void too_large(std::string message) { answer_->fail_with(errc::response_too_large, std::move(message)); }
+
+  /// Keeps what a failure is to show, as long as nothing was understood. A body that is nothing we know is given up
+  /// once there is enough to show.
+  void keep_beginning(std::string_view bytes) {
+    if (answer_->is_understood() && form_ != form::text) {
+      beginning_ = {};
+      return;
+    }
+    if (beginning_.empty())
+      bytes = ascii::trim_front(bytes);
+    beginning_ += bytes.substr(0, shown_bytes - beginning_.size());
+    if (form_ == form::text && beginning_.size() == shown_bytes)
+      answer_->fail(invalid_answer(answer_->head(), describe_body(beginning_)));
   }
 
   std::unique_ptr<object_answer> answer_;
   sse::parser events_;
   object_gatherer object_;
-  std::string kept_;     ///< The beginning of an object that is cut, or of a body that is nothing we know.
-  std::size_t news_ = 0; ///< Of the present call of `take`.
-  framing framing_;
+  std::string kept_;      ///< The beginning of an object that is cut.
+  std::string beginning_; ///< Of the body.
+  std::size_t news_ = 0;  ///< Of the present call of `take`.
+  std::size_t limit_;
   form form_ = form::unknown;
-  bool is_between_ = true; ///< A plain object may begin here.
+  bool is_behind_bracket_ = false;
+  bool met_ = false; ///< An event or an object has come, be it understood or not.
 };
 
 } // namespace
 
-std::unique_ptr<stream_reader> read_objects(std::unique_ptr<object_answer> answer, framing form) {
-  return std::make_unique<object_stream>(std::move(answer), form);
+std::unique_ptr<stream_reader> read_objects(std::unique_ptr<object_answer> answer, std::size_t limit) {
+  limit = std::max(limit, answer->max_bytes());
+  return std::make_unique<object_stream>(std::move(answer), limit);
 }
 
 } // namespace modelforge::wire

@@ -52,10 +52,12 @@ public:
   virtual uint64_t tokens() const = 0;
 
   /// Tells how the answer ended; called once, when `ended`, or when the body has ended without an error of the
-  /// transfer. The completion has all but the texts, which went to the sink: finish reason, usage, model, the joined
-  /// tool calls. An answer without the provider's end mark is a failure (`stream_interrupted`; `invalid_response` when
-  /// not one piece had come), and so is one with an error in it, whatever came behind that.
-  virtual std::variant<completion, failure> end() = 0;
+  /// transfer. First hands on what the last bytes held, if these lack only the end of their line or event. The
+  /// completion has all but the texts, which went to the sink: finish reason, usage, model, the joined tool calls. An
+  /// answer with neither the provider's end mark nor a finish reason behind its last piece is a failure
+  /// (`stream_interrupted`; `invalid_response` when not one piece had come), and so is one with an error in it,
+  /// whatever came behind that.
+  virtual std::variant<completion, failure> end(piece_sink& sink) = 0;
 };
 
 } // namespace modelforge::wire

@@ -165,8 +165,9 @@ void fuzz_stream(std::string_view text, unsigned seed, const dialect& by) {
       cut(text, seed, take);
     else
       take(text);
+    auto end = x->end(sink);
     to = std::move(sink.said);
-    return x->end();
+    return end;
   };
   lines whole, parts;
   std::size_t news = 0, news_of_parts = 0;

@@ -17,6 +17,7 @@
 namespace modelforge::limits_test {
 
 using namespace modelforge::test;
+using namespace std::string_view_literals;
 
 namespace {
 
@@ -115,6 +116,38 @@ TEST_CASE("transport bounds the size of answers") {
   CHECK(got.body.size() <= request.max_response_bytes);
   request.max_response_bytes = 64u << 20;
   CHECK(fetch(transport, request).body.size() == 50u << 20);
+}
+
+TEST_CASE("what grows by decompression is bounded like any answer, and held back like any") {
+  const std::string head{"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
+                         "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x62\x18"sv};
+  std::string zeros; // 13 bytes make 2064
+  while (zeros.size() < 16'000)
+    zeros += "\x05\xa3\x60\x14\x8c\x82\x51\x30\x0a\x46\xc1\x28\x18"sv;
+  misbehaving_server server{[&](peer& x) {
+    x.read_request();
+    x.send(head);
+    while (x.send(zeros) && *x.bytes_sent < 200u << 20)
+      ;
+  }};
+  {
+    http::transport transport;
+    auto request = get_from(server.url());
+    request.max_response_bytes = 1u << 20;
+    auto got = fetch(transport, request);
+    REQUIRE(got.end.error);
+    CHECK(got.end.error->code == errc::response_too_large);
+    CHECK(got.body.size() <= request.max_response_bytes);
+  }
+  http::transport transport{{.initial_credit = 50'000}};
+  auto to = std::make_shared<recorder>();
+  auto id = transport.open(get_from(server.url()), to);
+  for (std::size_t granted = 50'000; granted < 40'000'000; granted += 5'000'000) {
+    REQUIRE(eventually([&] { return to->received() == granted && transport.stats().paused == 1; }));
+    transport.grant(id, 5'000'000);
+  }
+  CHECK(server.bytes_sent < 20u << 20); // the kernel's buffers
+  transport.cancel(id);
 }
 
 TEST_CASE("transport bounds what comes beside head and body") {

@@ -19,6 +19,7 @@
 namespace modelforge::transport_test {
 
 using namespace modelforge::test;
+using namespace std::string_literals;
 using namespace std::string_view_literals;
 
 namespace {
@@ -127,6 +128,7 @@ TEST_CASE("transport sends what it was asked to send, and nothing beside") {
   }};
   http::transport transport{{.user_agent = "test/1"}};
   auto host = "Host: 127.0.0.1:" + std::to_string(server.port()) + "\r\nUser-Agent: test/1\r\nAccept: */*\r\n";
+  auto plain = "Accept-Encoding: identity\r\n"s;
   http::request request{.url = server.url("/v1/chat?a=b"),
                         .headers = {{"Authorization", "Bearer x"}, {"X-Empty", ""}},
                         .body = "{}",
@@ -134,18 +136,20 @@ TEST_CASE("transport sends what it was asked to send, and nothing beside") {
   auto answered = [&] { return !fetch(transport, request).end.error; };
   REQUIRE(answered());
   CHECK(seen
-        == "POST /v1/chat?a=b HTTP/1.1\r\n" + host
-             + "Authorization: Bearer x\r\nX-Empty:\r\nContent-Length: 2\r\n\r\n{}");
+        == "POST /v1/chat?a=b HTTP/1.1\r\n" + host + "Authorization: Bearer x\r\nX-Empty:\r\n" + plain
+             + "Content-Length: 2\r\n\r\n{}");
   request.headers.clear();
   request.method = "DELETE";
   request.body.clear();
   REQUIRE(answered());
-  CHECK(seen == "DELETE /v1/chat?a=b HTTP/1.1\r\n" + host + "\r\n");
+  CHECK(seen == "DELETE /v1/chat?a=b HTTP/1.1\r\n" + host + plain + "\r\n");
   request.method = "PUT";
   request.body = "x";
   request.headers = {{"content-type", "text/plain"}};
   REQUIRE(answered());
-  CHECK(seen == "PUT /v1/chat?a=b HTTP/1.1\r\n" + host + "content-type: text/plain\r\nContent-Length: 1\r\n\r\nx");
+  CHECK(seen
+        == "PUT /v1/chat?a=b HTTP/1.1\r\n" + host + "content-type: text/plain\r\n" + plain
+             + "Content-Length: 1\r\n\r\nx");
   request.method = "POST";
   request.body = std::string(3u << 20, 'x'); // no waiting for "100 Continue"
   REQUIRE(answered());
@@ -157,6 +161,47 @@ TEST_CASE("transport sends what it was asked to send, and nothing beside") {
   REQUIRE(answered());
   CHECK(seen.find("Accept-Encoding: ") != std::string::npos);
   CHECK(server.connections == 1);
+}
+
+TEST_CASE("transport decodes what is compressed, asked for or not, and says what it cannot decode") {
+  const std::string gzip{
+    "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\xcb\x48\xcd\xc9\xc9\x07\x00\x86\xa6\x10\x36\x05\x00\x00\x00"sv};
+  const std::string zstd{"\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00hello"sv};
+  struct {
+    std::string encoding, body;
+    errc code = errc::none;
+    std::string_view said = "";
+  } table[] = {{"gzip", gzip},
+               {"x-gzip", gzip},
+               {"deflate", std::string{"\x78\x9c\xcb\x48\xcd\xc9\xc9\x07\x00\x06\x2c\x02\x15"sv}},
+               {"zstd", zstd},
+               {"br", std::string{"\x0b\x02\x80hello\x03"sv}},
+               {"identity", "hello"},
+               {"gzip", "hello", errc::invalid_response, "cannot be decompressed"},
+               {"zstd", "hello", errc::invalid_response, "cannot be decompressed"},
+               {"compress", "hello", errc::unsupported, "compressed in an unknown way"},
+               {"utf-8", "hello", errc::unsupported, "compressed in an unknown way"}};
+  for (auto& row : table)
+    for (auto asked : {false, true}) {
+      CAPTURE(row.encoding, row.said, asked);
+      misbehaving_server server{[&](peer& x) {
+        x.read_request();
+        x.answer(row.body, "Content-Encoding: " + row.encoding + "\r\n");
+      }};
+      http::transport transport;
+      auto request = post_to(server.url());
+      request.compression = asked;
+      auto got = fetch(transport, request);
+      if (row.code == errc::none) {
+        CHECK(got.body == "hello");
+        CHECK_FALSE(got.end.error);
+        continue;
+      }
+      REQUIRE(got.end.error);
+      CAPTURE(got.end.error->message);
+      CHECK(name_of(got.end.error->code) == name_of(row.code));
+      CHECK(got.end.error->message.find(row.said) != std::string::npos);
+    }
 }
 
 TEST_CASE("transport goes through the proxy that the environment names") {

@@ -180,7 +180,7 @@ TEST_CASE("pings are no news of an anthropic stream, and what is new does not ha
                  + message_delta("end_turn", R"({"output_tokens":9,"input_tokens":null})") + message_stop,
                to);
   CHECK(to.words == "ab");
-  auto end = reader->end();
+  auto end = reader->end(to);
   auto& x = std::get<completion>(end);
   CHECK(x.usage == token_usage{30, 9, 10, 0, 0});
   REQUIRE(x.warnings.size() == 1);
@@ -254,9 +254,11 @@ TEST_CASE("any cutting of an anthropic stream gives the same pieces and end", "[
     check_cuts(*body, anthropic::messages_api());
 }
 
-TEST_CASE("an anthropic stream without its end mark is a failure", "[wire][anthropic]") {
+TEST_CASE("an anthropic stream without its stop reason is a failure", "[wire][anthropic]") {
   for (auto* body : {&thinking, &hidden, &refused})
-    check_beginnings(*body, anthropic::messages_api(), body->size() - 2); // the blank line may be missing
+    check_beginnings(*body, anthropic::messages_api(), body->size() - message_stop.size() - 2);
+  auto unmarked = thinking.substr(0, thinking.size() - message_stop.size());
+  CHECK(hear(unmarked, anthropic::messages_api()).good().warnings.at(0).find("end mark") != std::string::npos);
 }
 
 TEST_CASE("an error in an anthropic stream is one, whatever comes behind it", "[wire][anthropic]") {

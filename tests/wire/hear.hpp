@@ -87,7 +87,7 @@ inline heard hear(std::string_view body, const dialect& by = openai::compatible_
   take(body.size());
   result.ended = reader->ended();
   result.tokens = reader->tokens();
-  result.end = reader->end();
+  result.end = reader->end(to);
   result.said = to.said;
   result.words = to.words;
   return result;

@@ -65,7 +65,9 @@ private:
     }
     if (read_error(event.error, object))
       return true;
-    progress_.signs += read_event(std::string{string_in(event.type, scratch_)}, event, sink);
+    auto is_sign = read_event(std::string{string_in(event.type, scratch_)}, event, sink);
+    progress_.signs += is_sign;
+    seen_.sign = seen_.sign || is_sign;
     return true;
   }
 
@@ -84,13 +86,16 @@ private:
     else if (type == "message_stop")
       read_stop(sink);
     else if (type == "message" || event.content.is_array())
-      read_whole_message(event, sink);
+      return read_whole_message(event, sink), true;
     else
       return false;
-    return true;
+    return seen_.parts = true;
   }
 
-  bool knows(std::string_view) const override { return true; } // each event has a name of its own
+  /// Each event has a name of its own.
+  bool knows(std::string_view event) const override {
+    return object_answer::knows(event) || event.starts_with("message_") || event.starts_with("content_block_");
+  }
 
   finish_reason meaning() const override { return reason_named(reason_, reasons); }
 
@@ -113,10 +118,14 @@ private:
 
   // -- the message -------------------------------------------------------------------
 
-  /// Some proxies begin a message twice; it stays the first one.
+  /// Some proxies begin a message twice; it stays the first one. Why the model stopped is not known yet, whatever a
+  /// beginning without content says.
   void read_message(json::raw message, piece_sink& sink) {
     json::reader in{message};
-    take_message(take_event_fields(in), sink);
+    auto event = take_event_fields(in);
+    if (!event.content.is_array() || event.content.text.find('{') == event.content.text.npos)
+      event.reason = {};
+    take_message(event, sink);
   }
 
   /// It is one where a stream was asked for, too.

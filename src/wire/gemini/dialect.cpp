@@ -20,11 +20,11 @@ public:
   }
 
   std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
-    return read_whole(*make_answer(head), body);
+    return read_whole([&] { return make_answer(head); }, body);
   }
 
   std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override {
-    return read_objects(make_answer(head), framing::mixed);
+    return read_objects(make_answer(head));
   }
 
   limits::token_accounting accounting() const override { return limits::token_accounting::input; }

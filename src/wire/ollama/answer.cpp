@@ -18,7 +18,8 @@ constexpr object_answer::wording words{.no_answer = "JSON that is no finished an
                                        .usual_address = "it has no path, e.g. http://127.0.0.1:11434"};
 
 /// Reads Ollama's /api/chat: one object, or lines of the same shape that each add to the message, the last of which
-/// says `done` and brings the counts. Calls come whole.
+/// says `done` and brings the counts; some servers only give the reason. Calls come whole. Lines without a message are
+/// of another API (/api/generate): they are not understood.
 class answer : public object_answer {
 public:
   explicit answer(const http::response_head& head) : object_answer(head, words) {}
@@ -43,11 +44,15 @@ private:
       return true;
     note(model_, model);
     note_time(created);
+    seen_.sign = seen_.sign || message.is_object();
+    seen_.answer = seen_.answer || (message.is_object() && done.text.empty()); // enough for a whole one
     read_message(message, sink);
-    if (done.text != "true" || seen_.end)
+    auto word = string_in(reason, scratch_);
+    auto is_done = done.text.empty() ? !word.empty() : done.text == "true";
+    if (!is_done || !seen_.sign || seen_.end)
       return true;
+    reason_ = word;
     say_rest(sink);
-    reason_ = string_in(reason, scratch_);
     note_usage({input, output, {}, {}, {}}); // counts of 0 are left out
     seen_.end_mark = seen_.end = seen_.answer = true;
     return true;

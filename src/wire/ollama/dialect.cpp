@@ -23,14 +23,14 @@ public:
   }
 
   std::variant<completion, failure> decode(const http::response_head& head, std::string_view body) const override {
-    auto result = read_whole(*make_answer(head), body);
+    auto result = read_whole([&] { return make_answer(head); }, body);
     if (auto* bad = std::get_if<failure>(&result))
       return with_pull_hint(std::move(*bad));
     return result;
   }
 
   std::unique_ptr<stream_reader> read_stream(const http::response_head& head) const override {
-    return read_objects(make_answer(head), framing::lines);
+    return read_objects(make_answer(head));
   }
 
   limits::token_accounting accounting() const override { return limits::token_accounting::none; }

@@ -1,12 +1,14 @@
 #include "base/ascii.hpp"
 #include "wire/forms.hpp"
 #include "wire/object_answer.hpp"
+#include "wire/object_gatherer.hpp"
 #include "wire/openai/calls.hpp"
 #include "wire/openai/chunk.hpp"
 #include "wire/openai/parts.hpp"
 #include "wire/openai/text_frame.hpp"
 #include "wire/provider_error.hpp"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
@@ -32,14 +34,9 @@ constexpr auto reasons = std::to_array<named_reason>({
 constexpr object_answer::wording words{
   .no_answer = "a stream that holds no answer", .usual_address = "it usually ends in /v1", .whole_needs_reason = false};
 
-/// Whether the text is JSON, but for bytes that are not UTF-8.
-bool is_json(std::string_view text) {
-  return json::reader{text}.finish() || (!utf8::is_valid(text) && json::reader{utf8::repair(text)}.finish());
-}
-
 /// Reads a `chat.completion` and the chunks of a streamed one, of which a `message` and a `delta` have the same
 /// members. A whole answer is given by its choice of the lowest index, a stream by its choice 0. An object that stands
-/// in a stream without an event around it is a whole answer, or an error.
+/// in a stream without an event around it may be a chunk, an error or, by its message, a whole answer.
 class chat_answer : public object_answer {
 public:
   chat_answer(const http::response_head& head, bool is_strict) : object_answer(head, words), is_strict_(is_strict) {}
@@ -50,14 +47,15 @@ public:
       read_error_event(data);
       return true;
     }
-    if (data.starts_with("[DONE]")) {
+    if (data.starts_with(done_mark)) {
       say_rest(sink);
       return seen_.end_mark = seen_.end = true;
     }
     source_ = type.empty() || type == "message" ? source::event : source::foreign_event;
-    if (data.empty() || (source_ == source::foreign_event && !is_json(data)))
+    if (data.empty() || (source_ == source::foreign_event && !is_row(data)))
       return false;
     if (auto text = source_ == source::event ? frame_.text_in(data) : std::nullopt) {
+      seen_.past_reason = seen_.past_reason || !reason_.empty();
       say(&piece_sink::text, *text, sink);
       return true;
     }
@@ -66,16 +64,16 @@ public:
 
   bool take_plain(std::string_view data, piece_sink& sink) override {
     source_ = source::plain;
-    take(data, sink);
-    if (!seen_.end && !seen_.answer)
-      fail(invalid_answer(head(), std::string{no_answer()}));
-    seen_.end_mark = seen_.end = true;
-    return true;
+    auto is_news = take(data, sink);
+    if (source_ != source::plain || !seen_.answer)
+      return is_news;
+    return seen_.end_mark = seen_.end = true;
   }
 
   void take_cut(std::string_view data) override {
     piece_collector ignored;
-    take_plain(data, ignored);
+    if (!is_understood())
+      take_plain(data, ignored);
   }
 
 private:
@@ -83,7 +81,7 @@ private:
   enum class source : uint8_t {
     whole,         ///< It is all of the answer,
     plain,         ///< although a stream was asked for.
-    event,         ///< It is the data of an event.
+    event,         ///< It is the data of an event, or a chunk that stands where one would.
     foreign_event, ///< The event has a name of its own: it may be anything, and only a chunk or an error counts.
   };
 
@@ -108,6 +106,9 @@ private:
     }
     note(id_, chunk.id);
     note(model_, chunk.model);
+    if (source_ == source::plain && !holds_message(chunk.choices))
+      source_ = source::event;
+    gap_ = std::max(gap_, object.starts_with('{') ? gap::choices : gap::object);
     if (is_all())
       read_first_choice(chunk.choices, sink);
     else
@@ -133,17 +134,18 @@ private:
     fail_with(errc::invalid_response, "the stream holds broken JSON (" + clean_words(problem, 200) + ")");
   }
 
-  /// The event is named so, whatever its form.
-  void read_error_event(std::string_view data) {
-    if (read_any_error(data))
-      return;
-    auto parsed = json::parse(data);
-    auto* root = std::get_if<json::value>(&parsed);
-    json::value made = {{"error", root != nullptr && root->is_string() ? string_in(*root) : data}};
-    fail(error_answer(head(), &made, data));
-  }
-
   // -- choices -----------------------------------------------------------------------
+
+  /// Whether these are choices of a whole answer: those of chunks hold what they add to it.
+  static bool holds_message(json::raw choices) {
+    auto found = false;
+    json::reader in{choices};
+    in.elements([&] {
+      chunk_choice choice;
+      found = (take_choice(in, choice) && choice.message.is_object() && choice.delta.text.empty()) || found;
+    });
+    return found;
+  }
 
   /// Servers may send choices in any order, and need not count them.
   void read_first_choice(json::raw choices, piece_sink& sink) {
@@ -281,30 +283,22 @@ private:
     return seen_.end_mark && source_ != source::plain ? words.no_answer : names_of_gaps[static_cast<std::size_t>(gap_)];
   }
 
-  bool is_whole(std::string_view type, std::string_view data) const override {
-    return type == "error" || data.starts_with("[DONE]") || json::reader{data}.finish();
-  }
-
-  /// A finish reason counts as an end here, so it is forgotten with it.
-  void forget_end() override { reason_.clear(); }
-
   /// Behind a proxy `[DONE]` may follow anything, so OpenAI's own must say why the model stopped.
   std::string_view lack() const override {
     if (source_ == source::plain || (seen_.end_mark && !seen_.answer)) // then `no_answer` says it
       return {};
-    if (is_strict_ ? seen_.end_mark && !reason_.empty() : seen_.end_mark || !reason_.empty())
+    if (seen_.end_mark ? !is_strict_ || !reason_.empty() : has_reason())
       return {};
-    return reason_.empty() ? ", before a finish reason came" : " and a finish reason, before its end mark";
+    return reason_.empty() ? ", before a finish reason came"
+                           : " and a finish reason with more behind it, before its end mark";
   }
 
-  void conclude(bool streamed) override {
+  void conclude(bool) override {
     if (joiner_.is_doubtful())
       fail_undecided("the stream holds a tool call twice, and nothing tells whether it is meant twice");
-    if (streamed && !seen_.end_mark)
-      warn("the stream ended without its end mark, but with a finish reason");
   }
 
-  bool is_strict_; ///< A stream has both a finish reason and `[DONE]`.
+  bool is_strict_; ///< A stream has a finish reason.
   source source_ = source::whole;
   gap gap_ = gap::object;
   text_frame frame_;

@@ -52,11 +52,11 @@ std::variant<encoded_request, failure> chat_dialect::encode(const chat_request& 
 }
 
 std::variant<completion, failure> chat_dialect::decode(const http::response_head& head, std::string_view body) const {
-  return read_whole(*make_answer(head, quirks_.is_strict), body);
+  return read_whole([&] { return make_answer(head, quirks_.is_strict); }, body);
 }
 
 std::unique_ptr<stream_reader> chat_dialect::read_stream(const http::response_head& head) const {
-  return read_objects(make_answer(head, quirks_.is_strict), framing::events);
+  return read_objects(make_answer(head, quirks_.is_strict));
 }
 
 std::variant<encoded_request, failure> chat_dialect::encode_embedding(const embedding_request& request) const {

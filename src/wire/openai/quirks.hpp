@@ -40,7 +40,7 @@ struct quirks {
   bool batches = false;         ///< It runs batch jobs, as far as we are sure.
   bool requests_by_day = false; ///< Its x-ratelimit-limit-requests is for a day.
   bool obfuscation = false;     ///< Its streams are padded, unless asked not to be.
-  bool is_strict = false; ///< Keeps to the format as published, e.g. streams have both a finish reason and `[DONE]`.
+  bool is_strict = false; ///< Keeps to the format as published: streams have a finish reason, and come if asked for.
   limits::output_rule output = limits::output_rule::sum; ///< How max_tokens counts against the token limit.
 };
 

@@ -255,11 +255,13 @@ private:
     object([&] { write_function([&] { member_text("name", choice.name, "tool_choice.name"); }); });
   }
 
-  /// Usage must be asked for in a stream; some servers send it unasked and refuse the question.
+  /// Some gateways stream unless told not to. Usage must be asked for in a stream; some servers send it unasked and
+  /// refuse the question.
   void write_stream() {
+    if (stream_ || !quirks_.is_strict)
+      member_flag("stream", stream_); // nothing that `extra` can replace
     if (!stream_)
       return;
-    member_flag("stream", true); // nothing that `extra` can replace
     if (!quirks_.stream_options || !begin("stream_options"))
       return;
     object([&] {

@@ -148,6 +148,7 @@ private:
       return read_error_event(event, object);
     if (!type.starts_with("response."))
       return;
+    seen_.sign = true;
     type.remove_prefix(9);
     if (type == "created")
       return read_inner(event, {}, sink);
@@ -484,15 +485,14 @@ private:
 
 std::variant<completion, failure> responses_dialect::decode(const http::response_head& head,
                                                             std::string_view body) const {
-  answer reading{name_, head};
-  auto result = read_whole(reading, body);
+  auto result = read_whole([&] { return std::make_unique<answer>(name_, head); }, body);
   if (auto* bad = std::get_if<failure>(&result); bad != nullptr && bad->code == errc::not_found)
     bad->suggestion += "; has it the Responses API? api = \"chat\" does without";
   return result;
 }
 
 std::unique_ptr<stream_reader> responses_dialect::read_stream(const http::response_head& head) const {
-  return read_objects(std::make_unique<answer>(name_, head), framing::mixed);
+  return read_objects(std::make_unique<answer>(name_, head));
 }
 
 } // namespace modelforge::wire::openai

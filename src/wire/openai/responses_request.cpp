@@ -270,11 +270,11 @@ private:
       out_.raw(R"(["reasoning.encrypted_content"])");
   }
 
+  /// Some gateways stream unless told not to.
   void write_stream() {
-    if (!stream_)
-      return;
-    member_flag("stream", true); // nothing that `extra` can replace
-    if (quirks_.obfuscation && begin("stream_options"))
+    if (stream_ || !quirks_.is_strict)
+      member_flag("stream", stream_); // nothing that `extra` can replace
+    if (stream_ && quirks_.obfuscation && begin("stream_options"))
       out_.raw(R"({"include_obfuscation":false})"); // padding of no use to us
   }
 

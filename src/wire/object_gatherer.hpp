@@ -1,0 +1,81 @@
+#pragma once
+
+#include "json/lexer.hpp"
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+/// Cutting JSON objects out of what stands around them.
+
+namespace modelforge::wire {
+
+/// Gathers one JSON object, or array, from bytes that are cut anywhere, by its brackets alone: whether it is JSON is
+/// found out by who reads it. Nothing is copied of an object that lies whole within the bytes.
+class object_gatherer {
+public:
+  bool is_open() const { return nesting_ > 0; }
+
+  /// Takes bytes up to the object's end; the beginning of one that is cut goes into `kept`. Returns the object once it
+  /// is whole, as a view of `bytes` where it lay whole in them, else of `kept`. What was taken is removed from `bytes`.
+  std::string_view take(std::string_view& bytes, std::string& kept) {
+    if (nesting_ == 0)
+      kept.clear();
+    auto taken = take_part(bytes);
+    if (nesting_ == 0 && kept.empty())
+      return taken;
+    kept += taken;
+    return nesting_ == 0 ? std::string_view{kept} : std::string_view{};
+  }
+
+  /// Takes bytes up to the object's end, or all: see `is_open`. What was taken is removed from `bytes`.
+  std::string_view take_part(std::string_view& bytes) {
+    auto* begin = bytes.data();
+    auto* end = begin + bytes.size();
+    auto* p = begin;
+    do
+      p = step(p, end);
+    while (p != end && nesting_ > 0);
+    std::string_view taken{begin, static_cast<std::size_t>(p - begin)};
+    bytes.remove_prefix(taken.size());
+    return taken;
+  }
+
+private:
+  /// Takes one byte, or a run of plain ones inside a string. Brackets in strings do not count; an escape hides the byte
+  /// behind it.
+  const char* step(const char* p, const char* end) {
+    auto c = *p;
+    if (is_escaped_) {
+      is_escaped_ = false;
+    } else if (in_string_) {
+      p = json::skip_plain(p, end);
+      if (p == end)
+        return p;
+      is_escaped_ = *p == '\\';
+      in_string_ = *p != '"';
+    } else if (c == '"') {
+      in_string_ = true;
+    } else if (c == '{' || c == '[') {
+      ++nesting_;
+    } else if (c == '}' || c == ']') {
+      --nesting_;
+    }
+    return p + 1;
+  }
+
+  std::size_t nesting_ = 0;
+  bool in_string_ = false, is_escaped_ = false;
+};
+
+inline constexpr std::string_view done_mark = "[DONE]"; ///< OpenAI's, behind the last chunk.
+
+/// Takes the first of the objects that stand one behind the other in the data of an event, with whatever some servers
+/// leave between them: white space, commas, a second "data:". Returns the object, or `done_mark` with all behind it;
+/// nothing where something else comes, or an object that is cut.
+std::string_view take_from_row(std::string_view& text);
+
+/// Whether the text is such a row of whole objects, as far as brackets tell.
+bool is_row(std::string_view text);
+
+} // namespace modelforge::wire
