@@ -140,7 +140,9 @@ std::string_view trimmed(std::string_view text) {
 
 /// Judges what a source held; `origin` names it.
 std::variant<secret, std::string> accept(std::string_view content, const std::string& origin) {
-  auto key = trimmed(content);
+  if (is_utf16(content))
+    return origin + " is UTF-16; save it as UTF-8";
+  auto key = trimmed(content.substr(content.starts_with(byte_order_mark) ? byte_order_mark.size() : 0));
   if (key.empty())
     return origin + " is empty";
   if (std::any_of(key.begin(), key.end(), [](unsigned char c) { return c < 0x21 || c > 0x7e; }))

@@ -170,10 +170,15 @@ bool looks_like_request(std::string_view line) {
          && (root->contains("prompt") || root->contains("body") || root->contains("custom_id"));
 }
 
+/// OpenAI's path, or Azure's, which has no version in it.
+bool is_chat_url(std::string_view url) {
+  return url == "/v1/chat/completions" || url == "/chat/completions";
+}
+
 request_or_failure read_batch_line(const json::value& x) {
   if (auto& method = json::member(x, "method"); !method.is_null() && json::string_in(method) != "POST")
     return refuse("method is not POST");
-  if (auto& url = json::member(x, "url"); !url.is_null() && json::string_in(url) != "/v1/chat/completions")
+  if (auto& url = json::member(x, "url"); !url.is_null() && !is_chat_url(json::string_in(url)))
     return refuse("url is not /v1/chat/completions");
   return wire::openai::read_request(json::to_text(json::member(x, "body")));
 }

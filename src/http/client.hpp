@@ -46,13 +46,15 @@ enum class phase : uint8_t { queued, resolve, connect, tls, send, wait, receive 
 /// Why a transfer failed, in terms that decide whether it may be repeated.
 struct transfer_error {
   errc code = errc::internal; ///< invalid_request, resolve_failed, connect_failed, tls_failed, connection_lost,
-                              ///< attempt_timeout, response_too_large, invalid_response, cancelled, draining.
+                              ///< attempt_timeout, response_too_large, invalid_response, cancelled, draining;
+                              ///< permission: a proxy refuses.
   http::phase phase = phase::queued;
   bool request_written = false; ///< The whole request had been given to the socket: the server may have acted on it.
   bool response_begun = false;  ///< At least one byte of an answer had come.
   bool refused = false;         ///< The server said that it has not processed the request (HTTP/2's GOAWAY or
                                 ///< REFUSED_STREAM): as good as never sent, then `request_written` is false.
   std::string message{};        ///< For people; no secrets, no URL query.
+  std::string proxy{};          ///< "HOST:PORT" of the proxy on the way; empty: there was none.
 };
 
 /// Where a transfer's time went; each counted from its start, 0 when it did not get that far.

@@ -56,8 +56,10 @@ std::unique_ptr<transfer> easy_handles::make() {
   set(CURLOPT_TCP_KEEPIDLE, 60L);
   set(CURLOPT_TCP_KEEPINTVL, 60L);
   set(CURLOPT_MAXAGE_CONN, static_cast<long>(options_.max_idle_time.count()));
-  set(CURLOPT_CAPATH, nullptr); // with a directory, libcurl parses the whole bundle for each connection
-  set(CURLOPT_PROXY_CAPATH, nullptr);
+  auto* folder = options_.ca_folder.empty() ? nullptr : options_.ca_folder.c_str();
+  set(CURLOPT_CAPATH, folder); // with a directory, libcurl parses the whole bundle for each connection
+  set(CURLOPT_PROXY_CAPATH, folder);
+  set(CURLOPT_NOPROXY, ""); // `proxy_rules` has read the variable
   if (!options_.ca_file.empty()) {
     set(CURLOPT_CAINFO, options_.ca_file.c_str());
     set(CURLOPT_PROXY_CAINFO, options_.ca_file.c_str());

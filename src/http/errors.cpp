@@ -79,17 +79,51 @@ std::string files_hint(const transfer& transfer) {
   return ": the process has reached its limit of " + std::to_string(limit.rlim_cur) + " open files";
 }
 
+/// Who is asked, and by way of whom.
+std::string whom(const transfer& transfer) {
+  auto& origin = *transfer.state.origin;
+  return origin.proxy.empty() ? origin.name : origin.name + " (by way of the proxy " + origin.proxy_name + ")";
+}
+
+/// Who is connected to first: the proxy, where there is one.
+std::string first_peer(const transfer& transfer) {
+  auto& origin = *transfer.state.origin;
+  return origin.proxy.empty() ? origin.name : "the proxy " + origin.proxy_name;
+}
+
+/// The status by which a proxy refused to open a tunnel; 0: none did.
+long refusal_of_proxy(const transfer& transfer) {
+  long status = 0;
+  if (!transfer.state.origin->proxy.empty() && transfer.state.origin->secure && !transfer.state.begun)
+    curl_easy_getinfo(transfer.easy.get(), CURLINFO_HTTP_CONNECTCODE, &status);
+  return status >= 300 ? status : 0;
+}
+
+/// The error for a tunnel that the proxy refused. That it does not reach the server (5xx) may pass; that it asks for a
+/// login, or forbids, does not.
+transfer_error proxy_error(const transfer& transfer, long status) {
+  auto& origin = *transfer.state.origin;
+  auto text = "the proxy " + origin.proxy_name
+              + (status == 407   ? " asks for a login"
+                 : status >= 500 ? " could not connect to " + origin.name
+                                 : " refused to connect to " + origin.name)
+              + " (HTTP " + std::to_string(status) + ")";
+  auto result = error_of(transfer, status >= 500 ? errc::connect_failed : errc::permission, std::move(text));
+  result.phase = phase::connect;
+  return result;
+}
+
 /// The message of an error, for people: what failed, with whom, and what libcurl or the system says about it.
 std::string describe(const transfer& transfer, CURLcode code, errc kind, phase reached) {
-  auto& name = transfer.state.origin->name;
+  auto name = whom(transfer);
   switch (kind) {
     case errc::invalid_request:
       return "the URL is not valid";
     case errc::resolve_failed:
-      return "could not resolve " + name + files_hint(transfer);
+      return "could not resolve " + first_peer(transfer) + files_hint(transfer);
     case errc::connect_failed: {
       auto hint = files_hint(transfer);
-      return "could not connect to " + name + (hint.empty() ? detail(transfer, code) : hint);
+      return "could not connect to " + first_peer(transfer) + (hint.empty() ? detail(transfer, code) : hint);
     }
     case errc::tls_failed: {
       auto why = detail(transfer, code);
@@ -128,7 +162,8 @@ transfer_error error_of(const transfer& transfer, errc code, std::string message
           .request_written = transfer.request_written(),
           .response_begun = transfer.state.any_byte,
           .refused = transfer.state.refused && !transfer.state.any_byte,
-          .message = std::move(message)};
+          .message = std::move(message),
+          .proxy = transfer.state.origin != nullptr ? transfer.state.origin->proxy_name : std::string{}};
 }
 
 // Our own reasons come first: where a callback of ours stopped a transfer, libcurl reports a failed callback, which
@@ -146,6 +181,8 @@ transfer_error error_of(const transfer& transfer, CURLcode code) {
   if (transfer.state.repeated)
     return error_of(transfer, errc::connection_lost,
                     "connection to " + transfer.state.origin->name + " lost before the first byte");
+  if (auto status = refusal_of_proxy(transfer); status != 0)
+    return proxy_error(transfer, status);
   auto reached = transfer.phase();
   if (is_unknown_encoding(transfer, code)) // nor will it know it next time
     return error_of(transfer, errc::unsupported,
@@ -167,7 +204,7 @@ transfer_error refused_error(const transfer& transfer) {
 
 // Of several timeouts that have passed, the one that covers most is named; raising it is what helps.
 transfer_error timeout_error(const transfer& transfer, steady::time_point now) {
-  auto& name = transfer.state.origin->name;
+  auto name = whom(transfer);
   auto& request = transfer.request;
   if (request.total_timeout.count() > 0 && now - transfer.state.started >= request.total_timeout)
     return error_of(transfer, errc::attempt_timeout,

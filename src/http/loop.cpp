@@ -48,17 +48,19 @@ std::string resolve_ca_file(const std::string& given) {
   return {};
 }
 
-bool proxy_in_environment() {
-  for (auto* name : {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"})
-    if (variable(name) != nullptr)
-      return true;
-  return false;
+/// The same for a folder of certificates, which is OpenSSL's; they count beside those of the file.
+std::string resolve_ca_folder(const std::string& given, const std::string& given_file) {
+  if (!given.empty())
+    return given;
+  auto* folder = given_file.empty() && variable("CURL_CA_BUNDLE") == nullptr ? variable("SSL_CERT_DIR") : nullptr;
+  return folder != nullptr ? folder : "";
 }
 
 /// Prepares the process for transfers, and completes the options.
 transport_options prepare(transport_options options) {
   initialise_libcurl();
   raise_file_limit();
+  options.ca_folder = resolve_ca_folder(options.ca_folder, options.ca_file);
   options.ca_file = resolve_ca_file(options.ca_file);
   options.transfers_per_multi = std::max<std::size_t>(options.transfers_per_multi, 1);
   return options;
@@ -82,9 +84,9 @@ transfer_error draining_error() {
 
 // The thread is made last: what it uses is there by then. It inherits a mask that blocks every signal.
 transport::loop::loop(transport_options options)
-  : options_(prepare(std::move(options))),
-    easy_handles_(*this, options_, proxy_in_environment(), &loop::connect_callbacks),
-    multis_(*this, options_, &loop::on_socket, proxy_in_environment()) {
+  : options_(prepare(std::move(options))), origins_(proxy_rules_of_environment()),
+    easy_handles_(*this, options_, proxy_rules_of_environment().any(), &loop::connect_callbacks),
+    multis_(*this, options_, &loop::on_socket) {
   sigset_t all{}, before{}; // signals are the host's; libcurl's writes may raise SIGPIPE
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);

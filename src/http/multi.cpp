@@ -15,9 +15,8 @@ int on_timer(CURLM*, long milliseconds, void* user) {
 
 } // namespace
 
-multi_handles::multi_handles(transport::loop& owner, const transport_options& options, curl_socket_callback on_socket,
-                             bool is_proxied)
-  : owner_(owner), options_(options), on_socket_(on_socket), proxied_(is_proxied) {}
+multi_handles::multi_handles(transport::loop& owner, const transport_options& options, curl_socket_callback on_socket)
+  : owner_(owner), options_(options), on_socket_(on_socket) {}
 
 CURLMcode multi_handles::add(transfer& transfer) {
   auto& multi = choose(transfer);
@@ -70,7 +69,8 @@ void multi_handles::decide_reuse(transfer& transfer) {
   auto may_share = transfer.may_share();
   transfer.state.claimed = !may_share && pool.idle > pool.claims;
   pool.claims += transfer.state.claimed;
-  auto fresh = !may_share && !transfer.state.claimed && !proxied_; // a proxy's connections serve several origins
+  auto fresh = !may_share && !transfer.state.claimed
+               && transfer.state.origin->proxy.empty(); // a proxy's connections serve several origins
   curl_easy_setopt(transfer.easy.get(), CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
   curl_easy_setopt(transfer.easy.get(), CURLOPT_PIPEWAIT, may_share ? 1L : 0L);
 }

@@ -44,8 +44,7 @@ struct multi {
 /// Belongs to the transport's thread or its deputy, but for `count`. Handles are called by the loop alone.
 class multi_handles {
 public:
-  multi_handles(transport::loop& owner, const transport_options& options, curl_socket_callback on_socket,
-                bool is_proxied);
+  multi_handles(transport::loop& owner, const transport_options& options, curl_socket_callback on_socket);
 
   /// Gives the transfer a handle, opened where none has room. What `curl_multi_add_handle` says is returned.
   CURLMcode add(transfer& transfer);
@@ -83,7 +82,6 @@ private:
   transport::loop& owner_;
   const transport_options& options_;
   curl_socket_callback on_socket_;
-  bool proxied_; ///< A proxy is set in the environment; it need not be for every origin.
   std::vector<std::unique_ptr<multi>> handles_;
   std::atomic<std::size_t> count_{0};
 };

@@ -52,7 +52,7 @@ origin* origin_table::find(const std::string& url) {
   auto key = origin_part(url);
   if (auto found = origins_.find(key); found != origins_.end())
     return &found->second;
-  auto made = parse_origin(key);
+  auto made = parse_origin(key, proxies_);
   if (!made)
     return nullptr;
   if (origins_.size() >= many_origins && to_resume_.empty())
@@ -89,7 +89,7 @@ std::string_view origin_part(std::string_view url) {
   return url.substr(0, url.find_first_of("/?#", begin + 3));
 }
 
-std::optional<origin> parse_origin(std::string_view text) {
+std::optional<origin> parse_origin(std::string_view text, const proxy_rules& proxies) {
   std::unique_ptr<CURLU, free_url> url{curl_url()};
   if (!url || curl_url_set(url.get(), CURLUPART_URL, std::string{text}.c_str(), 0) != CURLUE_OK)
     return std::nullopt;
@@ -103,6 +103,10 @@ std::optional<origin> parse_origin(std::string_view text) {
   result.literal = is_address(host);
   result.name = host + ':' + port;
   result.forget = '-' + result.name;
+  auto bare = host.starts_with('[') ? host.substr(1, host.size() - 2) : host;
+  result.proxy = proxies.find(result.secure, bare, port);
+  if (!result.proxy.empty())
+    result.proxy_name = http::proxy_name(result.proxy);
   return result;
 }
 

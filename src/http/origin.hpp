@@ -1,6 +1,7 @@
 #pragma once
 
 #include "http/client.hpp"
+#include "http/proxy.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace modelforge::http {
@@ -38,6 +40,8 @@ struct origin {
   std::string name;   ///< "host:port", for messages.
   std::string forget; ///< "-host:port": CURLOPT_RESOLVE's way to drop the cached address.
   bool secure = false;
+  std::string proxy;                  ///< Its URL; empty: the host is asked directly.
+  std::string proxy_name;             ///< For messages.
   bool literal = false;               ///< The host is an address; there is nothing to resolve.
   std::optional<bool> speaks_http2;   ///< Empty until the first answer over TLS.
   steady::time_point fresh_until{};   ///< Until then the cached address is good.
@@ -80,6 +84,8 @@ struct origin {
 /// All origins that transfers have asked for, and whose waiting transfers may go on.
 class origin_table {
 public:
+  explicit origin_table(proxy_rules proxies) : proxies_(std::move(proxies)) {}
+
   /// The origin of a URL; null where that is not an http or https URL. Valid as long as somebody counts in its `users`.
   origin* find(const std::string& url);
 
@@ -94,6 +100,7 @@ public:
   bool has_resumed() const { return !to_resume_.empty(); }
 
 private:
+  proxy_rules proxies_;
   std::map<std::string, origin, std::less<>> origins_; ///< By `origin_part`.
   std::vector<origin*> to_resume_;                     ///< May have transfers that need not wait any longer.
 };
@@ -101,8 +108,8 @@ private:
 /// Returns the part of a URL that names its origin: all before path, query and fragment.
 std::string_view origin_part(std::string_view url);
 
-/// Reads an `origin_part`. Empty if it is not an http or https URL.
-std::optional<origin> parse_origin(std::string_view text);
+/// Reads an `origin_part`, and says by which proxy it is asked. Empty if it is not an http or https URL.
+std::optional<origin> parse_origin(std::string_view text, const proxy_rules& proxies = {});
 
 /// Says what is wrong with a request's method and headers, for people; empty if nothing is. HTTP libraries would pass
 /// line breaks in them on, as further headers.

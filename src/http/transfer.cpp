@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 
 namespace modelforge::http {
 
@@ -181,6 +182,7 @@ verdict transfer::take_line(std::string_view line) {
     state.in_head = false;
     if (state.head.status >= 200) {
       state.head_given = true;
+      note_route();
       state.receiver->on_head(std::move(state.head));
     }
   } else if ((line[0] == ' ' || line[0] == '\t') && !state.head.headers.empty()) {
@@ -189,6 +191,15 @@ verdict transfer::take_line(std::string_view line) {
     state.head.headers.push_back({lower(trim(text.substr(0, colon))), std::string{trim(text.substr(colon + 1))}});
   }
   return verdict::taken;
+}
+
+// Of a tunnel the answer is the server's: the proxy has no part in it.
+void transfer::note_route() {
+  auto is_proxied = !state.origin->proxy.empty() && !state.origin->secure;
+  if (state.head.status / 100 == 3)
+    state.head.route = std::make_shared<route>(route{request.url, {}});
+  else if (state.head.status >= 400 && is_proxied)
+    state.head.route = std::make_shared<route>(route{{}, state.origin->proxy_name});
 }
 
 // The words are libcurl's, of 7.88 (misspelt) and later. Only what begins so is taken: other lines quote our headers.
@@ -255,6 +266,7 @@ void transfer::configure() {
   if (with_body && !has_header(request, "content-type"))
     lines.add_raw("Content-Type:");
   set(CURLOPT_URL, request.url.c_str());
+  set(CURLOPT_PROXY, state.origin->proxy.c_str()); // nothing: none, whatever the environment says
   set(CURLOPT_NOBODY, 0L);
   if (with_body) {
     set(CURLOPT_POST, 1L);

@@ -125,6 +125,9 @@ struct transfer {
   /// Takes a piece of the body, as far as credit goes; the rest is asked for again after a pause.
   verdict take_data(std::string_view piece);
 
+  /// Leaves in the head how its request went, where that matters.
+  void note_route();
+
   /// Sets what differs from one request to the next, except connection reuse.
   void configure();
 };

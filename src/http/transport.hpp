@@ -24,6 +24,9 @@ namespace modelforge::http {
 struct transport_options {
   /// PEM bundle of trusted authorities. Empty: CURL_CA_BUNDLE, else SSL_CERT_FILE, else libcurl's default.
   std::string ca_file{};
+  /// Folder of further ones, by OpenSSL's hashes. Empty: SSL_CERT_DIR, where neither `ca_file` nor CURL_CA_BUNDLE is
+  /// given.
+  std::string ca_folder{};
   std::string user_agent = "modelforge";
   std::size_t transfers_per_multi = 1000; ///< libcurl slows down with the number in one multi handle.
   std::size_t max_idle_connections = 256; ///< Kept alive, per multi handle; roughly.

@@ -4,15 +4,33 @@ namespace modelforge::provider {
 
 namespace {
 
+/// What a person can do about a proxy that is in the way; empty where it is not.
+std::string suggestion_for_proxy(const http::transfer_error& error) {
+  constexpr auto around = "; NO_PROXY=HOST asks that host without it";
+  if (error.proxy.empty())
+    return {};
+  if (error.code == errc::resolve_failed || (error.code == errc::connect_failed && error.phase <= http::phase::connect))
+    return std::string{
+             "is the proxy running that http_proxy, https_proxy or all_proxy names, and can it reach the host?"}
+           + around;
+  if (error.code == errc::permission)
+    return std::string{"put user and password into the proxy's address (http://USER:PASSWORD@HOST:PORT), or ask who "
+                       "runs it to let this host through"}
+           + around;
+  return {};
+}
+
 /// What a person can do about a transfer that failed.
 std::string suggestion_for(const http::transfer_error& error) {
+  if (auto proxy = suggestion_for_proxy(error); !proxy.empty())
+    return proxy;
   switch (error.code) {
     case errc::resolve_failed:
       return "is base_url right, and is the network up?";
     case errc::connect_failed:
       return "is the server running at base_url, and does a proxy stand between?";
     case errc::tls_failed:
-      return "does base_url need http:// instead of https://, or a CA bundle (SSL_CERT_FILE)?";
+      return "does base_url need http:// instead of https://, or a CA bundle (SSL_CERT_FILE, SSL_CERT_DIR)?";
     case errc::attempt_timeout:
       return error.phase <= http::phase::tls ? "raise timeouts.connect if the network is that slow"
                                              : "raise timeouts.total (or timeouts.idle), or ask for a shorter answer";

@@ -148,18 +148,52 @@ failure broken_off(const http::response_head& head, uint64_t pieces, std::string
   return result;
 }
 
+namespace {
+
+/// The member that holds a list of models: of the name that is usual there, or that is usual elsewhere. One that is
+/// null is an empty list, as Go writes it. Null: there is none.
+const json::value* list_in(const json::value& root, std::string_view usual) {
+  if (root.is_array())
+    return &root;
+  for (auto name : {usual, std::string_view{"data"}, std::string_view{"models"}}) {
+    auto& list = member(root, name);
+    if (list.is_array() || (list.is_null() && root.is_object() && root.contains(name)))
+      return &list;
+    if (auto* inner = list.is_object() ? list_in(list, usual) : nullptr)
+      return inner;
+  }
+  return nullptr;
+}
+
+/// A model's name: the entry itself, or the member that says it.
+std::string_view model_name(const json::value& entry, std::string_view usual) {
+  auto text = string_in(entry);
+  for (auto name : {usual, std::string_view{"id"}, std::string_view{"name"}, std::string_view{"model"}})
+    if (text.empty())
+      text = string_in(member(entry, name));
+  return text;
+}
+
+} // namespace
+
+// What holds a list is one, whatever stands beside it; else an error is looked for.
 std::variant<model_list, failure> read_names(const http::response_head& head, std::string_view body,
                                              std::string_view list, std::string_view name) {
-  auto parsed = json::parse(body);
+  auto parsed = json::parse(utf8::is_valid(body) ? std::string{body} : utf8::repair(body));
   auto* root = std::get_if<json::value>(&parsed);
-  if (head.status < 200 || head.status >= 300 || (root != nullptr && find_error(*root)))
+  if (head.status < 200 || head.status >= 300)
     return error_answer(head, root, body);
-  if (root == nullptr || !member(*root, list).is_array())
-    return invalid_answer(head, root == nullptr ? describe_body(body) : "JSON without a list of models");
+  if (root == nullptr)
+    return invalid_body(head, body);
+  auto* entries = list_in(*root, list);
+  if (entries == nullptr)
+    return find_error(*root) ? error_answer(head, root, body) : invalid_answer(head, "JSON without a list of models");
   model_list result;
-  for (auto& entry : member(*root, list))
-    if (auto text = string_in(member(entry, name)); !text.empty())
+  for (auto& entry : *entries)
+    if (auto text = model_name(entry, name); !text.empty())
       result.models.emplace_back(text);
+  if (result.models.empty() && !entries->empty())
+    return invalid_answer(head, "a list of models without names");
   return result;
 }
 

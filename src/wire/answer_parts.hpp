@@ -123,7 +123,9 @@ failure broken_off(const http::response_head& head, uint64_t pieces, std::string
 /// Says that only the first choice of several is given.
 std::string choices_warning(std::string_view how_many);
 
-/// Reads a list of models, whatever the answer's status: the texts `name` in the objects of the array `list`.
+/// Reads a list of models, whatever the answer's status: the texts `name` in the objects of the array `list`, or in one
+/// of the other forms that servers have: a bare array, names alone, `data` or `models`, `id`, `name` or `model`. An
+/// empty list, or null in its place, is one; entries of which none has a name are not.
 std::variant<model_list, failure> read_names(const http::response_head& head, std::string_view body,
                                              std::string_view list, std::string_view name);
 

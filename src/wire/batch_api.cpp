@@ -41,8 +41,10 @@ std::variant<json::value, failure> read_batch_answer(const http::response_head& 
   auto* root = std::get_if<json::value>(&parsed);
   if (head.status < 200 || head.status >= 300)
     return error_answer(head, root, body);
+  if (root != nullptr && member(*root, needed).is_null() && find_error(*root))
+    return error_answer(head, root, body);
   if (root == nullptr || member(*root, needed).is_null())
-    return invalid_answer(head, root == nullptr ? describe_body(body) : "JSON that is no " + std::string{subject});
+    return root == nullptr ? invalid_body(head, body) : invalid_answer(head, "JSON that is no " + std::string{subject});
   return std::move(*root);
 }
 

@@ -31,21 +31,35 @@ bool is_named(const provider_error& error, const std::array<std::string_view, N>
 constexpr auto quota_names = std::to_array<std::string_view>(
   {"insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
    "project_spend_limit_exceeded", "organization_usage_limit_exceeded", "billing_not_active",
-   "billing_hard_limit_reached", "enforced_spend_limit_reached"});
+   "billing_hard_limit_reached", "enforced_spend_limit_reached", "budget_exceeded", "BudgetExceededError"});
 
-/// Anthropic says these with a 400.
+/// Of Anthropic (two) with a 400, and of LiteLLM's proxy about the budgets of its keys, users and teams, with a 400,
+/// 401 or 429.
 constexpr auto quota_phrases =
-  std::to_array<std::string_view>({"specified API usage limits", "credit balance is too low"});
+  std::to_array<std::string_view>({"specified API usage limits", "credit balance is too low", "BudgetExceededError",
+                                   "budget has been exceeded", "ExceededBudget", "ExceededTokenBudget"});
 
 /// The prompt is too long for the model. Names first, since they are sure; the phrases below are for servers that send
 /// a plain 400.
-constexpr auto context_names =
-  std::to_array<std::string_view>({"context_length_exceeded", "exceed_context_size_error"});
+constexpr auto context_names = std::to_array<std::string_view>(
+  {"context_length_exceeded", "exceed_context_size_error", "ContextWindowExceededError"});
 
-/// Of vLLM and Mistral, Anthropic, Gemini, Ollama (two), llama.cpp.
-constexpr auto context_phrases =
-  std::to_array<std::string_view>({"maximum context length", "prompt is too long", "input token count",
-                                   "max context length", "exceeds the context length", "available context size"});
+/// Of vLLM and Mistral, Anthropic, Gemini, Ollama (two), llama.cpp, OpenAI's Responses, xAI, Bedrock, LM Studio, Groq.
+constexpr auto context_phrases = std::to_array<std::string_view>(
+  {"maximum context length", "prompt is too long", "input token count", "max context length",
+   "exceeds the context length", "available context size", "exceeds the context window", "maximum prompt length",
+   "input is too long for", "greater than the context length", "reduce the length of the messages"});
+
+/// What gateways call it in front of the provider's words; these count whatever the status is.
+constexpr auto context_errors =
+  std::to_array<std::string_view>({"ContextWindowExceededError", "context_length_exceeded"});
+
+/// LiteLLM's name, in front of the provider's words.
+constexpr auto filter_phrases = std::to_array<std::string_view>({"ContentPolicyViolationError"});
+
+/// By which some servers say inside a 200 that they do not know the path (LM Studio; Spring).
+constexpr auto path_phrases = std::to_array<std::string_view>(
+  {"unexpected endpoint", "unknown endpoint", "404 not_found", "404 page not found", "cannot post /", "no route"});
 
 /// Google's, with a 400.
 constexpr auto key_names = std::to_array<std::string_view>({"API_KEY_INVALID"});
@@ -104,9 +118,11 @@ constexpr auto named_statuses = std::to_array<named_status>({
 /// The status of an error that came inside a success, as errors in a stream do: the provider's own figure, else what
 /// its names and phrases usually come with, else 500, so that it is tried again.
 uint16_t status_of(const provider_error& error) {
+  if (says(error.message, path_phrases))
+    return 404;
   if (error.status != 0)
     return error.status;
-  if (is_named(error, quota_names))
+  if (is_named(error, quota_names) || says(error.message, quota_phrases))
     return 429;
   if (is_named(error, context_names) || says(error.message, context_phrases) || error.moderated)
     return 400;
@@ -123,13 +139,11 @@ uint16_t status_of(const provider_error& error) {
 errc classify_refusal(const provider_error& error) {
   if (is_named(error, context_names) || says(error.message, context_phrases))
     return errc::context_length;
-  if (says(error.message, quota_phrases))
-    return errc::quota_exhausted;
   if (is_named(error, key_names))
     return errc::authentication;
   if (is_named(error, permission_names))
     return errc::permission;
-  return error.moderated ? errc::content_filtered : errc::invalid_request;
+  return error.moderated || says(error.message, filter_phrases) ? errc::content_filtered : errc::invalid_request;
 }
 
 /// A 429 may mean that the rate was too high, that this one request exceeds the limit, or that there is no capacity.
@@ -150,12 +164,15 @@ errc classify_429(const provider_error& error) {
 } // namespace
 
 // The status decides, and names refine it. A status that says success or nothing is first replaced by the one that fits
-// the error's names. Names of a used-up quota win over any 4xx but 401, which is about the key in any case.
+// the error's names. Names of a used-up quota win over any 4xx but 401, which is about the key in any case unless its
+// words speak of a budget; those of a prompt that is too long win over all.
 errc classify(uint16_t status, const provider_error& error) {
   if (status < 400 && status / 100 != 3)
     status = status_of(error);
-  if (status / 100 == 4 && status != 401 && is_named(error, quota_names))
+  if (status / 100 == 4 && ((status != 401 && is_named(error, quota_names)) || says(error.message, quota_phrases)))
     return errc::quota_exhausted;
+  if (status >= 400 && says(error.message, context_errors))
+    return errc::context_length;
   switch (status) {
     case 400:
     case 422:
@@ -169,8 +186,12 @@ errc classify(uint16_t status, const provider_error& error) {
         return errc::authentication;
       return error.moderated ? errc::content_filtered : errc::permission;
     case 404:
+    case 405:
     case 410:
       return errc::not_found;
+    case 407: // no retry helps
+    case 511:
+      return errc::permission;
     case 408:
     case 409:
       return errc::server_error;

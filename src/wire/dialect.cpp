@@ -12,8 +12,11 @@ namespace modelforge::wire {
 
 // The defaults below suit vendors that have no such thing, or do it as OpenAI does; each may be overridden.
 answer_hints dialect::hints(const http::response_head& head, const failure* why) const {
-  return {limits_in(head, std::chrono::system_clock::now()), wire::should_retry(head),
-          why != nullptr && grew_too_fast(*why)};
+  answer_hints result{limits_in(head, std::chrono::system_clock::now()), wire::should_retry(head),
+                      why != nullptr && grew_too_fast(*why)};
+  if (!result.should_retry && why != nullptr && will_come_again(*why))
+    result.should_retry = false;
+  return result;
 }
 
 std::variant<encoded_request, failure> dialect::encode_embedding(const embedding_request&) const {

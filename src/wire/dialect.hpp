@@ -30,7 +30,7 @@ struct encoded_request {
 /// What an answer tells beside what was asked: how to pace what comes next.
 struct answer_hints {
   limits::server_limits limits;     ///< By its headers.
-  std::optional<bool> should_retry; ///< The provider's own word.
+  std::optional<bool> should_retry; ///< The provider's own word; or false where nothing else would come.
   bool slow_down = false;           ///< The traffic grew too fast, although within its limits: grow more slowly.
 };
 

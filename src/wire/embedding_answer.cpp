@@ -136,13 +136,15 @@ std::variant<embedding, failure> read_vectors(const http::response_head& head, s
       read(name, in, answer);
   });
   if (!in.finish())
-    return invalid_answer(head, text.starts_with('{') ? "broken JSON (" + clean_words(in.problem(), 200) + ")"
-                                                      : describe_body(text));
+    return text.starts_with('{') ? invalid_answer(head, "broken JSON (" + clean_words(in.problem(), 200) + ")")
+                                 : invalid_body(head, text);
   if (!is_object || error.is_object() || error.is_string())
     if (auto found = error_in(head, text))
       return std::move(*found);
   auto vectors = answer.finish();
   if (auto* why = std::get_if<std::string>(&vectors)) {
+    if (auto found = answer.has_any() ? std::nullopt : error_in(head, text))
+      return std::move(*found);
     auto problem = invalid_answer(head, std::move(*why));
     if (answer.has_any())
       problem.suggestion.clear();

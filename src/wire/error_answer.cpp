@@ -1,5 +1,6 @@
 #include "base/ascii.hpp"
 #include "base/url.hpp"
+#include "wire/error_body.hpp"
 #include "wire/json.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/retry_after.hpp"
@@ -7,12 +8,47 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <utility>
 
 namespace modelforge::wire {
 
 namespace {
 
 constexpr auto ask_for_v1 = "is base_url right? it usually ends in /v1";
+constexpr auto ask_for_https = "the server speaks TLS there: let base_url begin with https://";
+constexpr auto ask_for_login =
+  "a login page answers in the provider's place: does a proxy or the network ask for a login, or is base_url wrong?";
+constexpr auto ask_for_passage = "a firewall in front of the provider takes this program for a robot: ask the provider "
+                                 "to let it in, or come from another network";
+
+template <std::size_t N>
+bool tells(std::string_view text, const std::array<std::string_view, N>& phrases) {
+  return std::any_of(phrases.begin(), phrases.end(), [&](auto phrase) { return ascii::icontains(text, phrase); });
+}
+
+/// Of nginx, Apache and Go, to plain HTTP where they speak TLS.
+constexpr auto https_phrases = std::to_array<std::string_view>(
+  {"sent to https port", "speaking plain http to an ssl", "http request to an https server"});
+
+/// Of Cloudflare and its like, to what is no browser.
+constexpr auto robot_phrases = std::to_array<std::string_view>(
+  {"just a moment", "attention required", "to restrict access", "verify you are human", "ddos protection", "captcha"});
+
+constexpr auto login_phrases = std::to_array<std::string_view>(
+  {"sign in", "sign-in", "signin", "log in", "login", "log on", "single sign-on", "captive portal", "hotspot"});
+
+/// By which servers say that they do not know the path, rather than the model.
+constexpr auto lost_phrases = std::to_array<std::string_view>(
+  {"unexpected endpoint", "unknown endpoint", "no route", "cannot post", "cannot get", "page not found", "invalid url",
+   "unknown request url", "not found on the server", "unknown path", "no such endpoint"});
+
+/// What limits a number of requests at a time, not in a minute.
+constexpr auto concurrency_phrases =
+  std::to_array<std::string_view>({"concurren", "parallel", "simultaneous", "at the same time", "at a time",
+                                   "in flight", "in-flight", "too many connections", "connection limit"});
+
+constexpr auto rate_phrases =
+  std::to_array<std::string_view>({"per minute", "per second", "per day", "rpm", "tpm", "requests/min", "tokens/min"});
 
 /// What is said of a code, and what can be done about it.
 struct code_words {
@@ -48,12 +84,18 @@ const code_words* words_of(errc code) {
 }
 
 /// One clause for people, without a full stop: more may be appended to it.
-std::string explain(errc code, uint16_t status) {
+std::string explain(errc code, const http::response_head& head) {
+  auto status = head.status;
+  auto number = std::to_string(status);
+  if (status == 407)
+    return (head.proxy().empty() ? "a proxy" : "the proxy " + std::string{head.proxy()})
+           + " asks for a login (HTTP 407)";
+  if (status == 511)
+    return "the network asks for a login (HTTP 511)";
   if (code == errc::not_found && status == 410)
     return "what was asked for is gone";
   if (auto* words = words_of(code))
     return std::string{words->meaning};
-  auto number = std::to_string(status);
   if (code == errc::invalid_response)
     return "the provider answered with HTTP " + number;
   return status < 400 ? "the provider failed while it answered" : "the provider failed with HTTP " + number;
@@ -70,11 +112,49 @@ std::string_view quoted_name(std::string_view text) {
 
 /// A 404 may mean the model or the path. The model is the likely one where the provider's message names it.
 std::string suggest_for_missing(uint16_t status, const provider_error& error) {
+  if (tells(error.message, lost_phrases) || status == 405)
+    return ask_for_v1;
   if (auto name = clean_words(quoted_name(error.message), 100);
       ascii::icontains(error.message, "model") && !name.empty())
     return "does this provider have the model " + name + "?";
   return std::string{status == 410 ? "this service or model was retired: choose another one"
                                    : words_of(errc::not_found)->suggestion};
+}
+
+/// The settings that the limit is about.
+std::string suggest_for_rate(const provider_error& error) {
+  if (error.code == "slow_down")
+    return "raise the load more slowly";
+  if (!tells(error.message, concurrency_phrases) && !tells(error.code, concurrency_phrases))
+    return std::string{words_of(errc::rate_limited)->suggestion};
+  return tells(error.message, rate_phrases)
+           ? "set max_concurrent to what the provider grants at a time, requests_per_minute and tokens_per_minute to "
+             "what it grants in a minute"
+           : "set max_concurrent to the number of requests that the provider grants at a time";
+}
+
+/// What a page in place of an answer asks for; empty where the status says it.
+std::string_view suggest_for_page(errc code, uint16_t status, std::string_view words) {
+  if (tells(words, robot_phrases) && status >= 400)
+    return ask_for_passage;
+  if (status >= 500)
+    return {};
+  if (tells(words, login_phrases))
+    return ask_for_login;
+  switch (code) {
+    case errc::authentication:
+      return "a web server in front of the provider asks for a password of its own: is base_url right? `headers` in "
+             "the settings can carry it";
+    case errc::permission:
+      return "a web server or firewall in front of the provider refuses: is base_url right, and may this network use "
+             "it?";
+    case errc::too_large:
+    case errc::rate_limited:
+    case errc::quota_exhausted:
+      return {};
+    default:
+      return ask_for_v1;
+  }
 }
 
 /// What a person can do about it; empty where nothing better is known than the provider's own words.
@@ -83,8 +163,18 @@ std::string suggest(errc code, uint16_t status, const provider_error& error) {
     return suggest_for_missing(status, error);
   if (code == errc::quota_exhausted && error.by_day)
     return "a day's quota is used up (Google renews it at midnight Pacific time): raise it, or use another model";
-  if (code == errc::rate_limited && error.code == "slow_down")
-    return "raise the load more slowly";
+  if (code == errc::rate_limited)
+    return suggest_for_rate(error);
+  if (status == 407)
+    return "put user and password into the proxy's address: http_proxy or https_proxy=http://USER:PASSWORD@HOST:PORT";
+  if (status == 511)
+    return ask_for_login;
+  if (tells(error.message, https_phrases))
+    return ask_for_https;
+  if (code == errc::permission && ascii::icontains(error.message, "missing authentication token")) // Amazon's gateway
+    return ask_for_v1;
+  if (code == errc::too_large && ascii::icontains(error.message, "entity too large"))
+    return std::string{words_of(code)->suggestion} + "; the bound is that of a web server in front of the provider";
   if (code == errc::server_error)
     return status == 504 ? "the answer may take too long: ask for a shorter one (max_tokens)" : "";
   if (auto* words = words_of(code); words != nullptr && !words->suggestion.empty())
@@ -92,49 +182,120 @@ std::string suggest(errc code, uint16_t status, const provider_error& error) {
   return error.param.empty() ? "" : "look at the field " + error.param;
 }
 
+/// What two URLs begin with before the same end of their paths begins; both whole where there is no such end.
+std::pair<std::string_view, std::string_view> different_parts(std::string_view asked, std::string_view target) {
+  auto [x, y] = std::mismatch(asked.rbegin(), asked.rend(), target.rbegin(), target.rend());
+  auto same = static_cast<std::size_t>(x - asked.rbegin());
+  auto path = std::min(asked.find('/', std::min(asked.find("://"), asked.size()) + 3), asked.size());
+  auto end = asked.find('/', std::max(path, asked.size() - same));
+  if (end == asked.npos)
+    return {asked, target};
+  return {asked.substr(0, end), target.substr(0, target.size() - (asked.size() - end))};
+}
+
+/// The name of a URL's host alone.
+std::string_view host_name(std::string_view url) {
+  auto host = host_of(url);
+  return host.substr(0, host.starts_with('[') ? host.find(']') + 1 : host.find(':'));
+}
+
+/// What is to be set for a redirect: `base_url`, as far as the target differs from what was asked.
+std::string suggest_for_redirect(std::string_view asked, std::string_view target) {
+  if (target.empty())
+    return ask_for_v1;
+  if (asked.empty()) // then a part of a URL is all that there is
+    return host_of(target).empty()
+             ? std::string{ask_for_v1}
+             : "the server points to " + clean_words(host_of(target), 200) + ": should base_url name that host?";
+  auto leaves = !ascii::iequals(host_name(asked), host_name(target));
+  std::string warning = leaves ? "; the key would go to " + clean_words(host_of(target), 200)
+                                   + ": do so only if that host is the provider's"
+                               : "";
+  auto plain = target.substr(0, target.find_first_of("?#"));
+  if (plain.size() == asked.size() + 1 && plain.starts_with(asked) && plain.ends_with('/'))
+    return "the server wants a slash behind the path, which base_url cannot add: is base_url right? else the server's "
+           "own setting for such redirects is to be changed";
+  auto [old_part, new_part] = different_parts(asked, plain);
+  if (old_part == asked)
+    return "is base_url right? a login page or another service may answer in the provider's place" + warning;
+  return "let base_url begin with " + clean_words(new_part, 500) + " in place of " + clean_words(old_part, 500)
+         + warning;
+}
+
+/// Redirects are not followed, since the key would go to a place that nobody configured.
+void explain_redirect(const http::response_head& head, failure& result) {
+  auto location = head.get("location");
+  auto target = location.empty() ? std::string{} : without_login(resolved(head.asked_url(), location));
+  if (target.empty())
+    target = location;
+  result.message = "the provider answered with HTTP " + std::to_string(head.status)
+                   + (target.empty() ? "" : " and points to " + clean_words(target)) + "; redirects are not followed";
+  result.suggestion = suggest_for_redirect(without_login(head.asked_url()), target);
+}
+
+/// A failure with what every answer tells, whatever its body is.
+failure bare_failure(const http::response_head& head, errc code, std::string message) {
+  failure result;
+  result.code = code;
+  result.http_status = head.status;
+  result.message = std::move(message);
+  result.provider_request_id = request_id_in(head);
+  return result;
+}
+
 } // namespace
 
 failure error_answer(const http::response_head& head, const json::value* body, std::string_view text) {
-  auto found = body != nullptr ? find_error(*body) : std::nullopt;
-  auto error = found.value_or(provider_error{});
-  failure result;
-  result.code = classify(head.status, error);
-  result.http_status = head.status;
-  result.message = explain(result.code, head.status);
+  auto [form, error] = read_error_body(body, text);
+  auto code = classify(head.status, error);
+  auto result = bare_failure(head, code, explain(code, head));
   // Google puts the HTTP status where others put a code: its type says more then.
   auto is_status = error.code == std::to_string(error.status);
   result.provider_code = (error.code.empty() || is_status) && !error.type.empty() ? error.type : error.code;
   result.provider_message = clean_words(error.message);
-  result.provider_request_id = request_id_in(head);
   if (result.provider_request_id.empty() && body != nullptr)
     result.provider_request_id = word_in(member(*body, "request_id"));
   if (!error.by_day) // a wait beside it is for another quota
     result.retry_after = error.wait ? error.wait : retry_after(head, std::chrono::system_clock::now());
-  result.suggestion = suggest(result.code, head.status, error);
-  if (!found) {
-    auto kind = describe_body(text);
-    result.message += ", with " + kind;
-    if (kind == "an HTML page" && result.code != errc::authentication && head.status < 500)
-      result.suggestion = ask_for_v1;
+  result.suggestion = suggest(code, head.status, error);
+  if (form == body_form::nothing)
+    result.message += ", with an empty body";
+  if (form == body_form::page) {
+    result.message += ", with " + std::string{page_name};
+    auto is_said = head.status == 407 || result.suggestion == ask_for_https;
+    if (auto better = suggest_for_page(code, head.status, error.message); !better.empty() && !is_said)
+      result.suggestion = better;
   }
-  // Redirects are not followed, since the key would go to a host that nobody configured.
-  if (head.status / 100 == 3) {
-    auto host = clean_words(host_of(head.get("location")), 200);
-    result.message = "the provider answered with HTTP " + std::to_string(head.status) + "; redirects are not followed";
-    result.suggestion =
-      host.empty() ? ask_for_v1 : "the server points to " + host + ": should base_url name that host?";
-  }
+  if (!head.proxy().empty() && head.status != 407 && form != body_form::known)
+    result.message += ", by way of the proxy " + std::string{head.proxy()};
+  if (head.status / 100 == 3)
+    explain_redirect(head, result);
   return result;
 }
 
 failure invalid_answer(const http::response_head& head, std::string description) {
-  failure result;
-  result.code = errc::invalid_response;
-  result.http_status = head.status;
-  result.message = "the provider answered with " + std::move(description);
-  result.provider_request_id = request_id_in(head);
+  auto result = bare_failure(head, errc::invalid_response, "the provider answered with " + std::move(description));
   result.suggestion = ask_for_v1;
   return result;
+}
+
+failure invalid_body(const http::response_head& head, std::string_view text) {
+  if (head.status == 204 || head.status == 205)
+    return invalid_answer(head, "HTTP " + std::to_string(head.status) + ", which means that there is no content");
+  auto result = invalid_answer(head, describe_body(text));
+  if (!is_page(text))
+    return result;
+  auto words = page_words(text);
+  result.provider_message = clean_words(words);
+  result.suggestion = suggest_for_page(result.code, head.status, words);
+  return result;
+}
+
+bool will_come_again(const failure& problem) {
+  auto is_success = problem.http_status / 100 == 2;
+  auto is_nothing = problem.http_status == 204 || problem.http_status == 205;
+  return problem.code == errc::invalid_response && is_success
+         && (is_nothing || problem.message.find(page_name) != problem.message.npos);
 }
 
 } // namespace modelforge::wire

@@ -6,6 +6,7 @@
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 #include <utility>
 
@@ -20,19 +21,33 @@ constexpr std::size_t usual_text = 512; ///< Bytes of one piece.
 /// The words of `error_answer` that `fitted` replaces for other vendors.
 constexpr std::string_view openai_address = "it usually ends in /v1";
 
+/// Whether an object may be an error: by a part of one of the names that errors have. Spares most from being parsed.
+bool speaks_of_error(std::string_view object) {
+  constexpr auto parts =
+    std::to_array<std::string_view>({"rror", "RROR", "essage", "msg", "detail", "ault", "base_resp"});
+  return std::any_of(parts.begin(), parts.end(), [&](auto x) { return object.find(x) != object.npos; });
+}
+
+/// Whether events of that name are errors, in every dialect.
+bool names_error(std::string_view event) {
+  return event == "error" || event == "exception" || event.ends_with(".error") || event.ends_with("_error");
+}
+
 } // namespace
 
 // A stream may live for minutes: only the headers that failures and waits are read from are kept.
 object_answer::object_answer(const http::response_head& head, const wording& words) : words_(words) {
   head_.status = head.status;
-  for (auto* name :
-       {"x-request-id", "request-id", "apim-request-id", "retry-after-ms", "retry-after", "date", "location"})
+  head_.route = head.route;
+  for (auto* name : {"x-request-id", "request-id", "apim-request-id", "retry-after-ms", "x-ms-retry-after-ms",
+                     "retry-after", "llm_provider-retry-after-ms", "llm_provider-retry-after", "date", "location"})
     if (auto value = head.get(name); !value.empty())
       head_.headers.push_back({name, std::string{value}});
 }
 
 // News is whatever changed: a piece, a sign of life, an end mark, a reason, usage. Callers use it to tell a stream that
-// works from one that only keeps its connection open.
+// works from one that only keeps its connection open. What brings none may be an error in a form that `read` does not
+// look for.
 bool object_answer::take(std::string_view data, piece_sink& sink) {
   if (seen_.end)
     return false;
@@ -53,11 +68,13 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
     take_one(data, sink);
   else if (!in.finish() && !seen_.end)
     fail_broken(in.problem());
+  if (!seen_.end && before == state() && may_be_error() && speaks_of_error(data))
+    read_any_error(data);
   return seen_.end || before != state();
 }
 
 bool object_answer::take_event(std::string_view type, std::string_view data, piece_sink& sink) {
-  if (type == "error" && !seen_.end) {
+  if (names_error(type) && !seen_.end) {
     if (json::reader{data}.finish())
       take(data, sink);
     if (!seen_.end)
@@ -137,11 +154,20 @@ bool object_answer::read_error(json::raw error, std::string_view object) {
   return true;
 }
 
+bool object_answer::read_any_error(std::string_view object) {
+  auto parsed = json::parse(object);
+  auto* root = std::get_if<json::value>(&parsed);
+  if (root == nullptr || !find_error(*root))
+    return false;
+  fail(error_answer(head_, root, object));
+  return true;
+}
+
 void object_answer::read_error_event(std::string_view data) {
+  if (read_any_error(data))
+    return;
   auto parsed = json::parse(data);
   auto* root = std::get_if<json::value>(&parsed);
-  if (root != nullptr && find_error(*root))
-    return fail(error_answer(head_, root, data));
   json::value made = {{"error", root != nullptr && root->is_string() ? string_in(*root) : data}};
   fail(error_answer(head_, &made, data));
 }

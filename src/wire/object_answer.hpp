@@ -109,6 +109,12 @@ protected:
   /// Whether an `error` member tells of one; then the answer has ended.
   bool read_error(json::raw error, std::string_view object);
 
+  /// Whether the object is an error, in any form; then the answer has ended.
+  bool read_any_error(std::string_view object);
+
+  /// Whether what is read now is the provider's, so that words in it may be an error.
+  virtual bool may_be_error() const { return true; }
+
   /// Ends the answer with what an event says that is named so, whatever its form.
   void read_error_event(std::string_view data);
 

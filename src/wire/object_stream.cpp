@@ -11,7 +11,7 @@ namespace modelforge::wire {
 
 namespace {
 
-constexpr std::size_t shown_bytes = 512; ///< Of a body that is nothing we know.
+constexpr std::size_t shown_bytes = 2048; ///< Of a body that is nothing we know: up to a page's title.
 
 /// Cuts a body into the objects of an answer and hands these to it, whatever dialect it is of. What the body is, is
 /// sniffed, since servers and proxies name the wrong type: server-sent events, or plain objects, one behind the other,
@@ -48,7 +48,7 @@ public:
 
   std::variant<completion, failure> end(piece_sink& sink) override {
     if ((form_ == form::unknown || form_ == form::text) && !answer_->ended())
-      return answer_->fitted(invalid_answer(answer_->head(), describe_body(beginning_)));
+      return answer_->fitted(invalid_body(answer_->head(), beginning_));
     if (object_.is_open())
       answer_->take_cut(kept_);
     events_.finish([&](const sse::event& event) {
@@ -148,7 +148,7 @@ private:
       bytes = ascii::trim_front(bytes);
     beginning_ += bytes.substr(0, shown_bytes - beginning_.size());
     if (form_ == form::text && beginning_.size() == shown_bytes)
-      answer_->fail(invalid_answer(answer_->head(), describe_body(beginning_)));
+      answer_->fail(invalid_body(answer_->head(), beginning_));
   }
 
   std::unique_ptr<object_answer> answer_;

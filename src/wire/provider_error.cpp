@@ -6,18 +6,94 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <utility>
+#include <vector>
 
 namespace modelforge::wire {
 
 namespace {
 
+/// Errors in errors are followed so far, and no more members, entries and bytes are looked at: what an honest error
+/// has is far below.
+constexpr std::size_t max_nesting = 6;
+constexpr std::size_t max_members = 64;
+constexpr std::size_t max_entries = 20;
+constexpr std::size_t max_words = 4000;
+
 constexpr auto filter_names =
   std::to_array<std::string_view>({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation",
-                                   "bio_policy", "image_content_policy_violation"});
+                                   "bio_policy", "image_content_policy_violation", "ContentPolicyViolationError"});
 
 /// Whether a code is one of those by which providers, Azure above all, say that a filter stepped in.
 bool names_filter(std::string_view text) {
   return std::find(filter_names.begin(), filter_names.end(), text) != filter_names.end();
+}
+
+/// What the members are called that hold an error's words, the most telling ones first; as `members_of` writes names.
+constexpr auto message_names =
+  std::to_array<std::string_view>({"message", "msg", "errormessage", "errormsg", "errordescription", "description",
+                                   "faultstring", "statusmsg", "statusmessage", "reason", "title", "text"});
+
+/// Members that say more than the message does, or all of it.
+constexpr auto further_names =
+  std::to_array<std::string_view>({"detail", "error", "errors", "validationerrors", "cause"});
+
+/// Where the error itself stands.
+constexpr auto wrapper_names = std::to_array<std::string_view>({"error", "err", "fault", "exception"});
+
+/// By which a body without a wrapper is known to be an error, whatever its status.
+constexpr auto telling_names =
+  std::to_array<std::string_view>({"message", "msg", "errormessage", "errormsg", "errordescription", "faultstring"});
+
+/// An object's members by name, without regard to what servers do not agree on: case, dashes and underscores.
+class members_of {
+public:
+  explicit members_of(const json::value& object) {
+    if (!object.is_object())
+      return;
+    for (auto& [name, value] : object.get_ref<const json::value::object_t&>()) {
+      if (list_.size() == max_members)
+        return;
+      auto plain = ascii::lower(name);
+      std::erase_if(plain, [](char c) { return c == '_' || c == '-'; });
+      list_.emplace_back(std::move(plain), &value);
+    }
+  }
+
+  /// The last one of that name, as everywhere; null where there is none.
+  const json::value& operator[](std::string_view name) const {
+    static const json::value nothing;
+    auto found = std::find_if(list_.rbegin(), list_.rend(), [&](auto& x) { return x.first == name; });
+    return found == list_.rend() ? nothing : *found->second;
+  }
+
+private:
+  std::vector<std::pair<std::string, const json::value*>> list_;
+};
+
+/// Appends words to words, unless they have been said.
+void add_words(std::string& text, std::string_view more, std::string_view between) {
+  more = ascii::trim(more);
+  if (more.empty() || text.find(more) != text.npos || text.size() > max_words)
+    return;
+  if (!text.empty())
+    text += between;
+  text += more;
+}
+
+/// An HTTP status that says failure, where a code is one: as a number or as digits.
+uint16_t status_in(const json::value& value) {
+  uint64_t number = 0;
+  if (value.is_string()) {
+    auto text = string_in(value);
+    auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (problem != std::errc{} || end != text.data() + text.size())
+      return 0;
+  } else {
+    number = count_in(value).value_or(0);
+  }
+  return number >= 400 && number < 600 ? static_cast<uint16_t>(number) : uint16_t{0};
 }
 
 /// Reads what Google puts beside an error: the exact reason, how long to wait, which quota was exceeded.
@@ -37,54 +113,172 @@ void read_details(const json::value& details, provider_error& error) {
   }
 }
 
-/// Reads an error object, or an error that is only a text. The fields are OpenAI's; where a vendor has its own, a
-/// comment names it. What is missing stays empty: `classify` copes with any subset.
-provider_error read_error(const json::value& error) {
-  provider_error result;
-  if (error.is_string()) {
-    result.message = string_in(error);
-    return result;
-  }
-  result.code = word_in(member(error, "code"));
-  result.type = word_in(member(error, "type"));
-  result.message = string_in(member(error, "message"));
-  result.param = word_in(member(error, "param"));
-  if (result.type.empty())
-    result.type = clean_words(string_in(member(error, "status")), 200); // Google
-  read_details(member(error, "details"), result);
-  if (result.code.empty())
-    result.code = word_in(member(member(error, "details"), "error_code")); // Anthropic
-  if (auto number = count_in(member(error, "code")); number && *number >= 400 && *number < 600)
-    result.status = static_cast<uint16_t>(*number);
-  auto& inner = member(error, "innererror");
-  auto& metadata = member(error, "metadata");
-  result.moderated = names_filter(result.code) || names_filter(string_in(member(inner, "code")))
-                     || member(metadata, "reasons").is_array() || member(metadata, "flagged_input").is_string();
-  if (result.message.empty())
-    result.message = string_in(member(metadata, "raw"));
-  return result;
-}
-
-/// A list of validation errors, or a text: `{"detail": [{"loc": ["body", "model"], "msg": ...}]}`.
-provider_error read_detail(const json::value& detail) {
-  provider_error result;
-  result.message = string_in(detail);
-  if (!detail.is_array())
-    return result;
-  for (auto& entry : detail) {
-    std::string place;
-    if (auto& steps = member(entry, "loc"); steps.is_array())
+/// Where in the request the error is: `{"loc": ["body", "messages", 0]}`, as FastAPI has it.
+std::string place_in(const members_of& error) {
+  std::string place;
+  for (auto* name : {"loc", "path"})
+    if (auto& steps = error[name]; steps.is_array() && place.empty())
       for (auto& step : steps)
         if (auto word = word_in(step); word != "body" && !word.empty())
           place += (place.empty() ? "" : ".") + word;
-    if (result.param.empty())
-      result.param = place;
-    result.message += (result.message.empty() ? "" : "; ") + (place.empty() ? "" : place + ": ")
-                      + std::string{string_in(member(entry, "msg"))};
-    if (result.message.size() > 1000)
+  return place.empty() ? word_in(error["field"]) : place;
+}
+
+provider_error read_any(const json::value& value, std::size_t nesting);
+
+/// What an error in an error knows that the outer one does not.
+void absorb(provider_error& outer, const provider_error& inner) {
+  for (auto part : {&provider_error::code, &provider_error::type, &provider_error::param})
+    if ((outer.*part).empty())
+      outer.*part = inner.*part;
+  if (outer.status == 0)
+    outer.status = inner.status;
+  if (!outer.wait)
+    outer.wait = inner.wait;
+  outer.moderated = outer.moderated || inner.moderated;
+  outer.by_day = outer.by_day || inner.by_day;
+}
+
+/// Words by the names of fields: `{"model": ["is required"]}`.
+std::string read_fields_of(const json::value& object, std::size_t nesting) {
+  std::string text;
+  for (auto& [name, value] : object.get_ref<const json::value::object_t&>()) {
+    if (text.size() > max_words)
       break;
+    if (auto words = read_any(value, nesting + 1).message; !words.empty())
+      add_words(text, name + ": " + words, "; ");
+  }
+  return text;
+}
+
+/// Adds what a member says to an error: its words, and what else it knows.
+void read_further(const json::value& value, std::size_t nesting, provider_error& error) {
+  auto inner = read_any(value, nesting + 1);
+  if (value.is_object() && nesting < max_nesting && inner.message.empty() && inner.code.empty() && inner.type.empty())
+    inner.message = read_fields_of(value, nesting + 1);
+  add_words(error.message, inner.message, ": ");
+  absorb(error, inner);
+}
+
+/// Reads the names in an error object: its code, its type, the field that is wrong.
+void read_names_of(const members_of& all, provider_error& result) {
+  for (auto* name : {"code", "errorcode", "errcode"})
+    if (auto& code = all[name]; result.code.empty()) {
+      result.code = word_in(code);
+      result.status = status_in(code);
+    }
+  for (auto* name : {"type", "errortype"}) // beside a place it is the kind of the rule that was broken
+    if (auto word = word_in(all[name]); result.type.empty() && word != "error" && !all["loc"].is_array())
+      result.type = std::move(word);
+  result.param = word_in(all["param"]);
+  if (result.param.empty())
+    result.param = place_in(all);
+  auto& status = all["status"];
+  if (result.type.empty() && status_in(status) == 0)
+    result.type = clean_words(string_in(status), 200); // Google
+  for (auto* name : {"status", "statuscode", "httpstatus", "httpstatuscode"})
+    if (result.status == 0)
+      result.status = status_in(all[name]);
+}
+
+/// Reads the fields of an error object, but for the member `skipped`. The usual ones are OpenAI's; where a vendor has
+/// its own, a comment names it. What is missing stays empty: `classify` copes with any subset.
+provider_error read_object(const json::value& object, std::size_t nesting, const json::value* skipped = nullptr) {
+  members_of all{object};
+  provider_error result;
+  read_names_of(all, result);
+  auto& details = all["details"];
+  read_details(details, result);
+  if (result.code.empty())
+    result.code = word_in(member(details, "error_code")); // Anthropic
+  auto& metadata = all["metadata"];                       // OpenRouter
+  result.moderated = names_filter(result.code) || names_filter(string_in(member(all["innererror"], "code")))
+                     || member(metadata, "reasons").is_array() || member(metadata, "flagged_input").is_string();
+  for (auto name : message_names)
+    if (auto& words = all[name]; result.message.empty() && &words != skipped)
+      read_further(words, nesting, result);
+  for (auto name : further_names)
+    if (auto& more = all[name]; &more != skipped)
+      read_further(more, nesting, result);
+  add_words(result.message, read_any(details, nesting + 1).message, ": ");
+  read_further(member(metadata, "raw"), nesting, result);
+  return result;
+}
+
+/// Reads a list of errors, each with the place that it is about.
+provider_error read_list(const json::value& list, std::size_t nesting) {
+  provider_error result;
+  std::size_t count = 0;
+  for (auto& entry : list) {
+    if (++count > max_entries || result.message.size() > max_words)
+      break;
+    if (entry.is_object() && entry.contains("@type")) // Google's, see `read_details`
+      continue;
+    auto one = read_any(entry, nesting + 1);
+    auto has_place = !one.param.empty() && !one.message.empty() && !one.message.starts_with(one.param);
+    add_words(result.message, (has_place ? one.param + ": " : "") + one.message, "; ");
+    absorb(result, one);
   }
   return result;
+}
+
+/// Reads a text; one that is JSON in its turn, as gateways pass it on, by what it says.
+provider_error read_text(std::string_view text, std::size_t nesting) {
+  provider_error result;
+  text = ascii::trim(text);
+  if (text.starts_with('{') || text.starts_with('[')) {
+    auto parsed = json::parse(text);
+    if (auto* value = std::get_if<json::value>(&parsed))
+      result = read_any(*value, nesting + 1);
+  }
+  if (result.message.empty())
+    result.message = text;
+  return result;
+}
+
+/// Reads an error in whatever form: its object, its words, a list of either.
+provider_error read_any(const json::value& value, std::size_t nesting) {
+  if (nesting > max_nesting)
+    return {};
+  if (value.is_string())
+    return read_text(string_in(value), nesting);
+  if (value.is_array())
+    return read_list(value, nesting);
+  if (value.is_object())
+    return read_object(value, nesting);
+  return {};
+}
+
+/// Whether there is more in a value than nothing.
+bool is_told(const json::value& value) {
+  return value.is_object() || (value.is_string() && !string_in(value).empty()) || (value.is_array() && !value.empty());
+}
+
+/// Reads the error in a wrapper, and what stands beside it.
+provider_error read_wrapped(const json::value& error, const json::value& body) {
+  provider_error result;
+  read_further(error, 0, result);
+  auto beside = read_object(body, 0, &error);
+  if (error.is_string() && !beside.message.empty()) { // its name, then: {"error": "not_found", "message": "..."}
+    auto name = std::exchange(result.message, {});
+    if (name.find(' ') != name.npos)
+      add_words(result.message, name, "");
+    else if (result.code.empty())
+      result.code = clean_words(name, 200);
+  }
+  add_words(result.message, beside.message, ": ");
+  absorb(result, beside);
+  return result;
+}
+
+/// Whether a body without a wrapper is an error: by its words (vLLM, Mistral, gateways), or by lists of validation
+/// errors (`detail`, of servers built on FastAPI).
+bool is_flat_error(const json::value& body, const members_of& all) {
+  if (string_in(member(body, "object")) == "error" || all["message"].is_string())
+    return true;
+  auto has_words = [&](auto name) { return is_told(all[name]) && !all[name].is_object(); };
+  return std::any_of(telling_names.begin(), telling_names.end(), has_words) || is_told(all["detail"])
+         || is_told(all["errors"]);
 }
 
 } // namespace
@@ -96,24 +290,26 @@ std::string word_in(const json::value& value) {
 }
 
 // The order matters: an `error` member is certain, so it comes first. A body with `choices` is an answer even if it has
-// a `message`, so it ends the search. The looser forms follow: an error object without a wrapper (vLLM, Mistral) and
-// the validation errors of servers built on FastAPI (`detail`).
+// a `message`, so it ends the search. The looser forms follow.
 std::optional<provider_error> find_error(const json::value& body) {
-  if (body.is_array())
-    return body.empty() ? std::nullopt : find_error(body.front().is_array() ? json::value{} : body.front());
-  if (auto& error = member(body, "error"); error.is_object() || !string_in(error).empty()) {
-    auto result = read_error(error);
-    if (result.message.empty()) // e.g. {"error": "not_found", "message": "..."}
-      result.message = string_in(member(body, "message"));
-    return result;
-  }
-  if (body.contains("choices"))
+  if (body.is_array()) {
+    for (std::size_t i = 0; i < std::min(body.size(), max_entries); ++i)
+      if (auto& entry = body[i]; entry.is_object())
+        if (auto found = find_error(entry))
+          return found;
     return {};
-  if (member(body, "message").is_string() || string_in(member(body, "object")) == "error")
-    return read_error(body);
-  if (auto& detail = member(body, "detail"); detail.is_array() || detail.is_string())
-    return read_detail(detail);
-  return {};
+  }
+  members_of all{body};
+  for (auto name : wrapper_names)
+    if (auto& error = all[name]; is_told(error))
+      return read_wrapped(error, body);
+  if (member(body, "choices").is_array())
+    return {};
+  if (auto& answer = all["baseresp"]; count_in(member(answer, "status_code")).value_or(0) != 0) // MiniMax
+    return read_object(answer, 0);
+  if (!is_flat_error(body, all))
+    return {};
+  return read_object(body, 0);
 }
 
 } // namespace modelforge::wire

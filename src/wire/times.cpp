@@ -78,6 +78,77 @@ std::optional<minutes> read_offset(std::string_view text) {
   return text[0] == '-' ? -offset : offset;
 }
 
+/// The longest date that there is: a weekday and a month in full, an offset.
+constexpr std::size_t longest_date = 48;
+
+/// Gathers the parts of a date, whatever their order.
+class date_parts {
+public:
+  /// False where the word is no part of a date, or a second one of its kind.
+  bool take(std::string_view word) {
+    if (word.find(':') != word.npos)
+      return take_time(word);
+    if (is_digit(word.front()))
+      return take_number(word);
+    if (word.front() == '+' || word.front() == '-')
+      return take_offset(word);
+    return take_name(word);
+  }
+
+  std::optional<sys_seconds> time() const {
+    auto local = time_of(year_, month_, day_, hour_, minute_, second_);
+    return local ? std::optional{*local - offset_} : std::nullopt;
+  }
+
+private:
+  bool take_time(std::string_view word) {
+    if (hour_ || !has_shape(word, "08:49:37", std::to_array<std::size_t>({2, 5})))
+      return false;
+    hour_ = digits(word, 0, 2);
+    minute_ = digits(word, 3, 2);
+    second_ = digits(word, 6, 2);
+    return true;
+  }
+
+  /// The day stands before the year. A year of two digits is one from 1970 on.
+  bool take_number(std::string_view word) {
+    auto number = digits(word, 0, word.size());
+    if (!number || word.size() > 4 || year_)
+      return false;
+    if (!day_ && word.size() <= 2)
+      day_ = number;
+    else
+      year_ = word.size() == 4 ? *number : *number + (*number < 70 ? 2000 : 1900);
+    return word.size() != 3;
+  }
+
+  bool take_offset(std::string_view word) {
+    auto h = word.size() == 5 ? digits(word, 1, 2) : std::nullopt;
+    auto min = word.size() == 5 ? digits(word, 3, 2) : std::nullopt;
+    if (!h || !min || *h > 23 || *min > 59)
+      return false;
+    offset_ = (word[0] == '-' ? -1 : 1) * (hours{*h} + minutes{*min});
+    return true;
+  }
+
+  bool take_name(std::string_view word) {
+    constexpr std::array<std::string_view, 12> months = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    constexpr std::array<std::string_view, 7> days = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"};
+    auto short_name = word.substr(0, 3);
+    if (auto found = std::find(months.begin(), months.end(), short_name); found != months.end() && !month_) {
+      month_ = static_cast<int>(found - months.begin()) + 1;
+      return true;
+    }
+    if (std::find(days.begin(), days.end(), short_name) != days.end())
+      return word.size() == 3 || word.ends_with("day");
+    return word == "GMT" || word == "UTC" || word == "UT" || word == "Z";
+  }
+
+  std::optional<int> year_, month_, day_, hour_, minute_, second_;
+  minutes offset_{0};
+};
+
 /// A unit of a duration as Go prints it: "1h2m3.5s", "250ms".
 struct unit {
   std::string_view name;
@@ -122,16 +193,24 @@ std::optional<nanoseconds> take_part(std::string_view& text) {
 } // namespace
 
 std::optional<sys_seconds> read_http_date(std::string_view text) {
-  constexpr std::array<std::string_view, 12> months = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  constexpr std::string_view shape = "Sun, 06 Nov 1994 08:49:37 GMT";
-  if (!has_shape(text, shape, std::to_array<std::size_t>({3, 4, 7, 11, 16, 19, 22, 25, 26, 27, 28})))
+  if (text.size() > longest_date)
     return {};
-  auto name = std::find(months.begin(), months.end(), text.substr(8, 3));
-  if (name == months.end())
-    return {};
-  return time_of(digits(text, 12, 4), static_cast<int>(name - months.begin()) + 1, digits(text, 5, 2),
-                 digits(text, 17, 2), digits(text, 20, 2), digits(text, 23, 2));
+  date_parts parts;
+  while (!text.empty()) {
+    auto separates = [](char c) { return c == ' ' || c == ','; };
+    if (separates(text.front())) {
+      text.remove_prefix(1);
+      continue;
+    }
+    // a dash parts day, month and year; in front of digits behind a space it is an offset's sign
+    auto end = std::min(text.find_first_of(" ,-", 1), text.size());
+    if (!parts.take(text.substr(0, end)))
+      return {};
+    text.remove_prefix(end);
+    if (text.starts_with('-'))
+      text.remove_prefix(1);
+  }
+  return parts.time();
 }
 
 std::optional<sys_milliseconds> read_rfc3339(std::string_view text) {

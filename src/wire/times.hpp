@@ -8,7 +8,9 @@
 
 namespace modelforge::wire {
 
-/// Reads an HTTP date as servers must send it, e.g. "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7).
+/// Reads an HTTP date as servers must send it, e.g. "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7), in its two old
+/// forms ("Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"), and with what libraries make of it: no
+/// weekday, a day of one digit, UTC or an offset ("+0000") for GMT.
 std::optional<std::chrono::sys_seconds> read_http_date(std::string_view text);
 
 using sys_milliseconds = std::chrono::sys_time<std::chrono::milliseconds>;

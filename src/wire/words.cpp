@@ -28,15 +28,33 @@ void mask_keys(std::string& text) {
 
 } // namespace
 
+// Pages may begin with a byte order mark, a comment or an XML declaration, and need not be whole.
+bool is_page(std::string_view text) {
+  constexpr auto beginnings =
+    std::to_array<std::string_view>({"<!doctype html", "<html", "<head", "<body", "<title", "<h1", "<center", "<pre"});
+  if (text.starts_with("\xEF\xBB\xBF"))
+    text.remove_prefix(3);
+  text = ascii::trim_front(text);
+  auto is_in = [&](std::string_view part) { return ascii::icontains(text.substr(0, 1024), part); };
+  if (std::any_of(beginnings.begin(), beginnings.end(), [&](auto x) { return ascii::istarts_with(text, x); }))
+    return true;
+  return text.starts_with('<') && (is_in("<html") || is_in("<!doctype html"));
+}
+
+bool is_event_stream(std::string_view text) {
+  text = ascii::trim_front(text);
+  return ascii::istarts_with(text, "data:") || ascii::istarts_with(text, "event:") || text.starts_with(": ")
+         || text.starts_with("error: {");
+}
+
 // What people most often meet in place of an answer: a proxy's page, a stream that was not asked for, nothing at all.
 std::string describe_body(std::string_view text) {
   text = ascii::trim_front(text);
   if (text.empty())
     return "an empty body";
-  if (ascii::istarts_with(text, "<!doctype html") || ascii::istarts_with(text, "<html")
-      || ascii::istarts_with(text, "<head"))
-    return "an HTML page";
-  if (ascii::istarts_with(text, "data:") || ascii::istarts_with(text, "event:") || ascii::istarts_with(text, ": "))
+  if (is_page(text))
+    return std::string{page_name};
+  if (is_event_stream(text))
     return "an event stream";
   return "a body that begins " + clean_words(text, 80);
 }

@@ -14,6 +14,15 @@ namespace modelforge::wire {
 /// Makes a provider's words fit to show: valid UTF-8 without control characters, keys masked, cut at `bytes`.
 std::string clean_words(std::string_view text, std::size_t bytes = 1000);
 
+/// Whether a body is an HTML page, of a web server or a proxy.
+bool is_page(std::string_view text);
+
+/// Whether a body is a stream of server-sent events.
+bool is_event_stream(std::string_view text);
+
+/// What `describe_body` calls a page.
+inline constexpr std::string_view page_name = "an HTML page";
+
 /// Says what a body is, for people: "an empty body", "an HTML page", "an event stream", or how it begins.
 std::string describe_body(std::string_view text);
 

@@ -146,11 +146,15 @@ TEST_CASE("reader takes short lines", "[batch][reader]") {
 }
 
 TEST_CASE("reader takes OpenAI batch lines", "[batch][reader]") {
-  auto items = read_text(R"({"custom_id":"row-1","method":"POST","url":"/v1/chat/completions","body":{"model":"demo",)"
-                         R"("messages":[{"role":"user","content":"Hi"}],"max_completion_tokens":50,"user":"u"}})"
-                         "\n"
-                         R"({"custom_id":2,"body":{"messages":[{"role":"user","content":"Ho"}]}})");
-  REQUIRE(items.size() == 2);
+  auto items =
+    read_text(R"({"custom_id":"row-1","method":"POST","url":"/v1/chat/completions","body":{"model":"demo",)"
+              R"("messages":[{"role":"user","content":"Hi"}],"max_completion_tokens":50,"user":"u"}})"
+              "\n"
+              R"({"custom_id":2,"body":{"messages":[{"role":"user","content":"Ho"}]}})"
+              "\n"
+              R"({"custom_id":3,"url":"/chat/completions","body":{"messages":[{"role":"user","content":"A"}]}})");
+  REQUIRE(items.size() == 3);
+  CHECK(std::holds_alternative<chat_request>(items[2].request)); // Azure's path
   chat_request expected;
   expected.model = "demo";
   expected.messages = {text_message(role::user, "Hi")};

@@ -109,6 +109,11 @@ TEST_CASE("a key file holds a key and nothing else", "[config][secret]") {
     return outcome({"main", "", name + "/key"}, variables({}));
   };
   CHECK(read("k1\n") == "key k1");
+  CHECK(read("k1\r") == "key k1");
+  CHECK(read("\xEF\xBB\xBFk1\r\n") == "key k1");
+  for (auto utf16 : {std::string_view{"\xFF\xFEk\0001\0", 6}, std::string_view{"\xFE\xFF\0k\0001", 6},
+                     std::string_view{"k\0001\0", 4}})
+    CHECK(read(utf16) == "key file " + name + "/key is UTF-16; save it as UTF-8");
   CHECK(read("\n") == "key file " + name + "/key is empty");
   CHECK_THAT(read("k1\nk2\n"), ContainsSubstring("holds more than a key"));
   CHECK_THAT(read(std::string(100'000, 'k')), ContainsSubstring("it is longer than"));

@@ -257,6 +257,7 @@ TEST_CASE("transport names the limit of open files when it is reached") {
   }};
   http::transport transport;
   REQUIRE_FALSE(fetch(transport, get_from(server.url())).end.error); // whatever is opened once is open now
+  REQUIRE(eventually([&] { return server.is_idle(); })); // a descriptor that it closes later would be free then
   all_files_open hold;
   auto got = fetch(transport, get_from(server.url()));
   hold.release();

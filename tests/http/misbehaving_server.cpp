@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <stdexcept>
@@ -191,6 +192,11 @@ misbehaving_server::~misbehaving_server() {
 
 std::string misbehaving_server::url(std::string_view path) const {
   return (options_.tls ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(port_) + std::string{path};
+}
+
+bool misbehaving_server::is_idle() {
+  std::lock_guard lock{mutex_};
+  return std::all_of(served_.begin(), served_.end(), [](auto& x) { return !x.who; });
 }
 
 void misbehaving_server::for_each_kept(const std::function<void(peer&)>& f) {

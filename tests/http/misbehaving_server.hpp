@@ -92,6 +92,9 @@ public:
   /// The certificate of a TLS server, PEM; it is its own authority.
   const std::string& certificate() const { return certificate_; }
 
+  /// Whether every connection has been closed here, too.
+  bool is_idle();
+
   /// Calls `f` for each connection that is kept open.
   void for_each_kept(const std::function<void(peer&)>& f);
 

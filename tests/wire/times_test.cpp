@@ -12,9 +12,16 @@ using namespace std::chrono_literals;
 TEST_CASE("HTTP dates are read to the second", "[wire][times]") {
   CHECK(wire::read_http_date("Sun, 06 Nov 1994 08:49:37 GMT") == sys_seconds{784111777s});
   CHECK(wire::read_http_date("Thu, 29 Feb 2024 23:59:60 GMT") == sys_seconds{1709251200s});
-  for (auto* text : {"", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 GMT+1",
-                     "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 nov 1994 08:49:37 GMT", "Sun, 6  Nov 1994 08:49:37 GMT",
-                     "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 31 Nov 1994 08:49:37 GMT"})
+  for (auto* text : {"Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37",
+                     "Sun, 06 Nov 1994 08:49:37 UTC", "6 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 +0000",
+                     "Sun, 06 Nov 1994 10:49:37 +0200", "Sun, 06 November 1994 08:49:37 GMT"}) {
+    CAPTURE(text);
+    CHECK(wire::read_http_date(text) == sys_seconds{784111777s});
+  }
+  for (auto* text :
+       {"", "Sun, 06 Nov 1994", "Sun, 06 Nov 1994 08:49:37 GMT+1", "Sun, 06 Nov 1994 08:49:37 CET",
+        "Sun, 06 nov 1994 08:49:37 GMT", "Sun, 06 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 08:49:37",
+        "Sunny, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 31 Nov 1994 08:49:37 GMT"})
     CHECK_FALSE(wire::read_http_date(text));
 }
 

@@ -141,6 +141,12 @@ std::optional<chat_request> make_request(const chat_options& options, std::strin
   auto schema = content_of(options.schema, max_schema);
   if (!schema)
     return {};
+  if (is_utf16(*schema)) {
+    complain(options.schema + " is UTF-16; save it as UTF-8");
+    return {};
+  }
+  if (schema->starts_with(byte_order_mark))
+    schema->erase(0, byte_order_mark.size());
   auto parsed = json::parse(*schema);
   if (auto* problem = std::get_if<std::string>(&parsed)) {
     complain(options.schema + " is not JSON: " + *problem);

@@ -134,8 +134,11 @@ int models(const target_options& target) {
   }
   if (auto* problem = std::get_if<failure>(&*result))
     return show(*problem);
+  auto& list = std::get<model_list>(*result);
+  if (list.models.empty())
+    std::fprintf(stderr, "modelforge: warning: the provider %s lists no models\n", list.provider.c_str());
   std::string text;
-  for (auto& name : std::get<model_list>(*result).models)
+  for (auto& name : list.models)
     text += name + "\n";
   return print(text) ? exit_ok : exit_failed;
 }

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <iterator>
 #include <poll.h>
 #include <sstream>
@@ -188,7 +189,7 @@ std::unique_ptr<session> session::start(const target_options& target, bool needs
   return result->start_actors(all) ? std::move(result) : nullptr;
 }
 
-/// Starts the simulator in this process, as the only provider.
+/// Starts the simulator in this process, as the only provider. No proxy can reach it.
 bool session::simulate(const target_options& target) {
   if (!target.config.empty() || !target.provider.empty())
     std::fputs("modelforge: warning: --simulate asks the simulated provider; -c and -p have no effect\n", stderr);
@@ -198,6 +199,7 @@ bool session::simulate(const target_options& target) {
     complain(error.what());
     return false;
   }
+  setenv("no_proxy", "*", 1);
   providers_.push_back({simulated_provider(simulator_->url()), 0, {}});
   return true;
 }

@@ -199,6 +199,11 @@ private:
   static failure error_of(const result_fields& fields) {
     auto parsed = json::parse(fields.error.text);
     auto* error = std::get_if<json::value>(&parsed);
+    json::value wrapped;
+    if (error != nullptr && !find_error(*error)) { // its words alone
+      wrapped["error"] = *error;
+      error = &wrapped;
+    }
     if (error == nullptr || !find_error(*error))
       return make_failure(errc::invalid_response, "the provider tells neither a result nor an error, but \""
                                                     + clean_words(fields.type, 100) + "\"");

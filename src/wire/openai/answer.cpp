@@ -118,15 +118,7 @@ private:
     return true;
   }
 
-  /// Whether the object is an error, in any form; then the answer has ended.
-  bool read_any_error(std::string_view object) {
-    auto parsed = json::parse(object);
-    auto* root = std::get_if<json::value>(&parsed);
-    if (root == nullptr || !find_error(*root))
-      return false;
-    fail(error_answer(head(), root, object));
-    return true;
-  }
+  bool may_be_error() const override { return source_ != source::foreign_event; }
 
   void fail_broken(std::string_view problem) override {
     if (is_all())

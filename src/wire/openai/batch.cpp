@@ -1,5 +1,6 @@
 #include "wire/openai/batch.hpp"
 
+#include "base/ascii.hpp"
 #include "wire/batch_parts.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/request_writer.hpp"
@@ -91,13 +92,22 @@ void read_response(json::raw value, result_fields& result) {
   result.request_id = string_in(request_id, scratch);
 }
 
-/// Reads the error of an item that was not run.
+/// Reads the error of an item that was not run, in whatever form.
 void read_error(json::raw value, result_fields& result) {
-  json::raw code, message;
-  std::string scratch;
-  result.has_error = read_fields(value, {{"code", &code}, {"message", &message}});
-  result.code = string_in(code, scratch);
-  result.message = string_in(message, scratch);
+  auto parsed = json::parse(R"({"error":)" + std::string{value.text} + "}");
+  auto* root = std::get_if<json::value>(&parsed);
+  auto found = root != nullptr ? find_error(*root) : std::nullopt;
+  result.has_error = found.has_value();
+  if (!found)
+    return;
+  result.code = found->code.empty() ? found->type : found->code;
+  result.message = found->message;
+}
+
+/// An answer that is JSON inside a text is read as if it stood there itself.
+std::string_view inner_body(json::raw body, std::string& scratch) {
+  return body.is_string() && ascii::trim_front(string_in(body, scratch)).starts_with('{') ? std::string_view{scratch}
+                                                                                          : body.text;
 }
 
 /// Returns what a line says, or what is wrong with it.
@@ -249,7 +259,9 @@ public:
     http::response_head head{static_cast<uint16_t>(std::min<uint64_t>(*fields.status, 999)), {}};
     if (!fields.request_id.empty())
       head.headers.push_back({"x-request-id", fields.request_id});
-    batch_result result{std::move(fields.id), batch_end::succeeded, speaker_.decode(head, fields.body.text)};
+    std::string scratch;
+    batch_result result{std::move(fields.id), batch_end::succeeded,
+                        speaker_.decode(head, inner_body(fields.body, scratch))};
     if (std::holds_alternative<failure>(result.answer))
       result.end = batch_end::errored;
     return result;
