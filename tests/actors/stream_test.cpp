@@ -210,6 +210,21 @@ TEST_CASE_METHOD(stream_test, "a body that ends without the end mark is a failur
   CHECK(to->failed[0].why.code == errc::stream_interrupted);
 }
 
+TEST_CASE_METHOD(stream_test, "a body's last bytes count without an end of their line, whatever its success is called",
+                 "[actors][stream]") {
+  for (auto status : {200, 201, 206}) {
+    auto to = std::make_shared<heard>();
+    start(spawn(), to, asked());
+    http->answer(0, static_cast<uint16_t>(status),
+                 delta("Hel") + R"(data: {"choices":[{"index":0,"delta":{"content":"lo"},"finish_reason":"stop"}]})");
+    run();
+    REQUIRE(to->done.size() == 1);
+    CHECK(to->text == "Hello");
+    CHECK(to->done[0].pieces == 2);
+    CHECK(to->done[0].result.warnings.size() == 1);
+  }
+}
+
 TEST_CASE_METHOD(stream_test, "an error inside a stream is the provider's own, even before the end mark",
                  "[actors][stream]") {
   auto to = std::make_shared<heard>();
