@@ -157,10 +157,12 @@ private:
 
   stream_setup setup_of(const stream_request& request, const stream_subscriber_actor& to) {
     stream_setup result;
+    auto& admitted = *engine_.find(request.chat.id);
     result.settings = broadcast_settings_of(request, settings());
+    result.settings.deadline = admitted.deadline;
     result.as = request.as;
     result.subscriber = to;
-    result.dialect = engine_.find(request.chat.id)->dialect;
+    result.dialect = admitted.dialect;
     result.transport = transport_;
     result.secrets = engine_.current().secrets;
     result.provider = caf::actor_cast<provider_actor>(self_);

@@ -141,6 +141,7 @@ admission::result admission::finish(Request& from, const arrival& arrival, attem
   admitted.reports = earlier.report;
   admitted.accepted = now_ - earlier.age;
   admitted.idle_since = now_;
+  admitted.deadline = deadline_of(from);
   admitted.dialect = setup_.groups[admitted.group].dialect;
   admitted.encoded = std::move(std::get<wire::encoded_request>(words));
   admitted.body = std::make_shared<const std::string>(std::move(admitted.encoded.body));
@@ -163,7 +164,7 @@ dispatcher::offer admission::offer_of(Request& from, const arrival& arrival, con
           .group = limited_as(setup_.settings, admitted.group),
           .cost = admitted.reserved,
           .bytes = admitted.body->size(),
-          .deadline = deadline_of(from),
+          .deadline = admitted.deadline,
           .spent = admitted.spent,
           .model = from.model,
           .least = certain(from, admitted)};

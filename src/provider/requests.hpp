@@ -33,13 +33,14 @@ using outcome = std::variant<completion, embedding, failure>;
 /// One that has been taken in and has no answer yet.
 struct request {
   request_id id;
-  std::string model;       ///< As it was asked for, or the default.
-  uint32_t group = 0;      ///< Of models.
-  bool streamed = false;   ///< Its answer is read piece by piece, elsewhere.
-  std::size_t inputs = 0;  ///< Of a request for embeddings; 0: it is for a completion.
-  bool reports = false;    ///< Its asker is another provider actor, which may come again with it.
-  time_point accepted;     ///< By whoever accepted it first.
-  time_point idle_since{}; ///< Its acceptance here, or the end of the attempt before.
+  std::string model;                    ///< As it was asked for, or the default.
+  uint32_t group = 0;                   ///< Of models.
+  bool streamed = false;                ///< Its answer is read piece by piece, elsewhere.
+  std::size_t inputs = 0;               ///< Of a request for embeddings; 0: it is for a completion.
+  bool reports = false;                 ///< Its asker is another provider actor, which may come again with it.
+  time_point accepted;                  ///< By whoever accepted it first.
+  time_point idle_since{};              ///< Its acceptance here, or the end of the attempt before.
+  std::optional<time_point> deadline{}; ///< Of the whole request; empty: none.
 
   const wire::dialect* dialect = nullptr;  ///< That encoded it.
   wire::encoded_request encoded;           ///< Without its body.

@@ -173,6 +173,8 @@ std::optional<broadcast::step> broadcast::next(time_point now) {
 std::optional<broadcast::step> broadcast::serve(reader_map::iterator i, time_point now) {
   auto& reader = i->second;
   if (!reader.ended_by)
+    reader.ended_by = too_late(reader, now);
+  if (!reader.ended_by)
     reader.ended_by = too_slow(reader, now);
   if (reader.ended_by) {
     auto ending = failed(*reader.ended_by);
@@ -229,6 +231,18 @@ std::optional<failure> broadcast::too_slow(const reader& reader, time_point now)
                 + (joined ? "log_limit of " : "window of ") + bytes_text(limit),
               joined ? "raise stream.log_limit, or let the stream wait for it (when_slow = wait)"
                      : "let the stream wait for it (when_slow = wait), or grant more demand");
+}
+
+// A request is over for its provider when the answer has ended, so from then on nobody but this holds its readers to
+// the deadline. One that has all is not late.
+std::optional<failure> broadcast::too_late(const reader& reader, time_point now) const {
+  if (!end_ || !settings_.deadline || now < *settings_.deadline || behind(reader) == 0)
+    return {};
+  if (auto* bad = std::get_if<failure>(&*end_))
+    return *bad;
+  return make_failure(errc::deadline_exceeded,
+                      "the deadline passed before the subscriber had taken the answer, which was complete",
+                      "raise the request's deadline, or have the subscriber grant demand faster");
 }
 
 // What happens by the passing of time: an answer that nobody listens to, and an attempt that is too slow. The rate is
@@ -330,6 +344,8 @@ std::optional<time_point> broadcast::wake_at() const {
   for (auto& [id, reader] : readers_)
     if (reader.stuck_since)
       result = earlier(result, after(*reader.stuck_since, settings_.reader_idle));
+  if (end_ && !readers_.empty() && settings_.deadline != time_point::max()) // the end of time is never
+    result = earlier(result, settings_.deadline);
   if (end_ || abandoned_)
     return result;
   return earlier(result, earlier(attempt_due(), drain_until_));

@@ -29,7 +29,8 @@ struct broadcast_settings {
   duration rate_time = std::chrono::seconds{10};
   duration reader_idle{0}; ///< Ends a reader that has something to take and no demand for so long.
   disconnect_policy on_disconnect = disconnect_policy::cancel;
-  duration drain_time{0}; ///< With `drain_for`.
+  duration drain_time{0};             ///< With `drain_for`.
+  std::optional<time_point> deadline; ///< For readers, once the answer has ended. Until then its owner sees to it.
   bool whole_text = false;
 };
 
@@ -173,6 +174,7 @@ private:
   void note(reader& reader, time_point now);
   std::optional<step> serve(reader_map::iterator i, time_point now);
   std::optional<failure> too_slow(const reader& reader, time_point now) const;
+  std::optional<failure> too_late(const reader& reader, time_point now) const;
   step end_of(reader_map::iterator i, std::variant<stream_done, stream_failed> outcome);
   std::variant<stream_done, stream_failed> ending() const;
   stream_failed failed(const failure& problem) const;

@@ -396,6 +396,36 @@ TEST_CASE_METHOD(stream_test, "a stream ends at its request's deadline", "[actor
   CHECK(status(provider).in_flight == 0);
 }
 
+TEST_CASE_METHOD(stream_test, "a slow reader is held to the deadline, though the answer has ended",
+                 "[actors][stream]") {
+  settings.stream.reader_idle = 1h;
+  auto provider = spawn();
+  auto to = std::make_shared<heard>();
+  auto x = asked();
+  SECTION("the request's") {
+    x.chat.deadline = 5s;
+  }
+  SECTION("the provider's") {
+    settings.deadline = 5s, provider = spawn();
+  }
+  x.as.demand = 1;
+  auto reader = subscriber(to, 0);
+  REQUIRE(ask<stream_session_actor>(provider, x, reader)->value);
+  http->stream(0, delta("a"));
+  run();
+  http->send(0, delta("b") + end_mark());
+  run();
+  CHECK(status(provider).answered == 1);
+  advance(4'990ms);
+  CHECK(to->text == "a");
+  CHECK(to->ends() == 0);
+  advance(20ms);
+  REQUIRE(to->failed.size() == 1);
+  CHECK(to->failed[0].why.code == errc::deadline_exceeded);
+  auto drained = ask_void(provider, drain_atom_v, caf::timespan{1h});
+  CHECK(drained->value); // nothing of it is left
+}
+
 TEST_CASE_METHOD(stream_test, "late subscribers get the whole stream or what they name", "[actors][stream]") {
   auto to = std::make_shared<heard>();
   auto session = *start(spawn(), to, asked())->value;

@@ -44,6 +44,7 @@ TEST_CASE("broadcast keeps its promises, seeds 0 to 999", "[stream][simulation]"
                      "forgotten",
                      "joined chunks",
                      "kept back",
+                     "late",
                      "late from a piece",
                      "late from the start",
                      "min_bytes_per_second",

@@ -143,6 +143,51 @@ TEST_CASE("broadcast keeps a reader whose demand comes before it was ended", "[s
   CHECK(x.text_for(reader) == "a");
 }
 
+TEST_CASE("broadcast holds readers to the deadline once the answer has ended", "[stream][broadcast]") {
+  broadcast_settings settings;
+  settings.deadline = test::time_point{1h} + 60s; // the bench's clock begins at one hour
+  settings.chunk_bytes = 1;
+  bench x{settings};
+  auto slow = x.join(slow_policy::wait, 1);
+  auto stuck = x.join(slow_policy::coalesce, 0);
+  auto quick = x.join(slow_policy::wait, 1'000);
+  x.begin();
+  for (int i = 0; i < 20; ++i)
+    x.feed("a");
+  SECTION("that was good") {
+    x.finish(completion{});
+    CHECK(std::holds_alternative<stream_done>(x.end_of(quick)));
+    for (int i = 0; i < 11; ++i) { // it goes on, which is why reader_idle does not help
+      x.pass(5s);
+      x.grant(slow, 1);
+    }
+    x.pass(4'999ms);
+    CHECK(x.ends[slow].empty());
+    CHECK(x.ends[stuck].empty());
+    x.pass(1ms);
+    for (auto reader : {slow, stuck}) {
+      CHECK(x.failure_of(reader).code == errc::deadline_exceeded);
+      CHECK_FALSE(x.failure_of(reader).suggestion.empty());
+    }
+    CHECK(x.text_for(slow).size() == 12);
+  }
+  SECTION("that had failed: the reason stays the same") {
+    x.finish(test::broken());
+    x.pass(60s);
+    for (auto reader : {slow, stuck})
+      CHECK(x.failure_of(reader) == test::broken());
+  }
+  SECTION("while it comes, its owner sees to that") {
+    x.pass(120s);
+    CHECK(x.ends[slow].empty());
+    x.finish(make_failure(errc::deadline_exceeded, "too late"));
+    for (auto reader : {slow, stuck})
+      CHECK(x.failure_of(reader).message == "too late");
+  }
+  CHECK(x.tested.over());
+  CHECK_FALSE(x.tested.wake_at());
+}
+
 TEST_CASE("broadcast does not end a reader that grants as it goes on", "[stream][broadcast]") {
   broadcast_settings settings;
   settings.reader_idle = 10s;

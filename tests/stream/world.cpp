@@ -16,6 +16,8 @@ world::world(const prose& words, uint64_t seed)
   attempts_left_ = static_cast<uint32_t>(1 + random_() % 3);
   draw_listeners();
   at(0ns, [this] { begin(); });
+  if (settings_.deadline)
+    at(*settings_.deadline - now_, [this] { give_up(); });
   if (chance(0.15))
     at(draw_time(1e-3, 60), [this] { cut("the caller has cancelled"); });
 }
@@ -42,6 +44,8 @@ stream::broadcast_settings world::draw_settings(std::mt19937_64& random) {
   x.on_disconnect = static_cast<disconnect_policy>(random() % 3);
   x.drain_time = time(0.1, 0.01, 10);
   x.whole_text = test::chance(random, 0.4);
+  if (test::chance(random, 0.3))
+    x.deadline = start + time(0, 0.1, 120);
   return x;
 }
 
@@ -355,6 +359,14 @@ void world::finish(std::variant<completion, failure> how) {
     oracle_.finished(how);
     tested_.finish(std::move(how));
   });
+}
+
+/// The provider, at the deadline of a request that is not over.
+void world::give_up() {
+  if (oracle_.ended())
+    return;
+  transfer_ = false;
+  finish(make_failure(errc::deadline_exceeded, "the provider took too long"));
 }
 
 void world::cut(const char* why) {

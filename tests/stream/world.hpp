@@ -87,18 +87,21 @@ private:
   void end_attempt();
   void decide(bool well, bool repeatable);
   void finish(std::variant<completion, failure> how);
+  void give_up();
   void cut(const char* why);
   void come(listener& x);
   void take(std::size_t who);
   void grant(std::size_t who);
   bool may_stand_still() const;
 
+  static constexpr time_point start{std::chrono::hours{1}};
+
   const prose& words_;
   std::mt19937_64 random_;
   stream::broadcast_settings settings_;
   stream::broadcast tested_;
   oracle oracle_;
-  time_point now_{std::chrono::hours{1}};
+  time_point now_ = start;
   std::multimap<time_point, std::function<void()>> events_;
   std::optional<time_point> alarm_;
   std::vector<listener> listeners_;
