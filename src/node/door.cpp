@@ -54,6 +54,12 @@ int listen_at(const addrinfo& address) {
   return -1;
 }
 
+/// Whether somebody waits to be accepted.
+bool is_wanted(int listener) {
+  pollfd on{listener, POLLIN, 0};
+  return ::poll(&on, 1, 0) > 0;
+}
+
 void wake_after(int socket, int bytes) {
   setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
 }
@@ -170,6 +176,8 @@ void door::accept_some() {
       if (errno == EINTR || errno == ECONNABORTED)
         continue;
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        if (!is_wanted(listener_)) // accept looks for a descriptor first, and then whether there is anybody
+          return;
         if (auto victim = waiting_.evict()) {
           guests_.erase(*victim);
           continue;

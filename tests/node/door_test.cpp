@@ -6,12 +6,14 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <atomic>
 #include <cstring>
 #include <future>
 #include <netinet/in.h>
 #include <random>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,19 +26,21 @@ using namespace std::chrono_literals;
 namespace {
 
 struct client {
-  explicit client(uint16_t port) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    REQUIRE(::connect(socket, reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 0);
-  }
+  client() = default;
+  explicit client(uint16_t port) { connect(port); }
   client(client&& x) noexcept : socket(std::exchange(x.socket, -1)) {}
   ~client() {
     if (socket >= 0)
       ::close(socket);
   }
 
+  void connect(uint16_t port) const {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::connect(socket, reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 0);
+  }
   void say(const std::string& x) const { static_cast<void>(!::send(socket, x.data(), x.size(), MSG_NOSIGNAL)); }
 
   /// Whether the other side has closed it.
@@ -51,6 +55,30 @@ struct client {
   }
 
   int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+};
+
+/// Takes every file descriptor that this process may have, while it lives.
+struct shortage {
+  shortage() {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    auto fewer = before;
+    taken.push_back(::dup(0));
+    fewer.rlim_cur = std::min<rlim_t>(before.rlim_cur, static_cast<rlim_t>(taken.back()) + 64);
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &fewer) == 0);
+    while (taken.back() >= 0)
+      taken.push_back(::dup(0));
+    taken.pop_back();
+  }
+  ~shortage() {
+    for (auto fd : taken)
+      ::close(fd);
+    ::setrlimit(RLIMIT_NOFILE, &before);
+  }
+  shortage(const shortage&) = delete;
+  shortage& operator=(const shortage&) = delete;
+
+  rlimit before{};
+  std::vector<int> taken;
 };
 
 struct fixture {
@@ -152,6 +180,37 @@ TEST_CASE_METHOD(fixture, "who says nothing is sent away, and keeps nobody out",
     CHECK(enter(at->port(), encrypted ? of("b") : nullptr).empty());
     at.reset();
     CHECK(out() == 200);
+  }
+}
+
+TEST_CASE_METHOD(fixture, "a lack of file descriptors ends nothing, and costs at most who has proved nothing",
+                 "[node]") {
+  client late; // has its own before there are none left
+  std::string text(64, '\0');
+  std::size_t count = 0;
+  SECTION("the one who waits longest makes room for a new one") {
+    auto at = open(of("a"), 60s, 8);
+    client silent{at->port()};
+    REQUIRE(enter(at->port(), of("b")).empty()); // and so the silent one is there
+    {
+      shortage none_left;
+      late.connect(at->port());
+      CHECK(eventually([&] { return silent.is_out(); }));
+      CHECK_FALSE(late.is_out());
+      CHECK(eventually([&] { return inside[0]->read(text.data(), text.size(), count) == connection::state::done; }));
+    }
+    CHECK(enter(at->port(), of("b")).empty());
+  }
+  SECTION("if there is nobody who could, the new one waits") {
+    auto at = open(of("a"), 200ms, 8);
+    REQUIRE(enter(at->port(), of("b")).empty());
+    {
+      shortage none_left;
+      late.connect(at->port());
+      CHECK(eventually([&] { return inside[0]->read(text.data(), text.size(), count) == connection::state::done; }));
+    }
+    CHECK(eventually([&] { return late.is_out(); })); // it was taken in, and its time is over
+    CHECK(enter(at->port(), of("b")).empty());
   }
 }
 
