@@ -17,6 +17,7 @@ struct driver {
   batch::schedule_setup setup;
   uint64_t items = 10;
   bool keeps = true;
+  uint64_t waiting = 0; ///< Retries at each provider.
 
   std::optional<schedule> x;
   batch::time_point now{100h};
@@ -66,6 +67,7 @@ struct driver {
     for (std::size_t i = 0; i < setup.providers.size(); ++i) {
       provider_status status;
       status.name = "p" + std::to_string(i);
+      status.waiting = waiting;
       x->on_status(i, status);
     }
   }
@@ -176,6 +178,21 @@ TEST_CASE_METHOD(driver, "what a full queue gives back waits a moment, and nothi
   REQUIRE(sent.size() == 2);
   CHECK(sent[0].request.id == first[1].request.id);
   CHECK_FALSE(x->wake_at(now));
+}
+
+TEST_CASE_METHOD(driver, "what waits to be repeated lets others go, and is not told as in flight",
+                 "[batch][schedule]") {
+  items = 100;
+  waiting = 2;
+  start();
+  CHECK(sent.size() == 5);
+  CHECK(x->progress(now).in_flight == 3);
+  auto first = sent;
+  for (auto& one : first)
+    answer(one);
+  items = position; // there are no others
+  settle();
+  CHECK(x->progress(now).in_flight == 0);
 }
 
 TEST_CASE_METHOD(driver, "an item at which one provider fails goes to another one, with what was tried",

@@ -464,6 +464,24 @@ TEST_CASE("dispatcher never exceeds max_attempts, and counts them", "[dispatch]"
   CHECK(b.end(1).then == what::nobody); // told twice
 }
 
+TEST_CASE("dispatcher counts the attempts that were made elsewhere", "[dispatch]") {
+  for (uint32_t spent = 0; spent < 3; ++spent) {
+    INFO(spent << " spent");
+    bench b{settings_of({}, {})};
+    auto o = offer(1);
+    o.spent = spent;
+    b.take(o);
+    for (auto number = spent + 1; number <= 3; ++number) {
+      CHECK(b.sent[1].number == number);
+      auto end = b.end(1, failed(errc::server_error));
+      REQUIRE(end.then == (number < 3 ? what::again : what::answer));
+      if (number < 3)
+        REQUIRE(b.wake() == list{1});
+    }
+    CHECK(b.x.counts().attempts == 3 - spent);
+  }
+}
+
 TEST_CASE("dispatcher gives a retry its old place in the queue", "[dispatch]") {
   bench b{settings_of({}, {}, 1)};
   for (uint64_t i = 1; i <= 4; ++i)
@@ -782,6 +800,27 @@ TEST_CASE("dispatcher takes no attempt for a probe that fails without having run
   CHECK(b.given_up.empty());
 }
 
+TEST_CASE("dispatcher takes no attempt of a batch item that was never sent", "[dispatch]") {
+  for (auto has_breaker : {true, false}) { // without one nobody would bound it
+    INFO("breaker: " << has_breaker);
+    auto settings = settings_of({}, {});
+    settings.groups[0].breaker = {.enabled = has_breaker, .consecutive_failures = 3, .failure_share = 0};
+    bench b{settings};
+    b.take(offer(1, 1, batch));
+    for (uint64_t attempt = 1; attempt <= 20; ++attempt) {
+      INFO("attempt " << attempt);
+      auto ends = !has_breaker && attempt == 3;
+      REQUIRE(b.end(1, unwritten(errc::connect_failed)).then == (ends ? what::answer : what::again));
+      if (ends)
+        break;
+      b.take(offer(100 + attempt, 1, batch));
+      CHECK(b.end(100 + attempt).then == what::answer); // so the breaker stays closed, and this is no probe
+      while (b.wake() != list{1})
+        REQUIRE(b.now < start + 1h);
+    }
+  }
+}
+
 TEST_CASE("dispatcher counts a probe that may have run", "[dispatch]") {
   auto settings = settings_of({}, {});
   settings.groups[0].breaker = {.consecutive_failures = 1, .failure_share = 0, .open_for = 10s};
@@ -885,9 +924,13 @@ TEST_CASE("dispatcher says when something is tried next", "[dispatch]") {
   for (uint64_t i = 1; i <= 20; ++i)
     b.end(i, failed(errc::server_error));
   b.now += 5s; // all are due, and neither budget nor breaker lets them go
-  b.serve();
-  CHECK(*b.x.next_try(b.now) - start >= 10s);
-  CHECK(*b.x.next_try(b.now) - start < 10s + 10ms);
+  for (auto is_served : {false, true}) {
+    INFO(is_served);
+    if (is_served)
+      b.serve();
+    CHECK(*b.x.next_try(b.now) - start >= 10s);
+    CHECK(*b.x.next_try(b.now) - start < 10s + 10ms);
+  }
 }
 
 TEST_CASE("dispatcher moves a retry that falls due while the breaker is open to its probe", "[dispatch]") {

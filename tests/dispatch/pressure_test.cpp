@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <queue>
+#include <random>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -35,6 +36,7 @@ struct server {
   std::optional<duration> wait{}; ///< That a refusal names; for `per_minute` the minute's rest.
   duration late{0};               ///< Nobody listens until then.
   uint32_t other_places = 0;      ///< Taken by others.
+  uint32_t refused_of_ten = 0;    ///< Requests that find all places taken by others.
   duration restarts{0};           ///< It restarts so often: what it has then is lost,
   duration away{0};               ///< and nobody listens for so long.
   bool has_gateway = false;       ///< That answers 502 while nobody listens.
@@ -70,6 +72,7 @@ outcome run(const server& by, uint64_t items, uint32_t slots, duration until = 1
   uint64_t order = 0;
   uint32_t busy = by.other_places;
   std::map<int64_t, uint32_t> minutes;
+  std::mt19937 random{7};
   time_point now = start;
   time_point paused{};
   time_point next_at{}; // when `pace` lets another in
@@ -87,7 +90,7 @@ outcome run(const server& by, uint64_t items, uint32_t slots, duration until = 1
       return events.push({now + 1ms, ++order, attempt, 3});
     if (by.per_minute != UINT32_MAX && minutes[now.time_since_epoch() / 60s] >= by.per_minute)
       return events.push({now + 1ms, ++order, attempt, 1});
-    if (now < next_at)
+    if (now < next_at || random() % 10 < by.refused_of_ten)
       return events.push({now + 1ms, ++order, attempt, 1});
     if (busy < by.places) {
       next_at = now + by.pace;
@@ -206,6 +209,17 @@ TEST_CASE("a batch ends whole before a server that takes few a second", "[dispat
       check(name + ", two a second, slow", {.pace = 500ms, .latency = 3s, .status = status}, 1500, 1.1, slots);
       check(name + ", one in ten seconds", {.pace = 10s, .latency = 1s, .status = status}, 5000, 1.7, slots);
     }
+}
+
+TEST_CASE("a batch ends whole before a server that others keep busy", "[dispatch][pressure]") {
+  for (uint16_t status : {429, 503}) {
+    INFO(status);
+    auto got = run({.status = status, .wait = 1s, .refused_of_ten = 6}, 500, 16);
+    CHECK(got.answered == 500);
+    CHECK(got.lost == 0);
+    CHECK(got.refused > 500); // more than once each, so an item that could be tried three times would often be lost
+    CHECK(got.refused <= got.pauses + got.answered / 10);
+  }
 }
 
 TEST_CASE("a batch ends whole before a server that comes late", "[dispatch][pressure]") {
