@@ -148,4 +148,20 @@ TEST_CASE_METHOD(embedding_test, "a provider lists its models beside the queue",
   CHECK(refused->error->code == errc::authentication);
 }
 
+TEST_CASE_METHOD(embedding_test, "no promise goes to the transport, whose thread would count it beside the actor's",
+                 "[actors]") {
+  http->ignore_cancel = true; // what the transport was given stays there
+  settings.default_embedding_model = "e";
+  auto provider = spawn();
+  auto models = ask<model_list>(provider, models_atom_v);
+  auto vectors = ask_vectors(provider, texts(1));
+  auto answer = ask_chat(provider, question(7));
+  REQUIRE(http->pending() == 3);
+  kill(caf::actor_cast<caf::actor>(provider));
+  REQUIRE(http->pending() == 3);
+  CHECK(models->error); // a promise that somebody kept would keep its asker waiting
+  CHECK(vectors->error);
+  CHECK(answer->error);
+}
+
 } // namespace modelforge::embedding_test

@@ -257,6 +257,27 @@ TEST_CASE_METHOD(proxy_test, "a call that was lost with its owner tells the next
   CHECK(answer->value);
 }
 
+TEST_CASE_METHOD(proxy_test, "attempts that were made before a call came here count", "[node]") {
+  begin();
+  owner_script first, second;
+  auto one = connect(first);
+  chat_request asked;
+  asked.earlier = {2, 3s, {record_of(1, errc::server_error), record_of(2, errc::server_error)}, false};
+  auto answer = ask<completion>(proxy.actor, asked);
+  REQUIRE(first.chats.size() == 1);
+  CHECK(first.chats[0].request.earlier.spent == 2);
+  CHECK(first.chats[0].request.earlier.records.size() == 2);
+  end(one); // with the third
+  REQUIRE(answer->error);
+  CHECK(answer->error->code == errc::node_lost);
+  CHECK(answer->error->attempts.size() == 3);
+  connect(second);
+  CHECK(second.chats.empty());
+  asked.earlier.spent = 3;
+  CHECK(ask<completion>(proxy.actor, asked)->error);
+  CHECK(second.chats.empty());
+}
+
 TEST_CASE_METHOD(proxy_test, "attempts that a lost owner reported count, with their records", "[node]") {
   begin();
   owner_script first, second;

@@ -168,13 +168,17 @@ TEST_CASE("the end and a reload do not overtake what was asked before", "[runtim
     auto settings = before(server);
     runtime ai{settings};
     std::vector<std::future<expected<completion>>> all;
-    for (auto i = 0; i < 50; ++i)
+    for (auto i = 0; i < 100; ++i)
       all.push_back(ai.chat_async(sum_of(i)));
-    settings.providers[0].api_version = "v1"; // replaces the first one
-    CHECK(ai.reload(settings));
-    for (auto i = 0; i < 50; ++i)
-      all.push_back(ai.chat_async(sum_of(i)));
+    auto& first = settings.providers[0]; // another kind at another address: the old one drains
+    first.kind = provider_kind::openai;
+    first.base_url.replace(first.base_url.find("127.0.0.1"), 9, "localhost");
+    auto report = ai.reload(settings);
+    REQUIRE(report);
+    CHECK(report->replaced == std::vector<std::string>{"first"});
     auto stream = ai.stream("What is 12 + 30?");
+    for (auto i = 0; i < 100; ++i)
+      all.push_back(ai.chat_async(sum_of(i)));
     ai.shutdown();
     auto& end = stream.wait();
     if (auto* bad = std::get_if<stream_failed>(&end))
