@@ -295,7 +295,8 @@ bool will_come_again(const failure& problem) {
   auto is_success = problem.http_status / 100 == 2;
   auto is_nothing = problem.http_status == 204 || problem.http_status == 205;
   return problem.code == errc::invalid_response && is_success
-         && (is_nothing || problem.message.find(page_name) != problem.message.npos);
+         && (is_nothing || problem.message.find(page_name) != problem.message.npos
+             || problem.message.find(unknown_words) != problem.message.npos);
 }
 
 } // namespace modelforge::wire

@@ -281,10 +281,14 @@ failure object_answer::fitted(failure problem) const {
   return problem;
 }
 
-failure object_answer::no_answer_in(std::string_view beginning) const {
+// What is all unknown and has come to its end is the answer of another API, unless it says nothing at all.
+failure object_answer::no_answer_in(std::string_view beginning, bool is_all) const {
   auto description = std::string{no_answer()};
   if (!beginning.empty())
-    description += "; it begins " + clean_words(beginning, 100);
+    description += (is_all && !is_understood() && beginning.find('"') != beginning.npos
+                      ? "; " + std::string{unknown_words} + ", and it begins "
+                      : "; it begins ")
+                   + clean_words(beginning, 100);
   return fitted(invalid_answer(head_, std::move(description)));
 }
 
@@ -294,12 +298,12 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   if (problem_ != nullptr)
     return fitted(std::move(*problem_));
   if (!beginning.empty() && !is_understood())
-    return no_answer_in(beginning);
+    return no_answer_in(beginning, !streamed || seen_.end_mark);
   streamed = streamed || seen_.parts;
   if (auto lacks = streamed ? lack() : std::string_view{}; !lacks.empty())
     return fitted(broken_off(head_, progress_.pieces, lacks));
   if (!seen_.answer)
-    return no_answer_in(beginning);
+    return no_answer_in(beginning, false);
   conclude(streamed);
   if (problem_ != nullptr)
     return fitted(std::move(*problem_));

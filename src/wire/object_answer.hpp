@@ -170,7 +170,7 @@ protected:
   /// What has been met so far.
   struct marks {
     bool answer = false;      ///< An object with an answer.
-    bool sign = false;        ///< Something that belongs to one.
+    bool sign = false;        ///< Something that belongs to one, be it empty.
     bool parts = false;       ///< Several objects where one is usual.
     bool others = false;      ///< Answers beside the first one.
     bool refusal = false;     ///< The model declined.
@@ -192,7 +192,7 @@ private:
   void take_one(std::string_view object, piece_sink& sink);
   bool take_repaired(std::string_view object, piece_sink& sink);
   bool take_row(std::string_view objects, piece_sink& sink);
-  failure no_answer_in(std::string_view beginning) const;
+  failure no_answer_in(std::string_view beginning, bool is_all) const;
 
   http::response_head head_;
   const wording& words_;

@@ -56,8 +56,9 @@ failure invalid_answer(const http::response_head& head, std::string description)
 /// Makes the failure for a success whose body is no JSON: a page with its title, a text with what it says, nothing.
 failure invalid_body(const http::response_head& head, std::string_view text);
 
-/// Whether an answer that is none would be the same the next time: a page in place of an answer (`invalid_body`), or a
-/// status that says that there is nothing (204). An empty body is none of these: overloaded gateways send it.
+/// Whether an answer that is none would be the same the next time: a page in place of an answer (`invalid_body`), the
+/// answer of another API, or a status that says that there is nothing (204). An empty body is none of these: overloaded
+/// gateways send it.
 bool will_come_again(const failure& problem);
 
 } // namespace modelforge::wire

@@ -23,6 +23,9 @@ bool is_event_stream(std::string_view text);
 /// What `describe_body` calls a page.
 inline constexpr std::string_view page_name = "an HTML page";
 
+/// Said of a body that has come to its end, and holds nothing that its dialect knows.
+inline constexpr std::string_view unknown_words = "all of it is unknown";
+
 /// Says what a body is, for people: "an empty body", "an HTML page", "an event stream", or how it begins.
 std::string describe_body(std::string_view text);
 

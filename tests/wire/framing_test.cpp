@@ -151,6 +151,29 @@ TEST_CASE("a body in which nothing was understood fails and shows its beginning"
     }
 }
 
+TEST_CASE("the answer of another API is refused once, one that broke off or is empty is tried again",
+          "[wire][framing]") {
+  for (auto& x : sample_streams()) {
+    auto will_retry = [&](std::string_view body, bool streamed) {
+      auto problem = streamed ? hear(body, *x.by).bad() : std::get<failure>(x.by->decode(good_head, body));
+      CAPTURE(x.by->name(), body, problem.message);
+      CHECK(problem.code == errc::invalid_response);
+      return x.by->hints(good_head, &problem).should_retry.value_or(true);
+    };
+    CHECK_FALSE(will_retry(R"({"foo":1})", false));
+    CHECK(will_retry("data: {\"foo\":1}\n\n", true));
+    CHECK(will_retry("data: {\"type\":\"ping\"}\n\n", true));
+    CHECK(will_retry("", true));
+  }
+  auto is_refused = [](std::string_view body, const dialect& by) {
+    return by.hints(good_head, &hear(body, by).bad()).should_retry == false;
+  };
+  CHECK(is_refused("data: {\"foo\":1}\n\ndata: [DONE]\n\n", openai::chat_api()));
+  CHECK(is_refused("{\"response\":\"a\",\"done\":false}\n{\"response\":\"\",\"done\":true}\n", ollama::chat_api()));
+  CHECK_FALSE(is_refused("data: {\"choices\":[]}\n\ndata: [DONE]\n\n", openai::chat_api()));
+  CHECK_FALSE(is_refused("data: {\"candidates\":[]}\n\n", gemini::content_api()));
+}
+
 TEST_CASE("what nobody knows among what is known does no harm", "[wire][framing]") {
   for (auto& x : sample_streams()) {
     auto unknown = x.objects;

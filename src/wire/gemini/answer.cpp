@@ -74,7 +74,7 @@ private:
     json::reader list{candidates};
     list.elements([&] { read_candidate(list, sink); });
     note_usage(read_usage(usage));
-    seen_.sign = seen_.sign || usage.is_object();
+    seen_.sign = seen_.sign || usage.is_object() || candidates.is_array() || feedback.is_object();
     return true;
   }
 

@@ -49,12 +49,15 @@ private:
     read_message(message, sink);
     auto word = string_in(reason, scratch_);
     auto is_done = done.text.empty() ? !word.empty() : done.text == "true";
-    if (!is_done || !seen_.sign || seen_.end)
+    if (!is_done || seen_.end)
+      return true;
+    seen_.end_mark = seen_.end = true;
+    if (!seen_.sign)
       return true;
     reason_ = word;
-    say_rest(sink);
+    seen_.answer = true;
     note_usage({input, output, {}, {}, {}}); // counts of 0 are left out
-    seen_.end_mark = seen_.end = seen_.answer = true;
+    say_rest(sink);
     return true;
   }
 

@@ -106,6 +106,7 @@ private:
     }
     note(id_, chunk.id);
     note(model_, chunk.model);
+    seen_.sign = seen_.sign || chunk.choices.is_array() || chunk.usage.is_object();
     if (source_ == source::plain && !holds_message(chunk.choices))
       source_ = source::event;
     gap_ = std::max(gap_, object.starts_with('{') ? gap::choices : gap::object);
