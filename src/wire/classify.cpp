@@ -61,8 +61,21 @@ constexpr auto filter_phrases = std::to_array<std::string_view>({"ContentPolicyV
 constexpr auto path_phrases = std::to_array<std::string_view>(
   {"unexpected endpoint", "unknown endpoint", "404 not_found", "404 page not found", "cannot post /", "no route"});
 
-/// Google's, with a 400.
-constexpr auto key_names = std::to_array<std::string_view>({"API_KEY_INVALID"});
+/// Google's, with a 400; LiteLLM's, for a key that it does not know and has no database to look up in.
+constexpr auto key_names = std::to_array<std::string_view>({"API_KEY_INVALID", "no_db_connection"});
+
+/// With a 400, of OpenAI and Mistral, Perplexity, Together.
+constexpr auto model_names =
+  std::to_array<std::string_view>({"model_not_found", "invalid_model", "model_not_available", "model_not_exist"});
+
+/// Likewise, of LiteLLM, DeepSeek, OpenRouter.
+constexpr auto model_phrases =
+  std::to_array<std::string_view>({"Invalid model name passed in", "Model Not Exist", "is not a valid model ID"});
+
+/// Of Ollama, with a 400, about a model.
+constexpr auto lack_phrases = std::to_array<std::string_view>(
+  {"does not support tools", "does not support thinking", "does not support chat", "does not support generate",
+   "does not support embeddings", "does not support insert"});
 
 /// Google's, with a 400, where the region is not served or billing is not set up.
 constexpr auto permission_names = std::to_array<std::string_view>({"FAILED_PRECONDITION"});
@@ -143,6 +156,10 @@ errc classify_refusal(const provider_error& error) {
     return errc::authentication;
   if (is_named(error, permission_names))
     return errc::permission;
+  if (is_named(error, model_names) || says(error.message, model_phrases))
+    return errc::not_found;
+  if (says(error.message, lack_phrases))
+    return errc::unsupported;
   return error.moderated || says(error.message, filter_phrases) ? errc::content_filtered : errc::invalid_request;
 }
 

@@ -257,7 +257,7 @@ TEST_CASE("ollama's errors mean what the provider says they mean", "[wire][ollam
     errc code;
     std::string_view words, suggestion = "";
   } table[] = {
-    {400, R"({"error":"\"demo\" does not support tools"})", errc::invalid_request, "does not support tools"},
+    {400, R"({"error":"\"demo\" does not support tools"})", errc::unsupported, "does not support tools"},
     {400, R"({"error":"prompt too long; exceeded max context length by 12 tokens"})", errc::context_length, "12 tokens",
      "shorten"},
     {400, R"({"error":"the input length exceeds the context length"})", errc::context_length, "", "shorten"},
