@@ -66,7 +66,7 @@ misbehaving_server::behaviour says(std::string body) {
 
 TEST_CASE("a stream that is cut is a failure, wherever it is cut", "[actors][broken_stream]") {
   auto body = delta("Gr\xc3\xbc\xc3\x9f") + ": keep-alive\r\n\r\n" + delta("e") + stop + mark;
-  auto whole = body.size() - 2; // the mark's blank line may be missing
+  auto whole = body.size() - mark.size() - 2; // by the finish reason, whose blank line may be missing
   std::atomic<std::size_t> length{0};
   auto chunked = GENERATE(false, true);
   CAPTURE(chunked);
