@@ -6,18 +6,17 @@ namespace {
 
 /// What a person can do about a proxy that is in the way; empty where it is not.
 std::string suggestion_for_proxy(const http::transfer_error& error) {
-  constexpr auto around = "; NO_PROXY=HOST asks that host without it";
   if (error.proxy.empty())
     return {};
+  std::string text;
   if (error.code == errc::resolve_failed || (error.code == errc::connect_failed && error.phase <= http::phase::connect))
-    return std::string{
-             "is the proxy running that http_proxy, https_proxy or all_proxy names, and can it reach the host?"}
-           + around;
-  if (error.code == errc::permission)
-    return std::string{"put user and password into the proxy's address (http://USER:PASSWORD@HOST:PORT), or ask who "
-                       "runs it to let this host through"}
-           + around;
-  return {};
+    text = "check the proxy that http_proxy, https_proxy or all_proxy names";
+  else if (error.code == errc::permission)
+    text = "write the name and password that the proxy wants in front of its host, or ask who runs it to let this host "
+           "through";
+  else
+    return {};
+  return text + "; NO_PROXY names the hosts to be asked without it, e.g. NO_PROXY=127.0.0.1,localhost";
 }
 
 /// What a person can do about a transfer that failed.

@@ -57,6 +57,28 @@ constexpr auto context_errors =
 /// LiteLLM's name, in front of the provider's words.
 constexpr auto filter_phrases = std::to_array<std::string_view>({"ContentPolicyViolationError"});
 
+/// What names mean that come inside a 200, as the status they usually come with.
+struct named_status {
+  std::string_view name;
+  uint16_t status;
+};
+
+/// What phrases mean of errors inside a 200 that have neither code nor name.
+constexpr auto phrased_statuses = std::to_array<named_status>({
+  {"unauthorized", 401},
+  {"invalid api key", 401},
+  {"incorrect api key", 401},
+  {"rate limit", 429},
+  {"too many requests", 429},
+  {"overloaded", 503},
+});
+
+/// Whether the words are about a model that there is not.
+bool misses_model(std::string_view words) {
+  return ascii::icontains(words, "model")
+         && (ascii::icontains(words, "not found") || ascii::icontains(words, "does not exist"));
+}
+
 /// By which some servers say inside a 200 that they do not know the path (LM Studio; Spring).
 constexpr auto path_phrases = std::to_array<std::string_view>(
   {"unexpected endpoint", "unknown endpoint", "404 not_found", "404 page not found", "cannot post /", "no route"});
@@ -90,12 +112,6 @@ constexpr auto slow_down_names = std::to_array<std::string_view>({"slow_down"});
 
 /// Anthropic's words for its acceleration limits.
 constexpr auto slow_down_phrases = std::to_array<std::string_view>({"acceleration limit", "usage increase rate"});
-
-/// What names mean that come inside a 200, as the status they usually come with.
-struct named_status {
-  std::string_view name;
-  uint16_t status;
-};
 
 constexpr auto named_statuses = std::to_array<named_status>({
   {"invalid_request_error", 400},
@@ -145,6 +161,11 @@ uint16_t status_of(const provider_error& error) {
     for (auto& known : named_statuses)
       if (*name == known.name)
         return known.status;
+  if (misses_model(error.message) || ascii::iequals(error.message, "not found"))
+    return 404;
+  for (auto& known : phrased_statuses)
+    if (ascii::icontains(error.message, known.name))
+      return known.status;
   return 500;
 }
 

@@ -166,7 +166,7 @@ std::string suggest(errc code, uint16_t status, const provider_error& error) {
   if (code == errc::rate_limited)
     return suggest_for_rate(error);
   if (status == 407)
-    return "put user and password into the proxy's address: http_proxy or https_proxy=http://USER:PASSWORD@HOST:PORT";
+    return "write the name and password that the proxy wants in front of its host, in http_proxy or https_proxy";
   if (status == 511)
     return ask_for_login;
   if (tells(error.message, https_phrases))
@@ -247,6 +247,8 @@ failure bare_failure(const http::response_head& head, errc code, std::string mes
 
 failure error_answer(const http::response_head& head, const json::value* body, std::string_view text) {
   auto [form, error] = read_error_body(body, text);
+  if (is_page(error.message)) // what a gateway was answered itself
+    error.message = page_words(error.message);
   auto code = classify(head.status, error);
   auto result = bare_failure(head, code, explain(code, head));
   // Google puts the HTTP status where others put a code: its type says more then.
@@ -283,6 +285,8 @@ failure invalid_body(const http::response_head& head, std::string_view text) {
   if (head.status == 204 || head.status == 205)
     return invalid_answer(head, "HTTP " + std::to_string(head.status) + ", which means that there is no content");
   auto result = invalid_answer(head, describe_body(text));
+  if (tells(text.substr(0, 200), lost_phrases) && !is_page(text))
+    result.code = errc::not_found;
   if (!is_page(text))
     return result;
   auto words = page_words(text);

@@ -5,6 +5,10 @@
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_folder.hpp"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +40,37 @@ struct cli_test {
   process_result chat_with(const std::string& url, const std::string& more = {}) {
     return run({"chat", "-c", configure(url, more), "hello"});
   }
+};
+
+inline constexpr auto good_answer =
+  R"({"model":"m-1","choices":[{"index":0,"message":{"role":"assistant","content":"fine"},)"
+  R"("finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}})";
+
+/// A port on which nobody listens, taken for as long as the object lives.
+class closed_port {
+public:
+  closed_port() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    bind(socket_, reinterpret_cast<sockaddr*>(&address), size);
+    getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+  }
+
+  ~closed_port() { close(socket_); }
+
+  closed_port(const closed_port&) = delete;
+  closed_port& operator=(const closed_port&) = delete;
+
+  std::string url() const { return "http://" + address(); }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  uint16_t port() const { return port_; }
+
+private:
+  int socket_;
+  uint16_t port_ = 0;
 };
 
 inline bool contains(const std::string& text, const std::string& part) {

@@ -296,6 +296,27 @@ TEST_CASE("codes count as numbers and as digits", "[wire][errors]") {
       }
 }
 
+TEST_CASE("phrases tell what an error inside a success is", "[wire][errors]") {
+  for (auto* by : dialects())
+    for (auto [said, code] :
+         {std::pair{"model 'x' not found, try pulling it first", errc::not_found},
+          std::pair{"Not Found", errc::not_found}, std::pair{"Unauthorized", errc::authentication},
+          std::pair{"Rate limit exceeded", errc::rate_limited}, std::pair{"Too Many Requests", errc::rate_limited},
+          std::pair{"The model is overloaded", errc::overloaded}, std::pair{"It broke", errc::server_error}}) {
+      auto body = R"({"error":")" + std::string{said} + R"("})";
+      CAPTURE(by->name(), body);
+      CHECK(name_of(whole(*by, 200, body).code) == name_of(code));
+      CHECK(name_of(hear(streamed(*by, body), *by).bad().code) == name_of(code));
+    }
+  CHECK(whole(openai::chat_api(), 200, "404 page not found").code == errc::not_found);
+}
+
+TEST_CASE("a page inside an error is told by its title", "[wire][errors]") {
+  auto x = whole(openai::chat_api(), 502,
+                 R"({"error":{"message":"<html><head><title>502 Bad Gateway</title></head></html>","code":502}})");
+  CHECK(x.provider_message == "502 Bad Gateway");
+}
+
 TEST_CASE("gateways' own errors mean what they say", "[wire][errors]") {
   struct {
     uint16_t status;

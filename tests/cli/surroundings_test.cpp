@@ -1,0 +1,60 @@
+#include "tests/cli/cli_fixture.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+namespace modelforge::surroundings_test {
+
+// What stands around the program and its providers: proxies, login pages, files of other systems.
+
+using namespace modelforge::test;
+
+TEST_CASE_METHOD(cli_test, "the simulator is asked directly, whatever proxy the environment names", "[cli]") {
+  closed_port closed;
+  auto x = command({"chat", "--simulate", "hello"});
+  for (auto* name : {"http_proxy=", "ALL_PROXY="})
+    x.environment.push_back(name + closed.url());
+  auto result = run_process(std::move(x));
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+}
+
+TEST_CASE_METHOD(cli_test, "what no retry helps is asked for once, and the proxy is named", "[cli]") {
+  misbehaving_server page{[&](peer& x) {
+    while (x.read_request()) {
+      ++page.requests;
+      x.send(whole_answer(200, "<html><head><title>Sign in</title></head></html>", "text/html"));
+    }
+  }};
+  auto x = chat_with(page.url(""));
+  CHECK(contains(x.err, "Sign in"));
+  CHECK(page.requests == 1);
+  closed_port closed;
+  auto proxied = command({"chat", "-c", configure("http://nothing.invalid"), "hello"});
+  proxied.environment.push_back("http_proxy=" + closed.url());
+  auto result = run_process(std::move(proxied));
+  INFO(result.err);
+  CHECK(contains(result.err, "the proxy 127.0.0.1:"));
+  CHECK(contains(result.err, "NO_PROXY"));
+}
+
+TEST_CASE_METHOD(cli_test, "an empty list of models is said to be one", "[cli]") {
+  misbehaving_server server{always(whole_answer(200, R"({"object":"list","data":null})"))};
+  auto x = run({"models", "-c", configure(server.url(""))});
+  CHECK(x.exit_code == 0);
+  CHECK(x.out.empty());
+  CHECK(contains(x.err, "lists no models"));
+}
+
+TEST_CASE_METHOD(cli_test, "a schema may have a byte order mark, and is not UTF-16", "[cli]") {
+  misbehaving_server server{always(whole_answer(200, good_answer))};
+  auto ask = [&](const std::string& schema) {
+    return run(
+      {"chat", "-c", configure(server.url("")), "--no-stream", "--schema", folder.write("s.json", schema), "hi"});
+  };
+  CHECK_FALSE(contains(ask("\xEF\xBB\xBF{\"type\":\"object\"}\r\n").err, "s.json"));
+  auto refused = ask(std::string{"\xFF\xFE{\0}\0", 6});
+  CHECK(refused.exit_code == 2);
+  CHECK(contains(refused.err, "s.json is UTF-16; save it as UTF-8"));
+}
+
+} // namespace modelforge::surroundings_test
