@@ -134,8 +134,13 @@ void object_answer::fail(failure problem) {
   seen_.end = true;
 }
 
+// Behind what was understood it is no question of the address.
 void object_answer::fail_broken(std::string_view problem) {
-  fail(invalid_answer(head_, "broken JSON (" + clean_words(problem, 200) + ")"));
+  auto description = "broken JSON (" + clean_words(problem, 200) + ")";
+  if (progress_.pieces > 0)
+    fail_with(errc::invalid_response, "the stream holds " + description);
+  else
+    fail(invalid_answer(head_, std::move(description)));
 }
 
 void object_answer::fail_with(errc code, std::string message) {

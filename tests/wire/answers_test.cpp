@@ -184,4 +184,31 @@ TEST_CASE("a stream without the event that opens it means the same", "[wire][ans
   CHECK((opened["anthropic"] >= 3 && opened["openai_responses"] >= 3));
 }
 
+TEST_CASE("broken JSON in the middle of a stream is told alike, without a word about the address",
+          "[wire][answers][stream]") {
+  std::map<std::string, int> broken;
+  for (auto& x : samples()) {
+    if (!x.streamed || !x.means.starts_with("text: ") || x.means.find("failure: ") != x.means.npos)
+      continue;
+    INFO(x.file);
+    ++broken[x.dialect];
+    std::string_view end = x.dialect == "ollama" ? "\n" : "\n\n";
+    std::string body;
+    auto said = [&] { return hear(body, spoken(x)).said.size(); };
+    for (std::string_view rest = x.body; said() == 0; rest.remove_prefix(rest.find(end) + end.size()))
+      body += rest.substr(0, rest.find(end) + end.size());
+    body += (x.dialect == "ollama" ? "{\"a\":]}" : "data: {\"a\":]}") + std::string{end};
+    auto ended = hear(body, spoken(x)).end;
+    auto* failed = std::get_if<failure>(&ended);
+    REQUIRE(failed != nullptr);
+    CHECK(failed->code == errc::invalid_response);
+    CHECK(failed->message.starts_with("the stream holds broken JSON"));
+    CHECK(failed->suggestion.empty());
+  }
+  for (auto* dialect : {"anthropic", "gemini", "ollama", "openai", "openai_compatible", "openai_responses"}) {
+    CAPTURE(dialect);
+    CHECK(broken[dialect] >= 1);
+  }
+}
+
 } // namespace modelforge::answers_test
