@@ -132,4 +132,8 @@ std::variant<model_list, failure> read_names(const http::response_head& head, st
 /// Said of an answer of which bytes were replaced.
 inline constexpr auto repaired_warning = "the answer held bytes that are not UTF-8; they were replaced";
 
+/// Said of an answer with numbers that JSON does not have.
+inline constexpr auto odd_numbers_warning =
+  "the answer held NaN or infinity, which JSON does not have; they are read as null";
+
 } // namespace modelforge::wire

@@ -104,16 +104,36 @@ std::string_view argument_text::add(std::string_view fragment, bool waits) {
   if (!other_.empty())
     other_ = fragment.starts_with(other_) ? std::string{fragment} : std::string{};
   else if (may_be_cumulative(fragment)) {
-    if (in_string_ || (last_ != ':' && last_ != '[' && last_ != ','))
+    if (!in_string_ && last_ != ':' && last_ != '[' && last_ != ',')
       fragment.remove_prefix(text_.size()); // no object goes on with its own beginning here
     else
       other_ = fragment;
   }
   scan(fragment);
+  if (is_whole_ && !other_.empty()) {
+    if (json::reader{text_}.finish())
+      other_.clear();
+    else
+      take_other();
+  }
   return waits ? std::string_view{} : hand_on();
 }
 
-// An object's beginning stands behind itself only where a value may begin; elsewhere the fragment repeats what came.
+bool argument_text::is_other_whole() const {
+  return !other_.empty() && json::reader{other_}.finish();
+}
+
+/// The fragments hold all that came before. What was handed on is a beginning of either.
+void argument_text::take_other() {
+  auto whole = std::exchange(other_, {});
+  auto told = told_;
+  *this = {};
+  scan(whole);
+  told_ = told;
+}
+
+// An object's beginning stands behind itself only where a value may begin or inside of a string; elsewhere the fragment
+// repeats what came.
 bool argument_text::may_be_cumulative(std::string_view fragment) const {
   return first_ == '{' && fragment.size() >= text_.size() && fragment.starts_with(text_);
 }
@@ -122,10 +142,13 @@ bool argument_text::holds_nothing() const {
   return says_nothing(ascii::trim(text_));
 }
 
+/// A repetition may come in fragments, too, each of them perhaps with all of it so far.
 void argument_text::add_repeat(std::string_view fragment) {
   if (repeat_.empty() && fragment == text_)
     return;
-  if (!repeat_.empty() && fragment.starts_with(repeat_))
+  auto rest = std::string_view{text_}.substr(std::min(repeat_.size(), text_.size()));
+  auto goes_on = text_.starts_with(repeat_) && rest.starts_with(fragment);
+  if (!goes_on && fragment.starts_with(repeat_))
     repeat_.clear();
   repeat_ += fragment;
 }
@@ -172,13 +195,10 @@ void argument_text::scan(std::string_view fragment) {
 std::string_view argument_text::settle() {
   if (takes_text_)
     return {};
-  if (!is_whole_ && !other_.empty() && json::reader{other_}.finish()) {
-    text_ = std::exchange(other_, {});
-    is_whole_ = true;
-  }
+  if (!is_whole_ && is_other_whole())
+    take_other();
   if (!is_whole_)
     return {};
-  other_.clear();
   if (first_ != '{' || holds_nothing()) {
     text_ = plain_arguments(ascii::trim(text_));
     first_ = '{';

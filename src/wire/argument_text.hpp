@@ -32,7 +32,7 @@ public:
   bool is_empty() const { return text_.empty(); }
 
   /// Whether they are a whole value, which can only be repeated, or replaced where it holds nothing.
-  bool is_whole() const { return is_whole_; }
+  bool is_whole() const { return is_whole_ || is_other_whole(); }
 
   /// Whether they are whole, but hold nothing that may not be a place for what comes.
   bool is_placeholder() const { return is_whole_ && told_ == 0 && holds_nothing(); }
@@ -45,6 +45,8 @@ public:
 private:
   std::string_view hand_on();
   void scan(std::string_view fragment);
+  void take_other();
+  bool is_other_whole() const;
   void add_repeat(std::string_view fragment);
   bool holds_nothing() const;
   bool may_be_cumulative(std::string_view fragment) const;

@@ -1,6 +1,7 @@
 #include "wire/object_answer.hpp"
 
 #include "base/ascii.hpp"
+#include "wire/forms.hpp"
 #include "wire/json.hpp"
 #include "wire/object_gatherer.hpp"
 #include "wire/provider_error.hpp"
@@ -56,6 +57,11 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
   };
   auto before = state();
   std::size_t count = 0;
+  auto numbers = data.starts_with('[') && !json::reader{data}.finish() ? json::without_odd_numbers(data) : std::nullopt;
+  if (numbers) {
+    warn(odd_numbers_warning);
+    data = *numbers;
+  }
   json::reader in{data};
   auto is_list = in.elements([&] {
     if (auto element = in.value(); element.is_object() && !seen_.end) {
@@ -99,10 +105,17 @@ void object_answer::take_one(std::string_view object, piece_sink& sink) {
 }
 
 bool object_answer::take_repaired(std::string_view object, piece_sink& sink) {
-  std::string ignored;
-  if (utf8::is_valid(object) || !read(utf8::repair(object), sink, ignored))
+  std::string repaired, ignored;
+  if (!utf8::is_valid(object)) {
+    object = repaired = utf8::repair(object);
+    if (read(object, sink, ignored))
+      return seen_.repairs = true;
+  }
+  auto numbers = json::without_odd_numbers(object);
+  if (!numbers || !read(*numbers, sink, ignored))
     return false;
-  return seen_.repairs = true;
+  warn(odd_numbers_warning);
+  return true;
 }
 
 /// Takes objects that stand one behind the other where one is usual, up to OpenAI's end mark.
@@ -192,6 +205,15 @@ std::string_view object_answer::say(said kind, json::raw raw, piece_sink& sink) 
   auto text = string_in(raw, scratch_, half_);
   hand_on(kind, text, sink);
   return text;
+}
+
+void object_answer::say_texts(said kind, json::raw value, piece_sink& sink) {
+  say(kind, value, sink);
+  for_each_in(value, [&](json::reader& in) {
+    auto element = in.value(), text = element;
+    read_fields(element, {{"text", &text}});
+    say(kind, text, sink);
+  });
 }
 
 void object_answer::hand_on(said kind, std::string_view text, piece_sink& sink) {

@@ -126,6 +126,9 @@ protected:
   /// handed on, valid until the next text is read.
   std::string_view say(said kind, json::raw raw, piece_sink& sink);
 
+  /// Says a text where some have a list of texts, or of objects with one, or one such object.
+  void say_texts(said kind, json::raw value, piece_sink& sink);
+
   /// Hands on what was held back. Dialects call it where the answer seems to end; more may follow.
   void say_rest(piece_sink& sink);
 

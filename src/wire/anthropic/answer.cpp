@@ -118,14 +118,26 @@ private:
 
   // -- the message -------------------------------------------------------------------
 
-  /// Some proxies begin a message twice; it stays the first one. Why the model stopped is not known yet, whatever a
-  /// beginning without content says.
+  /// Some proxies begin a message twice; it stays the first one. What it holds at its beginning comes again in parts,
+  /// and counts where these do not come. Why the model stopped is not known yet, whatever a beginning without content
+  /// says.
   void read_message(json::raw message, piece_sink& sink) {
     json::reader in{message};
-    auto event = take_event_fields(in);
-    if (!event.content.is_array() || event.content.text.find('{') == event.content.text.npos)
-      event.reason = {};
-    take_message(event, sink);
+    auto begun = take_event_fields(in);
+    auto is_empty = std::exchange(begun.content, {}).text.size() <= 2;
+    if (is_empty)
+      begun.reason = {};
+    else if (progress_.pieces == 0)
+      first_content_ = message.text;
+    take_message(begun, sink);
+  }
+
+  void say_first_content(piece_sink& sink) {
+    json::raw content;
+    read_fields(json::raw{first_content_}, {{"content", &content}});
+    if (progress_.pieces == 0)
+      say_content(content, sink);
+    first_content_.clear();
   }
 
   /// It is one where a stream was asked for, too.
@@ -139,19 +151,28 @@ private:
     seen_.answer = true;
     note(id_, event.id);
     note(model_, event.model);
-    json::reader in{event.content};
-    in.elements([&] {
-      say_block(take_block(in), 0, sink);
-      end_block(0, sink);
-    });
-    if (event.content.is_array())
-      say_rest(sink);
+    say_content(event.content, sink);
     read_reason(event);
     read_usage(event.usage);
   }
 
+  /// A list of parts, or one of them, or nothing but a text.
+  void say_content(json::raw content, piece_sink& sink) {
+    say(&piece_sink::text, content, sink);
+    for_each_in(content, [&](json::reader& in) {
+      auto element = in.value();
+      say(&piece_sink::text, element, sink);
+      json::reader part{element};
+      say_block(take_block(part), 0, sink);
+      end_block(0, sink);
+    });
+    if (content.text.size() > 2)
+      say_rest(sink);
+  }
+
   void read_end(const event& event, piece_sink& sink) {
     end_blocks(sink);
+    say_first_content(sink);
     json::reader in{event.delta};
     read_reason(take_event_fields(in));
     read_usage(event.usage);
@@ -161,6 +182,7 @@ private:
   /// the first token is half a character.
   void read_stop(piece_sink& sink) {
     end_blocks(sink);
+    say_first_content(sink);
     seen_.end_mark = seen_.end = seen_.end || seen_.answer;
   }
 
@@ -326,7 +348,8 @@ private:
   }
 
   std::vector<open_block> open_;
-  std::string signature_; ///< Of the thinking that is open.
+  std::string signature_;     ///< Of the thinking that is open.
+  std::string first_content_; ///< A message that was not empty when it began.
 
   told_tokens plain_input_;
   told_usage told_;

@@ -174,8 +174,10 @@ public:
 
   std::variant<batch_result, failure> decode_result(std::string_view line) const override {
     auto read = read_line(line);
-    if (auto* problem = std::get_if<std::string>(&read))
-      return broken_line(*problem);
+    if (auto* problem = std::get_if<std::string>(&read)) {
+      auto numbers = json::without_odd_numbers(line);
+      return numbers ? decode_result(*numbers) : broken_line(*problem);
+    }
     auto& fields = std::get<result_fields>(read);
     if (fields.type == "succeeded") {
       batch_result result{std::move(fields.id), batch_end::succeeded, speaker_.decode({200, {}}, fields.message.text)};

@@ -1,7 +1,10 @@
+#include "wire/forms.hpp"
 #include "wire/gemini/gemini.hpp"
 #include "wire/provider_error.hpp"
 
+#include <algorithm>
 #include <array>
+#include <optional>
 
 namespace modelforge::wire::gemini {
 
@@ -71,8 +74,9 @@ private:
     note(id_, id);
     note(model_, model);
     read_feedback(feedback);
-    json::reader list{candidates};
-    list.elements([&] { read_candidate(list, sink); });
+    if (!candidate_)
+      choose(candidates);
+    for_each_in(candidates, [&](json::reader& list) { read_candidate(list, sink); });
     note_usage(read_usage(usage));
     seen_.sign = seen_.sign || usage.is_object() || candidates.is_array() || feedback.is_object();
     return true;
@@ -94,14 +98,23 @@ private:
     warn_of(explanation);
   }
 
-  /// Reads an answer, or what a chunk adds to it. Only candidate 0 is given; others come only if `extra` asks for them.
+  /// Of several candidates the one is read that has the lowest number when they begin.
+  void choose(json::raw candidates) {
+    for_each_in(candidates, [&](json::reader& in) {
+      json::raw index;
+      if (in.fields({{"index", &index}}))
+        candidate_ = std::min(place_in(index).value_or(0), candidate_.value_or(INT64_MAX));
+    });
+  }
+
+  /// Reads an answer, or what a chunk adds to it. Others than the chosen one come only if `extra` asks for them.
   void read_candidate(json::reader& in, piece_sink& sink) {
     json::raw index, content, reason, explanation;
     auto is_one =
       in.fields({{"content", &content}, {"finishReason", &reason}, {"index", &index}, {"finishMessage", &explanation}});
     if (!is_one || seen_.end)
       return;
-    if (count_in(index).value_or(0) != 0) {
+    if (place_in(index).value_or(0) != candidate_) {
       seen_.others = true;
       return;
     }
@@ -118,12 +131,14 @@ private:
     warn_of(explanation);
   }
 
+  /// Parts, one part, or nothing but a text.
   void read_content(json::raw value, piece_sink& sink) {
-    json::reader in{value};
-    in.members([&](std::string_view name) {
-      if (name == "parts")
-        in.elements([&] { read_part(in, sink); });
-    });
+    json::raw parts = value;
+    read_fields(value, {{"parts", &parts}});
+    say(&piece_sink::text, parts, sink);
+    if (value.is_object() && parts.text.data() == value.text.data())
+      return; // there are none
+    for_each_in(parts, [&](json::reader& in) { read_part(in, sink); });
   }
 
   /// Reads a part: text, thought or call, with or without a seal. A seal without a text ends the
@@ -136,9 +151,9 @@ private:
         text = in.value();
       else if (name == "thought")
         thought = in.value();
-      else if (name == "functionCall")
+      else if (name == "functionCall" || name == "function_call")
         call = in.value();
-      else if (name == "thoughtSignature")
+      else if (name == "thoughtSignature" || name == "thought_signature")
         signature = in.value();
       else if (name != "partMetadata")
         other = name;
@@ -166,6 +181,7 @@ private:
   }
 
   bool is_blocked_ = false;
+  std::optional<int64_t> candidate_; ///< The one that is read.
 };
 
 } // namespace

@@ -74,8 +74,8 @@ private:
   void read_message(json::raw value, piece_sink& sink) {
     json::raw content, thinking, calls;
     read_fields(value, {{"content", &content}, {"thinking", &thinking}, {"tool_calls", &calls}});
-    say(&piece_sink::reasoning, thinking, sink);
-    say(&piece_sink::text, content, sink);
+    say_texts(&piece_sink::reasoning, thinking, sink);
+    say_texts(&piece_sink::text, content, sink);
     for_each_in(calls, [&](json::reader& in) { read_call(in, sink); });
   }
 

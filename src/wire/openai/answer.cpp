@@ -35,8 +35,9 @@ constexpr object_answer::wording words{
   .no_answer = "a stream that holds no answer", .usual_address = "it usually ends in /v1", .whole_needs_reason = false};
 
 /// Reads a `chat.completion` and the chunks of a streamed one, of which a `message` and a `delta` have the same
-/// members. A whole answer is given by its choice of the lowest index, a stream by its choice 0. An object that stands
-/// in a stream without an event around it may be a chunk, an error or, by its message, a whole answer.
+/// members. A whole answer is given by its choice of the lowest index, a stream by that of its first chunk with any. An
+/// object that stands in a stream without an event around it may be a chunk, an error or, by its message, a whole
+/// answer.
 class chat_answer : public object_answer {
 public:
   chat_answer(const http::response_head& head, bool is_strict) : object_answer(head, words), is_strict_(is_strict) {}
@@ -114,8 +115,9 @@ private:
       read_first_choice(chunk.choices, sink);
     else
       read_choices(object, chunk.choices, sink);
-    if (chunk.usage.is_object())
-      note_usage(read_usage(chunk.usage));
+    for (auto usage : {chunk.groq_usage, std::exchange(choice_usage_, {}), chunk.usage}) // in order of trust
+      if (usage.is_object())
+        note_usage(read_usage(usage));
     return true;
   }
 
@@ -132,34 +134,43 @@ private:
   /// Whether these are choices of a whole answer: those of chunks hold what they add to it.
   static bool holds_message(json::raw choices) {
     auto found = false;
-    json::reader in{choices};
-    in.elements([&] {
+    for_each_in(choices, [&](json::reader& in) {
       chunk_choice choice;
-      found = (take_choice(in, choice) && choice.message.is_object() && choice.delta.text.empty()) || found;
+      found = (take_choice(in, choice) && !message_in(choice).text.empty() && choice.delta.text.empty()) || found;
     });
     return found;
   }
 
-  /// Servers may send choices in any order, and need not count them.
+  /// Servers may send choices in any order, and need not count them. One that says why it ended may have nothing else.
   void read_first_choice(json::raw choices, piece_sink& sink) {
     std::optional<chunk_choice> first;
     std::size_t count = 0;
-    json::reader in{choices};
-    in.elements([&] {
+    for_each_in(choices, [&](json::reader& in) {
       ++count;
-      auto index = [](const chunk_choice& x) { return count_in(x.index).value_or(0); };
-      if (chunk_choice choice; take_choice(in, choice) && (!first || index(choice) < index(*first)))
+      if (chunk_choice choice; take_choice(in, choice) && (!first || place_of(choice) < place_of(*first)))
         first = choice;
     });
     if (first && read_choice_error(*first))
       return;
-    if (!first || !first->message.is_object()) {
+    auto message = first ? message_in(*first) : json::raw{};
+    if (message.text.empty() && (!first || !first->finish_reason.has_text())) {
       gap_ = count == 0 ? gap::choices : gap::message;
       return;
     }
-    read_message(read_delta(first->message), first->finish_reason, sink);
+    choice_usage_ = first->usage;
+    read_message(read_delta(message), first->finish_reason, sink);
     if (count > 1)
       warn(choices_warning(std::to_string(count)));
+  }
+
+  static int64_t place_of(const chunk_choice& choice) { return place_in(choice.index).value_or(0); }
+
+  /// What a choice of a whole answer says, under the names that servers have for it; empty where there is none.
+  static json::raw message_in(const chunk_choice& choice) {
+    for (auto value : {choice.message, choice.delta, choice.text})
+      if (value.is_object() || value.is_string())
+        return value;
+    return {};
   }
 
   /// Reads the choices of a chunk. A chunk that brought nothing but one text is remembered by its frame: the next one
@@ -167,23 +178,73 @@ private:
   void read_choices(std::string_view object, json::raw choices, piece_sink& sink) {
     auto before = progress_.pieces;
     std::string_view only_text;
-    json::reader in{choices};
-    in.elements([&] {
+    if (!choice_)
+      choose(choices);
+    for_each_in(choices, [&](json::reader& in) {
       chunk_choice choice;
       if (!take_choice(in, choice) || seen_.end)
         return;
-      auto is_other = count_in(choice.index).value_or(0) != 0;
+      auto is_other = place_of(choice) != choice_;
       seen_.others = seen_.others || is_other;
       if (is_other || read_choice_error(choice))
         return;
-      auto is_whole_message = choice.delta.text.empty() && progress_.pieces == 0; // it comes as the only event
-      auto delta = read_delta(is_whole_message ? choice.message : choice.delta);
-      if (!is_whole_message && delta.is_only_text())
+      if (choice.usage.is_object())
+        choice_usage_ = choice.usage;
+      auto has_delta = choice.delta.is_object() || choice.delta.is_string();
+      if (!has_delta && message_in(choice).text.size() > 0)
+        return read_streamed_message(choice, sink);
+      auto delta = read_delta(choice.delta);
+      if (delta.is_only_text() && choice.message.text.empty())
         only_text = delta.content.text;
       read_message(delta, choice.finish_reason, sink);
+      if (choice.message.is_object())
+        read_message_beside(choice.message, sink);
     });
     if (source_ == source::event && !seen_.end && progress_.pieces == before + 1)
       frame_.keep(object, only_text);
+  }
+
+  /// Of several choices the one is read that has the lowest number when they begin.
+  void choose(json::raw choices) {
+    for_each_in(choices, [&](json::reader& in) {
+      if (chunk_choice choice; take_choice(in, choice) && (!choice_ || place_of(choice) < *choice_))
+        choice_ = place_of(choice);
+    });
+  }
+
+  /// Reads a choice that has a message where deltas are usual: the whole answer as the only event, or each time what is
+  /// new, or each time all so far.
+  void read_streamed_message(const chunk_choice& choice, piece_sink& sink) {
+    auto message = message_in(choice);
+    if (progress_.pieces > spoken_pieces_) { // there were deltas: it repeats them
+      read_message_beside(message, sink);
+      return read_message({}, choice.finish_reason, sink);
+    }
+    auto delta = read_delta(message);
+    std::string text{string_in(delta.content, scratch_)};
+    auto rest = text;
+    if (!spoken_.empty() && text.starts_with(spoken_)) {
+      rest = text.substr(spoken_.size());
+      spoken_.clear();
+      delta.reasoning = delta.reasoning_content = delta.reasoning_details = {};
+    }
+    if (delta.content.is_string()) {
+      say(&piece_sink::text, rest, sink);
+      delta.content = {};
+      spoken_ += text;
+    }
+    seen_text_ = seen_text_ || !spoken_.empty();
+    read_message(delta, choice.finish_reason, sink);
+    spoken_pieces_ = progress_.pieces;
+  }
+
+  /// A message beside deltas repeats what they said; what they did not say counts.
+  void read_message_beside(json::raw message, piece_sink& sink) {
+    auto delta = read_delta(message);
+    if (!seen_text_)
+      say_content(delta.content, sink);
+    if (calls_.size() == 0)
+      say_calls(delta, sink);
   }
 
   /// OpenRouter's, when it fails after the model has begun.
@@ -196,11 +257,12 @@ private:
   /// Reads a message or a delta: thoughts, then texts, refusals and calls.
   void read_message(const chunk_delta& delta, json::raw reason, piece_sink& sink) {
     seen_.answer = true;
-    auto has_thoughts = delta.content.is_array() && say_parts(delta.content, sink);
+    auto is_plain = delta.content.is_string();
+    auto has_thoughts = !is_plain && say_content(delta.content, sink);
     if (!has_thoughts) // some repeat them beside the parts
-      say(&piece_sink::reasoning, delta.reasoning.has_text() ? delta.reasoning : delta.reasoning_content, sink);
-    if (!delta.content.is_array())
-      say(&piece_sink::text, delta.content, sink);
+      say_first_thought({delta.reasoning, delta.reasoning_content, delta.reasoning_details}, sink);
+    if (is_plain)
+      say_content(delta.content, sink);
     say_refusal(delta.refusal, sink);
     say_calls(delta, sink);
     auto word = string_in(reason, scratch_);
@@ -210,28 +272,47 @@ private:
       say_rest(sink);
   }
 
-  /// Reads Mistral's form of content: an array of typed parts. Returns whether a thought is among them.
-  bool say_parts(json::raw parts, piece_sink& sink) {
+  /// Reads content: a text, or typed parts, of which there may be one without a list around it. Returns whether a
+  /// thought is among them.
+  bool say_content(json::raw content, piece_sink& sink) {
+    seen_text_ = seen_text_ || content.text.size() > 2;
+    if (content.is_string())
+      return say(&piece_sink::text, content, sink), false;
     auto has_thoughts = false;
-    json::reader in{parts};
-    in.elements([&] {
+    for_each_in(content, [&](json::reader& in) {
       auto piece = take_content_piece(in);
-      if (piece.type.between_quotes() == "thinking") {
+      auto type = piece.type.between_quotes();
+      if (type == "thinking" || type == "reasoning") {
         has_thoughts = true;
-        say_thinking(piece.thinking, sink);
-      } else if (piece.type.between_quotes() == "refusal") {
+        say_thought(piece.thinking.text.empty() ? piece.text : piece.thinking, sink);
+      } else if (type == "refusal") {
         say_refusal(piece.refusal, sink);
-      } else {
+      } else if (piece.is_known()) {
         say(&piece_sink::text, piece.text, sink);
+      } else if (!type.empty()) {
+        warn("the answer held a part that was left out: " + clean_words(type, 100));
       }
     });
     return has_thoughts;
   }
 
-  void say_thinking(json::raw value, piece_sink& sink) {
+  /// Servers that tell thoughts in several places tell the same ones: the first place that has some counts.
+  void say_first_thought(std::initializer_list<json::raw> places, piece_sink& sink) {
+    auto before = progress_.pieces;
+    for (auto place : places)
+      if (progress_.pieces == before)
+        say_thought(place, sink);
+  }
+
+  /// A thought: a text, or a list of parts.
+  void say_thought(json::raw value, piece_sink& sink) {
     say(&piece_sink::reasoning, value, sink);
-    json::reader in{value};
-    in.elements([&] { say(&piece_sink::reasoning, take_content_piece(in).text, sink); });
+    for_each_in(value, [&](json::reader& in) {
+      auto part = in.value();
+      auto text = part;
+      read_fields(part, {{"text", &text}, {"summary", &text}, {"content", &text}, {"thinking", &text}});
+      say(&piece_sink::reasoning, text, sink);
+    });
   }
 
   void say_refusal(json::raw raw, piece_sink& sink) {
@@ -288,7 +369,7 @@ private:
 
   void conclude(bool) override {
     if (joiner_.is_doubtful())
-      fail_undecided("the stream holds a tool call twice, and nothing tells whether it is meant twice");
+      fail_undecided("the stream holds a tool call, or its arguments, twice, and nothing tells what is meant");
   }
 
   bool is_strict_; ///< A stream has a finish reason.
@@ -296,6 +377,11 @@ private:
   gap gap_ = gap::object;
   text_frame frame_;
   call_joiner joiner_{calls_};
+  std::optional<int64_t> choice_; ///< The one that is read, of a stream.
+  json::raw choice_usage_;        ///< Of the object that is being read.
+  std::string spoken_;            ///< The text of a stream that has messages where deltas are usual,
+  uint64_t spoken_pieces_ = 0;    ///< and how many pieces these made.
+  bool seen_text_ = false;
 };
 
 } // namespace

@@ -251,8 +251,10 @@ public:
 
   std::variant<batch_result, failure> decode_result(std::string_view line) const override {
     auto read = read_line(line);
-    if (auto* problem = std::get_if<std::string>(&read))
-      return broken_line(*problem);
+    if (auto* problem = std::get_if<std::string>(&read)) {
+      auto numbers = json::without_odd_numbers(line);
+      return numbers ? decode_result(*numbers) : broken_line(*problem);
+    }
     auto& fields = std::get<result_fields>(read);
     if (!fields.status || (fields.has_error && fields.body.text.empty()))
       return unanswered(std::move(fields));

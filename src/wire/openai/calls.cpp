@@ -26,6 +26,7 @@ bool call_joiner::add(const call_fragment& part, std::string_view answer_id, std
   auto& call = calls_[*found];
   if (part.takes_text && !call.takes_text)
     calls_.take_as_text(*found);
+  origins_[*found].has_id = origins_[*found].has_id || !clue.id.empty();
   if (call.call.id.empty() && !call.is_told)
     calls_.set_id(*found, clue.id);
   pieces += calls_.add(*found, part.arguments, answer_id, scratch, sink);
@@ -46,11 +47,14 @@ uint64_t call_joiner::add_whole(const call_fragment& part, std::string_view answ
 }
 
 bool call_joiner::is_doubtful() const {
-  for (std::size_t i = 0; i < origins_.size(); ++i)
+  for (std::size_t i = 0; i < origins_.size(); ++i) {
+    if (origins_[i].may_lack && is_untouched(i))
+      return true;
     if (auto other = origins_[i].resembles)
       if (auto& one = calls_[i], &same = calls_[*other];
           one.call.name == same.call.name && one.arguments.text() == same.arguments.text())
         return true;
+  }
   return false;
 }
 
@@ -107,8 +111,9 @@ call_joiner::place call_joiner::by_name(const clue& part) {
   auto here = last_at(part.index);
   if (!here) { // each part has another index, and the name again
     auto last = origins_.empty() ? place{} : place{origins_.size() - 1};
-    auto goes_on = last && has_name(*last, part.name) && is_cut(*last) && part.has_arguments && !part.begins_object;
-    return goes_on ? *last : begin(part);
+    if (!last || !has_name(*last, part.name) || is_whole(*last) || !part.has_arguments)
+      return begin(part);
+    return origins_[*last].has_id || (is_cut(*last) && !part.begins_object) ? *last : begin(part);
   }
   if (has_name(*here, "")) {
     add_name(*here, part.name);
@@ -117,11 +122,13 @@ call_joiner::place call_joiner::by_name(const clue& part) {
   if (origins_[*here].chunk == chunk_)
     return begin(part);
   auto is_again = has_name(*here, part.name);
+  if (is_again && origins_[*here].has_id)
+    return here; // a new call would have an id, too
   if (is_whole(*here))
     return is_again && !part.has_arguments ? *here : begin(part, is_again ? here : place{});
   if (is_again)
     return is_cut(*here) || part.index ? here : place{};
-  if (is_cut(*here) || calls_[*here].is_told || calls_[*here].call.id.empty())
+  if (is_cut(*here) || calls_[*here].is_told || !origins_[*here].has_id)
     return {}; // a call without arguments and another one, or a name in two pieces?
   add_name(*here, part.name);
   return *here;
@@ -139,10 +146,9 @@ call_joiner::place call_joiner::by_index(const clue& part) {
     return is_repeat ? place{origins_.size() - 1} : open;
   }
   auto found = latest(part.index, part);
-  if (found && is_whole(*found) && !part.is_blank)
+  if (found && is_whole(*found) && !part.is_blank) // said again; or another call's, if that never gets its own
     for (std::size_t i = 0; i < origins_.size(); ++i)
-      if (!is_whole(i))
-        return {}; // said again, or another call's under the wrong index?
+      origins_[i].may_lack = origins_[i].may_lack || is_untouched(i);
   return found;
 }
 
@@ -176,7 +182,7 @@ call_joiner::place call_joiner::latest(const std::optional<int64_t>& index, cons
 // -- the calls -------------------------------------------------------------------------
 
 std::size_t call_joiner::begin(const clue& part, place resembles) {
-  origins_.push_back({part.index, chunk_, resembles});
+  origins_.push_back({part.index, chunk_, resembles, false, false});
   auto call = calls_.begin();
   calls_.set_id(call, part.id);
   calls_.set_name(call, part.name);

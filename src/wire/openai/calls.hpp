@@ -36,8 +36,8 @@ public:
   /// Adds a call of a whole answer, which is whole: neither ids nor indices join it to another.
   uint64_t add_whole(const call_fragment& part, std::string_view answer_id, std::string& scratch, piece_sink& sink);
 
-  /// Whether two calls may be one that was told twice: they have one place, one name and the same arguments, and no
-  /// ids of their own. Known at the end.
+  /// Whether two calls may be one that was told twice, as they have one place, one name and the same arguments, and no
+  /// ids of their own; or one lacks arguments that another call seems to repeat. Known at the end.
   bool is_doubtful() const;
 
 private:
@@ -55,6 +55,8 @@ private:
     std::optional<int64_t> index;
     uint64_t chunk = 0;                   ///< In which it began.
     std::optional<std::size_t> resembles; ///< A call that may be the same.
+    bool has_id = false;                  ///< The server gave it one.
+    bool may_lack = false;                ///< Its arguments may have been taken for another call's, said again.
   };
 
   using place = std::optional<std::size_t>; ///< Nothing: it cannot be told.

@@ -16,7 +16,7 @@ bool read_chunk(std::string_view data, chunk& chunk, std::string& problem) {
     problem = in.problem();
     return false;
   }
-  read_fields(groq, {{"error", &chunk.groq_error}});
+  read_fields(groq, {{"error", &chunk.groq_error}, {"usage", &chunk.groq_usage}});
   return true;
 }
 
@@ -26,29 +26,43 @@ bool take_choice(json::reader& in, chunk_choice& choice) {
                     {"finish_reason", &choice.finish_reason},
                     {"index", &choice.index},
                     {"message", &choice.message},
-                    {"error", &choice.error}});
+                    {"error", &choice.error},
+                    {"usage", &choice.usage},
+                    {"text", &choice.text}});
 }
 
 bool chunk_delta::is_only_text() const {
   auto is_none = [](json::raw x) { return x.text.empty() || x.text == "null" || x.text == "[]" || x.text == "\"\""; };
   return content.is_string() && is_none(refusal) && is_none(reasoning) && is_none(reasoning_content)
-         && is_none(tool_calls) && is_none(function_call);
+         && is_none(reasoning_details) && is_none(tool_calls) && is_none(function_call);
 }
 
 chunk_delta read_delta(json::raw value) {
   chunk_delta result;
+  if (value.is_string())
+    result.content = value;
   read_fields(value, {{"content", &result.content},
                       {"refusal", &result.refusal},
                       {"reasoning", &result.reasoning},
                       {"reasoning_content", &result.reasoning_content},
+                      {"reasoning_details", &result.reasoning_details},
                       {"tool_calls", &result.tool_calls},
                       {"function_call", &result.function_call}});
   return result;
 }
 
+bool content_piece::is_known() const {
+  return !text.text.empty() || !thinking.text.empty() || !refusal.text.empty();
+}
+
 content_piece take_content_piece(json::reader& in) {
   content_piece piece;
-  in.fields({{"type", &piece.type}, {"text", &piece.text}, {"thinking", &piece.thinking}, {"refusal", &piece.refusal}});
+  auto value = in.value();
+  if (value.is_string())
+    piece.text = value;
+  read_fields(
+    value, {{"type", &piece.type}, {"text", &piece.text}, {"thinking", &piece.thinking}, {"refusal", &piece.refusal}});
+  read_fields(piece.text, {{"value", &piece.text}}); // as OpenAI's Assistants have it
   return piece;
 }
 
@@ -77,14 +91,20 @@ call_fragment read_function_call(json::raw value) {
 
 told_usage read_usage(json::raw value) {
   json::raw input, output, cache_hits, input_details, output_details, cached, cache_written, reasoning;
+  json::raw other_input, other_output;
   read_fields(value, {{"prompt_tokens", &input},
                       {"completion_tokens", &output},
                       {"prompt_cache_hit_tokens", &cache_hits}, // DeepSeek
                       {"prompt_tokens_details", &input_details},
-                      {"completion_tokens_details", &output_details}});
+                      {"completion_tokens_details", &output_details},
+                      {"input_tokens", &other_input}, // as other dialects have it
+                      {"output_tokens", &other_output},
+                      {"promptTokens", &other_input}, // gateways in JavaScript
+                      {"completionTokens", &other_output}});
   read_fields(input_details, {{"cached_tokens", &cached}, {"cache_write_tokens", &cache_written}});
   read_fields(output_details, {{"reasoning_tokens", &reasoning}});
-  told_usage told{input, output, cached, cache_written, reasoning};
+  told_usage told{input.text.empty() ? other_input : input, output.text.empty() ? other_output : output, cached,
+                  cache_written, reasoning};
   if (!told.cached.is_told())
     told.cached = cache_hits;
   return told;
