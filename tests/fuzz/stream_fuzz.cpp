@@ -1,9 +1,6 @@
 #include "sse/parser.hpp"
-#include "wire/anthropic/anthropic.hpp"
+#include "tests/wire/framings.hpp"
 #include "wire/batch_api.hpp"
-#include "wire/gemini/gemini.hpp"
-#include "wire/ollama/ollama.hpp"
-#include "wire/openai/openai.hpp"
 #include "json/reader.hpp"
 
 #include <cmath>
@@ -14,8 +11,9 @@
 
 // Fuzzes what reads streams. Of an input the first byte chooses what is read ('0' server-sent events, '1' JSON, '2' an
 // answer of OpenAI, '3' of a clone, '4' of Gemini, '5' of Ollama, '6' of OpenAI's Responses API, '7' vectors, '8' an
-// answer of Anthropic, '9' a line of a batch's results), the second one how it is cut, or of vectors and results whose
-// they are; the rest is the text. With the variable MODELFORGE_FUZZ_ONLY its first character chooses instead.
+// answer of Anthropic, '9' a line of a batch's results, ':' a framing), the second one how it is cut, or of vectors and
+// results whose they are; the rest is the text, or of a framing the choices by which a known answer is written and
+// where it ends. With the variable MODELFORGE_FUZZ_ONLY its first character chooses instead.
 
 using namespace modelforge;
 using namespace modelforge::wire;
@@ -140,11 +138,10 @@ bool has_end_mark(std::string_view text, const dialect& by) {
   if (&by == &openai::responses_api())
     return text.find("complete") != text.npos;
   if (&by == &ollama::chat_api())
-    return text.find("true") != text.npos;
+    return text.find("true") != text.npos || text.find("reason") != text.npos || text.find('\\') != text.npos;
   auto first = text.find_first_not_of(" \t\r\n");
-  return text[first] == '{' || text[first] == '[' // a whole answer
-         || text.find("[DONE]") != text.npos
-         || (&by != &openai::chat_api() && text.find_first_of("f\\") != text.npos); // finish_reason
+  return text[first] == '{' || text[first] == '['                                       // a whole answer
+         || text.find("[DONE]") != text.npos || text.find_first_of("f\\") != text.npos; // finish_reason
 }
 
 void fuzz_stream(std::string_view text, unsigned seed, const dialect& by) {
@@ -178,6 +175,56 @@ void fuzz_stream(std::string_view text, unsigned seed, const dialect& by) {
     require(problem->code != errc::none && !problem->message.empty(), "a failure says what it is");
   else
     require(has_end_mark(text, by), "an answer has its end mark");
+}
+
+/// What an answer says, whatever pieces it came in; empty where it is none.
+lines substance_of(const std::variant<completion, failure>& end, std::string_view text) {
+  auto* good = std::get_if<completion>(&end);
+  if (good == nullptr)
+    return {};
+  lines result{std::string{text}, std::to_string(static_cast<int>(good->finish_reason))};
+  for (auto& call : good->tool_calls)
+    result.push_back(call.id + '|' + call.name + '|' + call.arguments);
+  return result;
+}
+
+lines read_substance(std::string_view body, unsigned seed, const dialect& by) {
+  auto x = by.read_stream({200, {}});
+  piece_collector sink;
+  cut(body, seed, [&](std::string_view part) { x->take(part, sink); });
+  auto end = x->end(sink);
+  return substance_of(end, sink.words);
+}
+
+lines decoded_substance(std::string_view body, const dialect& by) {
+  auto result = by.decode({200, {}}, body);
+  auto* good = std::get_if<completion>(&result);
+  return substance_of(result, good != nullptr ? std::string_view{good->text} : std::string_view{});
+}
+
+/// An answer in any framing is the whole answer, and one that was cut is none or the whole one.
+void fuzz_framing(std::string_view choices, unsigned seed) {
+  static const auto all = test::sample_streams();
+  auto next = [&] {
+    auto result = choices.empty() ? 0u : static_cast<unsigned>(static_cast<uint8_t>(choices.front()));
+    choices.remove_prefix(choices.empty() ? 0 : 1);
+    return result;
+  };
+  auto& x = all[next() % all.size()];
+  const test::framing how{next(), next(), next(), next(), next(), next(), next(), next(), next()};
+  auto body = test::framed(x.objects, how);
+  auto expected = read_substance(test::framed(x.objects, {.done = 1}), 1, *x.by);
+  require(expected.size() > 2 && read_substance(body, seed, *x.by) == expected, "a framing changes nothing");
+  require(decoded_substance(body, *x.by) == expected, "nor where no stream was asked for");
+  while (!choices.empty()) {
+    auto end = next() * 256;
+    end += next();
+    auto part = std::string_view{body}.substr(0, end % body.size());
+    auto streamed = read_substance(part, seed, *x.by);
+    require(streamed.empty() || streamed == expected, "what was cut never passes for whole");
+    auto whole = json::reader{part}.finish() ? lines{} : decoded_substance(part, *x.by);
+    require(whole.empty() || whole == expected, "nor where no stream was asked for");
+  }
 }
 
 void fuzz_vectors(std::string_view text, unsigned seed) {
@@ -216,7 +263,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   std::string_view text{reinterpret_cast<const char*>(data) + 2, size - 2};
   static const char* const only = std::getenv("MODELFORGE_FUZZ_ONLY");
   auto chosen = only != nullptr && *only != '\0' ? static_cast<uint8_t>(*only) : data[0];
-  switch (static_cast<uint8_t>(chosen - '0') % 10) {
+  switch (static_cast<uint8_t>(chosen - '0') % 11) {
     case 0:
       fuzz_events(text, data[1]);
       break;
@@ -244,8 +291,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     case 8:
       fuzz_stream(text, data[1], anthropic::messages_api());
       break;
-    default:
+    case 9:
       fuzz_result(text, data[1]);
+      break;
+    default:
+      fuzz_framing(text, data[1]);
   }
   return 0;
 }
