@@ -25,18 +25,17 @@ struct content_block {
   json::raw type, text, citations, thinking, signature, data, id, name, input;
 };
 
-content_block take_block(json::reader& in) {
-  content_block content;
-  in.fields({{"type", &content.type},
-             {"text", &content.text},
-             {"citations", &content.citations},
-             {"thinking", &content.thinking},
-             {"signature", &content.signature},
-             {"data", &content.data},
-             {"id", &content.id},
-             {"name", &content.name},
-             {"input", &content.input}});
-  return content;
+/// Takes a part if one comes now.
+bool take_block(json::reader& in, content_block& content) {
+  return in.fields({{"type", &content.type},
+                    {"text", &content.text},
+                    {"citations", &content.citations},
+                    {"thinking", &content.thinking},
+                    {"signature", &content.signature},
+                    {"data", &content.data},
+                    {"id", &content.id},
+                    {"name", &content.name},
+                    {"input", &content.input}});
 }
 
 constexpr object_answer::wording words{.no_answer = "JSON without a message",
@@ -160,10 +159,10 @@ private:
   void say_content(json::raw content, piece_sink& sink) {
     say(&piece_sink::text, content, sink);
     for_each_in(content, [&](json::reader& in) {
-      auto element = in.value();
-      say(&piece_sink::text, element, sink);
-      json::reader part{element};
-      say_block(take_block(part), 0, sink);
+      content_block part;
+      if (!take_block(in, part))
+        part.type = {"\"text\""}, part.text = in.value();
+      say_block(part, 0, sink);
       end_block(0, sink);
     });
     if (content.text.size() > 2)
@@ -240,7 +239,8 @@ private:
   void begin_block(const event& event, piece_sink& sink) {
     seen_.answer = true;
     json::reader in{event.block};
-    auto content = take_block(in);
+    content_block content;
+    take_block(in, content);
     if (auto* block = find_block(index_of(event)); block != nullptr && block->call && content.id.has_text()
                                                    && string_in(content.id, scratch_) == calls_[*block->call].call.id)
       return say_arguments(*block->call, content.input, sink);

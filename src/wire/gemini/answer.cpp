@@ -74,9 +74,7 @@ private:
     note(id_, id);
     note(model_, model);
     read_feedback(feedback);
-    if (!candidate_)
-      choose(candidates);
-    for_each_in(candidates, [&](json::reader& list) { read_candidate(list, sink); });
+    read_candidates(candidates, sink);
     note_usage(read_usage(usage));
     seen_.sign = seen_.sign || usage.is_object() || candidates.is_array() || feedback.is_object();
     return true;
@@ -98,47 +96,61 @@ private:
     warn_of(explanation);
   }
 
-  /// Of several candidates the one is read that has the lowest number when they begin.
-  void choose(json::raw candidates) {
-    for_each_in(candidates, [&](json::reader& in) {
-      json::raw index;
-      if (in.fields({{"index", &index}}))
-        candidate_ = std::min(place_in(index).value_or(0), candidate_.value_or(INT64_MAX));
+  /// An answer, or what a chunk adds to it.
+  struct candidate {
+    json::raw index, content, reason, explanation;
+
+    int64_t place() const { return place_in(index).value_or(0); }
+  };
+
+  /// Of several candidates the one is read that has the lowest number when they begin. Others come only if `extra` asks
+  /// for them.
+  void read_candidates(json::raw list, piece_sink& sink) {
+    std::optional<candidate> first;
+    for_each_in(list, [&](json::reader& in) {
+      candidate found;
+      if (!in.fields({{"content", &found.content},
+                      {"finishReason", &found.reason},
+                      {"index", &found.index},
+                      {"finishMessage", &found.explanation}}))
+        return;
+      auto is_other = candidate_ ? found.place() != *candidate_ : first && found.place() >= first->place();
+      seen_.others = seen_.others || is_other || first;
+      if (!is_other)
+        first = found;
     });
+    if (!first || seen_.end)
+      return;
+    candidate_ = first->place();
+    read_candidate(*first, sink);
   }
 
-  /// Reads an answer, or what a chunk adds to it. Others than the chosen one come only if `extra` asks for them.
-  void read_candidate(json::reader& in, piece_sink& sink) {
-    json::raw index, content, reason, explanation;
-    auto is_one =
-      in.fields({{"content", &content}, {"finishReason", &reason}, {"index", &index}, {"finishMessage", &explanation}});
-    if (!is_one || seen_.end)
-      return;
-    if (place_in(index).value_or(0) != candidate_) {
-      seen_.others = true;
-      return;
-    }
+  void read_candidate(const candidate& found, piece_sink& sink) {
     seen_.answer = true;
     auto before = progress_.pieces;
-    read_content(content, sink);
-    if (reason.has_text()) {
+    read_content(found.content, sink);
+    if (found.reason.has_text()) {
       say_rest(sink);
-      reason_ = string_in(reason, scratch_);
+      reason_ = string_in(found.reason, scratch_);
       seen_.end_mark = true;
     } else if (progress_.pieces > before) { // what was taken for the end was none
       seen_.end_mark = false;
     }
-    warn_of(explanation);
+    warn_of(found.explanation);
   }
 
   /// Parts, one part, or nothing but a text.
   void read_content(json::raw value, piece_sink& sink) {
-    json::raw parts = value;
-    read_fields(value, {{"parts", &parts}});
-    say(&piece_sink::text, parts, sink);
-    if (value.is_object() && parts.text.data() == value.text.data())
-      return; // there are none
-    for_each_in(parts, [&](json::reader& in) { read_part(in, sink); });
+    say(&piece_sink::text, value, sink);
+    json::reader in{value};
+    in.members([&](std::string_view name) {
+      if (name != "parts" || in.elements([&] { read_part(in, sink); }))
+        return;
+      auto parts = in.value();
+      say(&piece_sink::text, parts, sink);
+      if (json::reader part{parts}; parts.is_object())
+        read_part(part, sink);
+    });
   }
 
   /// Reads a part: text, thought or call, with or without a seal. A seal without a text ends the

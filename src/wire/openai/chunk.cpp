@@ -57,11 +57,10 @@ bool content_piece::is_known() const {
 
 content_piece take_content_piece(json::reader& in) {
   content_piece piece;
-  auto value = in.value();
-  if (value.is_string())
-    piece.text = value;
-  read_fields(
-    value, {{"type", &piece.type}, {"text", &piece.text}, {"thinking", &piece.thinking}, {"refusal", &piece.refusal}});
+  if (!in.fields(
+        {{"type", &piece.type}, {"text", &piece.text}, {"thinking", &piece.thinking}, {"refusal", &piece.refusal}}))
+    if (auto value = in.value(); value.is_string())
+      piece.text = value;
   read_fields(piece.text, {{"value", &piece.text}}); // as OpenAI's Assistants have it
   return piece;
 }

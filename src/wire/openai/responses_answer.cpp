@@ -1,6 +1,7 @@
 #include "wire/forms.hpp"
 #include "wire/object_answer.hpp"
 #include "wire/openai/responses.hpp"
+#include "wire/openai/responses_event.hpp"
 #include "wire/openai/responses_items.hpp"
 #include "wire/provider_error.hpp"
 
@@ -22,83 +23,6 @@ constexpr auto reasons = std::to_array<named_reason>({
 
 constexpr object_answer::wording response_words{.no_answer = "JSON that is no finished response",
                                                 .usual_address = "it usually ends in /v1"};
-
-/// What an item is, whole or as its beginning.
-struct response_item {
-  json::raw type, id, call_id, name, arguments, input, content, summary, seal;
-};
-
-/// An event of a stream, or a whole answer: their members do not clash, so one reading serves both.
-struct response_event {
-  json::raw type, delta, text, arguments, input, refusal, output_index, part_index, item_id, item, part, name, response,
-    error, code, message, param;
-  json::raw id, model, status, output, output_text, usage, details; ///< Of a whole answer.
-};
-
-response_event take_event_fields(json::reader& in) {
-  response_event event;
-  in.fields({{"type", &event.type},
-             {"delta", &event.delta},
-             {"output_index", &event.output_index},
-             {"summary_index", &event.part_index},
-             {"content_index", &event.part_index},
-             {"item_id", &event.item_id},
-             {"item", &event.item},
-             {"part", &event.part},
-             {"name", &event.name},
-             {"response", &event.response},
-             {"text", &event.text},
-             {"arguments", &event.arguments},
-             {"input", &event.input},
-             {"refusal", &event.refusal},
-             {"error", &event.error},
-             {"code", &event.code},
-             {"message", &event.message},
-             {"param", &event.param},
-             {"id", &event.id},
-             {"model", &event.model},
-             {"status", &event.status},
-             {"output", &event.output},
-             {"output_text", &event.output_text},
-             {"usage", &event.usage},
-             {"incomplete_details", &event.details}});
-  return event;
-}
-
-response_item take_item(json::reader& in) {
-  response_item entry;
-  in.fields({{"type", &entry.type},
-             {"id", &entry.id},
-             {"call_id", &entry.call_id},
-             {"name", &entry.name},
-             {"arguments", &entry.arguments},
-             {"input", &entry.input},
-             {"content", &entry.content},
-             {"summary", &entry.summary},
-             {"encrypted_content", &entry.seal}});
-  return entry;
-}
-
-response_item read_item(json::raw raw) {
-  json::reader in{raw};
-  return take_item(in);
-}
-
-bool is_call(std::string_view type) {
-  return type == "function_call" || type == "custom_tool_call";
-}
-
-item_kind kind_of(const response_item& entry) {
-  auto type = entry.type.between_quotes();
-  return type == "message"     ? item_kind::message
-         : type == "reasoning" ? item_kind::reasoning
-         : is_call(type)       ? item_kind::call
-                               : item_kind::unknown;
-}
-
-bool is_free(const response_item& entry) {
-  return entry.type.between_quotes() == "custom_tool_call";
-}
 
 /// Cached tokens are part of the input, reasoning of the output, as in the neutral form.
 told_usage read_usage(json::raw value) {
@@ -143,6 +67,7 @@ private:
   // -- events ------------------------------------------------------------------------
 
   void read_event(const response_event& event, std::string_view object, piece_sink& sink) {
+    is_streamed_ = true;
     auto type = event.type.between_quotes();
     if (type == "error")
       return read_error_event(event, object);
@@ -382,29 +307,38 @@ private:
   /// Says of a whole message what was not said as it came.
   void say_message(const response_item& entry, bool is_again, item_state& state, piece_sink& sink) {
     std::string text, refusal;
-    std::string escaped;
-    if (entry.content.is_string())
-      text = string_in(entry.content, escaped);
+    auto add = [&](said kind, json::raw more) {
+      if (is_streamed_) // it is compared
+        (kind == &piece_sink::text ? text : refusal) += string_in(more, scratch_);
+      else
+        say(kind, more, sink);
+      seen_.refusal = seen_.refusal || (kind == &piece_sink::refusal && more.has_text());
+    };
+    add(&piece_sink::text, entry.content);
     for_each_in(entry.content, [&](json::reader& in) {
-      auto part = in.value();
-      json::raw more = part, declined;
-      read_fields(part, {{"text", &more}, {"refusal", &declined}});
-      text += string_in(more, escaped);
-      refusal += string_in(declined, escaped);
+      json::raw more, declined;
+      if (!in.fields({{"text", &more}, {"refusal", &declined}}))
+        more = in.value();
+      add(&piece_sink::text, more);
+      add(&piece_sink::refusal, declined);
     });
+    if (is_streamed_)
+      say_unsaid(text, refusal, is_again, state, sink);
+  }
+
+  void say_unsaid(std::string_view text, std::string_view refusal, bool is_again, item_state& state, piece_sink& sink) {
     auto* item = &state;
-    for (auto [kind, whole] : {std::pair{&piece_sink::text, &text}, {&piece_sink::refusal, &refusal}}) {
-      if (whole->empty())
+    for (auto [kind, whole] : {std::pair{&piece_sink::text, text}, {&piece_sink::refusal, refusal}}) {
+      if (whole.empty())
         continue;
-      auto rest = item->said(kind).rest_of(*whole);
+      auto rest = item->said(kind).rest_of(whole);
       if (!rest && is_again) // another message in the same place
-        item = items_.begin({item_kind::message, {}, {}, {}}), rest = *whole;
+        item = items_.begin({item_kind::message, {}, {}, {}}), rest = whole;
       if (item == nullptr || !rest)
         warn(versions_warning);
       else if (!rest->empty())
         say_rest_of(kind, *rest, item->parts.emplace_back(item_part{kind, {}, {}}), sink);
     }
-    seen_.refusal = seen_.refusal || !refusal.empty();
   }
 
   /// A summary of thoughts, or these themselves where a server tells them. Nothing of them is said that may have been.
@@ -479,6 +413,7 @@ private:
 
   std::string_view name_; ///< The dialect's.
   response_items items_;
+  bool is_streamed_ = false; ///< It comes as events, which may say a thing again.
 };
 
 } // namespace
