@@ -175,8 +175,10 @@ std::string suggest(errc code, uint16_t status, const provider_error& error) {
     return ask_for_v1;
   if (code == errc::too_large && ascii::icontains(error.message, "entity too large"))
     return std::string{words_of(code)->suggestion} + "; the bound is that of a web server in front of the provider";
-  if (code == errc::server_error)
-    return status == 504 ? "the answer may take too long: ask for a shorter one (max_tokens)" : "";
+  if (code == errc::server_error) // 524 is Cloudflare's 504
+    return status == 504 || status == 524
+             ? "the answer may take too long for a server in between: stream it, or ask for a shorter one (max_tokens)"
+             : "";
   if (auto* words = words_of(code); words != nullptr && !words->suggestion.empty())
     return std::string{words->suggestion};
   return error.param.empty() ? "" : "look at the field " + error.param;
