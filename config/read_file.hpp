@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/text_encoding.hpp"
+
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -14,12 +16,6 @@ struct file_text {
 
 /// What editors of one system put in front of a text in UTF-8: it says nothing, and readers drop it.
 inline constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-
-/// Whether a text is UTF-16, which nothing here is: by its own mark, or by the halves of its characters that are 0.
-constexpr bool is_utf16(std::string_view text) {
-  return text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")
-         || (text.size() > 1 && (text[0] == '\0') != (text[1] == '\0'));
-}
 
 /// Reads a whole file of at most `limit` bytes. A string is the reason for failure, e.g. "no such file or directory".
 std::variant<file_text, std::string> read_file(const std::string& path, std::size_t limit);

@@ -140,8 +140,8 @@ std::string_view trimmed(std::string_view text) {
 
 /// Judges what a source held; `origin` names it.
 std::variant<secret, std::string> accept(std::string_view content, const std::string& origin) {
-  if (is_utf16(content))
-    return origin + " is UTF-16; save it as UTF-8";
+  if (auto encoding = foreign_encoding(content); !encoding.empty())
+    return origin + " is " + std::string{encoding} + "; save it as UTF-8";
   auto key = trimmed(content.substr(content.starts_with(byte_order_mark) ? byte_order_mark.size() : 0));
   if (key.empty())
     return origin + " is empty";

@@ -1,5 +1,6 @@
 #include "batch/reader.hpp"
 
+#include "base/text_encoding.hpp"
 #include "base/utf8.hpp"
 #include "batch/file.hpp"
 #include "wire/openai/format.hpp"
@@ -225,6 +226,8 @@ public:
       return problem;
     if (state_ == line_reader::result::end)
       return line_failure(errc::io_failed, path_ + " is empty: it holds no line that is not blank");
+    if (auto encoding = foreign_encoding(line_); !encoding.empty()) // else each line would fail, or be sent as it is
+      return refuse(path_ + " is " + std::string{encoding} + "; save it as UTF-8");
     auto start = line_.find_first_not_of(" \t\r"); // none: more than 16 MiB of blanks
     auto first = start != line_.npos ? line_[start] : '\0';
     auto next = start != line_.npos ? line_.find_first_not_of(" \t\r", start + 1) : line_.npos;

@@ -34,7 +34,8 @@ public:
 /// `{`, each either an OpenAI batch line (`custom_id`, `body`; `method` and `url`, where given, must be POST and
 /// /v1/chat/completions) or a short one (`id`, `prompt`, optionally `system`, `model`, `max_tokens`, `temperature`);
 /// otherwise plain text, one prompt a line. A first line that starts with `[` is taken for a JSON array, which would
-/// have to be held as a whole, and is refused at once (`invalid_request`). Ids may be texts or whole numbers.
+/// have to be held as a whole, and is refused at once (`invalid_request`), as is a file in UTF-16 or UTF-32. Ids may be
+/// texts or whole numbers.
 ///
 /// A line that is no valid JSON, lacks a field, has an unknown one, is longer than 16 MiB, is not UTF-8, repeats a
 /// `custom_id`, or is a JSON line among plain text becomes an item with a failure that names FILE:LINE. A missing,

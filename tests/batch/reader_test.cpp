@@ -117,6 +117,34 @@ TEST_CASE("a JSON array is refused as a whole, with the way to lines", "[batch][
   CHECK(std::holds_alternative<failure>(long_one));
 }
 
+TEST_CASE("a file in UTF-16 or UTF-32 is refused as a whole, by name", "[batch][reader]") {
+  struct variant {
+    std::string encoding;
+    std::string mark;
+    std::size_t width;
+    bool is_big; ///< Big endian.
+  };
+  for (auto& [encoding, mark, width, is_big] :
+       {variant{"UTF-16", "\xFF\xFE", 2, false}, variant{"UTF-16", "\xFE\xFF", 2, true},
+        variant{"UTF-32", std::string{"\xFF\xFE\0\0", 4}, 4, false},
+        variant{"UTF-32", std::string{"\0\0\xFE\xFF", 4}, 4, true}})
+    for (auto& marked : {mark, std::string{}})
+      for (std::string text : {"{\"prompt\":\"a\"}\r\n", "hello\r\nworld\r\n", "\r\n[1]\n", "\n\nx"}) {
+        auto content = marked;
+        for (auto c : text) {
+          std::string zeros(width - 1, '\0');
+          content += is_big ? zeros + c : c + zeros;
+        }
+        temporary_folder folder;
+        auto path = folder.write("in", content);
+        auto opened = open_source(path);
+        REQUIRE(std::holds_alternative<failure>(opened));
+        CHECK(std::get<failure>(opened).code == errc::invalid_request);
+        CHECK(std::get<failure>(opened).message == path + " is " + encoding + "; save it as UTF-8");
+      }
+  CHECK(read_text("\xEF\xBB\xBFhello\n").size() == 1);
+}
+
 TEST_CASE("a first line of nothing but very many blanks is told like any long one", "[batch][reader]") {
   auto items = read_text(std::string(17u << 20, ' ') + "\nb\n");
   REQUIRE(items.size() == 2);

@@ -171,8 +171,9 @@ TEST_CASE_METHOD(cli_test, "a dry run tells what a batch would take, and sends n
   auto x = run({"batch", "-c", config, "--dry-run", input});
   INFO(x.out);
   INFO(x.err);
-  CHECK(x.exit_code == 0);
-  CHECK(contains(x.out, "items: 3, of which 1 cannot be read; the first: " + input + ":2: "));
+  CHECK(x.exit_code == 1);
+  CHECK(x.out.starts_with(input + ":2: "));
+  CHECK(contains(x.out, "\nitems: 3, of which 1 cannot be read\n"));
   CHECK(contains(x.out, "at most 150 out"));
   CHECK(contains(x.out, "at most 0.0012 for those answers"));
   CHECK(contains(x.out, "time: at least 60 s by the limits of test"));
@@ -182,6 +183,40 @@ TEST_CASE_METHOD(cli_test, "a dry run tells what a batch would take, and sends n
   CHECK(contains(jobs, "time: up to a day"));
   CHECK(contains(run({"batch", "-c", config, "--dry-run", "--mode", "auto", "--deadline", "2h", input}).out,
                  "time: at least 60 s"));
+  CHECK(server.connections == 0);
+}
+
+TEST_CASE_METHOD(cli_test, "a dry run names every line that cannot be read, and fails", "[cli][batch]") {
+  auto input = folder.write("in.jsonl", "{\"id\":1,\"prompt\":\"a\"}\n{\"prompt\":\n{\"id\":1,\"prompt\":\"b\"}\n"
+                                        "{\"prompt\":3}\n{\"prompt\":\"c\"}\n");
+  auto x = run({"batch", "--simulate", "--dry-run", input});
+  INFO(x.out + x.err);
+  CHECK(x.exit_code == 1);
+  for (auto* line : {":2: the line is no JSON", ":3: the custom_id 1 has been used", ":4: prompt is no string"})
+    CHECK(contains(x.out, input + line));
+  CHECK(contains(x.out, "items: 5, of which 3 cannot be read\n"));
+  folder.write("in.jsonl", "{\"prompt\":\"a\"}\n");
+  CHECK(run({"batch", "--simulate", "--dry-run", input}).exit_code == 0);
+  CHECK(run({"batch", "--simulate", "--dry-run", folder.path("none")}).exit_code == 2);
+}
+
+TEST_CASE_METHOD(cli_test, "a batch's input in UTF-16 is refused whole, by name", "[cli][batch]") {
+  misbehaving_server server{always(answer_of(10))};
+  auto config = configure(server.url(""));
+  auto input = folder.write("in.jsonl", std::string{"\xFF\xFE{\0\"\0", 6});
+  auto refusal = input + " is UTF-16; save it as UTF-8";
+  auto x = run({"batch", "-c", config, input, "-o", folder.path("out.jsonl")});
+  CHECK(x.exit_code == 2);
+  CHECK(contains(x.err, refusal));
+  CHECK_FALSE(std::filesystem::exists(folder.path("out.jsonl.ledger")));
+  auto tried = run({"batch", "-c", config, "--dry-run", input});
+  CHECK(tried.exit_code == 1);
+  CHECK(contains(tried.err, refusal));
+  auto piped = command({"batch", "-c", config, "-", "-o", folder.path("out.jsonl")});
+  piped.input = folder.read("in.jsonl");
+  auto y = test::run_process(piped);
+  CHECK(y.exit_code == 2);
+  CHECK(contains(y.err, "standard input is UTF-16; save it as UTF-8"));
   CHECK(server.connections == 0);
 }
 

@@ -320,7 +320,7 @@ void add_batch(command_line& line) {
                std::size_t{1}, std::size_t{100'000});
   batch.flag("--fresh", options->fresh, "Start over, and forget what an earlier run has done");
   batch.flag("--retry-failed", options->retry_failed, "Send what failed in an earlier run again, too");
-  batch.flag("--dry-run", options->dry_run, "Estimate items, tokens, cost and time; send nothing");
+  batch.flag("--dry-run", options->dry_run, "Name bad lines; estimate tokens, cost and time; send nothing");
   batch.flag("-q,--quiet", options->quiet, "Show neither progress nor summary");
   batch.text("INPUT", options->input, "Prompts; - is standard input", "FILE");
   batch.text("-o,--output", options->output, "Results; - is standard output", "FILE");

@@ -141,8 +141,8 @@ std::optional<chat_request> make_request(const chat_options& options, std::strin
   auto schema = content_of(options.schema, max_schema);
   if (!schema)
     return {};
-  if (is_utf16(*schema)) {
-    complain(options.schema + " is UTF-16; save it as UTF-8");
+  if (auto encoding = foreign_encoding(*schema); !encoding.empty()) {
+    complain(options.schema + " is " + std::string{encoding} + "; save it as UTF-8");
     return {};
   }
   if (schema->starts_with(byte_order_mark))

@@ -25,10 +25,10 @@ struct plan {
   uint64_t input_tokens = 0;
   uint64_t output_tokens = 0; ///< The most, of items that bound it.
   uint64_t unbounded = 0;     ///< Items that do not.
-  std::optional<failure> first_problem;
 };
 
-/// Reads the whole input as a batch would, and adds up what it asks for. Estimates are those by which limits are kept.
+/// Reads the whole input as a batch would, and adds up what it asks for. Names each line that no request can be made
+/// of, as it is found: there may be millions. Estimates are those by which limits are kept.
 std::variant<plan, failure> read_plan(const std::string& path) {
   auto opened = batch::open_source(path);
   if (auto* problem = std::get_if<failure>(&opened))
@@ -43,8 +43,8 @@ std::variant<plan, failure> read_plan(const std::string& path) {
       return result;
     ++result.items;
     if (auto* problem = std::get_if<failure>(&item->request)) {
-      if (++result.broken == 1)
-        result.first_problem = std::move(*problem);
+      ++result.broken;
+      std::printf("%s\n", to_string(*problem).c_str());
       continue;
     }
     auto& request = std::get<chat_request>(item->request);
@@ -118,14 +118,13 @@ int batch_dry_run(const batch_command_options& options) {
   auto made = read_plan(options.input);
   if (auto* problem = std::get_if<failure>(&made)) {
     complain(to_string(*problem));
-    return exit_usage;
+    return problem->code == errc::io_failed ? exit_usage : exit_failed; // what it holds is what this was to find out
   }
   auto& batch = std::get<plan>(made);
   auto count = [](uint64_t n) { return static_cast<unsigned long long>(n); };
   std::printf("items: %llu", count(batch.items));
   if (batch.broken > 0)
-    std::printf(", of which %llu cannot be read; the first: %s", count(batch.broken),
-                to_string(*batch.first_problem).c_str());
+    std::printf(", of which %llu cannot be read", count(batch.broken));
   std::printf("\ntokens: about %llu in; ", count(batch.input_tokens));
   if (batch.unbounded == 0)
     std::printf("at most %llu out\n", count(batch.output_tokens));
@@ -137,7 +136,7 @@ int batch_dry_run(const batch_command_options& options) {
     std::puts("if all of it went to one of these:");
   for (auto& one : providers)
     print_estimate(batch, one.settings, uses_jobs(options, providers.front().settings, one.settings));
-  return std::fflush(stdout) == 0 ? exit_ok : exit_failed;
+  return std::fflush(stdout) == 0 && batch.broken == 0 ? exit_ok : exit_failed;
 }
 
 } // namespace modelforge::cli
