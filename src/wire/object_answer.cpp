@@ -321,7 +321,7 @@ failure object_answer::no_answer_in(std::string_view beginning, bool is_all) con
 
 // In order of certainty: an error that was told, a body of something else, a stream that broke off, an answer that
 // holds none; only then is there a completion to put together.
-std::variant<completion, failure> object_answer::end(bool streamed, std::string_view beginning) {
+std::variant<completion, failure> object_answer::end(bool streamed, std::string_view beginning, piece_sink& sink) {
   if (problem_ != nullptr)
     return fitted(std::move(*problem_));
   if (!beginning.empty() && !is_understood())
@@ -331,6 +331,7 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
     return fitted(broken_off(head_, progress_.pieces, lacks));
   if (!seen_.answer)
     return no_answer_in(beginning, false);
+  say_rest(sink);
   conclude(streamed);
   if (problem_ != nullptr)
     return fitted(std::move(*problem_));
@@ -402,7 +403,7 @@ std::variant<completion, failure> read_whole(const answer_maker& make, std::stri
     return with_texts(std::move(result), std::move(sink));
   }
   answer->take(text, sink);
-  auto result = answer->end(false, text);
+  auto result = answer->end(false, text, sink);
   if (code_of(result) != errc::invalid_response)
     return with_texts(std::move(result), std::move(sink));
   auto other = read_streamed(make(), text, streamed);

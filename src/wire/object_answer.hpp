@@ -70,7 +70,7 @@ public:
 
   /// Tells how the answer ended, once. `streamed`: it needs its end mark, or its finish reason; else being there is
   /// enough, if it came in one object. `beginning`: of a body in which nothing was understood.
-  std::variant<completion, failure> end(bool streamed, std::string_view beginning = {});
+  std::variant<completion, failure> end(bool streamed, std::string_view beginning, piece_sink& sink);
 
   /// Makes a failure's suggestion fit this provider.
   failure fitted(failure problem) const;

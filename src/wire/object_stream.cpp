@@ -57,7 +57,7 @@ public:
       return !answer_->ended();
     });
     auto is_unknown = !answer_->is_understood() && !beginning_.starts_with(':'); // of comments there is nothing to tell
-    auto result = answer_->end(true, met_ ? std::string_view{beginning_} : std::string_view{});
+    auto result = answer_->end(true, met_ ? std::string_view{beginning_} : std::string_view{}, sink);
     if (auto* bad = std::get_if<failure>(&result); bad != nullptr && is_unknown && !met_)
       bad->message += "; it begins " + clean_words(beginning_, 100);
     return result;

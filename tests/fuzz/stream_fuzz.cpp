@@ -118,6 +118,8 @@ struct listener : piece_sink {
   }
   void tool_arguments(uint32_t call, std::string_view x) override {
     require(call < calls, "arguments follow their call");
+    arguments.resize(calls);
+    arguments[call] += x;
     add("a" + std::to_string(call), x);
   }
 
@@ -127,7 +129,15 @@ struct listener : piece_sink {
   }
 
   uint32_t calls = 0;
+  lines arguments; ///< Of each call, joined.
 };
+
+/// What the end tells of the calls is what their pieces told. Arguments of which no end came may be held back.
+void check_calls(const completion& end, const listener& heard) {
+  require(heard.calls <= end.tool_calls.size(), "the end tells of all calls");
+  for (std::size_t i = 0; i < heard.arguments.size(); ++i)
+    require(end.tool_calls[i].arguments.starts_with(heard.arguments[i]), "arguments are the same in pieces and joined");
+}
 
 /// Whether the text has what ends an answer, perhaps with escapes.
 bool has_end_mark(std::string_view text, const dialect& by) {
@@ -136,7 +146,7 @@ bool has_end_mark(std::string_view text, const dialect& by) {
   if (&by == &gemini::content_api())
     return text.find("Reason") != text.npos || text.find('\\') != text.npos;
   if (&by == &openai::responses_api())
-    return text.find("complete") != text.npos;
+    return text.find("complete") != text.npos || text.find("output") != text.npos || text.find('\\') != text.npos;
   if (&by == &ollama::chat_api())
     return text.find("true") != text.npos || text.find("reason") != text.npos || text.find('\\') != text.npos;
   auto first = text.find_first_not_of(" \t\r\n");
@@ -163,6 +173,8 @@ void fuzz_stream(std::string_view text, unsigned seed, const dialect& by) {
     else
       take(text);
     auto end = x->end(sink);
+    if (auto* good = std::get_if<completion>(&end))
+      check_calls(*good, sink);
     to = std::move(sink.said);
     return end;
   };
