@@ -149,6 +149,7 @@ modelforge_public_headers(
   config/retry_settings.hpp
   config/secret.hpp
   config/settings.hpp
+  config/slot_settings.hpp
   messages/attempt.hpp
   messages/batch.hpp
   messages/batch_job.hpp

@@ -41,12 +41,17 @@ struct member;
 
 template <class T, class M, M T::*Member>
 struct member<Member> {
-  static slot get(void* object) { return to_slot(static_cast<T*>(object)->*Member); }
+  using owner = T;
+
+  template <class Owner>
+  static slot get(void* object) {
+    return to_slot(static_cast<Owner*>(object)->*Member);
+  }
 };
 
-/// The slot of a member in its struct.
-template <auto Member>
-constexpr auto slot_of = &member<Member>::get;
+/// The slot of a member in its struct; of one that it inherits, in the struct `Owner`.
+template <auto Member, class Owner = typename member<Member>::owner>
+constexpr auto slot_of = &member<Member>::template get<Owner>;
 
 template <auto Source>
 slot short_key(void* object) {
@@ -217,11 +222,11 @@ constexpr auto provider_keys = std::to_array<key_rule>({
    "For requests that name no model; empty: such requests are refused."},
   {"default_embedding_model", slot_of<&provider_settings::default_embedding_model>,
    "For requests for embeddings that name no model; empty: such requests are refused."},
-  {"max_concurrent", slot_of<&provider_settings::max_concurrent>,
+  {"max_concurrent", slot_of<&provider_settings::max_concurrent, provider_settings>,
    "Requests in flight at a time, for each key, whatever the model.", 1, 100'000},
-  {"interactive_slots", slot_of<&provider_settings::interactive_slots>,
+  {"interactive_slots", slot_of<&provider_settings::interactive_slots, provider_settings>,
    "Slots that batches must leave free; left out: 1, or 0 where `max_concurrent` is 1.", 0, 99'999},
-  {"adaptive", slot_of<&provider_settings::adaptive>,
+  {"adaptive", slot_of<&provider_settings::adaptive, provider_settings>,
    "Whether the number in flight follows latency: fewer when answers become slow, more when they are quick."},
   {"deadline", slot_of<&provider_settings::deadline>,
    "For interactive requests without one, over all attempts and waits; 0: none.", 0, week},
@@ -246,8 +251,9 @@ constexpr auto runtime_keys = std::to_array<key_rule>({
    "Whether the optimizations of the providers are used at all."},
   {"threads", slot_of<&runtime_settings::threads>, "Threads for the actors; 0: one for each core, at least two.", 0,
    1024},
-  {"max_queued", slot_of<&runtime_settings::max_queued>, "Requests that may wait at one provider.", 1, 1e7},
-  {"max_queued_bytes", slot_of<&runtime_settings::max_queued_bytes>,
+  {"max_queued", slot_of<&runtime_settings::max_queued, runtime_settings>, "Requests that may wait at one provider.", 1,
+   1e7},
+  {"max_queued_bytes", slot_of<&runtime_settings::max_queued_bytes, runtime_settings>,
    "Size of the requests that may wait at one provider.", 64 * kib, 1024 * gib, bytes},
   {"max_response_bytes", slot_of<&runtime_settings::max_response_bytes>, "Size of one answer.", kib, 4 * gib, bytes},
   {"grace_period", slot_of<&runtime_settings::grace_period>, "How long a shutdown waits for requests in flight.", 0,

@@ -3,6 +3,7 @@
 #include <modelforge/config/circuit_breaker_settings.hpp>
 #include <modelforge/config/rate_limit_settings.hpp>
 #include <modelforge/config/retry_settings.hpp>
+#include <modelforge/config/slot_settings.hpp>
 #include <modelforge/messages/enums.hpp>
 #include <modelforge/messages/stream.hpp>
 
@@ -133,7 +134,8 @@ struct model_settings {
   friend bool operator==(const model_settings&, const model_settings&) = default;
 };
 
-struct provider_settings {
+/// One provider. `interactive_slots`, when left out in TOML, is below `max_concurrent`.
+struct provider_settings : slot_settings {
   std::string name; ///< The table's name in TOML.
   provider_kind kind = provider_kind::openai;
   provider_api api = provider_api::chat;           ///< Of the kinds that have both.
@@ -143,9 +145,6 @@ struct provider_settings {
   std::vector<key_source> keys; ///< From `api_key_env`, `api_key_file` or `[[keys]]`; empty: no credential is sent.
   std::string default_model;    ///< For requests that name none; empty: such requests are refused.
   std::string default_embedding_model; ///< The same for requests for embeddings.
-  uint32_t max_concurrent = 16;        ///< Requests in flight, for each key.
-  uint32_t interactive_slots = 1;      ///< Of these, kept free of batch items. Left out in TOML: below the former.
-  bool adaptive = false;               ///< Whether the number in flight follows the latency.
   std::vector<header_setting> headers;
   duration deadline = std::chrono::seconds{300}; ///< Of interactive requests that bring none. 0: none.
   std::vector<std::string> nodes;                ///< Names of the nodes that may own it, in order; empty: this one.
@@ -161,11 +160,9 @@ struct provider_settings {
   friend bool operator==(const provider_settings&, const provider_settings&) = default;
 };
 
-struct runtime_settings {
+struct runtime_settings : queue_settings {
   bool enable_optimizations = false;
   uint32_t threads = 0;                             ///< Of the actor scheduler. 0: one per core, at least two.
-  uint32_t max_queued = 10'000;                     ///< Requests waiting at one provider.
-  uint64_t max_queued_bytes = 256u << 20;           ///< Their messages together, at one provider.
   uint64_t max_response_bytes = 64u << 20;          ///< Of one answer.
   duration grace_period = std::chrono::seconds{10}; ///< How long a shutdown waits for what is running.
   /// Folder where what is used of the providers' limits is kept across restarts. Empty: `modelforge` in XDG_STATE_HOME,

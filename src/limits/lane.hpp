@@ -6,6 +6,7 @@
 #include "limits/parallel_limit.hpp"
 #include "limits/rate_limiter.hpp"
 
+#include <modelforge/config/slot_settings.hpp>
 #include <modelforge/messages/attempt.hpp>
 #include <modelforge/messages/chat_request.hpp>
 
@@ -18,13 +19,10 @@
 
 namespace modelforge::limits {
 
-struct lane_settings {
+struct lane_settings : slot_settings {
   rate_limits limits;
   breaker_settings breaker;
-  uint32_t max_concurrent = 16;   ///< Attempts in flight, of the credential's lanes together; at least 1.
-  uint32_t interactive_slots = 1; ///< Of these, kept free of batch items; less than the former.
-  uint32_t first_burst = 4;       ///< Attempts in flight, for batch items, at the very beginning: `parallel_limit`.
-  bool adaptive = false;          ///< Whether the number in flight follows the latency.
+  uint32_t first_burst = 4; ///< Attempts in flight, for batch items, at the very beginning: `parallel_limit`.
 
   /// How long a wait that the provider named is believed, by priority; then one request finds out.
   std::array<duration, 2> most_server_wait{std::chrono::seconds{120}, std::chrono::hours{24}};

@@ -94,11 +94,10 @@ dispatcher_settings dispatch_of(const provider_settings& settings, const runtime
   dispatcher_settings result;
   result.groups.clear();
   auto add = [&](const rate_limit_settings& limits) {
-    result.groups.push_back({.limits = limits_of(limits),
-                             .breaker = settings.circuit_breaker,
-                             .max_concurrent = settings.max_concurrent,
-                             .interactive_slots = settings.interactive_slots,
-                             .adaptive = settings.adaptive});
+    auto& group = result.groups.emplace_back();
+    static_cast<slot_settings&>(group) = settings;
+    group.limits = limits_of(limits);
+    group.breaker = settings.circuit_breaker;
   };
   add(settings.rate_limit);
   for (auto& model : settings.models)
@@ -107,8 +106,7 @@ dispatcher_settings dispatch_of(const provider_settings& settings, const runtime
   result.retry = settings.retry;
   result.wait_on_empty_budget = waits(settings.retry.on_empty_budget);
   result.wait_when_open = waits(settings.circuit_breaker.when);
-  result.max_queued = runtime.max_queued;
-  result.max_queued_bytes = runtime.max_queued_bytes;
+  static_cast<queue_settings&>(result) = runtime;
   return result;
 }
 
