@@ -24,7 +24,10 @@ class Missing(Exception):
 
 
 def call(*command):
-    done = subprocess.run([str(x) for x in command], capture_output=True, text=True)
+    try:
+        done = subprocess.run([str(x) for x in command], capture_output=True, text=True)
+    except OSError as problem:
+        raise Missing(problem) from problem
     if done.returncode != 0:
         raise Missing(f"{pathlib.Path(str(command[0])).name} failed: {(done.stderr or done.stdout).strip()[-300:]}")
 
