@@ -69,8 +69,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.command = [str(self.port if x is PORT else x) for x in command]
         self.environment, self.ready, self.patience = environment, ready, patience
+        running.append(self)  # before it starts: what does not become ready ends, too
         self.start()
-        running.append(self)
 
     def start(self):
         self.file = open(f"/proc/self/fd/{os.memfd_create('log')}", "w+b")
