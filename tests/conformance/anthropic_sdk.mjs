@@ -67,6 +67,8 @@ const checks = {
     const format = { type: 'json_schema', schema: weather };
     const book = await client.messages.create(ask('Where is Oslo?', { output_config: { format } }));
     assert.deepEqual(Object.keys(JSON.parse(book.content[0].text)), ['city', 'unit']);
+    const older = await client.post('/v1/messages', { body: ask('Where is Oslo?', { output_format: format }) });
+    assert.equal(older.content[0].text, book.content[0].text);
   },
   async 'tokens are counted, models listed'() {
     const { messages, model } = ask(prompt);

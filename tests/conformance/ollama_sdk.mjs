@@ -56,6 +56,8 @@ const checks = {
   async 'texts are embedded, models listed'() {
     const x = await client.embed({ model: 'sim-embed', input: ['a red apple', 'the red apple'], dimensions: 64 });
     assert.deepEqual(x.embeddings.map((each) => each.length), [64, 64]);
+    const older = await client.embeddings({ model: 'sim-embed', prompt: 'a red apple' });
+    assert.deepEqual(older.embedding, (await client.embed({ model: 'sim-embed', input: 'a red apple' })).embeddings[0]);
     assert.ok((await client.list()).models.some((each) => each.name === 'sim-mini:8b'));
     assert.ok((await client.show({ model: 'sim-mini:8b' })).capabilities.includes('tools'));
     assert.ok((await client.ps()).models.length > 0);

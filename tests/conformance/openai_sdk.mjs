@@ -2,7 +2,7 @@
 // Usage: node openai_sdk.mjs http://127.0.0.1:PORT [MODELFORGE]     (npm install first)
 // Prints one line per check; ends with 1 if one failed.
 import assert from 'node:assert/strict';
-import OpenAI from 'openai';
+import OpenAI, { AzureOpenAI, toFile } from 'openai';
 import { base_url, error_of, prompt, run, same_as_modelforge, weather as parameters, with_settings } from './checks.mjs';
 
 const url = base_url();
@@ -47,6 +47,26 @@ const checks = {
   async 'stream helper gathers the final completion'() {
     const x = await chat.stream(ask(prompt)).finalChatCompletion();
     assert.match(x.choices[0].message.content, /photosynthesis/);
+  },
+  async 'Azure names the model by its deployment'() {
+    const azure = new AzureOpenAI({ endpoint: url, apiKey: 'unused', apiVersion: '2024-10-21', deployment: 'sim-mini',
+      maxRetries: 0 });
+    const { messages } = ask(prompt);
+    const x = await azure.chat.completions.create({ messages });
+    assert.equal(x.model, 'sim-mini');
+    const y = await azure.embeddings.create({ input: 'a river' });
+    assert.equal(y.data.length, 1);
+  },
+  async 'files are stored, listed and deleted'() {
+    const stored = [];
+    for (const name of ['a.jsonl', 'b.jsonl'])
+      stored.push((await client.files.create({ file: await toFile(Buffer.from('{}\n'), name), purpose: 'batch' })).id);
+    const listed = [];
+    for await (const file of client.files.list({ purpose: 'batch', limit: 1 }))
+      listed.push(file.id);
+    assert.deepEqual(listed.slice(0, 2), stored.toReversed());
+    for (const id of stored)
+      assert.equal((await client.files.delete(id)).deleted, true);
   },
   async 'stream can be aborted'() {
     const stream = await chat.create(ask(prompt, { stream: true }));

@@ -361,4 +361,25 @@ TEST_CASE("faults in Anthropic's streams strike between and within its events", 
   CHECK(events_of(post(garbage.port(), request).body).back().data.is_discarded());
 }
 
+TEST_CASE("the older place of an answer's schema means the same", "[simulator][anthropic]") {
+  simulator::server server({});
+  auto post = [&](const std::string& more) {
+    return fetch(server.port(), "POST", "/v1/messages",
+                 R"({"model":"m","max_tokens":200,"messages":[{"role":"user","content":"hi"}],)" + more + "}",
+                 "anthropic-version: 2023-06-01\r\n");
+  };
+  std::string format = R"({"type":"json_schema","schema":{"type":"object","properties":{"city":{"type":"string"}},
+    "required":["city"],"additionalProperties":false}})";
+  auto older = post(R"("output_format":)" + format);
+  REQUIRE(older.status == 200);
+  auto text = older.parsed()["content"][0]["text"].get<std::string>();
+  CHECK(json::parse(text)["city"].is_string());
+  auto newer = post(R"("output_config":{"format":)" + format + "}");
+  CHECK(newer.parsed()["content"][0]["text"] == text);
+  CHECK(post(R"("output_format":)" + format + R"(,"output_config":{"format":)" + format + "}").status == 400);
+  CHECK(post(R"("output_format":{"type":"text"})").status == 400);
+  CHECK(post(R"("output_format":7)").status == 400);
+  CHECK(post(R"("output_format":null)").status == 200);
+}
+
 } // namespace modelforge::anthropic_test

@@ -323,4 +323,37 @@ TEST_CASE("a batch that makes no sense is not created", "[simulator][batch]") {
   CHECK(server.snapshot().batch_jobs == 0);
 }
 
+TEST_CASE("files are listed, newest first, by purpose and in pages", "[simulator][batch]") {
+  simulator::server server({});
+  auto ids_of = [&](const std::string& query) {
+    auto x = fetch(server.port(), "GET", "/v1/files" + query);
+    CHECK(x.status == 200);
+    auto tree = x.parsed();
+    CHECK(tree["object"] == "list");
+    std::vector<std::string> result;
+    for (auto& file : tree["data"])
+      result.push_back(file["id"]);
+    CHECK(tree["first_id"] == (result.empty() ? json{} : json(result.front())));
+    CHECK(tree["last_id"] == (result.empty() ? json{} : json(result.back())));
+    if (tree["has_more"] == true)
+      result.push_back("more");
+    return result;
+  };
+  using ids = std::vector<std::string>;
+  CHECK(ids_of("").empty());
+  auto a = upload(server.port(), lines(1)).parsed()["id"].get<std::string>();
+  auto b = upload(server.port(), "words", "user_data", "b.txt").parsed()["id"].get<std::string>();
+  auto c = upload(server.port(), lines(2)).parsed()["id"].get<std::string>();
+  CHECK(ids_of("") == ids{c, b, a});
+  CHECK(ids_of("?order=asc") == ids{a, b, c});
+  CHECK(ids_of("?purpose=batch") == ids{c, a});
+  CHECK(ids_of("?limit=1") == ids{c, "more"});
+  CHECK(ids_of("?limit=2&after=" + c) == ids{b, a});
+  CHECK(ids_of("?after=" + a).empty());
+  fetch(server.port(), "DELETE", "/v1/files/" + b);
+  CHECK(ids_of("") == ids{c, a});
+  CHECK(fetch(server.port(), "GET", "/v1/files?limit=0").status == 400);
+  CHECK(fetch(server.port(), "GET", "/v1/files?order=up").status == 400);
+}
+
 } // namespace modelforge::batch_test

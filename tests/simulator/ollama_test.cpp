@@ -224,4 +224,17 @@ TEST_CASE("Ollama embeds texts and shows its models", "[simulator][ollama]") {
   CHECK(fetch(server.port(), "GET", "/api/chat").parsed()["error"].is_string());
 }
 
+TEST_CASE("the older path for vectors gives one, the same as the newer", "[simulator][ollama]") {
+  simulator::server server({});
+  auto post = [&](const char* path, const char* body) { return fetch(server.port(), "POST", path, body); };
+  auto one = post("/api/embeddings", R"({"model":"m","prompt":"a river"})");
+  CHECK(one.status == 200);
+  CHECK(one.parsed()["embedding"]
+        == post("/api/embed", R"({"model":"m","input":"a river"})").parsed()["embeddings"][0]);
+  CHECK(post("/api/embeddings", R"({"model":"m"})").parsed()["embedding"].empty());
+  CHECK(post("/api/embeddings", R"({"model":"m","prompt":""})").parsed()["embedding"].empty());
+  CHECK(post("/api/embeddings", R"({"model":"m","prompt":7})").status == 400);
+  CHECK(post("/api/embeddings", R"({"model":"missing","prompt":"a"})").status == 404);
+}
+
 } // namespace modelforge::ollama_test

@@ -341,4 +341,28 @@ TEST_CASE("a wrong key is refused, and never repeated", "[simulator]") {
   CHECK(fetch(server.port(), "GET", "/__simulator/stats").status == 200);
 }
 
+TEST_CASE("Azure's deployments stand for the model, which the body need not name", "[simulator][azure]") {
+  simulator::server server({});
+  struct row {
+    const char *path, *body;
+    int status;
+  };
+  auto chat = R"("messages":[{"role":"user","content":"hi"}])";
+  auto without = "{" + std::string{chat} + "}", null = R"({"model":null,)" + std::string{chat} + "}";
+  for (const auto& [path, body, status] :
+       {row{"/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21", without.c_str(), 200},
+        row{"/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21", null.c_str(), 200},
+        row{"/openai/deployments/my-gpt/embeddings?api-version=2024-10-21", R"({"input":"a"})", 200},
+        row{"/openai/deployments/missing/chat/completions?api-version=2024-10-21", without.c_str(), 404},
+        row{"/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21", "[]", 400},
+        row{"/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21", "{", 400},
+        row{"/openai/v1/chat/completions", without.c_str(), 400}}) {
+    INFO(path << ' ' << body);
+    auto x = fetch(server.port(), "POST", path, body);
+    CHECK(x.status == status);
+    if (status == 200)
+      CHECK(x.parsed()["model"] == "my-gpt");
+  }
+}
+
 } // namespace modelforge::openai_test

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace modelforge::simulator {
 
@@ -27,6 +28,7 @@ public:
     ++count_;
     auto id = "file-" + hex(mix(count_)) + hex(mix(~count_), 6);
     files_.emplace(id, std::move(file));
+    order_.push_back(id);
     return id;
   }
 
@@ -42,12 +44,17 @@ public:
     if (found == files_.end())
       return false;
     files_.erase(found);
+    std::erase(order_, id);
     return true;
   }
 
+  /// Returns the ids of all files, in the order in which they were added.
+  const std::vector<std::string>& ids() const { return order_; }
+
 private:
   std::map<std::string, stored_file, std::less<>> files_; ///< By id.
-  uint64_t count_ = 0;                                    ///< Ever added.
+  std::vector<std::string> order_;
+  uint64_t count_ = 0; ///< Ever added.
 };
 
 } // namespace modelforge::simulator

@@ -42,6 +42,7 @@ constexpr endpoint endpoints[] = {
   {"POST", "/v1/responses/input_tokens", plain<openai::count_input>},
   {"POST", "/v1/embeddings", plain<openai::embeddings>},
   {"POST", "/v1/files", openai::upload_file},
+  {"GET", "/v1/files", openai::list_files},
   {"GET", "/v1/files/", openai::show_file},
   {"DELETE", "/v1/files/", openai::delete_file},
   {"POST", "/v1/batches", openai::create_batch},
@@ -63,6 +64,7 @@ constexpr endpoint endpoints[] = {
   {"POST", "/v1beta/models/", plain<gemini::call_method>},
   {"POST", "/api/chat", plain<ollama::chat>},
   {"POST", "/api/embed", plain<ollama::embed>},
+  {"POST", "/api/embeddings", plain<ollama::embed_one>},
   {"POST", "/api/show", plain<ollama::show_model>},
   {"GET", "/api/tags", plain<ollama::list_models>},
   {"GET", "/api/ps", plain<ollama::list_running>},
@@ -107,6 +109,23 @@ reply wrong_method(const exchange& incoming, const std::string& allowed) {
   return answer;
 }
 
+/// The model that an Azure path names by its deployment; empty where it names none.
+std::string_view deployment_in(std::string_view path) {
+  constexpr std::string_view before = "/openai/deployments/";
+  return path.starts_with(before) ? path.substr(before.size(), path.find('/', before.size()) - before.size())
+                                  : std::string_view{};
+}
+
+/// Azure's clients name the deployment in the path, and need no model in the body: returns a body that has one. What is
+/// no object stays as it is.
+std::string with_model(std::string_view body, std::string_view model) {
+  auto parsed = json::parse(body, nullptr, false);
+  if (!parsed.is_object() || (parsed.contains("model") && !parsed["model"].is_null()))
+    return std::string{body};
+  parsed["model"] = model;
+  return parsed.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 /// Azure has OpenAI's API at other paths: /openai/v1/..., or the older /openai/... and /openai/deployments/MODEL/...
 /// with a version. Returns OpenAI's; empty where Azure has none.
 std::string_view without_azure(const exchange& incoming) {
@@ -130,8 +149,12 @@ std::string_view without_azure(const exchange& incoming) {
 
 reply route(const exchange& asked, hub& shared) {
   auto incoming = asked;
-  if (incoming.path.starts_with("/openai/"))
+  std::string body;
+  if (incoming.path.starts_with("/openai/")) {
     incoming.path = without_azure(incoming);
+    if (auto model = deployment_in(asked.path); !model.empty() && !incoming.path.empty())
+      incoming.body = body = with_model(asked.body, model);
+  }
   std::string allowed;
   for (const auto& e : endpoints) {
     if (!matches(e.path, incoming.path))

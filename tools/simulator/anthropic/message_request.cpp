@@ -22,8 +22,8 @@ constexpr std::string_view refusal_trigger = "ANTHROPIC_MAGIC_STRING_TRIGGER_REF
 constexpr std::string_view redaction_trigger = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING";
 
 /// The fields that both endpoints have, and those of messages alone.
-constexpr std::string_view counted_fields[] = {"model",    "messages",    "system",        "tools",
-                                               "thinking", "tool_choice", "output_config", "cache_control"};
+constexpr std::string_view counted_fields[] = {
+  "model", "messages", "system", "tools", "thinking", "tool_choice", "output_config", "cache_control", "output_format"};
 constexpr std::string_view other_fields[] = {"max_tokens",      "stream",       "stop_sequences", "metadata",
                                              "service_tier",    "container",    "inference_geo",  "speed",
                                              "user_profile_id", "workspace_id", "diagnostics"};
@@ -62,7 +62,8 @@ public:
            &request_reader::check_fields, &request_reader::read_model, &request_reader::read_limits,
            &request_reader::read_tools, &request_reader::read_system, &request_reader::read_thinking,
            &request_reader::read_messages, &request_reader::read_sampling, &request_reader::read_choice,
-           &request_reader::read_output, &request_reader::check_cache_control, &request_reader::check_length}) {
+           &request_reader::read_output, &request_reader::read_older_format, &request_reader::check_cache_control,
+           &request_reader::check_length}) {
       (this->*next)();
       if (error_)
         return std::move(*error_);
@@ -265,19 +266,32 @@ private:
     static constexpr std::string_view efforts[] = {"low", "medium", "high", "xhigh", "max"};
     if (auto effort = string_in(*config, "effort", "output_config.", false); effort && !contains(efforts, *effort))
       return fail("output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'");
-    auto format = member(*config, "format");
-    if (!format)
+    if (auto format = member(*config, "format"))
+      read_format(*format, "output_config.format");
+  }
+
+  /// Clients of the time when structured outputs were a beta give the form at another place.
+  void read_older_format() {
+    auto format = member(body_, "output_format");
+    if (format == nullptr)
       return;
-    if (!format->is_object())
-      return fail_type("output_config.format", "a valid dictionary", *format);
-    auto type = string_in(*format, "type", "output_config.format.");
+    if (result_.wanted == form::json_schema)
+      return fail("output_format: This field is deprecated. Only one of 'output_format' and 'output_config.format' may "
+                  "be given");
+    read_format(*format, "output_format");
+  }
+
+  void read_format(const json& format, const std::string& path) {
+    if (!format.is_object())
+      return fail_type(path, "a valid dictionary", format);
+    auto type = string_in(format, "type", path + ".");
     if (!type)
       return;
     if (*type != "json_schema")
-      return fail("output_config.format.type: Input should be 'json_schema'");
-    auto schema = member(*format, "schema");
+      return fail(path + ".type: Input should be 'json_schema'");
+    auto schema = member(format, "schema");
     if (!schema || !schema->is_object())
-      return fail_missing("output_config.format.schema");
+      return fail_missing(path + ".schema");
     result_.wanted = form::json_schema;
     result_.schema = *schema;
   }

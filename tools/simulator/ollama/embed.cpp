@@ -33,8 +33,8 @@ std::optional<api_error> add_input(embed_request& result, const json& input, boo
   return std::nullopt;
 }
 
-/// Reads the body; the input is one text or a list.
-std::variant<embed_request, api_error> read_request(const exchange& incoming) {
+/// Reads the body; the input is one text or a list, in the member of that name.
+std::variant<embed_request, api_error> read_request(const exchange& incoming, std::string_view name) {
   auto parsed = read_body(incoming);
   if (auto error = std::get_if<api_error>(&parsed))
     return *error;
@@ -48,7 +48,7 @@ std::variant<embed_request, api_error> read_request(const exchange& incoming) {
       return api_error{400, "dimensions must be from 1 to 8192"};
     result.dimensions = dimensions->get<uint32_t>();
   }
-  auto input = member(body, "input");
+  auto input = member(body, name);
   auto list = input && input->is_array() ? *input : json::array();
   if (input && !input->is_array())
     list.push_back(*input);
@@ -74,12 +74,31 @@ reply answer_embeddings(const exchange& incoming, const embed_request& request) 
   return answer;
 }
 
+/// Answers with one vector; without a text it is empty.
+reply answer_embedding(const exchange& incoming, const embed_request& request) {
+  auto answer = speech().new_reply(incoming);
+  answer.is_paced = true;
+  answer.prompt_tokens = request.prompt_tokens;
+  std::vector<float> vector;
+  if (!request.inputs.empty() && !request.inputs.front().empty())
+    vector = embedding_of(request.inputs.front(), hash(request.model, incoming.settings.seed), usual_dimensions);
+  append_json(answer.body = R"({"embedding":)", vector);
+  answer.body += '}';
+  return answer;
+}
+
 } // namespace
 
 reply embed(const exchange& incoming) {
   return judge(
-    incoming, speech(), [&] { return read_request(incoming); },
+    incoming, speech(), [&] { return read_request(incoming, "input"); },
     [&](const auto& request) { return answer_embeddings(incoming, request); });
+}
+
+reply embed_one(const exchange& incoming) {
+  return judge(
+    incoming, speech(), [&] { return read_request(incoming, "prompt"); },
+    [&](const auto& request) { return answer_embedding(incoming, request); });
 }
 
 } // namespace modelforge::simulator::ollama

@@ -20,6 +20,9 @@ reply chat(const exchange& incoming);
 /// `POST /api/embed`.
 reply embed(const exchange& incoming);
 
+/// `POST /api/embeddings`, the older form: one vector for one `prompt`.
+reply embed_one(const exchange& incoming);
+
 /// `GET /api/tags`.
 reply list_models(const exchange& incoming);
 

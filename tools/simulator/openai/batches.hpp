@@ -9,6 +9,9 @@ namespace modelforge::simulator::openai {
 /// `POST /v1/files`.
 reply upload_file(const exchange& incoming, hub& shared);
 
+/// `GET /v1/files`: all of them, or those of a `purpose`; newest first, unless `order` is asc.
+reply list_files(const exchange& incoming, hub& shared);
+
 /// `GET /v1/files/{id}` and `GET /v1/files/{id}/content`.
 reply show_file(const exchange& incoming, hub& shared);
 

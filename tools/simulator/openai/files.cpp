@@ -1,3 +1,4 @@
+#include "tools/simulator/batch_jobs.hpp"
 #include "tools/simulator/multipart.hpp"
 #include "tools/simulator/openai/batches.hpp"
 #include "tools/simulator/openai/openai.hpp"
@@ -59,6 +60,38 @@ reply upload_file(const exchange& incoming, hub& shared) {
   auto id = shared.files.add(std::move(file));
   shared.book.file_stored();
   answer.body = file_text(id, *shared.files.find(id));
+  return answer;
+}
+
+reply list_files(const exchange& incoming, hub& shared) {
+  if (auto error = speech().check_key(incoming))
+    return error_reply(speech(), incoming, *error);
+  auto limit = limit_in(incoming.query, 10'000);
+  auto order = query_value(incoming.query, "order");
+  if (!limit)
+    return error_reply(speech(), incoming, {400, "Invalid 'limit': expected a whole number from 1 to 10000.", "limit"});
+  if (!order.empty() && order != "asc" && order != "desc")
+    return error_reply(speech(), incoming, {400, "Invalid 'order': expected one of 'asc' or 'desc'.", "order"});
+  if (query_value(incoming.query, "limit").empty())
+    limit = 10'000;
+  auto ids = shared.files.ids();
+  if (order != "asc")
+    std::reverse(ids.begin(), ids.end());
+  if (auto after = query_value(incoming.query, "after"); !after.empty()) {
+    auto found = std::find(ids.begin(), ids.end(), after);
+    ids.erase(ids.begin(), found == ids.end() ? found : found + 1);
+  }
+  auto purpose = query_value(incoming.query, "purpose");
+  std::erase_if(ids, [&](auto& id) { return !purpose.empty() && shared.files.find(id)->purpose != purpose; });
+  auto has_more = ids.size() > *limit;
+  ids.resize(std::min(ids.size(), *limit));
+  auto answer = speech().new_reply(incoming);
+  answer.body = R"({"object":"list","data":[)";
+  for (auto& id : ids)
+    answer.body.append(&id == &ids.front() ? "" : ",").append(file_text(id, *shared.files.find(id)));
+  auto quoted = [](const std::string& id) { return '"' + id + '"'; };
+  answer.body += R"(],"first_id":)" + (ids.empty() ? "null" : quoted(ids.front())) + R"(,"last_id":)"
+                 + (ids.empty() ? "null" : quoted(ids.back())) + R"(,"has_more":)" + (has_more ? "true}" : "false}");
   return answer;
 }
 
