@@ -163,6 +163,7 @@ private:
     result.as = request.as;
     result.subscriber = to;
     result.dialect = admitted.dialect;
+    result.keeps_text = admitted.json != nullptr;
     result.transport = transport_;
     result.secrets = engine_.current().secrets;
     result.provider = caf::actor_cast<provider_actor>(self_);

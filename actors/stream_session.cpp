@@ -6,6 +6,7 @@
 #include "actors/support/mail.hpp"
 #include "provider/explanations.hpp"
 #include "provider/masked_pieces.hpp"
+#include "wire/text_keeper.hpp"
 
 #include <caf/actor_control_block.hpp>
 #include <caf/actor_system.hpp>
@@ -224,6 +225,8 @@ private:
     if (status / 100 != 2 || status == 204 || status == 205)
       return;
     attempt_.reader = setup_.dialect->read_stream(attempt_.head);
+    if (setup_.keeps_text)
+      attempt_.reader = std::make_unique<wire::text_keeper>(std::move(attempt_.reader));
     update().begun = attempt_.number;
   }
 

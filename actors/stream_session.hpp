@@ -52,6 +52,7 @@ struct stream_setup {
   subscription as;
   stream_subscriber_actor subscriber;
   const wire::dialect* dialect = nullptr;
+  bool keeps_text = false; ///< The whole answer is judged at its end.
   std::shared_ptr<http::client> transport;
   std::shared_ptr<const secret_mask> secrets; ///< To be masked in what the stream says.
   provider_actor provider;                    ///< Lives as long as the session does.

@@ -465,19 +465,29 @@ std::variant<completion, failure> stream_to_file(caf::actor_system& system, cons
     return batch::io_failure("cannot write", partial);
   options.on_text = nullptr;
   auto stream = stream_text(system, provider, std::move(request), std::move(options));
+  std::size_t written = 0;
   auto fail = [&](failure why) {
     why.message += "; the text so far is in " + partial;
     return why;
   };
-  for (auto& text : stream)
+  for (auto& text : stream) {
+    written += text.size();
     if (auto problem = write_all(file.get(), text, partial)) {
       stream.cancel();
       stream.wait();
       return fail(std::move(*problem));
     }
+  }
   auto& outcome = stream.wait();
   if (auto* bad = std::get_if<stream_failed>(&outcome))
     return fail(bad->why);
+  auto& judged = std::get<stream_done>(outcome).result.text; // of JSON, whose pieces may have had a fence around them
+  if (!judged.empty() && judged.size() != written) {
+    if (::ftruncate(file.get(), 0) != 0 || ::lseek(file.get(), 0, SEEK_SET) != 0)
+      return fail(batch::io_failure("cannot write", partial));
+    if (auto problem = write_all(file.get(), judged, partial))
+      return fail(std::move(*problem));
+  }
   if (::fsync(file.get()) != 0 && errno != EINVAL) // EINVAL: a pipe or the like
     return fail(batch::io_failure("cannot write", partial));
   if (!file.close())

@@ -166,6 +166,7 @@ modelforge_public_headers(
   messages/request_id.hpp
   messages/status.hpp
   messages/stream.hpp
+  messages/token_usage.hpp
   messages/type_ids.hpp
   src/optimize/optimizer.hpp
 )

@@ -228,6 +228,11 @@ constexpr auto provider_keys = std::to_array<key_rule>({
    "Slots that batches must leave free; left out: 1, or 0 where `max_concurrent` is 1.", 0, 99'999},
   {"adaptive", slot_of<&provider_settings::adaptive, provider_settings>,
    "Whether the number in flight follows latency: fewer when answers become slow, more when they are quick."},
+  {"check_json", slot_of<&provider_settings::check_json>,
+   "What becomes of an answer that is not the JSON, or does not match the schema, that a request asked for: `fail` "
+   "makes "
+   "it an error, `warn` gives it with a warning. For requests that do not say; `chat --schema` and batches say "
+   "`fail`."},
   {"deadline", slot_of<&provider_settings::deadline>,
    "For interactive requests without one, over all attempts and waits; 0: none.", 0, week},
   {"nodes", slot_of<&provider_settings::nodes>,

@@ -144,7 +144,8 @@ struct provider_settings : slot_settings {
   std::string base_url;         ///< Without a trailing slash. Empty in TOML: the kind's public address.
   std::vector<key_source> keys; ///< From `api_key_env`, `api_key_file` or `[[keys]]`; empty: no credential is sent.
   std::string default_model;    ///< For requests that name none; empty: such requests are refused.
-  std::string default_embedding_model; ///< The same for requests for embeddings.
+  std::string default_embedding_model;      ///< The same for requests for embeddings.
+  json_check check_json = json_check::warn; ///< Of requests for JSON that do not say.
   std::vector<header_setting> headers;
   duration deadline = std::chrono::seconds{300}; ///< Of interactive requests that bring none. 0: none.
   std::vector<std::string> nodes;                ///< Names of the nodes that may own it, in order; empty: this one.

@@ -53,14 +53,26 @@ template <>
 inline constexpr auto enum_names<response_kind> = std::to_array<std::string_view>({"text", "json_object",
                                                                                    "json_schema"});
 
+/// What becomes of an answer that is not the JSON that was asked for. One that was cut, refused or filtered says so by
+/// its finish reason, and is not looked at.
+enum class json_check : uint8_t {
+  off,  ///< Nobody looks.
+  warn, ///< It is given as it is, with a warning. A code fence around JSON is taken away, with a warning, too.
+  fail, ///< As `warn`, but what is not JSON, or does not match the schema, is a failure (`errc::wrong_format`).
+};
+
+template <>
+inline constexpr auto enum_names<json_check> = std::to_array<std::string_view>({"off", "warn", "fail"});
+
 /// What the answer must look like. `json_object`: any JSON object, which most providers promise only if the prompt has
 /// the word JSON. `json_schema`: one that follows `schema`.
 struct response_format {
   response_kind kind = response_kind::text;
   /// Empty: "answer", where the provider demands one.
-  std::string name;   ///< Of the schema; letters, digits, `_` and `-`.
-  std::string schema; ///< A JSON Schema, as text; only with `json_schema`.
-  bool strict = true; ///< The provider enforces the schema while it generates.
+  std::string name;                  ///< Of the schema; letters, digits, `_` and `-`.
+  std::string schema;                ///< A JSON Schema, as text; only with `json_schema`.
+  bool strict = true;                ///< The provider enforces the schema while it generates.
+  std::optional<json_check> check{}; ///< Empty: as the provider's settings say.
 
   friend bool operator==(const response_format&, const response_format&) = default;
 };
@@ -141,7 +153,7 @@ bool inspect(Inspector& f, sampling& x) {
 template <class Inspector>
 bool inspect(Inspector& f, response_format& x) {
   return f.object(x).fields(f.field("kind", x.kind), f.field("name", x.name), f.field("schema", x.schema),
-                            f.field("strict", x.strict));
+                            f.field("strict", x.strict), f.field("check", x.check));
 }
 
 template <class Inspector>

@@ -3,6 +3,7 @@
 #include <modelforge/messages/attempt.hpp>
 #include <modelforge/messages/content.hpp>
 #include <modelforge/messages/request_id.hpp>
+#include <modelforge/messages/token_usage.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -34,23 +35,6 @@ inline constexpr auto enum_names<finish_reason> = std::to_array<std::string_view
                                                                                    "tool_calls", "content_filter",
                                                                                    "refusal", "paused", "error"});
 
-/// More tokens than any answer of today can have counted: a figure beyond it cannot be right. Usage above these bounds
-/// is left out, with a warning, so that a server's nonsense neither breaks sums nor empties a token limit.
-inline constexpr uint64_t most_input_tokens = 100'000'000;
-inline constexpr uint64_t most_output_tokens = 10'000'000;
-
-/// Tokens as the provider counted them, in one vocabulary: `input` includes what the cache gave, `output` includes
-/// reasoning, so nothing is counted twice. Of an answer, never more than the bounds above.
-struct token_usage {
-  uint64_t input = 0;
-  uint64_t output = 0;
-  uint64_t cached_read = 0;   ///< Part of `input` that came from the provider's prompt cache.
-  uint64_t cache_written = 0; ///< Part of `input` that was written to it.
-  uint64_t reasoning = 0;     ///< Part of `output` that was thinking.
-
-  friend bool operator==(const token_usage&, const token_usage&) = default;
-};
-
 /// Where a request's time went, in three figures; `attempts` have it in detail.
 struct timings {
   std::chrono::nanoseconds queued{0};     ///< From acceptance to the dispatch of the first attempt.
@@ -58,6 +42,20 @@ struct timings {
   std::chrono::nanoseconds total{0};      ///< From acceptance to this answer.
 
   friend bool operator==(const timings&, const timings&) = default;
+};
+
+/// One more of the answers to one question, where the request's `extra` asked for several (`n`, Gemini's
+/// `candidateCount`). Its members are those of a `completion`.
+struct alternative {
+  std::string text;
+  std::vector<tool_call> tool_calls;
+  std::vector<reasoning_part> reasoning;
+  std::string refusal;
+  modelforge::finish_reason finish_reason = finish_reason::unknown;
+  std::string raw_finish_reason;
+  std::string logprobs{};
+
+  friend bool operator==(const alternative&, const alternative&) = default;
 };
 
 /// A provider's whole answer to a `chat_request`. It may be pure text, pure tool calls, both, or a refusal; a host
@@ -83,11 +81,17 @@ struct completion {
   modelforge::timings timings;
   std::vector<std::string> warnings;      ///< What was changed or ignored on the way, for people.
   std::vector<std::string> optimizations; ///< What each optimizer changed in the request: "NAME: what".
+  // What comes only if `extra` asks for it.
+  /// How likely each token was: a JSON object as in OpenAI's chat (`{"content":[{"token":...,"logprob":...},...]}`),
+  /// whichever the provider. Empty: it told none.
+  std::string logprobs{};
+  std::vector<alternative> alternatives{}; ///< The answers beside this one, in the provider's order; `usage` has all.
 
   friend bool operator==(const completion&, const completion&) = default;
 };
 
 /// Returns all the thinking in one piece.
+std::string reasoning_of(const std::vector<reasoning_part>& x);
 std::string reasoning_of(const completion& x);
 
 /// Returns the answer as the assistant's turn of a conversation: thinking with its seals, text, tool calls. Appended to
@@ -96,16 +100,17 @@ chat_message turn_of(const completion& x);
 
 // What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
-bool inspect(Inspector& f, token_usage& x) {
-  return f.object(x).fields(f.field("input", x.input), f.field("output", x.output),
-                            f.field("cached_read", x.cached_read), f.field("cache_written", x.cache_written),
-                            f.field("reasoning", x.reasoning));
-}
-
-template <class Inspector>
 bool inspect(Inspector& f, timings& x) {
   return f.object(x).fields(f.field("queued", x.queued), f.field("first_byte", x.first_byte),
                             f.field("total", x.total));
+}
+
+template <class Inspector>
+bool inspect(Inspector& f, alternative& x) {
+  return f.object(x).fields(f.field("text", x.text), f.field("tool_calls", x.tool_calls),
+                            f.field("reasoning", x.reasoning), f.field("refusal", x.refusal),
+                            f.field("finish_reason", x.finish_reason),
+                            f.field("raw_finish_reason", x.raw_finish_reason), f.field("logprobs", x.logprobs));
 }
 
 template <class Inspector>
@@ -116,7 +121,8 @@ bool inspect(Inspector& f, completion& x) {
     f.field("raw_finish_reason", x.raw_finish_reason), f.field("usage", x.usage), f.field("cost", x.cost),
     f.field("provider", x.provider), f.field("model", x.model), f.field("provider_request_id", x.provider_request_id),
     f.field("attempts", x.attempts), f.field("timings", x.timings), f.field("warnings", x.warnings),
-    f.field("optimizations", x.optimizations));
+    f.field("optimizations", x.optimizations), f.field("logprobs", x.logprobs),
+    f.field("alternatives", x.alternatives));
 }
 
 } // namespace modelforge

@@ -14,7 +14,8 @@ namespace modelforge {
 /// Before a host sees one of them, everything that ModelForge could do about it has been done: what may pass
 /// (`rate_limited`, `overloaded`, `server_error`, the connection's failures, `attempt_timeout`) has been tried again as
 /// far as the settings and the deadline allowed. Those from `invalid_request` to `not_found` will fail again unless the
-/// request, the key or the settings change; `outcome_unknown` and `stream_interrupted` may have cost money.
+/// request, the key or the settings change; `outcome_unknown` and `stream_interrupted` may have cost money,
+/// and `wrong_format` has.
 enum class errc : uint8_t {
   none = 0,           ///< No error (CAF's meaning of 0).
   invalid_request,    ///< The request cannot be sent, or the provider refused it as malformed. Do not repeat.
@@ -50,6 +51,7 @@ enum class errc : uint8_t {
   configuration,      ///< A setting is wrong or missing; names it.
   io_failed,          ///< A file could not be read or written.
   internal,           ///< A bug of ours: please report it.
+  wrong_format,       ///< The answer is whole, but not the JSON that was asked for: `failure::text` has it.
 };
 
 template <>
@@ -88,6 +90,7 @@ inline constexpr auto enum_names<errc> = std::to_array<std::string_view>({
   "configuration",
   "io_failed",
   "internal",
+  "wrong_format",
 });
 
 } // namespace modelforge

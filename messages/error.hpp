@@ -2,6 +2,7 @@
 
 #include <modelforge/messages/attempt.hpp>
 #include <modelforge/messages/errc.hpp>
+#include <modelforge/messages/token_usage.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -32,6 +33,10 @@ struct failure {
   std::optional<std::chrono::nanoseconds> retry_after; ///< A wait the server or our own queue named.
   std::string suggestion;                              ///< What to do about it; empty where we know nothing better.
   std::vector<attempt_record> attempts;                ///< In order; empty when nothing was sent.
+  // What an answer that does not count has cost; nobody has to pay for it again to see it.
+  std::string text{};                 ///< `wrong_format`: the answer's text, as it came. Else empty.
+  std::optional<token_usage> usage{}; ///< Of that answer.
+  std::optional<double> cost{};       ///< As in `completion`.
 
   friend bool operator==(const failure&, const failure&) = default;
 };
@@ -43,7 +48,8 @@ bool inspect(Inspector& f, failure& x) {
     f.field("code", x.code), f.field("message", x.message), f.field("provider", x.provider), f.field("model", x.model),
     f.field("lane", x.lane), f.field("http_status", x.http_status), f.field("provider_code", x.provider_code),
     f.field("provider_message", x.provider_message), f.field("provider_request_id", x.provider_request_id),
-    f.field("retry_after", x.retry_after), f.field("suggestion", x.suggestion), f.field("attempts", x.attempts));
+    f.field("retry_after", x.retry_after), f.field("suggestion", x.suggestion), f.field("attempts", x.attempts),
+    f.field("text", x.text), f.field("usage", x.usage), f.field("cost", x.cost));
 }
 
 /// Renders a failure for people: one line, the suggestion on a second one.

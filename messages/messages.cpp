@@ -49,11 +49,15 @@ bool from_string(std::string_view text, request_id& x) {
   return true;
 }
 
-std::string reasoning_of(const completion& x) {
+std::string reasoning_of(const std::vector<reasoning_part>& x) {
   std::string text;
-  for (auto& part : x.reasoning)
+  for (auto& part : x)
     text += part.text;
   return text;
+}
+
+std::string reasoning_of(const completion& x) {
+  return reasoning_of(x.reasoning);
 }
 
 chat_message turn_of(const completion& x) {

@@ -57,7 +57,9 @@ struct stream_chunk {
 struct stream_done {
   request_id stream;
   /// Its attempts, usage and finish reason are complete, whatever the subscriber missed.
-  completion result;   ///< Its texts are empty unless `stream_request::whole_text` asked for them.
+  /// Its texts are empty unless `stream_request::whole_text` asked for them; but of an answer that was checked to be
+  /// JSON (`json_check`) the text is there, without a code fence, should the pieces have had one.
+  completion result;
   uint64_t pieces = 0; ///< Of the whole stream.
   /// From the last attempt's dispatch to its first piece.
   std::chrono::nanoseconds first_token{0};

@@ -1,12 +1,14 @@
 #pragma once
 
 #include "batch/provider_pool.hpp"
+#include "wire/json_demand.hpp"
 
 #include <modelforge/messages/batch_job.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,7 +18,8 @@ namespace modelforge::batch {
 /// What is kept of an item while a job has it.
 struct job_item {
   std::string custom_id;
-  uint32_t estimated = 0; ///< Tokens of its prompt.
+  uint32_t estimated = 0;                          ///< Tokens of its prompt.
+  std::shared_ptr<const wire::json_demand> json{}; ///< What its answer must be; null: nobody looks.
 };
 
 /// What will be a job: items for one model, at one provider.

@@ -43,6 +43,20 @@ std::optional<failure> job_control::find_providers() {
   return problem;
 }
 
+void job_control::recover(uint64_t index, std::string custom_id, const chat_request* request, uint32_t estimated) {
+  book_.recover(index, {std::move(custom_id), estimated, request != nullptr ? demand_of(*request) : nullptr});
+}
+
+std::shared_ptr<const wire::json_demand> job_control::demand_of(const chat_request& request) {
+  if (request.response_format.kind == response_kind::text)
+    return {};
+  if (last_format_ != request.response_format) {
+    last_format_ = request.response_format;
+    last_demand_ = wire::json_demand::of(*last_format_, json_check::fail);
+  }
+  return last_demand_;
+}
+
 void job_control::resume() {
   book_.end_recovery();
   book_.for_each([&](const known_job& job) {
@@ -61,7 +75,7 @@ bool job_control::add(uint64_t index, const std::string& custom_id, chat_request
   auto* draft = builder_.find(request.model);
   if (draft == nullptr)
     draft = &builder_.begin(request.model, *pool_.choose_for_job(now));
-  builder_.add(*draft, index, {custom_id, estimated}, std::move(request));
+  builder_.add(*draft, index, {custom_id, estimated, demand_of(request)}, std::move(request));
   outcomes_.states().set(index, item_state::held);
   return true;
 }
@@ -112,6 +126,14 @@ std::optional<uint64_t> job_control::on_results(batch_job_results results) {
     auto found = job->items.find(result.number);
     if (found == job->items.end()) // it was told before, in an earlier run
       continue;
+    auto* answer = std::get_if<completion>(&result.outcome);
+    if (auto& json = found->second.json; json != nullptr && answer != nullptr)
+      if (auto wrong = json->judge(*answer)) {
+        wrong->provider = answer->provider;
+        wrong->model = answer->model;
+        wrong->http_status = 200;
+        result.outcome = std::move(*wrong);
+      }
     if (is_not_run(result))
       job->not_run.push_back(result.number);
     else

@@ -48,8 +48,8 @@ public:
   /// Finds their providers. Returns why one cannot be gone on with.
   std::optional<failure> find_providers();
 
-  /// Adds an item without a result to the job that has it.
-  void recover(uint64_t index, job_item item) { book_.recover(index, item); }
+  /// Adds an item without a result to the job that has it. `request`: null where its line is none.
+  void recover(uint64_t index, std::string custom_id, const chat_request* request, uint32_t estimated);
 
   /// Their items are known: asks for them.
   void resume();
@@ -94,6 +94,7 @@ public:
   void describe(batch_progress& to, time_point now) const;
 
 private:
+  std::shared_ptr<const wire::json_demand> demand_of(const chat_request& request);
   item_origin origin_of(const known_job& job, const job_item& item) const;
   void learn_id(known_job& job, const std::string& id);
   void give_up_rest(known_job& job, const std::string& reason);
@@ -107,6 +108,8 @@ private:
   job_builder builder_;
   job_book book_;
   uint64_t receipts_ = 0;
+  std::optional<response_format> last_format_;           ///< Most items of a batch share one,
+  std::shared_ptr<const wire::json_demand> last_demand_; ///< and so they share what is checked by it.
 };
 
 } // namespace modelforge::batch

@@ -21,6 +21,8 @@ ledger_result result_of(const record& result) {
   } else {
     auto& why = std::get<failure>(result.outcome);
     to.attempts = why.attempts.size();
+    to.usage = why.usage.value_or(token_usage{});
+    to.cost = why.cost;
     to.provider = why.provider;
   }
   to.line = result_line(result.item, result.custom_id, result.outcome);

@@ -183,7 +183,7 @@ void schedule::on_item(item read, uint32_t estimated, time_point now) {
   if (!wants(read.index))
     return;
   if (phase_ == phase::recovering)
-    return jobs_.recover(read.index, {std::move(read.custom_id), estimated});
+    return jobs_.recover(read.index, std::move(read.custom_id), std::get_if<chat_request>(&read.request), estimated);
   if (phase_ != phase::sending)
     return;
   if (auto* problem = std::get_if<failure>(&read.request))
@@ -193,6 +193,8 @@ void schedule::on_item(item read, uint32_t estimated, time_point now) {
     request.model = setup_.options.model;
   if (jobs_.add(read.index, read.custom_id, request, estimated, now))
     return;
+  if (!request.response_format.check)
+    request.response_format.check = json_check::fail; // a row that is not as asked for must be told apart
   request.priority = priority::batch;
   if (!request.deadline)
     request.deadline = setup_.options.deadline;

@@ -38,8 +38,14 @@ public:
       if (answer->cost)
         entry.share.live_cost = *answer->cost * live_factor;
     } else {
+      auto& why = std::get<failure>(outcome);
       entry.share.failed = 1;
-      entry.share.attempts = std::get<failure>(outcome).attempts.size();
+      entry.share.attempts = why.attempts.size();
+      entry.share.usage = why.usage.value_or(token_usage{}); // of an answer that came, and was not as asked for
+      entry.share.estimated_input = why.usage ? estimated_input : 0;
+      entry.share.cost = why.cost;
+      if (why.cost)
+        entry.share.live_cost = *why.cost * live_factor;
     }
     waiting_.push_back(std::move(entry));
   }

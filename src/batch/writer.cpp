@@ -227,6 +227,13 @@ std::string result_line(uint64_t item, const std::string& custom_id, const std::
     out.raw("null");
   out.key("error");
   out.raw(answer != nullptr || problem->http_status >= 400 ? "null" : wire::openai::write_error(*problem));
+  if (answer != nullptr && !answer->warnings.empty()) {
+    out.key("warnings"); // OpenAI's lines have none, and its readers skip it
+    out.open('[');
+    for (auto& warning : answer->warnings)
+      out.repaired(warning);
+    out.close(']');
+  }
   out.close('}');
   return line;
 }

@@ -43,6 +43,15 @@ std::size_t inputs_of(const embedding_request& request) {
   return request.inputs.size();
 }
 
+/// What the answer must be, beside an answer.
+void note_wishes(const chat_request& from, const setup& setup, request& to) {
+  to.json = wire::json_demand::of(from.response_format, setup.settings.check_json);
+}
+
+void note_wishes(const embedding_request& from, const setup&, request& to) {
+  to.dimensions = from.dimensions;
+}
+
 /// Providers count them so differently that nothing is certain.
 bool has_images(const chat_request& request) {
   return std::any_of(request.messages.begin(), request.messages.end(), [](auto& message) {
@@ -138,6 +147,7 @@ admission::result admission::finish(Request& from, const arrival& arrival, attem
   admitted.group = group_of(setup_.settings, from.model);
   admitted.streamed = arrival.streamed;
   admitted.inputs = inputs_of(from);
+  note_wishes(from, setup_, admitted);
   admitted.reports = earlier.report;
   admitted.accepted = now_ - earlier.age;
   admitted.idle_since = now_;
@@ -178,7 +188,7 @@ limits::charge admission::estimate(const std::string& model, std::optional<uint3
   auto output = asked.accounting.tokens == limits::token_accounting::produced
                   ? estimator_.expected_output(model, max_tokens)
                   : max_tokens.value_or(0);
-  return limits::charge_for(asked.accounting, input, output);
+  return limits::charge_for(asked.accounting, input, output * asked.choices());
 }
 
 /// What it will certainly take, by the sizes that the caller fixed: a good part of the prompt's text, and max_tokens

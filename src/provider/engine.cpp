@@ -1,5 +1,6 @@
 #include "provider/engine.hpp"
 
+#include "provider/delivery.hpp"
 #include "provider/explanations.hpp"
 #include "provider/heritage.hpp"
 #include "provider/model_groups.hpp"
@@ -139,13 +140,22 @@ std::optional<step> engine::on_end(attempt_id attempt, const http::response& ans
   return {};
 }
 
-/// Ends a request with its answer, which is masked and signed here.
+/// Ends a request with its answer, which is masked and signed here, or with the failure that the answer turns out to
+/// be: it has been counted and paid for, so it is not asked for again.
 step engine::conclude_well(request& which, outcome ended, const http::response& answer, const stream_end* streamed,
                            time_point now) {
-  if (auto* chat = std::get_if<completion>(&ended))
-    requests_.sign(*chat, which, answer.end.times, setup_, now);
-  else
-    requests_.sign(std::get<embedding>(ended), which, answer.end.times, setup_, now);
+  auto finish = [&](auto& good) -> std::optional<failure> {
+    requests_.sign(good, which, answer.end.times, setup_, now);
+    auto wrong = misdelivery(which, good);
+    if (wrong)
+      which.records = std::move(good.attempts);
+    return wrong;
+  };
+  auto* chat = std::get_if<completion>(&ended);
+  if (auto wrong = chat != nullptr ? finish(*chat) : finish(std::get<embedding>(ended))) {
+    wrong->http_status = answer.head.status;
+    return fail(which, std::move(*wrong), false, now);
+  }
   conclude result{which.id, which.model, which.streamed, false, std::move(ended), now - which.accepted, {}};
   if (streamed != nullptr)
     result.first_token = streamed->first_token;

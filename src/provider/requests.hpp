@@ -6,6 +6,7 @@
 #include "node/spent_attempts.hpp"
 #include "provider/setup.hpp"
 #include "wire/dialect.hpp"
+#include "wire/json_demand.hpp"
 
 #include <modelforge/messages/attempt.hpp>
 #include <modelforge/messages/completion.hpp>
@@ -13,6 +14,7 @@
 #include <modelforge/messages/error.hpp>
 #include <modelforge/messages/request_id.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -33,10 +35,12 @@ using outcome = std::variant<completion, embedding, failure>;
 /// One that has been taken in and has no answer yet.
 struct request {
   request_id id;
-  std::string model;                    ///< As it was asked for, or the default.
-  uint32_t group = 0;                   ///< Of models.
-  bool streamed = false;                ///< Its answer is read piece by piece, elsewhere.
-  std::size_t inputs = 0;               ///< Of a request for embeddings; 0: it is for a completion.
+  std::string model;                               ///< As it was asked for, or the default.
+  uint32_t group = 0;                              ///< Of models.
+  bool streamed = false;                           ///< Its answer is read piece by piece, elsewhere.
+  std::size_t inputs = 0;                          ///< Of a request for embeddings; 0: it is for a completion.
+  std::optional<uint32_t> dimensions{};            ///< Of its vectors, where it names a number.
+  std::shared_ptr<const wire::json_demand> json{}; ///< What its answer must be; null: nobody looks.
   bool reports = false;                 ///< Its asker is another provider actor, which may come again with it.
   time_point accepted;                  ///< By whoever accepted it first.
   time_point idle_since{};              ///< Its acceptance here, or the end of the attempt before.
@@ -46,6 +50,9 @@ struct request {
   wire::encoded_request encoded;           ///< Without its body.
   std::shared_ptr<const std::string> body; ///< Every attempt sends the same.
   std::vector<std::string> optimizations;  ///< What the optimizers changed.
+
+  /// Answers that it asks for, within reason.
+  uint64_t choices() const { return std::min<uint64_t>(encoded.choices, 1000); }
 
   uint64_t raw_tokens = 0;       ///< Of the prompt, before the estimate was corrected.
   limits::charge reserved;       ///< By estimate.

@@ -69,7 +69,7 @@ const wire::dialect& settlement::dialect() const {
 void settlement::learn(const token_usage& usage, dispatcher::attempt_end& end) const {
   estimator_.train(request_->model, request_->raw_tokens, usage.input);
   if (usage.output > 0)
-    estimator_.train_output(request_->model, usage.output);
+    estimator_.train_output(request_->model, std::max<uint64_t>(1, usage.output / request_->choices()));
   if (usage.input == 0 || (usage.output == 0 && request_->inputs == 0))
     return; // no request and no answer is that short: it was not told, and what was reserved stays
   auto counted = request_->accounting.tokens == limits::token_accounting::produced

@@ -119,6 +119,7 @@ void broadcast::rewind() {
 // -- the end --------------------------------------------------------------------------
 
 // The whole text is put together here, from what is kept, if it was asked for: the session holds it once, not twice.
+// Unless it comes with its end, since it was judged as a whole; then that is the text, whatever the pieces were.
 void broadcast::finish(std::variant<completion, failure> outcome) {
   attempt_.live = false;
   serve_from_ = 0;
@@ -128,9 +129,12 @@ void broadcast::finish(std::variant<completion, failure> outcome) {
   auto* good = std::get_if<completion>(&*end_);
   if (good == nullptr || !settings_.whole_text)
     return;
+  auto judged = std::exchange(good->text, {});
   if (log_.begin().piece == 0)
     log_.collect(*good);
-  else
+  if (!judged.empty())
+    good->text = std::move(judged);
+  else if (log_.begin().piece > 0)
     good->warnings.push_back("the whole text is longer than log_limit (" + bytes_text(settings_.log_limit)
                              + ") and is not repeated here");
 }

@@ -1,5 +1,6 @@
 #include "wire/answer_parts.hpp"
 
+#include "base/ascii.hpp"
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
@@ -197,8 +198,27 @@ std::variant<model_list, failure> read_names(const http::response_head& head, st
   return result;
 }
 
-std::string choices_warning(std::string_view how_many) {
-  return "the answer held " + std::string{how_many} + " choices; the first one is given";
+std::string compacted(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto c = text[i];
+    auto is_word = c == 'N' || c == 'I' || (c == '-' && text.substr(i + 1, 1) == "I");
+    if (c == '"') {
+      auto end = i + 1;
+      while (end < text.size() && text[end] != '"')
+        end += text[end] == '\\' ? 2 : 1;
+      result += text.substr(i, end - i + 1);
+      i = end;
+    } else if (is_word) {
+      result += "null";
+      while (i + 1 < text.size() && ascii::is_alnum(text[i + 1]))
+        ++i;
+    } else if (c != ' ' && c != '\t' && c != '\r' && c != '\n') {
+      result += c;
+    }
+  }
+  return result;
 }
 
 } // namespace modelforge::wire

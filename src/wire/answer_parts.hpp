@@ -120,8 +120,13 @@ inline constexpr auto usage_warning = "the provider told a number of tokens that
 /// Makes the failure for a stream without its end mark; `ending`: what had come of the end, where pieces had.
 failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view ending);
 
-/// Says that only the first choice of several is given.
-std::string choices_warning(std::string_view how_many);
+/// Returns a JSON text on one line, its numbers as they are. What some servers write for numbers that JSON has not got
+/// (NaN, Infinity) becomes null.
+std::string compacted(std::string_view json_text);
+
+/// Said of an answer with more beside the first one than are kept.
+inline constexpr auto choices_warning =
+  "the answer held more choices, or longer ones, than are kept; the rest is left out";
 
 /// Reads a list of models, whatever the answer's status: the texts `name` in the objects of the array `list`, or in one
 /// of the other forms that servers have: a bare array, names alone, `data` or `models`, `id`, `name` or `model`. An

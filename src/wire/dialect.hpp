@@ -25,6 +25,8 @@ struct encoded_request {
   std::vector<http::header> headers;
   std::string body;
   std::vector<std::string> warnings; ///< What the provider will ignore; goes into the completion.
+  uint64_t choices = 1;              ///< Answers that `extra` asks for.
+  bool logprobs = false;             ///< Whether `extra` asks how likely the tokens are.
 };
 
 /// What an answer tells beside what was asked: how to pace what comes next.

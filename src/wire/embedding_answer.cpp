@@ -91,9 +91,12 @@ void vector_answer::take_vector(json::reader& in) {
 
 // Checked vector by vector, while the place is known, so that the message can name it; `finish` checks what concerns
 // all.
-void vector_answer::put(std::optional<uint64_t> index) {
-  auto place = index.value_or(put_);
+void vector_answer::put(json::raw index) {
+  auto told = count_in(index.is_string() ? json::raw{index.between_quotes()} : index);
+  auto place = told.value_or(put_);
   ++put_;
+  if (!told && !index.text.empty() && index.text != "null" && vectors_.size() > 1)
+    return fail("a vector whose index is no whole number: " + clean_words(index.text, 50));
   if (taken_.empty())
     return fail("an empty vector");
   if (!std::all_of(taken_.begin(), taken_.end(), [](float x) { return std::isfinite(x); }))

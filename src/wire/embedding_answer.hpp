@@ -30,8 +30,9 @@ public:
   /// Takes the vector that comes now: an array of numbers, or 32-bit floats, the lowest byte first, in base64.
   void take_vector(json::reader& in);
 
-  /// Puts what was taken to its input; without an index the vectors come in the order of the inputs.
-  void put(std::optional<uint64_t> index);
+  /// Puts what was taken to its input; without an index the vectors come in the order of the inputs. An index is a
+  /// whole number, or a string that holds one: what is neither leaves open whose vector it is, which is wrong.
+  void put(json::raw index);
 
   bool has_any() const { return put_ > 0; }
 

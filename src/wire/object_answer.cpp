@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t max_kept = 1 << 20; ///< Bytes of tool calls.
 /// Enough to tell what happened; a stream of odd parts must not grow the answer without bound.
 constexpr std::size_t max_warnings = 10;
-constexpr std::size_t usual_text = 512; ///< Bytes of one piece.
+constexpr std::size_t usual_text = 512;        ///< Bytes of one piece.
 /// The words of `error_answer` that `fitted` replaces for other vendors.
 constexpr std::string_view openai_address = "it usually ends in /v1";
 
@@ -340,6 +340,8 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   if (auto problem = add_calls(head_, calls_.finish(), id_, meaning(), seen_.refusal, result))
     return fitted(std::move(*problem));
   result.usage = usage_.last();
+  result.logprobs = told_logprobs();
+  add_alternatives(result);
   result.model = std::move(model_);
   result.provider_request_id = request_id_in(head_, id_);
   if (result.raw_finish_reason.empty() && (streamed || words_.whole_needs_reason))
@@ -347,7 +349,7 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   if (streamed && !seen_.end_mark)
     warn("the stream ended without its end mark, but with a finish reason");
   if (seen_.others)
-    warn(choices_warning("several"));
+    warn(choices_warning);
   if (seen_.repairs)
     warn(repaired_warning);
   if (usage_.is_odd())

@@ -160,6 +160,31 @@ protected:
 
   void warn(std::string text);
 
+  /// Adds to how likely the tokens are: a list as OpenAI's chat has it.
+  void add_logprobs(json::raw list);
+
+  /// The same for the lists in the parts of a message.
+  void add_part_logprobs(json::raw parts);
+
+  /// Keeps how likely the tokens are, in the words of a server that has its own; not to be joined with lists.
+  void keep_logprobs(json::raw object) { extra().foreign_logprobs = object.text; }
+
+  /// Another answer to the same question, read as one of its own. What is wrong with it alone is a warning.
+  struct side {
+    int64_t index;
+    std::unique_ptr<object_answer> reading;
+    piece_collector said{};
+  };
+
+  /// Finds the answer of that index beside the first one, or begins it by `make`. Null where there are too many, or
+  /// too much was said in them; then there is a warning.
+  template <class Make>
+  side* beside(int64_t index, Make&& make) {
+    if (auto* found = find_beside(index))
+      return found;
+    return seen_.others ? nullptr : &extra().sides.emplace_back(side{index, make()});
+  }
+
   /// Counts what the calls handed on, and ends the answer if they are too large.
   void count_call_pieces(uint64_t pieces);
 
@@ -175,7 +200,7 @@ protected:
     bool answer = false;      ///< An object with an answer.
     bool sign = false;        ///< Something that belongs to one, be it empty.
     bool parts = false;       ///< Several objects where one is usual.
-    bool others = false;      ///< Answers beside the first one.
+    bool others = false;      ///< More answers beside the first one than are kept.
     bool refusal = false;     ///< The model declined.
     bool repairs = false;     ///< Bytes that are not UTF-8; they were replaced.
     bool end_mark = false;    ///< The provider's word that the answer is whole.
@@ -197,13 +222,27 @@ private:
   bool take_row(std::string_view objects, piece_sink& sink);
   failure no_answer_in(std::string_view beginning, bool is_all) const;
 
+  /// What comes only if the request asks for it.
+  struct asked_extra {
+    std::string logprobs;         ///< The list's elements, with commas between.
+    std::string foreign_logprobs; ///< An object of another form.
+    std::vector<side> sides;
+  };
+
+  asked_extra& extra() { return extra_ != nullptr ? *extra_ : *(extra_ = std::make_unique<asked_extra>()); }
+  side* find_beside(int64_t index);
+  std::string told_logprobs();
+  void add_alternatives(completion& answer);
+  void add_alternative(side& from, completion& answer);
+
   http::response_head head_;
   const wording& words_;
   std::unique_ptr<failure> problem_;
   noted_usage usage_;
   std::vector<std::string> warnings_;
-  said half_kind_ = nullptr; ///< What the latest text was,
-  uint32_t half_ = 0;        ///< and of which character it has but one half; see `json::string_in`.
+  said half_kind_ = nullptr;           ///< What the latest text was,
+  uint32_t half_ = 0;                  ///< and of which character it has but one half; see `json::string_in`.
+  std::unique_ptr<asked_extra> extra_; ///< Null for nearly all answers: streams are many.
 };
 
 using answer_maker = std::function<std::unique_ptr<object_answer>()>;

@@ -163,8 +163,53 @@ void body_writer::write_fields(const fields& fields) {
   }
 }
 
+std::string_view body_writer::value_in(const fields& fields, std::string_view name) {
+  auto found = std::find_if(fields.begin(), fields.end(), [&](auto& x) { return x.first == name; });
+  return found != fields.end() ? std::string_view{found->second} : std::string_view{};
+}
+
+std::string_view body_writer::extra(std::string_view merged, std::string_view name) const {
+  auto found = std::find_if(merged_.begin(), merged_.end(), [&](auto& x) { return x.first == merged; });
+  return found != merged_.end() ? value_in(found->second, name) : std::string_view{};
+}
+
 void request_writer::start(std::string_view stream_type, std::initializer_list<std::string_view> merged) {
   body_writer::start(guess_size(request_), stream_ ? stream_type : std::string_view{}, merged);
+  if (request_.extra.empty())
+    return;
+  check_choices();
+  check_logprobs();
+}
+
+std::string_view request_writer::told(std::string_view field) const {
+  auto dot = field.find('.');
+  return dot == field.npos ? extra(field) : extra(field.substr(0, dot), field.substr(dot + 1));
+}
+
+// Answers that are asked for are paid for: where they would be ignored, or lost, nothing is sent. By which field they
+// are asked for differs, and "n" is what most people know.
+void request_writer::check_choices() {
+  for (auto field : {std::string_view{"n"}, choices_field_}) {
+    auto count = field.empty() ? std::nullopt : count_in(json::raw{told(field)});
+    if (!count || *count < 2)
+      continue;
+    if (field != choices_field_)
+      return unsupported("extra." + std::string{field}, choices_field_.empty()
+                                                          ? "ask several times"
+                                                          : "use " + std::string{choices_field_} + " in extra");
+    if (stream_)
+      return fail("extra." + std::string{field}, "asks for several answers, and a stream carries one",
+                  errc::unsupported, "ask for whole answers (not streamed), or several times");
+    result_.choices = *count;
+  }
+}
+
+void request_writer::check_logprobs() {
+  auto is_set = [](std::string_view value) { return !value.empty() && value != "false" && value != "null"; };
+  if (is_set(told("logprobs")) && logprobs_field_ != "logprobs")
+    return unsupported("extra.logprobs",
+                       logprobs_field_.empty() ? "leave it out" : "use " + std::string{logprobs_field_} + " in extra");
+  result_.logprobs = !logprobs_field_.empty() && is_set(told(logprobs_field_));
 }
 
 std::string path_segment(std::string_view text) {

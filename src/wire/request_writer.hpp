@@ -38,6 +38,10 @@ protected:
   /// else replace them.
   void start(std::size_t size, std::string_view stream_type = {}, std::initializer_list<std::string_view> merged = {});
 
+  /// What `extra` has of that name, as JSON text; of an object that is merged, what it has inside. Empty: nothing.
+  std::string_view extra(std::string_view name) const { return value_in(extra_, name); }
+  std::string_view extra(std::string_view merged, std::string_view name) const;
+
   /// Writes the field that names the model.
   void write_model();
 
@@ -174,6 +178,7 @@ private:
 
   void read_extra();
   void write_trace();
+  static std::string_view value_in(const fields& fields, std::string_view name);
   void write_fields(const fields& fields);
 
   std::string_view provider_;
@@ -194,10 +199,19 @@ protected:
 
   ~request_writer() = default;
 
+  /// The fields of `extra` by which the provider is asked for several answers, and for log probabilities; with a dot
+  /// where the field stands in a merged object. Empty: it has no such thing. To be set before `start`.
+  std::string_view choices_field_, logprobs_field_;
+
   void start(std::string_view stream_type, std::initializer_list<std::string_view> merged = {});
 
   const chat_request& request_;
   bool stream_;
+
+private:
+  std::string_view told(std::string_view field) const;
+  void check_choices();
+  void check_logprobs();
 };
 
 /// Escapes what may not stand in one segment of a path.

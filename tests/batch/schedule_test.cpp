@@ -17,7 +17,8 @@ struct driver {
   batch::schedule_setup setup;
   uint64_t items = 10;
   bool keeps = true;
-  uint64_t waiting = 0; ///< Retries at each provider.
+  uint64_t waiting = 0;   ///< Retries at each provider.
+  response_format format; ///< That each item asks for.
 
   std::optional<schedule> x;
   batch::time_point now{100h};
@@ -76,6 +77,7 @@ struct driver {
       return x->on_input_end();
     chat_request request;
     request.messages.push_back(text_message(role::user, "hello"));
+    request.response_format = format;
     auto index = position++;
     x->on_item({index, index + 1, "id-" + std::to_string(index), std::move(request)}, 1, now);
   }
@@ -393,6 +395,47 @@ TEST_CASE_METHOD(driver, "an input that has nothing now ends nothing", "[batch][
   x->on_input_ready();
   settle();
   CHECK(sent.size() == 1);
+}
+
+TEST_CASE_METHOD(driver, "rows that are not the JSON that was asked for are told apart, live and from jobs",
+                 "[batch][schedule]") {
+  format.kind = response_kind::json_object;
+  items = 3;
+  auto said = [](std::string text) {
+    completion answer;
+    answer.text = std::move(text);
+    answer.finish_reason = finish_reason::stop;
+    answer.usage = token_usage{7, 9, 0, 0, 0};
+    answer.provider = "p0";
+    return answer;
+  };
+  SECTION("live the provider judges") {
+    start();
+    REQUIRE(sent.size() == 3);
+    for (auto& each : sent)
+      CHECK(each.request.response_format.check == json_check::fail);
+  }
+  SECTION("an item that wants no check gets none") {
+    format.check = json_check::off;
+    start();
+    CHECK(sent.at(0).request.response_format.check == json_check::off);
+  }
+  SECTION("results of jobs are judged here") {
+    setup.options.mode = batch_mode::provider;
+    start();
+    auto nonce = asked.at(0).request.nonce;
+    x->on_job_results({nonce, {{0, true, said("{}")}, {1, true, said("prose")}, {2, true, said("```\n{}\n```")}}});
+    settle();
+    REQUIRE(records.size() == 3);
+    CHECK(std::get<completion>(records[0].outcome).text == "{}");
+    auto& why = std::get<failure>(records[1].outcome);
+    CHECK(why.code == errc::wrong_format);
+    CHECK(why.text == "prose");
+    CHECK(why.provider == "p0");
+    CHECK(std::get<completion>(records[2].outcome).text == "{}");
+    CHECK(x->progress(now).failed == 1);
+    CHECK(x->progress(now).usage.output == 27); // what does not count was paid for, too
+  }
 }
 
 } // namespace modelforge::schedule_test

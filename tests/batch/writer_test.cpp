@@ -85,15 +85,23 @@ TEST_CASE("writer writes OpenAI's result lines", "[batch][writer]") {
   CHECK_FALSE(to->write(line("row \"2\"", failed(errc::rate_limited, 429), 1)));
   CHECK_FALSE(to->write(line("row-3", failed(errc::deadline_exceeded, 0), 2)));
   CHECK_FALSE(to->write(line("row-4", failed(errc::invalid_response, 200), 3))); // must not look like a success
+  auto wrong = failed(errc::wrong_format, 200);
+  std::get<failure>(wrong).text = "{\"a\"";
+  CHECK_FALSE(to->write(line("row-5", wrong, 4)));
+  auto warned = answered("{}");
+  std::get<completion>(warned).warnings = {"a fence"};
+  CHECK_FALSE(to->write(line("row-6", warned, 5)));
   CHECK_FALSE(to->finish(true));
   auto lines = lines_of(folder.read(path));
-  REQUIRE(lines.size() == 4);
+  REQUIRE(lines.size() == 6);
+  CHECK(lines[5]["warnings"] == json{"a fence"});
   CHECK(lines[0]["id"] == "batch_req_1");
   CHECK(lines[0]["custom_id"] == "row-1");
   CHECK(lines[0]["response"]["status_code"] == 200);
   CHECK(lines[0]["response"]["request_id"] == "req_1");
   CHECK(lines[0]["response"]["body"]["choices"][0]["message"]["content"] == "Hé\n");
   CHECK(lines[0]["error"].is_null());
+  CHECK_FALSE(lines[0].contains("warnings"));
   CHECK(lines[1] == json::parse(R"({"id":"batch_req_2","custom_id":"row \"2\"","response":{"status_code":429,
     "request_id":"req_2","body":{"error":{"message":"it \"failed\"","type":"rate_limited","param":null,
     "code":"rate_limited"}}},"error":null})"));
@@ -101,6 +109,8 @@ TEST_CASE("writer writes OpenAI's result lines", "[batch][writer]") {
     "error":{"code":"deadline_exceeded","message":"it \"failed\""}})"));
   CHECK(lines[3]["response"].is_null());
   CHECK(lines[3]["error"]["code"] == "invalid_response");
+  CHECK(lines[4] == json::parse(R"({"id":"batch_req_5","custom_id":"row-5","response":null,
+    "error":{"code":"wrong_format","message":"it \"failed\"","text":"{\"a\""}})"));
 }
 
 TEST_CASE("a result has its name only when it is whole", "[batch][writer]") {

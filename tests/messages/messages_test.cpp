@@ -106,7 +106,7 @@ TEST_CASE("bytes that are cut fail to load", "[messages]") {
   });
 }
 
-TEMPLATE_TEST_CASE("every enum value has a name, and the name is the value's", "[messages]", last_value<errc::internal>,
+TEMPLATE_TEST_CASE("every enum value has a name, and the name is the value's", "[messages]", last_value<errc::wrong_format>,
                    last_value<role::tool>, last_value<priority::batch>, last_value<response_kind::json_schema>,
                    last_value<tool_mode::named>, last_value<wait_reason::breaker>, last_value<finish_reason::error>,
                    last_value<batch_job_state::cancelled>, last_value<batch_job_start::attach>,

@@ -28,14 +28,26 @@ inline attempt_record sample_attempt() {
   return {3, "key2/demo", wait_reason::breaker, 1ns, 2us, 3ms, 503, errc::overloaded};
 }
 
-inline failure sample_failure() {
-  return {
-    errc::overloaded,        "it broke",  "openai",          "demo-mini", "key1", 503, "server_error", "sorry", "req_1",
-    std::chrono::seconds{7}, "try again", {sample_attempt()}};
-}
-
 inline token_usage sample_usage() {
   return {1320, 58, 1152, 64, 40};
+}
+
+inline failure sample_failure() {
+  return {errc::overloaded,
+          "it broke",
+          "openai",
+          "demo-mini",
+          "key1",
+          503,
+          "server_error",
+          "sorry",
+          "req_1",
+          std::chrono::seconds{7},
+          "try again",
+          {sample_attempt()},
+          "not JSON",
+          sample_usage(),
+          0.5};
 }
 
 inline timings sample_timings() {
@@ -52,7 +64,7 @@ inline sampling sample_sampling() {
 }
 
 inline response_format sample_format() {
-  return {response_kind::json_schema, "reply", R"({"type":"object"})", false};
+  return {response_kind::json_schema, "reply", R"({"type":"object"})", false, json_check::fail};
 }
 
 inline tool_definition sample_tool() {
@@ -107,7 +119,9 @@ inline completion sample_completion() {
           {sample_attempt()},
           sample_timings(),
           {"one choice of two"},
-          {"seed: 42"}};
+          {"seed: 42"},
+          R"({"content":[]})",
+          {{"Hi", {{"call_2", "look", "{}", ""}}, {{"mm", ""}}, "nope", finish_reason::length, "length", "{}"}}};
 }
 
 inline batch_job_status sample_job_status() {

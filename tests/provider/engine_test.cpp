@@ -290,4 +290,85 @@ TEST_CASE("engine: whatever happens, each request ends exactly once", "[provider
   }
 }
 
+TEST_CASE_METHOD(engine_test, "engine: an answer that is not what was asked for is paid once and told with its text",
+                 "[provider]") {
+  struct row {
+    response_format format;
+    std::string text; ///< Inside of a JSON string.
+    std::string kept; ///< Of a good answer; "": it is a failure.
+  };
+  auto schema = R"({"type":"object","required":["a"]})";
+  uint64_t number = 0;
+  for (auto& [format, text, kept] : std::initializer_list<row>{
+         {{response_kind::json_schema, "s", schema, true, json_check::fail}, R"({\"a\":1})", R"({"a":1})"},
+         {{response_kind::json_schema, "s", schema, true, json_check::fail}, R"(```\n{\"a\":1}\n```)", R"({"a":1})"},
+         {{response_kind::json_schema, "s", schema, true, json_check::fail}, R"({\"b\":1})", ""},
+         {{response_kind::json_schema, "s", schema, true, {}}, R"({\"b\":1})", R"({"b":1})"}, // as the settings say
+         {{response_kind::json_object, "", "", true, json_check::fail}, "prose", ""},
+         {{}, "prose", "prose"}}) {
+    INFO(text);
+    auto asked = question(++number);
+    asked.response_format = format;
+    ask(asked);
+    REQUIRE(sent.size() == 1);
+    end(answer(text));
+    REQUIRE(sent.empty());
+    auto& how = ended.at(number).how;
+    if (!kept.empty()) {
+      CHECK(std::get<completion>(how).text == kept);
+      continue;
+    }
+    auto& why = std::get<failure>(how);
+    CHECK(why.code == errc::wrong_format);
+    CHECK(why.provider == "acme");
+    CHECK(why.model == "m");
+    CHECK(why.http_status == 200);
+    CHECK(why.attempts.size() == 1);
+    CHECK_FALSE(why.text.empty());
+    CHECK(why.usage->output == 7);
+  }
+  CHECK(engine.counts().answered == number);
+}
+
+TEST_CASE_METHOD(engine_test, "engine: answers that extra asked for and that did not come are told", "[provider]") {
+  auto asked = question(1);
+  asked.extra = R"({"n":3,"logprobs":true})";
+  ask(asked);
+  end(answer("fine"));
+  auto& warnings = std::get<completion>(ended.at(1).how).warnings;
+  REQUIRE(warnings.size() == 2);
+  CHECK(warnings[0].starts_with("3 answers were asked for, and 1 came"));
+  CHECK(warnings[1].starts_with("log probabilities"));
+}
+
+TEST_CASE_METHOD(engine_test, "engine: vectors of another length than was asked for are an error, told once",
+                 "[provider]") {
+  for (uint32_t asked : {2u, 8u}) {
+    embedding_request request;
+    request.id = {1, asked};
+    request.model = "e";
+    request.inputs = {"a", "b"};
+    request.dimensions = asked;
+    engine.admit(request, {}, now);
+    run();
+    REQUIRE(sent.size() == 1);
+    http::response came;
+    came.head.status = 200;
+    came.body = R"({"data":[{"embedding":[1,2],"index":0},{"embedding":[3,4],"index":1}],"usage":{"prompt_tokens":9}})";
+    end(came);
+    REQUIRE(sent.empty());
+    auto& how = ended.at(asked).how;
+    if (asked == 2) {
+      CHECK(std::get<embedding>(how).vectors.size() == 2);
+      continue;
+    }
+    auto& why = std::get<failure>(how);
+    CHECK(why.code == errc::unsupported);
+    CHECK(why.message == "dimensions: vectors of 8 numbers were asked for, and 2 came");
+    CHECK(why.suggestion.find("leave them out") != std::string::npos);
+    CHECK(why.usage->input == 9);
+    CHECK(why.attempts.size() == 1);
+  }
+}
+
 } // namespace modelforge::engine_test

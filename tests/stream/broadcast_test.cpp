@@ -381,6 +381,24 @@ TEST_CASE("broadcast repeats the whole text when asked to, within log_limit", "[
   }
 }
 
+TEST_CASE("broadcast gives the text that comes with the end instead of the pieces", "[stream][broadcast]") {
+  for (auto wanted : {false, true}) {
+    broadcast_settings settings;
+    settings.whole_text = wanted;
+    bench x{settings};
+    auto reader = x.join(slow_policy::wait, 100);
+    x.begin();
+    x.feed("```{}```");
+    completion judged;
+    judged.text = "{}";
+    x.finish(judged);
+    auto* done = std::get_if<stream_done>(&x.end_of(reader));
+    REQUIRE(done);
+    CHECK(done->result.text == "{}");
+    CHECK(done->result.warnings.empty());
+  }
+}
+
 TEST_CASE("broadcast tells how the stream stands", "[stream][broadcast]") {
   bench x{{}};
   CHECK(x.tested.status().stage == stream_stage::waiting);

@@ -227,6 +227,15 @@ TEST_CASE("the index of an OpenAI vector decides its place", "[wire][embedding]"
         "two vectors for input 0"));
   CHECK(has(bad(openai::chat_api(), 200, answer(item(",\"index\":2", "[1]") + "," + item("", "[0]"))).message,
             "more vectors"));
+  CHECK(
+    good(openai::chat_api(), answer(item(",\"index\":\"1\"", "[1]") + "," + item(",\"index\":\"0\"", "[0]")), 2).vectors
+    == vectors{{0}, {1}});
+  CHECK(
+    good(openai::chat_api(), answer(item(",\"index\":null", "[5]") + "," + item(",\"index\":null", "[6]")), 2).vectors
+    == vectors{{5}, {6}});
+  for (auto* index : {"\"b\"", "-1", "0.5", "[0]", "\"\"", "true"})
+    CHECK(has(bad(openai::chat_api(), 200, answer(item(std::string{",\"index\":"} + index, "[1]"))).message,
+              "index is no whole number"));
 }
 
 TEST_CASE("vectors that are not what was asked for are failures", "[wire][embedding]") {

@@ -411,12 +411,6 @@ TEST_CASE("usage is read as far as it makes sense", "[wire][openai]") {
   }
 }
 
-TEST_CASE("of several choices the first one by index is given, with a warning", "[wire][openai]") {
-  auto x = good(R"({"choices":[{"index":2,"message":{"content":"c"}},{"index":0,"message":{"content":"a"}}]})");
-  CHECK(x.text == "a");
-  CHECK(x.warnings.size() == 1);
-}
-
 TEST_CASE("white space before an answer and broken UTF-8 in it do no harm", "[wire][openai]") {
   CHECK(good("\n\n\r\n \t" + with_message(R"({"content":"Hi"})")).text == "Hi");
   auto x = good(with_message("{\"content\":\"a\xFFz\"}"));

@@ -30,8 +30,9 @@ struct chat_options {
   target_options target;
   std::string prompt; ///< "-" or empty: standard input.
   std::string system;
-  std::string output;              ///< File for the text; empty: standard output.
-  std::string schema;              ///< File of a JSON Schema that the answer must follow; empty: none.
+  std::string output; ///< File for the text; empty: standard output.
+  std::string
+    schema; ///< File of a JSON Schema that the answer must follow; one that does not is an error; empty: none.
   std::vector<std::string> images; ///< Files or http(s) addresses.
   bool json = false;
   bool stream = true;            ///< Print the answer as it comes.
@@ -152,7 +153,8 @@ std::optional<chat_request> make_request(const chat_options& options, std::strin
     complain(options.schema + " is not JSON: " + *problem);
     return {};
   }
-  request.response_format = {response_kind::json_schema, schema_name(options.schema), std::move(*schema), true};
+  request.response_format = {response_kind::json_schema, schema_name(options.schema), std::move(*schema), true,
+                             json_check::fail};
   return request;
 }
 
@@ -180,6 +182,8 @@ std::string calls_of(const completion& answer) {
 void print_notes(const completion& answer) {
   for (auto& warning : answer.warnings)
     std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
+  if (!answer.alternatives.empty())
+    std::fprintf(stderr, "modelforge: warning: %zu more answers came; --json shows them\n", answer.alternatives.size());
   if (answer.finish_reason == finish_reason::length)
     std::fprintf(stderr, "modelforge: warning: the answer was cut by the token limit\n");
 }
@@ -222,8 +226,15 @@ int show_whole(const chat_options& options, const completion& answer) {
   return printed ? exit_ok : exit_failed;
 }
 
-int show_whole(const chat_options& options, const failure& problem) {
+/// An answer that is not as asked for was paid for: it is shown, but never where a good one is expected.
+void complain_of(const failure& problem) {
   complain(to_string(problem));
+  if (!problem.text.empty())
+    std::fprintf(stderr, "the answer was:\n%s\n", for_terminal(problem.text).c_str());
+}
+
+int show_whole(const chat_options& options, const failure& problem) {
+  complain_of(problem);
   if (options.json)
     print("{\"error\":" + wire::openai::write_error(problem) + "}\n");
   return exit_code_of(problem);
@@ -283,6 +294,8 @@ public:
   void take(const stream_piece& piece) {
     if (options_.json)
       print_or_end(event_of(piece));
+    else if (is_judged())
+      return; // not before it is known to be what was asked for
     else if (piece.kind == piece_kind::text || piece.kind == piece_kind::refusal)
       put(shown(piece.text));
   }
@@ -300,6 +313,8 @@ private:
     open_line_ = text.back() != '\n';
   }
 
+  bool is_judged() const { return !options_.schema.empty(); }
+
   bool close_line() { return !std::exchange(open_line_, false) || print("\n"); }
 
   int end(const stream_done& done) {
@@ -308,6 +323,8 @@ private:
       good = print("{\"type\":\"done\",\"completion\":" + wire::openai::write_completion(done.result) + "}\n");
     } else {
       auto calls = calls_of(done.result);
+      if (is_judged())
+        put(shown(done.result.text.empty() ? done.result.refusal : done.result.text));
       good = close_line() && (calls.empty() || print(shown(calls + "\n")));
     }
     print_notes(done.result);
@@ -324,7 +341,7 @@ private:
       complain("interrupted");
       return exit_interrupted;
     }
-    complain(to_string(failed.why));
+    complain_of(failed.why);
     if (options_.json)
       print("{\"type\":\"error\",\"error\":" + wire::openai::write_error(failed.why)
             + ",\"pieces\":" + std::to_string(failed.pieces) + "}\n");
@@ -347,7 +364,7 @@ stream_options options_of(const chat_options& given) {
 int chat_stream(const chat_options& given, session& session, waiter& waiter, chat_request request) {
   printer printer{given};
   auto options = options_of(given);
-  options.whole_text = given.json;
+  options.whole_text = given.json || !given.schema.empty();
   options.on_chunk = [&](const stream_piece& piece) { printer.take(piece); };
   options.on_text = [](const std::string&) {};
   options.on_end = [&](const stream_outcome&) { waiter.wake(); };
@@ -374,7 +391,7 @@ int chat_to_file(const chat_options& given, session& session, waiter& waiter, ch
   auto ended = wait_for_end(waiter, [&] { tell_from_outside(session.provider(), cancel_atom_v, id); });
   writer.join();
   if (auto* problem = std::get_if<failure>(&result)) {
-    complain(to_string(*problem));
+    complain(to_string(*problem)); // the file has the text
     return ended ? exit_code_of(*problem) : exit_interrupted;
   }
   auto& answer = std::get<completion>(result);

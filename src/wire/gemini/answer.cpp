@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace modelforge::wire::gemini {
 
@@ -98,37 +101,61 @@ private:
 
   /// An answer, or what a chunk adds to it.
   struct candidate {
-    json::raw index, content, reason, explanation;
+    json::raw index, content, reason, explanation, logprobs;
 
     int64_t place() const { return place_in(index).value_or(0); }
   };
+
+  static bool take_candidate(json::reader& in, candidate& found) {
+    return in.fields({{"content", &found.content},
+                      {"finishReason", &found.reason},
+                      {"index", &found.index},
+                      {"finishMessage", &found.explanation},
+                      {"logprobsResult", &found.logprobs}});
+  }
 
   /// Of several candidates the one is read that has the lowest number when they begin. Others come only if `extra` asks
   /// for them.
   void read_candidates(json::raw list, piece_sink& sink) {
     std::optional<candidate> first;
+    auto has_others = false;
     for_each_in(list, [&](json::reader& in) {
       candidate found;
-      if (!in.fields({{"content", &found.content},
-                      {"finishReason", &found.reason},
-                      {"index", &found.index},
-                      {"finishMessage", &found.explanation}}))
+      if (!take_candidate(in, found))
         return;
       auto is_other = candidate_ ? found.place() != *candidate_ : first && found.place() >= first->place();
-      seen_.others = seen_.others || is_other || first;
+      has_others = has_others || is_other || first;
       if (!is_other)
         first = found;
     });
-    if (!first || seen_.end)
+    if (seen_.end)
       return;
-    candidate_ = first->place();
-    read_candidate(*first, sink);
+    if (first && !candidate_)
+      candidate_ = first->place();
+    if (has_others)
+      for_each_in(list, [this](json::reader& in) {
+        if (candidate found; take_candidate(in, found) && found.place() != candidate_)
+          read_beside(found);
+      });
+    if (first)
+      read_candidate(*first, sink);
+  }
+
+  void read_beside(const candidate& found) {
+    auto* side = beside(found.place(), [&] {
+      auto made = std::make_unique<answer>(head());
+      made->id_ = id_ + "_" + std::to_string(found.place());
+      return made;
+    });
+    if (side != nullptr)
+      static_cast<answer&>(*side->reading).read_candidate(found, side->said);
   }
 
   void read_candidate(const candidate& found, piece_sink& sink) {
     seen_.answer = true;
     auto before = progress_.pieces;
     read_content(found.content, sink);
+    read_logprobs(found.logprobs);
     if (found.reason.has_text()) {
       say_rest(sink);
       reason_ = string_in(found.reason, scratch_);
@@ -137,6 +164,51 @@ private:
       seen_.end_mark = false;
     }
     warn_of(found.explanation);
+  }
+
+  /// Chosen tokens and the likeliest ones stand in two lists of one length here; they are put as OpenAI has them.
+  void read_logprobs(json::raw value) {
+    json::raw chosen, top;
+    if (!read_fields(value, {{"chosenCandidates", &chosen}, {"topCandidates", &top}}))
+      return;
+    std::vector<json::raw> likeliest;
+    json::reader lists{top};
+    lists.elements([&] {
+      json::raw list;
+      lists.fields({{"candidates", &list}});
+      likeliest.push_back(list);
+    });
+    std::string text;
+    json::writer out{text};
+    out.open('[');
+    std::size_t place = 0;
+    json::reader tokens{chosen};
+    tokens.elements([&] {
+      out.open('{');
+      write_token(tokens, out);
+      out.key("top_logprobs");
+      out.open('[');
+      json::reader in{place < likeliest.size() ? likeliest[place] : json::raw{}};
+      in.elements([&] {
+        out.open('{');
+        write_token(in, out);
+        out.close('}');
+      });
+      out.close(']');
+      out.close('}');
+      ++place;
+    });
+    out.close(']');
+    add_logprobs({text});
+  }
+
+  static void write_token(json::reader& in, json::writer& out) {
+    json::raw token, number;
+    in.fields({{"token", &token}, {"logProbability", &number}});
+    out.key("token");
+    out.raw(token.is_string() ? token.text : "null");
+    out.key("logprob");
+    out.raw(number.text.empty() ? "null" : number.text);
   }
 
   /// Parts, one part, or nothing but a text.

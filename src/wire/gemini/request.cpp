@@ -31,6 +31,8 @@ public:
     if (!utf8::is_valid(request_.model))
       fail("model", "is not UTF-8");
     result_.path = model_path(request_.model) + (stream_ ? ":streamGenerateContent?alt=sse" : ":generateContent");
+    choices_field_ = "generationConfig.candidateCount";
+    logprobs_field_ = "generationConfig.responseLogprobs";
     start("text/event-stream", {"generationConfig"});
     write_turns("contents", [this](auto& x) { write_message(x); });
     write_system();

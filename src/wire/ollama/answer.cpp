@@ -26,7 +26,7 @@ public:
 
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
-    json::raw model, created, message, done, reason, input, output, error;
+    json::raw model, created, message, done, reason, input, output, error, logprobs;
     json::reader in{object};
     in.fields({{"message", &message},
                {"done", &done},
@@ -35,6 +35,7 @@ private:
                {"done_reason", &reason},
                {"prompt_eval_count", &input},
                {"eval_count", &output},
+               {"logprobs", &logprobs},
                {"error", &error}});
     if (!in.finish()) {
       problem = in.problem();
@@ -47,6 +48,7 @@ private:
     seen_.sign = seen_.sign || message.is_object();
     seen_.answer = seen_.answer || (message.is_object() && done.text.empty()); // enough for a whole one
     read_message(message, sink);
+    add_logprobs(logprobs);
     auto word = string_in(reason, scratch_);
     auto is_done = done.text.empty() ? !word.empty() : done.text == "true";
     if (!is_done || seen_.end)

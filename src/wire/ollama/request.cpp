@@ -15,6 +15,7 @@ public:
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/api/chat";
+    logprobs_field_ = "logprobs";
     start("application/x-ndjson", {"options"});
     write_model();
     write_messages("messages", [this](auto& x) { write_message(x); });

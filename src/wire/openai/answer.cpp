@@ -12,6 +12,7 @@
 #include <array>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace modelforge::wire::openai {
 
@@ -143,24 +144,73 @@ private:
 
   /// Servers may send choices in any order, and need not count them. One that says why it ended may have nothing else.
   void read_first_choice(json::raw choices, piece_sink& sink) {
-    std::optional<chunk_choice> first;
+    std::vector<chunk_choice> all;
     std::size_t count = 0;
     for_each_in(choices, [&](json::reader& in) {
       ++count;
-      if (chunk_choice choice; take_choice(in, choice) && (!first || place_of(choice) < place_of(*first)))
-        first = choice;
+      if (chunk_choice choice; take_choice(in, choice))
+        all.push_back(choice);
     });
-    if (first && read_choice_error(*first))
+    std::stable_sort(all.begin(), all.end(), [](auto& x, auto& y) { return place_of(x) < place_of(y); });
+    if (!all.empty() && read_choice_error(all.front()))
       return;
-    auto message = first ? message_in(*first) : json::raw{};
-    if (message.text.empty() && (!first || !first->finish_reason.has_text())) {
+    if (all.empty() || (message_in(all.front()).text.empty() && !all.front().finish_reason.has_text())) {
       gap_ = count == 0 ? gap::choices : gap::message;
       return;
     }
-    choice_usage_ = first->usage;
-    read_message(read_delta(message), first->finish_reason, sink);
-    if (count > 1)
-      warn(choices_warning(std::to_string(count)));
+    read_choice(all.front(), sink);
+    for (std::size_t i = 1; i < all.size(); ++i)
+      read_beside(all[i], static_cast<int64_t>(i));
+  }
+
+  /// Reads a choice beside the first one, or what a chunk adds to it: they came because the request asked for them.
+  void read_beside(const chunk_choice& choice, int64_t place) {
+    auto* side = beside(place, [&] {
+      auto made = std::make_unique<chat_answer>(head(), is_strict_);
+      made->id_ = id_ + "_" + std::to_string(place);
+      return made;
+    });
+    if (side == nullptr)
+      return;
+    auto& reading = static_cast<chat_answer&>(*side->reading);
+    reading.source_ = source_;
+    reading.read_choice(choice, side->said);
+  }
+
+  /// Reads a choice, or what a chunk adds to one. Returns its text, with its quotes, where a chunk has nothing else.
+  std::string_view read_choice(const chunk_choice& choice, piece_sink& sink) {
+    if (seen_.end || read_choice_error(choice))
+      return {};
+    if (choice.usage.is_object())
+      choice_usage_ = choice.usage;
+    read_logprobs(choice.logprobs);
+    auto has_delta = choice.delta.is_object() || choice.delta.is_string();
+    if (is_all()) {
+      read_message(read_delta(message_in(choice)), choice.finish_reason, sink);
+      return {};
+    }
+    if (!has_delta && message_in(choice).text.size() > 0) {
+      read_streamed_message(choice, sink);
+      return {};
+    }
+    auto delta = read_delta(choice.delta);
+    read_message(delta, choice.finish_reason, sink);
+    if (choice.message.is_object())
+      read_message_beside(choice.message, sink);
+    auto has_more = !choice.message.text.empty() || choice.logprobs.is_object();
+    return delta.is_only_text() && !has_more ? delta.content.text : std::string_view{};
+  }
+
+  /// Some servers have a form of their own (lists of tokens and of numbers): kept where it is whole.
+  void read_logprobs(json::raw value) {
+    json::raw content, refusal;
+    if (!read_fields(value, {{"content", &content}, {"refusal", &refusal}}))
+      return;
+    add_logprobs(content.is_array() ? content : refusal);
+    if (!content.is_array() && !refusal.is_array() && is_all())
+      keep_logprobs(value);
+    else if (!content.is_array() && !refusal.is_array() && content.text.empty())
+      warn("the log probabilities came in a form that cannot be joined; they are left out");
   }
 
   static int64_t place_of(const chunk_choice& choice) { return place_in(choice.index).value_or(0); }
@@ -178,6 +228,7 @@ private:
   void read_choices(std::string_view object, json::raw choices, piece_sink& sink) {
     auto before = progress_.pieces;
     std::string_view only_text;
+    auto has_others = false;
     if (!choice_)
       choose(choices);
     for_each_in(choices, [&](json::reader& in) {
@@ -185,22 +236,13 @@ private:
       if (!take_choice(in, choice) || seen_.end)
         return;
       auto is_other = place_of(choice) != choice_;
-      seen_.others = seen_.others || is_other;
-      if (is_other || read_choice_error(choice))
-        return;
-      if (choice.usage.is_object())
-        choice_usage_ = choice.usage;
-      auto has_delta = choice.delta.is_object() || choice.delta.is_string();
-      if (!has_delta && message_in(choice).text.size() > 0)
-        return read_streamed_message(choice, sink);
-      auto delta = read_delta(choice.delta);
-      if (delta.is_only_text() && choice.message.text.empty())
-        only_text = delta.content.text;
-      read_message(delta, choice.finish_reason, sink);
-      if (choice.message.is_object())
-        read_message_beside(choice.message, sink);
+      has_others = has_others || is_other;
+      if (is_other)
+        read_beside(choice, place_of(choice));
+      else
+        only_text = read_choice(choice, sink);
     });
-    if (source_ == source::event && !seen_.end && progress_.pieces == before + 1)
+    if (source_ == source::event && !seen_.end && !has_others && progress_.pieces == before + 1)
       frame_.keep(object, only_text);
   }
 

@@ -28,7 +28,8 @@ bool take_choice(json::reader& in, chunk_choice& choice) {
                     {"message", &choice.message},
                     {"error", &choice.error},
                     {"usage", &choice.usage},
-                    {"text", &choice.text}});
+                    {"text", &choice.text},
+                    {"logprobs", &choice.logprobs}});
 }
 
 bool chunk_delta::is_only_text() const {

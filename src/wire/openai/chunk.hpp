@@ -22,7 +22,7 @@ bool read_chunk(std::string_view data, chunk& chunk, std::string& problem);
 
 /// One of the answers that a chunk adds to.
 struct chunk_choice {
-  json::raw index, delta, message, finish_reason, error;
+  json::raw index, delta, message, finish_reason, error, logprobs;
   json::raw usage; ///< Some tell it here.
   json::raw text;  ///< Of the older API for completions, which some speak here, too.
 };

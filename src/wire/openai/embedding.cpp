@@ -34,12 +34,12 @@ private:
 
 /// Takes one vector with its index; without an index vectors come in the order of the inputs.
 void read_item(json::reader& in, vector_answer& answer) {
-  std::optional<uint64_t> index;
+  json::raw index;
   auto is_item = in.members([&](std::string_view name) {
     if (name == "embedding")
       answer.take_vector(in);
     else if (name == "index")
-      index = count_in(in.value());
+      index = in.value();
   });
   if (is_item)
     answer.put(index);

@@ -9,7 +9,8 @@ namespace modelforge::wire::openai {
 namespace {
 
 /// The reason in OpenAI's words where it has one.
-std::string_view reason_of(const completion& answer) {
+template <class Answer>
+std::string_view reason_of(const Answer& answer) {
   switch (answer.finish_reason) {
     case finish_reason::refusal:
       return "stop"; // the words are in `refusal`
@@ -32,7 +33,8 @@ void write_text_or_null(json::writer& out, std::string_view key, std::string_vie
 }
 
 /// The content is null, not empty, where the model said nothing: clients tell the two apart.
-void write_message(json::writer& out, const completion& answer) {
+template <class Answer>
+void write_message(json::writer& out, const Answer& answer) {
   out.open('{');
   out.key("role");
   out.word("assistant");
@@ -40,7 +42,7 @@ void write_message(json::writer& out, const completion& answer) {
   out.key("content");
   silent ? out.raw("null") : out.repaired(answer.text);
   write_text_or_null(out, "refusal", answer.refusal);
-  if (auto thoughts = reasoning_of(answer); !thoughts.empty()) {
+  if (auto thoughts = reasoning_of(answer.reasoning); !thoughts.empty()) {
     out.key("reasoning_content");
     out.repaired(thoughts);
   }
@@ -64,6 +66,21 @@ void write_message(json::writer& out, const completion& answer) {
     }
     out.close(']');
   }
+  out.close('}');
+}
+
+/// One of the answers to a question: a `completion`, or one beside it.
+template <class Answer>
+void write_choice(json::writer& out, std::size_t index, const Answer& answer) {
+  out.open('{');
+  out.key("index");
+  out.number(index);
+  out.key("message");
+  write_message(out, answer);
+  out.key("logprobs");
+  out.raw(answer.logprobs.empty() ? "null" : std::string_view{answer.logprobs});
+  out.key("finish_reason");
+  out.repaired(reason_of(answer));
   out.close('}');
 }
 
@@ -117,16 +134,9 @@ std::string write_completion(const completion& answer) {
   out.repaired(answer.model);
   out.key("choices");
   out.open('[');
-  out.open('{');
-  out.key("index");
-  out.number(0);
-  out.key("message");
-  write_message(out, answer);
-  out.key("logprobs");
-  out.raw("null");
-  out.key("finish_reason");
-  out.repaired(reason_of(answer));
-  out.close('}');
+  write_choice(out, 0, answer);
+  for (std::size_t i = 0; i < answer.alternatives.size(); ++i)
+    write_choice(out, i + 1, answer.alternatives[i]);
   out.close(']');
   if (answer.usage) {
     out.key("usage");
@@ -144,6 +154,10 @@ std::string write_error(const failure& problem) {
   out.repaired(code_of(problem));
   out.key("message");
   out.repaired(message_of(problem));
+  if (!problem.text.empty()) {
+    out.key("text");
+    out.repaired(problem.text);
+  }
   out.close('}');
   return text;
 }

@@ -16,6 +16,8 @@ public:
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/chat/completions";
+    choices_field_ = "n";
+    logprobs_field_ = "logprobs";
     if (quirks_.reasoning_object)
       start("text/event-stream", {"reasoning"});
     else

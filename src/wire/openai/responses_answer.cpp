@@ -387,6 +387,7 @@ private:
     int64_t index = 0;
     for_each_in(event.output, [&](json::reader& in) {
       auto entry = take_item(in);
+      add_part_logprobs(entry.content); // not from events, which repeat them
       if (!seen_.end && !entry.type.text.empty())
         if (auto* found = find(&response_items::of_list, kind_of(entry), entry.id, entry.call_id, index))
           say_item(entry, *found, sink);

@@ -29,6 +29,7 @@ public:
 
   std::variant<encoded_request, failure> run() {
     result_.path = "/responses";
+    logprobs_field_ = "top_logprobs";
     start("text/event-stream", {"reasoning", "text"});
     write_model();
     write_instructions();

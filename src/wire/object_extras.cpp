@@ -1,0 +1,102 @@
+#include "wire/object_answer.hpp"
+#include "wire/provider_error.hpp"
+#include "wire/words.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+/// What of an answer comes only because the request's `extra` asks for it: further answers, log probabilities.
+
+namespace modelforge::wire {
+
+namespace {
+
+constexpr std::size_t max_sides = 128;         ///< Answers beside the first one; providers give up to 127.
+constexpr std::size_t max_beside = 16 << 20;   ///< Bytes of text that these have in all.
+constexpr std::size_t max_logprobs = 16 << 20; ///< Bytes; a streamed answer has no other bound.
+
+} // namespace
+
+void object_answer::add_logprobs(json::raw list) {
+  json::reader in{list};
+  in.elements([&] {
+    auto element = in.value();
+    auto& kept = extra().logprobs;
+    if (kept.size() + element.text.size() > max_logprobs)
+      return warn("the log probabilities exceed " + std::to_string(max_logprobs) + " bytes; the rest is left out");
+    kept += kept.empty() ? "" : ",";
+    kept += compacted(element.text);
+  });
+}
+
+void object_answer::add_part_logprobs(json::raw parts) {
+  json::reader in{parts};
+  in.elements([&] {
+    json::raw list;
+    in.fields({{"logprobs", &list}});
+    add_logprobs(list);
+  });
+}
+
+std::string object_answer::told_logprobs() {
+  if (extra_ == nullptr)
+    return {};
+  if (extra_->logprobs.empty())
+    return compacted(extra_->foreign_logprobs);
+  return R"({"content":[)" + extra_->logprobs + "]}";
+}
+
+// Whole answers are bounded by their bytes, streamed ones by what is looked at here. Once too much has come, none of
+// the sides takes more.
+object_answer::side* object_answer::find_beside(int64_t index) {
+  auto& sides = extra().sides;
+  std::size_t bytes = 0;
+  for (auto& each : sides)
+    bytes += each.said.words.size();
+  auto found = std::find_if(sides.begin(), sides.end(), [&](auto& x) { return x.index == index; });
+  seen_.others = seen_.others || bytes > max_beside || (found == sides.end() && sides.size() == max_sides);
+  return found != sides.end() && !seen_.others ? &*found : nullptr;
+}
+
+void object_answer::add_alternatives(completion& answer) {
+  if (extra_ == nullptr)
+    return;
+  auto& sides = extra_->sides;
+  std::stable_sort(sides.begin(), sides.end(), [](auto& x, auto& y) { return x.index < y.index; });
+  for (auto& each : sides)
+    add_alternative(each, answer);
+}
+
+// The calls are copied: those of an answer that cannot be judged are given as they came.
+void object_answer::add_alternative(side& from, completion& answer) {
+  auto& beside = *from.reading;
+  auto& said = from.said;
+  beside.say_rest(said);
+  beside.conclude(false);
+  completion judged;
+  auto calls = beside.calls_.finish();
+  auto problem = beside.problem_ != nullptr
+                   ? std::optional{*beside.problem_}
+                   : add_calls(head_, calls, beside.id_, beside.meaning(), beside.seen_.refusal, judged);
+  auto& result = answer.alternatives.emplace_back();
+  if (problem)
+    for (auto& each : calls)
+      result.tool_calls.push_back(std::move(each.call));
+  else
+    result.tool_calls = std::move(judged.tool_calls);
+  result.text = std::move(said.words);
+  result.reasoning = std::move(said.thoughts);
+  result.refusal = std::move(said.declined);
+  result.finish_reason = beside.problem_ != nullptr ? finish_reason::error : judged.finish_reason;
+  result.raw_finish_reason = clean_words(beside.reason_, 200);
+  result.logprobs = beside.told_logprobs();
+  auto name = "answer " + std::to_string(answer.alternatives.size() + 1) + ": ";
+  if (problem)
+    warn(name + problem->message);
+  for (auto* list : {&judged.warnings, &beside.warnings_})
+    for (auto& text : *list)
+      warn(name + text);
+}
+
+} // namespace modelforge::wire
