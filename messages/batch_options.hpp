@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,7 +52,13 @@ struct batch_options {
   std::size_t job_items = 10'000;             ///< The most in one job of a provider; their requests are held in memory.
   /// How long a provider whose queue of jobs is full is left alone; doubled each time, up to 10 min.
   std::chrono::nanoseconds busy_pause = std::chrono::seconds{30};
-  bool cancel_jobs = false; ///< Sends nothing: cancels the jobs that an earlier run began, and keeps what they did.
+  /// What the answers depend on beside the input, by name, for people, e.g. "model" and "gpt-5.2". Names are plain
+  /// words. The ledger keeps it, and an earlier run's results that were made with others are gone on with only if that
+  /// is said
+  /// (`accept_changes`). What only one of the two runs names is not compared; empty: nothing is.
+  std::map<std::string, std::string> made_with{};
+  bool accept_changes = false; ///< Goes on with an earlier run's results, whatever they were made with.
+  bool cancel_jobs = false;    ///< Sends nothing: cancels the jobs that an earlier run began, and keeps what they did.
 };
 
 } // namespace modelforge

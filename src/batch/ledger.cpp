@@ -309,6 +309,10 @@ std::optional<failure> ledger::note_total(uint64_t items) {
   return append_event(ledger_line::writer{"total", synced_}.number("items", items).take());
 }
 
+std::optional<failure> ledger::note_run(const std::map<std::string, std::string>& made_with) {
+  return append_event(ledger_line::writer{"run", synced_}.texts("made_with", made_with).take());
+}
+
 std::optional<failure> ledger::note(const ledger_event& event) {
   if (auto* job = std::get_if<ledger_job>(&event))
     return intend(*job);
@@ -366,6 +370,8 @@ void ledger::count_event(std::string_view line, uint64_t offset) {
                             offset};
   } else if (name == "total") {
     summary_.total = number_in(members, "items");
+  } else if (name == "run") {
+    summary_.made_with = ledger_line::texts_in(members, "made_with");
   } else if (job == summary_.jobs.end()) {
     return;
   } else if (name == "job") {

@@ -81,6 +81,7 @@ struct ledger_summary {
   std::optional<uint64_t> total;          ///< Items of the input, once it has been read to its end.
   std::map<std::string, ledger_job> jobs; ///< Those that have not ended, by nonce.
   std::vector<std::string> ids_of_ended_jobs;
+  std::map<std::string, std::string> made_with; ///< What the last run that said it was made with, by name.
 };
 
 /// Keeps the results of a batch so that none that counts is lost, whatever crashes when. docs/batches.md describes the
@@ -117,7 +118,10 @@ public:
   /// Appends how many items the input has.
   std::optional<failure> note_total(uint64_t items);
 
-  /// Appends an event: one of the four above.
+  /// Appends what the run that begins is made with (`batch_options::made_with`).
+  std::optional<failure> note_run(const std::map<std::string, std::string>& made_with);
+
+  /// Appends an event of a batch that runs.
   std::optional<failure> note(const ledger_event& event);
 
   /// Makes all that was added count.

@@ -91,6 +91,14 @@ std::vector<std::pair<uint64_t, uint64_t>> ranges_in(const json::value& members,
   return ranges;
 }
 
+std::map<std::string, std::string> texts_in(const json::value& members, std::string_view name) {
+  std::map<std::string, std::string> texts;
+  if (auto& object = json::member(members, name); object.is_object())
+    for (auto& [key, text] : object.get_ref<const json::value::object_t&>())
+      texts.emplace(key, json::string_in(text));
+  return texts;
+}
+
 uint64_t from_hex(std::string_view text) {
   uint64_t x = 0;
   std::from_chars(text.data(), text.data() + text.size(), x, 16);
@@ -111,6 +119,15 @@ writer& writer::text(std::string_view name, std::string_view text) {
 writer& writer::raw(std::string_view name, std::string_view json) {
   out_.key(name);
   out_.raw(json);
+  return *this;
+}
+
+writer& writer::texts(std::string_view name, const std::map<std::string, std::string>& texts) {
+  out_.key(name);
+  out_.open('{');
+  for (auto& [key, value] : texts)
+    text(key, value);
+  out_.close('}');
   return *this;
 }
 

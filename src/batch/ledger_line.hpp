@@ -4,6 +4,7 @@
 #include "json/writer.hpp"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,6 +40,7 @@ std::string_view result_in(std::string_view line);
 uint64_t number_in(const json::value& members, std::string_view name);
 std::string text_in(const json::value& members, std::string_view name);
 std::vector<std::pair<uint64_t, uint64_t>> ranges_in(const json::value& members, std::string_view name);
+std::map<std::string, std::string> texts_in(const json::value& members, std::string_view name);
 
 /// The number of up to 16 hexadecimal digits; what is not hexadecimal reads as 0.
 uint64_t from_hex(std::string_view text);
@@ -56,6 +58,7 @@ public:
 
   writer& text(std::string_view name, std::string_view text);
   writer& raw(std::string_view name, std::string_view json);
+  writer& texts(std::string_view name, const std::map<std::string, std::string>& texts);
   writer& ranges(std::string_view name, const std::vector<std::pair<uint64_t, uint64_t>>& ranges);
 
   /// Ends the body; to be called once.

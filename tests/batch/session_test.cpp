@@ -65,6 +65,95 @@ TEST_CASE_METHOD(files, "a session that is refused leaves no new ledger behind",
   }
 }
 
+namespace {
+
+/// Does a part of a batch: opens it, and records what is given as results of the items.
+std::vector<std::string> run_part(const batch_options& options, const std::vector<bool>& results) {
+  auto opened = batch::open_session(options);
+  REQUIRE(std::holds_alternative<batch::session>(opened));
+  auto& x = std::get<batch::session>(opened);
+  for (uint64_t i = 0; i < results.size(); ++i)
+    REQUIRE_FALSE(x.ledger->add({i, results[i], 1, {}, {}, "p", "{}"}));
+  REQUIRE_FALSE(x.ledger->seal());
+  return x.warnings;
+}
+
+} // namespace
+
+TEST_CASE_METHOD(files, "results that were made with others are gone on with only if that is said",
+                 "[batch][session]") {
+  options.made_with = {{"model", "a"}, {"provider", "p"}, {"simulated", "yes"}};
+  run_part(options, {true, false});
+  run_part(options, {}); // the same
+  auto before = folder.read("out.jsonl.ledger");
+  auto again = options;
+  again.made_with["model"] = "b";
+  again.made_with["simulated"] = "no";
+  auto said = options;
+  std::swap(options, again);
+  auto problem = refused();
+  CHECK(problem.code == errc::invalid_request);
+  CHECK(problem.message.ends_with(" were made with others: model: a, now b; simulated: yes, now no"));
+  CHECK(problem.suggestion.find("--accept-changes") != std::string::npos);
+  CHECK(folder.read("out.jsonl.ledger") == before);
+  options.retry_failed = true; // one is answered all the same
+  CHECK(refused().code == errc::invalid_request);
+  SECTION("accepted: from then on these count") {
+    options.accept_changes = true;
+    CHECK(run_part(options, {}).size() == 1);
+    options.accept_changes = false;
+    CHECK(run_part(options, {}).empty());
+    std::swap(options, said);
+    CHECK(refused().message.find("model: b, now a") != std::string::npos);
+  }
+  SECTION("started over") {
+    options.fresh = true;
+    run_part(options, {true});
+    options.fresh = false;
+    CHECK(run_part(options, {}).empty());
+  }
+  SECTION("jobs are only cancelled") {
+    options.cancel_jobs = true;
+    CHECK(run_part(options, {}).empty());
+  }
+}
+
+TEST_CASE_METHOD(files, "where there is nothing to mix up, nobody is asked", "[batch][session]") {
+  SECTION("no results") {
+    options.made_with = {{"model", "a"}};
+    run_part(options, {});
+  }
+  SECTION("failures alone, which are sent again") {
+    options.made_with = {{"model", "a"}};
+    run_part(options, {false, false});
+    options.retry_failed = true;
+  }
+  SECTION("a ledger of an earlier version, which does not know") {
+    run_part(options, {true});
+  }
+  SECTION("a term that it does not know") {
+    options.made_with = {{"model", "b"}};
+    run_part(options, {true});
+  }
+  options.made_with = {{"model", "b"}, {"server", "s"}};
+  CHECK(run_part(options, {true}).empty());
+  options.retry_failed = false;
+  options.made_with["model"] = "c";
+  CHECK(refused().message.find("model: b, now c") != std::string::npos); // now it knows
+}
+
+TEST_CASE_METHOD(files, "a run with jobs under way is as one with results", "[batch][session]") {
+  options.made_with = {{"model", "a"}};
+  {
+    auto opened = batch::open_session(options);
+    auto& ledger = *std::get<batch::session>(opened).ledger;
+    REQUIRE_FALSE(ledger.intend({"n", "p", "a", 1, {{0, 1}}, {}}));
+    REQUIRE_FALSE(ledger.seal());
+  }
+  options.made_with = {{"model", "b"}};
+  CHECK(refused().code == errc::invalid_request);
+}
+
 TEST_CASE_METHOD(files, "an input is read as often as it is needed, while it stays as it was", "[batch][session]") {
   auto opened = batch::input::open(options.input);
   auto& input = std::get<batch::input>(opened);

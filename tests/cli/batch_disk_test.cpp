@@ -145,6 +145,41 @@ TEST_CASE_METHOD(cli_test, "a batch whose input has changed is refused, with bot
   CHECK(run(arguments).exit_code == 0);
 }
 
+TEST_CASE_METHOD(cli_test, "a batch does not go on with results of others unasked, least with simulated ones",
+                 "[cli][batch]") {
+  misbehaving_server server{always(answer_of(10))};
+  auto input = folder.write("in.txt", prompts(2));
+  auto output = folder.path("out.jsonl");
+  auto config = configure(server.url(""), "[providers.other]\nkind = \"openai_compatible\"\nbase_url = \""
+                                            + server.url("/v1") + "\"\ndefault_model = \"m\"\n");
+  std::vector<std::string> real{"batch", "-c", config, input, "-o", output};
+  auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), real.begin(), real.end());
+    return run(more);
+  };
+  REQUIRE(run({"batch", "--simulate", input, "-o", output}).exit_code == 0);
+  auto simulated = folder.read("out.jsonl");
+  auto x = run(real);
+  INFO(x.err);
+  CHECK(x.exit_code == 2);
+  CHECK(contains(x.err, "simulated: yes, now no"));
+  CHECK(contains(x.err, "provider: simulator, now test"));
+  CHECK(contains(x.err, "--accept-changes"));
+  CHECK(server.connections == 0);
+  CHECK(folder.read("out.jsonl") == simulated);
+  CHECK(with({"--fresh"}).exit_code == 0);
+  CHECK(server.connections > 0);
+  CHECK(run(real).exit_code == 0);
+  auto model = with({"-m", "n"});
+  CHECK(model.exit_code == 2);
+  CHECK(contains(model.err, "were made with others: model: m, now n ["));
+  CHECK(contains(with({"-p", "other"}).err, "provider: test, now other"));
+  auto accepted = with({"-m", "n", "--accept-changes"});
+  CHECK(accepted.exit_code == 0);
+  CHECK(contains(accepted.err, "2 results of earlier runs were made with others: model: m, now n"));
+  CHECK(with({"-m", "n"}).exit_code == 0);
+}
+
 TEST_CASE_METHOD(cli_test, "status tells what a batch has done, and cancel finds nothing to cancel", "[cli][batch]") {
   misbehaving_server server{always(answer_of(10))};
   auto config = configure(server.url(""));
@@ -154,7 +189,7 @@ TEST_CASE_METHOD(cli_test, "status tells what a batch has done, and cancel finds
   CHECK(status.exit_code == 0);
   CHECK(status.out
         == "3 of 3 done: 3 answered, 0 failed\ntokens: 3 in, 3 out; HTTP attempts: 3\ninput: " + folder.path("in.txt")
-             + "\n");
+             + "\nmade with: model: m; provider: test; server: 127.0.0.1; simulated: no\n");
   auto cancel = run({"batch", "cancel", "-c", config, output + ".ledger"});
   CHECK(cancel.exit_code == 0);
   CHECK(contains(cancel.err, "no jobs at a provider"));

@@ -5,6 +5,7 @@
 
 #include "actors/support/mail.hpp"
 #include "batch/ledger.hpp"
+#include "config/address.hpp"
 
 #include <modelforge/actors/batch_coordinator.hpp>
 
@@ -16,8 +17,11 @@
 #include <charconv>
 #include <cstdio>
 #include <fstream>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <sys/stat.h>
 #include <utility>
 
@@ -141,6 +145,43 @@ int refuse_usage(const std::string& problem) {
   return exit_usage;
 }
 
+/// "a", or "a (x), b (y)" where providers differ in it.
+std::string for_all(const std::vector<session_provider>& providers,
+                    const std::function<std::string(const session_provider&)>& value) {
+  std::map<std::string, std::string> values; // in whatever order they were named
+  for (auto& one : providers)
+    values[one.settings.name] = value(one);
+  std::string text;
+  auto& first = values.begin()->second;
+  if (std::all_of(values.begin(), values.end(), [&](auto& x) { return x.second == first; }))
+    return first;
+  for (auto& [name, one] : values)
+    text += (text.empty() ? "" : ", ") + one + " (" + name + ')';
+  return text;
+}
+
+/// What the answers depend on. Ports do not tell one server from another: those of local ones change.
+std::map<std::string, std::string> made_with(session& session, const target_options& target) {
+  std::map<std::string, std::string> terms;
+  auto& providers = session.providers();
+  std::set<std::string> names;
+  for (auto& one : providers)
+    names.insert(one.settings.name);
+  for (auto& name : names)
+    terms["provider"] += (terms["provider"].empty() ? "" : ", ") + name;
+  terms["model"] = for_all(providers, [&](auto& x) {
+    auto& model = target.model.empty() ? x.settings.default_model : target.model;
+    return model.empty() ? std::string{"none"} : model;
+  });
+  terms["server"] = for_all(providers, [](auto& x) {
+    auto place = destination(x.settings);
+    auto parts = split_host(place);
+    return parts ? parts->host : place;
+  });
+  terms["simulated"] = target.simulate ? "yes" : "no";
+  return terms;
+}
+
 /// What the command line says, as the coordinator takes it. Without --mode, the first provider's settings decide.
 batch_options options_of(const batch_command_options& given, const provider_settings& first, bool cancel_jobs) {
   batch_options options;
@@ -152,6 +193,7 @@ batch_options options_of(const batch_command_options& given, const provider_sett
   options.finish_within = to_deadline(given.deadline);
   options.fresh = given.fresh;
   options.retry_failed = given.retry_failed;
+  options.accept_changes = given.accept_changes;
   options.job_items = given.job_items;
   options.cancel_jobs = cancel_jobs;
   from_string(given.order, options.order);
@@ -222,7 +264,9 @@ int run(const batch_command_options& given, bool cancel_jobs) {
     complain(to_string(*problem));
     return exit_usage;
   }
-  auto spawned = spawn(*session, options_of(given, session->settings(), cancel_jobs));
+  auto options = options_of(given, session->settings(), cancel_jobs);
+  options.made_with = made_with(*session, given.target);
+  auto spawned = spawn(*session, options);
   if (auto* problem = std::get_if<failure>(&spawned)) {
     complain(to_string(*problem));
     return exit_usage;
@@ -320,6 +364,8 @@ void add_batch(command_line& line) {
                std::size_t{1}, std::size_t{100'000});
   batch.flag("--fresh", options->fresh, "Start over, and forget what an earlier run has done");
   batch.flag("--retry-failed", options->retry_failed, "Send what failed in an earlier run again, too");
+  batch.flag("--accept-changes", options->accept_changes,
+             "Go on though an earlier run had another provider or model, or was simulated");
   batch.flag("--dry-run", options->dry_run, "Name bad lines; estimate tokens, cost and time; send nothing");
   batch.flag("-q,--quiet", options->quiet, "Show neither progress nor summary");
   batch.text("INPUT", options->input, "Prompts; - is standard input", "FILE");

@@ -26,6 +26,7 @@ struct batch_command_options {
   std::size_t job_items = 10'000;
   bool fresh = false;
   bool retry_failed = false;
+  bool accept_changes = false;
   bool dry_run = false;
   bool quiet = false;
 };

@@ -111,6 +111,11 @@ int batch_status(const std::string& path) {
   sum.cost = summary.cost;
   std::printf("tokens: %s; HTTP attempts: %s\n", tokens_text(sum).c_str(), grouped(summary.attempts).c_str());
   std::printf("input: %s\n", summary.input.path.c_str());
+  std::string terms;
+  for (auto& [name, value] : summary.made_with)
+    terms += (terms.empty() ? "" : "; ") + name + ": " + value;
+  if (!terms.empty())
+    std::printf("made with: %s\n", terms.c_str());
   for (auto& [nonce, job] : summary.jobs) {
     uint64_t items = 0;
     for (auto [first, last] : job.items)
