@@ -225,7 +225,9 @@ constexpr auto provider_keys = std::to_array<key_rule>({
   {"max_concurrent", slot_of<&provider_settings::max_concurrent, provider_settings>,
    "Requests in flight at a time, for each key, whatever the model.", 1, 100'000},
   {"interactive_slots", slot_of<&provider_settings::interactive_slots, provider_settings>,
-   "Slots that batches must leave free; left out: 1, or 0 where `max_concurrent` is 1.", 0, 99'999},
+   "Slots that batches leave free for other requests; `modelforge batch`, which has none, uses all. Left out: 1, or 0 "
+   "where `max_concurrent` is 1.",
+   0, 99'999},
   {"adaptive", slot_of<&provider_settings::adaptive, provider_settings>,
    "Whether the number in flight follows latency: fewer when answers become slow, more when they are quick."},
   {"check_json", slot_of<&provider_settings::check_json>,

@@ -543,6 +543,28 @@ TEST_CASE_METHOD(cli_test, "with port 0 a batch tells where its metrics are", "[
   CHECK(x.err.starts_with("modelforge: metrics at http://127.0.0.1:"));
 }
 
+TEST_CASE_METHOD(cli_test, "a batch uses every slot that the settings allow, and no more", "[cli][batch]") {
+  for (std::string more : {"max_concurrent = 2\n", "max_concurrent = 2\ninteractive_slots = 1\n"}) {
+    std::atomic<int> held{0};
+    std::atomic<int> most{0};
+    misbehaving_server server{[&](peer& x) {
+      while (x.read_request()) {
+        auto now = ++held;
+        for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+        }
+        test::eventually([&] { return most >= 2; });
+        --held;
+        x.send(whole_answer(200, good_answer));
+      }
+    }};
+    auto x = run({"batch", "-c", configure(server.url(""), more), folder.write("in.txt", "a\nb\nc\nd\n"), "-o",
+                  folder.path("out.jsonl"), "--fresh"});
+    INFO(x.err);
+    CHECK(x.exit_code == 0);
+    CHECK(most == 2);
+  }
+}
+
 TEST_CASE_METHOD(cli_test, "a batch's progress says that the provider has paused it", "[cli][metrics]") {
   std::atomic<int> asked{0};
   misbehaving_server server{[&](peer& x) {

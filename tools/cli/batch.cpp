@@ -255,6 +255,8 @@ int run(const batch_command_options& given, bool cancel_jobs) {
   waiter waiter;
   shared_progress progress; // outlives the actors, which write to it
   auto session = session::start(given.target, false, [&](provider_settings& provider) {
+    if (provider.nodes.empty()) // nobody else asks in this process
+      provider.interactive_slots = 0;
     if (given.max_concurrent.value_or(0) > 0) // what the command line says counts: so many batch items in flight
       provider.max_concurrent = *given.max_concurrent + provider.interactive_slots;
   });
