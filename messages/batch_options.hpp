@@ -46,6 +46,9 @@ struct batch_options {
   bool fresh = false; ///< Starts over where an earlier run left a ledger; else goes on with what is missing.
   /// Without effect where there is no ledger of an earlier run.
   bool retry_failed = false; ///< Sends items again that an earlier run saw fail.
+  /// Goes on though one item after the other fails for a reason that is not theirs, e.g. a key that is refused: then
+  /// they are recorded as failed. Else the batch stops, and leaves them for a later run.
+  bool keep_going = false;
   batch_mode mode = batch_mode::live;
   std::optional<std::chrono::nanoseconds> finish_within{}; ///< For `automatic`.
   batch_mode after_expiry = batch_mode::live; ///< For what a provider's job did not come to; not `automatic`.

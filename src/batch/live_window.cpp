@@ -40,8 +40,11 @@ live_window::live_item live_window::take(request_id id) {
 }
 
 void live_window::on_answer(request_id id, completion answer) {
-  if (items_.contains(id))
-    end(id, std::move(answer));
+  if (!items_.contains(id))
+    return;
+  fail_fast_.on_answer();
+  settle();
+  end(id, std::move(answer));
 }
 
 std::optional<failure> live_window::on_failure(request_id id, failure why, time_point now) {
@@ -69,8 +72,40 @@ std::optional<failure> live_window::on_failure(request_id id, failure why, time_
       return {};
     }
   }
-  end(id, std::move(why));
-  return {};
+  return fail(id, std::move(why));
+}
+
+/// An item has failed everywhere.
+std::optional<failure> live_window::fail(request_id id, failure why) {
+  auto names_model = !items_.at(id).request.model.empty();
+  if (!fail_fast_.may_be_all(why, names_model)) {
+    fail_fast_.on_own_failure();
+    settle();
+    end(id, std::move(why));
+    return {};
+  }
+  if (is_withdrawn_) { // whose it is will not be known in this run
+    outcomes_.give_back(take(id).index);
+    return {};
+  }
+  if (!fail_fast_.says_the_same(why))
+    settle();
+  auto is_enough = fail_fast_.on_doubt(why);
+  auto item = take(id);
+  why.attempts.insert(why.attempts.begin(), item.earlier.begin(), item.earlier.end());
+  doubts_.push_back({item.index, std::move(item.custom_id), {item.provider, item.estimated}, std::move(why)});
+  return is_enough ? std::optional{fail_fast_.reason()} : std::nullopt;
+}
+
+/// What is in doubt failed by itself.
+void live_window::settle() {
+  for (auto& x : std::exchange(doubts_, {}))
+    outcomes_.record(x.index, std::move(x.custom_id), std::move(x.why), x.origin);
+}
+
+void live_window::settle_last() {
+  if (items_.empty())
+    settle();
 }
 
 void live_window::move_on(std::size_t provider, request_id id, const std::vector<attempt_record>& attempts) {
@@ -112,6 +147,8 @@ void live_window::withdraw() {
   resume_at_.reset();
   for (auto id : std::exchange(held_, {})) // these are at no provider
     outcomes_.give_back(items_.extract(id).mapped().index);
+  for (auto& x : std::exchange(doubts_, {}))
+    outcomes_.give_back(x.index);
   for (auto& [id, item] : items_)
     outcomes_.push(cancel_item{item.provider, id});
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "batch/clock.hpp"
+#include "batch/fail_fast.hpp"
 #include "batch/outcomes.hpp"
 #include "batch/provider_pool.hpp"
 
@@ -22,14 +23,15 @@ namespace modelforge::batch {
 ///
 /// An item at which one provider fails for reasons of its own goes to another that has not tried it, with the attempts
 /// of both in its result. One that a full queue gives back is held for a moment and offered again; it keeps its place
-/// in the window, so that no more is read than can be sent. What may have been carried out is not sent again. Used by
-/// `schedule`.
+/// in the window, so that no more is read than can be sent. What may have been carried out is not sent again. A failure
+/// that may be that of all items (`fail_fast`) is in doubt until it is known whose it is: recorded as the item's, or,
+/// when the batch stops for it, of no item. Used by `schedule`.
 class live_window {
 public:
-  live_window(provider_pool& pool, outcomes& outcomes, std::mt19937_64& random)
-    : pool_(pool), outcomes_(outcomes), random_(random) {}
+  live_window(provider_pool& pool, outcomes& outcomes, std::mt19937_64& random, bool keep_going)
+    : pool_(pool), outcomes_(outcomes), random_(random), fail_fast_(keep_going) {}
 
-  bool empty() const { return items_.empty(); }
+  bool empty() const { return items_.empty() && doubts_.empty(); }
   std::size_t size() const { return items_.size(); }
 
   /// Sends an item to the provider that suits best.
@@ -46,6 +48,9 @@ public:
   /// Returns why the batch cannot go on, where that is so.
   std::optional<failure> on_failure(request_id id, failure why, time_point now);
 
+  /// Records what is in doubt, if nothing is in flight that could settle it. To be called when nothing new comes.
+  void settle_last();
+
   /// Withdraws all that is in flight; what comes back from now on is not tried again.
   void withdraw();
 
@@ -60,10 +65,20 @@ private:
     std::vector<attempt_record> earlier; ///< What was tried at these.
   };
 
+  /// An item that has failed, perhaps not by itself.
+  struct doubt {
+    uint64_t index = 0;
+    std::string custom_id;
+    item_origin origin;
+    failure why;
+  };
+
   void send(live_item item);
   live_item take(request_id id);
   void move_on(std::size_t provider, request_id id, const std::vector<attempt_record>& attempts);
   void hold(request_id id, time_point now);
+  std::optional<failure> fail(request_id id, failure why);
+  void settle();
   void end(request_id id, std::variant<completion, failure> outcome);
 
   provider_pool& pool_;
@@ -71,6 +86,8 @@ private:
   std::mt19937_64& random_;
   std::unordered_map<request_id, live_item> items_;
   std::vector<request_id> held_;
+  fail_fast fail_fast_;
+  std::vector<doubt> doubts_; ///< All for one reason.
   std::optional<time_point> resume_at_;
   bool is_withdrawn_ = false;
 };

@@ -34,8 +34,8 @@ job_rules rules_of(const schedule_setup& setup) {
 
 schedule::schedule(schedule_setup setup)
   : setup_(std::move(setup)), random_(setup_.seed), outcomes_(setup_.providers.size()),
-    pool_(setup_.providers, {setup_.options.busy_pause, setup_.limits.max_jobs}), live_(pool_, outcomes_, random_),
-    jobs_(rules_of(setup_), pool_, outcomes_, random_) {
+    pool_(setup_.providers, {setup_.options.busy_pause, setup_.limits.max_jobs}),
+    live_(pool_, outcomes_, random_, setup_.options.keep_going), jobs_(rules_of(setup_), pool_, outcomes_, random_) {
   if (setup_.options.mode == batch_mode::automatic)
     for (std::size_t i = 0; i < setup_.providers.size(); ++i)
       if (setup_.providers[i].job_price >= 1) // a batch API that is not cheaper is not used
@@ -111,6 +111,8 @@ void schedule::plan(time_point now, uint64_t unix_now) {
   if (pool_.start_asking(now))
     outcomes_.push(ask_statuses{});
   live_.resume(now);
+  if (phase_ >= phase::starved) // nothing comes that could settle what is in doubt
+    live_.settle_last();
   jobs_.begin(now, unix_now, phase_ == phase::waiting);
   if (!outcomes_.has_steps())
     read_on(now);

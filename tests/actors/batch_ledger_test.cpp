@@ -328,6 +328,7 @@ TEST_CASE_METHOD(ledger_test, "weights share a batch out, and a failing provider
   REQUIRE(report.shares.size() == 1);
   CHECK(report.shares[0].provider == "two");
   is.broken["two"] = errc::authentication;
+  options.keep_going = true;
   report = run(options, {"one", "two"});
   CHECK(report.failed == 100);
   CHECK(report.first_failure);

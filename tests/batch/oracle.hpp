@@ -32,6 +32,7 @@ public:
     std::size_t job_items = 0;
     std::size_t max_jobs = 0;
     std::size_t providers = 1;
+    std::size_t doubts = 0; ///< Failures that may be kept back, since it is not known whether they are the items' own.
   };
 
   /// A line without a request that can be read has no model.

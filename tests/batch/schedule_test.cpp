@@ -264,6 +264,76 @@ TEST_CASE_METHOD(driver, "a provider that shuts down stops the batch, and what i
   CHECK(x->report(now).stopped_by->code == errc::draining);
 }
 
+TEST_CASE_METHOD(driver, "a batch whose items fail one like the other stops, and leaves them for a later run",
+                 "[batch][schedule]") {
+  auto code = GENERATE(errc::authentication, errc::permission, errc::not_found, errc::quota_exhausted);
+  start();
+  auto first = sent;
+  fail(first.at(0), code);
+  fail(first.at(1), code);
+  settle();
+  CHECK(records.empty());
+  auto second = sent;
+  REQUIRE(second.size() == 2);
+  fail(first.at(2), code);
+  settle();
+  CHECK(records.empty());
+  CHECK(sent.empty());
+  CHECK(withdrawn.size() == 2);
+  fail(second[0], code);
+  fail(second[1], errc::cancelled);
+  settle();
+  CHECK(records.empty());
+  CHECK(finished == false);
+  REQUIRE(x->report(now).stopped_by);
+  CHECK(x->report(now).stopped_by->code == code);
+  CHECK(x->report(now).failed == 0);
+}
+
+TEST_CASE_METHOD(driver, "what may be the failure of all is the items' own as soon as one differs",
+                 "[batch][schedule]") {
+  start();
+  auto first = sent;
+  fail(first.at(0), errc::authentication);
+  fail(first.at(1), errc::authentication);
+  settle();
+  CHECK(records.empty());
+  SECTION("by an answer") {
+    answer(first.at(2));
+  }
+  SECTION("by a failure of its own") {
+    fail(first.at(2), errc::content_filtered);
+  }
+  settle();
+  CHECK(records.size() == 3);
+  CHECK_FALSE(x->report(now).stopped_by);
+}
+
+TEST_CASE_METHOD(driver, "what may be the failure of all is the items' own where no others are left",
+                 "[batch][schedule]") {
+  items = 2;
+  start();
+  auto first = sent;
+  fail(first.at(0), errc::authentication);
+  fail(first.at(1), errc::authentication);
+  settle();
+  CHECK(records.size() == 2);
+  CHECK(finished == true);
+}
+
+TEST_CASE_METHOD(driver, "a batch that is to keep going records what fails alike", "[batch][schedule]") {
+  setup.options.keep_going = true;
+  start();
+  for (int i = 0; i < 10; ++i) {
+    auto rest = std::vector(sent.begin() + 1, sent.end());
+    fail(sent.at(0), errc::authentication);
+    settle();
+    CHECK(records.size() == 1);
+    sent.insert(sent.begin(), rest.begin(), rest.end());
+  }
+  CHECK(finished == true);
+}
+
 TEST_CASE_METHOD(driver, "a job is asked for when its intent is safe, and not before", "[batch][schedule]") {
   setup.options.mode = batch_mode::provider;
   setup.options.job_items = 4;

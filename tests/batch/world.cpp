@@ -121,6 +121,7 @@ batch_options batch_world::draw_options() {
   x.after_expiry = chance(0.5) ? batch_mode::live : batch_mode::provider;
   x.job_items = plan_.job_items;
   x.busy_pause = random(60s);
+  x.keep_going = !troubled() || chance(0.5);
   x.cancel_jobs = plan_.has_ledger && trouble(plan_.cancel_jobs_share);
   if (!troubled()) // else what is told as not run goes round for ever
     x.after_expiry = batch_mode::live;
@@ -145,7 +146,7 @@ void batch_world::begin_run() {
   for (std::size_t i = 0; i < order_.size(); ++i)
     setup.providers.push_back({weighted ? 1 + static_cast<double>(below(4)) : 0, chance(0.1) ? 1 : 0.5});
   oracle_.begin({plan_.has_ledger, options_.retry_failed, options_.cancel_jobs, options_.job_items,
-                 plan_.limits.max_jobs, order_.size()},
+                 plan_.limits.max_jobs, order_.size(), options_.keep_going ? 0 : batch::fail_fast::enough - 1},
                 disk_.bytes);
   disk_.fails = false;
   subject_ = std::make_unique<batch::schedule>(std::move(setup));
@@ -372,7 +373,10 @@ void batch_world::answer(request_id id) {
   }
   if (x.is_down) {
     oracle_.on_provider_failure(item, provider);
-    return subject_->on_failure(id, make_failure(x.down_as, "made to fail"), now_);
+    subject_->on_failure(id, make_failure(x.down_as, "made to fail"), now_);
+    if (auto why = subject_->report(now_).stopped_by; why && why->code == x.down_as)
+      oracle_.on_withdrawn();
+    return;
   }
   if (flawed_[item])
     return fail(chance(0.5) ? errc::content_filtered : errc::attempt_timeout, verdict::failed);

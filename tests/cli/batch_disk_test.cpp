@@ -180,6 +180,69 @@ TEST_CASE_METHOD(cli_test, "a batch does not go on with results of others unaske
   CHECK(with({"-m", "n"}).exit_code == 0);
 }
 
+TEST_CASE_METHOD(cli_test, "a batch that comes to nothing stops, says so once, and goes on when that is mended",
+                 "[cli][batch]") {
+  struct row {
+    int status;
+    std::string body;
+    std::string told;
+  };
+  for (auto& [status, body, told] :
+       {row{401, R"({"error":{"message":"No such key","code":"invalid_api_key"}})", "No such key"},
+        row{403, R"({"error":{"message":"Not for you","type":"forbidden"}})", "Not for you"},
+        row{404, R"({"error":{"message":"No model m","code":"model_not_found"}})", "No model m"}}) {
+    std::atomic<int> asked{0};
+    std::atomic<bool> mended{false};
+    misbehaving_server server{[&, refusal = whole_answer(status, body)](peer& x) {
+      while (x.read_request()) {
+        ++asked;
+        x.send(mended ? answer_of(10) : refusal);
+      }
+    }};
+    auto output = folder.path("out" + std::to_string(status) + ".jsonl");
+    std::vector<std::string> arguments{"batch", "-c",   configure(server.url("")), folder.write("in.txt", prompts(60)),
+                                       "-o",    output, "--max-concurrent",        "4"};
+    auto x = run(arguments);
+    INFO(x.err);
+    CHECK(x.exit_code == 1);
+    CHECK(asked >= 3);
+    CHECK(asked < 10);
+    auto place = x.err.find(told);
+    REQUIRE(place != x.err.npos);
+    CHECK(x.err.find(told, place + 1) == x.err.npos);
+    CHECK(contains(x.err, "--keep-going"));
+    CHECK(contains(x.err, "run the same command again to go on"));
+    CHECK_FALSE(std::filesystem::exists(output));
+    mended = true;
+    auto again = run(arguments);
+    INFO(again.err);
+    CHECK(again.exit_code == 0);
+    CHECK(contains(again.err, "60 requests: 60 answered, 0 failed"));
+    mended = false;
+    asked = 0;
+    arguments.insert(arguments.end(), {"--fresh", "--keep-going"});
+    auto kept = run(arguments);
+    INFO(kept.err);
+    CHECK(kept.exit_code == 1);
+    CHECK(contains(kept.err, "60 requests: 0 answered, 60 failed"));
+  }
+}
+
+TEST_CASE_METHOD(cli_test, "a batch for no model sends nothing, and says so once", "[cli][batch]") {
+  misbehaving_server server{always(answer_of(10))};
+  auto config = folder.write("test.toml", "[providers.test]\nkind = \"openai_compatible\"\nbase_url = \""
+                                            + server.url("/v1") + "\"\n");
+  std::vector<std::string> arguments{
+    "batch", "-c", config, folder.write("in.txt", prompts(60)), "-o", folder.path("out.jsonl")};
+  auto x = run(arguments);
+  INFO(x.err);
+  CHECK(x.exit_code == 2);
+  CHECK(contains(x.err, "the request names no model"));
+  CHECK(server.connections == 0);
+  arguments.insert(arguments.end(), {"-m", "m"});
+  CHECK(run(arguments).exit_code == 0);
+}
+
 TEST_CASE_METHOD(cli_test, "status tells what a batch has done, and cancel finds nothing to cancel", "[cli][batch]") {
   misbehaving_server server{always(answer_of(10))};
   auto config = configure(server.url(""));

@@ -129,11 +129,13 @@ batch_observer_actor::behavior_type observer(batch_observer_actor::pointer, shar
   };
 }
 
-/// What stops a batch before its first item is wrong arguments, unless it is the disk.
+/// What stops a batch before anything is sent is wrong arguments, unless it is the disk.
 int exit_code(const batch_report& report) {
-  if (report.stopped_by)
-    return report.answered + report.failed == 0 && report.stopped_by->code != errc::io_failed ? exit_usage
-                                                                                              : exit_failed;
+  if (report.stopped_by) {
+    auto& why = *report.stopped_by;
+    auto was_sent = report.answered + report.failed > 0 || !why.attempts.empty();
+    return was_sent || why.code == errc::io_failed ? exit_failed : exit_usage;
+  }
   if (report.cancelled)
     return exit_interrupted;
   return report.failed == 0 ? exit_ok : exit_failed;
@@ -194,6 +196,7 @@ batch_options options_of(const batch_command_options& given, const provider_sett
   options.fresh = given.fresh;
   options.retry_failed = given.retry_failed;
   options.accept_changes = given.accept_changes;
+  options.keep_going = given.keep_going;
   options.job_items = given.job_items;
   options.cancel_jobs = cancel_jobs;
   from_string(given.order, options.order);
@@ -368,6 +371,7 @@ void add_batch(command_line& line) {
   batch.flag("--retry-failed", options->retry_failed, "Send what failed in an earlier run again, too");
   batch.flag("--accept-changes", options->accept_changes,
              "Go on though an earlier run had another provider or model, or was simulated");
+  batch.flag("--keep-going", options->keep_going, "Go on though all fail alike, say because of the key or the model");
   batch.flag("--dry-run", options->dry_run, "Name bad lines; estimate tokens, cost and time; send nothing");
   batch.flag("-q,--quiet", options->quiet, "Show neither progress nor summary");
   batch.text("INPUT", options->input, "Prompts; - is standard input", "FILE");

@@ -27,6 +27,7 @@ struct batch_command_options {
   bool fresh = false;
   bool retry_failed = false;
   bool accept_changes = false;
+  bool keep_going = false;
   bool dry_run = false;
   bool quiet = false;
 };
