@@ -60,8 +60,9 @@ struct batch_options {
   /// is said
   /// (`accept_changes`). What only one of the two runs names is not compared; empty: nothing is.
   std::map<std::string, std::string> made_with{};
-  bool accept_changes = false; ///< Goes on with an earlier run's results, whatever they were made with.
-  bool cancel_jobs = false;    ///< Sends nothing: cancels the jobs that an earlier run began, and keeps what they did.
+  /// Goes on with an earlier run's results, whatever they were made with; sends answered lines that changed again.
+  bool accept_changes = false;
+  bool cancel_jobs = false; ///< Sends nothing: cancels the jobs that an earlier run began, and keeps what they did.
 };
 
 } // namespace modelforge

@@ -25,6 +25,11 @@ failure refusal(std::string message, std::string suggestion) {
   return make_failure(errc::io_failed, std::move(message), std::move(suggestion));
 }
 
+ledger_input input_in(const json::value& members) {
+  return {number_in(members, "input_size"), ledger_line::from_hex(text_in(members, "input_hash")),
+          text_in(members, "input")};
+}
+
 std::string in_words(const ledger_input& input) {
   return input.path + " with " + std::to_string(input.size) + " bytes and the hash " + hex::digits_of(input.hash);
 }
@@ -77,11 +82,11 @@ std::variant<ledger_input, failure> read_ledger_input(const std::string& path) {
 // -- opening ------------------------------------------------------------------------------
 
 std::variant<std::unique_ptr<ledger>, failure> ledger::open(std::unique_ptr<ledger_file> file, std::string path,
-                                                            ledger_input input, bool fresh) {
+                                                            ledger_input input, bool fresh, bool any_input) {
   std::unique_ptr<ledger> opened{new ledger{std::move(file), std::move(path)}};
   std::optional<uint64_t> torn_at;
   auto problem = fresh ? opened->drop() : opened->load(torn_at);
-  if (!problem && opened->size_ > 0)
+  if (!problem && opened->size_ > 0 && !any_input)
     problem = opened->check(input);
   if (problem)
     return std::move(*problem);
@@ -180,8 +185,7 @@ std::optional<failure> ledger::take_header(std::string_view line) {
     return refusal("the ledger " + path_ + " has version " + std::to_string(theirs) + ", this program writes version "
                      + std::to_string(version),
                    "finish it with the program that began it, or start over with --fresh");
-  summary_.input = {number_in(members, "input_size"), ledger_line::from_hex(text_in(members, "input_hash")),
-                    text_in(members, "input")};
+  summary_.input = input_in(members);
   return {};
 }
 
@@ -280,10 +284,12 @@ std::optional<failure> ledger::add(const ledger_result& result) {
     body.number("cost", *result.cost);
   if (!result.provider.empty())
     body.text("provider", result.provider);
+  if (result.input_sum != 0)
+    body.text("input_sum", hex::digits_of(result.input_sum));
   auto offset = size_;
   problem_ = append(body.raw("line", result.line).take());
   if (!problem_)
-    unsynced_.push_back({offset, {}, {result.item, result.ok, result.attempts, result.usage, result.cost, {}, {}}});
+    unsynced_.push_back({offset, {}, {result.item, result.ok, result.attempts, result.usage, result.cost, {}, {}, 0}});
   return problem_;
 }
 
@@ -311,6 +317,16 @@ std::optional<failure> ledger::note_total(uint64_t items) {
 
 std::optional<failure> ledger::note_run(const std::map<std::string, std::string>& made_with) {
   return append_event(ledger_line::writer{"run", synced_}.texts("made_with", made_with).take());
+}
+
+std::optional<failure> ledger::change_input(const ledger_input& now,
+                                            const std::vector<std::pair<uint64_t, uint64_t>>& again) {
+  return append_event(ledger_line::writer{"input", synced_}
+                        .text("input", now.path)
+                        .number("input_size", now.size)
+                        .text("input_hash", hex::digits_of(now.hash))
+                        .ranges("again", again)
+                        .take());
 }
 
 std::optional<failure> ledger::note(const ledger_event& event) {
@@ -344,14 +360,18 @@ std::optional<failure> ledger::sync() {
 void ledger::count(const ledger_result& result, uint64_t offset) {
   if (result.item >= places_.size())
     places_.resize(result.item + 1);
-  auto before = of(result.item);
-  summary_.ok -= before == state::ok;
-  summary_.failed -= before == state::failed;
+  forget(result.item);
   ++(result.ok ? summary_.ok : summary_.failed);
   places_[result.item] = offset * 4 + static_cast<uint64_t>(result.ok ? state::ok : state::failed);
   summary_.attempts += result.attempts;
   add_to(summary_.usage, result.usage);
   add_to(summary_.cost, result.cost);
+}
+
+void ledger::forget(uint64_t item) {
+  summary_.ok -= of(item) == state::ok;
+  summary_.failed -= of(item) == state::failed;
+  places_[item] = 0;
 }
 
 /// Events that this version does not know change nothing.
@@ -370,6 +390,12 @@ void ledger::count_event(std::string_view line, uint64_t offset) {
                             offset};
   } else if (name == "total") {
     summary_.total = number_in(members, "items");
+  } else if (name == "input") {
+    summary_.input = input_in(members);
+    summary_.total.reset();
+    for (auto [first, last] : ledger_line::ranges_in(members, "again"))
+      for (auto item = first; item <= last && item < places_.size(); ++item)
+        forget(item);
   } else if (name == "run") {
     summary_.made_with = ledger_line::texts_in(members, "made_with");
   } else if (job == summary_.jobs.end()) {
@@ -398,6 +424,21 @@ std::vector<std::pair<uint64_t, uint64_t>> ledger::unanswered(const ledger_job& 
 }
 
 // -- reading ------------------------------------------------------------------------------
+
+std::variant<std::vector<uint32_t>, failure> ledger::input_sums() {
+  std::vector<uint32_t> sums(places_.size());
+  auto take = [&](std::string_view text, uint64_t offset, bool) {
+    if (ledger_line::result_in(text).empty())
+      return;
+    auto members = ledger_line::members_of(text);
+    auto item = number_in(members, "item");
+    if (item < places_.size() && of(item) != state::missing && places_[item] / 4 == offset)
+      sums[item] = static_cast<uint32_t>(ledger_line::from_hex(text_in(members, "input_sum")));
+  };
+  if (!for_each_raw_line(*file_, take))
+    return io_failure("cannot read the ledger", path_);
+  return sums;
+}
 
 std::variant<std::string, failure> ledger::line(uint64_t item) {
   auto offset = places_[item] / 4;

@@ -35,8 +35,9 @@ struct ledger_result {
   uint64_t attempts = 0;
   token_usage usage;
   std::optional<double> cost;
-  std::string provider; ///< That answered; empty: none.
-  std::string line;     ///< The output's line: a JSON object without the line's end.
+  std::string provider;   ///< That answered; empty: none.
+  std::string line;       ///< The output's line: a JSON object without the line's end.
+  uint32_t input_sum = 0; ///< Of its line in the input (`item::sum`); 0: not known.
 };
 
 /// A job of a provider's batch API that has been begun. Its items are whole ranges, first and last of each.
@@ -96,8 +97,13 @@ public:
   /// Takes up what an earlier run left in `file`, or begins; with `fresh`, what is there is dropped. A torn tail is cut
   /// off. Refused, with the file left as it was: damage in front of what is known to have been synced, another input,
   /// another version; with `fresh`, only what cannot have been a ledger (`io_failed`). `path` is for messages.
+  /// `any_input`: one of another input is opened as it is; then `check` tells.
   static std::variant<std::unique_ptr<ledger>, failure> open(std::unique_ptr<ledger_file> file, std::string path,
-                                                             ledger_input input, bool fresh = false);
+                                                             ledger_input input, bool fresh = false,
+                                                             bool any_input = false);
+
+  /// Returns why it does not belong to an input, if it does not.
+  std::optional<failure> check(const ledger_input& wanted) const;
 
   /// Looks at a ledger that may be in use; changes nothing, and what is being written may be missing.
   static std::variant<ledger_summary, failure> look(const std::string& path);
@@ -120,6 +126,10 @@ public:
 
   /// Appends what the run that begins is made with (`batch_options::made_with`).
   std::optional<failure> note_run(const std::map<std::string, std::string>& made_with);
+
+  /// Appends that it belongs to another input from now on, of which it has no results of the items in `again`: ranges,
+  /// first and last of each.
+  std::optional<failure> change_input(const ledger_input& now, const std::vector<std::pair<uint64_t, uint64_t>>& again);
 
   /// Appends an event of a batch that runs.
   std::optional<failure> note(const ledger_event& event);
@@ -147,6 +157,9 @@ public:
 
   const ledger_summary& summary() const { return summary_; }
 
+  /// Returns by item the sum of the line that its result is of; 0: not known, or there is none.
+  std::variant<std::vector<uint32_t>, failure> input_sums();
+
   /// Returns the output's line of an item that is not missing.
   std::variant<std::string, failure> line(uint64_t item);
 
@@ -170,13 +183,13 @@ private:
   std::optional<failure> load(std::optional<uint64_t>& torn_at);
   std::optional<failure> take(std::string_view line, uint64_t offset);
   std::optional<failure> take_header(std::string_view line);
-  std::optional<failure> check(const ledger_input& wanted) const;
   std::optional<failure> begin();
   std::optional<failure> append(std::string_view body);
   std::optional<failure> write();
   std::optional<failure> append_event(const std::string& body);
   void count(const ledger_result& result, uint64_t offset);
   void count_event(std::string_view body, uint64_t offset);
+  void forget(uint64_t item);
 
   std::unique_ptr<ledger_file> file_;
   std::string path_;

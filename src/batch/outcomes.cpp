@@ -35,7 +35,8 @@ void outcomes::record(uint64_t index, std::string custom_id, std::variant<comple
   if (commits_.closed())
     return;
   figures_.on_recorded(commits_.give(), outcome, origin, states_.end_retry(index));
-  push(batch::record{index, std::move(custom_id), std::move(outcome)});
+  auto sum = index < sums_.size() ? sums_[index] : 0;
+  push(batch::record{index, std::move(custom_id), std::move(outcome), sum});
 }
 
 void outcomes::give_back(uint64_t index, bool keep_live) {

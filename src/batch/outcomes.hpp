@@ -39,6 +39,13 @@ public:
 
   // -- recording --------------------------------------------------------------------
 
+  /// An item's line has been read, with this sum (`item::sum`): its result will be one of that line.
+  void note_line(uint64_t index, uint32_t sum) {
+    if (index >= sums_.size())
+      sums_.resize(index + 1);
+    sums_[index] = sum;
+  }
+
   /// Records an item's result; nothing more happens to the item in this run.
   void record(uint64_t index, std::string custom_id, std::variant<completion, failure> outcome,
               const item_origin& origin);
@@ -68,7 +75,8 @@ private:
   item_states states_;
   commits commits_;
   batch::figures figures_;
-  std::deque<step> steps_; ///< Decided, and not returned yet.
+  std::deque<uint32_t> sums_; ///< Of the lines, by item; a deque, which grows without a copy.
+  std::deque<step> steps_;    ///< Decided, and not returned yet.
 };
 
 } // namespace modelforge::batch

@@ -143,6 +143,14 @@ std::optional<std::string> read_id(const json::value& x) {
   return {};
 }
 
+/// FNV-1a, folded; never 0.
+uint32_t sum_of(std::string_view line) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (unsigned char c : line)
+    hash = (hash ^ c) * 0x100000001b3;
+  return std::max<uint32_t>(1, static_cast<uint32_t>(hash ^ (hash >> 32)));
+}
+
 using request_or_failure = std::variant<chat_request, failure>;
 
 failure refuse(std::string message) {
@@ -250,6 +258,7 @@ public:
     item x;
     x.index = index_++;
     x.line = number_;
+    x.sum = state_ == result::too_long ? 0 : sum_of(line_);
     x.request = read(x);
     if (x.custom_id.empty())
       x.custom_id = "line-" + std::to_string(number_);

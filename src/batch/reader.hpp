@@ -17,6 +17,7 @@ struct item {
   uint64_t line = 0;     ///< In the file, from 1.
   std::string custom_id; ///< As given; "line-N" where the line has none, or none that can be read.
   std::variant<chat_request, failure> request; ///< A failure: this line cannot be read; the rest can.
+  uint32_t sum = 0;                            ///< Of the line, to tell it from others; 0: it is too long.
 };
 
 /// Where a batch's items come from. Used by one thread.

@@ -25,6 +25,7 @@ ledger_result result_of(const record& result) {
     to.cost = why.cost;
     to.provider = why.provider;
   }
+  to.input_sum = result.input_sum;
   to.line = result_line(result.item, result.custom_id, result.outcome);
   return to;
 }

@@ -22,6 +22,7 @@ struct record {
   uint64_t item = 0; ///< Counts from 0.
   std::string custom_id;
   std::variant<completion, failure> outcome;
+  uint32_t input_sum = 0; ///< Of its line in the input; 0: not known.
 };
 
 /// What is safe now.

@@ -184,6 +184,7 @@ void schedule::on_item(item read, uint32_t estimated, time_point now) {
   items_ = std::max(items_, read.index + 1);
   if (!wants(read.index))
     return;
+  outcomes_.note_line(read.index, read.sum);
   if (phase_ == phase::recovering)
     return jobs_.recover(read.index, std::move(read.custom_id), std::get_if<chat_request>(&read.request), estimated);
   if (phase_ != phase::sending)

@@ -1,5 +1,7 @@
 #include "batch/session.hpp"
 
+#include "batch/changed_input.hpp"
+
 #include <cstdio>
 #include <map>
 #include <utility>
@@ -30,22 +32,31 @@ std::string differences(const std::map<std::string, std::string>& before,
   return text;
 }
 
-/// Has the ledger know what this run is made with. Refused where results of others would be gone on with unasked.
-std::optional<failure> note_terms(session& to, const batch_options& options, const std::string& path) {
+/// Why results of an earlier run are not to be gone on with, since they were made with others and nobody said so.
+std::optional<failure> check_terms(session& to, const batch_options& options, const std::string& path) {
   auto& known = to.ledger->summary();
-  if (options.cancel_jobs || options.made_with.empty() || options.made_with == known.made_with)
-    return {};
   auto results = known.ok + (options.retry_failed ? 0 : known.failed);
   auto changes = differences(known.made_with, options.made_with);
-  if (!changes.empty() && (results > 0 || !known.jobs.empty())) {
-    if (!options.accept_changes)
-      return make_failure(errc::invalid_request, "the results in " + path + " were made with others: " + changes,
-                          "go on with --accept-changes, start over with --fresh, or write to another output");
-    to.warnings.push_back(std::to_string(results) + " results of earlier runs were made with others: " + changes);
-  }
-  if (auto problem = to.ledger->note_run(options.made_with))
-    return problem;
-  return to.ledger->sync();
+  if (changes.empty() || (results == 0 && known.jobs.empty()))
+    return {};
+  if (!options.accept_changes)
+    return make_failure(errc::invalid_request, "the results in " + path + " were made with others: " + changes,
+                        "go on with --accept-changes, start over with --fresh, or write to another output");
+  to.warnings.push_back(std::to_string(results) + " results of earlier runs were made with others: " + changes);
+  return {};
+}
+
+/// Has the ledger belong to this run, with its input as it is now. What is refused is so before anything is written.
+std::optional<failure> take_up(session& to, const ledger_input& input, const batch_options& options,
+                               const std::string& path) {
+  if (options.cancel_jobs)
+    return to.ledger->check(input);
+  auto problem = check_terms(to, options, path);
+  if (!problem)
+    problem = go_on_with(*to.ledger, input, options, to.warnings);
+  if (!problem && !options.made_with.empty() && options.made_with != to.ledger->summary().made_with)
+    problem = to.ledger->note_run(options.made_with);
+  return problem ? problem : to.ledger->sync();
 }
 
 /// Opens the ledger of a batch from file to file; nothing for any other.
@@ -66,11 +77,11 @@ std::optional<failure> open_ledger(session& to, const batch_options& options) {
   auto file = open_ledger_file(path);
   if (auto* problem = std::get_if<failure>(&file))
     return std::move(*problem);
-  auto opened = ledger::open(std::move(std::get<0>(file)), path, std::move(std::get<0>(content)), options.fresh);
+  auto opened = ledger::open(std::move(std::get<0>(file)), path, std::get<0>(content), options.fresh, true);
   if (auto* problem = std::get_if<failure>(&opened))
     return std::move(*problem);
   to.ledger = std::move(std::get<0>(opened));
-  return note_terms(to, options, path);
+  return take_up(to, std::get<0>(content), options, path);
 }
 
 } // namespace

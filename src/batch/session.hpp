@@ -26,8 +26,8 @@ struct session {
 };
 
 /// Opens input, ledger and output, in this order. Refused, with nothing changed but a new ledger that is removed again:
-/// a file that cannot be opened, the same one for both, a ledger that is in use, of another input, or with results that
-/// were made with others (`batch_options::made_with`), and providers' batch APIs without a ledger.
+/// a file that cannot be opened, the same one for both, a ledger that is in use, of another input (`go_on_with`), or
+/// with results that were made with others (`batch_options::made_with`), and providers' batch APIs without a ledger.
 std::variant<session, failure> open_session(const batch_options& options);
 
 } // namespace modelforge::batch

@@ -128,13 +128,13 @@ TEST_CASE_METHOD(cli_test, "a batch whose output folder is removed ends, and doe
   CHECK(asked < 5'000);
 }
 
-TEST_CASE_METHOD(cli_test, "a batch whose input has changed is refused, with both named", "[cli][batch]") {
+TEST_CASE_METHOD(cli_test, "a batch whose input is another one is refused, with both named", "[cli][batch]") {
   misbehaving_server server{always(answer_of(10))};
   std::vector<std::string> arguments{
     "batch", "-c", configure(server.url("")), folder.write("in.txt", prompts(3)), "-o", folder.path("out.jsonl")};
   REQUIRE(run(arguments).exit_code == 0);
   auto output = folder.read("out.jsonl");
-  folder.write("in.txt", prompts(4));
+  folder.write("in.txt", "others\n");
   auto x = run(arguments);
   INFO(x.err);
   CHECK(x.exit_code == 2);
@@ -143,6 +143,41 @@ TEST_CASE_METHOD(cli_test, "a batch whose input has changed is refused, with bot
   CHECK(folder.read("out.jsonl") == output);
   arguments.push_back("--fresh");
   CHECK(run(arguments).exit_code == 0);
+}
+
+TEST_CASE_METHOD(cli_test, "a batch goes on when lines are corrected and added, and asks about answered ones",
+                 "[cli][batch]") {
+  std::atomic<int> asked{0};
+  misbehaving_server server{[&](peer& x) {
+    while (x.read_request()) {
+      ++asked;
+      x.send(answer_of(10));
+    }
+  }};
+  auto write = [&](const std::string& lines) { folder.write("in.jsonl", lines); };
+  std::string first = "{\"id\":\"a\",\"prompt\":\"one\"}\n";
+  write(first + "{\"id\":\"b\",\"prompt\":\n");
+  std::vector<std::string> arguments{
+    "batch", "-c", configure(server.url("")), folder.path("in.jsonl"), "-o", folder.path("out.jsonl")};
+  CHECK(run(arguments).exit_code == 1);
+  CHECK(asked == 1);
+  std::string rest = "{\"id\":\"b\",\"prompt\":\"two\"}\n{\"id\":\"c\",\"prompt\":\"three\"}\n";
+  write(first + rest);
+  auto x = run(arguments);
+  INFO(x.err);
+  CHECK(x.exit_code == 0);
+  CHECK(asked == 3);
+  CHECK(contains(x.err, "3 requests: 3 answered, 0 failed"));
+  auto output = folder.read("out.jsonl");
+  CHECK(std::count(output.begin(), output.end(), '\n') == 3);
+  write("{\"id\":\"a\",\"prompt\":\"another\"}\n" + rest);
+  auto changed = run(arguments);
+  CHECK(changed.exit_code == 2);
+  CHECK(contains(changed.err, "an answered line of " + folder.path("in.jsonl") + " has changed since: line 1 (a)"));
+  CHECK(asked == 3);
+  arguments.push_back("--accept-changes");
+  CHECK(run(arguments).exit_code == 0);
+  CHECK(asked == 4);
 }
 
 TEST_CASE_METHOD(cli_test, "a batch does not go on with results of others unasked, least with simulated ones",
