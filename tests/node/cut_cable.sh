@@ -57,9 +57,9 @@ in_two() { timeout 60 ip netns exec "$two" "$@"; }
 in_one "$program" simulate --listen 127.0.0.1:8080 --latency 3000 >simulate.log 2>&1 & pids="$pids $!"
 in_one "$program" node -c owner.toml >owner.log 2>&1 & pids="$pids $!"
 for _ in $(seq 100); do grep -q listening owner.log simulate.log && break; sleep 0.1; done
-in_two "$program" chat -c guest.toml "What is 12 + 30?" >first.log 2>&1 || fail "no answer before the cut"
+in_two "$program" chat -c guest.toml "What is 12 + 30?" </dev/null >first.log 2>&1 || fail "no answer before the cut"
 grep -q 42 first.log || fail "the wrong answer"
-in_two "$program" chat -c guest.toml --no-stream "Hi" >second.log 2>&1 & chat=$!
+in_two "$program" chat -c guest.toml --no-stream "Hi" </dev/null >second.log 2>&1 & chat=$!
 for _ in $(seq 50); do grep -q "linked with guest[.]" <(tail -n 1 owner.log) && break; sleep 0.1; done
 sleep 1 # the request is under way: it takes 3 s
 begun=$(date +%s%N)
@@ -69,5 +69,5 @@ took=$((($(date +%s%N) - begun) / 1000000))
 grep -q "was lost while it had the request" second.log || fail "the call did not end truthfully"
 [ "$took" -lt 6000 ] || fail "noticed after $took ms only"
 ip -n "$one" link set va up
-in_two "$program" chat -c guest.toml "What is 12 + 30?" >third.log 2>&1 || fail "service did not return"
+in_two "$program" chat -c guest.toml "What is 12 + 30?" </dev/null >third.log 2>&1 || fail "service did not return"
 echo "noticed after $took ms"

@@ -131,6 +131,8 @@ background_process::background_process(const std::vector<std::string>& arguments
   if (pid_ < 0)
     throw std::runtime_error("fork failed");
   if (pid_ == 0) {
+    auto nothing = open("/dev/null", O_RDONLY); // whatever the test's own standard input is
+    dup2(nothing, 0);
     dup2(out.write, 1);
     execv(pointers_to[0], pointers_to.data());
     _exit(127);

@@ -29,7 +29,7 @@ struct process_options {
 /// Runs a program to its end, reading both its outputs meanwhile.
 process_result run_process(const process_options& x);
 
-/// A program that runs beside the test; killed with it.
+/// A program that runs beside the test, without a standard input; killed with it.
 class background_process {
 public:
   explicit background_process(const std::vector<std::string>& arguments);

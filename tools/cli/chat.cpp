@@ -1,5 +1,6 @@
 #include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
+#include "tools/cli/question.hpp"
 
 #include "wire/openai/format.hpp"
 #include "json/value.hpp"
@@ -10,8 +11,6 @@
 #include <modelforge/actors/text_stream.hpp>
 
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -28,11 +27,12 @@ namespace {
 
 struct chat_options {
   target_options target;
-  std::string prompt; ///< "-" or empty: standard input.
+  std::string prompt; ///< As in `question_sources`.
   std::string system;
   std::string output; ///< File for the text; empty: standard output.
   std::string
     schema; ///< File of a JSON Schema that the answer must follow; one that does not is an error; empty: none.
+  std::vector<std::string> files;  ///< To ask about; "-": standard input.
   std::vector<std::string> images; ///< Files or http(s) addresses.
   bool json = false;
   bool stream = true;            ///< Print the answer as it comes.
@@ -40,26 +40,7 @@ struct chat_options {
   std::optional<double> timeout; ///< Seconds.
 };
 
-/// The argument, or all of standard input without its last line ends. Nothing, with a complaint, where neither has any.
-std::optional<std::string> read_prompt(const std::string& given) {
-  if (!given.empty() && given != "-")
-    return given;
-  if (given.empty() && isatty(STDIN_FILENO)) {
-    complain("no prompt: give one, as in `modelforge chat \"Why is the sky blue?\"`, or pipe one in");
-    return {};
-  }
-  std::string text{std::istreambuf_iterator<char>{std::cin}, {}};
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r'))
-    text.pop_back();
-  if (text.empty()) {
-    complain("standard input holds no prompt");
-    return {};
-  }
-  return text;
-}
-
 constexpr std::size_t max_schema = 1u << 20;
-constexpr std::size_t max_image = 20u << 20;
 
 /// A name for a schema, from its file's: what providers take.
 std::string schema_name(const std::string& path) {
@@ -71,72 +52,16 @@ std::string schema_name(const std::string& path) {
   return name.empty() ? "answer" : name;
 }
 
-/// By its first bytes; empty for what no provider takes.
-std::string image_type(std::string_view bytes) {
-  if (bytes.starts_with("\x89PNG"))
-    return "image/png";
-  if (bytes.starts_with("\xFF\xD8\xFF"))
-    return "image/jpeg";
-  if (bytes.starts_with("GIF8"))
-    return "image/gif";
-  return bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP") ? "image/webp" : "";
-}
-
-/// As `image_part` wants it: with padding, without line breaks.
-std::string base64(std::string_view bytes) {
-  constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    auto at = [&](std::size_t k) { return i + k < bytes.size() ? static_cast<uint8_t>(bytes[i + k]) : 0u; };
-    auto group = at(0) << 16 | at(1) << 8 | at(2);
-    for (int k = 0; k < 4; ++k)
-      text += i + static_cast<std::size_t>(k) > bytes.size() ? '=' : digits[group >> (18 - 6 * k) & 63];
-  }
-  return text;
-}
-
-/// The content of a file that an option names, or a complaint.
-std::optional<std::string> content_of(const std::string& path, std::size_t limit) {
-  auto content = read_file(path, limit);
-  if (auto* text = std::get_if<file_text>(&content))
-    return std::move(text->text);
-  complain(path + " cannot be read: " + std::get<std::string>(content));
-  return {};
-}
-
-/// Appends the images to the message: addresses as they are, for the provider to fetch, and files by their content.
-bool add_images(const chat_options& options, chat_message& message) {
-  for (auto& image : options.images) {
-    if (image.starts_with("http://") || image.starts_with("https://")) {
-      message.content.push_back(image_part{image, "", "", ""});
-      continue;
-    }
-    auto bytes = content_of(image, max_image);
-    if (!bytes)
-      return false;
-    auto type = image_type(*bytes);
-    if (type.empty()) {
-      complain(image + " is not a PNG, JPEG, GIF or WebP image");
-      return false;
-    }
-    message.content.push_back(image_part{"", type, base64(*bytes), ""});
-  }
-  return true;
-}
-
 /// Empty, with a complaint, where a file that it needs cannot be used.
-std::optional<chat_request> make_request(const chat_options& options, std::string prompt) {
+std::optional<chat_request> make_request(const chat_options& options, chat_message question) {
   std::mt19937_64 random{std::random_device{}()};
   chat_request request;
   request.id = make_request_id(random);
   request.model = options.target.model;
   if (!options.system.empty())
     request.messages.push_back(text_message(role::system, options.system));
-  request.messages.push_back(text_message(role::user, std::move(prompt)));
+  request.messages.push_back(std::move(question));
   request.deadline = to_deadline(options.timeout);
-  if (!add_images(options, request.messages.back()))
-    return {};
   if (options.schema.empty())
     return request;
   auto schema = content_of(options.schema, max_schema);
@@ -409,10 +334,10 @@ int chat(const chat_options& options) {
     complain("-o writes the text as it comes; it goes neither with --json nor with --no-stream");
     return exit_usage;
   }
-  auto prompt = read_prompt(options.prompt);
-  if (!prompt)
+  auto question = read_question({options.prompt, options.files, options.images, options.timeout});
+  if (!question)
     return exit_usage;
-  auto request = make_request(options, std::move(*prompt));
+  auto request = make_request(options, std::move(*question));
   if (!request)
     return exit_usage;
   waiter waiter;
@@ -437,14 +362,19 @@ void add_chat(command_line& line) {
             "Print JSON: an event a line, or with --no-stream one OpenAI chat.completion object");
   chat.text("-o,--output", options->output, "Write the text to a file as it comes", "FILE");
   chat.text("--schema", options->schema, "JSON Schema that the answer must follow", "FILE");
+  chat.texts(
+    "-f,--file", options->files,
+    "File to ask about: text in UTF-8, a PNG, JPEG, GIF or WebP image, or - for standard input; may be repeated",
+    "FILE");
   chat.texts("--image", options->images,
              "Image to ask about: a PNG, JPEG, GIF or WebP file, or an address; may be repeated", "FILE|URL");
   chat.flag("--stats", options->stats,
             "Report the time to the first token, the speed, the cost and what was optimized");
   add_timeout(chat, options->timeout);
-  chat.text("PROMPT", options->prompt, "What to ask; - or nothing: read standard input");
+  chat.text("PROMPT", options->prompt, "What to ask, followed by what is piped in; - or nothing: that alone");
   chat.footer("Examples:\n  modelforge chat \"Name three rivers.\"\n"
-              "  git diff | modelforge chat --system \"Review this change.\" -\n"
+              "  git diff | modelforge chat \"Review this change.\"\n"
+              "  modelforge chat --file main.c --file main.h \"What does this program do?\"\n"
               "  modelforge chat \"Write a story.\" -o story.txt --stats\n\n"
               "The answer is printed as it comes; Ctrl-C stops the provider and keeps what was printed.");
   chat.run_by([options] { return cli::chat(*options); });
