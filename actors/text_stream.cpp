@@ -2,7 +2,7 @@
 
 #include "actors/support/callers.hpp"
 #include "actors/support/mail.hpp"
-#include "batch/file.hpp"
+#include "batch/output_file.hpp"
 
 #include <modelforge/actors/system.hpp>
 
@@ -12,10 +12,8 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <cstdio>
 #include <deque>
 #include <exception>
-#include <fcntl.h>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -440,39 +438,36 @@ text_stream stream_text(caf::actor_system& system, const provider_actor& provide
 
 // -- files ------------------------------------------------------------------------------
 
-namespace {
-
-/// Writes all of it, waiting where the file takes no more for now (a pipe).
-std::optional<failure> write_all(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    auto count = ::write(fd, text.data(), text.size());
-    if (count >= 0)
-      text.remove_prefix(static_cast<std::size_t>(count));
-    else if (!batch::try_again(fd, POLLOUT))
-      return batch::io_failure("cannot write", path);
-  }
-  return {};
-}
-
-} // namespace
-
 std::variant<completion, failure> stream_to_file(caf::actor_system& system, const provider_actor& provider,
                                                  chat_request request, const std::string& path,
                                                  stream_options options) {
-  auto partial = path + ".partial";
-  batch::file file{::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
-  if (file.get() < 0)
-    return batch::io_failure("cannot write", partial);
+  auto opened = batch::output_file::open(path, ".partial");
+  if (auto* problem = std::get_if<failure>(&opened))
+    return std::move(*problem);
+  auto& file = std::get<batch::output_file>(opened);
+  // JSON is judged at its end; what went down a pipe by then could not be taken back.
+  auto is_held = !file.is_part() && request.response_format.kind != response_kind::text;
+  std::string held;
   options.on_text = nullptr;
   auto stream = stream_text(system, provider, std::move(request), std::move(options));
   std::size_t written = 0;
   auto fail = [&](failure why) {
-    why.message += "; the text so far is in " + partial;
+    if (written == 0 && file.is_part()) { // what says nothing need not lie around
+      file.discard();
+      return why;
+    }
+    file.finish(false);
+    if (file.is_part())
+      why.message += "; the text so far is in " + file.place();
     return why;
   };
   for (auto& text : stream) {
     written += text.size();
-    if (auto problem = write_all(file.get(), text, partial)) {
+    if (is_held) {
+      held += text;
+      continue;
+    }
+    if (auto problem = file.write(text)) {
       stream.cancel();
       stream.wait();
       return fail(std::move(*problem));
@@ -482,18 +477,18 @@ std::variant<completion, failure> stream_to_file(caf::actor_system& system, cons
   if (auto* bad = std::get_if<stream_failed>(&outcome))
     return fail(bad->why);
   auto& judged = std::get<stream_done>(outcome).result.text; // of JSON, whose pieces may have had a fence around them
-  if (!judged.empty() && judged.size() != written) {
-    if (::ftruncate(file.get(), 0) != 0 || ::lseek(file.get(), 0, SEEK_SET) != 0)
-      return fail(batch::io_failure("cannot write", partial));
-    if (auto problem = write_all(file.get(), judged, partial))
-      return fail(std::move(*problem));
+  std::optional<failure> problem;
+  if (is_held)
+    problem = file.write(judged.empty() ? held : judged);
+  else if (!judged.empty() && judged.size() != written)
+    problem = file.rewrite(judged);
+  if (problem)
+    return fail(std::move(*problem));
+  problem = file.finish(true);
+  if (problem) {
+    problem->message += "; the text is in " + file.place();
+    return std::move(*problem);
   }
-  if (::fsync(file.get()) != 0 && errno != EINVAL) // EINVAL: a pipe or the like
-    return fail(batch::io_failure("cannot write", partial));
-  if (!file.close())
-    return fail(batch::io_failure("cannot write", partial));
-  if (std::rename(partial.c_str(), path.c_str()) != 0)
-    return fail(batch::io_failure("cannot rename " + partial + " to", path));
   return std::get<stream_done>(outcome).result;
 }
 

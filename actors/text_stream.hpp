@@ -118,7 +118,9 @@ text_stream stream_text(caf::actor_system& system, const provider_actor& provide
 
 /// Writes a stream's text to a file as it comes, and returns when it has ended: to PATH.partial, which is renamed to
 /// PATH at a good end. Otherwise PATH is left alone, what came stays in PATH.partial, and the failure says so
-/// (`errc::io_failed` where the file is the matter). Calls the callbacks as well, except `on_text`.
+/// (`errc::io_failed` where the file is the matter). A file that is replaced keeps its mode, a link stays one, and what
+/// is no regular file (a pipe, a device) is written in place. Calls the callbacks as well, except `on_text`; `on_end`
+/// only if the file could be opened, since nothing is asked before.
 std::variant<completion, failure> stream_to_file(caf::actor_system& system, const provider_actor& provider,
                                                  chat_request request, const std::string& path,
                                                  stream_options options = {});

@@ -40,10 +40,7 @@ public:
 /// with `code` and `message`. `item` counts from 0.
 std::string result_line(uint64_t item, const std::string& custom_id, const std::variant<completion, failure>& result);
 
-/// Opens an output file; "-" is standard output. A regular file is written as PATH.part and renamed by `finish`, so a
-/// PATH that was there is a whole result before and after; where it is not renamed PATH.part stays, for people to look
-/// at, until the next run starts it anew. While one run writes PATH.part others are refused. What is no regular file (a
-/// pipe, a device) is written in place. Errors of write, sync, close and rename are all reported.
+/// Opens an output file; "-" is standard output. `output_file` says how it is written, here with the part PATH.part.
 std::variant<std::unique_ptr<sink>, failure> open_sink(const std::string& path);
 
 /// Refuses (`io_failed`) to write results over the very file that is read: `output`, or the PATH.part it is written as,

@@ -29,7 +29,7 @@ struct chat_options {
   target_options target;
   std::string prompt; ///< As in `question_sources`.
   std::string system;
-  std::string output; ///< File for the text; empty: standard output.
+  std::string output; ///< File for the text; empty or "-": standard output.
   std::string
     schema; ///< File of a JSON Schema that the answer must follow; one that does not is an error; empty: none.
   std::vector<std::string> files;  ///< To ask about; "-": standard input.
@@ -302,8 +302,10 @@ int chat_stream(const chat_options& given, session& session, waiter& waiter, cha
 /// Writes the text to a file as it comes. The writing waits for the stream, so it has a thread of its own.
 int chat_to_file(const chat_options& given, session& session, waiter& waiter, chat_request request) {
   std::optional<std::chrono::nanoseconds> first_token;
+  auto asked = false; // the file could be opened
   auto options = options_of(given);
   options.on_end = [&](const stream_outcome& outcome) {
+    asked = true;
     if (auto* done = std::get_if<stream_done>(&outcome))
       first_token = done->first_token;
   };
@@ -317,7 +319,7 @@ int chat_to_file(const chat_options& given, session& session, waiter& waiter, ch
   writer.join();
   if (auto* problem = std::get_if<failure>(&result)) {
     complain(to_string(*problem)); // the file has the text
-    return ended ? exit_code_of(*problem) : exit_interrupted;
+    return !ended ? exit_interrupted : asked ? exit_code_of(*problem) : exit_usage;
   }
   auto& answer = std::get<completion>(result);
   if (auto calls = calls_of(answer); !calls.empty() && !print(shown(calls + "\n")))
@@ -330,7 +332,8 @@ int chat_to_file(const chat_options& given, session& session, waiter& waiter, ch
 
 /// What `modelforge chat` does. Whatever can be wrong with the arguments is found before anything is started.
 int chat(const chat_options& options) {
-  if (!options.output.empty() && (options.json || !options.stream)) {
+  auto to_file = !options.output.empty() && options.output != "-";
+  if (to_file && (options.json || !options.stream)) {
     complain("-o writes the text as it comes; it goes neither with --json nor with --no-stream");
     return exit_usage;
   }
@@ -346,7 +349,7 @@ int chat(const chat_options& options) {
     return exit_usage;
   if (auto problem = session->serve_metrics()) // a batch may have the port; one answer is worth more than its numbers
     std::fprintf(stderr, "modelforge: warning: %s\n", problem->message.c_str());
-  auto ask = !options.output.empty() ? chat_to_file : options.stream ? chat_stream : chat_whole;
+  auto ask = to_file ? chat_to_file : options.stream ? chat_stream : chat_whole;
   return ask(options, *session, waiter, std::move(*request));
 }
 
@@ -360,7 +363,7 @@ void add_chat(command_line& line) {
   chat.flag("!--no-stream", options->stream, "Print the answer when it is whole");
   chat.flag("--json", options->json,
             "Print JSON: an event a line, or with --no-stream one OpenAI chat.completion object");
-  chat.text("-o,--output", options->output, "Write the text to a file as it comes", "FILE");
+  chat.text("-o,--output", options->output, "Write the text to a file as it comes; - is standard output", "FILE");
   chat.text("--schema", options->schema, "JSON Schema that the answer must follow", "FILE");
   chat.texts(
     "-f,--file", options->files,
