@@ -3,6 +3,7 @@
 #include "actors/support/callers.hpp"
 #include "actors/support/fetch.hpp"
 #include "actors/support/mail.hpp"
+#include "optimize/markers.hpp"
 #include "optimize/optimizers.hpp"
 #include "provider/explanations.hpp"
 #include "provider/masking.hpp"
@@ -59,12 +60,12 @@ private:
 
 /// One item's line, changed by the optimizers as a live request would be.
 std::variant<wire::batch_line, failure> encode(const wire::batch_api& api, const std::string& id,
-                                               const optimize::list& optimizers, chat_request& request) {
+                                               const optimize::pipeline& optimizers, chat_request& request) {
   auto told = optimize::apply(optimizers, request);
   auto line = api.encode_item(id, request);
   if (std::holds_alternative<failure>(line) && told.original) {
     request = std::move(*told.original);
-    optimize::apply({}, request); // markers must go all the same
+    optimize::remove_markers(request); // they must go all the same
     line = api.encode_item(id, request);
   }
   return line;

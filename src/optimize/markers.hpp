@@ -7,10 +7,10 @@
 #include <string_view>
 #include <vector>
 
-/// `<<STATIC>>` and `<<DYNAMIC>>` in the texts of a message: what stands behind the one is the same in many requests,
-/// what stands behind the other, or ahead of the first, is not. With `<<DYNAMIC>>` alone, what stands ahead is static.
-/// Each may appear once in a message, in this order. A marker that is alone on its line takes the line with it. In
-/// tools, calls and their results the words are data.
+/// `<<STATIC>>` and `<<DYNAMIC>>` in the texts of a message, where optimizations are on: what stands behind the one is
+/// the same in many requests, what stands behind the other, or ahead of the first, is not. With `<<DYNAMIC>>` alone,
+/// what stands ahead is static. Each may appear once in a message, in this order. A marker that is alone on its line
+/// takes the line with it. In tools, calls and their results the words are data.
 
 namespace modelforge::optimize {
 

@@ -45,12 +45,14 @@ list make_optimizers(const wire::optimizable& target, const options& options) {
 
 // One that throws has changed nothing: the request goes back to its last good state, and on without it, since an answer
 // that costs more is better than none. Nobody but the caller names a request, so its id is put back, too.
-outcome apply(const list& all, chat_request& request) {
+outcome apply(const pipeline& all, chat_request& request) {
   outcome result;
+  if (!all)
+    return result;
   std::optional<chat_request> good; // the last state that is worth going back to
-  if (!all.empty())
+  if (!all->empty())
     good = request;
-  for (auto& optimizer : all) {
+  for (auto& optimizer : *all) {
     std::optional<std::string> change;
     if (auto problem = attempt(*optimizer, request, change)) {
       request = *good;

@@ -30,6 +30,9 @@ struct options {
 
 using list = std::vector<std::shared_ptr<const optimizer>>;
 
+/// What a provider's requests go through; nothing where optimizations are off: then markers are text as any other.
+using pipeline = std::optional<list>;
+
 /// Makes those of our own that fit a provider, in the order in which they are to be applied.
 list make_optimizers(const wire::optimizable& target, const options& options);
 
@@ -44,7 +47,7 @@ struct outcome {
 };
 
 /// Applies them one after the other; what one that throws has done is undone. Then takes the markers out that are left,
-/// also where the list is empty.
-outcome apply(const list& all, chat_request& request);
+/// also where the list is empty, but not where there is none.
+outcome apply(const pipeline& all, chat_request& request);
 
 } // namespace modelforge::optimize

@@ -21,7 +21,7 @@ struct optimized_request {
 };
 
 /// Lets the optimizers change `request`, then has it encoded; where what they made of it cannot be sent, as it came.
-optimized_request optimize_and_encode(const optimize::list& optimizers, chat_request& request,
+optimized_request optimize_and_encode(const optimize::pipeline& optimizers, chat_request& request,
                                       const std::function<std::variant<wire::encoded_request, failure>()>& encode);
 
 } // namespace modelforge::provider

@@ -141,14 +141,14 @@ std::optional<failure> add_optimizers(setup& result) {
     return {};
   auto& wanted = result.settings.optimizations;
   for (auto& group : result.groups) {
-    group.optimizers = optimize::make_optimizers(group.dialect->optimizations(), options_of(wanted));
+    auto& all = group.optimizers.emplace(optimize::make_optimizers(group.dialect->optimizations(), options_of(wanted)));
     for (auto& name : wanted.custom) {
       auto made = optimize::make_registered(name);
       if (auto* problem = std::get_if<std::string>(&made))
         return misconfigured("optimizations.custom: " + *problem,
                              "the host program calls register_optimizer before it spawns "
                              "the provider; `custom = []` does without");
-      group.optimizers.push_back(std::get<0>(std::move(made)));
+      all.push_back(std::get<0>(std::move(made)));
     }
   }
   return {};

@@ -30,7 +30,7 @@ struct key {
 struct model_group {
   const wire::dialect* dialect = nullptr;
   limits::accounting accounting;
-  optimize::list optimizers{}; ///< Empty where the settings want none.
+  optimize::pipeline optimizers{};
 };
 
 /// A credential with a group of models that has limits of its own.

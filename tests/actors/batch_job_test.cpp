@@ -113,6 +113,7 @@ struct job_test {
       server = std::make_unique<simulator::server>(settings);
     runtime_settings runtime;
     runtime.state_folder = "none";
+    runtime.enable_optimizations = true; // the items have markers
     auto made = provider::prepare(provider_of(), runtime);
     auto& setup = std::get<provider::setup>(made);
     auto transport = make_transport();

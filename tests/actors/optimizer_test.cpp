@@ -69,18 +69,19 @@ TEST_CASE_METHOD(optimizer_test, "provider sends what its optimizers made of a r
   CHECK(failures() == 0);
 }
 
-TEST_CASE_METHOD(optimizer_test, "provider changes nothing but markers where optimizations are off", "[actors]") {
+TEST_CASE_METHOD(optimizer_test, "provider changes nothing, not even markers, where optimizations are off",
+                 "[actors]") {
   runtime.enable_optimizations = false;
   settings.optimizations.custom = {"unknown"};
   auto answer = ask_chat(spawn(), question(1, "a<<DYNAMIC>>b<<STATIC>>c. Answer only in JSON."));
   REQUIRE(http->sent_bodies.size() == 1);
-  CHECK(contains(http->sent_bodies[0], R"("abc. Answer only in JSON.")"));
+  CHECK(contains(http->sent_bodies[0], R"("a<<DYNAMIC>>b<<STATIC>>c. Answer only in JSON.")"));
   CHECK_FALSE(contains(http->sent_bodies[0], "seed"));
   CHECK_FALSE(contains(http->sent_bodies[0], "response_format"));
   say(0, "{}");
   REQUIRE(answer->value);
   CHECK(answer->value->optimizations.empty());
-  CHECK(answer->value->warnings.size() == 1);
+  CHECK(answer->value->warnings.empty());
 }
 
 TEST_CASE_METHOD(optimizer_test, "provider tells of a stream's optimizations at its end", "[actors]") {

@@ -118,14 +118,22 @@ TEST_CASE("what optimizers make of a request, every dialect can send", "[optimiz
 
 TEST_CASE("markers go even where there is no optimizer", "[optimize]") {
   auto x = question("a<<STATIC>>b<<DYNAMIC>>c");
-  auto result = optimize::apply({}, x);
+  auto result = optimize::apply(optimize::list{}, x);
   CHECK(x.messages == question("abc").messages);
   CHECK(result.changes.empty());
   CHECK(result.warnings.empty());
   CHECK_FALSE(result.original);
   x = question("a<<DYNAMIC>>b<<STATIC>>c");
-  CHECK(optimize::apply({}, x).warnings.size() == 1);
+  CHECK(optimize::apply(optimize::list{}, x).warnings.size() == 1);
   CHECK(x.messages == question("abc").messages);
+}
+
+TEST_CASE("markers are text like any other where optimizations are off", "[optimize]") {
+  auto x = question("a<<DYNAMIC>>b<<STATIC>>c");
+  auto result = optimize::apply(std::nullopt, x);
+  CHECK(x.messages == question("a<<DYNAMIC>>b<<STATIC>>c").messages);
+  CHECK(result.warnings.empty());
+  CHECK_FALSE(result.original);
 }
 
 TEST_CASE("a seed is set where there is none", "[optimize]") {
