@@ -164,6 +164,7 @@ private:
   void encode_item(batch_job_item& item) {
     if (item.request.model.empty())
       item.request.model = parts_->asked.model;
+    parts_->defaults.apply(item.request);
     auto line =
       encode(*parts_->api, wire::batch_item_id(parts_->asked.nonce, item.number), parts_->optimizers, item.request);
     if (auto* why = std::get_if<failure>(&line)) {
@@ -434,6 +435,7 @@ std::variant<batch_job_parts, failure> prepare_job(const provider::setup& setup,
   prepared.api = group.dialect->batches();
   if (!prepared.api)
     return make_failure(errc::unsupported, settings.name + " has no batch API that we know");
+  prepared.defaults = group.defaults;
   prepared.optimizers = group.optimizers;
   prepared.asked = std::move(asked);
   prepared.base_url = setup.base_url;

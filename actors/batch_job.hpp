@@ -23,6 +23,7 @@ struct batch_job_parts {
   std::string provider; ///< The configured name.
   std::unique_ptr<wire::batch_api> api;
   batch_job_request asked;
+  provider::request_defaults defaults;
   optimize::pipeline optimizers; ///< Change its items as they would live requests.
   std::string base_url;
   std::vector<http::header> headers; ///< Those of the provider's requests; secret.

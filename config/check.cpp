@@ -155,6 +155,8 @@ struct as_number {
   double operator()(T* value) const { return static_cast<double>(*value); }
   double operator()(duration* value) const { return std::chrono::duration<double>{*value}.count(); }
   double operator()(std::optional<uint64_t>* value) const { return static_cast<double>(value->value_or(1)); }
+  double operator()(std::optional<int64_t>* value) const { return static_cast<double>(value->value_or(1)); }
+  double operator()(std::optional<double>* value) const { return value->value_or(1); }
   double operator()(const auto&) const { return 0; } // has no range
 };
 

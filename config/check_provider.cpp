@@ -36,6 +36,7 @@ public:
                    "`base_wait` (" + seconds_text(provider_.retry.base_wait) + ") is longer than `max_wait` ("
                      + seconds_text(provider_.retry.max_wait) + ')');
     check_rate_limit(provider_.rate_limit, path_ + ".rate_limit.");
+    check_defaults(provider_.defaults, path_ + ".defaults.");
     check_models();
   }
 
@@ -202,6 +203,14 @@ private:
     compare(limits.output_tokens_per_minute, "output_tokens_per_minute");
   }
 
+  /// Values are judged by the provider, which knows its models.
+  void check_defaults(const default_settings& defaults, const std::string& path) {
+    for (std::size_t i = 0; i < defaults.options.size(); ++i)
+      if (auto name_end = defaults.options[i].find('='); name_end == std::string::npos || name_end == 0)
+        found_.error({path + "options"}, code(defaults.options[i]) + " in `options` is not NAME=VALUE",
+                     "e.g. \"top_k=40\", or \"user=me\"");
+  }
+
   /// The first pattern that matches counts, so nothing behind one that matches all is ever used.
   void check_models() {
     const std::string* catch_all = nullptr;
@@ -215,6 +224,7 @@ private:
       else if (!model.pattern.empty() && ascii::all(model.pattern, [](char c) { return c == '*'; }))
         catch_all = &model.pattern;
       check_rate_limit(model.rate_limit, where + ".rate_limit.");
+      check_defaults(model.defaults, where + ".defaults.");
     }
   }
 

@@ -55,7 +55,11 @@ struct classify {
   kind_of_value operator()(const enum_slot&) const { return {"string", ""}; }
   kind_of_value operator()(std::vector<std::string>*) const { return {"array of strings", ""}; }
   kind_of_value operator()(std::vector<key_source>*) const { return {"array of tables", ""}; }
-  kind_of_value operator()(std::optional<uint64_t>*) const { return {"integer", std::string{key.unit}}; }
+  kind_of_value operator()(std::optional<double>*) const { return {"number", std::string{key.unit}}; }
+  template <std::integral T>
+  kind_of_value operator()(std::optional<T>*) const {
+    return {"integer", std::string{key.unit}};
+  }
   template <std::integral T>
   kind_of_value operator()(T*) const {
     return {"integer", std::string{key.unit},
@@ -126,7 +130,7 @@ private:
       return "`true`, `false`";
     if (std::isfinite(key.max))
       return bound(key.min, kind.sizes) + " to " + bound(key.max, kind.sizes);
-    return std::holds_alternative<int64_t*>(value) ? "any" : "";
+    return std::visit(classify{key}, value).type == "integer" ? "any" : "";
   }
 
   static std::string default_of(const table_rule& rule, const key_rule& key, const slot& value) {
@@ -136,9 +140,8 @@ private:
       return "not set";
     if (auto text = toml_text(value))
       return code(*text);
-    auto is_plain =
-      std::holds_alternative<std::optional<uint64_t>*>(value) || std::holds_alternative<short_key_slot>(value);
-    return is_plain ? "not set" : "";
+    auto kind = std::visit(classify{key}, value).type;
+    return kind == "integer" || kind == "number" || kind == "string" ? "not set" : "";
   }
 
   struct inner {

@@ -16,6 +16,7 @@ slot to_slot(rate_limit_settings& value);
 slot to_slot(circuit_breaker_settings& value);
 slot to_slot(stream_settings& value);
 slot to_slot(price_settings& value);
+slot to_slot(default_settings& value);
 slot to_slot(optimization_settings& value);
 slot to_slot(runtime_settings& value);
 slot to_slot(node_settings& value);
@@ -168,6 +169,20 @@ constexpr auto price_keys = std::to_array<key_rule>({
    "share"},
 });
 
+constexpr auto default_keys = std::to_array<key_rule>({
+  {"max_tokens", slot_of<&default_settings::max_tokens>, "Maximum tokens of an answer, thinking included.", 1, 1e9,
+   "tokens"},
+  {"temperature", slot_of<&default_settings::temperature>, "How freely words are chosen; most providers take 0 to 2.",
+   0, 100},
+  {"top_p", slot_of<&default_settings::top_p>, "Share of the most probable words that are considered.", 0, 1, "share"},
+  {"seed", slot_of<&default_settings::seed>, "The same seed makes the same answer likely."},
+  {"stop", slot_of<&default_settings::stop>, "Texts that end an answer; most providers take up to four."},
+  {"effort", slot_of<&default_settings::effort>,
+   "How hard a model thinks: \"none\", \"low\", \"medium\", \"high\", as it knows them; empty: as it likes."},
+  {"options", slot_of<&default_settings::options>,
+   "Further fields of the provider's own requests, \"NAME=VALUE\" each; a value is JSON, or else a text."},
+});
+
 constexpr auto optimization_keys = std::to_array<key_rule>({
   {"enable_batch_api", slot_of<&optimization_settings::enable_batch_api>,
    "Whether batches go through the provider's own batch API: cheaper, but it may take a day."},
@@ -202,6 +217,8 @@ constexpr auto model_keys = std::to_array<key_rule>({
    "Limits of these models alone; left out: they share the provider's."},
   {"price", slot_of<&model_settings::price>, "What these models cost, where that differs."},
   {"api", slot_of<&model_settings::api>, "Which of OpenAI's APIs these models use; `inherit`: as the provider."},
+  {"defaults", slot_of<&model_settings::defaults>,
+   "What requests to these models get; what is left out: the provider's."},
 });
 
 constexpr auto provider_keys = std::to_array<key_rule>({
@@ -247,6 +264,7 @@ constexpr auto provider_keys = std::to_array<key_rule>({
   {"stream", slot_of<&provider_settings::stream>, "Streamed answers."},
   {"price", slot_of<&provider_settings::price>,
    "What a million tokens cost, in any currency; answers report their cost in it."},
+  {"defaults", slot_of<&provider_settings::defaults>, "What requests get that say nothing about it."},
   {"optimizations", slot_of<&provider_settings::optimizations>, "What may be changed in a request to make it cheaper."},
   {"headers", slot_of<&provider_settings::headers>, "Sent with every request: text, or a variable of the environment."},
   {"keys", slot_of<&provider_settings::keys>, "Several keys share the work, each with limits of its own."},
@@ -316,6 +334,7 @@ constexpr table_rule rate_limit_table{"providers.NAME.rate_limit", rate_limit_ke
 constexpr table_rule circuit_breaker_table{"providers.NAME.circuit_breaker", circuit_breaker_keys};
 constexpr table_rule stream_table{"providers.NAME.stream", stream_keys};
 constexpr table_rule price_table{"providers.NAME.price", price_keys};
+constexpr table_rule defaults_table{"providers.NAME.defaults", default_keys};
 constexpr table_rule optimizations_table{"providers.NAME.optimizations", optimization_keys};
 constexpr table_rule key_entry_table{"[providers.NAME.keys]", key_entry_keys};
 constexpr table_rule model_table{"providers.NAME.models.\"PATTERN\"", model_keys};
@@ -329,8 +348,8 @@ constexpr table_rule root_table{"", root_keys};
 
 constexpr auto all_tables = std::to_array<const table_rule*>(
   {&root_table, &runtime_table, &log_table, &metrics_table, &provider_table, &timeouts_table, &retry_table,
-   &rate_limit_table, &circuit_breaker_table, &stream_table, &price_table, &optimizations_table, &key_entry_table,
-   &model_table, &node_table, &node_tls_table});
+   &rate_limit_table, &circuit_breaker_table, &stream_table, &price_table, &defaults_table, &optimizations_table,
+   &key_entry_table, &model_table, &node_table, &node_tls_table});
 
 slot to_slot(timeout_settings& value) {
   return table_slot{&timeouts_table, &value};
@@ -349,6 +368,9 @@ slot to_slot(stream_settings& value) {
 }
 slot to_slot(price_settings& value) {
   return table_slot{&price_table, &value};
+}
+slot to_slot(default_settings& value) {
+  return table_slot{&defaults_table, &value};
 }
 slot to_slot(optimization_settings& value) {
   return table_slot{&optimizations_table, &value};

@@ -39,8 +39,9 @@ struct short_key_slot {
 /// Where a key's value goes.
 using slot =
   std::variant<bool*, uint32_t*, uint64_t*, int64_t*, double*, duration*, std::string*, std::optional<uint64_t>*,
-               std::vector<std::string>*, enum_slot, table_slot, short_key_slot, std::vector<provider_settings>*,
-               std::vector<key_source>*, std::vector<header_setting>*, std::vector<model_settings>*>;
+               std::optional<int64_t>*, std::optional<double>*, std::vector<std::string>*, enum_slot, table_slot,
+               short_key_slot, std::vector<provider_settings>*, std::vector<key_source>*, std::vector<header_setting>*,
+               std::vector<model_settings>*>;
 
 struct key_rule {
   std::string_view name;

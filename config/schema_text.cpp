@@ -69,6 +69,8 @@ struct describe {
   std::string operator()(const enum_slot& choice) const { return choices(choice.names); }
   std::string operator()(std::vector<key_source>*) const { return "an array of tables"; }
   std::string operator()(std::optional<uint64_t>*) const { return "an integer" + range(key); }
+  std::string operator()(std::optional<int64_t>*) const { return "an integer" + range(key); }
+  std::string operator()(std::optional<double>*) const { return "a number" + range(key); }
   template <std::integral T>
   std::string operator()(T*) const {
     return "an integer" + range(key);

@@ -124,12 +124,26 @@ struct price_settings {
   friend bool operator==(const price_settings&, const price_settings&) = default;
 };
 
+/// What requests get that say nothing about it; what is not set here, either, is left to the provider. As `sampling`.
+struct default_settings {
+  std::optional<uint64_t> max_tokens{};
+  std::optional<double> temperature{};
+  std::optional<double> top_p{};
+  std::optional<int64_t> seed{};
+  std::vector<std::string> stop{};
+  std::string effort{};
+  std::vector<std::string> options{}; ///< NAME=VALUE each, for `chat_request::extra`; VALUE is JSON, or else a text.
+
+  friend bool operator==(const default_settings&, const default_settings&) = default;
+};
+
 /// Settings for the models whose names match `pattern` (`*` and `?`); the first match in the file counts.
 struct model_settings {
   std::string pattern;
   rate_limit_settings rate_limit; ///< All as by default: they share the provider's.
   price_settings price{};         ///< All 0: the provider's.
   model_api api = model_api::inherit;
+  default_settings defaults{}; ///< What is not set: the provider's.
 
   friend bool operator==(const model_settings&, const model_settings&) = default;
 };
@@ -156,6 +170,7 @@ struct provider_settings : slot_settings {
   circuit_breaker_settings circuit_breaker;
   stream_settings stream;
   price_settings price;
+  default_settings defaults;
   optimization_settings optimizations;
 
   friend bool operator==(const provider_settings&, const provider_settings&) = default;

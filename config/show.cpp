@@ -46,8 +46,9 @@ struct as_toml {
   result operator()(duration* value) const { return text_of(*value); }
   result operator()(double* value) const { return text_of(*value); }
   result operator()(std::vector<std::string>* value) const { return text_of(*value); }
-  result operator()(std::optional<uint64_t>* value) const {
-    return *value ? result{std::to_string(**value)} : std::nullopt;
+  template <class T>
+  result operator()(std::optional<T>* value) const {
+    return *value ? (*this)(&**value) : std::nullopt;
   }
   template <std::integral T>
   result operator()(T* value) const {

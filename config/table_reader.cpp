@@ -26,6 +26,17 @@ std::string with_provider(std::string_view text, const std::string& path) {
   return end == std::string::npos ? result : result.replace(pos, prefix.size() + 4, path.substr(0, end));
 }
 
+/// What a slot holds that may be empty.
+template <class T>
+struct content_type_of {
+  using type = T;
+};
+
+template <class T>
+struct content_type_of<std::optional<T>> {
+  using type = T;
+};
+
 } // namespace
 
 /// Reads the value of one key into its slot: an overload for each kind of slot.
@@ -48,6 +59,12 @@ struct table_reader::value_reader {
   void operator()(uint64_t* target) const { integer(target); }
   void operator()(int64_t* target) const { integer(target); }
   void operator()(std::optional<uint64_t>* target) const { integer(target); }
+  void operator()(std::optional<int64_t>* target) const { integer(target); }
+
+  void operator()(std::optional<double>* target) const {
+    if (auto number = number_of(target))
+      *target = *number;
+  }
 
   void operator()(double* target) const {
     if (auto number = number_of(target))
@@ -167,7 +184,7 @@ private:
 
   template <class T>
   void integer(T* target) const {
-    using number = std::conditional_t<std::is_same_v<T, std::optional<uint64_t>>, uint64_t, T>;
+    using number = typename content_type_of<T>::type;
     if (!value.is_integer())
       wrong_type(target);
     else if (in_range(target, static_cast<double>(value.as_integer())))

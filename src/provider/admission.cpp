@@ -77,6 +77,7 @@ admission::result admission::admit(chat_request& request, const arrival& arrival
   if (auto why = refuse_spent(earlier))
     return {std::move(*why), {}};
   auto& group = setup_.groups[group_of(setup_.settings, request.model)];
+  group.defaults.apply(request);
   std::vector<std::string> changes, failed;
   auto words = guarded<wire::encoded_request>([&] {
     auto made =

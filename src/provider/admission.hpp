@@ -48,7 +48,8 @@ public:
     std::vector<std::string> failed_optimizers; ///< A text for each that was no use.
   };
 
-  /// `request` must have an id; gets its default model, and is what the optimizers made of it afterwards.
+  /// `request` must have an id; gets its default model and what else the settings have for it, and is what the
+  /// optimizers made of it afterwards.
   result admit(chat_request& request, const arrival& arrival) const;
 
   /// The same; with more inputs than the provider takes at once it must have been split.

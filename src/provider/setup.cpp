@@ -135,6 +135,16 @@ std::optional<failure> find_dialects(setup& result) {
                        "leave out api = \"responses\"");
 }
 
+std::optional<failure> add_defaults(setup& result) {
+  for (uint32_t group = 0; group < result.groups.size(); ++group) {
+    auto made = request_defaults::make(result.settings, group);
+    if (auto* problem = std::get_if<failure>(&made))
+      return std::move(*problem);
+    result.groups[group].defaults = std::move(std::get<request_defaults>(made));
+  }
+  return {};
+}
+
 /// In the order in which they act: ours, by what the group's API has, then the host's.
 std::optional<failure> add_optimizers(setup& result) {
   if (!result.runtime.enable_optimizations)
@@ -216,6 +226,8 @@ std::variant<setup, failure> prepare(const provider_settings& settings, const ru
                      [&](auto& own) { return ascii::iequals(own.name, header.name); }))
       result.headers.push_back(header);
   result.dispatch = dispatch_of(settings, runtime, static_cast<uint32_t>(result.keys.size()));
+  if (auto problem = add_defaults(result))
+    return std::move(*problem);
   if (auto problem = add_optimizers(result))
     return std::move(*problem);
   return result;

@@ -5,6 +5,7 @@
 #include "http/message.hpp"
 #include "limits/accounting.hpp"
 #include "optimize/optimizers.hpp"
+#include "provider/request_defaults.hpp"
 #include "wire/dialect.hpp"
 
 #include <modelforge/config/secret.hpp>
@@ -30,6 +31,7 @@ struct key {
 struct model_group {
   const wire::dialect* dialect = nullptr;
   limits::accounting accounting;
+  request_defaults defaults{};
   optimize::pipeline optimizers{};
 };
 

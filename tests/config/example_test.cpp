@@ -161,6 +161,10 @@ TEST_CASE("settings with random values print as TOML that loads to the same sett
         **big = static_cast<uint64_t>(draw(least, most));
       else if (auto* optional = std::get_if<std::optional<uint64_t>*>(&value))
         **optional = static_cast<uint64_t>(draw(least, most));
+      else if (auto* fraction = std::get_if<std::optional<double>*>(&value))
+        **fraction = draw(least, most);
+      else if (auto* any = std::get_if<std::optional<int64_t>*>(&value))
+        **any = static_cast<int64_t>(random());
       else if (auto* seed = std::get_if<int64_t*>(&value))
         **seed = static_cast<int64_t>(random());
       else if (auto* choice = std::get_if<schema::enum_slot>(&value); choice && key.name != "kind")

@@ -1,6 +1,7 @@
 #include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
 #include "tools/cli/question.hpp"
+#include "tools/cli/sampling_options.hpp"
 
 #include "wire/openai/format.hpp"
 #include "json/value.hpp"
@@ -34,6 +35,7 @@ struct chat_options {
     schema; ///< File of a JSON Schema that the answer must follow; one that does not is an error; empty: none.
   std::vector<std::string> files;  ///< To ask about; "-": standard input.
   std::vector<std::string> images; ///< Files or http(s) addresses.
+  sampling_options how;
   bool json = false;
   bool stream = true;            ///< Print the answer as it comes.
   bool stats = false;            ///< Say at the end how fast it was.
@@ -62,6 +64,7 @@ std::optional<chat_request> make_request(const chat_options& options, chat_messa
     request.messages.push_back(text_message(role::system, options.system));
   request.messages.push_back(std::move(question));
   request.deadline = to_deadline(options.timeout);
+  options.how.apply(request);
   if (options.schema.empty())
     return request;
   auto schema = content_of(options.schema, max_schema);
@@ -373,12 +376,13 @@ void add_chat(command_line& line) {
              "Image to ask about: a PNG, JPEG, GIF or WebP file, or an address; may be repeated", "FILE|URL");
   chat.flag("--stats", options->stats,
             "Report the time to the first token, the speed, the cost and what was optimized");
+  add_sampling(chat, options->how);
   add_timeout(chat, options->timeout);
   chat.text("PROMPT", options->prompt, "What to ask, followed by what is piped in; - or nothing: that alone");
   chat.footer("Examples:\n  modelforge chat \"Name three rivers.\"\n"
               "  git diff | modelforge chat \"Review this change.\"\n"
               "  modelforge chat --file main.c --file main.h \"What does this program do?\"\n"
-              "  modelforge chat \"Write a story.\" -o story.txt --stats\n\n"
+              "  modelforge chat \"Write a story.\" -o story.txt --stats --temperature 1.2 --max-tokens 2000\n\n"
               "The answer is printed as it comes; Ctrl-C stops the provider and keeps what was printed.");
   chat.run_by([options] { return cli::chat(*options); });
 }

@@ -88,6 +88,10 @@ option command::number(const char* names, uint64_t& target, const char* help, co
   return option{*app_->add_option(names, target, help)->type_name(type)};
 }
 
+option command::number(const char* names, std::optional<int64_t>& target, const char* help, const char* type) {
+  return option{*app_->add_option(names, target, help)->type_name(type)};
+}
+
 template option command::number(const char*, double&, const char*, const char*, double, double);
 template option command::number(const char*, uint32_t&, const char*, const char*, uint32_t, uint32_t);
 template option command::number(const char*, uint64_t&, const char*, const char*, uint64_t, uint64_t);

@@ -64,6 +64,7 @@ public:
 
   /// Any number that the target holds.
   option number(const char* names, uint64_t& target, const char* help, const char* type);
+  option number(const char* names, std::optional<int64_t>& target, const char* help, const char* type);
 
   /// Seconds, or a number with a unit: 90, 15m, 2h, 1d.
   option time(const char* names, std::optional<double>& target, const char* help, const char* type);

@@ -1,0 +1,51 @@
+#include "tools/cli/sampling_options.hpp"
+
+#include "wire/extra_field.hpp"
+
+#include <cstdint>
+#include <limits>
+#include <variant>
+
+namespace modelforge::cli {
+
+namespace {
+
+/// Takes NAME=VALUE; the last one of a name counts. Returns what is wrong with it, or "".
+std::string take_option(const std::string& text, std::map<std::string, std::string>& options) {
+  auto read = wire::read_extra_field(text);
+  if (auto* problem = std::get_if<std::string>(&read))
+    return *problem;
+  auto& field = std::get<wire::extra_field>(read);
+  options[field.name] = field.value;
+  return {};
+}
+
+} // namespace
+
+void sampling_options::apply(chat_request& request) const {
+  request.sampling = sampling;
+  std::string fields;
+  for (auto& [name, value] : options)
+    fields += (fields.empty() ? "\"" : ",\"") + name + "\":" + value;
+  if (!fields.empty())
+    request.extra = "{" + fields + "}";
+}
+
+void add_sampling(command& command, sampling_options& given) {
+  auto& sampling = given.sampling;
+  command.number("--max-tokens", sampling.max_tokens, "Maximum tokens of the answer, thinking included", "N", 1u,
+                 std::numeric_limits<uint32_t>::max());
+  command.number("--temperature", sampling.temperature, "How freely words are chosen; most providers take 0 to 2", "X",
+                 0.0, 100.0);
+  command.number("--top-p", sampling.top_p, "Share of the most probable words that are considered, 0 to 1", "X", 0.0,
+                 1.0);
+  command.number("--seed", sampling.seed, "The same seed makes the same answer likely", "N");
+  command.texts("--stop", sampling.stop, "Text that ends the answer; may be repeated", "TEXT");
+  command.text("--effort", sampling.reasoning_effort, "How hard the model thinks: none, low, medium, high, ...",
+               "LEVEL");
+  command.repeated(
+    "--option", [&given](const std::string& text) { return take_option(text, given.options); },
+    "Further field of the provider's request; VALUE is JSON, or else a text; may be repeated", "NAME=VALUE");
+}
+
+} // namespace modelforge::cli
