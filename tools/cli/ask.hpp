@@ -15,8 +15,9 @@
 namespace modelforge::cli {
 
 /// Waits for the end, or for Ctrl-C, which calls `stop` and gives what runs a moment to end: what hangs on a blocked
-/// standard output would not. Returns false after Ctrl-C.
-bool wait_for_end(waiter& waiter, const std::function<void()>& stop);
+/// standard output would not. On a terminal says meanwhile what is waited for, until the session's notice has ended.
+/// Returns false after Ctrl-C.
+bool wait_for_end(session& session, waiter& waiter, const std::function<void()>& stop);
 
 /// Exit code for a command that failed so.
 int exit_code_of(const failure& problem);
@@ -39,7 +40,7 @@ std::optional<std::variant<Answer, failure>> ask_and_wait(session& session, wait
           waiter.wake();
         });
   });
-  if (!wait_for_end(waiter, stop))
+  if (!wait_for_end(session, waiter, stop))
     return {};
   return std::move(**result);
 }

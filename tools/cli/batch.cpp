@@ -265,10 +265,7 @@ int run(const batch_command_options& given, bool cancel_jobs) {
   });
   if (!session)
     return exit_usage;
-  if (auto problem = session->serve_metrics()) {
-    complain(to_string(*problem));
-    return exit_usage;
-  }
+  session->serve_metrics();
   auto options = options_of(given, session->settings(), cancel_jobs);
   options.made_with = made_with(*session, given.target);
   auto spawned = spawn(*session, options);
@@ -390,6 +387,8 @@ void add_batch(command_line& line) {
   batch.footer(batch_examples); // after these, which show the general one
   for (auto* command : {&status, &cancel})
     command->text("LEDGER", given->ledger, "OUTPUT.ledger of the batch", "FILE").required();
+  status.footer("Example:\n  modelforge batch status answers.jsonl.ledger");
+  cancel.footer("Example:\n  modelforge batch cancel answers.jsonl.ledger");
   status.run_by([given] { return batch_status(given->ledger); });
   cancel.run_by([given] { return batch_cancel(given->ledger, given->target); });
 }

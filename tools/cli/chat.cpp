@@ -219,12 +219,15 @@ class printer {
 public:
   explicit printer(const chat_options& options) : options_(options) {}
 
+  /// Whether a piece is shown as it comes: not what the model thinks, nor what must be known first to be as asked for.
+  bool prints(const stream_piece& piece) const {
+    return options_.json || (!is_judged() && (piece.kind == piece_kind::text || piece.kind == piece_kind::refusal));
+  }
+
   void take(const stream_piece& piece) {
     if (options_.json)
       print_or_end(event_of(piece));
-    else if (is_judged())
-      return; // not before it is known to be what was asked for
-    else if (piece.kind == piece_kind::text || piece.kind == piece_kind::refusal)
+    else if (prints(piece))
       put(shown(piece.text));
   }
 
@@ -293,11 +296,15 @@ int chat_stream(const chat_options& given, session& session, waiter& waiter, cha
   printer printer{given};
   auto options = options_of(given);
   options.whole_text = given.json || !given.schema.empty();
-  options.on_chunk = [&](const stream_piece& piece) { printer.take(piece); };
+  options.on_chunk = [&](const stream_piece& piece) {
+    if (printer.prints(piece))
+      session.notice().end();
+    printer.take(piece);
+  };
   options.on_text = [](const std::string&) {};
   options.on_end = [&](const stream_outcome&) { waiter.wake(); };
   auto stream = stream_text(session.system(), session.provider(), std::move(request), std::move(options));
-  auto ended = wait_for_end(waiter, [&] { stream.cancel(); });
+  auto ended = wait_for_end(session, waiter, [&] { stream.cancel(); });
   auto code = printer.end(stream.wait());
   return ended ? code : exit_interrupted;
 }
@@ -307,6 +314,7 @@ int chat_to_file(const chat_options& given, session& session, waiter& waiter, ch
   std::optional<std::chrono::nanoseconds> first_token;
   auto asked = false; // the file could be opened
   auto options = options_of(given);
+  options.on_chunk = [&](const stream_piece&) { session.notice().end(); };
   options.on_end = [&](const stream_outcome& outcome) {
     asked = true;
     if (auto* done = std::get_if<stream_done>(&outcome))
@@ -318,7 +326,7 @@ int chat_to_file(const chat_options& given, session& session, waiter& waiter, ch
     result = stream_to_file(session.system(), session.provider(), std::move(request), given.output, std::move(options));
     waiter.wake();
   }};
-  auto ended = wait_for_end(waiter, [&] { tell_from_outside(session.provider(), cancel_atom_v, id); });
+  auto ended = wait_for_end(session, waiter, [&] { tell_from_outside(session.provider(), cancel_atom_v, id); });
   writer.join();
   if (auto* problem = std::get_if<failure>(&result)) {
     complain(to_string(*problem)); // the file has the text
@@ -350,8 +358,7 @@ int chat(const chat_options& options) {
   auto session = session::start(options.target, true);
   if (!session)
     return exit_usage;
-  if (auto problem = session->serve_metrics()) // a batch may have the port; one answer is worth more than its numbers
-    std::fprintf(stderr, "modelforge: warning: %s\n", problem->message.c_str());
+  session->serve_metrics();
   auto ask = to_file ? chat_to_file : options.stream ? chat_stream : chat_whole;
   return ask(options, *session, waiter, std::move(*request));
 }

@@ -3,12 +3,15 @@
 #include "tools/cli/commands.hpp"
 #include "tools/cli/output.hpp"
 
+#include "config/schema.hpp"
+
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <map>
+#include <string_view>
 #include <utility>
 
 namespace modelforge::cli {
@@ -19,6 +22,37 @@ constexpr std::size_t help_column = 34;
 
 CLI::Option* with_type(CLI::Option* made, const char* type) {
   return type != nullptr ? made->type_name(type) : made;
+}
+
+/// The name among those known that was most likely meant, behind `prefix`, as the end of a sentence; or "".
+std::string did_you_mean(std::string_view name, const std::vector<std::string>& known, const char* prefix = "") {
+  std::vector<std::string_view> candidates{known.begin(), known.end()};
+  auto best = schema::closest(name, candidates);
+  return best.empty() ? "" : "; did you mean " + (prefix + std::string{best}) + "?";
+}
+
+/// The long names of a command's options, without dashes.
+std::vector<std::string> long_options(const CLI::App& of) {
+  std::vector<std::string> result;
+  for (auto* option : of.get_options())
+    result.insert(result.end(), option->get_lnames().begin(), option->get_lnames().end());
+  return result;
+}
+
+/// What was given for a command's arguments by position.
+std::vector<std::string> positional_words(const CLI::App& of) {
+  std::vector<std::string> result;
+  for (auto* option : of.get_options())
+    if (option->get_positional())
+      result.insert(result.end(), option->results().begin(), option->results().end());
+  return result;
+}
+
+std::vector<std::string> commands_of(const CLI::App& app) {
+  std::vector<std::string> result;
+  for (auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    result.push_back(command->get_name());
+  return result;
 }
 
 } // namespace
@@ -147,7 +181,7 @@ void command::run_by(action run) {
 
 command_line::command_line(const char* description, const char* name, const char* version)
   : app_(std::make_unique<CLI::App>(description, name)) {
-  app_->set_version_flag("--version", version);
+  app_->set_version_flag("-V,--version", version);
   app_->require_subcommand(1);
   app_->get_formatter()->column_width(help_column);
 }
@@ -168,7 +202,9 @@ int command_line::run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) // --help, --version
       return app_->exit(error) == 0 && std::fflush(stdout) == 0 ? exit_ok : exit_failed;
-    return refuse(argc, argv, error.what());
+    auto is_unknown = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)
+                      || error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
+    return refuse(argc, argv, error.what(), is_unknown);
   }
   try {
     return run_chosen();
@@ -178,31 +214,65 @@ int command_line::run(int argc, char** argv) {
   }
 }
 
-/// CLI11's own message for an unknown command speaks of arguments; ours names it.
-int command_line::refuse(int argc, char** argv, const std::string& problem) {
+/// CLI11's own message for what it does not know speaks of arguments; ours names it.
+int command_line::refuse(int argc, char** argv, const std::string& problem, bool is_unknown) {
   if (argc < 2) {
     std::fputs(app_->help().c_str(), stderr);
     return exit_usage;
   }
-  if (argv[1][0] != '-' && !knows(argv[1]))
-    complain("there is no command \"" + std::string{argv[1]} + "\"");
+  auto better = is_unknown ? explain_unknown() : std::string{};
+  complain(better.empty() ? problem : better);
+  if (std::string_view first = argv[1]; first.starts_with('-') || chosen() == app_.get())
+    std::fputs("Try `modelforge --help`, or `modelforge COMMAND --help`.\n", stderr);
   else
-    complain(problem);
-  std::fputs("Try `modelforge --help`, or `modelforge COMMAND --help`.\n", stderr);
+    std::fprintf(stderr, "Try `modelforge %s --help`.\n", argv[1]);
   return exit_usage;
 }
 
-bool command_line::knows(const std::string& name) const {
-  auto all = app_->get_subcommands([](CLI::App*) { return true; });
-  return std::any_of(all.begin(), all.end(), [&](auto* command) { return command->check_name(name); });
+/// What nobody knows of the arguments, and what may have been meant; empty where all are known.
+std::string command_line::explain_unknown() const {
+  auto left = app_->remaining(true);
+  auto option = std::find_if(left.begin(), left.end(), [](auto& x) { return x.size() > 1 && x[0] == '-'; });
+  if (option != left.end())
+    return explain_option(*option);
+  if (left.empty())
+    return {};
+  auto known = commands_of(*chosen());
+  auto words = positional_words(*chosen()); // a misspelt command may have been taken for one
+  words.insert(words.end(), left.begin(), left.end());
+  for (auto& word : words)
+    if (auto meant = did_you_mean(word, known); !meant.empty())
+      return "there is no command \"" + word + "\"" + meant;
+  if (!known.empty() && words.size() == left.size())
+    return "there is no command \"" + left.front() + "\"";
+  return "unexpected argument \"" + left.front() + "\"; a text of several words needs quotes around it";
 }
 
-/// The innermost of the commands given is the one that runs: `batch status`, not `batch`.
+std::string command_line::explain_option(const std::string& given) const {
+  auto name = given.substr(0, given.find('='));
+  auto plain = name.substr(std::min(name.find_first_not_of('-'), name.size()));
+  auto has = [&](const CLI::App& app) { return app.get_option_no_throw(name) != nullptr; };
+  if (chosen() != app_.get() && has(*chosen()))
+    return name + " belongs behind its command: modelforge " + chosen()->get_name() + " " + name;
+  auto text = "there is no option " + name;
+  if (auto meant = did_you_mean(plain, long_options(*chosen()), "--"); !meant.empty())
+    return text + meant;
+  for (auto* other : app_->get_subcommands([](CLI::App*) { return true; }))
+    if (has(*other))
+      return text + " here; it is one of `modelforge " + other->get_name() + "`";
+  return text;
+}
+
+/// The innermost of the commands given: `batch status`, not `batch`.
+CLI::App* command_line::chosen() const {
+  auto* result = app_.get();
+  for (auto below = result->get_subcommands(); !below.empty(); below = result->get_subcommands())
+    result = below.front();
+  return result;
+}
+
 int command_line::run_chosen() {
-  auto* chosen = app_.get();
-  for (auto below = chosen->get_subcommands(); !below.empty(); below = chosen->get_subcommands())
-    chosen = below.front();
-  auto found = std::find_if(actions_.begin(), actions_.end(), [&](auto& action) { return action.first == chosen; });
+  auto found = std::find_if(actions_.begin(), actions_.end(), [&](auto& action) { return action.first == chosen(); });
   return found->second();
 }
 

@@ -103,8 +103,10 @@ public:
   int run(int argc, char** argv);
 
 private:
-  int refuse(int argc, char** argv, const std::string& problem);
-  bool knows(const std::string& name) const;
+  int refuse(int argc, char** argv, const std::string& problem, bool is_unknown);
+  CLI::App* chosen() const;
+  std::string explain_unknown() const;
+  std::string explain_option(const std::string& given) const;
   int run_chosen();
 
   std::unique_ptr<CLI::App> app_;

@@ -1,6 +1,8 @@
 #include "tools/cli/commands.hpp"
 #include "tools/cli/output.hpp"
 
+#include "json/writer.hpp"
+
 #include <modelforge/config/load.hpp>
 
 #include <cstdio>
@@ -28,9 +30,45 @@ std::optional<settings> load_settings(const std::string& path) {
 
 namespace {
 
-/// What `modelforge config check` does: errors and warnings on standard error, the verdict on standard output.
-int config_check(const std::string& path) {
+/// {"file", "ok", "providers", "diagnostics": [{"level", "file", "line", "column", "message", "hint"}]}
+std::string verdict_json(const load_result& loaded) {
+  std::string text;
+  json::writer json{text};
+  json.open('{');
+  json.key("file");
+  json.repaired(loaded.origin);
+  json.key("ok");
+  json.boolean(loaded.value.has_value());
+  json.key("providers");
+  json.number(loaded.value ? loaded.value->providers.size() : 0);
+  json.key("diagnostics");
+  json.open('[');
+  for (auto& diagnostic : loaded.diagnostics) {
+    json.open('{');
+    json.key("level");
+    json.word(diagnostic.level == severity::error ? "error" : "warning");
+    for (auto [key, value] : {std::pair{"file", &diagnostic.file}, std::pair{"message", &diagnostic.message},
+                              std::pair{"hint", &diagnostic.hint}}) {
+      json.key(key);
+      json.repaired(*value);
+    }
+    json.key("line");
+    json.number(diagnostic.line);
+    json.key("column");
+    json.number(diagnostic.column);
+    json.close('}');
+  }
+  json.close(']');
+  json.close('}');
+  return text + "\n";
+}
+
+/// What `modelforge config check` does: errors and warnings on standard error, the verdict on standard output; or all
+/// of it there, as JSON.
+int config_check(const std::string& path, bool as_json) {
   auto loaded = discover(path);
+  if (as_json)
+    return !print(verdict_json(loaded)) ? exit_failed : loaded.value ? exit_ok : exit_usage;
   for (auto& diagnostic : loaded.diagnostics)
     std::fprintf(stderr, "%s\n", to_string(diagnostic).c_str());
   if (!loaded.value) {
@@ -58,6 +96,7 @@ int config_show(const std::string& path) {
 
 void add_config(command_line& line) {
   auto path = std::make_shared<std::string>();
+  auto as_json = std::make_shared<bool>(false);
   auto config = line.add("config", "Check, show or start a configuration");
   config.require_command();
   auto check = config.add("check", "Report every error in the configuration");
@@ -68,7 +107,14 @@ void add_config(command_line& line) {
     add_config_file(*command, *path);
     command->text("FILE", *path, "The same, without -c");
   }
-  check.run_by([path] { return config_check(*path); });
+  check.flag("--json", *as_json, "Print the verdict and what was found as JSON");
+  check.footer(
+    "Examples:\n  modelforge config check\n  modelforge config check --json | jq -r '.diagnostics[].message'");
+  show.footer("Example:\n  modelforge config show -c modelforge.toml");
+  example.footer("Example:\n  modelforge config example > modelforge.toml");
+  reference.footer("Example:\n  modelforge config reference > reference.md");
+  config.footer("Examples:\n  modelforge config example > modelforge.toml\n  modelforge config check");
+  check.run_by([path, as_json] { return config_check(*path, *as_json); });
   show.run_by([path] { return config_show(*path); });
   example.run_by([] { return print(example_toml()) ? exit_ok : exit_failed; });
   reference.run_by([] { return print(reference_markdown()) ? exit_ok : exit_failed; });

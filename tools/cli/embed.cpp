@@ -23,6 +23,7 @@ struct embed_options {
   std::optional<uint32_t> dimensions;
   std::optional<double> timeout; ///< Seconds.
   bool stats = false;
+  bool json = false; ///< What `stats` reports as JSON.
 };
 
 /// The arguments, or the lines of standard input that hold something.
@@ -61,6 +62,34 @@ std::string line_of(std::size_t index, const std::vector<float>& vector) {
   return line + "\n";
 }
 
+/// {"stats":{...}}; what is not known is left out.
+std::string stats_of(const embedding& answer) {
+  std::string line;
+  json::writer json{line};
+  json.open('{');
+  json.key("stats");
+  json.open('{');
+  json.key("model");
+  json.repaired(answer.model);
+  json.key("vectors");
+  json.number(answer.vectors.size());
+  json.key("dimensions");
+  json.number(answer.vectors.front().size());
+  json.key("seconds");
+  json.number(std::chrono::duration<double>(answer.timings.total).count());
+  if (answer.usage) {
+    json.key("tokens");
+    json.number(answer.usage->input);
+  }
+  if (answer.cost) {
+    json.key("cost");
+    json.number(*answer.cost);
+  }
+  json.close('}');
+  json.close('}');
+  return line + "\n";
+}
+
 /// Prints the vectors, a line of JSON each, and with --stats what they took.
 int show(const embed_options& options, const embedding& answer) {
   for (auto& warning : answer.warnings)
@@ -68,6 +97,8 @@ int show(const embed_options& options, const embedding& answer) {
   for (std::size_t i = 0; i < answer.vectors.size(); ++i)
     if (!print(line_of(i, answer.vectors[i])))
       return exit_failed;
+  if (options.json)
+    return print(stats_of(answer)) ? exit_ok : exit_failed;
   if (!options.stats)
     return exit_ok;
   auto text = std::to_string(answer.vectors.size()) + " vectors of " + std::to_string(answer.vectors.front().size())
@@ -119,8 +150,29 @@ int embed(const embed_options& options) {
   return show(std::get<failure>(*result));
 }
 
-/// What `modelforge models` does: a name a line, in the provider's order.
-int models(const target_options& target) {
+/// The names a line, or as one JSON object.
+std::string text_of(const model_list& list, bool as_json) {
+  std::string text;
+  if (!as_json) {
+    for (auto& name : list.models)
+      text += name + "\n";
+    return text;
+  }
+  json::writer json{text};
+  json.open('{');
+  json.key("provider");
+  json.repaired(list.provider);
+  json.key("models");
+  json.open('[');
+  for (auto& name : list.models)
+    json.repaired(name);
+  json.close(']');
+  json.close('}');
+  return text + "\n";
+}
+
+/// What `modelforge models` does.
+int models(const target_options& target, bool as_json) {
   waiter waiter;
   auto session = session::start(target, false);
   if (!session)
@@ -137,10 +189,7 @@ int models(const target_options& target) {
   auto& list = std::get<model_list>(*result);
   if (list.models.empty())
     std::fprintf(stderr, "modelforge: warning: the provider %s lists no models\n", list.provider.c_str());
-  std::string text;
-  for (auto& name : list.models)
-    text += name + "\n";
-  return print(text) ? exit_ok : exit_failed;
+  return print(text_of(list, as_json)) ? exit_ok : exit_failed;
 }
 
 } // namespace
@@ -152,16 +201,25 @@ void add_embed(command_line& line) {
   embed.number("--dimensions", options->dimensions, "Length of the vectors; default: the model's", "N", 1u, 1'000'000u);
   embed.text("--purpose", options->purpose, "query, document, similarity, classification or clustering", "NAME");
   embed.flag("--stats", options->stats, "Report the number of vectors, the time and the tokens");
+  embed.flag("--json", options->json, "Print that report as a last line of JSON: {\"stats\":{...}}; implies --stats");
   add_timeout(embed, options->timeout);
   embed.texts("TEXT", options->inputs, "Texts; - or nothing: a text a line of standard input");
-  embed.footer("Example:\n  modelforge embed -m text-embedding-3-small \"a river\" \"a bank\"\n\n"
+  embed.footer("Examples:\n  modelforge embed -m text-embedding-3-small \"a river\" \"a bank\"\n"
+               "  modelforge embed --json < texts.txt > vectors.jsonl\n\n"
                "Prints a line of JSON for each text, in order: {\"index\":0,\"embedding\":[...]}");
   embed.run_by([options] { return cli::embed(*options); });
 
-  auto target = std::make_shared<target_options>();
+  struct models_options {
+    target_options target;
+    bool json = false;
+  };
+  auto given = std::make_shared<models_options>();
   auto models = line.add("models", "List the models that a provider offers");
-  add_target(models, *target, nullptr);
-  models.run_by([target] { return cli::models(*target); });
+  add_target(models, given->target, nullptr);
+  models.flag("--json", given->json, "Print JSON: {\"provider\":NAME,\"models\":[NAME, ...]}");
+  models.footer("Examples:\n  modelforge models -p openai\n  modelforge models --json | jq -r '.models[]'\n\n"
+                "Prints a name a line, in the provider's order.");
+  models.run_by([given] { return cli::models(given->target, given->json); });
 }
 
 } // namespace modelforge::cli

@@ -3,6 +3,8 @@
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
+#include <cstdio>
+
 namespace modelforge::cli {
 
 host::~host() {
@@ -17,6 +19,10 @@ std::optional<failure> host::start(const settings& all) {
     return std::move(*problem);
   registry_ = std::get<registry_actor>(std::move(spawned));
   return {};
+}
+
+void host::warn_unwatched(const failure& problem) {
+  std::fprintf(stderr, "modelforge: warning: this run is not watched: %s\n", problem.message.c_str());
 }
 
 provider_actor host::find(const std::string& name) {

@@ -49,6 +49,13 @@ public:
     return {};
   }
 
+  /// The same, but what keeps it from starting is only told: another program may have the port.
+  template <class Providers>
+  void watch(const metrics_settings& settings, const Providers& providers) {
+    if (auto problem = serve_metrics(settings, providers))
+      warn_unwatched(*problem);
+  }
+
   /// Where the metrics are; empty if they are nowhere.
   std::string metrics_url() const { return metrics_ ? metrics_->url() + "/metrics" : std::string{}; }
 
@@ -62,6 +69,8 @@ public:
   const registry_actor& registry() const { return registry_; }
 
 private:
+  static void warn_unwatched(const failure& problem);
+
   caf::actor_system_config config_;
   std::unique_ptr<caf::actor_system> system_;
   registry_actor registry_; ///< Null until it is spawned.

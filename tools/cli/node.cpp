@@ -50,8 +50,7 @@ public:
   std::optional<failure> start() {
     if (auto problem = host_.start(settings_))
       return problem;
-    if (auto problem = host_.serve_metrics(settings_.metrics, host_.registry()))
-      return problem;
+    host_.watch(settings_.metrics, host_.registry());
     if (auto url = host_.metrics_url(); !url.empty())
       say("metrics at " + url);
     return {};

@@ -21,11 +21,6 @@ constexpr auto line_interval = 2s;
 constexpr std::size_t max_cells = 24; ///< Of the bar; the figures beside it matter more.
 constexpr std::size_t min_cells = 5;
 
-std::size_t terminal_width() {
-  winsize size{};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
 constexpr auto min_shown = 500ms; ///< A shorter wait is over before it is read.
 
 /// Whole seconds, rounded up: a countdown that jumps by tenths cannot be read.
@@ -58,6 +53,11 @@ std::string number(double x) {
 }
 
 } // namespace
+
+std::size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
 
 // From what stops everything to what delays something: the first that holds is the reason that matters. Lanes whose key
 // is refused do not count as long as there are others.

@@ -11,6 +11,9 @@
 
 namespace modelforge::cli {
 
+/// Columns of the terminal that standard error is; 80 where it is none.
+std::size_t terminal_width();
+
 /// Says what the requests that wait at a provider wait for, e.g. "waiting 12 s for the rate limit"; empty where they go
 /// out as they come, or wait for nothing but a free slot.
 std::string wait_text(const provider_status& status);

@@ -354,6 +354,9 @@ void add_providers(command_line& line) {
   auto providers = line.add("providers", "List the configured providers and whether they are ready");
   add_config_file(providers, options->config);
   providers.flag("--json", options->json, "Print JSON");
+  providers.footer(
+    "Examples:\n  modelforge providers\n  modelforge providers --json | jq '.providers[] | select(.ready | not)'\n\n"
+    "A running program with a port in [metrics] is asked for its figures.");
   providers.run_by([options] { return cli::providers(options->config, options->json); });
 }
 

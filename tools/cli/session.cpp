@@ -4,6 +4,8 @@
 #include "tools/simulator/simulator.hpp"
 #include "wire/vendors.hpp"
 
+#include <modelforge/config/secret.hpp>
+
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -74,13 +76,36 @@ waiter::event waiter::wait(std::chrono::milliseconds max_time) {
 
 namespace {
 
+/// Why a provider cannot be asked, as far as its settings tell; empty: it can.
+std::string hindrance_of(const provider_settings& provider) {
+  if (wire::find_dialect(name_of(provider.kind)) == nullptr)
+    return "this version does not speak to kind " + std::string{name_of(provider.kind)};
+  if (!provider.nodes.empty()) // keys and headers may be its owner's alone
+    return {};
+  for (auto& key : provider.keys)
+    if (auto found = resolve(key); auto* problem = std::get_if<std::string>(&found))
+      return *problem;
+  for (auto& header : provider.headers)
+    if (!header.env.empty() && std::getenv(header.env.c_str()) == nullptr)
+      return "environment variable " + header.env + " is not set";
+  return {};
+}
+
+/// The first that can be asked; where none can, the first, whose failure says why. Who meant another one should know.
+const provider_settings& first_usable(const std::vector<provider_settings>& all) {
+  for (auto& provider : all)
+    if (hindrance_of(provider).empty()) {
+      if (&provider != &all.front())
+        std::fprintf(stderr, "modelforge: asking %s, since %s cannot be: %s\n", provider.name.c_str(),
+                     all.front().name.c_str(), hindrance_of(all.front()).c_str());
+      return provider;
+    }
+  return all.front();
+}
+
 std::optional<provider_settings> choose(const settings& all, const std::string& name) {
-  if (name.empty()) { // the first one that this version can speak to
-    for (auto& provider : all.providers)
-      if (wire::find_dialect(name_of(provider.kind)) != nullptr)
-        return provider;
-    return all.providers.front();
-  }
+  if (name.empty())
+    return first_usable(all.providers);
   std::string known;
   for (auto& provider : all.providers) {
     if (provider.name == name)
@@ -164,7 +189,9 @@ void become_guest(settings& all) {
 
 } // namespace
 
-session::session() = default;
+session::session()
+  : notice_(std::make_shared<wait_notice>(isatty(STDERR_FILENO) != 0, std::chrono::steady_clock::now())),
+    asking_(std::make_shared<std::atomic<bool>>(false)) {}
 
 session::~session() = default;
 
@@ -230,14 +257,27 @@ bool session::start_actors(const modelforge::settings& all) {
   return true;
 }
 
-std::optional<failure> session::serve_metrics() {
+void session::serve_metrics() {
   std::vector<provider_actor> actors;
   for (auto& one : providers_)
     actors.push_back(one.actor);
-  auto problem = host_->serve_metrics(metrics_settings_, actors);
-  if (!problem && metrics_settings_.listen.ends_with(":0")) // nobody could know otherwise
+  host_->watch(metrics_settings_, actors);
+  if (!host_->metrics_url().empty() && metrics_settings_.listen.ends_with(":0")) // nobody could know otherwise
     std::fprintf(stderr, "modelforge: metrics at %s\n", host_->metrics_url().c_str());
-  return problem;
+}
+
+void session::ask_for_notice() {
+  if (*asking_)
+    return;
+  *asking_ = true;
+  system().spawn([notice = notice_, asking = asking_, provider = provider()](caf::event_based_actor* self) {
+    auto take = [=](std::optional<provider_status> newest) {
+      notice->take(std::move(newest));
+      *asking = false;
+    };
+    ask(self, provider, status_atom_v)
+      .then([take](provider_status& x) { take(std::move(x)); }, [take](const caf::error&) { take({}); });
+  });
 }
 
 // -- asking -----------------------------------------------------------------------------
@@ -248,9 +288,14 @@ int exit_code_of(const failure& problem) {
 
 // After Ctrl-C the request is withdrawn and its end awaited, so that the provider stops generating; but an end that
 // does not come within seconds, say because standard output is blocked, is not waited for.
-bool wait_for_end(waiter& waiter, const std::function<void()>& stop) {
-  for (;;)
-    switch (waiter.wait(std::chrono::hours{1})) {
+bool wait_for_end(session& session, waiter& waiter, const std::function<void()>& stop) {
+  auto& notice = session.notice();
+  for (;;) {
+    auto is_watched = notice.is_wanted();
+    auto event = waiter.wait(is_watched ? std::chrono::milliseconds{500} : std::chrono::hours{1});
+    if (event != waiter::event::timeout)
+      notice.end();
+    switch (event) {
       case waiter::event::interrupted:
         stop();
         if (waiter.wait(std::chrono::seconds{5}) != waiter::event::woken) {
@@ -261,9 +306,15 @@ bool wait_for_end(waiter& waiter, const std::function<void()>& stop) {
       case waiter::event::woken:
         return true;
       case waiter::event::hangup:
+        break;
       case waiter::event::timeout:
+        if (is_watched) {
+          session.ask_for_notice();
+          notice.show(std::chrono::steady_clock::now());
+        }
         break;
     }
+  }
 }
 
 } // namespace modelforge::cli

@@ -2,7 +2,9 @@
 
 #include "tools/cli/commands.hpp"
 #include "tools/cli/host.hpp"
+#include "tools/cli/wait_notice.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -74,13 +76,20 @@ public:
 
   ~session();
 
-  /// Starts the metrics port, where the settings name one.
-  std::optional<failure> serve_metrics();
+  /// Starts the metrics port, where the settings name one. Where it cannot be had, another program may have it: then
+  /// this one says that it is not watched, and goes on.
+  void serve_metrics();
+
+  /// Asks the provider for its state, which the notice gets; at most one question at a time.
+  void ask_for_notice();
 
   caf::actor_system& system() { return host_->system(); }
   const std::vector<session_provider>& providers() const { return providers_; }
   const provider_actor& provider() const { return providers_.front().actor; }
   const provider_settings& settings() const { return providers_.front().settings; }
+
+  /// What is said on a terminal while nothing is printed.
+  wait_notice& notice() { return *notice_; }
 
 private:
   session();
@@ -89,6 +98,8 @@ private:
   bool simulate(const target_options& target);
   bool start_actors(const modelforge::settings& all);
 
+  std::shared_ptr<wait_notice> notice_;       ///< Shared with actors that bring it news.
+  std::shared_ptr<std::atomic<bool>> asking_; ///< The provider owes a state.
   metrics_settings metrics_settings_;
   std::unique_ptr<simulator::server> simulator_;
   std::unique_ptr<host> host_;
