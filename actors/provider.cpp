@@ -267,6 +267,8 @@ private:
   template <class Answer>
   void note(const Answer& good, const provider::conclude& end) {
     metrics_.answered(end.model, good.usage, good.timings, end.first_token);
+    if constexpr (std::is_same_v<Answer, completion>)
+      metrics_.flawed(good.flaw);
   }
 
   // -- what comes back ------------------------------------------------------------

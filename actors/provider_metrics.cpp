@@ -135,6 +135,8 @@ public:
     : registry_(registry), provider_{{label::provider, value_of(name)}}, kind_(value_of(kind)) {
     answered_(registry_, telemetry::answered, provider_);
     failed_(registry_, telemetry::failed, provider_);
+    for (std::size_t i = 1; i < flawed_.size(); ++i)
+      flawed_[i](registry_, telemetry::flawed, with(label::reason, name_of(static_cast<answer_flaw>(i))));
     late_(registry_, telemetry::late, provider_);
     attempts_(registry_, telemetry::attempts, provider_);
     optimizer_failures_(registry_, telemetry::optimizer_failures, provider_);
@@ -166,6 +168,8 @@ public:
   void failed(const std::string& model, errc why, std::chrono::nanoseconds duration) {
     duration_of(model_of(model), why).observe(seconds(duration));
   }
+
+  void flawed(answer_flaw flaw) { flawed_.at(static_cast<std::size_t>(flaw)).add(1); }
 
   void optimizers_failed(uint64_t count) { optimizer_failures_.add(count); }
 
@@ -342,6 +346,7 @@ private:
   std::string other_{telemetry::other_model};
   total answered_;
   total failed_;
+  std::array<total, enum_names<answer_flaw>.size()> flawed_; ///< None of the first, which is none.
   total late_;
   total attempts_;
   total optimizer_failures_;
@@ -382,6 +387,11 @@ void provider_metrics::answered(const std::string& model, const std::optional<to
                                 std::optional<std::chrono::nanoseconds> first_token) noexcept {
   if (instruments_)
     attempt([&] { instruments_->answered(model, usage, times, first_token); });
+}
+
+void provider_metrics::flawed(answer_flaw flaw) noexcept {
+  if (instruments_ && flaw != answer_flaw::none)
+    attempt([&] { instruments_->flawed(flaw); });
 }
 
 void provider_metrics::failed(const std::string& model, errc why, std::chrono::nanoseconds duration) noexcept {

@@ -28,6 +28,9 @@ public:
   void answered(const std::string& model, const std::optional<token_usage>& usage, const timings& times,
                 std::optional<std::chrono::nanoseconds> first_token) noexcept;
 
+  /// One of these is no good answer.
+  void flawed(answer_flaw flaw) noexcept;
+
   /// A request that had been taken in ends in an error, `duration` after its acceptance.
   void failed(const std::string& model, errc why, std::chrono::nanoseconds duration) noexcept;
 

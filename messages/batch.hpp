@@ -21,6 +21,40 @@
 
 namespace modelforge {
 
+/// How many of a batch's answers are no good ones, by their `answer_flaw`.
+struct flaw_counts {
+  uint64_t cut = 0;
+  uint64_t blocked = 0;
+  uint64_t empty = 0;
+  uint64_t unclear = 0;
+
+  uint64_t sum() const { return cut + blocked + empty + unclear; }
+
+  /// Returns the count of that flaw; null for `none`.
+  uint64_t* of(answer_flaw flaw) {
+    switch (flaw) {
+      case answer_flaw::cut:
+        return &cut;
+      case answer_flaw::blocked:
+        return &blocked;
+      case answer_flaw::empty:
+        return &empty;
+      case answer_flaw::unclear:
+        return &unclear;
+      case answer_flaw::none:
+        break;
+    }
+    return nullptr;
+  }
+
+  void add(answer_flaw flaw) {
+    if (auto* count = of(flaw))
+      ++*count;
+  }
+
+  friend bool operator==(const flaw_counts&, const flaw_counts&) = default;
+};
+
 /// How a batch stands; sent to its observers, and once more with `finished` set when it has ended. An item counts as
 /// answered or failed when its result is safe on disk: what is reported here outlives a crash.
 ///
@@ -33,6 +67,7 @@ struct batch_progress {
   uint64_t resumed = 0;          ///< Of these two, what earlier runs had done.
   uint64_t in_flight = 0;        ///< Items handed to a provider actor and not done yet.
   uint64_t in_jobs = 0;          ///< Items handed to a provider's batch API and not done yet.
+  flaw_counts flawed;            ///< Of `answered`.
   std::optional<uint64_t> total; ///< Items in all; empty while the input has not been read to its end.
   // What this run takes.
   /// Sums over the answers of which the provider told its usage; the others count as nothing.
@@ -86,6 +121,7 @@ struct batch_report {
   uint64_t answered = 0;  ///< As in `batch_progress`.
   uint64_t failed = 0;    ///< As in `batch_progress`.
   uint64_t resumed = 0;   ///< As in `batch_progress`.
+  flaw_counts flawed;     ///< As in `batch_progress`.
   uint64_t attempts = 0;  ///< HTTP exchanges made for items in this run.
   bool cancelled = false; ///< Ended before the input did.
   std::chrono::nanoseconds elapsed{0};
@@ -102,11 +138,18 @@ struct batch_report {
 
 // What CAF sends: the fields in this order, without names. Whoever changes it raises `wire_version` (node_hello.hpp).
 template <class Inspector>
+bool inspect(Inspector& f, flaw_counts& x) {
+  return f.object(x).fields(f.field("cut", x.cut), f.field("blocked", x.blocked), f.field("empty", x.empty),
+                            f.field("unclear", x.unclear));
+}
+
+template <class Inspector>
 bool inspect(Inspector& f, batch_progress& x) {
   return f.object(x).fields(f.field("answered", x.answered), f.field("failed", x.failed), f.field("resumed", x.resumed),
-                            f.field("in_flight", x.in_flight), f.field("in_jobs", x.in_jobs), f.field("total", x.total),
-                            f.field("usage", x.usage), f.field("cost", x.cost), f.field("jobs", x.jobs),
-                            f.field("elapsed", x.elapsed), f.field("finished", x.finished));
+                            f.field("in_flight", x.in_flight), f.field("in_jobs", x.in_jobs),
+                            f.field("flawed", x.flawed), f.field("total", x.total), f.field("usage", x.usage),
+                            f.field("cost", x.cost), f.field("jobs", x.jobs), f.field("elapsed", x.elapsed),
+                            f.field("finished", x.finished));
 }
 
 template <class Inspector>
@@ -119,11 +162,12 @@ bool inspect(Inspector& f, batch_share& x) {
 
 template <class Inspector>
 bool inspect(Inspector& f, batch_report& x) {
-  return f.object(x).fields(
-    f.field("answered", x.answered), f.field("failed", x.failed), f.field("resumed", x.resumed),
-    f.field("attempts", x.attempts), f.field("cancelled", x.cancelled), f.field("elapsed", x.elapsed),
-    f.field("shares", x.shares), f.field("stopped_by", x.stopped_by), f.field("first_failure", x.first_failure),
-    f.field("warnings", x.warnings), f.field("results", x.results), f.field("ledger", x.ledger));
+  return f.object(x).fields(f.field("answered", x.answered), f.field("failed", x.failed), f.field("resumed", x.resumed),
+                            f.field("flawed", x.flawed), f.field("attempts", x.attempts),
+                            f.field("cancelled", x.cancelled), f.field("elapsed", x.elapsed),
+                            f.field("shares", x.shares), f.field("stopped_by", x.stopped_by),
+                            f.field("first_failure", x.first_failure), f.field("warnings", x.warnings),
+                            f.field("results", x.results), f.field("ledger", x.ledger));
 }
 
 } // namespace modelforge

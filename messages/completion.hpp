@@ -27,13 +27,25 @@ enum class finish_reason : uint8_t {
   content_filter, ///< The provider's filter cut it.
   refusal,        ///< The model declined.
   paused,         ///< The provider paused a long turn; send the conversation again to go on.
-  error,          ///< The provider failed in the middle.
 };
 
 template <>
-inline constexpr auto enum_names<finish_reason> = std::to_array<std::string_view>({"unknown", "stop", "length",
-                                                                                   "tool_calls", "content_filter",
-                                                                                   "refusal", "paused", "error"});
+inline constexpr auto enum_names<finish_reason> =
+  std::to_array<std::string_view>({"unknown", "stop", "length", "tool_calls", "content_filter", "refusal", "paused"});
+
+/// What keeps an answer from being a good one, by how it ended. An answer that its provider broke off (its finish
+/// reason says `error`, `abort` and the like) is none: it is a `failure`, and was tried again where it could be.
+enum class answer_flaw : uint8_t {
+  none,    ///< It is whole, as far as anybody can tell.
+  cut,     ///< The token limit or the context's end cut it, or the provider paused it: more was to come.
+  blocked, ///< The provider's filter took it, or the rest of it, away; or the model declined.
+  empty,   ///< It ended as a whole one does, and holds neither a text nor a call of a tool.
+  unclear, ///< Its finish reason is a word that we do not know: it may be whole, cut or blocked.
+};
+
+template <>
+inline constexpr auto enum_names<answer_flaw> = std::to_array<std::string_view>({"none", "cut", "blocked", "empty",
+                                                                                 "unclear"});
 
 /// Where a request's time went, in three figures; `attempts` have it in detail.
 struct timings {
@@ -59,7 +71,7 @@ struct alternative {
 };
 
 /// A provider's whole answer to a `chat_request`. It may be pure text, pure tool calls, both, or a refusal; a host
-/// looks at `finish_reason` before it takes `text` for complete.
+/// looks at `flaw` before it takes `text` for complete.
 struct completion {
   request_id id;    ///< Of the request.
   std::string text; ///< UTF-8; empty for pure tool calls.
@@ -68,6 +80,7 @@ struct completion {
   std::string refusal;                   ///< The model's words when it declined.
   modelforge::finish_reason finish_reason = finish_reason::unknown;
   std::string raw_finish_reason; ///< The provider's own word.
+  answer_flaw flaw = answer_flaw::none;
   // What it took.
   std::optional<token_usage> usage; ///< Empty when the provider told none.
   /// A number of the currency that the settings' prices are in; providers' bills decide.
@@ -89,6 +102,9 @@ struct completion {
 
   friend bool operator==(const completion&, const completion&) = default;
 };
+
+/// Says in a clause what is wrong with an answer, and names the provider's word for it; empty where nothing is.
+std::string flaw_text(const completion& x);
 
 /// Returns all the thinking in one piece.
 std::string reasoning_of(const std::vector<reasoning_part>& x);
@@ -118,11 +134,11 @@ bool inspect(Inspector& f, completion& x) {
   return f.object(x).fields(
     f.field("id", x.id), f.field("text", x.text), f.field("tool_calls", x.tool_calls),
     f.field("reasoning", x.reasoning), f.field("refusal", x.refusal), f.field("finish_reason", x.finish_reason),
-    f.field("raw_finish_reason", x.raw_finish_reason), f.field("usage", x.usage), f.field("cost", x.cost),
-    f.field("provider", x.provider), f.field("model", x.model), f.field("provider_request_id", x.provider_request_id),
-    f.field("attempts", x.attempts), f.field("timings", x.timings), f.field("warnings", x.warnings),
-    f.field("optimizations", x.optimizations), f.field("logprobs", x.logprobs),
-    f.field("alternatives", x.alternatives));
+    f.field("raw_finish_reason", x.raw_finish_reason), f.field("flaw", x.flaw), f.field("usage", x.usage),
+    f.field("cost", x.cost), f.field("provider", x.provider), f.field("model", x.model),
+    f.field("provider_request_id", x.provider_request_id), f.field("attempts", x.attempts),
+    f.field("timings", x.timings), f.field("warnings", x.warnings), f.field("optimizations", x.optimizations),
+    f.field("logprobs", x.logprobs), f.field("alternatives", x.alternatives));
 }
 
 } // namespace modelforge

@@ -34,7 +34,7 @@ struct failure {
   std::string suggestion;                              ///< What to do about it; empty where we know nothing better.
   std::vector<attempt_record> attempts;                ///< In order; empty when nothing was sent.
   // What an answer that does not count has cost; nobody has to pay for it again to see it.
-  std::string text{};                 ///< `wrong_format`: the answer's text, as it came. Else empty.
+  std::string text{};                 ///< What came of it, as it came. Empty for streams, whose subscribers have it.
   std::optional<token_usage> usage{}; ///< Of that answer.
   std::optional<double> cost{};       ///< As in `completion`.
 

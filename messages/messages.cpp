@@ -49,6 +49,28 @@ bool from_string(std::string_view text, request_id& x) {
   return true;
 }
 
+std::string flaw_text(const completion& x) {
+  auto told = x.raw_finish_reason.empty() ? std::string{} : " (finish reason \"" + x.raw_finish_reason + "\")";
+  switch (x.flaw) {
+    case answer_flaw::none:
+      return {};
+    case answer_flaw::cut:
+      return (x.finish_reason == finish_reason::paused ? "the provider paused the answer: it is not whole"
+                                                       : "the answer was cut by the token limit")
+             + told;
+    case answer_flaw::blocked:
+      return (x.finish_reason == finish_reason::refusal ? "the model declined to answer"
+                                                        : "the provider's filter blocked the answer, or the rest of it")
+             + told;
+    case answer_flaw::empty:
+      return "the answer is empty: it holds neither a text nor a call of a tool" + told;
+    case answer_flaw::unclear:
+      return "the answer may not be whole: it ended with a finish reason that is not known, \"" + x.raw_finish_reason
+             + '"';
+  }
+  return {};
+}
+
 std::string reasoning_of(const std::vector<reasoning_part>& x) {
   std::string text;
   for (auto& part : x)

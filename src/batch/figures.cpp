@@ -9,6 +9,7 @@ void figures::load(const ledger_summary& known, const std::string& ledger_path, 
   report_.ledger = ledger_path;
   report_.answered = known.ok;
   report_.failed = known.failed - retried;
+  report_.flawed = known.flawed;
   report_.resumed = known.ok + report_.failed;
   retried_ = retried;
   total_ = known.total;
@@ -23,6 +24,15 @@ void figures::warn(std::string text) {
 void figures::on_result(const std::variant<completion, failure>& outcome) {
   if (auto* why = std::get_if<failure>(&outcome); why != nullptr && !report_.first_failure)
     report_.first_failure = *why;
+  if (auto* answer = std::get_if<completion>(&outcome); answer != nullptr && answer->flaw == answer_flaw::unclear)
+    note_unclear(*answer);
+}
+
+/// Names the finish reasons that nobody knows, as far as they are few.
+void figures::note_unclear(const completion& answer) {
+  constexpr std::size_t most_warnings = 20;
+  if (report_.warnings.size() < most_warnings)
+    warn(flaw_text(answer));
 }
 
 void figures::on_recorded(uint64_t number, const std::variant<completion, failure>& outcome, const item_origin& origin,
@@ -37,6 +47,7 @@ void figures::on_kept(const recorder_news& news) {
     --retried_;
   report_.answered = news.ok;
   report_.failed = news.failed - std::min(news.failed, retried_);
+  report_.flawed = news.flawed;
   costs_.keep(news.kept);
   if (news.finished)
     report_.results = news.place;
@@ -48,6 +59,7 @@ batch_progress figures::progress(time_point now) const {
   result.answered = report_.answered;
   result.failed = report_.failed;
   result.resumed = report_.resumed;
+  result.flawed = report_.flawed;
   result.total = total_;
   result.usage = sum.usage;
   result.cost = sum.cost;

@@ -64,6 +64,8 @@ public:
   batch_report report(time_point now) const;
 
 private:
+  void note_unclear(const completion& answer);
+
   batch_report report_;
   tally costs_;
   uint64_t retried_ = 0;          ///< Failures of an earlier run that are sent again and have no safe result yet.

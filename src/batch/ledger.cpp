@@ -231,6 +231,7 @@ std::optional<failure> ledger::take(std::string_view line, uint64_t offset) {
                      + ", which its input cannot have",
                    "start over with --fresh");
   result.ok = text_in(members, "state") == "ok";
+  from_string(text_in(members, "flaw"), result.flaw);
   result.attempts = number_in(members, "attempts");
   result.usage = {number_in(members, "input_tokens"), number_in(members, "output_tokens"),
                   number_in(members, "cached_tokens"), number_in(members, "cache_written_tokens"),
@@ -273,6 +274,8 @@ std::optional<failure> ledger::add(const ledger_result& result) {
   body.number("item", result.item)
     .raw("state", result.ok ? "\"ok\"" : "\"failed\"")
     .number("attempts", result.attempts);
+  if (result.flaw != answer_flaw::none)
+    body.text("flaw", name_of(result.flaw));
   body.number("input_tokens", result.usage.input).number("output_tokens", result.usage.output);
   if (result.usage.cached_read > 0)
     body.number("cached_tokens", result.usage.cached_read);
@@ -289,7 +292,8 @@ std::optional<failure> ledger::add(const ledger_result& result) {
   auto offset = size_;
   problem_ = append(body.raw("line", result.line).take());
   if (!problem_)
-    unsynced_.push_back({offset, {}, {result.item, result.ok, result.attempts, result.usage, result.cost, {}, {}, 0}});
+    unsynced_.push_back(
+      {offset, {}, {result.item, result.ok, result.attempts, result.usage, result.cost, {}, {}, 0, result.flaw}});
   return problem_;
 }
 
@@ -362,7 +366,9 @@ void ledger::count(const ledger_result& result, uint64_t offset) {
     places_.resize(result.item + 1);
   forget(result.item);
   ++(result.ok ? summary_.ok : summary_.failed);
-  places_[result.item] = offset * 4 + static_cast<uint64_t>(result.ok ? state::ok : state::failed);
+  summary_.flawed.add(result.flaw);
+  places_[result.item] = offset << offset_shift | static_cast<uint64_t>(result.flaw) << flaw_shift
+                         | static_cast<uint64_t>(result.ok ? state::ok : state::failed);
   summary_.attempts += result.attempts;
   add_to(summary_.usage, result.usage);
   add_to(summary_.cost, result.cost);
@@ -371,6 +377,8 @@ void ledger::count(const ledger_result& result, uint64_t offset) {
 void ledger::forget(uint64_t item) {
   summary_.ok -= of(item) == state::ok;
   summary_.failed -= of(item) == state::failed;
+  if (auto* count = summary_.flawed.of(flaw_of(item)))
+    --*count;
   places_[item] = 0;
 }
 
@@ -413,7 +421,7 @@ std::vector<std::pair<uint64_t, uint64_t>> ledger::unanswered(const ledger_job& 
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
   for (auto [first, last] : job.items)
     for (auto item = first; item <= last; ++item) {
-      if (of(item) == state::ok || (of(item) == state::failed && places_[item] / 4 > job.offset))
+      if (of(item) == state::ok || (of(item) == state::failed && offset_of(item) > job.offset))
         continue;
       if (!ranges.empty() && ranges.back().second + 1 == item)
         ++ranges.back().second;
@@ -432,7 +440,7 @@ std::variant<std::vector<uint32_t>, failure> ledger::input_sums() {
       return;
     auto members = ledger_line::members_of(text);
     auto item = number_in(members, "item");
-    if (item < places_.size() && of(item) != state::missing && places_[item] / 4 == offset)
+    if (item < places_.size() && of(item) != state::missing && offset_of(item) == offset)
       sums[item] = static_cast<uint32_t>(ledger_line::from_hex(text_in(members, "input_sum")));
   };
   if (!for_each_raw_line(*file_, take))
@@ -441,7 +449,7 @@ std::variant<std::vector<uint32_t>, failure> ledger::input_sums() {
 }
 
 std::variant<std::string, failure> ledger::line(uint64_t item) {
-  auto offset = places_[item] / 4;
+  auto offset = offset_of(item);
   for (auto size = block;; size *= 4) {
     auto text = offset >= read_at_ ? std::string_view{read_}.substr(std::min(offset - read_at_, read_.size()))
                                    : std::string_view{};
@@ -479,7 +487,7 @@ std::optional<failure> ledger::for_each_line(bool by_arrival,
     if (problem || !ended || result.empty())
       return;
     auto item = number_in(ledger_line::members_of(text), "item");
-    if (of(item) == state::missing || places_[item] / 4 != offset) // a later result took its place
+    if (of(item) == state::missing || offset_of(item) != offset) // a later result took its place
       return;
     problem = each(result);
   };

@@ -2,6 +2,7 @@
 
 #include "batch/ledger_file.hpp"
 
+#include <modelforge/messages/batch.hpp>
 #include <modelforge/messages/completion.hpp>
 
 #include <cstdint>
@@ -35,9 +36,10 @@ struct ledger_result {
   uint64_t attempts = 0;
   token_usage usage;
   std::optional<double> cost;
-  std::string provider;   ///< That answered; empty: none.
-  std::string line;       ///< The output's line: a JSON object without the line's end.
-  uint32_t input_sum = 0; ///< Of its line in the input (`item::sum`); 0: not known.
+  std::string provider;                 ///< That answered; empty: none.
+  std::string line;                     ///< The output's line: a JSON object without the line's end.
+  uint32_t input_sum = 0;               ///< Of its line in the input (`item::sum`); 0: not known.
+  answer_flaw flaw = answer_flaw::none; ///< Of an answer.
 };
 
 /// A job of a provider's batch API that has been begun. Its items are whole ranges, first and last of each.
@@ -76,6 +78,7 @@ struct ledger_summary {
   ledger_input input;
   uint64_t ok = 0;
   uint64_t failed = 0;
+  flaw_counts flawed; ///< Of `ok`.
   uint64_t attempts = 0;
   token_usage usage;
   std::optional<double> cost;
@@ -142,7 +145,7 @@ public:
   std::optional<failure> seal();
 
   state of(uint64_t item) const {
-    return item < places_.size() ? static_cast<state>(places_[item] & 3) : state::missing;
+    return item < places_.size() ? static_cast<state>(places_[item] & state_mask) : state::missing;
   }
 
   /// Returns the items of a job, in ranges, that have had no result since it was about to be created: those of which
@@ -176,6 +179,18 @@ private:
     ledger_result result;
   };
 
+  /// A place: an offset in front, then the flaw, then the state.
+  static constexpr uint64_t state_mask = 3;
+  static constexpr int flaw_shift = 2;
+  static constexpr int offset_shift = 5;
+
+  /// Where the item's line begins.
+  uint64_t offset_of(uint64_t item) const { return places_[item] >> offset_shift; }
+
+  answer_flaw flaw_of(uint64_t item) const {
+    return static_cast<answer_flaw>((places_[item] & ((1u << offset_shift) - 1)) >> flaw_shift);
+  }
+
   ledger(std::unique_ptr<ledger_file> file, std::string path) : file_(std::move(file)), path_(std::move(path)) {}
 
   /// Reads the file. `torn_at`: where its torn tail begins, if there is one.
@@ -197,7 +212,7 @@ private:
   uint64_t size_ = 0;
   uint64_t sealed_at_ = 0;      ///< Its size behind the last seal.
   uint64_t synced_ = 0;         ///< Bytes of the file that are known to outlive a crash.
-  std::deque<uint64_t> places_; ///< By item: its line's offset times 4, and its state.
+  std::deque<uint64_t> places_; ///< By item.
   std::vector<change> unsynced_;
   std::string buffer_;   ///< Appended, and not written yet.
   std::string read_;     ///< A piece of the file, for `line`.

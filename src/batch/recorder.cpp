@@ -14,6 +14,7 @@ ledger_result result_of(const record& result) {
   to.item = result.item;
   if (auto* answer = std::get_if<completion>(&result.outcome)) {
     to.ok = true;
+    to.flaw = answer->flaw;
     to.attempts = answer->attempts.size();
     to.usage = answer->usage.value_or(token_usage{});
     to.cost = answer->cost;
@@ -110,6 +111,7 @@ bool recorder::keep(std::vector<task>& group) {
   if (news_.problem) { // what was written may not have left this process
     news_.ok = before.ok;
     news_.failed = before.failed;
+    news_.flawed = before.flawed;
     return true;
   }
   news_.kept += group.size();
@@ -133,6 +135,8 @@ std::optional<failure> recorder::take(task& given) {
 
 std::optional<failure> recorder::write(const record& result) {
   ++(result.outcome.index() == 0 ? news_.ok : news_.failed);
+  if (auto* answer = std::get_if<completion>(&result.outcome))
+    news_.flawed.add(answer->flaw);
   return out_->write(result_line(result.item, result.custom_id, result.outcome));
 }
 
@@ -151,6 +155,7 @@ void recorder::report(bool finished) {
   if (book_) {
     news_.ok = book_->summary().ok;
     news_.failed = book_->summary().failed;
+    news_.flawed = book_->summary().flawed;
   }
   news_.finished = finished;
   auto kept = news_;

@@ -30,6 +30,7 @@ struct recorder_news {
   uint64_t kept = 0; ///< Of the things given to the recorder, how many are.
   uint64_t ok = 0;   ///< Items with a completion, those of earlier runs included.
   uint64_t failed = 0;
+  flaw_counts flawed;             ///< Of `ok`.
   std::optional<failure> problem; ///< Why nothing more will be kept.
   bool finished = false;          ///< The last news.
   std::string place;              ///< Where the output is, with `finished`; empty: it was not written.

@@ -88,6 +88,10 @@ std::string result_line(uint64_t item, const std::string& custom_id, const std::
       out.repaired(warning);
     out.close(']');
   }
+  if (answer != nullptr && answer->flaw != answer_flaw::none) {
+    out.key("flaw");
+    out.word(name_of(answer->flaw));
+  }
   out.close('}');
   return line;
 }

@@ -64,6 +64,8 @@ inline constexpr auto token_bounds = std::to_array<int64_t>(
 // -- counters: label provider and what is named here --------------------------------------------
 
 inline constexpr metric answered{"modelforge", "requests.answered", "Requests that ended in a completion"};
+inline constexpr metric flawed{"modelforge", "answers.flawed",
+                               "Of these, those that are cut, blocked, empty or of an unknown end"}; ///< reason
 inline constexpr metric failed{"modelforge", "requests.failed",
                                "Requests that ended in an error, those refused at once included"};
 inline constexpr metric late{"modelforge", "answers.late", "Answers that came when their request had been given up"};

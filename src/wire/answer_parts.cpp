@@ -1,6 +1,7 @@
 #include "wire/answer_parts.hpp"
 
 #include "base/ascii.hpp"
+#include "wire/finish.hpp"
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
@@ -48,11 +49,6 @@ std::string flaw_in(const called_tool& called) {
 
 } // namespace
 
-finish_reason reason_named(std::string_view word, std::span<const named_reason> known) {
-  auto found = std::find_if(known.begin(), known.end(), [&](auto& x) { return x.name == word; });
-  return found == known.end() ? finish_reason::unknown : found->reason;
-}
-
 std::string made_up_id(std::string_view answer_id, std::size_t place) {
   return "call_" + std::string{answer_id} + "_" + std::to_string(place);
 }
@@ -60,8 +56,9 @@ std::string made_up_id(std::string_view answer_id, std::size_t place) {
 std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
                                  std::string_view answer_id, finish_reason told, bool refused, completion& answer) {
   answer.finish_reason = judge_reason(told, !calls.empty(), refused);
-  auto cut = answer.finish_reason == finish_reason::length || answer.finish_reason == finish_reason::content_filter
-             || answer.finish_reason == finish_reason::error;
+  if (told == finish_reason::tool_calls && calls.empty())
+    answer.warnings.emplace_back("the finish reason tells of tool calls, and there is none");
+  auto cut = judge_flaw(answer.finish_reason, true, false) != answer_flaw::none;
   for (auto& called : calls) {
     auto& call = called.call;
     if (call.id.empty())

@@ -12,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -35,22 +34,13 @@ struct piece_collector final : piece_sink {
   void tool_arguments(uint32_t, std::string_view) override {}
 };
 
-/// A provider's word for why the model stopped.
-struct named_reason {
-  std::string_view name;
-  finish_reason reason;
-};
-
-/// Returns what the word means, `unknown` where it is not among them.
-finish_reason reason_named(std::string_view word, std::span<const named_reason> known);
-
 /// Names the call at that place of an answer which gave it no id: its result must be able to name it.
 std::string made_up_id(std::string_view answer_id, std::size_t place);
 
 /// Puts the calls into `answer` and judges its finish reason by them, by what the provider `told` and by whether the
 /// model `refused`. Arguments must be JSON objects that belong to a tool and were not told in two versions, else it is
-/// a failure that names the tool; but where the answer was cut, as its finish reason says, cut arguments stay as they
-/// are, with a warning.
+/// a failure that names the tool; but where the answer was cut or blocked, as its finish reason says, cut arguments
+/// stay as they are, with a warning.
 std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
                                  std::string_view answer_id, finish_reason told, bool refused, completion& answer);
 

@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t max_kept = 1 << 20; ///< Bytes of tool calls.
 /// Enough to tell what happened; a stream of odd parts must not grow the answer without bound.
 constexpr std::size_t max_warnings = 10;
-constexpr std::size_t usual_text = 512;        ///< Bytes of one piece.
+constexpr std::size_t usual_text = 512; ///< Bytes of one piece.
 /// The words of `error_answer` that `fitted` replaces for other vendors.
 constexpr std::string_view openai_address = "it usually ends in /v1";
 
@@ -221,6 +221,7 @@ void object_answer::hand_on(said kind, std::string_view text, piece_sink& sink) 
     return;
   ++progress_.pieces;
   ++progress_.tokens;
+  progress_.thoughts += kind == &piece_sink::reasoning;
   (sink.*kind)(text);
 }
 
@@ -287,6 +288,19 @@ void object_answer::count_call_pieces(uint64_t pieces) {
     fail_with(errc::response_too_large, "the answer's tool calls exceed " + std::to_string(max_kept) + " bytes");
 }
 
+bool object_answer::note_reason(json::raw raw) {
+  auto word = string_in(raw, scratch_);
+  if (is_no_reason(word))
+    return false;
+  reason_ = clean_words(word, 200);
+  return true;
+}
+
+void object_answer::note_explanation(json::raw raw) {
+  if (auto words = string_in(raw, scratch_); !words.empty())
+    explanation_ = std::make_unique<std::string>(clean_words(words, 500));
+}
+
 void object_answer::note(std::string& kept, json::raw raw) {
   if (kept.empty())
     kept = string_in(raw, scratch_);
@@ -308,6 +322,18 @@ failure object_answer::fitted(failure problem) const {
   return problem;
 }
 
+/// A blocked prompt's word says why, not how it ended.
+ending object_answer::told_end() const {
+  return seen_.blocked ? ending{finish_reason::content_filter} : ending_named(reason_);
+}
+
+/// The failure that the end tells of, if it does.
+std::optional<failure> object_answer::told_failure(const ending& how) const {
+  if (how.failed == errc::none || (how.if_empty && !holds_nothing()))
+    return {};
+  return broken_by_provider(head_, how, reason_, explanation_ ? std::string_view{*explanation_} : "");
+}
+
 // What is all unknown and has come to its end is the answer of another API, unless it says nothing at all.
 failure object_answer::no_answer_in(std::string_view beginning, bool is_all) const {
   auto description = std::string{no_answer()};
@@ -319,11 +345,14 @@ failure object_answer::no_answer_in(std::string_view beginning, bool is_all) con
   return fitted(invalid_answer(head_, std::move(description)));
 }
 
-// In order of certainty: an error that was told, a body of something else, a stream that broke off, an answer that
-// holds none; only then is there a completion to put together.
+// In order of certainty: an error that was told, in words or by a finish reason; a body of something else, a stream
+// that broke off, an answer that holds none; only then is there a completion to put together.
 std::variant<completion, failure> object_answer::end(bool streamed, std::string_view beginning, piece_sink& sink) {
   if (problem_ != nullptr)
     return fitted(std::move(*problem_));
+  auto how = told_end();
+  if (auto told = told_failure(how))
+    return fitted(std::move(*told));
   if (!beginning.empty() && !is_understood())
     return no_answer_in(beginning, !streamed || seen_.end_mark);
   streamed = streamed || seen_.parts;
@@ -336,18 +365,22 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   if (problem_ != nullptr)
     return fitted(std::move(*problem_));
   completion result;
-  result.raw_finish_reason = clean_words(reason_, 200);
-  if (auto problem = add_calls(head_, calls_.finish(), id_, meaning(), seen_.refusal, result))
+  if (auto problem = add_calls(head_, calls_.finish(), id_, how.reason, seen_.refusal, result))
     return fitted(std::move(*problem));
+  result.flaw = judge_flaw(result.finish_reason, reason_.empty() || how.reason != finish_reason::unknown,
+                           holds_nothing() && result.tool_calls.empty());
   result.usage = usage_.last();
   result.logprobs = told_logprobs();
   add_alternatives(result);
   result.model = std::move(model_);
   result.provider_request_id = request_id_in(head_, id_);
-  if (result.raw_finish_reason.empty() && (streamed || words_.whole_needs_reason))
+  if (reason_.empty())
     warn("the provider named no finish reason");
+  result.raw_finish_reason = std::move(reason_);
   if (streamed && !seen_.end_mark)
     warn("the stream ended without its end mark, but with a finish reason");
+  if (explanation_)
+    warn("the provider says: " + *explanation_);
   if (seen_.others)
     warn(choices_warning);
   if (seen_.repairs)
@@ -379,8 +412,11 @@ std::variant<completion, failure> with_texts(std::variant<completion, failure> r
     good->text = std::move(sink.words);
     good->reasoning = std::move(sink.thoughts);
     good->refusal = std::move(sink.declined);
-  } else if (auto& bad = std::get<failure>(result); bad.code == errc::stream_interrupted) {
-    bad.code = errc::invalid_response;
+  } else {
+    auto& bad = std::get<failure>(result);
+    if (bad.code == errc::stream_interrupted)
+      bad.code = errc::invalid_response;
+    bad.text = std::move(sink.words);
   }
   return result;
 }
@@ -411,7 +447,7 @@ std::variant<completion, failure> read_whole(const answer_maker& make, std::stri
   auto other = read_streamed(make(), text, streamed);
   auto code = code_of(other);
   if (code == errc::invalid_response || (code == errc::stream_interrupted && json::reader{text}.finish()))
-    return result;
+    return with_texts(std::move(result), std::move(sink));
   return with_texts(std::move(other), std::move(streamed));
 }
 

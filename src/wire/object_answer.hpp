@@ -1,6 +1,7 @@
 #pragma once
 
 #include "wire/answer_parts.hpp"
+#include "wire/finish.hpp"
 #include "wire/json.hpp"
 #include "wire/stream.hpp"
 
@@ -28,7 +29,6 @@ public:
   struct wording {
     std::string_view no_answer;     ///< What an object without one is ("JSON without any ...").
     std::string_view usual_address; ///< What base_url looks like ("it usually ends in /v1beta").
-    bool whole_needs_reason = true; ///< A whole answer that names no finish reason gets a warning, as streams do.
   };
 
   /// Keeps of the head what answers and failures tell of it. `words` lives as long as the program.
@@ -84,9 +84,6 @@ protected:
 
   /// Ends the answer because a text in it is not JSON.
   virtual void fail_broken(std::string_view problem);
-
-  /// What `reason_` means.
-  virtual finish_reason meaning() const = 0;
 
   /// Whether events of that name are the provider's.
   virtual bool knows(std::string_view event) const { return event.empty() || event == "message" || event == "error"; }
@@ -155,6 +152,12 @@ protected:
   /// The last one counts.
   void note_usage(const told_usage& usage) { usage_.note(usage, progress_.tokens); }
 
+  /// Keeps the provider's word for why the model stopped; the last one counts. False where there is none.
+  bool note_reason(json::raw word);
+
+  /// Keeps what the provider says about the end.
+  void note_explanation(json::raw words);
+
   /// Keeps the first text that there is.
   void note(std::string& kept, json::raw value);
 
@@ -191,7 +194,8 @@ protected:
   /// How far the answer has come.
   struct progress {
     uint64_t pieces = 0;
-    uint64_t signs = 0; ///< Of life, that say nothing by themselves.
+    uint64_t thoughts = 0; ///< Of these pieces.
+    uint64_t signs = 0;    ///< Of life, that say nothing by themselves.
     uint64_t tokens = 0;
   };
 
@@ -202,6 +206,7 @@ protected:
     bool parts = false;       ///< Several objects where one is usual.
     bool others = false;      ///< More answers beside the first one than are kept.
     bool refusal = false;     ///< The model declined.
+    bool blocked = false;     ///< The provider's filter did not take the prompt, and `reason_` says why.
     bool repairs = false;     ///< Bytes that are not UTF-8; they were replaced.
     bool end_mark = false;    ///< The provider's word that the answer is whole.
     bool past_reason = false; ///< A piece behind a finish reason, which thus was no end.
@@ -215,6 +220,9 @@ protected:
   marks seen_;
 
 private:
+  bool holds_nothing() const { return progress_.pieces <= progress_.thoughts && calls_.size() == 0; }
+  ending told_end() const;
+  std::optional<failure> told_failure(const ending& how) const;
   void hand_on(said kind, std::string_view text, piece_sink& sink);
   void say_half(piece_sink& sink);
   void take_one(std::string_view object, piece_sink& sink);
@@ -240,9 +248,10 @@ private:
   std::unique_ptr<failure> problem_;
   noted_usage usage_;
   std::vector<std::string> warnings_;
-  said half_kind_ = nullptr;           ///< What the latest text was,
-  uint32_t half_ = 0;                  ///< and of which character it has but one half; see `json::string_in`.
-  std::unique_ptr<asked_extra> extra_; ///< Null for nearly all answers: streams are many.
+  std::unique_ptr<std::string> explanation_; ///< The provider's, of the end; null: none.
+  said half_kind_ = nullptr;                 ///< What the latest text was,
+  uint32_t half_ = 0;                        ///< and of which character it has but one half; see `json::string_in`.
+  std::unique_ptr<asked_extra> extra_;       ///< Null for nearly all answers: streams are many.
 };
 
 using answer_maker = std::function<std::unique_ptr<object_answer>()>;

@@ -1,3 +1,4 @@
+#include "wire/finish.hpp"
 #include "wire/object_answer.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/words.hpp"
@@ -76,9 +77,10 @@ void object_answer::add_alternative(side& from, completion& answer) {
   beside.conclude(false);
   completion judged;
   auto calls = beside.calls_.finish();
-  auto problem = beside.problem_ != nullptr
-                   ? std::optional{*beside.problem_}
-                   : add_calls(head_, calls, beside.id_, beside.meaning(), beside.seen_.refusal, judged);
+  auto how = ending_named(beside.reason_);
+  auto problem = beside.problem_ != nullptr ? std::optional{*beside.problem_} : beside.told_failure(how);
+  if (!problem)
+    problem = add_calls(head_, calls, beside.id_, how.reason, beside.seen_.refusal, judged);
   auto& result = answer.alternatives.emplace_back();
   if (problem)
     for (auto& each : calls)
@@ -88,12 +90,18 @@ void object_answer::add_alternative(side& from, completion& answer) {
   result.text = std::move(said.words);
   result.reasoning = std::move(said.thoughts);
   result.refusal = std::move(said.declined);
-  result.finish_reason = beside.problem_ != nullptr ? finish_reason::error : judged.finish_reason;
+  result.finish_reason = problem ? how.reason : judged.finish_reason;
   result.raw_finish_reason = clean_words(beside.reason_, 200);
   result.logprobs = beside.told_logprobs();
   auto name = "answer " + std::to_string(answer.alternatives.size() + 1) + ": ";
+  judged.finish_reason = result.finish_reason;
+  judged.raw_finish_reason = result.raw_finish_reason;
+  judged.flaw = judge_flaw(result.finish_reason, beside.reason_.empty() || how.reason != finish_reason::unknown,
+                           result.text.empty() && result.tool_calls.empty() && result.refusal.empty());
   if (problem)
     warn(name + problem->message);
+  else if (judged.flaw != answer_flaw::none)
+    warn(name + flaw_text(judged));
   for (auto* list : {&judged.warnings, &beside.warnings_})
     for (auto& text : *list)
       warn(name + text);

@@ -75,6 +75,21 @@ TEST_CASE_METHOD(metrics_test, "an answered request is counted with its duration
   CHECK(tokens("output") == 3);
 }
 
+TEST_CASE_METHOD(metrics_test, "answers that are no good ones are counted by what is wrong", "[actors][metrics]") {
+  auto provider = spawn();
+  uint64_t number = 0;
+  for (std::string reason : {"stop", "length", "content_filter", "length", "brand_new"}) {
+    ask_chat(provider, question(++number));
+    http->answer(0, 200, R"({"choices":[{"message":{"content":"Half"},"finish_reason":")" + reason + "\"}]}");
+    run();
+  }
+  CHECK(metric("requests_answered_total") == 5);
+  CHECK(metric("answers_flawed_total", "reason=\"cut\"") == 2);
+  CHECK(metric("answers_flawed_total", "reason=\"blocked\"") == 1);
+  CHECK(metric("answers_flawed_total", "reason=\"unclear\"") == 1);
+  CHECK(metric("answers_flawed_total", "reason=\"empty\"") == 0);
+}
+
 TEST_CASE_METHOD(metrics_test, "what waits, fails and is refused is counted by its kind", "[actors][metrics]") {
   settings.max_concurrent = 2;
   settings.retry.max_attempts = 2;

@@ -344,6 +344,35 @@ TEST_CASE("a ledger gives its lines in the input's order or that of their ends, 
   }
 }
 
+TEST_CASE("a ledger counts an item's flaw as long as its result is the last one") {
+  disk on;
+  auto add = [](ledger& to, uint64_t item, bool ok, answer_flaw flaw) {
+    auto x = result(item);
+    x.ok = ok;
+    x.flaw = flaw;
+    REQUIRE_FALSE(to.add(x));
+  };
+  {
+    auto x = open_on(on);
+    add(get(x), 0, true, answer_flaw::cut);
+    add(get(x), 1, true, answer_flaw::unclear);
+    add(get(x), 2, true, answer_flaw::blocked);
+    add(get(x), 3, false, answer_flaw::none);
+    CHECK(get(x).summary().flawed == flaw_counts{}); // nothing of it is safe
+    REQUIRE_FALSE(get(x).sync());
+    CHECK(get(x).summary().flawed == flaw_counts{1, 1, 0, 1});
+    add(get(x), 0, true, answer_flaw::none);
+    add(get(x), 2, true, answer_flaw::cut);
+    add(get(x), 3, true, answer_flaw::empty);
+    REQUIRE_FALSE(get(x).sync());
+  }
+  auto again = open_on(on);
+  CHECK(get(again).summary().flawed == flaw_counts{1, 0, 1, 1});
+  CHECK(get(again).summary().ok == 4);
+  for (uint64_t item = 0; item < 4; ++item)
+    CHECK(std::get<std::string>(get(again).line(item)) == line_of(item));
+}
+
 TEST_CASE("looking at a ledger that is in use changes nothing") {
   test::temporary_folder folder;
   auto path = folder.path("out.ledger");

@@ -111,6 +111,25 @@ TEST_CASE_METHOD(recorder_test, "results come out in the order that was asked fo
   CHECK(order("out.jsonl") == (by_arrival ? "2031" : "0123"));
 }
 
+TEST_CASE_METHOD(recorder_test, "answers that are no good ones are counted by what is wrong, ledger or not",
+                 "[batch][recorder]") {
+  auto with_ledger = GENERATE(true, false);
+  CAPTURE(with_ledger);
+  auto to = make(with_ledger);
+  for (uint64_t item = 0; item < 5; ++item) {
+    auto x = record(item);
+    std::get<completion>(x.outcome).flaw = static_cast<answer_flaw>(item);
+    to->add(x);
+  }
+  to->add(record(5, false));
+  to->finish(true);
+  auto last = news.last();
+  CHECK(last.ok == 5);
+  CHECK(last.flawed == flaw_counts{1, 1, 1, 1});
+  auto output = folder.read("out.jsonl");
+  CHECK(output.find(R"("error":null,"flaw":"cut"})") != output.npos);
+}
+
 TEST_CASE_METHOD(recorder_test, "without a ledger a result counts when no earlier one is missing",
                  "[batch][recorder]") {
   auto to = make(false);

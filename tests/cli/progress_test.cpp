@@ -83,6 +83,9 @@ TEST_CASE("what a batch waits for ends the line, and never makes it too long", "
   CHECK(text == "answered 10/20, failed 0, in flight 2, 1.0/s, 0:10 left, paused by the provider for 3 s");
   CHECK(cli::progress_bar(x, 20, 60, "paused by the provider for 3 s").size() == 60);
   CHECK(cli::progress_text(x, 20) == "answered 10/20, failed 0, in flight 2, 1.0/s, 0:10 left");
+  x.flawed = {1, 1, 0, 0};
+  CHECK(cli::progress_text(x, 20) == "answered 10/20 (2 flawed), failed 0, in flight 2, 1.0/s, 0:10 left");
+  x.flawed = {};
 }
 
 TEST_CASE("a batch's rate and time left are those of this run", "[cli][progress]") {

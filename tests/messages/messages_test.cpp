@@ -106,11 +106,12 @@ TEST_CASE("bytes that are cut fail to load", "[messages]") {
   });
 }
 
-TEMPLATE_TEST_CASE("every enum value has a name, and the name is the value's", "[messages]", last_value<errc::wrong_format>,
-                   last_value<role::tool>, last_value<priority::batch>, last_value<response_kind::json_schema>,
-                   last_value<tool_mode::named>, last_value<wait_reason::breaker>, last_value<finish_reason::error>,
-                   last_value<batch_job_state::cancelled>, last_value<batch_job_start::attach>,
-                   last_value<batch_job_outcome::undecided>) {
+TEMPLATE_TEST_CASE("every enum value has a name, and the name is the value's", "[messages]",
+                   last_value<errc::wrong_format>, last_value<role::tool>, last_value<priority::batch>,
+                   last_value<response_kind::json_schema>, last_value<tool_mode::named>,
+                   last_value<wait_reason::breaker>, last_value<finish_reason::paused>,
+                   last_value<answer_flaw::unclear>, last_value<batch_job_state::cancelled>,
+                   last_value<batch_job_start::attach>, last_value<batch_job_outcome::undecided>) {
   using type = std::decay_t<decltype(TestType::value)>;
   auto count = enum_names<type>.size();
   CHECK(count == static_cast<std::size_t>(TestType::value) + 1);
@@ -140,7 +141,7 @@ TEST_CASE("the last value of each enum has the name we mean", "[messages]") {
   CHECK(to_string(response_kind::json_schema) == "json_schema");
   CHECK(to_string(tool_mode::named) == "named");
   CHECK(to_string(wait_reason::breaker) == "breaker");
-  CHECK(to_string(finish_reason::error) == "error");
+  CHECK(to_string(finish_reason::paused) == "paused");
 }
 
 TEST_CASE("messages can be read by people", "[messages]") {

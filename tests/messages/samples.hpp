@@ -109,8 +109,9 @@ inline completion sample_completion() {
           {{"call_1", "look", "{}", "seal"}},
           {{"hm", "seal"}},
           "no",
-          finish_reason::error,
+          finish_reason::paused,
           "brand_new",
+          answer_flaw::unclear,
           sample_usage(),
           0.125,
           "openai",
@@ -142,13 +143,14 @@ inline batch_share sample_share() {
 }
 
 inline batch_progress sample_progress() {
-  return {1, 2, 1, 3, 4, 6, sample_usage(), 0.125, {sample_job_status()}, std::chrono::seconds{9}, true};
+  return {1, 2, 1, 3, 4, {5, 6, 7, 8}, 6, sample_usage(), 0.125, {sample_job_status()}, std::chrono::seconds{9}, true};
 }
 
 inline batch_report sample_report() {
   return {1,
           2,
           1,
+          {5, 6, 7, 8},
           5,
           true,
           std::chrono::seconds{9},

@@ -99,7 +99,7 @@ TEST_CASE("JSON that was asked for and not delivered is a failure that carries w
 TEST_CASE("an answer that was cut, filtered, declined or calls a tool is told by its finish reason",
           "[wire][json_demand]") {
   for (auto reason : {finish_reason::length, finish_reason::content_filter, finish_reason::refusal,
-                      finish_reason::paused, finish_reason::error, finish_reason::tool_calls}) {
+                      finish_reason::paused, finish_reason::tool_calls}) {
     auto answer = saying(R"({"rivers":["Rhe)", reason);
     CHECK(judged(with_schema(), answer).empty());
     CHECK(answer.warnings.empty());

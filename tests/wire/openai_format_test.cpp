@@ -227,7 +227,7 @@ TEST_CASE("a written completion has OpenAI's words and nulls", "[wire][openai_fo
   CHECK(refused["message"]["content"].is_null());
   CHECK(refused["message"]["refusal"] == "No.");
   CHECK(written([](auto& x) { x.finish_reason = finish_reason::length; })["finish_reason"] == "length");
-  CHECK(written([](auto& x) { x.finish_reason = finish_reason::error; })["finish_reason"] == "error");
+  CHECK(written([](auto& x) { x.finish_reason = finish_reason::refusal; })["finish_reason"] == "content_filter");
   CHECK(written([](auto& x) {
           x.finish_reason = finish_reason::unknown;
           x.raw_finish_reason = "brand_new";
@@ -240,6 +240,9 @@ TEST_CASE("a failure is written in both of OpenAI's shapes", "[wire][openai_form
   x.code = errc::rate_limited;
   x.message = "the limit was \"reached\"";
   CHECK(json::parse(openai::write_error(x)) == json{{"code", "rate_limited"}, {"message", x.message}});
+  x.text = "Half";
+  CHECK(json::parse(openai::write_error(x))["text"] == "Half");
+  x.text.clear();
   x.provider_code = "slow_down";
   x.provider_message = "Too fast";
   auto message = x.message + ": Too fast";

@@ -371,8 +371,6 @@ TEST_CASE("finish reasons are mapped, tool calls by their presence", "[wire][ope
     {R"("function_call")", finish_reason::stop, finish_reason::tool_calls},
     {R"("content_filter")", finish_reason::content_filter, finish_reason::content_filter},
     {R"("model_length")", finish_reason::length, finish_reason::length},
-    {R"("error")", finish_reason::error, finish_reason::error},
-    {R"("insufficient_system_resource")", finish_reason::error, finish_reason::error},
     {R"("brand_new")", finish_reason::unknown, finish_reason::tool_calls},
     {"null", finish_reason::unknown, finish_reason::tool_calls},
     {"7", finish_reason::unknown, finish_reason::tool_calls},

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <utility>
 
 /// What a batch came to, in words.
 
@@ -20,6 +21,18 @@ std::string money(double amount) {
   char text[32];
   std::snprintf(text, sizeof text, amount < 0.1 ? "%.5f" : "%.2f", amount);
   return text;
+}
+
+/// "95 answered, 3 cut, 2 blocked, 0 failed": each item counts once.
+std::string counts_text(uint64_t answered, const flaw_counts& flawed, uint64_t failed) {
+  auto text = grouped(answered - std::min(answered, flawed.sum())) + " answered, ";
+  for (auto [count, name] : {std::pair{flawed.cut, "cut"},
+                             {flawed.blocked, "blocked"},
+                             {flawed.empty, "empty"},
+                             {flawed.unclear, "unclear"}})
+    if (count > 0)
+      text += grouped(count) + " " + name + ", ";
+  return text + grouped(failed) + " failed";
 }
 
 /// "12,345 in (1,000 cached), 678 out; cost: 0.12 (live: 0.24)"
@@ -65,8 +78,8 @@ void summarize(const batch_report& report) {
   auto items = report.answered + report.failed;
   auto done = items - std::min(items, report.resumed);
   auto seconds = std::max(1e-9, std::chrono::duration<double>(report.elapsed).count());
-  std::fprintf(stderr, "%s requests: %s answered, %s failed, in %.1f s (%.1f/s)", grouped(items).c_str(),
-               grouped(report.answered).c_str(), grouped(report.failed).c_str(), seconds,
+  std::fprintf(stderr, "%s requests: %s, in %.1f s (%.1f/s)", grouped(items).c_str(),
+               counts_text(report.answered, report.flawed, report.failed).c_str(), seconds,
                static_cast<double>(done) / seconds);
   std::fputs(report.resumed > 0 ? ("; " + grouped(report.resumed) + " of them earlier\n").c_str() : "\n", stderr);
   if (report.first_failure)
@@ -86,6 +99,8 @@ void summarize(const batch_report& report) {
 void explain_rest(const batch_report& report) {
   for (auto& warning : report.warnings)
     std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
+  if (report.flawed.sum() > 0)
+    std::fputs("answers that are cut, blocked, empty or unclear say so in their lines, as \"flaw\"\n", stderr);
   auto unfinished = report.cancelled || report.stopped_by;
   if (unfinished && !report.ledger.empty())
     std::fprintf(stderr, "what is done is kept in %s; run the same command again to go on\n", report.ledger.c_str());
@@ -103,9 +118,9 @@ int batch_status(const std::string& path) {
   }
   auto& summary = std::get<batch::ledger_summary>(seen);
   auto done = summary.ok + summary.failed;
-  std::printf("%s of %s done: %s answered, %s failed\n", grouped(done).c_str(),
-              summary.total ? grouped(*summary.total).c_str() : "an unknown number", grouped(summary.ok).c_str(),
-              grouped(summary.failed).c_str());
+  std::printf("%s of %s done: %s\n", grouped(done).c_str(),
+              summary.total ? grouped(*summary.total).c_str() : "an unknown number",
+              counts_text(summary.ok, summary.flawed, summary.failed).c_str());
   batch_share sum;
   sum.usage = summary.usage;
   sum.cost = summary.cost;

@@ -112,8 +112,21 @@ void print_notes(const completion& answer) {
     std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
   if (!answer.alternatives.empty())
     std::fprintf(stderr, "modelforge: warning: %zu more answers came; --json shows them\n", answer.alternatives.size());
-  if (answer.finish_reason == finish_reason::length)
-    std::fprintf(stderr, "modelforge: warning: the answer was cut by the token limit\n");
+  if (auto flaw = flaw_text(answer); !flaw.empty())
+    std::fprintf(stderr, "modelforge: warning: %s\n", flaw.c_str());
+}
+
+/// An answer that cannot be relied on is told apart from a good one by its exit code, and a cut one from a blocked one:
+/// the first wants more room, the second another prompt.
+int exit_code_for(const completion& answer) {
+  switch (answer.flaw) {
+    case answer_flaw::none:
+      return exit_ok;
+    case answer_flaw::blocked:
+      return exit_blocked;
+    default:
+      return exit_cut;
+  }
 }
 
 /// With --stats: one line about time, tokens and cost, and one for each change that optimizers made.
@@ -151,7 +164,7 @@ int show_whole(const chat_options& options, const completion& answer) {
   print_notes(answer);
   if (options.stats)
     print_speed(answer, {});
-  return printed ? exit_ok : exit_failed;
+  return printed ? exit_code_for(answer) : exit_failed;
 }
 
 /// An answer that is not as asked for was paid for: it is shown, but never where a good one is expected.
@@ -251,7 +264,9 @@ private:
   int end(const stream_done& done) {
     auto good = true;
     if (options_.json) {
-      good = print("{\"type\":\"done\",\"completion\":" + wire::openai::write_completion(done.result) + "}\n");
+      auto flaw = done.result.flaw == answer_flaw::none ? "" : "\"flaw\":\"" + to_string(done.result.flaw) + "\",";
+      good =
+        print("{\"type\":\"done\"," + flaw + "\"completion\":" + wire::openai::write_completion(done.result) + "}\n");
     } else {
       auto calls = calls_of(done.result);
       if (is_judged())
@@ -261,7 +276,7 @@ private:
     print_notes(done.result);
     if (options_.stats)
       print_speed(done.result, done.first_token);
-    return good ? exit_ok : exit_failed;
+    return good ? exit_code_for(done.result) : exit_failed;
   }
 
   int end(const stream_failed& failed) {
@@ -338,7 +353,7 @@ int chat_to_file(const chat_options& given, session& session, waiter& waiter, ch
   print_notes(answer);
   if (given.stats)
     print_speed(answer, first_token);
-  return exit_ok;
+  return exit_code_for(answer);
 }
 
 /// What `modelforge chat` does. Whatever can be wrong with the arguments is found before anything is started.
@@ -390,7 +405,8 @@ void add_chat(command_line& line) {
               "  git diff | modelforge chat \"Review this change.\"\n"
               "  modelforge chat --file main.c --file main.h \"What does this program do?\"\n"
               "  modelforge chat \"Write a story.\" -o story.txt --stats --temperature 1.2 --max-tokens 2000\n\n"
-              "The answer is printed as it comes; Ctrl-C stops the provider and keeps what was printed.");
+              "The answer is printed as it comes; Ctrl-C stops the provider and keeps what was printed.\n"
+              "Exit code 3: the answer is cut, empty or may not be whole; 4: it is blocked or declined.");
   chat.run_by([options] { return cli::chat(*options); });
 }
 

@@ -14,6 +14,10 @@ namespace modelforge::cli {
 inline constexpr int exit_ok = 0;
 inline constexpr int exit_failed = 1; ///< A request failed.
 inline constexpr int exit_usage = 2;  ///< Wrong arguments, files or configuration: nothing was sent.
+/// `chat`: there is an answer, but it is cut, empty or of a finish reason that is not known: more room may help.
+inline constexpr int exit_cut = 3;
+/// `chat`: there is an answer, but the provider's filter or the model withheld it, or a part: another prompt may help.
+inline constexpr int exit_blocked = 4;
 inline constexpr int exit_interrupted = 130;
 
 void add_chat(command_line& line);

@@ -18,7 +18,8 @@ constexpr auto examples = R"(Examples:
 
 Without -c, settings come from ./modelforge.toml, else ~/.config/modelforge/modelforge.toml, else from keys in the
 environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, ...).
-Exit codes: 0 all answered, 1 a request failed, 2 wrong arguments, files or configuration, 130 interrupted.)";
+Exit codes: 0 all answered, 1 a request failed, 2 wrong arguments, files or configuration, 130 interrupted;
+of chat, too: 3 an answer that is cut, empty or may not be whole, 4 one that is blocked or declined.)";
 
 } // namespace
 

@@ -117,6 +117,8 @@ std::string progress_text(const batch_progress& progress, std::optional<uint64_t
   auto text = "answered " + std::to_string(progress.answered);
   if (total)
     text += "/" + std::to_string(*total);
+  if (auto flawed = progress.flawed.sum(); flawed > 0)
+    text += " (" + std::to_string(flawed) + " flawed)";
   text += ", failed " + std::to_string(progress.failed) + ", in flight " + std::to_string(progress.in_flight);
   if (progress.in_jobs > 0)
     text += ", in jobs " + std::to_string(progress.in_jobs);

@@ -3,22 +3,11 @@
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
-#include <array>
 #include <vector>
 
 namespace modelforge::wire::anthropic {
 
 namespace {
-
-constexpr auto reasons = std::to_array<named_reason>({
-  {"end_turn", finish_reason::stop},
-  {"stop_sequence", finish_reason::stop},
-  {"max_tokens", finish_reason::length},
-  {"model_context_window_exceeded", finish_reason::length},
-  {"tool_use", finish_reason::tool_calls},
-  {"pause_turn", finish_reason::paused},
-  {"refusal", finish_reason::refusal},
-});
 
 /// A part of an answer's content, whole or at its beginning.
 struct content_block {
@@ -95,8 +84,6 @@ private:
   bool knows(std::string_view event) const override {
     return object_answer::knows(event) || event.starts_with("message_") || event.starts_with("content_block_");
   }
-
-  finish_reason meaning() const override { return reason_named(reason_, reasons); }
 
   static event take_event_fields(json::reader& in) {
     event event;
@@ -186,12 +173,10 @@ private:
   }
 
   void read_reason(const event& event) {
-    if (auto word = string_in(event.reason, scratch_); !word.empty())
-      reason_ = word;
+    note_reason(event.reason);
     json::raw explanation;
     read_fields(event.details, {{"explanation", &explanation}});
-    if (auto said = string_in(explanation, scratch_); !said.empty())
-      warn("the provider says: " + clean_words(said, 500));
+    note_explanation(explanation);
   }
 
   /// What a later event tells replaces what an earlier one told, number by number.

@@ -3,7 +3,6 @@
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,28 +11,6 @@
 namespace modelforge::wire::gemini {
 
 namespace {
-
-constexpr auto reasons = std::to_array<named_reason>({
-  {"STOP", finish_reason::stop},
-  {"MAX_TOKENS", finish_reason::length},
-  {"SAFETY", finish_reason::content_filter},
-  {"RECITATION", finish_reason::content_filter},
-  {"LANGUAGE", finish_reason::content_filter},
-  {"BLOCKLIST", finish_reason::content_filter},
-  {"PROHIBITED_CONTENT", finish_reason::content_filter},
-  {"SPII", finish_reason::content_filter},
-  {"IMAGE_SAFETY", finish_reason::content_filter},
-  {"IMAGE_PROHIBITED_CONTENT", finish_reason::content_filter},
-  {"IMAGE_RECITATION", finish_reason::content_filter},
-  {"IMAGE_OTHER", finish_reason::error},
-  {"NO_IMAGE", finish_reason::error},
-  {"OTHER", finish_reason::error},
-  {"MALFORMED_FUNCTION_CALL", finish_reason::error},
-  {"MALFORMED_RESPONSE", finish_reason::error},
-  {"UNEXPECTED_TOOL_CALL", finish_reason::error},
-  {"TOO_MANY_TOOL_CALLS", finish_reason::error},
-  {"MISSING_THOUGHT_SIGNATURE", finish_reason::error},
-});
 
 /// Thoughts come beside the candidates, the cached part of a prompt inside it.
 told_usage read_usage(json::raw value) {
@@ -83,20 +60,15 @@ private:
     return true;
   }
 
-  finish_reason meaning() const override {
-    return is_blocked_ ? finish_reason::content_filter : reason_named(reason_, reasons);
-  }
-
   /// A prompt that was blocked has no candidates.
   void read_feedback(json::raw value) {
     json::raw reason, explanation;
     read_fields(value, {{"blockReason", &reason}, {"blockReasonMessage", &explanation}});
-    if (string_in(reason, scratch_).empty())
+    if (!note_reason(reason))
       return;
-    reason_ = string_in(reason, scratch_);
-    is_blocked_ = seen_.end_mark = seen_.answer = true;
-    warn("the provider blocked the prompt: " + clean_words(reason_, 200));
-    warn_of(explanation);
+    seen_.blocked = seen_.end_mark = seen_.answer = true;
+    warn("the provider blocked the prompt: " + reason_);
+    note_explanation(explanation);
   }
 
   /// An answer, or what a chunk adds to it.
@@ -156,14 +128,13 @@ private:
     auto before = progress_.pieces;
     read_content(found.content, sink);
     read_logprobs(found.logprobs);
-    if (found.reason.has_text()) {
+    if (note_reason(found.reason)) {
       say_rest(sink);
-      reason_ = string_in(found.reason, scratch_);
       seen_.end_mark = true;
     } else if (progress_.pieces > before) { // what was taken for the end was none
       seen_.end_mark = false;
     }
-    warn_of(found.explanation);
+    note_explanation(found.explanation);
   }
 
   /// Chosen tokens and the likeliest ones stand in two lists of one length here; they are put as OpenAI has them.
@@ -259,12 +230,6 @@ private:
     say_call(id, name, args, sealed("gemini", signature), id_, sink);
   }
 
-  void warn_of(json::raw explanation) {
-    if (auto text = string_in(explanation, scratch_); !text.empty())
-      warn("the provider says: " + clean_words(text, 500));
-  }
-
-  bool is_blocked_ = false;
   std::optional<int64_t> candidate_; ///< The one that is read.
 };
 

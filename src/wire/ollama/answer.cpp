@@ -3,16 +3,10 @@
 #include "wire/ollama/ollama.hpp"
 
 #include <algorithm>
-#include <array>
 
 namespace modelforge::wire::ollama {
 
 namespace {
-
-constexpr auto reasons = std::to_array<named_reason>({
-  {"stop", finish_reason::stop},
-  {"length", finish_reason::length},
-});
 
 constexpr object_answer::wording words{.no_answer = "JSON that is no finished answer",
                                        .usual_address = "it has no path, e.g. http://127.0.0.1:11434"};
@@ -56,14 +50,12 @@ private:
     seen_.end_mark = seen_.end = true;
     if (!seen_.sign)
       return true;
-    reason_ = word;
+    note_reason(reason);
     seen_.answer = true;
     note_usage({input, output, {}, {}, {}}); // counts of 0 are left out
     say_rest(sink);
     return true;
   }
-
-  finish_reason meaning() const override { return reason_named(reason_, reasons); }
 
   /// Answers have no id, and calls may have none: the time makes those of different turns different.
   void note_time(json::raw created) {

@@ -9,7 +9,6 @@
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -18,22 +17,8 @@ namespace modelforge::wire::openai {
 
 namespace {
 
-constexpr auto reasons = std::to_array<named_reason>({
-  {"stop", finish_reason::stop},
-  {"length", finish_reason::length},
-  {"tool_calls", finish_reason::tool_calls},
-  {"content_filter", finish_reason::content_filter},
-  {"function_call", finish_reason::tool_calls},           // OpenAI's old form
-  {"model_length", finish_reason::length},                // Mistral
-  {"error", finish_reason::error},                        // Mistral, OpenRouter
-  {"insufficient_system_resource", finish_reason::error}, // DeepSeek
-  {"eos_token", finish_reason::stop},                     // servers built on text-generation-inference
-  {"stop_sequence", finish_reason::stop},
-  {"abort", finish_reason::error}, // vLLM
-});
-
-constexpr object_answer::wording words{
-  .no_answer = "a stream that holds no answer", .usual_address = "it usually ends in /v1", .whole_needs_reason = false};
+constexpr object_answer::wording words{.no_answer = "a stream that holds no answer",
+                                       .usual_address = "it usually ends in /v1"};
 
 /// Reads a `chat.completion` and the chunks of a streamed one, of which a `message` and a `delta` have the same
 /// members. A whole answer is given by its choice of the lowest index, a stream by that of its first chunk with any. An
@@ -307,10 +292,7 @@ private:
       say_content(delta.content, sink);
     say_refusal(delta.refusal, sink);
     say_calls(delta, sink);
-    auto word = string_in(reason, scratch_);
-    if (!word.empty())
-      reason_ = clean_words(word, 200);
-    if (!word.empty() || is_all())
+    if (note_reason(reason) || is_all())
       say_rest(sink);
   }
 
@@ -392,8 +374,6 @@ private:
 
   // -- the end -----------------------------------------------------------------------
 
-  finish_reason meaning() const override { return reason_of(reason_); }
-
   /// Names the deepest gap that was met, since "no answer" alone helps nobody to find a wrong base URL.
   std::string_view no_answer() const override {
     return seen_.end_mark && source_ != source::plain ? words.no_answer : names_of_gaps[static_cast<std::size_t>(gap_)];
@@ -427,10 +407,6 @@ private:
 };
 
 } // namespace
-
-finish_reason reason_of(std::string_view word) {
-  return reason_named(word, reasons);
-}
 
 std::unique_ptr<object_answer> make_answer(const http::response_head& head, bool is_strict) {
   return std::make_unique<chat_answer>(head, is_strict);

@@ -23,7 +23,7 @@ std::variant<chat_request, failure> read_request(std::string_view text);
 std::string write_completion(const completion& answer);
 
 /// Writes a failure as `{"code": ..., "message": ...}`, the shape of errors in OpenAI's batch result lines. `code` is
-/// the provider's own code where there is one, else our errc's name. With `"text"`, where the failure has one.
+/// the provider's own code where there is one, else our errc's name. What had come of an answer is in `text`.
 std::string write_error(const failure& problem);
 
 /// Writes a failure as the body of an HTTP answer: `{"error": {"message", "type", "param", "code"}}`. `type` is our

@@ -13,10 +13,9 @@ template <class Answer>
 std::string_view reason_of(const Answer& answer) {
   switch (answer.finish_reason) {
     case finish_reason::refusal:
-      return "stop"; // the words are in `refusal`
+      return answer.refusal.empty() ? "content_filter" : "stop"; // then the words are in `refusal`
     case finish_reason::unknown:
     case finish_reason::paused:
-    case finish_reason::error:
       return answer.raw_finish_reason.empty() ? name_of(answer.finish_reason)
                                               : std::string_view{answer.raw_finish_reason};
     default:

@@ -15,9 +15,6 @@
 
 namespace modelforge::wire::openai {
 
-/// What a finish reason of Chat Completions means, in the words of all who speak it.
-finish_reason reason_of(std::string_view word);
-
 /// Makes the reader of an answer. `is_strict`: a streamed one that is whole has both a finish reason and `[DONE]`, as
 /// OpenAI sends them; otherwise either will do, with a warning, if the body ended well.
 std::unique_ptr<object_answer> make_answer(const http::response_head& head, bool is_strict);

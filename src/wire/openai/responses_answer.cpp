@@ -6,7 +6,6 @@
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 namespace modelforge::wire::openai {
@@ -14,12 +13,6 @@ namespace modelforge::wire::openai {
 namespace {
 
 constexpr auto versions_warning = "the provider told two versions of a text; the one that it said first is given";
-
-constexpr auto reasons = std::to_array<named_reason>({
-  {"completed", finish_reason::stop},
-  {"max_output_tokens", finish_reason::length},
-  {"content_filter", finish_reason::content_filter},
-});
 
 constexpr object_answer::wording response_words{.no_answer = "JSON that is no finished response",
                                                 .usual_address = "it usually ends in /v1"};
@@ -409,8 +402,6 @@ private:
     read_fields(details, {{"reason", &reason}});
     return reason.text.empty() ? "incomplete" : std::string{string_in(reason, scratch_)};
   }
-
-  finish_reason meaning() const override { return reason_named(reason_, reasons); }
 
   std::string_view name_; ///< The dialect's.
   response_items items_;
