@@ -4,8 +4,10 @@
 
 #include <modelforge/config/load.hpp>
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,5 +50,11 @@ void normalize(settings& all);
 /// Judges a number against its key's range.
 std::optional<finding> check_range(const std::string& path, const schema::key_rule& key, const schema::slot& value,
                                    double number);
+
+/// What else a file is judged by, given its settings and its text. It runs when these could be read.
+using file_check = std::function<std::vector<finding>(const settings& all, std::string_view text)>;
+
+/// As the public `load_file`, with a check more, whose findings get their places in the file.
+load_result load_file(const std::string& path, const environment& env, const file_check& more);
 
 } // namespace modelforge

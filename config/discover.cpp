@@ -1,32 +1,14 @@
 #include "base/public_servers.hpp"
 #include "config/check.hpp"
+#include "config/known_providers.hpp"
+#include "config/trust.hpp"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 
 namespace modelforge {
 
 namespace {
-
-/// A provider that a variable with a key in it is enough to set up.
-struct known_provider {
-  const char* name;
-  provider_kind kind;
-  std::array<const char*, 2> keys; ///< The first that is set counts.
-  const char* url_variable;        ///< Where the address may stand; null: nowhere. Else it is the public one.
-};
-
-constexpr auto known_providers = std::to_array<known_provider>({
-  {"openai", provider_kind::openai, {"OPENAI_API_KEY"}, "OPENAI_BASE_URL"},
-  {"anthropic", provider_kind::anthropic, {"ANTHROPIC_API_KEY"}, "ANTHROPIC_BASE_URL"},
-  {"gemini", provider_kind::gemini, {"GOOGLE_API_KEY", "GEMINI_API_KEY"}, nullptr},
-  {"azure", provider_kind::azure, {"AZURE_OPENAI_API_KEY"}, "AZURE_OPENAI_ENDPOINT"},
-  {"groq", provider_kind::openai_compatible, {"GROQ_API_KEY"}, nullptr},
-  {"mistral", provider_kind::openai_compatible, {"MISTRAL_API_KEY"}, nullptr},
-  {"deepseek", provider_kind::openai_compatible, {"DEEPSEEK_API_KEY"}, nullptr},
-  {"openrouter", provider_kind::openai_compatible, {"OPENROUTER_API_KEY"}, nullptr},
-});
 
 /// A variable's value; one that is empty or blank counts as not set.
 std::string value_of(const environment& env, const char* name) {
@@ -116,21 +98,27 @@ std::optional<settings> settings_from_environment(const environment& env) {
   return result;
 }
 
-// A file that is there but broken ends the search: falling back to another one would hide that it is not used.
+// A file that is there but broken ends the search: falling back to another one would hide that it is not used. The one
+// in the working folder may have come with the folder, from anybody, so it alone has to be confirmed before keys go
+// where it wants them.
 load_result discover(const std::string& explicit_path, const environment& env) {
-  if (!explicit_path.empty())
-    return load_file(explicit_path, env);
-  std::vector<std::string> candidates{"./modelforge.toml"};
+  if (auto named = explicit_path.empty() ? value_of(env, "MODELFORGE_CONFIG") : explicit_path; !named.empty())
+    return load_file(named, env);
+  std::error_code ignored; // what may not even be looked for is not there
+  if (std::filesystem::exists(file_of_folder, ignored)) {
+    auto result = load_file(file_of_folder, env, check_found(file_of_folder, env));
+    result.is_found_here = true;
+    return result;
+  }
+  std::vector<std::string> candidates;
   auto home = value_of(env, "HOME");
   if (auto config = value_of(env, "XDG_CONFIG_HOME"); !config.empty())
     candidates.push_back(config + "/modelforge/modelforge.toml");
   else if (!home.empty())
     candidates.push_back(home + "/.config/modelforge/modelforge.toml");
-  for (const auto& path : candidates) {
-    std::error_code ignored; // what may not even be looked for is not there
+  for (const auto& path : candidates)
     if (std::filesystem::exists(path, ignored))
       return load_file(path, env);
-  }
   return from_environment(env);
 }
 

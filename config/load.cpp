@@ -1,5 +1,6 @@
 #include <modelforge/config/load.hpp>
 
+#include "config/check.hpp"
 #include "config/read_file.hpp"
 #include "config/table_reader.hpp"
 
@@ -33,11 +34,10 @@ std::optional<toml_value> read_tree(source_text& source, const std::string& name
   return std::move(parsed.root);
 }
 
-} // namespace
-
 // From text to settings in four steps, each of which adds to the report what it finds: bytes, TOML, keys and values,
 // and how they fit together. A step that cannot be trusted with the outcome of the one before is left out.
-load_result parse(std::string_view text, std::string name, const environment& env) {
+load_result read_settings(std::string_view text, std::string name, const environment& env, const file_check& more) {
+  auto whole = text;
   if (text.starts_with("\xef\xbb\xbf"))
     text.remove_prefix(3);
   source_text source{text};
@@ -49,14 +49,26 @@ load_result parse(std::string_view text, std::string name, const environment& en
     fit_defaults(all, report);
     for (const auto& found : cross_check(all, env))
       report.add(found);
+    for (const auto& found : more ? more(all, whole) : std::vector<finding>{})
+      report.add(found);
   }
   return std::move(report).finish(std::move(all), source);
 }
 
+} // namespace
+
+load_result parse(std::string_view text, std::string name, const environment& env) {
+  return read_settings(text, std::move(name), env, nullptr);
+}
+
 load_result load_file(const std::string& path, const environment& env) {
+  return load_file(path, env, nullptr);
+}
+
+load_result load_file(const std::string& path, const environment& env, const file_check& more) {
   auto content = read_file(path, max_file);
   if (auto* text = std::get_if<file_text>(&content))
-    return parse(text->text, path, env);
+    return read_settings(text->text, path, env, more);
   load_result result;
   auto& problem = result.diagnostics.emplace_back();
   problem.file = path;

@@ -37,6 +37,7 @@ struct load_result {
   std::optional<settings> value;       ///< Empty if there is any error.
   std::vector<diagnostic> diagnostics; ///< In the file's order.
   std::string origin;                  ///< Where the settings came from, for people; empty if nothing was found.
+  bool is_found_here = false;          ///< They are the working folder's, and nobody has named the file.
 };
 
 /// Reads TOML. `name` stands for the file in diagnostics.
@@ -49,9 +50,13 @@ load_result load_file(const std::string& path, const environment& env = process_
 /// `OLLAMA_HOST`. Returns nothing if there is none.
 std::optional<settings> settings_from_environment(const environment& env = process_environment());
 
-/// Finds the settings: `explicit_path` if not empty, else `./modelforge.toml`, else `modelforge/modelforge.toml` in
-/// `$XDG_CONFIG_HOME` (default `~/.config`), else the keys in the environment. The first that is there counts, faulty
-/// or not. If there is none of them the result has neither value nor diagnostics nor origin.
+/// Finds the settings: `explicit_path` if not empty, else the file that `$MODELFORGE_CONFIG` names, else
+/// `./modelforge.toml`, else `modelforge/modelforge.toml` in `$XDG_CONFIG_HOME` (default `~/.config`), else the keys in
+/// the environment. The first that is there counts, faulty or not. If there is none of them the result has neither
+/// value nor diagnostics nor origin.
+///
+/// `./modelforge.toml` is an error if it sends a key elsewhere than to the key's own provider, unless the user has
+/// confirmed it (`modelforge config trust`): docs/security.md says what that means.
 load_result discover(const std::string& explicit_path, const environment& env = process_environment());
 
 /// Checks settings that a program has made itself by the rules that hold for files. `origin` stands for the file.

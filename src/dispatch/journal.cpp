@@ -1,7 +1,6 @@
 #include "dispatch/journal.hpp"
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -154,17 +153,6 @@ std::optional<std::string> journal::write(const std::string& base_url, const con
   if (std::rename(draft.c_str(), path_.c_str()) != 0)
     return problem("write", path_, errno);
   return {};
-}
-
-std::string default_state_folder() {
-  auto get = [](const char* name) {
-    auto* text = std::getenv(name);
-    return std::string{text != nullptr && text[0] == '/' ? text : ""};
-  };
-  if (auto folder = get("XDG_STATE_HOME"); !folder.empty())
-    return folder + "/modelforge";
-  auto home = get("HOME");
-  return home.empty() ? home : home + "/.local/state/modelforge";
 }
 
 } // namespace modelforge

@@ -52,8 +52,4 @@ private:
   int lock_ = -1;
 };
 
-/// Where journals are kept unless settings say otherwise: `modelforge` in XDG_STATE_HOME, else
-/// ~/.local/state/modelforge; empty where the environment names no home.
-std::string default_state_folder();
-
 } // namespace modelforge

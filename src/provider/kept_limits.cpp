@@ -1,5 +1,7 @@
 #include "provider/kept_limits.hpp"
 
+#include "config/state_folder.hpp"
+
 #include <algorithm>
 #include <set>
 

@@ -36,7 +36,7 @@ struct target_options {
   bool simulate = false;
 };
 
-/// Adds -c, as several commands have it.
+/// Adds -c and --show-config, as several commands have them.
 void add_config_file(command& command, std::string& path);
 
 /// Adds -c, -p, -m and --simulate. `default_model`: the setting that says which model counts without -m; null: there is
@@ -45,6 +45,9 @@ void add_target(command& command, target_options& target, const char* default_mo
 
 /// Adds --timeout, in seconds.
 void add_timeout(command& command, std::optional<double>& timeout, const char* help = "Give up after so many seconds");
+
+/// Makes `load_settings` say on standard error which files and variables the settings and keys come from.
+void show_sources();
 
 /// Finds the settings, or prints what is wrong with them (or that there are none) and returns nothing.
 std::optional<settings> load_settings(const std::string& path);

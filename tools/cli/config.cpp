@@ -1,20 +1,66 @@
 #include "tools/cli/commands.hpp"
 #include "tools/cli/output.hpp"
 
+#include "config/address.hpp"
+#include "config/diagnostic.hpp"
+#include "config/state_folder.hpp"
+#include "config/trust.hpp"
+#include "config/trusted_files.hpp"
 #include "json/writer.hpp"
 
 #include <modelforge/config/load.hpp>
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 /// `modelforge config`: what the settings are, what is wrong with them, and what they could be. Nothing is started.
 
 namespace modelforge::cli {
 
+namespace {
+
+bool sources_are_shown = false; // set before any command runs
+
+/// The path as it can be used from anywhere; what is no file, such as "the environment (NAME)", stays as it is.
+std::string whole(const std::string& origin) {
+  std::error_code ignored;
+  return std::filesystem::exists(origin, ignored) ? std::filesystem::canonical(origin, ignored).string() : origin;
+}
+
+void tell(const std::string& what, const std::string& from) {
+  std::fprintf(stderr, "modelforge: %s: %s\n", what.c_str(), printable(from).c_str());
+}
+
+void tell_sources(const load_result& loaded) {
+  if (loaded.origin.empty())
+    return tell("settings", "none found");
+  tell("settings", whole(loaded.origin) + (loaded.is_found_here ? " (found in the working folder)" : ""));
+  for (const auto& provider : loaded.value ? loaded.value->providers : std::vector<provider_settings>{}) {
+    auto target = " for " + destination(provider) + " (provider " + provider.name + ')';
+    for (const auto& key : provider.keys)
+      tell("key", (key.api_key_env.empty() ? key.api_key_file : key.api_key_env) + target);
+    for (const auto& header : provider.headers)
+      if (!header.env.empty())
+        tell("header", header.env + target);
+  }
+  if (!loaded.value)
+    return;
+  const auto& folder = loaded.value->runtime.state_folder;
+  tell("state", folder.empty() ? default_state_folder() : folder);
+}
+
+} // namespace
+
+void show_sources() {
+  sources_are_shown = true;
+}
+
 // Warnings are not shown: who runs a command wants its answer; `config check` shows them.
 std::optional<settings> load_settings(const std::string& path) {
   auto loaded = discover(path);
+  if (sources_are_shown)
+    tell_sources(loaded);
   for (auto& diagnostic : loaded.diagnostics)
     if (diagnostic.level == severity::error)
       std::fprintf(stderr, "%s\n", to_string(diagnostic).c_str());
@@ -92,18 +138,64 @@ int config_show(const std::string& path) {
   return print(to_toml(std::move(*all))) ? exit_ok : exit_failed;
 }
 
+/// What `modelforge config path` does: faulty or not, the file is the one that counts.
+int config_path(const std::string& path) {
+  auto loaded = discover(path);
+  if (!loaded.origin.empty())
+    return print(whole(loaded.origin) + "\n") ? exit_ok : exit_failed;
+  complain("nothing is configured: there is no modelforge.toml here or in the user's configuration folder, and no key "
+           "in the environment");
+  return exit_usage;
+}
+
+/// What `modelforge config trust` does. What is confirmed is the text that was read and shown here, whatever becomes of
+/// the file meanwhile.
+int config_trust(const std::string& named, bool forget) {
+  auto path = named.empty() ? std::string{file_of_folder} : named;
+  if (forget) {
+    auto text = path + (trusted_files{}.remove(path) ? ": no longer confirmed\n" : ": was not confirmed\n");
+    return print(text) ? exit_ok : exit_failed;
+  }
+  std::string content;
+  std::vector<outflow> outflows;
+  auto loaded = load_file(path, process_environment(), [&](const settings& all, std::string_view text) {
+    content = text;
+    outflows = find_outflows(all, process_environment(), belongs_to_others(path));
+    return std::vector<finding>{};
+  });
+  if (!loaded.value) {
+    for (auto& diagnostic : loaded.diagnostics)
+      if (diagnostic.level == severity::error)
+        std::fprintf(stderr, "%s\n", to_string(diagnostic).c_str());
+    return exit_usage;
+  }
+  std::string text;
+  for (auto& one : outflows)
+    text += printable(one.secret + " may go to " + one.target) + '\n';
+  if (outflows.empty())
+    text = path + ": needs no confirmation, its keys go to their own providers or stay on this machine\n";
+  else if (auto problem = trusted_files{}.add(path, content)) {
+    complain(*problem);
+    return exit_failed;
+  } else
+    text += path + ": confirmed until it changes\n";
+  return print(text) ? exit_ok : exit_failed;
+}
+
 } // namespace
 
 void add_config(command_line& line) {
   auto path = std::make_shared<std::string>();
   auto as_json = std::make_shared<bool>(false);
-  auto config = line.add("config", "Check, show or start a configuration");
+  auto config = line.add("config", "Check, show, confirm or start a configuration");
   config.require_command();
   auto check = config.add("check", "Report every error in the configuration");
   auto show = config.add("show", "Print the effective settings, defaults included, as TOML");
+  auto where = config.add("path", "Print which file counts, or which variables");
+  auto trust = config.add("trust", "Let a ./modelforge.toml send keys elsewhere than to their own providers");
   auto example = config.add("example", "Print an example with every key explained");
   auto reference = config.add("reference", "Print every key with type, range and default, as Markdown");
-  for (auto* command : {&check, &show}) {
+  for (auto* command : {&check, &show, &where}) {
     add_config_file(*command, *path);
     command->text("FILE", *path, "The same, without -c");
   }
@@ -116,6 +208,12 @@ void add_config(command_line& line) {
   config.footer("Examples:\n  modelforge config example > modelforge.toml\n  modelforge config check");
   check.run_by([path, as_json] { return config_check(*path, *as_json); });
   show.run_by([path] { return config_show(*path); });
+  where.run_by([path] { return config_path(*path); });
+  auto forget = std::make_shared<bool>(false);
+  trust.text("FILE", *path, "Default: ./modelforge.toml");
+  trust.flag("--forget", *forget, "Take the confirmation back");
+  trust.footer("The file is confirmed with what it says now: when it changes, it has to be confirmed again.");
+  trust.run_by([path, forget] { return config_trust(*path, *forget); });
   example.run_by([] { return print(example_toml()) ? exit_ok : exit_failed; });
   reference.run_by([] { return print(reference_markdown()) ? exit_ok : exit_failed; });
 }

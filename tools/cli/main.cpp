@@ -16,15 +16,17 @@ constexpr auto examples = R"(Examples:
   modelforge node -c node.toml                             run providers for other programs
   modelforge simulate --listen 127.0.0.1:8080              a provider to test against
 
-Without -c, settings come from ./modelforge.toml, else ~/.config/modelforge/modelforge.toml, else from keys in the
-environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, ...).
+Without -c, settings come from the file in MODELFORGE_CONFIG, else ./modelforge.toml, else
+~/.config/modelforge/modelforge.toml, else from keys in the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, ...).
+A ./modelforge.toml that sends keys elsewhere than to their own providers has to be confirmed (config trust).
 Exit codes: 0 all answered, 1 a request failed, 2 wrong arguments, files or configuration, 130 interrupted;
 of chat, too: 3 an answer that is cut, empty or may not be whole, 4 one that is blocked or declined.)";
 
 } // namespace
 
 void add_config_file(command& command, std::string& path) {
-  command.text("-c,--config", path, "Configuration file", "FILE");
+  command.text("-c,--config", path, "Configuration file; default: MODELFORGE_CONFIG", "FILE");
+  command.flag("--show-config", show_sources, "Say on standard error which files and variables are used");
 }
 
 void add_target(command& command, target_options& target, const char* default_model) {

@@ -1,4 +1,5 @@
 #include "config/read_file.hpp"
+#include "config/trust.hpp"
 #include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
 
@@ -71,10 +72,10 @@ public:
     }
   }
 
-  /// Reads the file again, and takes over what it says, or nothing.
-  void reload(const std::string& path) {
+  /// Reads the file again, and takes over what it says, or nothing. `is_found`: nobody has named it.
+  void reload(const std::string& path, bool is_found) {
     try {
-      if (auto problem = try_reload(path))
+      if (auto problem = try_reload(path, is_found))
         complain(*problem + "\nnothing has changed");
     } catch (const std::exception& error) { // no memory, say; what runs goes on
       complain("cannot read " + path + " again: " + error.what() + "\nnothing has changed");
@@ -98,7 +99,7 @@ private:
   /// program's own, so it is taken from the file here.
   ///
   /// Returns why it did not go.
-  std::optional<std::string> try_reload(const std::string& path) {
+  std::optional<std::string> try_reload(const std::string& path, bool is_found) {
     std::error_code ignored;
     if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
       return "cannot read " + path + " again: it is not a regular file"; // a pipe could keep us for ever
@@ -108,6 +109,8 @@ private:
     auto& text = std::get<file_text>(content).text;
     if (text.empty())
       return "cannot read " + path + " again: it is empty";
+    if (auto refused = is_found ? refuse_found(path, text) : std::nullopt)
+      return refused;
     std::optional<std::string> problem;
     caf::scoped_actor self{host_.system()};
     self->request(host_.registry(), caf::infinite, reload_atom_v, text, path)
@@ -149,7 +152,7 @@ int node(const std::string& config) {
     complain("this configuration is not that of a node: set `name` and `listen` in [node]");
     return exit_usage;
   }
-  auto path = discover(config).origin;
+  auto source = discover(config);
   waiter waiter{true};
   running_node running{*all, waiter};
   if (auto problem = running.start()) {
@@ -166,7 +169,7 @@ int node(const std::string& config) {
         running.drain();
         return exit_ok;
       case waiter::event::hangup:
-        running.reload(path);
+        running.reload(source.origin, source.is_found_here);
         break;
       default:
         break;

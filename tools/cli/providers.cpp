@@ -2,7 +2,7 @@
 #include "tools/cli/host.hpp"
 #include "tools/cli/output.hpp"
 
-#include "dispatch/journal.hpp"
+#include "config/state_folder.hpp"
 #include "http/client.hpp"
 #include "telemetry/status_json.hpp"
 #include "wire/vendors.hpp"
