@@ -5,6 +5,8 @@
 #include "config/table_reader.hpp"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 namespace modelforge {
 
@@ -12,11 +14,34 @@ namespace {
 
 constexpr std::size_t max_file = 1 << 20; // bytes
 
+constexpr auto price_members = std::to_array<std::pair<const char*, double price_settings::*>>({
+  {"input", &price_settings::input},
+  {"output", &price_settings::output},
+  {"cached_read", &price_settings::cached_read},
+  {"cache_written", &price_settings::cache_written},
+  {"batch", &price_settings::batch},
+});
+
+/// What a model's price leaves out is the provider's; one that says nothing stays empty, which means the same.
+void inherit_prices(provider_settings& provider, const std::string& path, const load_report& report) {
+  for (auto& model : provider.models) {
+    auto prices = path + ".models." + schema::quoted_key(model.pattern) + ".price.";
+    auto is_set = [&](const auto& member) { return report.is_set(prices + member.first); };
+    if (std::any_of(price_members.begin(), price_members.end(), is_set))
+      for (const auto& member : price_members)
+        if (!is_set(member))
+          model.price.*member.second = provider.price.*member.second;
+  }
+}
+
 /// A default that another key rules out gives way: nobody wrote it.
 void fit_defaults(settings& all, const load_report& report) {
-  for (auto& provider : all.providers)
-    if (!report.is_set("providers." + schema::quoted_key(provider.name) + ".interactive_slots"))
+  for (auto& provider : all.providers) {
+    auto path = "providers." + schema::quoted_key(provider.name);
+    if (!report.is_set(path + ".interactive_slots"))
       provider.interactive_slots = std::min(provider.interactive_slots, provider.max_concurrent - 1);
+    inherit_prices(provider, path, report);
+  }
 }
 
 /// The tree of a text that the parser can be trusted with; nothing, with a report, where there is none.

@@ -215,7 +215,8 @@ constexpr auto key_entry_keys = std::to_array<key_rule>({
 constexpr auto model_keys = std::to_array<key_rule>({
   {"rate_limit", slot_of<&model_settings::rate_limit>,
    "Limits of these models alone; left out: they share the provider's."},
-  {"price", slot_of<&model_settings::price>, "What these models cost, where that differs."},
+  {"price", slot_of<&model_settings::price>,
+   "What these models cost, where that differs; keys that are left out are the provider's."},
   {"api", slot_of<&model_settings::api>, "Which of OpenAI's APIs these models use; `inherit`: as the provider."},
   {"defaults", slot_of<&model_settings::defaults>,
    "What requests to these models get; what is left out: the provider's."},

@@ -125,6 +125,14 @@ TEST_CASE_METHOD(chat_stream_test, "chat --stats tells what was optimized, what 
   CHECK(contains(x.err, "optimized: enable_seed: seed 42\n"));
   CHECK(contains(x.err, "2000 tokens in (1024 from the cache), 2 out"));
   CHECK(contains(x.err, "cost 2.0"));
+  // The same in what programs read; without a price there is none, rather than 0.
+  CHECK(contains(run({"chat", "-c", path, "--json", "--no-stream", "hello"}).out, "},\"cost\":2"));
+  CHECK(contains(run({"chat", "-c", path, "--json", "hello"}).out, "},\"cost\":2"));
+  auto input = folder.write("in.txt", "hello\n");
+  CHECK(run({"batch", "-c", path, input, "-o", folder.path("out.jsonl")}).exit_code == 0);
+  CHECK(contains(folder.read("out.jsonl"), "},\"cost\":2"));
+  auto without = configure(server.url(""));
+  CHECK_FALSE(contains(run({"chat", "-c", without, "--json", "--no-stream", "hello"}).out, "\"cost\""));
 }
 
 TEST_CASE_METHOD(chat_stream_test, "a file gets the text, under its name only when it is whole", "[cli][stream]") {

@@ -141,6 +141,10 @@ std::string write_completion(const completion& answer) {
     out.key("usage");
     write_usage(out, *answer.usage);
   }
+  if (answer.cost) { // not OpenAI's: absent, never 0, where it is not known
+    out.key("cost");
+    out.number(*answer.cost);
+  }
   out.close('}');
   return text;
 }
