@@ -37,6 +37,26 @@ TEST_CASE_METHOD(cli_test, "what no retry helps is asked for once, and the proxy
   CHECK(contains(result.err, "NO_PROXY"));
 }
 
+TEST_CASE_METHOD(cli_test, "limits that cannot be kept are told, and a service's own folder keeps them", "[cli]") {
+  misbehaving_server server{always(whole_answer(200, good_answer))};
+  auto path = configure(server.url(""), "rate_limit = { requests_per_minute = 600 }\n");
+  auto ask = [&](std::vector<std::string> environment) {
+    auto x = command({"chat", "--no-stream", "-c", path, "hi"});
+    x.environment = std::move(environment);
+    return run_process(std::move(x));
+  };
+  auto without = ask({"PATH=/usr/bin:/bin"});
+  CHECK(without.exit_code == 0);
+  CHECK(contains(without.err, "warning: the use of limits is not kept across restarts: none of STATE_DIRECTORY"));
+  CHECK(contains(ask({"HOME=/dev/null"}).err, "/dev/null is no folder"));
+  auto service = ask({"HOME=/dev/null", "STATE_DIRECTORY=" + folder.path("service") + ":/else"});
+  CHECK(service.exit_code == 0);
+  CHECK_FALSE(contains(service.err, "warning"));
+  CHECK(std::filesystem::exists(folder.path("service/modelforge")));
+  configure(server.url("")); // no limits, nothing to keep
+  CHECK_FALSE(contains(ask({"PATH=/usr/bin:/bin"}).err, "warning: the use of limits"));
+}
+
 TEST_CASE_METHOD(cli_test, "an empty list of models is said to be one", "[cli]") {
   misbehaving_server server{always(whole_answer(200, R"({"object":"list","data":null})"))};
   auto x = run({"models", "-c", configure(server.url(""))});

@@ -10,6 +10,7 @@
 
 #include <modelforge/config/load.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -30,6 +31,26 @@ std::string whole(const std::string& origin) {
 
 void tell(const std::string& what, const std::string& from) {
   std::fprintf(stderr, "modelforge: %s: %s\n", what.c_str(), printable(from).c_str());
+}
+
+/// Whether the use of this provider's limits is to be kept across restarts.
+bool keeps_limits(const provider_settings& provider) {
+  auto has_limits = [](const rate_limit_settings& limits) {
+    return limits.requests_per_minute || limits.tokens_per_minute || limits.input_tokens_per_minute
+           || limits.output_tokens_per_minute;
+  };
+  auto of_model = [&](const model_settings& model) { return has_limits(model.rate_limit); };
+  return provider.rate_limit.on_start != window_start::empty
+         && (has_limits(provider.rate_limit) || std::any_of(provider.models.begin(), provider.models.end(), of_model));
+}
+
+/// A folder that the settings name is checked, and refused, where it is opened; nobody has asked for the usual one.
+void warn_of_lost_limits(const settings& all) {
+  if (!all.runtime.state_folder.empty() || std::none_of(all.providers.begin(), all.providers.end(), keeps_limits))
+    return;
+  if (auto problem = state_folder_problem(default_state_folder()); !problem.empty())
+    tell("warning", "the use of limits is not kept across restarts: " + problem
+                      + "; set STATE_DIRECTORY, or state_folder in [runtime] (\"none\" does without)");
 }
 
 void tell_sources(const load_result& loaded) {
@@ -64,8 +85,10 @@ std::optional<settings> load_settings(const std::string& path) {
   for (auto& diagnostic : loaded.diagnostics)
     if (diagnostic.level == severity::error)
       std::fprintf(stderr, "%s\n", to_string(diagnostic).c_str());
-  if (loaded.value && !loaded.value->providers.empty())
+  if (loaded.value && !loaded.value->providers.empty()) {
+    warn_of_lost_limits(*loaded.value);
     return std::move(loaded.value);
+  }
   if (loaded.value)
     complain(loaded.origin + " configures no provider; `modelforge config example` shows how");
   else if (loaded.diagnostics.empty())
@@ -117,6 +140,8 @@ int config_check(const std::string& path, bool as_json) {
     return !print(verdict_json(loaded)) ? exit_failed : loaded.value ? exit_ok : exit_usage;
   for (auto& diagnostic : loaded.diagnostics)
     std::fprintf(stderr, "%s\n", to_string(diagnostic).c_str());
+  if (loaded.value)
+    warn_of_lost_limits(*loaded.value);
   if (!loaded.value) {
     if (loaded.diagnostics.empty())
       complain("there is nothing to check: no modelforge.toml here or in the user's configuration folder");
