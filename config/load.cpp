@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <utility>
 
 namespace modelforge {
@@ -32,6 +33,24 @@ void inherit_prices(provider_settings& provider, const std::string& path, const 
         if (!is_set(member))
           model.price.*member.second = provider.price.*member.second;
   }
+}
+
+/// Makes paths of keys and certificates lead from the folder of the file that names them, wherever the program was
+/// started. A text without a file, or a file in the working folder, leaves them as they are.
+void anchor_paths(settings& all, const std::string& file) {
+  auto folder = std::filesystem::path{file}.parent_path();
+  if (folder.empty() || folder == ".")
+    return;
+  auto anchor = [&](std::string& path) {
+    std::error_code ignored;
+    if (!path.empty() && !path.starts_with('/'))
+      path = std::filesystem::absolute(folder / path, ignored).lexically_normal().string();
+  };
+  for (auto& provider : all.providers)
+    for (auto& key : provider.keys)
+      anchor(key.api_key_file);
+  for (auto* path : {&all.node.tls.certificate, &all.node.tls.key, &all.node.tls.ca})
+    anchor(*path);
 }
 
 /// A default that another key rules out gives way: nobody wrote it.
@@ -72,6 +91,7 @@ load_result read_settings(std::string_view text, std::string name, const environ
     table_reader{source, report}.read(*root, schema::root(), &all, "");
     normalize(all);
     fit_defaults(all, report);
+    anchor_paths(all, name);
     for (const auto& found : cross_check(all, env))
       report.add(found);
     for (const auto& found : more ? more(all, whole) : std::vector<finding>{})

@@ -40,7 +40,7 @@ struct load_result {
   bool is_found_here = false;          ///< They are the working folder's, and nobody has named the file.
 };
 
-/// Reads TOML. `name` stands for the file in diagnostics.
+/// Reads TOML. `name` stands for the file in diagnostics, and relative paths of keys lead from its folder.
 load_result parse(std::string_view text, std::string name, const environment& env = process_environment());
 
 /// Reads a file; one that cannot be read is a diagnostic like any other.

@@ -250,4 +250,21 @@ TEST_CASE("findings that follow from another fault are not told", "[config]") {
   CHECK(result.diagnostics.size() == 3);
 }
 
+TEST_CASE("a model's price takes what it leaves out from the provider's", "[config]") {
+  auto result = parse("[providers.p]\nprice = { input = 2.0, output = 8.0, cached_read = 0.5, batch = 0.7 }\n"
+                      "[providers.p.models.\"a.*\"]\nprice = { input = 1.0 }\n"
+                      "[providers.p.models.free]\nprice = { output = 0 }\n"
+                      "[providers.p.models.same]\napi = \"chat\"\n",
+                      "test", variables({}));
+  INFO(text_of(result));
+  REQUIRE(result.value);
+  auto& models = result.value->providers[0].models;
+  CHECK(models[0].price == price_settings{1.0, 8.0, 0.5, 0, 0.7});
+  CHECK(models[1].price == price_settings{2.0, 0, 0.5, 0, 0.7});
+  CHECK(models[2].price == price_settings{});
+  auto again = parse(to_toml(*result.value), "again", variables({}));
+  REQUIRE(again.value);
+  CHECK(again.value->providers[0].models == models);
+}
+
 } // namespace modelforge::check_test

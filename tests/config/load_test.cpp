@@ -362,21 +362,21 @@ TEST_CASE("numbers mean the same in every locale", "[config]") {
   CHECK_THAT(shown, ContainsSubstring("deadline = 1.5\n") && ContainsSubstring("max_concurrent = 1000\n"));
 }
 
-TEST_CASE("a model's price takes what it leaves out from the provider's", "[config]") {
-  auto result = parse("[providers.p]\nprice = { input = 2.0, output = 8.0, cached_read = 0.5, batch = 0.7 }\n"
-                      "[providers.p.models.\"a.*\"]\nprice = { input = 1.0 }\n"
-                      "[providers.p.models.free]\nprice = { output = 0 }\n"
-                      "[providers.p.models.same]\napi = \"chat\"\n",
-                      "test", variables({}));
+TEST_CASE("paths of keys and certificates lead from the file that names them", "[config]") {
+  folder home;
+  home.write("conf/key", "k\n");
+  const std::string tls = "[node.tls]\ncertificate = \"../node.pem\"\nkey = \"node.key\"\nca = \"/etc/ca.pem\"\n";
+  auto text = "[providers.p]\napi_key_file = \"key\"\n" + tls;
+  auto result = load_file(home.write("conf/x.toml", text), variables({}));
   INFO(text_of(result));
   REQUIRE(result.value);
-  auto& models = result.value->providers[0].models;
-  CHECK(models[0].price == price_settings{1.0, 8.0, 0.5, 0, 0.7});
-  CHECK(models[1].price == price_settings{2.0, 0, 0.5, 0, 0.7});
-  CHECK(models[2].price == price_settings{});
-  auto again = parse(to_toml(*result.value), "again", variables({}));
-  REQUIRE(again.value);
-  CHECK(again.value->providers[0].models == models);
+  CHECK(result.diagnostics.empty()); // a key that is not found would be a warning
+  CHECK(result.value->providers[0].keys[0].api_key_file == home.path / "conf/key");
+  CHECK(result.value->node.tls.certificate == home.path / "node.pem");
+  CHECK(result.value->node.tls.key == home.path / "conf/node.key");
+  CHECK(result.value->node.tls.ca == "/etc/ca.pem");
+  for (auto* name : {"a name", "./modelforge.toml"})
+    CHECK(parse(text, name, variables({})).value->providers[0].keys[0].api_key_file == "key");
 }
 
 TEST_CASE("discovery takes the first place that has something", "[config]") {
