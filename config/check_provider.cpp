@@ -225,6 +225,10 @@ private:
         catch_all = &model.pattern;
       check_rate_limit(model.rate_limit, where + ".rate_limit.");
       check_defaults(model.defaults, where + ".defaults.");
+      auto on_start = model.rate_limit.on_start;
+      if (on_start != rate_limit_settings{}.on_start && on_start != provider_.rate_limit.on_start)
+        found_.error({where + ".rate_limit.on_start", where}, "`on_start` holds for a provider with all its models",
+                     "set it in [" + path_ + ".rate_limit]");
     }
   }
 

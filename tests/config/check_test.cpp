@@ -68,6 +68,9 @@ TEST_CASE("checks find what does not fit together", "[config]") {
     {error, "headers = { A = { env = \"$B\" } }", 3, 17, "written without `$`"},
     {error, "headers = { A = { env = \"\" } }", 3, 17, "names no variable"},
     {warning, "headers = { A = { env = \"NOT_THERE\" } }", 3, 17, "NOT_THERE is not set"},
+    // What would have no effect.
+    {error, "[providers.x.models.\"a*\"]\nrate_limit = { requests_per_minute = 5, on_start = \"full\" }", 4, 52,
+     "`on_start` holds for a provider with all its models"},
     // Numbers that contradict each other.
     {error, "max_concurrent = 2\ninteractive_slots = 2", 4, 21, "leaves batches nothing"},
     {error, "max_concurrent = 1\ninteractive_slots = 1", 4, 21, "leaves batches nothing"},
