@@ -88,7 +88,7 @@ TEST_CASE_METHOD(commands_test, "words that the program does not know are named,
   }
 }
 
-TEST_CASE_METHOD(commands_test, "-V is --version", "[cli]") {
+TEST_CASE_METHOD(commands_test, "the option -V is --version", "[cli]") {
   auto x = run({"-V"});
   CHECK(x.exit_code == 0);
   CHECK(x.out.starts_with("modelforge "));
