@@ -34,10 +34,11 @@ public:
 };
 
 /// Renders an item's result as an OpenAI batch result, a JSON object on one line:
-/// `{"id", "custom_id", "response": {"status_code", "request_id", "body"}, "error"}`, and `"warnings"` where there are some.
-/// A failure that the provider answered with (HTTP 400 and above) has a `response` with that status and `{"error"}` as
-/// its body, and a null `error`, as in OpenAI's error files; any other failure has a null `response` and an `error`
-/// with `code` and `message`. `item` counts from 0.
+/// `{"id", "custom_id", "response": {"status_code", "request_id", "body"}, "error"}`; with `"warnings"` and `"flaw"`
+/// where there are any. A failure that the provider answered with (HTTP 400 and above) has a `response` with that
+/// status and
+/// `{"error"}` as its body, and a null `error`, as in OpenAI's error files; any other failure has a null `response` and
+/// an `error` with `code` and `message`. `item` counts from 0.
 std::string result_line(uint64_t item, const std::string& custom_id, const std::variant<completion, failure>& result);
 
 /// Opens an output file; "-" is standard output. `output_file` says how it is written, here with the part PATH.part.

@@ -233,11 +233,13 @@ void add_config(command_line& line) {
   config.footer("Examples:\n  modelforge config example > modelforge.toml\n  modelforge config check");
   check.run_by([path, as_json] { return config_check(*path, *as_json); });
   show.run_by([path] { return config_show(*path); });
+  where.footer("Example:\n  modelforge config path");
   where.run_by([path] { return config_path(*path); });
   auto forget = std::make_shared<bool>(false);
   trust.text("FILE", *path, "Default: ./modelforge.toml");
   trust.flag("--forget", *forget, "Take the confirmation back");
-  trust.footer("The file is confirmed with what it says now: when it changes, it has to be confirmed again.");
+  trust.footer("Examples:\n  modelforge config trust\n  modelforge config trust --forget\n\n"
+               "The file is confirmed with what it says now: when it changes, it has to be confirmed again.");
   trust.run_by([path, forget] { return config_trust(*path, *forget); });
   example.run_by([] { return print(example_toml()) ? exit_ok : exit_failed; });
   reference.run_by([] { return print(reference_markdown()) ? exit_ok : exit_failed; });
