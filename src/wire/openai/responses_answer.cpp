@@ -309,9 +309,11 @@ private:
     };
     add(&piece_sink::text, entry.content);
     for_each_in(entry.content, [&](json::reader& in) {
-      json::raw more, declined;
-      if (!in.fields({{"text", &more}, {"refusal", &declined}}))
+      json::raw more, declined, logprobs;
+      if (!in.fields({{"text", &more}, {"refusal", &declined}, {"logprobs", &logprobs}}))
         more = in.value();
+      if (!is_streamed_)
+        add_logprobs(logprobs);
       add(&piece_sink::text, more);
       add(&piece_sink::refusal, declined);
     });
@@ -380,7 +382,8 @@ private:
     int64_t index = 0;
     for_each_in(event.output, [&](json::reader& in) {
       auto entry = take_item(in);
-      add_part_logprobs(entry.content); // not from events, which repeat them
+      if (is_streamed_) // the last event has them all; those before repeat them
+        add_part_logprobs(entry.content);
       if (!seen_.end && !entry.type.text.empty())
         if (auto* found = find(&response_items::of_list, kind_of(entry), entry.id, entry.call_id, index))
           say_item(entry, *found, sink);
