@@ -30,11 +30,24 @@ void* operator new(std::size_t size) {
   return p;
 }
 
+// Of the library's own, as std::stable_sort's; a sanitizer's would not fit the deletion below.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return operator new(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 void operator delete(void* p) noexcept {
   bytes -= malloc_usable_size(p);
   std::free(p);
 }
 
 void operator delete(void* p, std::size_t) noexcept {
+  operator delete(p);
+}
+
+void operator delete(void* p, const std::nothrow_t&) noexcept {
   operator delete(p);
 }
