@@ -163,6 +163,10 @@ answer_flaw judge_flaw(finish_reason reason, bool is_known, bool holds_nothing) 
   }
 }
 
+bool is_bad(const ending& how) {
+  return (how.failed != errc::none && !how.if_empty) || judge_flaw(how.reason, true, false) != answer_flaw::none;
+}
+
 failure broken_by_provider(const http::response_head& head, const ending& how, std::string_view word,
                            std::string_view explanation) {
   auto result = invalid_answer(head, {});

@@ -34,6 +34,9 @@ bool is_no_reason(std::string_view word);
 /// a call.
 answer_flaw judge_flaw(finish_reason reason, bool is_known, bool holds_nothing);
 
+/// Whether an answer that ends so is for certain no good one, whatever it holds.
+bool is_bad(const ending& how);
+
 /// Makes the failure for an answer that its provider broke off with that word. `explanation`: the provider's.
 failure broken_by_provider(const http::response_head& head, const ending& how, std::string_view word,
                            std::string_view explanation);

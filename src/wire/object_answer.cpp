@@ -288,11 +288,13 @@ void object_answer::count_call_pieces(uint64_t pieces) {
     fail_with(errc::response_too_large, "the answer's tool calls exceed " + std::to_string(max_kept) + " bytes");
 }
 
+// A failure, a cut or a block is not undone by a milder word behind it, as gateways add one of their own.
 bool object_answer::note_reason(json::raw raw) {
   auto word = string_in(raw, scratch_);
   if (is_no_reason(word))
     return false;
-  reason_ = clean_words(word, 200);
+  if (reason_.empty() || !is_bad(ending_named(reason_)) || is_bad(ending_named(word)))
+    reason_ = clean_words(word, 200);
   return true;
 }
 

@@ -170,6 +170,53 @@ TEST_CASE("cut, blocked and unknown ends leave an answer with a flaw, in every d
     }
 }
 
+TEST_CASE("a milder word behind a bad end undoes nothing, in any dialect", "[wire][finish]") {
+  auto chat = [](const text& reason) {
+    return event(R"({"id":"c","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]})")
+           + event(R"({"id":"c","choices":[{"index":0,"delta":{},"finish_reason":")" + reason + "\"}]}")
+           + event(R"({"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})") + event("[DONE]");
+  };
+  auto message = [](const text& reason) {
+    auto whole = anthropic_stream("a", quoted(std::string_view{reason}));
+    auto end = whole.rfind("data: ");
+    return whole.substr(0, end) + event(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})")
+           + whole.substr(end);
+  };
+  auto content = [](const text& reason) {
+    return event(gemini_whole("a", quoted(std::string_view{reason})))
+           + event(R"({"candidates":[{"finishReason":"STOP"}]})");
+  };
+  auto line = [](const text& reason) {
+    return R"({"message":{"content":"a"},"done":false,"done_reason":")" + reason + "\"}\n"
+           + ollama_whole("", "\"stop\"");
+  };
+  auto responded = [](const text& reason) {
+    return R"({"id":"r","status":"completed","incomplete_details":{"reason":")" + reason
+           + R"("},"output":[{"type":"message","content":[{"type":"output_text","text":"a"}]}]})";
+  };
+  const std::initializer_list<std::pair<const char*, std::function<text(const text&)>>> rows{
+    {"openai", chat}, {"openai_compatible", chat},    {"anthropic", message}, {"gemini", content},
+    {"ollama", line}, {"openai_responses", responded}};
+  for (auto& [name, say] : rows) {
+    auto& by = *find_dialect(name);
+    CAPTURE(name);
+    for (auto [reason, flaw] :
+         {std::pair{"length", answer_flaw::cut}, {"content_filter", answer_flaw::blocked}, {"brand_new", {}}}) {
+      CAPTURE(reason);
+      auto body = say(reason);
+      auto whole = by.decode({200, {}}, body);
+      auto& read = std::get<completion>(whole);
+      CHECK(read.text == "a");
+      if (std::string_view{name} != "openai_responses" || flaw != answer_flaw::none)
+        CHECK(read.flaw == flaw);
+      if (std::string_view{name} != "openai_responses")
+        CHECK(hear(body, by).good().flaw == flaw);
+    }
+    if (std::string_view{name} != "openai_responses")
+      CHECK(std::get<failure>(by.decode({200, {}}, say("error"))).code == errc::server_error);
+  }
+}
+
 TEST_CASE("an answer that the provider broke off is a failure, in every dialect", "[wire][finish]") {
   struct {
     std::string_view word;

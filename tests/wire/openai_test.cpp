@@ -591,8 +591,9 @@ TEST_CASE("garbage of any kind fails fast and without an exception", "[wire][ope
     }
   }
   for (char c : {'[', '{', '"', '\0', '\xFF', ' ', '1'}) {
+    // Linear: 0.1 s at most, 2 s under sanitizers on a busy machine. What is quadratic would take hours.
     auto start = std::chrono::steady_clock::now();
-    CHECK(bad(200, std::string(64u << 20, c)).code == errc::invalid_response);
+    CHECK(bad(200, std::string(4u << 20, c)).code == errc::invalid_response);
     CHECK(std::chrono::steady_clock::now() - start < 10s);
   }
 }

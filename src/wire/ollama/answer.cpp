@@ -45,6 +45,8 @@ private:
     add_logprobs(logprobs);
     auto word = string_in(reason, scratch_);
     auto is_done = done.text.empty() ? !word.empty() : done.text == "true";
+    if (!is_done && !seen_.end)
+      note_reason(reason); // a cut told too early is one
     if (!is_done || seen_.end)
       return true;
     seen_.end_mark = seen_.end = true;

@@ -393,17 +393,17 @@ private:
       return;
     if (progress_.pieces == 0 && !is_listed) // some tell it beside the items only
       say(&piece_sink::text, event.output_text, sink);
-    reason_ = status == "incomplete" ? reason_in(event.details) : std::string{status};
+    reason_ = reason_in(event.details, status);
     note_usage(read_usage(event.usage));
     say_rest(sink);
     seen_.end_mark = seen_.end = seen_.answer = true;
   }
 
-  /// Why an answer is incomplete, in the provider's words.
-  std::string reason_in(json::raw details) {
+  /// Why an answer is incomplete, in the provider's words, whatever its status says; else the status.
+  std::string reason_in(json::raw details, std::string_view status) {
     json::raw reason;
     read_fields(details, {{"reason", &reason}});
-    return reason.text.empty() ? "incomplete" : std::string{string_in(reason, scratch_)};
+    return std::string{reason.has_text() ? string_in(reason, scratch_) : status};
   }
 
   std::string_view name_; ///< The dialect's.
