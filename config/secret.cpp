@@ -1,6 +1,7 @@
 #include <modelforge/config/secret.hpp>
 
 #include "base/ascii.hpp"
+#include "base/text_encoding.hpp"
 #include "config/read_file.hpp"
 
 #include <algorithm>
@@ -142,7 +143,7 @@ std::string_view trimmed(std::string_view text) {
 std::variant<secret, std::string> accept(std::string_view content, const std::string& origin) {
   if (auto encoding = foreign_encoding(content); !encoding.empty())
     return origin + " is " + std::string{encoding} + "; save it as UTF-8";
-  auto key = trimmed(content.substr(content.starts_with(byte_order_mark) ? byte_order_mark.size() : 0));
+  auto key = trimmed(without_mark(content));
   if (key.empty())
     return origin + " is empty";
   if (std::any_of(key.begin(), key.end(), [](unsigned char c) { return c < 0x21 || c > 0x7e; }))

@@ -9,7 +9,7 @@ namespace modelforge::batch {
 
 namespace {
 
-constexpr std::size_t most_named = 5;
+constexpr std::size_t max_named = 5;
 
 /// What has become of the lines that have a result.
 struct line_changes {
@@ -22,7 +22,7 @@ struct line_changes {
       ++again.back().second;
     else
       again.emplace_back(item, item);
-    if (is_answered && ++answered <= most_named)
+    if (is_answered && ++answered <= max_named)
       named += (named.empty() ? "" : ", ") + name;
   }
 };
@@ -74,7 +74,7 @@ std::optional<failure> go_on_with(ledger& book, const ledger_input& now, const b
     if (changes.answered == book.summary().ok)
       return other;
     auto lines = changes.answered == 1 ? "an answered line" : std::to_string(changes.answered) + " answered lines";
-    auto more = changes.answered > most_named ? ", and " + std::to_string(changes.answered - most_named) + " more" : "";
+    auto more = changes.answered > max_named ? ", and " + std::to_string(changes.answered - max_named) + " more" : "";
     return make_failure(
       errc::invalid_request,
       lines + " of " + options.input + (changes.answered == 1 ? " has" : " have") + " changed since: " + changes.named
@@ -83,7 +83,7 @@ std::optional<failure> go_on_with(ledger& book, const ledger_input& now, const b
   }
   if (changes.answered > 0)
     warnings.push_back("answered lines have changed (" + std::to_string(changes.answered) + "): " + changes.named
-                       + (changes.answered > most_named ? ", ..." : ""));
+                       + (changes.answered > max_named ? ", ..." : ""));
   return book.change_input(now, changes.again);
 }
 

@@ -30,8 +30,8 @@ void figures::on_result(const std::variant<completion, failure>& outcome) {
 
 /// Names the finish reasons that nobody knows, as far as they are few.
 void figures::note_unclear(const completion& answer) {
-  constexpr std::size_t most_warnings = 20;
-  if (report_.warnings.size() < most_warnings)
+  constexpr std::size_t max_warnings = 20;
+  if (report_.warnings.size() < max_warnings)
     warn(flaw_text(answer));
 }
 

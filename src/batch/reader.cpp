@@ -278,8 +278,8 @@ private:
       state_ = lines_.next(line_);
       if (state_ == result::failed)
         return io_failure("cannot read", path_);
-      if (number_++ == 0 && line_.starts_with("\xEF\xBB\xBF"))
-        line_.erase(0, 3);
+      if (number_++ == 0)
+        line_.erase(0, line_.size() - without_mark(line_).size());
     } while (state_ == result::line && line_.find_first_not_of(" \t\r") == line_.npos);
     waiting_ = true;
     return {};

@@ -1,5 +1,6 @@
 #include "json/lexer.hpp"
 
+#include "base/text_encoding.hpp"
 #include "base/utf8.hpp"
 
 #include <cmath>
@@ -22,8 +23,7 @@ std::optional<uint64_t> whole_of(double number) {
   return static_cast<uint64_t>(number);
 }
 
-lexer::lexer(std::string_view text)
-  : begin_(text.data()), p_(begin_ + (text.starts_with("\xEF\xBB\xBF") ? 3 : 0)), end_(begin_ + text.size()) {}
+lexer::lexer(std::string_view text) : begin_(text.data()), p_(without_mark(text).data()), end_(begin_ + text.size()) {}
 
 bool lexer::fail(std::string_view why) {
   if (problem_.empty())

@@ -1,6 +1,7 @@
 #include "wire/object_answer.hpp"
 
 #include "base/ascii.hpp"
+#include "base/text_encoding.hpp"
 #include "wire/forms.hpp"
 #include "wire/json.hpp"
 #include "wire/object_gatherer.hpp"
@@ -428,9 +429,7 @@ std::variant<completion, failure> with_texts(std::variant<completion, failure> r
 // An error status is never read as an answer, whatever its body looks like. What begins as JSON and is no answer may be
 // a stream of objects nevertheless, of several or of one.
 std::variant<completion, failure> read_whole(const answer_maker& make, std::string_view body) {
-  auto text = ascii::trim_front(body);
-  if (text.starts_with("\xEF\xBB\xBF"))
-    text = ascii::trim_front(text.substr(3));
+  auto text = ascii::trim_front(without_mark(ascii::trim_front(body)));
   auto answer = make();
   auto& head = answer->head();
   if (head.status < 200 || head.status >= 300) {

@@ -1,6 +1,7 @@
 #include "wire/words.hpp"
 
 #include "base/ascii.hpp"
+#include "base/text_encoding.hpp"
 #include "base/utf8.hpp"
 
 #include <algorithm>
@@ -32,9 +33,7 @@ void mask_keys(std::string& text) {
 bool is_page(std::string_view text) {
   constexpr auto beginnings =
     std::to_array<std::string_view>({"<!doctype html", "<html", "<head", "<body", "<title", "<h1", "<center", "<pre"});
-  if (text.starts_with("\xEF\xBB\xBF"))
-    text.remove_prefix(3);
-  text = ascii::trim_front(text);
+  text = ascii::trim_front(without_mark(text));
   auto is_in = [&](std::string_view part) { return ascii::icontains(text.substr(0, 1024), part); };
   if (std::any_of(beginnings.begin(), beginnings.end(), [&](auto x) { return ascii::istarts_with(text, x); }))
     return true;

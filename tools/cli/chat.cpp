@@ -7,6 +7,7 @@
 #include "json/value.hpp"
 #include "json/writer.hpp"
 
+#include "base/text_encoding.hpp"
 #include "config/read_file.hpp"
 
 #include <modelforge/actors/text_stream.hpp>
@@ -74,8 +75,7 @@ std::optional<chat_request> make_request(const chat_options& options, chat_messa
     complain(options.schema + " is " + std::string{encoding} + "; save it as UTF-8");
     return {};
   }
-  if (schema->starts_with(byte_order_mark))
-    schema->erase(0, byte_order_mark.size());
+  schema->erase(0, schema->size() - without_mark(*schema).size());
   auto parsed = json::parse(*schema);
   if (auto* problem = std::get_if<std::string>(&parsed)) {
     complain(options.schema + " is not JSON: " + *problem);

@@ -165,8 +165,7 @@ std::variant<question_part, std::string> part_of(std::string bytes) {
     return "is a PDF, which cannot be sent; send its text: `pdftotext FILE - | modelforge chat ...`";
   if (auto encoding = foreign_encoding(bytes); !encoding.empty())
     return "is " + std::string{encoding} + ", not UTF-8; convert it: `iconv -f " + std::string{encoding} + " -t UTF-8`";
-  if (bytes.starts_with(byte_order_mark))
-    bytes.erase(0, byte_order_mark.size());
+  bytes.erase(0, bytes.size() - without_mark(bytes).size());
   if (bytes.find('\0') != bytes.npos)
     return "is neither text nor a PNG, JPEG, GIF or WebP image";
   if (auto good = utf8::valid_length(bytes); good < bytes.size())
