@@ -78,6 +78,8 @@ struct batch_progress {
   std::chrono::nanoseconds elapsed{0};
   /// Set in the last message, which comes exactly once.
   bool finished = false;
+  uint64_t unpriced = 0;             ///< Items of this run whose cost is not known: `cost` is that of the others.
+  std::vector<std::string> warnings; ///< As in `batch_report`: those until now.
 
   /// Items that ended in this run, a second; 0 before the first one.
   double rate() const {
@@ -111,6 +113,7 @@ struct batch_share {
   uint64_t estimated_input = 0;    ///< What `usage.input` was estimated at before anything was sent.
   std::optional<double> cost;      ///< Empty without prices.
   std::optional<double> live_cost; ///< What `cost` would be had nothing gone through the batch API.
+  uint64_t unpriced = 0;           ///< As in `batch_progress`.
 
   friend bool operator==(const batch_share&, const batch_share&) = default;
 };
@@ -149,7 +152,8 @@ bool inspect(Inspector& f, batch_progress& x) {
                             f.field("in_flight", x.in_flight), f.field("in_jobs", x.in_jobs),
                             f.field("flawed", x.flawed), f.field("total", x.total), f.field("usage", x.usage),
                             f.field("cost", x.cost), f.field("jobs", x.jobs), f.field("elapsed", x.elapsed),
-                            f.field("finished", x.finished));
+                            f.field("finished", x.finished), f.field("unpriced", x.unpriced),
+                            f.field("warnings", x.warnings));
 }
 
 template <class Inspector>
@@ -157,7 +161,8 @@ bool inspect(Inspector& f, batch_share& x) {
   return f.object(x).fields(f.field("provider", x.provider), f.field("answered", x.answered),
                             f.field("failed", x.failed), f.field("by_jobs", x.by_jobs), f.field("attempts", x.attempts),
                             f.field("usage", x.usage), f.field("estimated_input", x.estimated_input),
-                            f.field("cost", x.cost), f.field("live_cost", x.live_cost));
+                            f.field("cost", x.cost), f.field("live_cost", x.live_cost),
+                            f.field("unpriced", x.unpriced));
 }
 
 template <class Inspector>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <modelforge/messages/chat_request.hpp>
 #include <modelforge/messages/enums.hpp>
 
 #include <array>
@@ -34,6 +35,19 @@ enum class batch_mode : uint8_t {
 template <>
 inline constexpr auto enum_names<batch_mode> = std::to_array<std::string_view>({"live", "provider", "auto"});
 
+/// What a batch's input is.
+enum class batch_format : uint8_t {
+  automatic, ///< `lines`, but a name that ends in .csv or .tsv is refused: who means that says so.
+  lines,     ///< A line for each item: plain text, or JSON.
+  csv,       ///< A table as in RFC 4180, with a header; quoted fields may hold line breaks.
+  tsv,       ///< A table with tabs between its fields, with a header; no quotes.
+  folder,    ///< Every file of a folder whose name does not begin with a dot is a text, in the order of their names.
+};
+
+template <>
+inline constexpr auto enum_names<batch_format> = std::to_array<std::string_view>({"auto", "lines", "csv", "tsv",
+                                                                                  "folder"});
+
 /// One batch: where its prompts come from, where its results go, and how they are sent.
 struct batch_options {
   /// Read once, front to back, as fast as items are sent: it may be larger than the memory.
@@ -62,6 +76,12 @@ struct batch_options {
   std::map<std::string, std::string> made_with{};
   /// Goes on with an earlier run's results, whatever they were made with; sends answered lines that changed again.
   bool accept_changes = false;
+  batch_format format = batch_format::automatic; ///< Of the input.
+  /// What is asked of each row or file: a text in which {{NAME}} stands for what the row has in that column, and
+  /// {{text}} for the whole file. For tables and folders, which need it, and for them alone.
+  std::string prompt{};
+  modelforge::sampling sampling{}; ///< For chat items, as far as they say nothing themselves.
+  std::string extra{};             ///< A JSON object, as text: likewise.
   bool cancel_jobs = false; ///< Sends nothing: cancels the jobs that an earlier run began, and keeps what they did.
 };
 

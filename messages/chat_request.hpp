@@ -53,6 +53,9 @@ template <>
 inline constexpr auto enum_names<response_kind> = std::to_array<std::string_view>({"text", "json_object",
                                                                                    "json_schema"});
 
+/// Sets what `to` leaves open as `with` has it. An effort does not join a budget, which says the same, exactly.
+void fill_in(sampling& to, const sampling& with);
+
 /// What becomes of an answer that is not the JSON that was asked for. One that was cut, refused or filtered says so by
 /// its finish reason, and is not looked at.
 enum class json_check : uint8_t {
@@ -136,6 +139,9 @@ struct chat_request {
   std::string cache_key;
   std::optional<std::chrono::nanoseconds> cache_ttl; ///< Of marked prefixes; providers round it up to one they have.
   attempts_made earlier{}; ///< What others have spent on it already; hosts that begin a request leave it as it is.
+  /// Fails at once while the provider's circuit breaker is open, also where the settings would let it wait
+  /// (`circuit_breaker.when_open`): for who has another provider to ask. Such a failure is an `outage`.
+  bool fail_when_open = false;
 
   friend bool operator==(const chat_request&, const chat_request&) = default;
 };
@@ -170,12 +176,13 @@ bool inspect(Inspector& f, tool_choice& x) {
 
 template <class Inspector>
 bool inspect(Inspector& f, chat_request& x) {
-  return f.object(x).fields(
-    f.field("id", x.id), f.field("model", x.model), f.field("messages", x.messages), f.field("sampling", x.sampling),
-    f.field("response_format", x.response_format), f.field("tools", x.tools), f.field("tool_choice", x.tool_choice),
-    f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
-    f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra),
-    f.field("cache_key", x.cache_key), f.field("cache_ttl", x.cache_ttl), f.field("earlier", x.earlier));
+  return f.object(x).fields(f.field("id", x.id), f.field("model", x.model), f.field("messages", x.messages),
+                            f.field("sampling", x.sampling), f.field("response_format", x.response_format),
+                            f.field("tools", x.tools), f.field("tool_choice", x.tool_choice),
+                            f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
+                            f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra),
+                            f.field("cache_key", x.cache_key), f.field("cache_ttl", x.cache_ttl),
+                            f.field("earlier", x.earlier), f.field("fail_when_open", x.fail_when_open));
 }
 
 } // namespace modelforge

@@ -38,6 +38,7 @@ struct embedding_request {
   std::optional<std::chrono::nanoseconds> deadline; ///< Over all the requests that it takes.
   std::string extra;                                ///< A JSON object, as text.
   attempts_made earlier{};                          ///< Of each of the requests that it takes.
+  bool fail_when_open = false;
 
   friend bool operator==(const embedding_request&, const embedding_request&) = default;
 };
@@ -75,7 +76,7 @@ bool inspect(Inspector& f, embedding_request& x) {
                             f.field("dimensions", x.dimensions), f.field("purpose", x.purpose),
                             f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
                             f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra),
-                            f.field("earlier", x.earlier));
+                            f.field("earlier", x.earlier), f.field("fail_when_open", x.fail_when_open));
 }
 
 template <class Inspector>

@@ -37,6 +37,9 @@ struct failure {
   std::string text{};                 ///< What came of it, as it came. Empty for streams, whose subscribers have it.
   std::optional<token_usage> usage{}; ///< Of that answer.
   std::optional<double> cost{};       ///< As in `completion`.
+  /// It is the provider's trouble alone: its circuit breaker is open, else the request would have waited or been tried
+  /// again.
+  bool is_outage = false;
 
   friend bool operator==(const failure&, const failure&) = default;
 };
@@ -49,7 +52,7 @@ bool inspect(Inspector& f, failure& x) {
     f.field("lane", x.lane), f.field("http_status", x.http_status), f.field("provider_code", x.provider_code),
     f.field("provider_message", x.provider_message), f.field("provider_request_id", x.provider_request_id),
     f.field("retry_after", x.retry_after), f.field("suggestion", x.suggestion), f.field("attempts", x.attempts),
-    f.field("text", x.text), f.field("usage", x.usage), f.field("cost", x.cost));
+    f.field("text", x.text), f.field("usage", x.usage), f.field("cost", x.cost), f.field("is_outage", x.is_outage));
 }
 
 /// Renders a failure for people: one line, the suggestion on a second one.

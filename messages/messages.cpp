@@ -1,3 +1,4 @@
+#include <modelforge/messages/chat_request.hpp>
 #include <modelforge/messages/completion.hpp>
 #include <modelforge/messages/error.hpp>
 #include <modelforge/messages/request_id.hpp>
@@ -16,7 +17,35 @@ std::string number(double x, const char* unit) {
   return text.data();
 }
 
+/// Gives `to` what it has not got.
+template <class T>
+void fill_in(std::optional<T>& to, const std::optional<T>& with) {
+  if (!to)
+    to = with;
+}
+
+template <class T>
+void fill_in(T& to, const T& with) {
+  if (to.empty())
+    to = with;
+}
+
 } // namespace
+
+void fill_in(sampling& to, const sampling& with) {
+  fill_in(to.max_tokens, with.max_tokens);
+  fill_in(to.temperature, with.temperature);
+  fill_in(to.top_p, with.top_p);
+  fill_in(to.top_k, with.top_k);
+  fill_in(to.frequency_penalty, with.frequency_penalty);
+  fill_in(to.presence_penalty, with.presence_penalty);
+  fill_in(to.seed, with.seed);
+  fill_in(to.stop, with.stop);
+  if (to.reasoning_effort.empty() && !to.reasoning_budget) {
+    to.reasoning_budget = with.reasoning_budget;
+    to.reasoning_effort = with.reasoning_effort;
+  }
+}
 
 request_id make_request_id(std::mt19937_64& random) {
   request_id x;

@@ -130,7 +130,7 @@ std::optional<dispatcher::refusal> dispatcher::refuse(const offer& asked, time_p
     return refusal{reason::queue_full};
   if (totals_.queued_bytes + asked.bytes > settings_.max_queued_bytes)
     return refusal{reason::queue_bytes_full};
-  if (!settings_.wait_when_open[index(asked.rank)])
+  if (!waits_when_open(asked))
     if (auto open = lanes_.open(asked.group, now); open.all)
       return refusal{reason::circuit_open, open.wait};
   return refuse_wait(asked, now);
@@ -290,7 +290,7 @@ std::optional<dispatcher::step> dispatcher::pick(group_queue& queue, uint32_t gr
       continue;
     }
     if (auto open = lanes_.open(group, now); open.all) {
-      if (!settings_.wait_when_open[index(request.offer.rank)])
+      if (!waits_when_open(request.offer))
         return drop(request, {reason::circuit_open, open.wait}, now);
       if (request.attempts.made() > 0 && open.wait) {
         if (request.offer.rank == priority::batch)

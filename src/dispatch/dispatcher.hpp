@@ -241,6 +241,9 @@ private:
   std::optional<refusal> refuse(const offer& asked, time_point now);
   std::optional<refusal> refuse_wait(const offer& asked, time_point now);
   std::optional<refusal> over_limit(const offer& asked) const;
+  bool waits_when_open(const offer& asked) const {
+    return settings_.wait_when_open[index(asked.rank)] && !asked.fail_when_open;
+  }
   void enqueue(live_request& request, time_point now);
   void dequeue(live_request& request, bool served);
   std::optional<time_point> next_deadline();

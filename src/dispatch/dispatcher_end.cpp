@@ -90,7 +90,7 @@ dispatcher::settlement dispatcher::settle_failure(flight& of, const attempt_end&
                   now, random_);
   auto open = decision.again && how.repeatable ? lanes_.open(request.offer.group, now) : lane_table::open_state{};
   settlement result{settlement::what::answer, request.offer.id, {}, {}};
-  result.circuit_open = open.all && !settings_.wait_when_open[index(request.offer.rank)];
+  result.circuit_open = open.all && !waits_when_open(request.offer);
   if (!decision.again || !how.repeatable || result.circuit_open) {
     ++counts_.failed;
     result.code = decision.again ? failed.code : decision.code;
@@ -120,8 +120,7 @@ bool dispatcher::count_failure(flight& of, const retry::failed_attempt& why, con
   how.meaning = retry::meaning_of(why);
   how.lane = by;
   how.is_batch = request.offer.rank == priority::batch;
-  how.waits_for_breaker =
-    settings_.wait_when_open[index(request.offer.rank)] && settings_.groups[request.offer.group].breaker.enabled;
+  how.waits_for_breaker = waits_when_open(request.offer) && settings_.groups[request.offer.group].breaker.enabled;
   how.answers = of.lane->parallel().answers();
   return request.attempts.fail(how, settings_.retry.max_attempts, now);
 }

@@ -22,9 +22,10 @@ struct dispatch_offer {
   limits::charge cost{}; ///< Guesses: they delay, and refuse nothing.
   uint64_t bytes = 0;    ///< What it takes while it waits.
   std::optional<limits::time_point> deadline{};
-  uint32_t spent = 0;      ///< Attempts that others have made for it: they count.
-  std::string model{};     ///< What answers tell of its limits holds for others of the same name.
-  limits::amounts least{}; ///< What it will certainly take, by what the caller fixed.
+  uint32_t spent = 0;          ///< Attempts that others have made for it: they count.
+  std::string model{};         ///< What answers tell of its limits holds for others of the same name.
+  limits::amounts least{};     ///< What it will certainly take, by what the caller fixed.
+  bool fail_when_open = false; ///< Fails while the breaker is open, whatever the settings say of its priority.
 };
 
 /// Of what is kept by priority.

@@ -178,7 +178,8 @@ dispatcher::offer admission::offer_of(Request& from, const arrival& arrival, con
           .deadline = admitted.deadline,
           .spent = admitted.spent,
           .model = from.model,
-          .least = certain(from, admitted)};
+          .least = certain(from, admitted),
+          .fail_when_open = from.fail_when_open};
 }
 
 /// What the request will probably take, to be reserved at dispatch. Where answers count as they are produced, what the

@@ -75,6 +75,7 @@ failure open_circuit(const dispatcher::refusal& refused, const failure* last) {
   if (last != nullptr)
     why.message += "; the attempt before: " + last->message;
   why.retry_after = refused.wait;
+  why.is_outage = true;
   return why;
 }
 
@@ -136,6 +137,7 @@ void explain_end(failure& why, const dispatcher::settlement& end) {
     why.code = errc::outcome_unknown;
     why.message += "; the request may have run, and retry.retry_uncertain = false forbids to send it again";
   }
+  why.is_outage = end.circuit_open;
   if (end.circuit_open)
     why.message += "; not tried again, because the provider failed too often lately";
   if (!end.wait)

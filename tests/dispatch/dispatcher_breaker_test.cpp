@@ -1,6 +1,7 @@
 #include "tests/dispatch/dispatcher_bench.hpp"
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include <map>
 
@@ -21,6 +22,9 @@ TEST_CASE("dispatcher refuses or keeps new requests while the breaker is open", 
   auto no = b.refused(offer(3));
   CHECK(no.why == reason::circuit_open);
   CHECK(no.wait == limits::duration{6s});
+  auto elsewhere = offer(8, 1, batch);
+  elsewhere.fail_when_open = true; // whose asker has another provider
+  CHECK(b.refused(elsewhere).why == reason::circuit_open);
   CHECK(b.take(offer(4, 1, batch)) == list{}); // waits
   CHECK(b.take(offer(5, 1, batch)) == list{});
   CHECK(b.wake() == list{4});
@@ -42,10 +46,14 @@ TEST_CASE("dispatcher fails what is queued when the breaker opens, or keeps it",
   bench b{settings};
   b.take(offer(1));
   b.take(offer(2));
+  auto elsewhere = offer(4, 1, batch);
+  elsewhere.fail_when_open = true;
+  b.take(elsewhere);
   b.take(offer(3, 1, batch));
   b.end(1, failed(errc::server_error));
   CHECK(b.serve() == list{});
-  REQUIRE(b.given_up.size() == 1);
+  REQUIRE(b.given_up.size() == 2);
+  CHECK(b.given_up.at(4).why.why == reason::circuit_open);
   CHECK(b.given_up.at(2).why.why == reason::circuit_open);
   CHECK(b.given_up.at(2).why.wait == limits::duration{10s});
   CHECK(b.wake() == list{3});
@@ -55,8 +63,12 @@ TEST_CASE("dispatcher ends retries, too, while the breaker is open", "[dispatch]
   auto settings = settings_of({}, {});
   settings.groups[0].breaker = {.consecutive_failures = 5, .failure_share = 0, .open_for = 20s};
   bench b{settings};
-  for (uint64_t i = 1; i <= 8; ++i)
-    CHECK(b.take(offer(i)) == list{i});
+  auto is_batch = GENERATE(false, true);
+  for (uint64_t i = 1; i <= 8; ++i) {
+    auto o = is_batch ? offer(i, 1, batch) : offer(i);
+    o.fail_when_open = is_batch;
+    CHECK(b.take(o) == list{i});
+  }
   for (uint64_t i = 1; i <= 8; ++i) {
     auto end = b.end(i, unwritten(errc::connect_failed));
     CHECK(end.then == (i < 5 ? what::again : what::answer)); // the fifth opens it

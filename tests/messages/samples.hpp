@@ -47,7 +47,8 @@ inline failure sample_failure() {
           {sample_attempt()},
           "not JSON",
           sample_usage(),
-          0.5};
+          0.5,
+          true};
 }
 
 inline timings sample_timings() {
@@ -100,7 +101,8 @@ inline chat_request sample_request() {
           R"({"user":"u"})",
           "prefix-1",
           std::chrono::hours{1},
-          sample_attempts_made()};
+          sample_attempts_made(),
+          true};
 }
 
 inline completion sample_completion() {
@@ -139,11 +141,13 @@ inline batch_job_request sample_job_request() {
 }
 
 inline batch_share sample_share() {
-  return {"openai", 1, 2, 3, 5, sample_usage(), 90, 0.125, 0.25};
+  return {"openai", 1, 2, 3, 5, sample_usage(), 90, 0.125, 0.25, 4};
 }
 
 inline batch_progress sample_progress() {
-  return {1, 2, 1, 3, 4, {5, 6, 7, 8}, 6, sample_usage(), 0.125, {sample_job_status()}, std::chrono::seconds{9}, true};
+  return {
+    1,    2, 1,           3, 4, {5, 6, 7, 8}, 6, sample_usage(), 0.125, {sample_job_status()}, std::chrono::seconds{9},
+    true, 4, {"it waits"}};
 }
 
 inline batch_report sample_report() {
@@ -216,7 +220,8 @@ inline embedding_request sample_embedding_request() {
           "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
           std::chrono::seconds{30},
           R"({"user":"u"})",
-          sample_attempts_made()};
+          sample_attempts_made(),
+          true};
 }
 
 inline embedding sample_embedding() {
