@@ -57,4 +57,7 @@ using file_check = std::function<std::vector<finding>(const settings& all, std::
 /// As the public `load_file`, with a check more, whose findings get their places in the file.
 load_result load_file(const std::string& path, const environment& env, const file_check& more);
 
+/// Likewise for `discover`; null: none.
+load_result discover(const std::string& explicit_path, const environment& env, const file_check& more);
+
 } // namespace modelforge

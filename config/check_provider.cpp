@@ -203,8 +203,13 @@ private:
     compare(limits.output_tokens_per_minute, "output_tokens_per_minute");
   }
 
-  /// Values are judged by the provider, which knows its models.
+  /// Most values are judged by the provider, which knows its models.
   void check_defaults(const default_settings& defaults, const std::string& path) {
+    if (defaults.top_p == 0.0)
+      found_.error({path + "top_p"}, "`top_p = 0` leaves no word to choose",
+                   "`temperature = 0` takes the most probable word each time");
+    if (std::find(defaults.stop.begin(), defaults.stop.end(), "") != defaults.stop.end())
+      found_.error({path + "stop"}, "a text in `stop` is empty");
     for (std::size_t i = 0; i < defaults.options.size(); ++i)
       if (auto name_end = defaults.options[i].find('='); name_end == std::string::npos || name_end == 0)
         found_.error({path + "options"}, code(defaults.options[i]) + " in `options` is not NAME=VALUE",

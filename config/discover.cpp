@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 namespace modelforge {
 
@@ -78,6 +79,30 @@ load_result from_environment(const environment& env) {
   return result;
 }
 
+/// The user's own file; empty: there is no place for one. What is no whole path counts as not set, as for
+/// `default_state_folder`: it would lead into the working folder, whose file nobody has confirmed.
+std::string file_of_user(const environment& env) {
+  auto folder = [&](const char* name) {
+    auto path = value_of(env, name);
+    return path.starts_with('/') ? path : std::string{};
+  };
+  if (auto config = folder("XDG_CONFIG_HOME"); !config.empty())
+    return config + "/modelforge/modelforge.toml";
+  auto home = folder("HOME");
+  return home.empty() ? home : home + "/.config/modelforge/modelforge.toml";
+}
+
+file_check both(file_check first, file_check second) {
+  if (!second)
+    return first;
+  return [first = std::move(first), second = std::move(second)](const settings& all, std::string_view text) {
+    auto found = first(all, text);
+    for (auto& more : second(all, text))
+      found.push_back(std::move(more));
+    return found;
+  };
+}
+
 } // namespace
 
 // Every known variable makes a provider, in the order of the list; the first is what commands ask.
@@ -102,24 +127,20 @@ std::optional<settings> settings_from_environment(const environment& env) {
 // in the working folder may have come with the folder, from anybody, so it alone has to be confirmed before keys go
 // where it wants them.
 load_result discover(const std::string& explicit_path, const environment& env) {
+  return discover(explicit_path, env, nullptr);
+}
+
+load_result discover(const std::string& explicit_path, const environment& env, const file_check& more) {
   if (auto named = explicit_path.empty() ? value_of(env, "MODELFORGE_CONFIG") : explicit_path; !named.empty())
-    return load_file(named, env);
+    return load_file(named, env, more);
   std::error_code ignored; // what may not even be looked for is not there
   if (std::filesystem::exists(file_of_folder, ignored)) {
-    auto result = load_file(file_of_folder, env, check_found(file_of_folder, env));
+    auto result = load_file(file_of_folder, env, both(check_found(file_of_folder, env), more));
     result.is_found_here = true;
     return result;
   }
-  std::vector<std::string> candidates;
-  auto home = value_of(env, "HOME");
-  if (auto config = value_of(env, "XDG_CONFIG_HOME"); !config.empty())
-    candidates.push_back(config + "/modelforge/modelforge.toml");
-  else if (!home.empty())
-    candidates.push_back(home + "/.config/modelforge/modelforge.toml");
-  for (const auto& path : candidates)
-    if (std::filesystem::exists(path, ignored))
-      return load_file(path, env);
-  return from_environment(env);
+  auto path = file_of_user(env);
+  return !path.empty() && std::filesystem::exists(path, ignored) ? load_file(path, env, more) : from_environment(env);
 }
 
 } // namespace modelforge

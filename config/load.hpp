@@ -51,9 +51,9 @@ load_result load_file(const std::string& path, const environment& env = process_
 std::optional<settings> settings_from_environment(const environment& env = process_environment());
 
 /// Finds the settings: `explicit_path` if not empty, else the file that `$MODELFORGE_CONFIG` names, else
-/// `./modelforge.toml`, else `modelforge/modelforge.toml` in `$XDG_CONFIG_HOME` (default `~/.config`), else the keys in
-/// the environment. The first that is there counts, faulty or not. If there is none of them the result has neither
-/// value nor diagnostics nor origin.
+/// `./modelforge.toml`, else `modelforge/modelforge.toml` in `$XDG_CONFIG_HOME` (default `~/.config`; what is no
+/// whole path does not count), else the keys in the environment. The first that is there counts, faulty or not. If
+/// there is none of them the result has neither value nor diagnostics nor origin.
 ///
 /// `./modelforge.toml` is an error if it sends a key elsewhere than to the key's own provider, unless the user has
 /// confirmed it (`modelforge config trust`): docs/security.md says what that means.

@@ -147,7 +147,8 @@ constexpr auto circuit_breaker_keys = std::to_array<key_rule>({
 
 constexpr auto stream_keys = std::to_array<key_rule>({
   {"on_disconnect", slot_of<&stream_settings::on_disconnect>,
-   "When nobody listens any more: `cancel` the answer, `drain` it for the exact usage, or `drain_for` a while."},
+   "When nobody listens any more, or reads what `chat` prints: `cancel` the answer, `drain` it for the exact usage, or "
+   "`drain_for` a while."},
   {"drain_time", slot_of<&stream_settings::drain_time>, "How long `drain_for` goes on.", 0.001, day},
   {"reader_idle", slot_of<&stream_settings::reader_idle>,
    "Ends a subscriber that takes nothing for this long while data waits; 0: never.", 0, week},
@@ -281,7 +282,8 @@ constexpr auto runtime_keys = std::to_array<key_rule>({
    1e7},
   {"max_queued_bytes", slot_of<&runtime_settings::max_queued_bytes, runtime_settings>,
    "Size of the requests that may wait at one provider.", 64 * kib, 1024 * gib, bytes},
-  {"max_response_bytes", slot_of<&runtime_settings::max_response_bytes>, "Size of one answer.", kib, 4 * gib, bytes},
+  {"max_response_bytes", slot_of<&runtime_settings::max_response_bytes>,
+   "Size of one answer; of a streamed one with all that its pieces come in.", kib, 4 * gib, bytes},
   {"grace_period", slot_of<&runtime_settings::grace_period>, "How long a shutdown waits for requests in flight.", 0,
    day},
   {"state_folder", slot_of<&runtime_settings::state_folder>,

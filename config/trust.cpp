@@ -41,6 +41,18 @@ target_of_keys target_of(const std::string& url) {
   return target_of(provider);
 }
 
+/// The first header by which what stands in front of a provider may hand a request to another host than the address
+/// names: networks that serve many do so ("domain fronting"). Null: there is none, or it says the same.
+const header_setting* rerouting_header(const provider_settings& provider, const target_of_keys& target) {
+  auto reroutes = [&](const header_setting& header) {
+    auto name = ascii::lower(header.name);
+    return (name == "host" || name == "forwarded" || name.ends_with("-host"))
+           && ascii::lower(header.value) != target.host;
+  };
+  auto found = std::find_if(provider.headers.begin(), provider.headers.end(), reroutes);
+  return found != provider.headers.end() ? &*found : nullptr;
+}
+
 /// Names below a public host are its owner's, too: regions have them ("eu.api.openai.com").
 bool is_at(const target_of_keys& target, std::string_view host) {
   return target.encrypted && !host.empty() && (target.host == host || target.host.ends_with('.' + std::string{host}));
@@ -100,10 +112,15 @@ private:
     if (secret_.empty())
       secret_ = secret;
     auto target = target_of(provider);
-    if (target.host.empty() || (owner ? may_go(*owner, target) : may_go(target))) // without a host, nothing is sent
+    auto* header = target.is_here ? nullptr : rerouting_header(provider, target);
+    auto may_be_sent = owner ? may_go(*owner, target) : may_go(target);
+    if (target.host.empty() || (may_be_sent && header == nullptr)) // without a host, nothing is sent
       return;
-    where.insert(where.begin(), "providers." + schema::quoted_key(provider.name) + ".base_url");
-    found_.push_back({std::move(where), secret, target.host + ", by provider " + code(provider.name)});
+    auto path = "providers." + schema::quoted_key(provider.name);
+    where.insert(where.begin(), path + (header ? ".headers." + schema::quoted_key(header->name) : ".base_url"));
+    auto by =
+      header ? " or another host, which header " + code(header->name) + " chooses, by provider " : ", by provider ";
+    found_.push_back({std::move(where), secret, target.host + by + code(provider.name)});
   }
 
   bool may_go(const known_provider& owner, const target_of_keys& target) const {

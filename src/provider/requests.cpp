@@ -32,8 +32,8 @@ std::vector<request_id> requests::ids() const {
 
 // -- attempts -----------------------------------------------------------------------
 
-// A stream gets neither an idle timeout nor a size limit from the transport: its session has both, counted in progress
-// instead of bytes. Compression would make its pieces arrive in lumps.
+// A stream gets no idle timeout from the transport: its session has one, counted in progress instead of bytes.
+// Compression would make its pieces arrive in lumps.
 http::request requests::begin_attempt(request& which, const dispatcher::dispatch& dispatch, const setup& setup,
                                       time_point now) {
   auto& record = which.under_way.emplace();
@@ -58,7 +58,7 @@ http::request requests::begin_attempt(request& which, const dispatcher::dispatch
     out.idle_timeout = setup.settings.timeouts.idle;
   }
   out.total_timeout = setup.settings.timeouts.total;
-  out.max_response_bytes = which.streamed ? UINT64_MAX : setup.runtime.max_response_bytes;
+  out.max_response_bytes = setup.runtime.max_response_bytes;
   return out;
 }
 

@@ -106,14 +106,67 @@ TEST_CASE_METHOD(chat_options_test, "chat refuses options that are none, by name
                                           {"--max-tokens", "0"},
                                           {"--seed", "x"},
                                           {"--option", "top_k"},
-                                          {"--option", "=1"}}) {
+                                          {"--option", "=1"},
+                                          {"--temperature", "nan"},
+                                          {"--top-p", "NaN"},
+                                          {"--top-p", "0"},
+                                          {"--timeout", "nan"},
+                                          {"--timeout", "inf"},
+                                          {"--stop", ""},
+                                          {"--output", ""},
+                                          {"--model", ""},
+                                          {"--provider", ""},
+                                          {"--config", ""},
+                                          {"--system", ""},
+                                          {"--effort", ""},
+                                          {"--schema", ""},
+                                          {"--file", ""},
+                                          {"--image", ""},
+                                          {"--schema", folder.write("array.json", "[]")},
+                                          {"--schema", folder.write("number.json", "3")},
+                                          {"--schema", folder.write("nan.json", "NaN")},
+                                          {"--schema", folder.write("empty.json", "")}}) {
     strings all{"chat", "--simulate", "hello"};
     all.insert(all.end(), wrong.begin(), wrong.end());
     auto x = run(all);
     INFO(x.err);
     CHECK(x.exit_code == 2);
-    CHECK(contains(x.err, wrong[0]));
+    CHECK(x.out.empty());
+    CHECK(contains(x.err, wrong[0] == "--schema" && !wrong[1].empty() ? wrong[1] : wrong[0]));
   }
+  auto prompts = folder.write("in.txt", "one\n");
+  for (auto& wrong :
+       std::vector<strings>{{"-o", ""}, {"--deadline", "-5"}, {"--deadline", "nan"}, {"--deadline", "0"}}) {
+    strings all{"batch", "--simulate", prompts, "-o", folder.path("out.jsonl")};
+    if (wrong[0] == "-o")
+      all.resize(3);
+    all.insert(all.end(), wrong.begin(), wrong.end());
+    auto x = run(all);
+    INFO(x.err);
+    CHECK(x.exit_code == 2);
+    CHECK(contains(x.err, wrong[0] == "-o" ? "--output" : wrong[0]));
+  }
+}
+
+TEST_CASE_METHOD(chat_options_test, "what is said of an option names it as it was given", "[cli]") {
+  asked_server at{openai};
+  auto config = configure(at.server.url(""), "defaults = { options = [\"max_tokens=9\"] }\n");
+  auto ask = [&](const std::string& option) {
+    auto x = run({"chat", "-c", config, "--max-tokens", "5", "--option", option, "hello"});
+    CHECK_FALSE(contains(x.err, "extra"));
+    return x;
+  };
+  CHECK(contains(ask("model=x").err, "--option model replaces the request's own"));
+  CHECK(contains(ask("model=x").err, "max_tokens in `options` of the configuration replaces the request's own"));
+  CHECK(contains(ask("n=3").err, "--option n asks for several answers"));
+  auto streamed = run({"chat", "-c", config, "--option", "stream=true", "--no-stream", "--json", "hello"});
+  CHECK(contains(streamed.err, "--option stream cannot be given here"));
+  CHECK(contains(streamed.out, "--option stream cannot be given here"));
+  auto gemini = folder.write("g.toml", "[providers.g]\nkind = \"gemini\"\ndefault_model = \"gemini-2.5-flash\"\n"
+                                       "base_url = \"http://127.0.0.1:1\"\n");
+  auto other = run({"chat", "-c", gemini, "--no-stream", "--option", "n=3", "hello"});
+  CHECK(contains(other.err, "--option n "));
+  CHECK_FALSE(contains(other.err, "extra"));
 }
 
 TEST_CASE_METHOD(chat_options_test, "the warning about a length that Anthropic demands goes where one is set",
@@ -138,10 +191,11 @@ TEST_CASE_METHOD(chat_options_test, "the warning about a length that Anthropic d
 TEST_CASE_METHOD(chat_options_test, "config check names a default that cannot be one", "[cli]") {
   auto x = run({"config", "check",
                 configure("http://127.0.0.1:1", "[providers.test.defaults]\nmax_tokens = 0\n"
-                                                "temperature = \"warm\"\noptions = [\"top_k\"]\n")});
+                                                "temperature = \"warm\"\noptions = [\"top_k\"]\n"
+                                                "top_p = 0\nstop = [\"a\", \"\"]\n")});
   INFO(x.err);
   CHECK(x.exit_code == 2);
-  for (auto part : {"test.toml:6:", "test.toml:7:", "test.toml:8:", "NAME=VALUE"})
+  for (auto part : {"test.toml:6:", "test.toml:7:", "test.toml:8:", "NAME=VALUE", "test.toml:9:", "test.toml:10:"})
     CHECK(contains(x.err, part));
 }
 

@@ -135,6 +135,50 @@ TEST_CASE_METHOD(chat_stream_test, "chat --stats tells what was optimized, what 
   CHECK_FALSE(contains(run({"chat", "-c", without, "--json", "--no-stream", "hello"}).out, "\"cost\""));
 }
 
+TEST_CASE_METHOD(chat_stream_test, "a streamed answer has a size, too", "[cli][stream]") {
+  misbehaving_server server{streams(delta("first ") + delta(std::string(2'000, 'x')) + end_mark)};
+  auto ask = [&](const std::string& size) {
+    return run({"chat", "-c", configure(server.url(""), "[runtime]\nmax_response_bytes = " + size + "\n"), "hello"});
+  };
+  auto x = ask("1024");
+  INFO(x.err);
+  CHECK(x.exit_code == 1);
+  CHECK(contains(x.err, "the answer exceeds 1024 bytes"));
+  CHECK(contains(x.err, "raise runtime.max_response_bytes"));
+  CHECK(ask("4096").exit_code == 0);
+}
+
+TEST_CASE_METHOD(chat_stream_test, "what becomes of an answer that nobody reads is set", "[cli][stream]") {
+  std::atomic<int> closed{0};
+  misbehaving_server whole{streams(delta("a") + delta("b") + end_mark)};
+  misbehaving_server endless{[&](peer& x) {
+    if (!x.read_request())
+      return;
+    x.send(head + delta("a"));
+    x.wait_for_close();
+    ++closed;
+  }};
+  auto unread = [&](const misbehaving_server& server, const std::string& stream) {
+    auto x = command({"chat", "--stats", "-c", configure(server.url(""), "stream = { " + stream + " }\n"), "hello"});
+    x.close_stdout = true;
+    auto result = run_process(x);
+    INFO(result.err);
+    CHECK(result.exit_code == 1);
+    CHECK(contains(result.err, "cannot write to standard output"));
+    CHECK_FALSE(contains(result.err, "interrupted"));
+    return result;
+  };
+  CHECK_FALSE(contains(unread(whole, "").err, "tokens in"));
+  for (auto* read_on : {"on_disconnect = \"drain\"", "on_disconnect = \"drain_for\", drain_time = 60"})
+    CHECK(contains(unread(whole, read_on).err, "3 tokens in, 2 out"));
+  unread(endless, "");
+  CHECK(unread(endless, "on_disconnect = \"drain_for\", drain_time = 0.3").elapsed.count() >= 0.3);
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+  while (closed < 2 && std::chrono::steady_clock::now() < until)
+    std::this_thread::yield();
+  CHECK(closed == 2);
+}
+
 TEST_CASE_METHOD(chat_stream_test, "a file gets the text, under its name only when it is whole", "[cli][stream]") {
   misbehaving_server good{streams(delta("all ") + delta("of it") + end_mark)};
   auto path = folder.path("answer.txt");

@@ -74,6 +74,28 @@ TEST_CASE_METHOD(strange_folder, "a found file is confirmed once, as it is", "[c
   CHECK(server.requests == 1);
 }
 
+TEST_CASE_METHOD(strange_folder, "no variable that is no whole path makes a folder's file the user's own", "[cli]") {
+  write_config();
+  for (auto* place : {"conf/modelforge", ".config/modelforge"}) {
+    std::filesystem::create_directories(folder.path(place));
+    std::filesystem::copy_file(folder.path("modelforge.toml"), folder.path(place + std::string{"/modelforge.toml"}));
+  }
+  std::filesystem::remove(folder.path("modelforge.toml"));
+  auto x = command({"config", "path"});
+  x.environment = {"HOME=.", "XDG_CONFIG_HOME=conf", "OPENAI_API_KEY=sk-of-the-user-0123456789"};
+  CHECK(run_process(x).out == "the environment (OPENAI_API_KEY)\n");
+}
+
+TEST_CASE_METHOD(strange_folder, "a header that chooses the host is asked about, too", "[cli]") {
+  folder.write("modelforge.toml", "[providers.test]\nkind = \"openai\"\napi_key_env = \"OPENAI_API_KEY\"\n"
+                                  "headers = { Host = \"evil.example\" }\n");
+  auto x = with_key({"config", "check"});
+  INFO(x.err);
+  CHECK(x.exit_code == 2);
+  CHECK(contains(x.err, "modelforge.toml:4:"));
+  CHECK(contains(x.err, "OPENAI_API_KEY would go to api.openai.com or another host, which header `Host` chooses"));
+}
+
 TEST_CASE_METHOD(strange_folder, "naming a file is enough, by -c or by MODELFORGE_CONFIG", "[cli]") {
   auto path = write_config();
   CHECK(with_key({"chat", "--no-stream", "-c", "./modelforge.toml", "hi"}).exit_code == 0);

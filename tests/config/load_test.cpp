@@ -400,6 +400,10 @@ TEST_CASE("discovery takes the first place that has something", "[config]") {
   CHECK(first(discover("", env)) == "from-home");
   home.write("xdg/modelforge/modelforge.toml", provider("from-xdg"));
   CHECK(first(discover("", variables({{"HOME", home.path}, {"XDG_CONFIG_HOME", xdg}, {"KEY", "k"}}))) == "from-xdg");
+  // Relative ones lead into the working folder, which may be anybody's.
+  CHECK(first(discover("", variables({{"HOME", home.path}, {"XDG_CONFIG_HOME", "xdg"}, {"KEY", "k"}}))) == "from-home");
+  for (auto* relative : {".", "xdg/..", ""})
+    CHECK_FALSE(discover("", variables({{"HOME", relative}, {"XDG_CONFIG_HOME", "xdg"}, {"KEY", "k"}})).value);
   home.write("modelforge.toml", provider("from-here"));
   CHECK(first(discover("", env)) == "from-here");
   CHECK(discover("", env).origin == "./modelforge.toml");

@@ -77,6 +77,20 @@ TEST_CASE("a key may go to its own provider, and nowhere else unasked", "[config
     {compatible("http://127.0.0.1:8000", "api_key_env = \"LOCAL_KEY\""), ""},
     {compatible("http://[::1]:8000", "api_key_file = \"key\""), ""},
     {compatible("http://127.0.0.1.evil.example", "api_key_env = \"LOCAL_KEY\""), "LOCAL_KEY>127.0.0.1.evil.example"},
+    // Who answers at an address may be chosen by a header: networks serve many hosts at each.
+    {std::string{openai_key} + "\nheaders = { Host = \"evil.example\" }",
+     "OPENAI_API_KEY>api.openai.com or another host"},
+    {std::string{openai_key} + "\nheaders = { hOST = { env = \"EVIL\" } }",
+     "OPENAI_API_KEY>api.openai.com or another host EVIL>api.openai.com or another host"},
+    {std::string{openai_key} + "\nheaders = { X-Forwarded-Host = \"evil.example\" }",
+     "OPENAI_API_KEY>api.openai.com or another host"},
+    {std::string{openai_key} + "\nheaders = { Forwarded = \"host=evil.example\" }",
+     "OPENAI_API_KEY>api.openai.com or another host"},
+    {compatible("https://evil.example", "headers = { Host = \"api.openai.com\" }\n" + std::string{openai_key}),
+     "OPENAI_API_KEY>evil.example or another host"},
+    {std::string{openai_key} + "\nheaders = { Host = \"API.openai.com\" }", ""},
+    {compatible("http://127.0.0.1:8000", "headers = { Host = \"llm\" }\napi_key_env = \"LOCAL_KEY\""), ""},
+    {"headers = { Host = \"evil.example\" }", ""},
     // No secret, no matter.
     {compatible("https://evil.example", "headers = { X-Title = \"a\" }"), ""},
     // Nodes could use a key without seeing it.

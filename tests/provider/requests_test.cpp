@@ -3,7 +3,6 @@
 #include "tests/support/temporary_folder.hpp"
 
 #include <algorithm>
-#include <limits>
 
 namespace modelforge::requests_test {
 
@@ -70,7 +69,7 @@ TEST_CASE_METHOD(requests_test, "requests: a stream's session looks after its by
   CHECK(one.compression);
   auto other = all.begin_attempt(stream, go(stream, 1), setup, start_time);
   CHECK(other.idle_timeout == 0s);
-  CHECK(other.max_response_bytes == std::numeric_limits<uint64_t>::max());
+  CHECK(other.max_response_bytes == setup.runtime.max_response_bytes);
   CHECK_FALSE(other.compression);
   CHECK(other.total_timeout == setup.settings.timeouts.total);
 }

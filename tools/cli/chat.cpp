@@ -1,4 +1,5 @@
 #include "tools/cli/ask.hpp"
+#include "tools/cli/disconnect_rule.hpp"
 #include "tools/cli/output.hpp"
 #include "tools/cli/question.hpp"
 #include "tools/cli/sampling_options.hpp"
@@ -13,6 +14,7 @@
 #include <modelforge/actors/text_stream.hpp>
 
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -81,6 +83,10 @@ std::optional<chat_request> make_request(const chat_options& options, chat_messa
     complain(options.schema + " is not JSON: " + *problem);
     return {};
   }
+  if (!std::get<json::value>(parsed).is_object()) {
+    complain(options.schema + " is no JSON Schema: that is an object, e.g. {\"type\":\"object\"}");
+    return {};
+  }
   request.response_format = {response_kind::json_schema, schema_name(options.schema), std::move(*schema), true,
                              json_check::fail};
   return request;
@@ -107,9 +113,9 @@ std::string calls_of(const completion& answer) {
 }
 
 /// What is about the answer goes to standard error.
-void print_notes(const completion& answer) {
+void print_notes(const chat_options& options, const completion& answer) {
   for (auto& warning : answer.warnings)
-    std::fprintf(stderr, "modelforge: warning: %s\n", warning.c_str());
+    std::fprintf(stderr, "modelforge: warning: %s\n", options.how.in_words_of_user(warning).c_str());
   if (!answer.alternatives.empty())
     std::fprintf(stderr, "modelforge: warning: %zu more answers came; --json shows them\n", answer.alternatives.size());
   if (auto flaw = flaw_text(answer); !flaw.empty())
@@ -161,7 +167,7 @@ int show_whole(const chat_options& options, const completion& answer) {
   if (auto calls = calls_of(answer); !calls.empty())
     text += (text.empty() ? "" : "\n") + calls;
   auto printed = print((options.json ? wire::openai::write_completion(answer) : shown(std::move(text))) + "\n");
-  print_notes(answer);
+  print_notes(options, answer);
   if (options.stats)
     print_speed(answer, {});
   return printed ? exit_code_for(answer) : exit_failed;
@@ -174,7 +180,8 @@ void complain_of(const failure& problem) {
     std::fprintf(stderr, "the answer was:\n%s\n", for_terminal(problem.text).c_str());
 }
 
-int show_whole(const chat_options& options, const failure& problem) {
+int show_whole(const chat_options& options, const failure& given) {
+  auto problem = options.how.in_words_of_user(given);
   complain_of(problem);
   if (options.json)
     print("{\"error\":" + wire::openai::write_error(problem) + "}\n");
@@ -199,11 +206,6 @@ int chat_whole(const chat_options& options, session& session, waiter& waiter, ch
 struct no_output : std::runtime_error {
   no_output() : std::runtime_error{"cannot write to standard output"} {}
 };
-
-void print_or_end(const std::string& text) {
-  if (!print(text))
-    throw no_output{};
-}
 
 /// One event as a line of JSON.
 std::string event_of(const stream_piece& piece) {
@@ -230,7 +232,9 @@ std::string event_of(const stream_piece& piece) {
 /// Prints pieces as they come.
 class printer {
 public:
-  explicit printer(const chat_options& options) : options_(options) {}
+  /// `reads_on`, called when standard output takes nothing any more, says whether the answer is read all the same.
+  printer(const chat_options& options, std::function<bool()> reads_on)
+    : options_(options), reads_on_(std::move(reads_on)) {}
 
   /// Whether a piece is shown as it comes: not what the model thinks, nor what must be known first to be as asked for.
   bool prints(const stream_piece& piece) const {
@@ -246,10 +250,27 @@ public:
 
   /// Prints what is left to say, and returns the exit code.
   int end(const stream_outcome& outcome) {
+    if (is_lost_)
+      return end_unread(std::get_if<stream_done>(&outcome));
     return std::visit([this](auto& x) { return end(x); }, outcome);
   }
 
 private:
+  void print_or_end(const std::string& text) {
+    if (is_lost_ || print(text))
+      return;
+    is_lost_ = true;
+    if (!reads_on_())
+      throw no_output{};
+  }
+
+  /// It was read for what it took.
+  int end_unread(const stream_done* done) {
+    if (done != nullptr && options_.stats)
+      print_speed(done->result, done->first_token);
+    return exit_failed;
+  }
+
   void put(const std::string& text) {
     if (text.empty())
       return;
@@ -269,11 +290,12 @@ private:
         print("{\"type\":\"done\"," + flaw + "\"completion\":" + wire::openai::write_completion(done.result) + "}\n");
     } else {
       auto calls = calls_of(done.result);
-      if (is_judged())
-        put(shown(done.result.text.empty() ? done.result.refusal : done.result.text));
-      good = close_line() && (calls.empty() || print(shown(calls + "\n")));
+      auto judged = is_judged() ? shown(done.result.text.empty() ? done.result.refusal : done.result.text) : "";
+      if (!judged.empty())
+        good = print(judged + (judged.back() == '\n' ? "" : "\n"));
+      good = good && close_line() && (calls.empty() || print(shown(calls + "\n")));
     }
-    print_notes(done.result);
+    print_notes(options_, done.result);
     if (options_.stats)
       print_speed(done.result, done.first_token);
     return good ? exit_code_for(done.result) : exit_failed;
@@ -287,15 +309,18 @@ private:
       complain("interrupted");
       return exit_interrupted;
     }
-    complain_of(failed.why);
+    auto why = options_.how.in_words_of_user(failed.why);
+    complain_of(why);
     if (options_.json)
-      print("{\"type\":\"error\",\"error\":" + wire::openai::write_error(failed.why)
+      print("{\"type\":\"error\",\"error\":" + wire::openai::write_error(why)
             + ",\"pieces\":" + std::to_string(failed.pieces) + "}\n");
     return exit_code_of(failed.why);
   }
 
   const chat_options& options_;
+  std::function<bool()> reads_on_;
   bool open_line_ = false;
+  bool is_lost_ = false; ///< Standard output takes nothing any more.
 };
 
 stream_options options_of(const chat_options& given) {
@@ -308,7 +333,8 @@ stream_options options_of(const chat_options& given) {
 /// Prints pieces as they come, on a thread of the stream's own: one that cannot write any more ends the stream by
 /// throwing, while this thread waits for the end or Ctrl-C.
 int chat_stream(const chat_options& given, session& session, waiter& waiter, chat_request request) {
-  printer printer{given};
+  disconnect_rule rule{session, request.id};
+  printer printer{given, [&] { return rule.reads_on(); }};
   auto options = options_of(given);
   options.whole_text = given.json || !given.schema.empty();
   options.on_chunk = [&](const stream_piece& piece) {
@@ -344,13 +370,13 @@ int chat_to_file(const chat_options& given, session& session, waiter& waiter, ch
   auto ended = wait_for_end(session, waiter, [&] { tell_from_outside(session.provider(), cancel_atom_v, id); });
   writer.join();
   if (auto* problem = std::get_if<failure>(&result)) {
-    complain(to_string(*problem)); // the file has the text
+    complain(to_string(given.how.in_words_of_user(*problem))); // the file has the text
     return !ended ? exit_interrupted : asked ? exit_code_of(*problem) : exit_usage;
   }
   auto& answer = std::get<completion>(result);
   if (auto calls = calls_of(answer); !calls.empty() && !print(shown(calls + "\n")))
     return exit_failed;
-  print_notes(answer);
+  print_notes(given, answer);
   if (given.stats)
     print_speed(answer, first_token);
   return exit_code_for(answer);

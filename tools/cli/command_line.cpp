@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <exception>
 #include <map>
@@ -22,6 +23,21 @@ constexpr std::size_t help_column = 34;
 
 CLI::Option* with_type(CLI::Option* made, const char* type) {
   return type != nullptr ? made->type_name(type) : made;
+}
+
+/// CLI::Range lets what is no number pass: that is neither too small nor too large.
+CLI::Validator is_number() {
+  auto judge = [](std::string& text) {
+    double value = 0;
+    return CLI::detail::lexical_cast(text, value) && std::isnan(value) ? text + " is not a number" : std::string{};
+  };
+  return CLI::Validator{judge, ""};
+}
+
+/// Options are left out where nothing is meant; an empty text is a variable of a script that was never set.
+CLI::Option* never_empty(CLI::Option* made) {
+  auto judge = [](std::string& text) { return text.empty() ? "the text is empty" : std::string{}; };
+  return made->get_positional() ? made : made->check(CLI::Validator{judge, ""});
 }
 
 /// The name among those known that was most likely meant, behind `prefix`, as the end of a sentence; or "".
@@ -62,6 +78,16 @@ option& option::required() {
   return *this;
 }
 
+option& option::above_zero(const char* remedy) {
+  auto judge = [remedy](std::string& text) {
+    double value = 0;
+    auto is_zero = CLI::detail::lexical_cast(text, value) && value == 0;
+    return is_zero ? text + " leaves nothing; " + remedy : std::string{};
+  };
+  underlying_->check(CLI::Validator{judge, ""});
+  return *this;
+}
+
 option& option::show_default() {
   underlying_->capture_default_str();
   return *this;
@@ -82,11 +108,11 @@ void command::allow_command() {
 }
 
 option command::text(const char* names, std::string& target, const char* help, const char* type) {
-  return option{*with_type(app_->add_option(names, target, help), type)};
+  return option{*never_empty(with_type(app_->add_option(names, target, help), type))};
 }
 
 option command::texts(const char* names, std::vector<std::string>& target, const char* help, const char* type) {
-  auto* made = with_type(app_->add_option(names, target, help), type);
+  auto* made = never_empty(with_type(app_->add_option(names, target, help), type));
   if (*names == '-') // else what follows a value would be one, too
     made->allow_extra_args(false);
   return option{*made};
@@ -102,12 +128,14 @@ option command::flag(const char* names, std::function<void()> set, const char* h
 
 template <class T>
 option command::number(const char* names, T& target, const char* help, const char* type, T min, T max) {
-  return option{*app_->add_option(names, target, help)->type_name(type)->check(CLI::Range(min, max))};
+  return option{
+    *app_->add_option(names, target, help)->type_name(type)->check(is_number())->check(CLI::Range(min, max))};
 }
 
 template <class T>
 option command::number(const char* names, std::optional<T>& target, const char* help, const char* type, T min, T max) {
-  return option{*app_->add_option(names, target, help)->type_name(type)->check(CLI::Range(min, max))};
+  return option{
+    *app_->add_option(names, target, help)->type_name(type)->check(is_number())->check(CLI::Range(min, max))};
 }
 
 template <class T>
@@ -115,7 +143,7 @@ option command::number(const char* names, std::function<void(T)> set, const char
                        T max) {
   auto* made = app_->add_option_function<T>(
     names, [set = std::move(set)](const T& value) { set(value); }, help);
-  return option{*made->type_name(type)->check(CLI::Range(min, max))};
+  return option{*made->type_name(type)->check(is_number())->check(CLI::Range(min, max))};
 }
 
 option command::number(const char* names, uint64_t& target, const char* help, const char* type) {
@@ -137,7 +165,13 @@ template option command::number(const char*, std::function<void(uint32_t)>, cons
 
 option command::time(const char* names, std::optional<double>& target, const char* help, const char* type) {
   std::map<std::string, double> units{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
-  return option{*app_->add_option(names, target, help)->transform(CLI::AsNumberWithUnit(units))->type_name(type)};
+  auto* made = app_->add_option(names, target, help)->transform(CLI::AsNumberWithUnit(units));
+  auto judge = [](std::string& seconds) {
+    double value = 0;
+    auto good = CLI::detail::lexical_cast(seconds, value) && value > 0;
+    return good ? std::string{} : seconds + " s is no time to come";
+  };
+  return option{*made->check(CLI::Validator{judge, ""})->type_name(type)};
 }
 
 option command::choice(const char* names, std::string& target, const char* help, std::vector<std::string> words) {

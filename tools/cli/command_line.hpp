@@ -26,6 +26,9 @@ public:
 
   option& required();
 
+  /// Refuses 0, though its range includes it; `remedy` says what is meant by it.
+  option& above_zero(const char* remedy);
+
   /// Shows the target's value in the help.
   option& show_default();
 
@@ -49,6 +52,7 @@ public:
   void require_command();
   void allow_command();
 
+  /// A text; that of an option must not be empty.
   option text(const char* names, std::string& target, const char* help, const char* type = nullptr);
   option texts(const char* names, std::vector<std::string>& target, const char* help, const char* type = nullptr);
   option flag(const char* names, bool& target, const char* help);
@@ -66,7 +70,7 @@ public:
   option number(const char* names, uint64_t& target, const char* help, const char* type);
   option number(const char* names, std::optional<int64_t>& target, const char* help, const char* type);
 
-  /// Seconds, or a number with a unit: 90, 15m, 2h, 1d.
+  /// Seconds, more than 0, or a number with a unit: 90, 15m, 2h, 1d.
   option time(const char* names, std::optional<double>& target, const char* help, const char* type);
 
   /// One of some words.

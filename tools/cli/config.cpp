@@ -1,7 +1,9 @@
 #include "tools/cli/commands.hpp"
 #include "tools/cli/output.hpp"
 
+#include "actors/node_port.hpp"
 #include "config/address.hpp"
+#include "config/check.hpp"
 #include "config/diagnostic.hpp"
 #include "config/state_folder.hpp"
 #include "config/trust.hpp"
@@ -99,6 +101,27 @@ std::optional<settings> load_settings(const std::string& path) {
 
 namespace {
 
+/// What would keep a node from starting with its certificate. Only looked at where somebody asks: the file may be for
+/// another machine, and who sends a request does not need them.
+std::vector<finding> check_certificates(const settings& all, std::string_view) {
+  findings found;
+  auto node = all.node;
+  const auto& tls = node.tls;
+  if (tls.certificate.empty() || tls.key.empty() || tls.ca.empty())
+    return found.list;
+  if (node.name.empty())
+    node.tls.verify_names = false;
+  auto read = read_credentials(node);
+  if (auto* problem = std::get_if<failure>(&read)) {
+    auto blamed = std::string{"certificate"};
+    for (auto* key : {"key", "ca"})
+      if (problem->message.starts_with('`' + std::string{key} + '`'))
+        blamed = key;
+    found.error({"node.tls." + blamed, "node.tls"}, problem->message, problem->suggestion);
+  }
+  return found.list;
+}
+
 /// {"file", "ok", "providers", "diagnostics": [{"level", "file", "line", "column", "message", "hint"}]}
 std::string verdict_json(const load_result& loaded) {
   std::string text;
@@ -135,7 +158,7 @@ std::string verdict_json(const load_result& loaded) {
 /// What `modelforge config check` does: errors and warnings on standard error, the verdict on standard output; or all
 /// of it there, as JSON.
 int config_check(const std::string& path, bool as_json) {
-  auto loaded = discover(path);
+  auto loaded = discover(path, process_environment(), check_certificates);
   if (as_json)
     return !print(verdict_json(loaded)) ? exit_failed : loaded.value ? exit_ok : exit_usage;
   for (auto& diagnostic : loaded.diagnostics)

@@ -3,6 +3,7 @@
 #include "tools/cli/command_line.hpp"
 
 #include <modelforge/messages/chat_request.hpp>
+#include <modelforge/messages/error.hpp>
 
 #include <map>
 #include <optional>
@@ -17,6 +18,10 @@ struct sampling_options {
 
   /// Puts all of it into a request.
   void apply(chat_request& request) const;
+
+  /// What is said of a request in words of the library's (`extra`), in those of the command line and the configuration.
+  std::string in_words_of_user(std::string text) const;
+  failure in_words_of_user(failure why) const;
 };
 
 /// Adds --temperature, --max-tokens, --top-p, --stop, --seed, --effort and --option. `given` must outlive the command.

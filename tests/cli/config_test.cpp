@@ -1,0 +1,60 @@
+#include "tests/cli/cli_fixture.hpp"
+#include "tests/support/authority.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <functional>
+
+namespace modelforge::cli_config_test {
+
+// What `modelforge config` says of a configuration.
+
+using namespace modelforge::test;
+
+namespace {
+
+struct config_test : cli_test {};
+
+} // namespace
+
+TEST_CASE_METHOD(config_test, "config check looks at a node's certificates", "[cli][node]") {
+  authority ca, other;
+  auto write = [&](const authority::pair& files) {
+    folder.write("node.pem", files.certificate);
+    folder.write("node.key", files.key);
+  };
+  auto good = ca.certify("a");
+  write(good);
+  folder.write("ca.pem", ca.certificate());
+  auto path = folder.write("node.toml", "[node]\nname = \"a\"\n[node.tls]\ncertificate = \"node.pem\"\n"
+                                        "key = \"node.key\"\nca = \"ca.pem\"\n");
+  auto check = [&] { return run({"config", "check", path}); };
+  CHECK(check().exit_code == 0);
+  struct fault {
+    std::function<void()> make;
+    std::string place;
+    std::string told;
+  };
+  for (auto& [make, place, told] : std::vector<fault>{
+         {[&] { std::filesystem::remove(folder.path("node.pem")); }, ":4:", "node.pem: No such file or directory"},
+         {[&] { folder.write("node.pem", "rubbish"); }, ":4:", "is not a PEM file with a certificate"},
+         {[&] { write(ca.certify("a", -48, -1)); }, ":4:", "it has expired"},
+         {[&] { write(ca.certify("a", 24, 48)); }, ":4:", "it is not valid yet"},
+         {[&] { write(other.certify("a")); }, ":4:", "the authority in `ca` has not signed it"},
+         {[&] { write(ca.certify("b")); }, ":4:", "is that of \"b\", and this node is called \"a\""},
+         {[&] { std::filesystem::remove(folder.path("node.key")); }, ":5:", "node.key: No such file or directory"},
+         {[&] { folder.write("node.key", ca.certify("a").key); }, ":5:", "is not the key of the certificate"},
+         {[&] { folder.write("ca.pem", "rubbish"); }, ":6:", "is not a PEM file with certificates"},
+       }) {
+    write(good);
+    make();
+    auto x = check();
+    INFO(told << '\n' << x.err);
+    CHECK(x.exit_code == 2);
+    CHECK(x.out.empty());
+    CHECK(contains(x.err, "node.toml" + place));
+    CHECK(contains(x.err, told));
+  }
+}
+
+} // namespace modelforge::cli_config_test
