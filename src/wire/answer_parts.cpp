@@ -21,7 +21,7 @@ finish_reason judge_reason(finish_reason reason, bool calls, bool refused) {
         return finish_reason::tool_calls;
       if (refused)
         return finish_reason::refusal;
-      return reason == finish_reason::tool_calls ? finish_reason::stop : reason;
+      return reason == finish_reason::tool_calls ? finish_reason::unknown : reason; // nobody knows what is missing
     default:
       return reason;
   }
@@ -39,12 +39,28 @@ std::string why_no_object(std::string_view text) {
 /// Says what is wrong with a call; empty where nothing is.
 std::string flaw_in(const called_tool& called) {
   auto& [call, takes_text, contradicts] = called;
+  if (call.name.empty())
+    return "a call that names no tool";
   auto tool = "a call of the tool " + clean_words(call.name, 100);
   if (contradicts)
     return tool + " whose arguments were told in two versions";
   if (auto why = takes_text ? "" : why_no_object(call.arguments); !why.empty())
     return tool + " whose arguments are no JSON object (" + why + ")";
-  return call.name.empty() && call.arguments != "{}" ? "a call that names no tool" : "";
+  return "";
+}
+
+/// A call of which nothing came but, perhaps, an id.
+bool is_blank(const called_tool& called) {
+  return called.call.name.empty() && called.call.arguments.empty();
+}
+
+/// How many calls there are: the last ones that are blank are none where nothing else tells of them. Servers begin
+/// calls that never come, and fill places that stay empty.
+std::size_t count_calls(const std::vector<called_tool>& calls, finish_reason told) {
+  auto count = calls.size();
+  while (told != finish_reason::tool_calls && count > 0 && is_blank(calls[count - 1]))
+    --count;
+  return count;
 }
 
 } // namespace
@@ -55,6 +71,11 @@ std::string made_up_id(std::string_view answer_id, std::size_t place) {
 
 std::optional<failure> add_calls(const http::response_head& head, std::vector<called_tool> calls,
                                  std::string_view answer_id, finish_reason told, bool refused, completion& answer) {
+  auto count = count_calls(calls, told);
+  if (std::any_of(calls.begin() + static_cast<std::ptrdiff_t>(count), calls.end(),
+                  [](auto& blank) { return !blank.call.id.empty(); }))
+    answer.warnings.emplace_back("the answer began a call of a tool, and did not go on with it; it is left out");
+  calls.resize(count);
   answer.finish_reason = judge_reason(told, !calls.empty(), refused);
   if (told == finish_reason::tool_calls && calls.empty())
     answer.warnings.emplace_back("the finish reason tells of tool calls, and there is none");

@@ -24,13 +24,6 @@ bool is_same(const json::value& left, const json::value& right) {
   return left == right;
 }
 
-bool is_same_json(std::string_view left, std::string_view right) {
-  auto one = json::parse(left), other = json::parse(right);
-  auto* value = std::get_if<json::value>(&one);
-  auto* same = std::get_if<json::value>(&other);
-  return value != nullptr && same != nullptr && is_same(*value, *same);
-}
-
 bool is_ink(char c) {
   return ascii::spaces.find(c) == ascii::spaces.npos;
 }
@@ -51,6 +44,13 @@ bool begins_arguments(std::string_view fragment) {
 }
 
 } // namespace
+
+bool is_same_json(std::string_view left, std::string_view right) {
+  auto one = json::parse(left), other = json::parse(right);
+  auto* value = std::get_if<json::value>(&one);
+  auto* same = std::get_if<json::value>(&other);
+  return value != nullptr && same != nullptr && is_same(*value, *same);
+}
 
 std::string plain_arguments(std::string_view text) {
   std::string present{text};

@@ -65,6 +65,9 @@ private:
 /// one for null; anything else as it is.
 std::string plain_arguments(std::string_view text);
 
+/// Whether two texts are JSON and the same, whatever the order of members.
+bool is_same_json(std::string_view left, std::string_view right);
+
 /// Returns a JSON text of several lines without white space between its values. Nothing else changes, neither numbers
 /// nor escapes.
 std::string on_one_line(std::string_view json);

@@ -7,10 +7,35 @@
 
 namespace modelforge::wire {
 
+bool call_list::has(const call_part& part) const {
+  std::string scratch;
+  auto id = std::string{id_in(part.own_id(), scratch)}, name = std::string{name_in(part.name, scratch)};
+  if (id.empty() && name.empty())
+    return true; // a fragment
+  auto arguments = plain_arguments(part.arguments.text);
+  auto says_none = part.arguments.text == "null" || part.arguments.text == R"("")";
+  auto is_whole = !says_none && arguments.starts_with('{') && json::reader{arguments}.finish();
+  return std::any_of(calls_.begin(), calls_.end(), [&](auto& known) {
+    auto is_it = (!id.empty() && known.call.id == id) || (!name.empty() && known.call.name == name);
+    auto may_differ = !is_whole || known.takes_text || !known.arguments.is_whole();
+    return is_it && (may_differ || is_same_json(known.arguments.text(), arguments));
+  });
+}
+
 std::size_t call_list::begin() {
   bytes_ += sizeof(entry);
   calls_.emplace_back();
   return calls_.size() - 1;
+}
+
+std::size_t call_list::begin(const call_part& part, std::string& scratch) {
+  auto place = begin();
+  set_id(place, id_in(part.own_id(), scratch));
+  set_name(place, std::string{name_in(part.name, scratch)});
+  if (part.takes_text)
+    take_as_text(place);
+  calls_[place].contradicts = part.contradicts;
+  return place;
 }
 
 void call_list::set_id(std::size_t place, std::string_view id) {
@@ -31,6 +56,10 @@ void call_list::set_signature(std::size_t place, std::string signature) {
 void call_list::take_as_text(std::size_t place) {
   calls_[place].takes_text = true;
   calls_[place].arguments.take_as_text();
+}
+
+void call_list::contradict(std::size_t place) {
+  calls_[place].contradicts = true;
 }
 
 uint64_t call_list::add(std::size_t place, json::raw arguments, std::string_view id_source, std::string& scratch,
@@ -57,8 +86,9 @@ uint64_t call_list::hand_on(std::size_t place, std::string_view text, std::strin
 uint64_t call_list::tell(std::size_t place, std::string_view id_source, piece_sink& sink) {
   uint64_t pieces = 0;
   for (; told_ <= place; ++told_, ++pieces) {
-    auto& [call, arguments, half, takes_text, is_told] = calls_[told_];
-    is_told = true;
+    auto& entry = calls_[told_];
+    auto& call = entry.call;
+    entry.is_told = true;
     if (call.id.empty() || is_named_before(told_))
       set_id(told_, made_up_id(id_source, told_));
     sink.tool_call(static_cast<uint32_t>(told_), call.id, call.name, call.signature);
@@ -75,7 +105,6 @@ uint64_t call_list::settle(std::size_t place, std::string_view id_source, piece_
   return hand_on(place, calls_[place].arguments.settle(), id_source, sink);
 }
 
-// A call that is nothing but an id, at the end, is none: some servers begin one that never comes.
 std::size_t call_list::known() const {
   auto known = calls_.size();
   while (known > told_ && calls_[known - 1].call.name.empty() && calls_[known - 1].arguments.is_empty())
@@ -101,14 +130,16 @@ uint64_t call_list::say_none(std::size_t place, std::string_view id_source, piec
 
 std::vector<called_tool> call_list::finish() {
   std::vector<called_tool> result;
-  for (std::size_t place = 0, end = known(); place < end; ++place) {
-    auto& entry = calls_[place];
+  for (auto& entry : calls_) {
     if (entry.half != 0)
       entry.arguments.add(utf8::replacement);
     entry.arguments.end();
     entry.call.arguments = entry.arguments.text();
-    result.push_back({std::move(entry.call), entry.takes_text, entry.arguments.is_contradictory()});
+    result.push_back(
+      {std::move(entry.call), entry.takes_text, entry.contradicts || entry.arguments.is_contradictory()});
   }
+  if (has_blank_)
+    result.emplace_back();
   return result;
 }
 

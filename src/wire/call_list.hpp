@@ -1,6 +1,7 @@
 #pragma once
 
 #include "wire/argument_text.hpp"
+#include "wire/call_part.hpp"
 #include "wire/json.hpp"
 #include "wire/stream.hpp"
 
@@ -33,8 +34,21 @@ public:
   /// Bytes that are kept.
   std::size_t bytes() const { return bytes_; }
 
+  /// How many there are but for the last ones of which nothing is known, except for an id: some servers begin one that
+  /// never comes.
+  std::size_t known() const;
+
+  /// Whether a part says nothing but what is known of one of them: some servers tell calls in several forms.
+  bool has(const call_part& part) const;
+
   /// Begins a call of which nothing is known yet; returns its place.
   std::size_t begin();
+
+  /// Begins one of which that is known; its arguments are left for `add`. `scratch` is for texts with escapes.
+  std::size_t begin(const call_part& part, std::string& scratch);
+
+  /// A call was told of which there is nothing at all. It has no place, and comes last when they are handed out.
+  void note_blank() { has_blank_ = true; }
 
   /// What is known of a call. Its arguments stand in `arguments`, not in the call.
   struct entry {
@@ -43,6 +57,7 @@ public:
     uint32_t half = 0; ///< Of a character of the arguments that a fragment was cut in, as `json::string_in` has it.
     bool takes_text = false;
     bool is_told = false; ///< The sink knows of it; its id and name stay.
+    bool contradicts = false;
   };
 
   const entry& operator[](std::size_t place) const { return calls_[place]; }
@@ -51,6 +66,9 @@ public:
   void set_name(std::size_t place, std::string name);
   void set_signature(std::size_t place, std::string signature);
   void take_as_text(std::size_t place);
+
+  /// Its arguments were told in two versions.
+  void contradict(std::size_t place);
 
   /// Takes more of a call's arguments: a fragment in a string, or a whole object. Null says nothing. `id_source` helps
   /// to name calls without ids, `scratch` is for texts with escapes. These functions return how many pieces were
@@ -70,17 +88,17 @@ public:
   /// Says that a call has no arguments, where none came.
   uint64_t say_none(std::size_t place, std::string_view id_source, piece_sink& sink);
 
-  /// Hands out the calls; the list is spent afterwards.
+  /// Hands out the calls, those without a name, too; the list is spent afterwards.
   std::vector<called_tool> finish();
 
 private:
   uint64_t hand_on(std::size_t place, std::string_view text, std::string_view id_source, piece_sink& sink);
   bool is_named_before(std::size_t place) const;
-  std::size_t known() const;
 
   std::vector<entry> calls_;
   std::size_t bytes_ = 0;
   std::size_t told_ = 0; ///< How many of the first ones the sink knows of.
+  bool has_blank_ = false;
 };
 
 } // namespace modelforge::wire

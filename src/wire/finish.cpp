@@ -150,6 +150,10 @@ bool is_no_reason(std::string_view word) {
   return word.empty() || ascii::iequals(word, "null") || ascii::iequals(word, "none");
 }
 
+bool is_clear_end(finish_reason told, finish_reason judged, bool holds_nothing) {
+  return told != finish_reason::unknown && (judged != finish_reason::unknown || holds_nothing);
+}
+
 answer_flaw judge_flaw(finish_reason reason, bool is_known, bool holds_nothing) {
   switch (reason) {
     case finish_reason::length:

@@ -30,6 +30,10 @@ ending ending_named(std::string_view word);
 /// Whether the word stands for none ("null").
 bool is_no_reason(std::string_view word);
 
+/// Whether it is known how an answer ended. `told`: by the provider's word; `judged`: by what the answer holds, too,
+/// which is unknown where the two do not go together.
+bool is_clear_end(finish_reason told, finish_reason judged, bool holds_nothing);
+
 /// What is wrong with an answer that ended so and counts. `is_known`: its word is; `holds_nothing`: neither a text nor
 /// a call.
 answer_flaw judge_flaw(finish_reason reason, bool is_known, bool holds_nothing);

@@ -16,7 +16,6 @@ namespace modelforge::wire {
 
 namespace {
 
-constexpr std::size_t max_kept = 1 << 20; ///< Bytes of tool calls.
 /// Enough to tell what happened; a stream of odd parts must not grow the answer without bound.
 constexpr std::size_t max_warnings = 10;
 constexpr std::size_t usual_text = 512; ///< Bytes of one piece.
@@ -249,46 +248,6 @@ void object_answer::say_seal(std::string_view dialect, json::raw raw, piece_sink
     sink.seal(signature);
 }
 
-void object_answer::say_call(json::raw id, json::raw name, json::raw arguments, std::string signature,
-                             std::string_view id_source, piece_sink& sink) {
-  auto place = calls_.begin();
-  calls_.set_id(place, string_in(id, scratch_));
-  calls_.set_name(place, std::string{string_in(name, scratch_)});
-  calls_.set_signature(place, std::move(signature));
-  auto pieces = calls_.tell(place, id_source, sink);
-  pieces += calls_.add(place, arguments, id_source, scratch_, sink);
-  pieces += calls_.settle(place, id_source, sink);
-  pieces += calls_.say_none(place, id_source, sink);
-  count_call_pieces(pieces);
-}
-
-std::size_t object_answer::begin_call(json::raw id, json::raw name, piece_sink& sink) {
-  auto place = calls_.begin();
-  calls_.set_id(place, string_in(id, scratch_));
-  calls_.set_name(place, std::string{string_in(name, scratch_)});
-  count_call_pieces(calls_.tell(place, id_, sink));
-  return place;
-}
-
-void object_answer::say_arguments(std::size_t call, json::raw fragment, piece_sink& sink) {
-  if (!seen_.end)
-    count_call_pieces(calls_.add(call, fragment, id_, scratch_, sink));
-}
-
-void object_answer::end_call(std::size_t call, piece_sink& sink) {
-  if (seen_.end)
-    return;
-  auto pieces = calls_.settle(call, id_, sink);
-  count_call_pieces(pieces + calls_.say_none(call, id_, sink));
-}
-
-void object_answer::count_call_pieces(uint64_t pieces) {
-  progress_.pieces += pieces;
-  progress_.tokens += pieces > 0;
-  if (calls_.bytes() > max_kept)
-    fail_with(errc::response_too_large, "the answer's tool calls exceed " + std::to_string(max_kept) + " bytes");
-}
-
 // A failure, a cut or a block is not undone by a milder word behind it, as gateways add one of their own.
 bool object_answer::note_reason(json::raw raw) {
   auto word = string_in(raw, scratch_);
@@ -370,8 +329,9 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   completion result;
   if (auto problem = add_calls(head_, calls_.finish(), id_, how.reason, seen_.refusal, result))
     return fitted(std::move(*problem));
-  result.flaw = judge_flaw(result.finish_reason, reason_.empty() || how.reason != finish_reason::unknown,
-                           holds_nothing() && result.tool_calls.empty());
+  auto is_empty = holds_nothing() && result.tool_calls.empty();
+  result.flaw = judge_flaw(result.finish_reason,
+                           reason_.empty() || is_clear_end(how.reason, result.finish_reason, is_empty), is_empty);
   result.usage = usage_.last();
   result.logprobs = told_logprobs();
   add_alternatives(result);

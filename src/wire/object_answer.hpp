@@ -132,16 +132,29 @@ protected:
   /// Hands on a seal; nothing where there is none. `dialect`: what is put before it, as `reasoning_part` has it.
   void say_seal(std::string_view dialect, json::raw value, piece_sink& sink);
 
-  /// Says a call that comes whole. `arguments`: in any form that `argument_text` knows; none and null stand for an
-  /// empty object. `signature`: as the neutral form has it. `id_source`: to make up an id from.
-  void say_call(json::raw id, json::raw name, json::raw arguments, std::string signature, std::string_view id_source,
-                piece_sink& sink);
+  /// Says a call that comes whole; no arguments and null stand for an empty object. `signature`: as the neutral form
+  /// has it. `id_source`: to make up an id from.
+  void say_call(const call_part& part, std::string signature, std::string_view id_source, piece_sink& sink);
 
-  /// Begins a call whose arguments come in fragments; returns its place.
-  std::size_t begin_call(json::raw id, json::raw name, piece_sink& sink);
+  /// Says whole calls, from a list in any form.
+  void say_calls(json::raw list, std::string_view id_source, piece_sink& sink);
+
+  /// Hands out the calls of a list in any form. What is none ends the answer.
+  void read_calls(json::raw list, const std::function<void(const call_part&)>& take);
+
+  /// Ends the answer because it cannot be told what is called, and with which arguments. `what` came.
+  void fail_calls(std::string what);
+
+  /// Begins a call whose arguments come otherwise; returns its place.
+  std::size_t begin_call(const call_part& part, piece_sink& sink);
 
   /// More of the arguments of the call at that place: JSON, cut anywhere.
   void say_arguments(std::size_t call, json::raw fragment, piece_sink& sink);
+  void say_arguments(std::size_t call, const call_part& part, piece_sink& sink);
+
+  /// Ends a stream that has no finish reason, but a call of whose arguments nothing came: nobody knows whether it has
+  /// any.
+  void fail_if_untold(std::size_t call);
 
   /// Nothing more of the call at that place comes; one without arguments gets an empty object.
   void end_call(std::size_t call, piece_sink& sink);
@@ -220,7 +233,7 @@ protected:
   marks seen_;
 
 private:
-  bool holds_nothing() const { return progress_.pieces <= progress_.thoughts && calls_.size() == 0; }
+  bool holds_nothing() const { return progress_.pieces <= progress_.thoughts && calls_.known() == 0; }
   ending told_end() const;
   std::optional<failure> told_failure(const ending& how) const;
   void hand_on(said kind, std::string_view text, piece_sink& sink);

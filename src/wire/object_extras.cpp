@@ -96,8 +96,9 @@ void object_answer::add_alternative(side& from, completion& answer) {
   auto name = "answer " + std::to_string(answer.alternatives.size() + 1) + ": ";
   judged.finish_reason = result.finish_reason;
   judged.raw_finish_reason = result.raw_finish_reason;
-  judged.flaw = judge_flaw(result.finish_reason, beside.reason_.empty() || how.reason != finish_reason::unknown,
-                           result.text.empty() && result.tool_calls.empty() && result.refusal.empty());
+  auto is_empty = result.text.empty() && result.tool_calls.empty() && result.refusal.empty();
+  judged.flaw = judge_flaw(
+    result.finish_reason, beside.reason_.empty() || is_clear_end(how.reason, result.finish_reason, is_empty), is_empty);
   if (problem)
     warn(name + problem->message);
   else if (judged.flaw != answer_flaw::none)

@@ -285,7 +285,8 @@ TEST_CASE("thoughts alone are no answer", "[wire][finish]") {
 TEST_CASE("a finish reason that tells of tool calls which are not there is warned of", "[wire][finish]") {
   in_each_dialect("Hi", "tool_calls", [](const answer& end, bool) {
     auto& x = std::get<completion>(end);
-    CHECK(x.finish_reason == finish_reason::stop);
+    CHECK(x.finish_reason == finish_reason::unknown);
+    CHECK(x.flaw == answer_flaw::unclear);
     CHECK(x.warnings == std::vector<text>{"the finish reason tells of tool calls, and there is none"});
   });
 }

@@ -489,15 +489,29 @@ std::string write_chat_stream(const meaning& x, chance& pick) {
   return body + done;
 }
 
+/// A call's name and arguments, as members of an object.
+std::string any_call(const tool_call& call, chance& pick) {
+  auto member = pick.of(strings{"arguments", "arguments", "input", "args", "parameters"});
+  auto arguments = strings{call.arguments, quote(call.arguments), quote(quote(call.arguments))}[pick.below(3)];
+  auto again = pick.one_in(6) ? R"(,"params":)" + pick.of(strings{"null", "{}", R"("")", quote(call.arguments)}) : "";
+  auto flat = R"("name":)" + quote(call.name) + ",\"" + member + "\":" + arguments + again;
+  return pick.one_in(3) ? flat : "\"" + pick.of(strings{"function", "function", "functionCall"}) + "\":{" + flat + "}";
+}
+
 std::string whole_calls(const meaning& x, chance& pick) {
-  std::string list;
-  for (auto& call : x.calls) {
-    auto arguments = strings{call.arguments, quote(call.arguments), quote(quote(call.arguments))}[pick.below(3)];
-    auto flat = R"("name":)" + quote(call.name) + R"(,"arguments":)" + arguments;
-    list += (list.empty() ? "" : ",")
-            + (R"({"id":)" + quote(call.id) + "," + (pick.one_in(3) ? flat : R"("function":{)" + flat + "}") + "}");
+  strings list;
+  for (auto& call : x.calls)
+    list.push_back(R"({"id":)" + quote(call.id) + "," + any_call(call, pick) + "}");
+  std::string calls, numbered;
+  for (auto& call : list) {
+    auto comma = calls.empty() ? "" : ",";
+    numbered += comma + quote(std::to_string(&call - list.data())) + ":" + call;
+    calls += comma + call;
   }
-  return x.calls.size() == 1 && pick.one_in(2) ? list : "[" + list + "]";
+  auto all = list.size() == 1 && pick.one_in(3) ? calls
+             : !list.empty() && pick.one_in(3)  ? "{" + numbered + "}"
+                                                : "[" + calls + "]";
+  return pick.one_in(4) ? quote(all) : all;
 }
 
 std::string any_content(const std::string& text, chance& pick) {
@@ -522,6 +536,29 @@ std::string write_ollama(const meaning& x, chance& pick) {
          + R"(,"eval_count":)" + std::to_string(x.usage->output) + "}\n";
 }
 
+/// Arguments as Gemini's pieces; none where these cannot say them, as with empty objects and lists.
+strings gemini_pieces(const std::string& arguments, chance& pick) {
+  strings result;
+  auto add = [&](const std::string& path, const tree& value) {
+    auto begin = R"({"jsonPath":)" + quote(path);
+    if (!value.is_string())
+      return result.push_back(begin + R"(,"numberValue":)" + value.dump() + "}");
+    for (auto& json : json_pieces(value.get<std::string>(), pick))
+      result.push_back(begin + R"(,"stringValue":)" + json + R"(,"willContinue":true})");
+  };
+  auto object = tree::parse(arguments);
+  for (auto& [name, value] : object.items()) {
+    auto path = "$['" + name + "']";
+    if (value.is_object())
+      add(path + ".x", value["x"]);
+    else if (value.is_array())
+      return {};
+    else
+      add(path, value);
+  }
+  return result;
+}
+
 std::string write_gemini(const meaning& x, chance& pick) {
   std::string body;
   auto say = [&](const std::string& part) {
@@ -532,9 +569,16 @@ std::string write_gemini(const meaning& x, chance& pick) {
   for (auto& json : json_pieces(x.text, pick))
     say(R"({"text":)" + json + "}");
   for (auto& call : x.calls) {
-    auto arguments = strings{call.arguments, quote(call.arguments), quote(quote(call.arguments))}[pick.below(3)];
-    say(R"({"functionCall":{"id":)" + quote(call.id) + R"(,"name":)" + quote(call.name) + R"(,"args":)" + arguments
-        + "}}");
+    auto pieces = pick.one_in(2) ? gemini_pieces(call.arguments, pick) : strings{};
+    auto begin = R"({"functionCall":{"id":)" + quote(call.id) + ",";
+    if (pieces.empty()) {
+      say(begin + any_call(call, pick) + "}}");
+      continue;
+    }
+    say(begin + R"("name":)" + quote(call.name) + R"(,"willContinue":true}})");
+    for (auto& piece : pieces)
+      say(R"({"functionCall":{"partialArgs":[)" + piece + R"(],"willContinue":true}})");
+    say(R"({"functionCall":{}})");
   }
   return body
          + event(R"({"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":)"
@@ -574,6 +618,13 @@ std::string write_anthropic_stream(const meaning& x, chance& pick) {
   for (auto& call : x.calls) {
     auto parts = argument_parts(call.arguments, true, pick);
     auto input = pick.of(strings{"{}", R"("")", "null"});
+    if (pick.one_in(6)) { // all of it at the end of the part
+      body +=
+        event(R"({"type":"content_block_stop","index":)" + index() + R"(,"content_block":{"type":"tool_use","id":)"
+              + quote(call.id) + "," + any_call(call, pick) + "}}");
+      ++place;
+      continue;
+    }
     if (pick.one_in(3))
       input = parts.front(), parts.erase(parts.begin());
     begin(R"({"type":"tool_use","id":)" + quote(call.id) + R"(,"name":)" + quote(call.name) + R"(,"input":)" + input

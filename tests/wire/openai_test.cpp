@@ -323,7 +323,6 @@ TEST_CASE("tool calls are read in every form", "[wire][openai]") {
      {"a", "f", R"({"y":1,"x":[2]})"}},
     {R"({"tool_calls":[{"id":"a","function":{"name":"f"}}]})", {"a", "f", "{}"}},
     {R"({"tool_calls":[null,{"function":{"name":"f","arguments":""}}]})", {"call_chatcmpl-1_0", "f", "{}"}},
-    {R"({"tool_calls":[{"id":7}]})", {"call_chatcmpl-1_0", "", "{}"}},
     {R"({"function_call":{"name":"f","arguments":"{}"}})", {"call_chatcmpl-1_0", "f", "{}"}},
     {R"({"tool_calls":[{"id":"a","type":"custom","custom":{"name":"f","input":"free text"}}]})",
      {"a", "f", "free text"}},
@@ -367,8 +366,8 @@ TEST_CASE("finish reasons are mapped, tool calls by their presence", "[wire][ope
   } table[] = {
     {R"("stop")", finish_reason::stop, finish_reason::tool_calls},
     {R"("length")", finish_reason::length, finish_reason::length},
-    {R"("tool_calls")", finish_reason::stop, finish_reason::tool_calls},
-    {R"("function_call")", finish_reason::stop, finish_reason::tool_calls},
+    {R"("tool_calls")", finish_reason::unknown, finish_reason::tool_calls},
+    {R"("function_call")", finish_reason::unknown, finish_reason::tool_calls},
     {R"("content_filter")", finish_reason::content_filter, finish_reason::content_filter},
     {R"("model_length")", finish_reason::length, finish_reason::length},
     {R"("brand_new")", finish_reason::unknown, finish_reason::tool_calls},

@@ -1,4 +1,4 @@
-#include "tests/wire/hear.hpp"
+#include "tests/wire/calls.hpp"
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/gemini/gemini.hpp"
 #include "wire/ollama/ollama.hpp"
@@ -13,98 +13,13 @@
 namespace modelforge::tool_calls_test {
 
 using namespace modelforge::test;
-using calls = std::vector<tool_call>;
 
 namespace {
-
-std::string as_json(std::string_view text) {
-  return modelforge::json::value(text).dump();
-}
-
-std::string event(std::string_view data) {
-  return "data: " + std::string{data} + "\n\n";
-}
-
-/// The arguments of each call as the pieces of a stream have them, and what the calls are named.
-calls said_by(const heard& x) {
-  calls result;
-  for (auto& line : x.said) {
-    auto text = line.substr(line.find(": ") + 2);
-    if (line.starts_with("call ")) {
-      auto space = text.find(' ');
-      result.push_back({text.substr(0, space), text.substr(space + 1), "", ""});
-    } else if (line.starts_with("arguments ")) {
-      result.at(std::stoul(line.substr(10))).arguments += text;
-    }
-  }
-  for (auto& call : result)
-    if (call.arguments.empty())
-      call.arguments = "{}";
-  return result;
-}
-
-/// A stream gives these calls, in its pieces and at its end; or, where there are none, it is a failure that says so.
-void check_stream(const std::string& body, const dialect& by, const calls& expected) {
-  auto x = hear(body, by);
-  if (expected.empty()) {
-    CHECK(x.bad().code == errc::invalid_response);
-    CHECK((x.bad().message.find("tool") != std::string::npos));
-    return;
-  }
-  CHECK(x.good().tool_calls == expected);
-  CHECK(said_by(x) == expected);
-  check_cuts(body, by);
-}
-
-void check_whole(const std::string& body, const dialect& by, const calls& expected) {
-  auto x = by.decode({200, {}}, body);
-  if (expected.empty()) {
-    REQUIRE(std::holds_alternative<failure>(x));
-    CHECK((std::get<failure>(x).message.find("tool") != std::string::npos));
-    return;
-  }
-  if (auto* problem = std::get_if<failure>(&x))
-    FAIL(problem->message);
-  CHECK(std::get<completion>(x).tool_calls == expected);
-}
 
 // -- how each dialect writes a call, whole or streamed ---------------------------------
 
 /// A body with one call of `f`, whose arguments are this JSON.
 using writer = std::string (*)(const std::string& arguments);
-
-std::string chat_message(const std::string& message) {
-  return R"({"id":"c1","choices":[{"index":0,"message":)" + message + R"(,"finish_reason":"tool_calls"}]})";
-}
-
-std::string delta(const std::string& x) {
-  return event(R"({"id":"c1","choices":[{"index":0,"delta":)" + x + "}]}");
-}
-
-std::string deltas(const std::vector<std::string>& parts) {
-  std::string body;
-  for (auto& x : parts)
-    body += delta(R"({"tool_calls":)" + x + "}");
-  return body + event(R"({"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]})") + "data: [DONE]\n\n";
-}
-
-std::string anthropic_stream(const std::vector<std::string>& events) {
-  std::string body = event(R"({"type":"message_start","message":{"id":"m","content":[]}})");
-  for (auto& x : events)
-    body += event(x);
-  return body + event(R"({"type":"message_delta","delta":{"stop_reason":"tool_use"}})")
-         + event(R"({"type":"message_stop"})");
-}
-
-std::string block(const std::string& index, const std::string& id, const std::string& name, const std::string& input) {
-  return R"({"type":"content_block_start","index":)" + index + R"(,"content_block":{"type":"tool_use","id":")" + id
-         + R"(","name":")" + name + R"(","input":)" + input + "}}";
-}
-
-std::string fragment(const std::string& index, std::string_view json) {
-  return R"({"type":"content_block_delta","index":)" + index + R"(,"delta":{"type":"input_json_delta","partial_json":)"
-         + as_json(json) + "}}";
-}
 
 struct form {
   std::string_view name;
@@ -116,19 +31,19 @@ struct form {
 const form forms[] = {
   {"chat", openai::chat_api(), false,
    [](const std::string& x) {
-     return chat_message(R"({"tool_calls":[{"id":"a","function":{"name":"f","arguments":)" + x + "}}]}");
+     return message_answer(R"({"tool_calls":[{"id":"a","function":{"name":"f","arguments":)" + x + "}}]}");
    }},
   {"chat, one call instead of a list", openai::compatible_chat_api(), false,
    [](const std::string& x) {
-     return chat_message(R"({"tool_calls":{"id":"a","function":{"name":"f","arguments":)" + x + "}}}");
+     return message_answer(R"({"tool_calls":{"id":"a","function":{"name":"f","arguments":)" + x + "}}}");
    }},
   {"chat, no object around name and arguments", openai::compatible_chat_api(), false,
    [](const std::string& x) {
-     return chat_message(R"({"tool_calls":[{"id":"a","type":"function","name":"f","arguments":)" + x + "}]}");
+     return message_answer(R"({"tool_calls":[{"id":"a","type":"function","name":"f","arguments":)" + x + "}]}");
    }},
   {"chat, parameters", openai::compatible_chat_api(), false,
    [](const std::string& x) {
-     return chat_message(R"({"tool_calls":[{"id":"a","function":{"name":"f","parameters":)" + x + "}}]}");
+     return message_answer(R"({"tool_calls":[{"id":"a","function":{"name":"f","parameters":)" + x + "}}]}");
    }},
   {"chat stream", openai::chat_api(), true,
    [](const std::string& x) {
@@ -423,7 +338,7 @@ TEST_CASE("the old form of a call is read as the new one", "[wire][calls]") {
     CAPTURE(parts);
     check_stream(stream(parts), openai::compatible_chat_api(), one);
     if (parts.size() == 1)
-      check_whole(chat_message(R"({"function_call":)" + parts[0] + "}"), openai::compatible_chat_api(), one);
+      check_whole(message_answer(R"({"function_call":)" + parts[0] + "}"), openai::compatible_chat_api(), one);
   }
   check_stream(stream({R"({"name":"f","arguments":"null"})"}), openai::compatible_chat_api(),
                {{"call_c1_0", "f", "{}", ""}});
@@ -468,7 +383,7 @@ TEST_CASE("the calls of an anthropic stream keep their arguments", "[wire][calls
 }
 
 TEST_CASE("calls that have one id are told apart", "[wire][calls]") {
-  auto body = chat_message(R"({"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}},
+  auto body = message_answer(R"({"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}},
     {"id":"a","function":{"name":"g","arguments":"{}"}}]})");
   check_whole(body, openai::chat_api(), {{"a", "f", "{}", ""}, {"call_c1_1", "g", "{}", ""}});
 }

@@ -11,20 +11,31 @@ namespace {
 
 /// A part of an answer's content, whole or at its beginning.
 struct content_block {
-  json::raw type, text, citations, thinking, signature, data, id, name, input;
+  json::raw type, text, citations, thinking, signature, data;
+  call_part call;
+
+  /// Whether it calls a tool of ours, as any dialect says it.
+  bool is_call() const { return type.text.empty() ? call.name.has_text() : is_call_type(type.between_quotes()); }
 };
 
 /// Takes a part if one comes now.
 bool take_block(json::reader& in, content_block& content) {
-  return in.fields({{"type", &content.type},
-                    {"text", &content.text},
-                    {"citations", &content.citations},
-                    {"thinking", &content.thinking},
-                    {"signature", &content.signature},
-                    {"data", &content.data},
-                    {"id", &content.id},
-                    {"name", &content.name},
-                    {"input", &content.input}});
+  return in.members([&](std::string_view name) {
+    if (name == "type")
+      content.type = in.value();
+    else if (name == "text")
+      content.text = in.value();
+    else if (name == "citations")
+      content.citations = in.value();
+    else if (name == "thinking")
+      content.thinking = in.value();
+    else if (name == "signature")
+      content.signature = in.value();
+    else if (name == "data")
+      content.data = in.value();
+    else
+      take_call_member(name, in, content.call);
+  });
 }
 
 constexpr object_answer::wording words{.no_answer = "JSON without a message",
@@ -41,7 +52,7 @@ public:
 private:
   /// A message, or an event about one.
   struct event {
-    json::raw type, error, message, index, block, delta, usage, id, model, content, reason, details;
+    json::raw type, error, message, index, block, delta, usage, id, model, content, reason, details, input;
   };
 
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
@@ -66,7 +77,7 @@ private:
     else if (type == "content_block_start")
       begin_block(event, sink);
     else if (type == "content_block_stop")
-      end_block(index_of(event), sink);
+      read_block_end(event, sink);
     else if (type == "message_start")
       read_message(event.message, sink);
     else if (type == "message_delta")
@@ -98,7 +109,8 @@ private:
                {"model", &event.model},
                {"content", &event.content},
                {"stop_reason", &event.reason},
-               {"stop_details", &event.details}});
+               {"stop_details", &event.details},
+               {"input", &event.input}});
     return event;
   }
 
@@ -123,6 +135,16 @@ private:
     read_fields(json::raw{first_content_}, {{"content", &content}});
     if (progress_.pieces == 0)
       say_content(content, sink);
+    else
+      for_each_in(content, [this](json::reader& in) {
+        content_block part;
+        if (!take_block(in, part) || !part.is_call())
+          return;
+        if (part.call.arguments.text == "{}") // the place of what comes
+          part.call.arguments = {};
+        if (!calls_.has(part.call))
+          fail_calls("a stream that begins with a tool call, and does not tell it again");
+      });
     first_content_.clear();
   }
 
@@ -149,8 +171,10 @@ private:
       content_block part;
       if (!take_block(in, part))
         part.type = {"\"text\""}, part.text = in.value();
-      say_block(part, 0, sink);
-      end_block(0, sink);
+      if (part.is_call() && part.call.is_blank())
+        return calls_.note_blank();
+      say_block(part, {}, sink);
+      end_block({}, sink);
     });
     if (content.text.size() > 2)
       say_rest(sink);
@@ -167,6 +191,7 @@ private:
   /// The end mark counts only where there was an answer. Content is one, too: llama.cpp sends no `message_start` when
   /// the first token is half a character.
   void read_stop(piece_sink& sink) {
+    fail_untold();
     end_blocks(sink);
     say_first_content(sink);
     seen_.end_mark = seen_.end = seen_.end || seen_.answer;
@@ -207,17 +232,25 @@ private:
 
   /// A part that has begun and not ended.
   struct open_block {
-    int64_t index = 0;
+    std::optional<int64_t> index;    ///< Nothing: the server does not count.
     std::optional<std::size_t> call; ///< Its place, where it is one.
     bool is_left_out = false;
+    bool is_fresh = true; ///< Nothing came behind its beginning.
   };
 
-  static int64_t index_of(const event& event) { return place_in(event.index).value_or(0); }
+  static std::optional<int64_t> index_of(const event& event) { return place_in(event.index); }
 
   /// Null where no such part is open.
-  open_block* find_block(int64_t index) {
+  open_block* find_block(std::optional<int64_t> index) {
     auto found = std::find_if(open_.begin(), open_.end(), [index](auto& x) { return x.index == index; });
     return found == open_.end() ? nullptr : &*found;
+  }
+
+  /// The open part that an event is about: without an index, the only one. Null: none, or any of several.
+  open_block* block_of(const event& event) {
+    auto index = index_of(event);
+    auto* block = find_block(index);
+    return block == nullptr && !index && open_.size() == 1 ? &open_.front() : block;
   }
 
   /// Some proxies tell of a call's beginning twice.
@@ -226,20 +259,68 @@ private:
     json::reader in{event.block};
     content_block content;
     take_block(in, content);
-    if (auto* block = find_block(index_of(event)); block != nullptr && block->call && content.id.has_text()
-                                                   && string_in(content.id, scratch_) == calls_[*block->call].call.id)
-      return say_arguments(*block->call, content.input, sink);
+    auto* block = find_block(index_of(event));
+    auto id = id_in(content.call.own_id(), scratch_);
+    if (block != nullptr && block->call && !id.empty() && id == calls_[*block->call].call.id)
+      return say_arguments(*block->call, content.call, sink);
     end_block(index_of(event), sink);
     say_block(content, index_of(event), sink);
   }
 
-  void say_block(const content_block& content, int64_t index, piece_sink& sink) {
+  /// Some servers tell all of a part at its end, and nothing of it before; others tell it there again.
+  void read_block_end(const event& event, piece_sink& sink) {
+    json::reader in{event.block};
+    content_block content;
+    auto has_content = take_block(in, content);
+    auto* block = block_of(event);
+    if (has_content && is_of(block, content))
+      say_rest_of(*block, content, sink);
+    else if (has_content && is_new(content, index_of(event))) {
+      say_block(content, index_of(event), sink);
+      block = &open_.back();
+    }
+    if (block == nullptr)
+      return seal(sink);
+    if (block->call && !event.input.text.empty())
+      say_arguments(*block->call, event.input, sink);
+    end_block(*block, sink);
+  }
+
+  /// Whether the content is that of an open part.
+  bool is_of(const open_block* block, const content_block& content) {
+    if (block == nullptr || block->is_left_out || block->call.has_value() != content.is_call())
+      return block != nullptr && block->is_left_out && !content.is_call();
+    auto id = id_in(content.call.own_id(), scratch_);
+    return !block->call || id.empty() || id == calls_[*block->call].call.id;
+  }
+
+  /// Whether nothing of the content was told before.
+  bool is_new(const content_block& content, std::optional<int64_t> index) {
+    if (!content.is_call() || (index && index > begun_))
+      return index && index > begun_;
+    auto id = id_in(content.call.own_id(), scratch_);
+    for (std::size_t i = 0; i < calls_.size() && !id.empty(); ++i)
+      if (calls_[i].call.id == id)
+        return false;
+    return !id.empty() || !calls_.has(content.call);
+  }
+
+  void say_rest_of(const open_block& block, const content_block& content, piece_sink& sink) {
+    if (block.call)
+      say_arguments(*block.call, content.call, sink);
+    else if (block.is_fresh)
+      say(&piece_sink::text, content.text, sink);
+  }
+
+  void say_block(const content_block& content, std::optional<int64_t> index, piece_sink& sink) {
     seal(sink);
     std::erase_if(open_, [](auto& y) { return !y.call; }); // only calls may come side by side
     auto& block = open_.emplace_back();
     block.index = index;
+    begun_ = std::max(begun_, index);
     auto type = std::string{string_in(content.type, scratch_)};
-    if (type == "text") {
+    block.is_fresh = type == "text" && !content.text.has_text();
+    if (type == "text" || (type.empty() && content.text.is_string())) {
       say(&piece_sink::text, content.text, sink);
       if (content.citations.is_array() && content.citations.text.find('{') != content.citations.text.npos)
         leave_out("citations");
@@ -248,9 +329,9 @@ private:
       signature_ = sealed("anthropic", content.signature);
     } else if (type == "redacted_thinking") {
       signature_ = sealed("anthropic:redacted", content.data);
-    } else if (type == "tool_use") {
-      block.call = begin_call(content.id, content.name, sink);
-      say_arguments(*block.call, content.input, sink);
+    } else if (content.is_call()) {
+      block.call = begin_call(content.call, sink);
+      say_arguments(*block.call, content.call, sink);
     } else if (!type.empty()) {
       block.is_left_out = true;
       leave_out(type);
@@ -269,39 +350,55 @@ private:
                               {"text", &text},
                               {"thinking", &thinking},
                               {"signature", &signature},
-                              {"partial_json", &fragment}});
+                              {"partial_json", &fragment},
+                              {"input", &fragment},
+                              {"arguments", &fragment}});
     auto* block = find_block(index_of(event));
     if (block != nullptr && block->is_left_out)
       return;
-    if (text.is_string())
+    if (block != nullptr)
+      block->is_fresh = false;
+    if (block != nullptr && block->call && text.has_text()) // a call has no other text
+      say_arguments(*block->call, text, sink);
+    else if (text.is_string())
       say(&piece_sink::text, text, sink);
     else if (thinking.is_string())
       say(&piece_sink::reasoning, thinking, sink);
     else if (signature.is_string())
       signature_ = sealed("anthropic", signature);
     else if (!fragment.text.empty())
-      read_fragment(block, fragment, string_in(type, scratch_), sink);
+      read_fragment(block, fragment, sink);
     else if (auto name = string_in(type, scratch_); name == "citations_delta")
       leave_out("citations");
+    else if (name == "input_json_delta" && has_more_than_type(event.delta))
+      fail_calls("arguments of a tool call in a form that is not known");
     else
       leave_out(name);
   }
 
-  /// Reads a piece of a call's arguments. Under an index that is no call's it can only be meant for the one call that
-  /// takes more; an answer without calls has no use for it.
-  void read_fragment(const open_block* block, json::raw fragment, std::string_view type, piece_sink& sink) {
+  static bool has_more_than_type(json::raw delta) {
+    std::size_t members = 0;
+    json::reader in{delta};
+    in.members([&](std::string_view) { ++members; });
+    return members > 1;
+  }
+
+  /// Reads a piece of a call's arguments. Without an index, or under one that is no call's, it can only be meant for
+  /// the one call that takes more, of our tools or of the provider's own.
+  void read_fragment(const open_block* block, json::raw fragment, piece_sink& sink) {
     if (block != nullptr && block->call)
       return say_arguments(*block->call, fragment, sink);
     auto takes_more = [this](auto& open) {
       auto* arguments = open.call ? &calls_[*open.call].arguments : nullptr;
-      return arguments != nullptr && (!arguments->is_whole() || arguments->is_placeholder());
+      return open.is_left_out || (arguments != nullptr && (!arguments->is_whole() || arguments->is_placeholder()));
     };
     auto found = std::find_if(open_.begin(), open_.end(), takes_more);
-    if (found != open_.end() && std::find_if(found + 1, open_.end(), takes_more) == open_.end())
+    auto is_only = found != open_.end() && std::find_if(found + 1, open_.end(), takes_more) == open_.end();
+    if (is_only && found->call)
       say_arguments(*found->call, fragment, sink);
-    else if (calls_.size() == 0)
-      leave_out(type);
-    else if (fragment.text != "\"\"")
+    else if (!is_only && plain_arguments(fragment.text) == "{}")
+      leave_out("input_json_delta");
+    else if (!is_only)
       fail_with(errc::invalid_response, "the stream holds arguments of a tool call, and does not tell of which one");
   }
 
@@ -313,13 +410,24 @@ private:
     signature_.clear();
   }
 
-  void end_block(int64_t index, piece_sink& sink) {
+  void end_block(std::optional<int64_t> index, piece_sink& sink) {
     seal(sink);
-    if (auto* block = find_block(index)) {
-      if (block->call)
-        end_call(*block->call, sink);
-      open_.erase(open_.begin() + (block - open_.data()));
-    }
+    if (auto* block = find_block(index))
+      end_block(*block, sink);
+  }
+
+  void end_block(open_block& block, piece_sink& sink) {
+    seal(sink);
+    if (block.call)
+      end_call(*block.call, sink);
+    open_.erase(open_.begin() + (&block - open_.data()));
+  }
+
+  /// A call whose end was not told, nor the answer's reason, may lack its arguments.
+  void fail_untold() {
+    for (auto& open : open_)
+      if (open.call && (calls_[*open.call].arguments.is_empty() || calls_[*open.call].arguments.is_placeholder()))
+        fail_if_untold(*open.call);
   }
 
   /// Ends what is still open, as servers may leave out the ends of parts.
@@ -333,8 +441,9 @@ private:
   }
 
   std::vector<open_block> open_;
-  std::string signature_;     ///< Of the thinking that is open.
-  std::string first_content_; ///< A message that was not empty when it began.
+  std::optional<int64_t> begun_; ///< The highest index of a part.
+  std::string signature_;        ///< Of the thinking that is open.
+  std::string first_content_;    ///< A message that was not empty when it began.
 
   told_tokens plain_input_;
   told_usage told_;

@@ -1,6 +1,8 @@
 #include "wire/forms.hpp"
+#include "wire/gemini/argument_pieces.hpp"
 #include "wire/gemini/gemini.hpp"
 #include "wire/provider_error.hpp"
+#include "wire/words.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -206,7 +208,7 @@ private:
         text = in.value();
       else if (name == "thought")
         thought = in.value();
-      else if (name == "functionCall" || name == "function_call")
+      else if (name == "functionCall" || name == "function_call" || name == "functionCalls" || name == "function_calls")
         call = in.value();
       else if (name == "thoughtSignature" || name == "thought_signature")
         signature = in.value();
@@ -216,21 +218,83 @@ private:
     if (seen_.end)
       return;
     say(thought.text == "true" ? &piece_sink::reasoning : &piece_sink::text, text, sink);
-    if (call.is_object())
-      return read_call(call, signature, sink);
+    if (call.text == "{}") // the end of one whose arguments came in pieces
+      return read_call({}, signature, sink);
+    if (!call.text.empty() && call.text != "null")
+      return read_calls(call, [&](const call_part& part) { read_call(part, signature, sink); });
     say_seal("gemini", signature, sink);
     if (text.text.empty() && !other.empty())
       warn("the answer held a part that was left out: " + clean_words(other, 100));
   }
 
-  /// Calls come whole, also in streams. They may have no id.
-  void read_call(json::raw value, json::raw signature, piece_sink& sink) {
-    json::raw id, name, args;
-    read_fields(value, {{"id", &id}, {"name", &name}, {"args", &args}});
-    say_call(id, name, args, sealed("gemini", signature), id_, sink);
+  // -- calls -------------------------------------------------------------------------
+
+  /// A call whose arguments come in pieces.
+  struct open_call {
+    std::size_t call; ///< Its place.
+    std::string id, name;
+    argument_pieces arguments{};
+  };
+
+  /// Calls come whole, also in streams, unless the request asks for their arguments in pieces. They may have no id.
+  void read_call(const call_part& part, json::raw signature, piece_sink& sink) {
+    if (seen_.end)
+      return;
+    auto goes_on = part.goes_on.text == "true";
+    auto has_pieces = part.pieces.is_array() || part.pieces.is_object();
+    if (open_.empty() && !goes_on && !has_pieces)
+      return say_call(part, sealed("gemini", signature), id_, sink);
+    auto* open = find_open(part);
+    if (open == nullptr && (has_pieces || goes_on) && !part.name.has_text())
+      return fail_calls("a part of a tool call that may belong to several calls, or to none");
+    if (open == nullptr && !goes_on && !has_pieces)
+      return say_call(part, sealed("gemini", signature), id_, sink);
+    if (open == nullptr)
+      open = begin_open(part, signature);
+    say_arguments(open->call, part, sink);
+    if (auto problem = open->arguments.add(part.pieces); !problem.empty())
+      return fail_calls("arguments of a tool call that cannot be put together (" + clean_words(problem, 200) + ")");
+    if (!goes_on)
+      close(*open, open->arguments.text(), sink);
+  }
+
+  /// The call that the part goes on with: the one with its id, or with its name, or else the only one. Null: none.
+  open_call* find_open(const call_part& part) {
+    std::string scratch, id{id_in(part.own_id(), scratch)}, name{name_in(part.name, scratch)};
+    auto may_be = [&](auto& open) {
+      return (id.empty() || open.id.empty() || id == open.id) && (name.empty() || name == open.name);
+    };
+    auto found = std::find_if(open_.begin(), open_.end(), may_be);
+    auto is_only = found != open_.end() && std::find_if(found + 1, open_.end(), may_be) == open_.end();
+    return is_only ? &*found : nullptr;
+  }
+
+  open_call* begin_open(const call_part& part, json::raw signature) {
+    auto call = calls_.begin(part, scratch_);
+    calls_.set_signature(call, sealed("gemini", signature));
+    return &open_.emplace_back(open_call{call, calls_[call].call.id, calls_[call].call.name});
+  }
+
+  void close(open_call& open, const std::string& text, piece_sink& sink) {
+    if (!open.arguments.is_empty())
+      say_arguments(open.call, json::raw{text}, sink);
+    end_call(open.call, sink);
+    open_.erase(open_.begin() + (&open - open_.data()));
+  }
+
+  /// What is still open was cut: its arguments stay without their end, so that nobody takes them for whole.
+  void conclude(bool) override {
+    piece_collector ignored;
+    while (!open_.empty()) {
+      auto text = open_.front().arguments.text();
+      text.pop_back();
+      say_arguments(open_.front().call, json::raw{text}, ignored);
+      open_.erase(open_.begin());
+    }
   }
 
   std::optional<int64_t> candidate_; ///< The one that is read.
+  std::vector<open_call> open_;
 };
 
 } // namespace

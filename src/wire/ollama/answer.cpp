@@ -68,19 +68,12 @@ private:
   }
 
   void read_message(json::raw value, piece_sink& sink) {
-    json::raw content, thinking, calls;
-    read_fields(value, {{"content", &content}, {"thinking", &thinking}, {"tool_calls", &calls}});
+    json::raw content, thinking, calls, call;
+    read_fields(value,
+                {{"content", &content}, {"thinking", &thinking}, {"tool_calls", &calls}, {"function_call", &call}});
     say_texts(&piece_sink::reasoning, thinking, sink);
     say_texts(&piece_sink::text, content, sink);
-    for_each_in(calls, [&](json::reader& in) { read_call(in, sink); });
-  }
-
-  void read_call(json::reader& in, piece_sink& sink) {
-    json::raw id, function, name, arguments;
-    if (!in.fields({{"id", &id}, {"function", &function}, {"name", &name}, {"arguments", &arguments}}) || seen_.end)
-      return;
-    read_fields(function, {{"name", &name}, {"arguments", &arguments}});
-    say_call(id, name, arguments, {}, created_, sink);
+    say_calls(calls.text.empty() ? call : calls, created_, sink);
   }
 
   std::string created_; ///< When the answer was made, letters and digits alone.

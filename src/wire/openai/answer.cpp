@@ -117,16 +117,6 @@ private:
 
   // -- choices -----------------------------------------------------------------------
 
-  /// Whether these are choices of a whole answer: those of chunks hold what they add to it.
-  static bool holds_message(json::raw choices) {
-    auto found = false;
-    for_each_in(choices, [&](json::reader& in) {
-      chunk_choice choice;
-      found = (take_choice(in, choice) && !message_in(choice).text.empty() && choice.delta.text.empty()) || found;
-    });
-    return found;
-  }
-
   /// Servers may send choices in any order, and need not count them. One that says why it ended may have nothing else.
   void read_first_choice(json::raw choices, piece_sink& sink) {
     std::vector<chunk_choice> all;
@@ -137,6 +127,7 @@ private:
         all.push_back(choice);
     });
     std::stable_sort(all.begin(), all.end(), [](auto& x, auto& y) { return place_of(x) < place_of(y); });
+    join_split_choice(all);
     if (!all.empty() && read_choice_error(all.front()))
       return;
     if (all.empty() || (message_in(all.front()).text.empty() && !all.front().finish_reason.has_text())) {
@@ -171,14 +162,14 @@ private:
     read_logprobs(choice.logprobs);
     auto has_delta = choice.delta.is_object() || choice.delta.is_string();
     if (is_all()) {
-      read_message(read_delta(message_in(choice)), choice.finish_reason, sink);
+      read_message(read_delta(message_in(choice), choice), choice.finish_reason, sink);
       return {};
     }
     if (!has_delta && message_in(choice).text.size() > 0) {
       read_streamed_message(choice, sink);
       return {};
     }
-    auto delta = read_delta(choice.delta);
+    auto delta = read_delta(choice.delta, choice);
     read_message(delta, choice.finish_reason, sink);
     if (choice.message.is_object())
       read_message_beside(choice.message, sink);
@@ -196,16 +187,6 @@ private:
       keep_logprobs(value);
     else if (!content.is_array() && !refusal.is_array() && content.text.empty())
       warn("the log probabilities came in a form that cannot be joined; they are left out");
-  }
-
-  static int64_t place_of(const chunk_choice& choice) { return place_in(choice.index).value_or(0); }
-
-  /// What a choice of a whole answer says, under the names that servers have for it; empty where there is none.
-  static json::raw message_in(const chunk_choice& choice) {
-    for (auto value : {choice.message, choice.delta, choice.text})
-      if (value.is_object() || value.is_string())
-        return value;
-    return {};
   }
 
   /// Reads the choices of a chunk. A chunk that brought nothing but one text is remembered by its frame: the next one
@@ -268,10 +249,13 @@ private:
   /// A message beside deltas repeats what they said; what they did not say counts.
   void read_message_beside(json::raw message, piece_sink& sink) {
     auto delta = read_delta(message);
+    std::vector<call_part> calls;
     if (!seen_text_)
-      say_content(delta.content, sink);
+      say_content(delta.content, calls, sink);
     if (calls_.size() == 0)
-      say_calls(delta, sink);
+      say_message_calls(delta, calls, sink);
+    else if (auto list = delta.tool_calls.text.empty() ? delta.function_call : delta.tool_calls; !list.text.empty())
+      calls_beside_ = std::make_unique<std::string>(list.text);
   }
 
   /// OpenRouter's, when it fails after the model has begun.
@@ -285,20 +269,21 @@ private:
   void read_message(const chunk_delta& delta, json::raw reason, piece_sink& sink) {
     seen_.answer = true;
     auto is_plain = delta.content.is_string();
-    auto has_thoughts = !is_plain && say_content(delta.content, sink);
+    std::vector<call_part> calls;
+    auto has_thoughts = !is_plain && say_content(delta.content, calls, sink);
     if (!has_thoughts) // some repeat them beside the parts
       say_first_thought({delta.reasoning, delta.reasoning_content, delta.reasoning_details}, sink);
     if (is_plain)
-      say_content(delta.content, sink);
+      say_content(delta.content, calls, sink);
     say_refusal(delta.refusal, sink);
-    say_calls(delta, sink);
+    say_message_calls(delta, calls, sink);
     if (note_reason(reason) || is_all())
       say_rest(sink);
   }
 
-  /// Reads content: a text, or typed parts, of which there may be one without a list around it. Returns whether a
-  /// thought is among them.
-  bool say_content(json::raw content, piece_sink& sink) {
+  /// Reads content: a text, or typed parts, of which there may be one without a list around it; those that are calls go
+  /// to `calls`. Returns whether a thought is among them.
+  bool say_content(json::raw content, std::vector<call_part>& calls, piece_sink& sink) {
     seen_text_ = seen_text_ || content.text.size() > 2;
     if (content.is_string())
       return say(&piece_sink::text, content, sink), false;
@@ -311,6 +296,8 @@ private:
         say_thought(piece.thinking.text.empty() ? piece.text : piece.thinking, sink);
       } else if (type == "refusal") {
         say_refusal(piece.refusal, sink);
+      } else if (piece.is_call()) {
+        calls.push_back(piece.call);
       } else if (piece.is_known()) {
         say(&piece_sink::text, piece.text, sink);
       } else if (!type.empty()) {
@@ -344,25 +331,45 @@ private:
     say(&piece_sink::refusal, raw, sink);
   }
 
-  void say_calls(const chunk_delta& delta, piece_sink& sink) {
-    auto count = calls_.size();
+  /// Says calls from where they are usual, and from other places: the older API's, and the parts of the content, as
+  /// other dialects have it. What stands in several places must be the same.
+  void say_message_calls(const chunk_delta& delta, const std::vector<call_part>& in_content, piece_sink& sink) {
     joiner_.begin_chunk();
-    for_each_in(delta.tool_calls, [&](json::reader& in) {
-      if (call_fragment part; !seen_.end && take_fragment(in, part))
-        say_call_part(part, sink);
+    read_calls(delta.tool_calls, [&](const call_part& part) {
+      has_list_ = true;
+      if (has_old_form_)
+        fail_undecided("the stream holds tool calls in two forms, and nothing tells whether they are the same");
+      say_call_part(part, sink);
     });
-    if (calls_.size() == count && delta.function_call.is_object())
-      say_call_part(read_function_call(delta.function_call), sink);
+    for (auto& part : in_content)
+      say_call_elsewhere(part, sink);
+    read_calls(delta.function_call, [&](const call_part& old) {
+      auto part = old;
+      part.index = {"0"}; // there is but one
+      has_old_form_ = !has_list_;
+      say_call_elsewhere(part, sink);
+    });
   }
 
-  void say_call_part(const call_fragment& part, piece_sink& sink) {
+  void say_call_elsewhere(const call_part& part, piece_sink& sink) {
+    if (!has_list_)
+      say_call_part(part, sink);
+    else if (!calls_.has(part))
+      fail_undecided("the answer holds tool calls in two forms, and they differ");
+  }
+
+  void say_call_part(const call_part& part, piece_sink& sink) {
+    if (seen_.end)
+      return;
     uint64_t pieces = 0;
-    if (is_all())
-      progress_.pieces += joiner_.add_whole(part, id_, scratch_, sink);
-    else if (joiner_.add(part, id_, scratch_, sink, pieces))
+    if (is_all()) {
+      say_call(part, {}, id_, sink);
+      joiner_.skip_whole();
+    } else if (joiner_.add(part, id_, scratch_, sink, pieces)) {
       count_call_pieces(pieces);
-    else
+    } else {
       fail_undecided("the stream holds a part of a tool call that may belong to several calls");
+    }
   }
 
   void fail_undecided(std::string_view what) {
@@ -389,9 +396,17 @@ private:
                            : " and a finish reason with more behind it, before its end mark";
   }
 
-  void conclude(bool) override {
+  void conclude(bool streamed) override {
     if (joiner_.is_doubtful())
       fail_undecided("the stream holds a tool call, or its arguments, twice, and nothing tells what is meant");
+    std::size_t beside = 0;
+    read_calls({calls_beside_ ? std::string_view{*calls_beside_} : ""}, [&](const call_part& part) {
+      if (++beside > calls_.size() || !calls_.has(part))
+        fail_undecided("the stream holds tool calls in two forms, and they differ");
+    });
+    for (std::size_t i = 0; i < calls_.known() && streamed && !is_all(); ++i)
+      if (calls_[i].arguments.is_empty())
+        fail_if_untold(i);
   }
 
   bool is_strict_; ///< A stream has a finish reason.
@@ -399,11 +414,13 @@ private:
   gap gap_ = gap::object;
   text_frame frame_;
   call_joiner joiner_{calls_};
-  std::optional<int64_t> choice_; ///< The one that is read, of a stream.
-  json::raw choice_usage_;        ///< Of the object that is being read.
-  std::string spoken_;            ///< The text of a stream that has messages where deltas are usual,
-  uint64_t spoken_pieces_ = 0;    ///< and how many pieces these made.
+  std::optional<int64_t> choice_;             ///< The one that is read, of a stream.
+  json::raw choice_usage_;                    ///< Of the object that is being read.
+  std::string spoken_;                        ///< The text of a stream that has messages where deltas are usual,
+  uint64_t spoken_pieces_ = 0;                ///< and how many pieces these made.
+  std::unique_ptr<std::string> calls_beside_; ///< What the last message beside deltas has of calls; null: nothing.
   bool seen_text_ = false;
+  bool has_list_ = false, has_old_form_ = false; ///< Calls came in `tool_calls`, or in `function_call` alone.
 };
 
 } // namespace

@@ -7,12 +7,12 @@
 
 namespace modelforge::wire::openai {
 
-bool call_joiner::add(const call_fragment& part, std::string_view answer_id, std::string& scratch, piece_sink& sink,
+bool call_joiner::add(const call_part& part, std::string_view answer_id, std::string& scratch, piece_sink& sink,
                       uint64_t& pieces) {
   clue clue;
   clue.index = place_in(part.index);
-  clue.id = string_in(part.id, scratch);
-  clue.name = string_in(part.name, scratch);
+  clue.id = id_in(part.own_id(), scratch);
+  clue.name = name_in(part.name, scratch);
   auto arguments = part.arguments.is_string() ? string_in(part.arguments, scratch) : part.arguments.text;
   clue.has_arguments =
     part.arguments.has_text() || (!part.arguments.is_string() && !arguments.empty() && arguments != "null");
@@ -26,24 +26,13 @@ bool call_joiner::add(const call_fragment& part, std::string_view answer_id, std
   auto& call = calls_[*found];
   if (part.takes_text && !call.takes_text)
     calls_.take_as_text(*found);
+  if (part.contradicts)
+    calls_.contradict(*found);
   origins_[*found].has_id = origins_[*found].has_id || !clue.id.empty();
   if (call.call.id.empty() && !call.is_told)
     calls_.set_id(*found, clue.id);
   pieces += calls_.add(*found, part.arguments, answer_id, scratch, sink);
   return true;
-}
-
-uint64_t call_joiner::add_whole(const call_fragment& part, std::string_view answer_id, std::string& scratch,
-                                piece_sink& sink) {
-  origins_.emplace_back();
-  auto call = calls_.begin();
-  calls_.set_id(call, string_in(part.id, scratch));
-  calls_.set_name(call, std::string{string_in(part.name, scratch)});
-  if (part.takes_text)
-    calls_.take_as_text(call);
-  auto pieces = calls_.tell(call, answer_id, sink);
-  pieces += calls_.add(call, part.arguments, answer_id, scratch, sink);
-  return pieces + calls_.settle(call, answer_id, sink);
 }
 
 bool call_joiner::is_doubtful() const {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "wire/call_list.hpp"
-#include "wire/openai/chunk.hpp"
+#include "wire/call_part.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -30,11 +30,10 @@ public:
 
   /// Adds a part, and hands on what is known by it. False where it cannot be told which call it belongs to. `pieces` is
   /// raised by how many were handed on; the other arguments are as in `call_list::add`.
-  bool add(const call_fragment& part, std::string_view answer_id, std::string& scratch, piece_sink& sink,
-           uint64_t& pieces);
+  bool add(const call_part& part, std::string_view answer_id, std::string& scratch, piece_sink& sink, uint64_t& pieces);
 
-  /// Adds a call of a whole answer, which is whole: neither ids nor indices join it to another.
-  uint64_t add_whole(const call_fragment& part, std::string_view answer_id, std::string& scratch, piece_sink& sink);
+  /// Calls were added otherwise, which are whole.
+  void skip_whole() { origins_.resize(calls_.size()); }
 
   /// Whether two calls may be one that was told twice, as they have one place, one name and the same arguments, and no
   /// ids of their own; or one lacks arguments that another call seems to repeat. Known at the end.

@@ -1,5 +1,8 @@
 #include "wire/openai/chunk.hpp"
 
+#include "wire/finish.hpp"
+#include "wire/forms.hpp"
+
 namespace modelforge::wire::openai {
 
 // Only the members that matter are kept, as views; the rest is skipped without being parsed into anything.
@@ -29,7 +32,29 @@ bool take_choice(json::reader& in, chunk_choice& choice) {
                     {"error", &choice.error},
                     {"usage", &choice.usage},
                     {"text", &choice.text},
-                    {"logprobs", &choice.logprobs}});
+                    {"logprobs", &choice.logprobs},
+                    {"tool_calls", &choice.tool_calls},
+                    {"function_call", &choice.function_call}});
+}
+
+int64_t place_of(const chunk_choice& choice) {
+  return place_in(choice.index).value_or(0);
+}
+
+json::raw message_in(const chunk_choice& choice) {
+  for (auto value : {choice.message, choice.delta, choice.text})
+    if (value.is_object() || value.is_string())
+      return value;
+  return {};
+}
+
+bool holds_message(json::raw choices) {
+  auto found = false;
+  for_each_in(choices, [&](json::reader& in) {
+    chunk_choice choice;
+    found = (take_choice(in, choice) && !message_in(choice).text.empty() && choice.delta.text.empty()) || found;
+  });
+  return found;
 }
 
 bool chunk_delta::is_only_text() const {
@@ -52,41 +77,51 @@ chunk_delta read_delta(json::raw value) {
   return result;
 }
 
+chunk_delta read_delta(json::raw value, const chunk_choice& choice) {
+  auto result = read_delta(value);
+  if (result.tool_calls.text.empty())
+    result.tool_calls = choice.tool_calls;
+  if (result.function_call.text.empty())
+    result.function_call = choice.function_call;
+  return result;
+}
+
+void join_split_choice(std::vector<chunk_choice>& all) {
+  auto has_calls = [](const chunk_choice& choice) {
+    return read_delta(choice.message, choice).tool_calls.text.size() > 2;
+  };
+  auto is_same_place = [&](const chunk_choice& x) { return place_in(x.index) == place_in(all.front().index); };
+  if (all.size() != 2 || !is_same_place(all[1]) || has_calls(all[0]) || !has_calls(all[1])
+      || read_delta(all[1].message).content.has_text()
+      || ending_named(all[0].finish_reason.between_quotes()).reason != finish_reason::tool_calls)
+    return;
+  all[0].tool_calls = read_delta(all[1].message, all[1]).tool_calls;
+  all.pop_back();
+}
+
 bool content_piece::is_known() const {
   return !text.text.empty() || !thinking.text.empty() || !refusal.text.empty();
 }
 
 content_piece take_content_piece(json::reader& in) {
   content_piece piece;
-  if (!in.fields(
-        {{"type", &piece.type}, {"text", &piece.text}, {"thinking", &piece.thinking}, {"refusal", &piece.refusal}}))
+  auto take = [&](std::string_view name) {
+    if (name == "type")
+      piece.type = in.value();
+    else if (name == "text")
+      piece.text = in.value();
+    else if (name == "thinking")
+      piece.thinking = in.value();
+    else if (name == "refusal")
+      piece.refusal = in.value();
+    else
+      take_call_member(name, in, piece.call);
+  };
+  if (!in.members(take))
     if (auto value = in.value(); value.is_string())
       piece.text = value;
   read_fields(piece.text, {{"value", &piece.text}}); // as OpenAI's Assistants have it
   return piece;
-}
-
-bool take_fragment(json::reader& in, call_fragment& part) {
-  json::raw function, custom, parameters;
-  if (!in.fields({{"index", &part.index},
-                  {"id", &part.id},
-                  {"function", &function},
-                  {"custom", &custom},
-                  {"name", &part.name},
-                  {"arguments", &part.arguments}})) // some do without the object around these
-    return false;
-  read_fields(function, {{"name", &part.name}, {"arguments", &part.arguments}, {"parameters", &parameters}});
-  if (part.arguments.text.empty())
-    part.arguments = parameters;
-  part.takes_text = read_fields(custom, {{"name", &part.name}, {"input", &part.arguments}});
-  return true;
-}
-
-call_fragment read_function_call(json::raw value) {
-  call_fragment result;
-  read_fields(value, {{"name", &result.name}, {"arguments", &result.arguments}});
-  result.index = {"0"};
-  return result;
 }
 
 told_usage read_usage(json::raw value) {

@@ -1,10 +1,13 @@
 #pragma once
 
 #include "wire/answer_parts.hpp"
+#include "wire/call_part.hpp"
 #include "wire/json.hpp"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 /// What an object of Chat Completions holds, a whole answer or a chunk of a streamed one, as views of its text. Of
 /// names that repeat the last counts.
@@ -23,12 +26,22 @@ bool read_chunk(std::string_view data, chunk& chunk, std::string& problem);
 /// One of the answers that a chunk adds to.
 struct chunk_choice {
   json::raw index, delta, message, finish_reason, error, logprobs;
-  json::raw usage; ///< Some tell it here.
-  json::raw text;  ///< Of the older API for completions, which some speak here, too.
+  json::raw usage;                     ///< Some tell it here.
+  json::raw text;                      ///< Of the older API for completions, which some speak here, too.
+  json::raw tool_calls, function_call; ///< Some tell them beside the message.
 };
 
 /// Takes a choice if one comes now.
 bool take_choice(json::reader& in, chunk_choice& choice);
+
+/// Which of several choices it is; servers need not count.
+int64_t place_of(const chunk_choice& choice);
+
+/// What a choice of a whole answer says, under the names that servers have for it; empty where there is none.
+json::raw message_in(const chunk_choice& choice);
+
+/// Whether these are choices of a whole answer: those of chunks hold what they add to it.
+bool holds_message(json::raw choices);
 
 /// A message, or what a choice adds to one.
 struct chunk_delta {
@@ -41,9 +54,21 @@ struct chunk_delta {
 /// Reads a delta or a message, of which a text alone is the content; all empty where the value is neither.
 chunk_delta read_delta(json::raw value);
 
+/// As above, with the calls that stand beside it in its choice.
+chunk_delta read_delta(json::raw value, const chunk_choice& choice);
+
+/// Some gateways (GitHub Copilot's) split one choice of a whole answer in two: its text, and its calls. Joins them
+/// where the first one says that it ended with calls and has none, and one other of the same place has some and no
+/// text.
+void join_split_choice(std::vector<chunk_choice>& choices);
+
 /// One of the typed parts that content may come in: Mistral's, or such as requests have.
 struct content_piece {
   json::raw type, text, thinking, refusal;
+  call_part call;
+
+  /// Whether it calls a tool, as other dialects have it here.
+  bool is_call() const { return call.is_wrapped || is_call_type(type.between_quotes()); }
 
   /// Whether it has a member that we understand, if only as null.
   bool is_known() const;
@@ -51,18 +76,6 @@ struct content_piece {
 
 /// Takes the next part of such a list, of which a text alone is the text; all empty where it is neither.
 content_piece take_content_piece(json::reader& in);
-
-/// A tool call, or a part of one.
-struct call_fragment {
-  json::raw index, id, name, arguments;
-  bool takes_text = false; ///< Of a tool that takes free text.
-};
-
-/// Takes a part of a call if one comes now.
-bool take_fragment(json::reader& in, call_fragment& part);
-
-/// Reads the old form, of which an answer has only one.
-call_fragment read_function_call(json::raw value);
 
 /// Reads usage in OpenAI's names and those of its speakers; what is missing is not told.
 told_usage read_usage(json::raw value);

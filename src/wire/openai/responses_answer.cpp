@@ -6,6 +6,7 @@
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 namespace modelforge::wire::openai {
@@ -27,6 +28,25 @@ told_usage read_usage(json::raw value) {
   read_fields(input_details, {{"cached_tokens", &cached}, {"cache_write_tokens", &cache_written}});
   read_fields(output_details, {{"reasoning_tokens", &reasoning}});
   return {input, output, cached, cache_written, reasoning};
+}
+
+/// What stands under the usual name, or else under another one.
+json::raw first_of(std::initializer_list<json::raw> values) {
+  auto found = std::find_if(values.begin(), values.end(), [](auto& x) { return !x.text.empty(); });
+  return found == values.end() ? json::raw{} : *found;
+}
+
+/// An error's member, to be written again.
+std::string or_null(json::raw raw) {
+  return raw.text.empty() ? "null" : std::string{raw.text};
+}
+
+/// Why an answer is incomplete, in the provider's words, whatever its status says; else the status.
+std::string reason_in(json::raw details, std::string_view status) {
+  json::raw reason;
+  read_fields(details, {{"reason", &reason}});
+  std::string scratch;
+  return std::string{reason.has_text() ? string_in(reason, scratch) : status};
 }
 
 /// Reads whole answers, and the events of streamed ones, of which the last repeats the whole answer: what was not said
@@ -93,9 +113,11 @@ private:
     else if (what == "content_part" || what == "reasoning_summary_part")
       say_whole_part(event, sink);
     else if (what == "function_call_arguments")
-      say_call_piece(is_end ? event.arguments : event.delta, false, is_end, event, sink);
+      say_call_piece(first_of({is_end ? event.arguments : event.delta, event.arguments, event.input, event.delta}),
+                     false, is_end, event, sink);
     else if (what == "custom_tool_call_input")
-      say_call_piece(is_end ? event.input : event.delta, true, is_end, event, sink);
+      say_call_piece(first_of({is_end ? event.input : event.delta, event.input, event.arguments, event.delta}), true,
+                     is_end, event, sink);
   }
 
   /// Errors are told flat, as published, and nested.
@@ -106,8 +128,6 @@ private:
                 + R"(,"param":)" + or_null(event.param) + "}}";
     read_error({"{}"}, flat);
   }
-
-  static std::string or_null(json::raw raw) { return raw.text.empty() ? "null" : std::string{raw.text}; }
 
   /// `status`: what the event says of it, should the response itself not.
   void read_inner(const response_event& outer, std::string_view status, piece_sink& sink) {
@@ -157,7 +177,9 @@ private:
     json::raw type, text, refusal;
     read_fields(event.part, {{"type", &type}, {"text", &text}, {"refusal", &refusal}});
     auto is_thought = type.between_quotes() == "reasoning_text" || type.between_quotes() == "summary_text";
-    if (refusal.is_string())
+    if (is_call_type(type.between_quotes()))
+      say_call_inside(read_item(event.part).call, sink);
+    else if (refusal.is_string())
       say_piece(&piece_sink::refusal, refusal, true, event, sink);
     else
       say_piece(is_thought ? &piece_sink::reasoning : &piece_sink::text, text, true, event, sink);
@@ -222,6 +244,12 @@ private:
     return *item.call;
   }
 
+  void say_arguments(const call_part& part, bool is_whole, item_state& item, piece_sink& sink) {
+    if (part.contradicts)
+      calls_.contradict(*item.call);
+    say_arguments(part.arguments, is_whole, item, sink);
+  }
+
   /// JSON that is told again is known for what it is; free text is compared.
   void say_arguments(json::raw text, bool is_whole, item_state& item, piece_sink& sink) {
     item.has_arguments = item.has_arguments || text.has_text() || text.is_object();
@@ -241,37 +269,49 @@ private:
 
   /// What texts it holds are said again in pieces; arguments may be so.
   void begin_item(const response_item& entry, const response_event& event, piece_sink& sink) {
-    auto* item =
-      find(&response_items::of_beginning, kind_of(entry), entry.id, entry.call_id, place_in(event.output_index));
+    auto* item = find(&response_items::of_beginning, kind_of(entry), entry.call.id, entry.call.call_id,
+                      place_in(event.output_index));
     if (item == nullptr)
       return;
     note_item(entry, *item);
     item->is_begun = true;
-    if (item->kind != item_kind::call || !entry.name.has_text())
+    if (item->kind != item_kind::call)
       return;
-    begin_call(entry, *item, sink);
-    say_arguments(is_free(entry) ? entry.input : entry.arguments, false, *item, sink);
+    if (entry.call.name.has_text())
+      begin_call(entry, *item, sink);
+    else
+      calls_.set_id(call_of(*item, entry.call.takes_text), item->call_id); // its name may follow
+    say_arguments(entry.call, false, *item, sink);
   }
 
   void note_item(const response_item& entry, item_state& state) {
     if (state.kind == item_kind::unknown)
       state.kind = kind_of(entry);
-    note(state.id, entry.id);
-    note(state.call_id, entry.call_id);
+    note(state.id, entry.call.id);
+    note(state.call_id, entry.call.call_id);
   }
 
   /// Says that a call is made, once; the beginning of an item or its end, whichever comes first, tells it.
   void begin_call(const response_item& entry, item_state& state, piece_sink& sink) {
-    auto call = call_of(state, is_free(entry));
+    auto call = call_of(state, entry.call.takes_text);
     if (calls_[call].is_told)
       return;
-    calls_.set_id(call, string_in(entry.call_id.has_text() ? entry.call_id : entry.id, scratch_));
-    calls_.set_name(call, std::string{string_in(entry.name, scratch_)});
-    count_call_pieces(calls_.tell(call, id_, sink));
+    calls_.set_id(call, id_in(entry.call.own_id(), scratch_));
+    if (entry.call.name.has_text())
+      calls_.set_name(call, std::string{name_in(entry.call.name, scratch_)});
+    if (!calls_[call].call.name.empty())
+      count_call_pieces(calls_.tell(call, id_, sink));
+  }
+
+  /// Says a call that stands in a message, as other dialects have it.
+  void say_call_inside(const call_part& part, piece_sink& sink) {
+    if (!is_streamed_ || !calls_.has(part)) // events repeat each other
+      say_call(part, {}, id_, sink);
   }
 
   void end_item(const response_item& entry, const response_event& event, piece_sink& sink) {
-    auto* found = find(&response_items::of_end, kind_of(entry), entry.id, entry.call_id, place_in(event.output_index));
+    auto* found =
+      find(&response_items::of_end, kind_of(entry), entry.call.id, entry.call.call_id, place_in(event.output_index));
     if (found != nullptr)
       say_item(entry, *found, sink);
   }
@@ -289,9 +329,11 @@ private:
       say_thoughts(entry, state, sink);
       if (!is_again)
         seal(entry, sink);
-    } else if (is_call(type)) {
+    } else if (entry.is_call() && entry.call.is_blank() && !state.call) {
+      calls_.note_blank();
+    } else if (entry.is_call()) {
       begin_call(entry, state, sink);
-      say_arguments(is_free(entry) ? entry.input : entry.arguments, true, state, sink);
+      say_arguments(entry.call, true, state, sink);
     } else if (!type.empty() && !is_again) {
       warn("the answer held an item that was left out: " + clean_words(type, 100));
     }
@@ -308,10 +350,14 @@ private:
       seen_.refusal = seen_.refusal || (kind == &piece_sink::refusal && more.has_text());
     };
     add(&piece_sink::text, entry.content);
+    read_calls(entry.calls, [&](const call_part& part) { say_call_inside(part, sink); });
     for_each_in(entry.content, [&](json::reader& in) {
-      json::raw more, declined, logprobs;
-      if (!in.fields({{"text", &more}, {"refusal", &declined}, {"logprobs", &logprobs}}))
-        more = in.value();
+      json::raw type, more, declined, logprobs;
+      auto element = in.value();
+      if (!read_fields(element, {{"type", &type}, {"text", &more}, {"refusal", &declined}, {"logprobs", &logprobs}}))
+        more = element;
+      if (is_call_type(type.between_quotes()))
+        return say_call_inside(read_item(element).call, sink);
       if (!is_streamed_)
         add_logprobs(logprobs);
       add(&piece_sink::text, more);
@@ -357,10 +403,10 @@ private:
 
   /// The seal needs the item's id, too: both go back, and only together.
   void seal(const response_item& entry, piece_sink& sink) {
-    if (!entry.seal.has_text() || !entry.id.has_text())
+    if (!entry.seal.has_text() || !entry.call.id.has_text())
       return;
     auto signature = std::string{name_} + ':';
-    signature += string_in(entry.id, scratch_);
+    signature += string_in(entry.call.id, scratch_);
     signature += ':';
     sink.seal(signature += string_in(entry.seal, scratch_));
   }
@@ -384,8 +430,8 @@ private:
       auto entry = take_item(in);
       if (is_streamed_) // the last event has them all; those before repeat them
         add_part_logprobs(entry.content);
-      if (!seen_.end && !entry.type.text.empty())
-        if (auto* found = find(&response_items::of_list, kind_of(entry), entry.id, entry.call_id, index))
+      if (!seen_.end && (entry.is_call() || !entry.type.text.empty()))
+        if (auto* found = find(&response_items::of_list, kind_of(entry), entry.call.id, entry.call.call_id, index))
           say_item(entry, *found, sink);
       ++index;
     });
@@ -397,13 +443,6 @@ private:
     note_usage(read_usage(event.usage));
     say_rest(sink);
     seen_.end_mark = seen_.end = seen_.answer = true;
-  }
-
-  /// Why an answer is incomplete, in the provider's words, whatever its status says; else the status.
-  std::string reason_in(json::raw details, std::string_view status) {
-    json::raw reason;
-    read_fields(details, {{"reason", &reason}});
-    return std::string{reason.has_text() ? string_in(reason, scratch_) : status};
   }
 
   std::string_view name_; ///< The dialect's.

@@ -34,15 +34,21 @@ response_event take_event_fields(json::reader& in) {
 
 response_item take_item(json::reader& in) {
   response_item entry;
-  in.fields({{"type", &entry.type},
-             {"id", &entry.id},
-             {"call_id", &entry.call_id},
-             {"name", &entry.name},
-             {"arguments", &entry.arguments},
-             {"input", &entry.input},
-             {"content", &entry.content},
-             {"summary", &entry.summary},
-             {"encrypted_content", &entry.seal}});
+  in.members([&](std::string_view name) {
+    if (name == "type")
+      entry.type = in.value();
+    else if (name == "content")
+      entry.content = in.value();
+    else if (name == "summary")
+      entry.summary = in.value();
+    else if (name == "encrypted_content")
+      entry.seal = in.value();
+    else if (name == "tool_calls")
+      entry.calls = in.value();
+    else
+      take_call_member(name, in, entry.call);
+  });
+  entry.call.takes_text = entry.call.takes_text || entry.type.between_quotes() == "custom_tool_call";
   return entry;
 }
 
@@ -51,19 +57,11 @@ response_item read_item(json::raw raw) {
   return take_item(in);
 }
 
-bool is_call(std::string_view type) {
-  return type == "function_call" || type == "custom_tool_call";
-}
-
-bool is_free(const response_item& entry) {
-  return entry.type.between_quotes() == "custom_tool_call";
-}
-
 item_kind kind_of(const response_item& entry) {
   auto type = entry.type.between_quotes();
   return type == "message"     ? item_kind::message
          : type == "reasoning" ? item_kind::reasoning
-         : is_call(type)       ? item_kind::call
+         : entry.is_call()     ? item_kind::call
                                : item_kind::unknown;
 }
 

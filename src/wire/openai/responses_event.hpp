@@ -1,5 +1,6 @@
 #pragma once
 
+#include "wire/call_part.hpp"
 #include "wire/json.hpp"
 #include "wire/openai/responses_items.hpp"
 
@@ -11,7 +12,12 @@ namespace modelforge::wire::openai {
 
 /// What an item is, whole or as its beginning.
 struct response_item {
-  json::raw type, id, call_id, name, arguments, input, content, summary, seal;
+  json::raw type, content, summary, seal;
+  json::raw calls; ///< A list beside a message's content, as chat has it.
+  call_part call;  ///< Whose id is the item's.
+
+  /// Whether it calls a tool of ours. One without a type does by its name.
+  bool is_call() const { return type.text.empty() ? call.name.has_text() : is_call_type(type.between_quotes()); }
 };
 
 /// An event of a stream, or a whole answer: their members do not clash, so one reading serves both.
@@ -27,12 +33,6 @@ response_event take_event_fields(json::reader& in);
 /// Takes an item; all empty where none comes.
 response_item take_item(json::reader& in);
 response_item read_item(json::raw raw);
-
-/// Whether an item of that type calls a tool of ours.
-bool is_call(std::string_view type);
-
-/// Whether a call's input is free text.
-bool is_free(const response_item& entry);
 
 item_kind kind_of(const response_item& entry);
 
