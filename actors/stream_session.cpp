@@ -262,13 +262,14 @@ private:
     report.end.first_token = to_readers_.first_token().value_or(std::chrono::nanoseconds{0});
     auto& error = report.answer.end.error;
     auto& outcome = report.end.outcome;
-    if (reader != nullptr && (!error || reader->ended()))
+    auto has_end = reader != nullptr && reader->has_end();
+    if (reader != nullptr && (!error || has_end))
       outcome = read_end(*reader);
     else if (error)
       outcome = provider::describe(*error);
     else
       report.answer.body = std::move(attempt_.error_body);
-    if (reader != nullptr && reader->ended())
+    if (has_end)
       error.reset(); // what happens to the connection behind the end mark is of no interest
     release_transfer(ended, !outcome || std::holds_alternative<completion>(*outcome));
     this->report(std::move(report));

@@ -68,6 +68,9 @@ public:
   /// What the last `feed` did not take, since a line begins there that is JSON by itself: more may be fed behind it.
   std::string_view left() const { return rest_; }
 
+  /// The beginning of a line of which the end has not come.
+  std::string_view open_line() const { return line_is_read_ ? std::string_view{} : line_; }
+
   /// The input has ended. Unlike browsers, hands out an event that no blank line followed: whether it is
   /// whole is the caller's to judge.
   template <class F>

@@ -125,6 +125,52 @@ constexpr auto all_endings = std::to_array<known_ending>({
   {"no_image", tells_nothing},
 });
 
+/// Whether a word is one of the table's, which are in small letters with "_" between them.
+bool is_same(std::string_view known, std::string_view letters) {
+  auto next = letters.begin();
+  for (auto c : known)
+    if (c != '_' && (next == letters.end() || *next++ != c))
+      return false;
+  return next == letters.end();
+}
+
+/// The letters and digits of a word, small, without what programs print in front of it.
+std::string letters_of(std::string_view word) {
+  word = ascii::trim(word);
+  if (auto dot = word.rfind('.'); dot != word.npos && dot + 1 < word.size())
+    word.remove_prefix(dot + 1);
+  std::string result;
+  for (auto c : word)
+    if (c != '_' && c != '-' && c != ' ')
+      result += ascii::lower(c);
+  for (std::string_view prefix : {"finishreason", "stopreason"})
+    if (result.starts_with(prefix) && result.size() > prefix.size())
+      result.erase(0, prefix.size());
+  return result;
+}
+
+constexpr auto max_nesting = 3; ///< Of a reason in others; deeper ones are taken as they are.
+
+/// See `reason_word_in`; of several words the last one is taken.
+std::string word_within(json::raw raw, int nesting) {
+  constexpr std::string_view nothing[] = {"", "null", "false", "0", "{}", "[]"};
+  if (std::find(std::begin(nothing), std::end(nothing), raw.text) != std::end(nothing))
+    return {};
+  std::string found;
+  if (raw.is_string())
+    return std::string{string_in(raw, found)};
+  auto look = [&](json::raw inner) {
+    if (auto word = nesting < max_nesting ? word_within(inner, nesting + 1) : ""; !is_no_reason(word))
+      found = std::move(word);
+  };
+  json::reader in{raw};
+  in.elements([&] { look(in.value()); });
+  json::raw word;
+  read_fields(raw, {{"type", &word}, {"reason", &word}, {"value", &word}, {"name", &word}, {"finish_reason", &word}});
+  look(word);
+  return found.empty() ? std::string{raw.text} : found;
+}
+
 std::string_view suggest_for(errc code) {
   switch (code) {
     case errc::overloaded:
@@ -141,12 +187,22 @@ std::string_view suggest_for(errc code) {
 } // namespace
 
 ending ending_named(std::string_view word) {
-  auto found =
-    std::find_if(all_endings.begin(), all_endings.end(), [&](auto& x) { return ascii::iequals(x.word, word); });
-  return found == all_endings.end() ? ending{} : found->means;
+  auto find = [](auto&& is_its) {
+    auto found = std::find_if(all_endings.begin(), all_endings.end(), [&](auto& x) { return is_its(x.word); });
+    return found == all_endings.end() ? nullptr : &found->means;
+  };
+  auto* means = find([&](std::string_view known) { return ascii::iequals(known, word); });
+  if (means == nullptr && !word.empty())
+    means = find([letters = letters_of(word)](std::string_view known) { return is_same(known, letters); });
+  return means == nullptr ? ending{} : *means;
+}
+
+std::string_view reason_word_in(json::raw raw, std::string& scratch) {
+  return raw.is_string() || raw.text.empty() ? string_in(raw, scratch) : scratch = word_within(raw, 0);
 }
 
 bool is_no_reason(std::string_view word) {
+  word = ascii::trim(word);
   return word.empty() || ascii::iequals(word, "null") || ascii::iequals(word, "none");
 }
 

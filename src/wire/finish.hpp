@@ -1,10 +1,12 @@
 #pragma once
 
 #include "http/message.hpp"
+#include "wire/json.hpp"
 
 #include <modelforge/messages/completion.hpp>
 #include <modelforge/messages/error.hpp>
 
+#include <string>
 #include <string_view>
 
 /// The one rule for how answers end, whichever the provider, streamed or whole.
@@ -24,11 +26,17 @@ struct ending {
   bool if_empty = false;    ///< It fails only if it holds nothing; else the word is as good as unknown.
 };
 
-/// Finds the word among those of all providers, since servers and gateways use each other's, in any case of letters.
+/// Finds the word among those of all providers, since servers and gateways use each other's, in any case of letters and
+/// as programs print it: "maxTokens", "max-tokens", " stop ", "FinishReason.MAX_TOKENS", "FINISH_REASON_STOP".
 ending ending_named(std::string_view word);
 
 /// Whether the word stands for none ("null").
 bool is_no_reason(std::string_view word);
+
+/// Returns the word that a member holds which is to say why the model stopped: its text, or the one within a list or an
+/// object (`{"type":"length"}`). What says neither nothing (null, false, 0, no text) nor a word comes as it is written,
+/// so that it counts as a word that nobody knows. A view of `raw` or of `scratch`.
+std::string_view reason_word_in(json::raw raw, std::string& scratch);
 
 /// Whether it is known how an answer ended. `told`: by the provider's word; `judged`: by what the answer holds, too,
 /// which is unknown where the two do not go together.

@@ -88,9 +88,12 @@ bool object_answer::take_event(std::string_view type, std::string_view data, pie
     return true;
   }
   data = ascii::trim(data);
-  if (data.empty() || data.starts_with(done_mark) || (!knows(type) && !is_row(data)))
+  if (data.empty() || begins_done(data) || (!knows(type) && !is_row(data)))
     return false;
-  return take(data, sink);
+  event_name_ = &type;
+  auto is_news = take(data, sink);
+  event_name_ = nullptr;
+  return is_news;
 }
 
 // Repairing costs a copy, and looking for several objects in place of one costs time, so both are tried only after a
@@ -98,10 +101,14 @@ bool object_answer::take_event(std::string_view type, std::string_view data, pie
 void object_answer::take_one(std::string_view object, piece_sink& sink) {
   auto pieces = progress_.pieces;
   auto had_reason = !reason_.empty();
+  auto was_complete = seen_.complete;
   std::string problem;
   if (!read(object, sink, problem) && !take_repaired(object, sink) && !take_row(object, sink))
     fail_broken(problem);
-  seen_.past_reason = seen_.past_reason || (had_reason && progress_.pieces > pieces);
+  auto has_more = progress_.pieces > pieces;
+  seen_.past_reason = seen_.past_reason || (had_reason && has_more);
+  if (was_complete && has_more && !may_go_on())
+    fail_with(errc::invalid_response, "the provider sent more behind the whole answer");
 }
 
 bool object_answer::take_repaired(std::string_view object, piece_sink& sink) {
@@ -126,7 +133,7 @@ bool object_answer::take_row(std::string_view objects, piece_sink& sink) {
     return false;
   seen_.parts = true;
   for (auto object = first; !object.empty() && !seen_.end; object = take_from_row(objects)) {
-    if (object.starts_with(done_mark))
+    if (begins_done(object))
       take_event({}, object, sink);
     else
       take_one(object, sink);
@@ -138,6 +145,13 @@ bool object_answer::take_row(std::string_view objects, piece_sink& sink) {
 
 bool object_answer::is_whole(std::string_view type, std::string_view data) const {
   return type == "error" || is_row(data);
+}
+
+bool object_answer::counts(std::string_view type, std::string_view data) const {
+  data = ascii::trim(data);
+  if (data.empty() || ascii::istarts_with(done_mark, data))
+    return false;
+  return knows(type) || data.starts_with('{') || data.starts_with('[');
 }
 
 void object_answer::fail(failure problem) {
@@ -250,12 +264,23 @@ void object_answer::say_seal(std::string_view dialect, json::raw raw, piece_sink
 
 // A failure, a cut or a block is not undone by a milder word behind it, as gateways add one of their own.
 bool object_answer::note_reason(json::raw raw) {
-  auto word = string_in(raw, scratch_);
+  if (raw.text.empty() || raw.text == "null")
+    return false;
+  auto word = reason_word_in(raw, scratch_);
   if (is_no_reason(word))
     return false;
   if (reason_.empty() || !is_bad(ending_named(reason_)) || is_bad(ending_named(word)))
     reason_ = clean_words(word, 200);
   return true;
+}
+
+bool object_answer::note_first_reason(std::initializer_list<json::raw> places) {
+  return std::any_of(places.begin(), places.end(), [this](auto place) { return note_reason(place); });
+}
+
+void object_answer::note_bad_reason(json::raw raw) {
+  if (raw.has_text() && is_bad(ending_named(string_in(raw, scratch_))))
+    note_reason(raw);
 }
 
 void object_answer::note_explanation(json::raw raw) {
@@ -318,7 +343,8 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   if (!beginning.empty() && !is_understood())
     return no_answer_in(beginning, !streamed || seen_.end_mark);
   streamed = streamed || seen_.parts;
-  if (auto lacks = streamed ? lack() : std::string_view{}; !lacks.empty())
+  auto lacks = !streamed ? std::string_view{} : seen_.cut && !has_end() ? ", in the middle of an event" : lack();
+  if (!lacks.empty())
     return fitted(broken_off(head_, progress_.pieces, lacks));
   if (!seen_.answer)
     return no_answer_in(beginning, false);

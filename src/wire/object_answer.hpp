@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,11 +46,15 @@ public:
   /// Takes an object, or an array, that stands in a stream without an event around it.
   virtual bool take_plain(std::string_view data, piece_sink& sink) { return take(data, sink); }
 
-  /// Takes the beginning of such an object, behind which nothing comes.
-  virtual void take_cut(std::string_view) {}
+  /// The body has ended in the middle of an event, an object or an array, so what was to follow is missing. `object`:
+  /// the beginning of one that stands there without an event around it.
+  virtual void take_cut(std::string_view /*object*/) { seen_.cut = true; }
 
   /// Whether an event with which the body ends is whole, although its lines may have been cut.
-  virtual bool is_whole(std::string_view type, std::string_view data) const;
+  bool is_whole(std::string_view type, std::string_view data) const;
+
+  /// Whether something of the answer may be lost with such an event if it is not whole.
+  bool counts(std::string_view type, std::string_view data) const;
 
   /// Ends the answer with a failure, unless it has ended.
   void fail(failure problem);
@@ -57,6 +62,9 @@ public:
 
   /// The end mark behind which nothing comes, or an error.
   bool ended() const { return seen_.end; }
+
+  /// The same, or the end mark of an answer that may go on nevertheless.
+  bool has_end() const { return seen_.end || seen_.complete; }
 
   /// Something of an answer, or an error, has come.
   bool is_understood() const { return seen_.answer || seen_.sign || progress_.pieces > 0 || problem_ != nullptr; }
@@ -96,6 +104,9 @@ protected:
 
   /// The provider has said why the model stopped, and nothing of the answer came behind it.
   bool has_reason() const { return !reason_.empty() && !seen_.past_reason; }
+
+  /// Whether an answer that is `complete` may go on: its end mark was none. Else more behind it is an error.
+  virtual bool may_go_on() const { return false; }
 
   /// What the answer is where it holds none.
   virtual std::string_view no_answer() const { return words_.no_answer; }
@@ -165,8 +176,18 @@ protected:
   /// The last one counts.
   void note_usage(const told_usage& usage) { usage_.note(usage, progress_.tokens); }
 
-  /// Keeps the provider's word for why the model stopped; the last one counts. False where there is none.
+  /// Keeps the provider's word for why the model stopped, in whatever form; the last one counts. False where there is
+  /// none.
   bool note_reason(json::raw word);
+
+  /// The same for the first of several places that has one.
+  bool note_first_reason(std::initializer_list<json::raw> places);
+
+  /// Keeps a reason that is told beside the usual one, if it says that the answer is no good one.
+  void note_bad_reason(json::raw word);
+
+  /// The name of the event that is being read; empty: it has none, or there is none.
+  std::string_view event_name() const { return event_name_ != nullptr ? *event_name_ : std::string_view{}; }
 
   /// Keeps what the provider says about the end.
   void note_explanation(json::raw words);
@@ -222,6 +243,8 @@ protected:
     bool blocked = false;     ///< The provider's filter did not take the prompt, and `reason_` says why.
     bool repairs = false;     ///< Bytes that are not UTF-8; they were replaced.
     bool end_mark = false;    ///< The provider's word that the answer is whole.
+    bool complete = false;    ///< That mark, as far as it is one where nothing of the answer follows.
+    bool cut = false;         ///< The body ended in the middle of something.
     bool past_reason = false; ///< A piece behind a finish reason, which thus was no end.
     bool end = false;         ///< That mark, or an error: nothing more is to be expected.
   };
@@ -258,6 +281,7 @@ private:
 
   http::response_head head_;
   const wording& words_;
+  const std::string_view* event_name_ = nullptr; ///< While an event is being read.
   std::unique_ptr<failure> problem_;
   noted_usage usage_;
   std::vector<std::string> warnings_;

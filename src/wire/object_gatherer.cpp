@@ -21,9 +21,15 @@ std::string_view skip_between(std::string_view text) {
 
 } // namespace
 
+bool begins_done(std::string_view text) {
+  if (text.starts_with('{'))
+    return false;
+  return ascii::istarts_with(text, done_mark) || ascii::iequals(text, "DONE") || text == "\"[DONE]\"";
+}
+
 std::string_view take_from_row(std::string_view& text) {
   text = skip_between(text);
-  if (text.starts_with(done_mark)) {
+  if (begins_done(text)) {
     auto mark = text;
     text = {};
     return mark;

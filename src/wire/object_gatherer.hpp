@@ -70,8 +70,11 @@ private:
 
 inline constexpr std::string_view done_mark = "[DONE]"; ///< OpenAI's, behind the last chunk.
 
+/// Whether a text begins with that mark, in any case of letters, or is it without its brackets or within quotes.
+bool begins_done(std::string_view text);
+
 /// Takes the first of the objects that stand one behind the other in the data of an event, with whatever some servers
-/// leave between them: white space, commas, a second "data:". Returns the object, or `done_mark` with all behind it;
+/// leave between them: white space, commas, a second "data:". Returns the object, or the end mark with all behind it;
 /// nothing where something else comes, or an object that is cut.
 std::string_view take_from_row(std::string_view& text);
 

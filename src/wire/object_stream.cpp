@@ -44,18 +44,14 @@ public:
 
   bool ended() const override { return answer_->ended(); }
 
+  bool has_end() const override { return answer_->has_end(); }
+
   uint64_t tokens() const override { return answer_->tokens(); }
 
   std::variant<completion, failure> end(piece_sink& sink) override {
     if ((form_ == form::unknown || form_ == form::text) && !answer_->ended())
       return answer_->fitted(invalid_body(answer_->head(), beginning_));
-    if (object_.is_open())
-      answer_->take_cut(kept_);
-    events_.finish([&](const sse::event& event) {
-      if (answer_->is_whole(event.type, event.data)) // else it may have been cut anywhere
-        take_event(event, sink);
-      return !answer_->ended();
-    });
+    take_last(sink);
     auto is_unknown = !answer_->is_understood() && !beginning_.starts_with(':'); // of comments there is nothing to tell
     auto result = answer_->end(true, met_ ? std::string_view{beginning_} : std::string_view{}, sink);
     if (auto* bad = std::get_if<failure>(&result); bad != nullptr && is_unknown && !met_)
@@ -71,6 +67,28 @@ private:
     lines,   ///< Fields of events.
     objects, ///< Plain objects, and what stands between them.
   };
+
+  /// Takes what the end of the body leaves open. An event may lack the empty line behind it; all else that is not whole
+  /// was cut, and with it whatever was to follow.
+  void take_last(piece_sink& sink) {
+    if (object_.is_open())
+      answer_->take_cut(kept_);
+    else if (begins_field(events_.open_line()) || (open_arrays_ > 0 && !answer_->has_end()))
+      answer_->take_cut({});
+    events_.finish([&](const sse::event& event) {
+      if (answer_->is_whole(event.type, event.data))
+        take_event(event, sink);
+      else if (answer_->counts(event.type, event.data))
+        answer_->take_cut({});
+      return !answer_->ended();
+    });
+  }
+
+  /// Whether a line is the beginning of data, up to its colon.
+  static bool begins_field(std::string_view line) {
+    line = ascii::trim(line);
+    return !line.empty() && std::string_view{"data:"}.starts_with(line);
+  }
 
   /// Returns the bytes from the first one on that says something.
   std::string_view guess_form(std::string_view bytes) {
@@ -94,9 +112,15 @@ private:
     auto c = bytes.front();
     if (between.find(c) == between.npos && ascii::spaces.find(c) == ascii::spaces.npos) {
       form_ = form::lines;
-      if (c == 'D' && is_behind_bracket_) // of [DONE]
-        events_.feed("data: [", [](auto&) { return true; });
+      auto is_mark = is_behind_bracket_ && (c == 'D' || c == 'd'); // [DONE]
+      open_arrays_ -= is_mark;
+      if (is_mark || c == 'D') // no field begins so
+        events_.feed(is_mark ? "data: [" : "data: ", [](auto&) { return true; });
     } else {
+      if (c == '[')
+        ++open_arrays_;
+      else if (c == ']' && open_arrays_ > 0)
+        --open_arrays_;
       bytes.remove_prefix(1);
     }
     is_behind_bracket_ = c == '[';
@@ -126,12 +150,14 @@ private:
       form_ = form::objects;
     if (state == sse::parser::state::too_large)
       too_large("the provider sent " + events_.problem());
-    else if (state == sse::parser::state::foreign)
+    else if (state == sse::parser::state::foreign && !answer_->has_end())
       answer_->fail(invalid_answer(answer_->head(), "a line that is no JSON object"));
   }
 
   void take_event(const sse::event& event, piece_sink& sink) {
     met_ = true;
+    if (answer_->has_end() && !is_row(event.data)) // it is of no interest
+      return;
     news_ += answer_->take_event(event.type, event.data, sink);
   }
 
@@ -158,6 +184,7 @@ private:
   std::string beginning_; ///< Of the body.
   std::size_t news_ = 0;  ///< Of the present call of `take`.
   std::size_t limit_;
+  uint32_t open_arrays_ = 0; ///< Around the objects.
   form form_ = form::unknown;
   bool is_behind_bracket_ = false;
   bool met_ = false; ///< An event or an object has come, be it understood or not.

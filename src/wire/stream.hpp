@@ -48,6 +48,10 @@ public:
   /// The provider's end mark or an error has come: nothing more is to be expected. `end` tells which.
   virtual bool ended() const = 0;
 
+  /// The provider's end mark has come, so an error of the transfer behind it is of no interest. Unless `ended`, the
+  /// rest of the body is read nevertheless: where more of the answer follows, the mark was none.
+  virtual bool has_end() const { return ended(); }
+
   /// Tokens of the answer so far: as the provider told last, else one for each piece.
   virtual uint64_t tokens() const = 0;
 
@@ -55,8 +59,8 @@ public:
   /// transfer. First hands on what the last bytes held, if these lack only the end of their line or event. The
   /// completion has all but the texts, which went to the sink: finish reason, usage, model, the joined tool calls. An
   /// answer with neither the provider's end mark nor a finish reason behind its last piece is a failure
-  /// (`stream_interrupted`; `invalid_response` when not one piece had come), and so is one with an error in it,
-  /// whatever came behind that.
+  /// (`stream_interrupted`; `invalid_response` when not one piece had come), and so is one that ends in the middle of
+  /// an event, an object or an array before its end mark, and one with an error in it, whatever came behind that.
   virtual std::variant<completion, failure> end(piece_sink& sink) = 0;
 };
 

@@ -18,6 +18,7 @@ public:
 
   std::size_t take(std::string_view bytes, piece_sink& sink) override;
   bool ended() const override { return inner_->ended(); }
+  bool has_end() const override { return inner_->has_end(); }
   uint64_t tokens() const override { return inner_->tokens(); }
   std::variant<completion, failure> end(piece_sink& sink) override;
 

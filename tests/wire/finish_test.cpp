@@ -217,6 +217,109 @@ TEST_CASE("a milder word behind a bad end undoes nothing, in any dialect", "[wir
   }
 }
 
+TEST_CASE("words for an end are known as programs print them", "[wire][finish]") {
+  for (auto* word : {"max_tokens", "MAX-TOKENS", "maxTokens", "MaxTokens", " length ", "FinishReason.MAX_TOKENS",
+                     "FINISH_REASON_MAX_TOKENS", "finish_reason_length", "StopReason.max_tokens"})
+    in_each_dialect("Hi", word, [](const answer& end, bool) {
+      CHECK(std::get<completion>(end).finish_reason == finish_reason::length);
+    });
+  for (auto* word : {"FINISH_REASON_UNSPECIFIED", "finish_reason", "stop.", "sto"})
+    in_each_dialect("Hi", word,
+                    [](const answer& end, bool) { CHECK(std::get<completion>(end).flaw == answer_flaw::unclear); });
+}
+
+TEST_CASE("a finish reason in an odd form is understood or unclear, never a good end in silence", "[wire][finish]") {
+  struct {
+    const char* raw;
+    answer_flaw flaw;
+  } table[] = {
+    {R"({"type":"length"})", answer_flaw::cut},
+    {R"({"reason":"max_tokens"})", answer_flaw::cut},
+    {R"({"type":"stop","stop":"<|end|>"})", answer_flaw::none},
+    {R"(["stop"])", answer_flaw::none},
+    {R"(["length"])", answer_flaw::cut},
+    {R"([{"type":"content_filter"}])", answer_flaw::blocked},
+    {R"({"foo":"length"})", answer_flaw::unclear},
+    {R"([[[[["length"]]]]])", answer_flaw::unclear},
+    {"7", answer_flaw::unclear},
+    {"true", answer_flaw::unclear},
+  };
+  for (auto& speaker : speakers()) {
+    if (speaker.name == std::string_view{"openai_responses"})
+      continue; // its status is the word
+    for (auto& row : table) {
+      CAPTURE(speaker.name, row.raw);
+      CHECK(std::get<completion>(speaker.by.decode({200, {}}, speaker.whole("Hi", row.raw))).flaw == row.flaw);
+      CHECK(hear(speaker.streamed("Hi", row.raw), speaker.by).good().flaw == row.flaw);
+    }
+    for (auto* none : {"false", "0", "{}", "[]", "\" \""}) {
+      CAPTURE(speaker.name, none);
+      auto x = std::get<completion>(speaker.by.decode({200, {}}, speaker.whole("Hi", none)));
+      CHECK(x.flaw == answer_flaw::none);
+      CHECK(x.warnings == std::vector<text>{"the provider named no finish reason"});
+    }
+  }
+}
+
+TEST_CASE("a finish reason is found where servers put it", "[wire][finish]") {
+  auto chat = [](text choice, text top = "") { return R"({"choices":[{"index":0,)" + choice + "}]" + top + "}"; };
+  struct {
+    const char* dialect;
+    text whole, streamed; ///< The last one's objects.
+  } table[] = {
+    {"openai_compatible", chat(R"("message":{"content":"Hi"},"finishReason":"length")"),
+     chat(R"("delta":{},"finishReason":"length")")},
+    {"openai_compatible", chat(R"("message":{"content":"Hi"},"finish_reason":null,"stop_reason":"max_tokens")"),
+     chat(R"("delta":{},"stop_reason":"max_tokens")")},
+    {"openai_compatible", chat(R"("message":{"content":"Hi"},"finish_details":{"type":"max_tokens"})"),
+     chat(R"("delta":{},"finish_details":{"type":"max_tokens"})")},
+    {"openai_compatible", chat(R"("message":{"content":"Hi","finish_reason":"length"})"),
+     chat(R"("delta":{"finish_reason":"length"})")},
+    {"openai_compatible", chat(R"("message":{"content":"Hi"})", R"(,"finish_reason":"length")"),
+     chat(R"("delta":{})", R"(,"finish_reason":"length")")},
+    {"openai_compatible",
+     chat(R"("message":{"content":"Hi"},"finish_reason":"stop","native_finish_reason":"MAX_TOKENS")"),
+     chat(R"("delta":{},"finish_reason":"stop","native_finish_reason":"MAX_TOKENS")")},
+    {"openai_compatible", chat(R"("finish_reason":"length","stop_reason":128009,"message":"Hi")"),
+     R"({"choices":[],"finish_reason":"length"})"},
+    {"anthropic", R"({"type":"message","content":"Hi","stop_reason":null,"finish_reason":"length"})",
+     R"({"type":"message_delta","stop_reason":"max_tokens"})"},
+    {"anthropic", R"({"type":"message","content":"Hi","stopReason":"max_tokens"})",
+     R"({"type":"message_delta","delta":{"finish_reason":"length"}})"},
+    {"anthropic", R"({"type":"message","content":"Hi","stop_reason":["max_tokens"]})",
+     R"({"type":"message_stop","message":{"stop_reason":"max_tokens"}})"},
+    {"gemini", R"({"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finish_reason":"MAX_TOKENS"}]})",
+     R"({"candidates":[{"finish_reason":"MAX_TOKENS"}]})"},
+    {"gemini", R"({"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finish_reason":2}]})",
+     R"({"candidates":[{"finishReason":2}],"usage_metadata":{"prompt_token_count":3}})"},
+    {"gemini", R"({"candidates":[{"content":{"parts":[{"text":"Hi"}]}}],"finishReason":"MAX_TOKENS"})",
+     R"({"candidates":[],"finishReason":"MAX_TOKENS"})"},
+    {"ollama", R"({"message":{"content":"Hi","done_reason":"length"},"done":true})",
+     R"({"message":{"content":"","done_reason":"length"},"done":true})"},
+    {"ollama", R"({"message":{"content":"Hi"},"done":true,"finish_reason":"length"})",
+     R"({"message":{"content":""},"done":true,"finish_reason":"length"})"},
+  };
+  const std::initializer_list<std::pair<std::string_view, text>> beginnings{
+    {"openai_compatible", chat(R"("delta":{"content":"Hi"},"finish_reason":null)")},
+    {"anthropic", R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}})"},
+    {"gemini", R"({"candidates":[{"content":{"parts":[{"text":"Hi"}]}}]})"},
+    {"ollama", R"({"message":{"content":"Hi"},"done":false})"}};
+  for (auto& x : table) {
+    auto& by = *find_dialect(x.dialect);
+    CAPTURE(x.dialect, x.whole, x.streamed);
+    auto result = by.decode({200, {}}, x.whole);
+    auto& read = std::get<completion>(result);
+    CHECK(read.text == "Hi");
+    CHECK(read.flaw == answer_flaw::cut);
+    for (auto& [dialect, first] : beginnings)
+      if (dialect == x.dialect) {
+        auto heard = hear(event(first) + event(x.streamed), by);
+        CHECK(heard.words == "Hi");
+        CHECK(heard.good().flaw == answer_flaw::cut);
+      }
+  }
+}
+
 TEST_CASE("an answer that the provider broke off is a failure, in every dialect", "[wire][finish]") {
   struct {
     std::string_view word;

@@ -608,7 +608,7 @@ TEST_CASE("a gemini stream that is cut anywhere before its finish reason is a fa
   check_beginnings(plain, gemini::content_api(), plain.size() - 4); // without the last line's end
   check_beginnings(thinking, gemini::content_api(), thinking.size() - 4);
   check_beginnings(blocked, gemini::content_api(), blocked.find("\r\n"));
-  check_beginnings(list, gemini::content_api(), list.rfind('}') + 1);
+  check_beginnings(list, gemini::content_api(), list.rfind(']') + 1);
   check_beginnings(failing, gemini::content_api(), failing.size() + 1);
 }
 

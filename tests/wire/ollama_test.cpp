@@ -292,7 +292,7 @@ TEST_CASE("what is no ollama answer is told apart", "[wire][ollama]") {
                              {"Ollama is running", "begins Ollama is running"},
                              {"{}", "no finished answer"},
                              {R"({"message":{"content":"a"},"done":false})", "no finished answer"},
-                             {R"({"message":{"content":"a"},"done":"true"})", "no finished answer"},
+                             {R"({"message":{"content":"a"},"done":"perhaps"})", "no finished answer"},
                              {R"({"message":{"content":)", "broken JSON"}}) {
     auto x = bad(200, body);
     CAPTURE(body, x.message);
@@ -316,8 +316,9 @@ TEST_CASE("an ollama stream is handed on piece by piece and ends in a completion
   CHECK(x.good().model == "demo:8b");
   CHECK(x.good().warnings.empty());
   auto y = hear(text("a") + done + text("b"), ollama::chat_api());
-  CHECK(y.words == "a");
-  CHECK(y.good().finish_reason == finish_reason::stop);
+  CHECK(y.words == "ab");
+  CHECK(y.bad().code == errc::stream_interrupted);
+  CHECK(hear(text("a") + done + text("b") + done, ollama::chat_api()).good().finish_reason == finish_reason::stop);
 }
 
 TEST_CASE("an ollama stream that fails or breaks off is a failure", "[wire][ollama][stream]") {

@@ -52,7 +52,8 @@ public:
 private:
   /// A message, or an event about one.
   struct event {
-    json::raw type, error, message, index, block, delta, usage, id, model, content, reason, details, input;
+    json::raw type, error, message, index, block, delta, usage, id, model, content, reason, other_reason, details,
+      input;
   };
 
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
@@ -64,7 +65,8 @@ private:
     }
     if (read_error(event.error, object))
       return true;
-    auto is_sign = read_event(std::string{string_in(event.type, scratch_)}, event, sink);
+    auto type = event.type.text.empty() ? event_name() : string_in(event.type, scratch_); // some name the event alone
+    auto is_sign = read_event(std::string{type}, event, sink);
     progress_.signs += is_sign;
     seen_.sign = seen_.sign || is_sign;
     return true;
@@ -83,7 +85,7 @@ private:
     else if (type == "message_delta")
       read_end(event, sink);
     else if (type == "message_stop")
-      read_stop(sink);
+      read_stop(event, sink);
     else if (type == "message" || event.content.is_array())
       return read_whole_message(event, sink), true;
     else
@@ -109,6 +111,9 @@ private:
                {"model", &event.model},
                {"content", &event.content},
                {"stop_reason", &event.reason},
+               {"stopReason", &event.other_reason},
+               {"finish_reason", &event.other_reason},
+               {"finishReason", &event.other_reason},
                {"stop_details", &event.details},
                {"input", &event.input}});
     return event;
@@ -116,17 +121,22 @@ private:
 
   // -- the message -------------------------------------------------------------------
 
-  /// Some proxies begin a message twice; it stays the first one. What it holds at its beginning comes again in parts,
-  /// and counts where these do not come. Why the model stopped is not known yet, whatever a beginning without content
-  /// says.
+  /// Some proxies begin a message twice; it stays the first one, unless something of it has come: then they ask a
+  /// second time, and what came is the beginning of another answer. What it holds at its beginning comes again in
+  /// parts, and counts where these do not come. Why the model stopped is not known yet, whatever a beginning without
+  /// content says.
   void read_message(json::raw message, piece_sink& sink) {
+    if (progress_.pieces > 0)
+      return fail(broken_off(head(), progress_.pieces, ", and another answer began"));
     json::reader in{message};
     auto begun = take_event_fields(in);
     auto is_empty = std::exchange(begun.content, {}).text.size() <= 2;
-    if (is_empty)
-      begun.reason = {};
-    else if (progress_.pieces == 0)
+    if (is_empty) {
+      note_bad_reason(begun.reason);
+      begun.reason = begun.other_reason = {};
+    } else {
       first_content_ = message.text;
+    }
     take_message(begun, sink);
   }
 
@@ -152,7 +162,7 @@ private:
   void read_whole_message(const event& event, piece_sink& sink) {
     take_message(event, sink);
     if (!seen_.end)
-      seen_.end_mark = seen_.end = event.reason.is_string();
+      seen_.end_mark = seen_.complete = true;
   }
 
   void take_message(const event& event, piece_sink& sink) {
@@ -183,22 +193,31 @@ private:
   void read_end(const event& event, piece_sink& sink) {
     end_blocks(sink);
     say_first_content(sink);
-    json::reader in{event.delta};
-    read_reason(take_event_fields(in));
+    read_reasons(event);
     read_usage(event.usage);
   }
 
   /// The end mark counts only where there was an answer. Content is one, too: llama.cpp sends no `message_start` when
   /// the first token is half a character.
-  void read_stop(piece_sink& sink) {
+  void read_stop(const event& event, piece_sink& sink) {
     fail_untold();
     end_blocks(sink);
     say_first_content(sink);
+    read_reasons(event);
     seen_.end_mark = seen_.end = seen_.end || seen_.answer;
   }
 
+  /// The usual place is the delta.
+  void read_reasons(const event& event) {
+    read_reason(event);
+    for (auto inner : {event.message, event.delta}) {
+      json::reader in{inner};
+      read_reason(take_event_fields(in));
+    }
+  }
+
   void read_reason(const event& event) {
-    note_reason(event.reason);
+    note_first_reason({event.reason, event.other_reason});
     json::raw explanation;
     read_fields(event.details, {{"explanation", &explanation}});
     note_explanation(explanation);
@@ -356,6 +375,7 @@ private:
     auto* block = find_block(index_of(event));
     if (block != nullptr && block->is_left_out)
       return;
+    seen_.answer = true;
     if (block != nullptr)
       block->is_fresh = false;
     if (block != nullptr && block->call && text.has_text()) // a call has no other text

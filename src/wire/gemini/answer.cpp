@@ -14,14 +14,27 @@ namespace modelforge::wire::gemini {
 
 namespace {
 
-/// Thoughts come beside the candidates, the cached part of a prompt inside it.
+/// Returns the word for a finish reason that is a number, as some print protocol buffers. The first ones are the same
+/// in all of Google's APIs; of the others nobody knows what they mean.
+json::raw named(json::raw reason) {
+  constexpr std::string_view names[] = {R"("STOP")", R"("MAX_TOKENS")", R"("SAFETY")", R"("RECITATION")", R"("OTHER")"};
+  auto number = place_in(reason).value_or(0);
+  return number > 0 && number <= static_cast<int64_t>(std::size(names)) ? json::raw{names[number - 1]} : reason;
+}
+
+/// Thoughts come beside the candidates, the cached part of a prompt inside it. Names may be those of protocol buffers.
 told_usage read_usage(json::raw value) {
   json::raw input, tool_input, output, thoughts, cached;
   read_fields(value, {{"promptTokenCount", &input},
                       {"toolUsePromptTokenCount", &tool_input},
                       {"candidatesTokenCount", &output},
                       {"thoughtsTokenCount", &thoughts},
-                      {"cachedContentTokenCount", &cached}});
+                      {"cachedContentTokenCount", &cached},
+                      {"prompt_token_count", &input},
+                      {"tool_use_prompt_token_count", &tool_input},
+                      {"candidates_token_count", &output},
+                      {"thoughts_token_count", &thoughts},
+                      {"cached_content_token_count", &cached}});
   told_usage told{input, output, cached, {}, thoughts};
   told.input += tool_input;
   told.output += told.reasoning;
@@ -32,21 +45,28 @@ constexpr object_answer::wording words{.no_answer = "JSON without any candidates
                                        .usual_address = "it usually ends in /v1beta"};
 
 /// Reads Gemini's answers. A chunk of a stream has the shape of a whole answer, and its parts are added to those
-/// before. A finish reason is the only end mark; it is withdrawn where pieces still follow.
+/// before. A finish reason is the only end mark; it is withdrawn where pieces still follow. Names may be those of
+/// protocol buffers, with "_" between their words.
 class answer : public object_answer {
 public:
   explicit answer(const http::response_head& head) : object_answer(head, words) {}
 
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
-    json::raw candidates, feedback, usage, error, id, model;
+    json::raw candidates, feedback, usage, error, id, model, reason;
     json::reader in{object};
     in.fields({{"candidates", &candidates},
                {"usageMetadata", &usage},
                {"modelVersion", &model},
                {"responseId", &id},
                {"promptFeedback", &feedback},
-               {"error", &error}});
+               {"error", &error},
+               {"usage_metadata", &usage},
+               {"model_version", &model},
+               {"response_id", &id},
+               {"prompt_feedback", &feedback},
+               {"finishReason", &reason},
+               {"finish_reason", &reason}});
     if (!in.finish()) {
       problem = in.problem();
       return false;
@@ -57,6 +77,7 @@ private:
     note(model_, model);
     read_feedback(feedback);
     read_candidates(candidates, sink);
+    note_end(reason, sink);
     note_usage(read_usage(usage));
     seen_.sign = seen_.sign || usage.is_object() || candidates.is_array() || feedback.is_object();
     return true;
@@ -65,7 +86,10 @@ private:
   /// A prompt that was blocked has no candidates.
   void read_feedback(json::raw value) {
     json::raw reason, explanation;
-    read_fields(value, {{"blockReason", &reason}, {"blockReasonMessage", &explanation}});
+    read_fields(value, {{"blockReason", &reason},
+                        {"blockReasonMessage", &explanation},
+                        {"block_reason", &reason},
+                        {"block_reason_message", &explanation}});
     if (!note_reason(reason))
       return;
     seen_.blocked = seen_.end_mark = seen_.answer = true;
@@ -85,7 +109,9 @@ private:
                       {"finishReason", &found.reason},
                       {"index", &found.index},
                       {"finishMessage", &found.explanation},
-                      {"logprobsResult", &found.logprobs}});
+                      {"logprobsResult", &found.logprobs},
+                      {"finish_reason", &found.reason},
+                      {"finish_message", &found.explanation}});
   }
 
   /// Of several candidates the one is read that has the lowest number when they begin. Others come only if `extra` asks
@@ -130,13 +156,17 @@ private:
     auto before = progress_.pieces;
     read_content(found.content, sink);
     read_logprobs(found.logprobs);
-    if (note_reason(found.reason)) {
-      say_rest(sink);
-      seen_.end_mark = true;
-    } else if (progress_.pieces > before) { // what was taken for the end was none
+    if (progress_.pieces > before) // what was taken for the end was none
       seen_.end_mark = false;
-    }
+    note_end(found.reason, sink);
     note_explanation(found.explanation);
+  }
+
+  void note_end(json::raw reason, piece_sink& sink) {
+    if (!note_reason(named(reason)))
+      return;
+    say_rest(sink);
+    seen_.end_mark = true;
   }
 
   /// Chosen tokens and the likeliest ones stand in two lists of one length here; they are put as OpenAI has them.

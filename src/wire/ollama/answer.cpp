@@ -3,6 +3,7 @@
 #include "wire/ollama/ollama.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace modelforge::wire::ollama {
 
@@ -12,15 +13,15 @@ constexpr object_answer::wording words{.no_answer = "JSON that is no finished an
                                        .usual_address = "it has no path, e.g. http://127.0.0.1:11434"};
 
 /// Reads Ollama's /api/chat: one object, or lines of the same shape that each add to the message, the last of which
-/// says `done` and brings the counts; some servers only give the reason. Calls come whole. Lines without a message are
-/// of another API (/api/generate): they are not understood.
+/// says `done` and brings the counts; some servers only give the reason, and others say so in each line: then the last
+/// one counts. Calls come whole. Lines without a message are of another API (/api/generate): they are not understood.
 class answer : public object_answer {
 public:
   explicit answer(const http::response_head& head) : object_answer(head, words) {}
 
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
-    json::raw model, created, message, done, reason, input, output, error, logprobs;
+    json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs;
     json::reader in{object};
     in.fields({{"message", &message},
                {"done", &done},
@@ -30,7 +31,10 @@ private:
                {"prompt_eval_count", &input},
                {"eval_count", &output},
                {"logprobs", &logprobs},
-               {"error", &error}});
+               {"error", &error},
+               {"finish_reason", &other_reason},
+               {"finishReason", &other_reason},
+               {"stop_reason", &other_reason}});
     if (!in.finish()) {
       problem = in.problem();
       return false;
@@ -40,23 +44,43 @@ private:
     note(model_, model);
     note_time(created);
     seen_.sign = seen_.sign || message.is_object();
-    seen_.answer = seen_.answer || (message.is_object() && done.text.empty()); // enough for a whole one
-    read_message(message, sink);
+    seen_.answer = seen_.answer || (message.is_object() && is_none(done)); // enough for a whole one
+    auto before = progress_.pieces;
+    auto was_complete = std::exchange(seen_.complete, false);
+    auto inner_reason = read_message(message, sink);
     add_logprobs(logprobs);
-    auto word = string_in(reason, scratch_);
-    auto is_done = done.text.empty() ? !word.empty() : done.text == "true";
-    if (!is_done && !seen_.end)
-      note_reason(reason); // a cut told too early is one
-    if (!is_done || seen_.end)
+    auto is_told = note_first_reason({reason, other_reason, inner_reason}); // a cut told too early is one
+    if (seen_.end)
       return true;
-    seen_.end_mark = seen_.end = true;
-    if (!seen_.sign)
-      return true;
-    note_reason(reason);
-    seen_.answer = true;
-    note_usage({input, output, {}, {}, {}}); // counts of 0 are left out
-    say_rest(sink);
+    if (is_none(done) ? is_told : is_true(done))
+      read_end({input, output, {}, {}, {}}, sink); // counts of 0 are left out
+    else if (progress_.pieces > before)            // what was taken for the end was none
+      seen_.end_mark = false;
+    else
+      seen_.complete = was_complete;
     return true;
+  }
+
+  bool may_go_on() const override { return true; }
+
+  /// Behind lines without a message there is nothing to wait for.
+  void read_end(const told_usage& usage, piece_sink& sink) {
+    seen_.end_mark = true;
+    if (!seen_.sign) {
+      seen_.end = true;
+      return;
+    }
+    seen_.complete = seen_.answer = true;
+    note_usage(usage);
+    say_rest(sink);
+  }
+
+  static bool is_none(json::raw done) { return done.text.empty() || done.text == "null"; }
+
+  /// Servers that others wrote say it as a number or a text.
+  static bool is_true(json::raw done) {
+    auto word = done.is_string() ? done.between_quotes() : done.text;
+    return ascii::iequals(word, "true") || word == "1";
   }
 
   /// Answers have no id, and calls may have none: the time makes those of different turns different.
@@ -67,13 +91,20 @@ private:
     std::erase_if(created_, [](char c) { return !ascii::is_alnum(c); });
   }
 
-  void read_message(json::raw value, piece_sink& sink) {
-    json::raw content, thinking, calls, call;
-    read_fields(value,
-                {{"content", &content}, {"thinking", &thinking}, {"tool_calls", &calls}, {"function_call", &call}});
+  /// Returns why the model stopped, if the message says it.
+  json::raw read_message(json::raw value, piece_sink& sink) {
+    json::raw content, thinking, calls, call, reason;
+    read_fields(value, {{"content", &content},
+                        {"thinking", &thinking},
+                        {"tool_calls", &calls},
+                        {"function_call", &call},
+                        {"done_reason", &reason},
+                        {"finish_reason", &reason},
+                        {"stop_reason", &reason}});
     say_texts(&piece_sink::reasoning, thinking, sink);
     say_texts(&piece_sink::text, content, sink);
     say_calls(calls.text.empty() ? call : calls, created_, sink);
+    return reason;
   }
 
   std::string created_; ///< When the answer was made, letters and digits alone.

@@ -34,7 +34,7 @@ public:
       read_error_event(data);
       return true;
     }
-    if (data.starts_with(done_mark)) {
+    if (begins_done(data)) {
       say_rest(sink);
       return seen_.end_mark = seen_.end = true;
     }
@@ -54,13 +54,14 @@ public:
     auto is_news = take(data, sink);
     if (source_ != source::plain || !seen_.answer)
       return is_news;
-    return seen_.end_mark = seen_.end = true;
+    return seen_.end_mark = seen_.complete = true;
   }
 
-  void take_cut(std::string_view data) override {
+  void take_cut(std::string_view object) override {
+    object_answer::take_cut(object);
     piece_collector ignored;
-    if (!is_understood())
-      take_plain(data, ignored);
+    if (!object.empty() && !is_understood())
+      take_plain(object, ignored);
   }
 
 private:
@@ -94,14 +95,17 @@ private:
     note(id_, chunk.id);
     note(model_, chunk.model);
     seen_.sign = seen_.sign || chunk.choices.is_array() || chunk.usage.is_object();
-    if (source_ == source::plain && !holds_message(chunk.choices))
+    if (source_ == source::plain && ((progress_.pieces > 0 && !seen_.complete) || !holds_message(chunk.choices)))
       source_ = source::event;
+    chunk_ = &chunk;
     gap_ = std::max(gap_, object.starts_with('{') ? gap::choices : gap::object);
     if (is_all())
       read_first_choice(chunk.choices, sink);
     else
       read_choices(object, chunk.choices, sink);
-    for (auto usage : {chunk.groq_usage, std::exchange(choice_usage_, {}), chunk.usage}) // in order of trust
+    chunk_ = nullptr;
+    note_reason(chunk.reason);
+    for (auto usage : {chunk.groq_usage, chunk.choice_usage, chunk.usage}) // in order of trust
       if (usage.is_object())
         note_usage(read_usage(usage));
     return true;
@@ -130,13 +134,18 @@ private:
     join_split_choice(all);
     if (!all.empty() && read_choice_error(all.front()))
       return;
-    if (all.empty() || (message_in(all.front()).text.empty() && !all.front().finish_reason.has_text())) {
+    if (all.empty() || (message_in(all.front()).text.empty() && !tells_reason(all.front()))) {
       gap_ = count == 0 ? gap::choices : gap::message;
       return;
     }
     read_choice(all.front(), sink);
     for (std::size_t i = 1; i < all.size(); ++i)
       read_beside(all[i], static_cast<int64_t>(i));
+  }
+
+  static bool tells_reason(const chunk_choice& choice) {
+    auto is_told = [](json::raw x) { return !x.text.empty() && x.text != "null"; };
+    return is_told(choice.finish_reason) || is_told(choice.other_reason);
   }
 
   /// Reads a choice beside the first one, or what a chunk adds to it: they came because the request asked for them.
@@ -157,12 +166,12 @@ private:
   std::string_view read_choice(const chunk_choice& choice, piece_sink& sink) {
     if (seen_.end || read_choice_error(choice))
       return {};
-    if (choice.usage.is_object())
-      choice_usage_ = choice.usage;
+    if (choice.usage.is_object() && chunk_ != nullptr)
+      chunk_->choice_usage = choice.usage;
     read_logprobs(choice.logprobs);
     auto has_delta = choice.delta.is_object() || choice.delta.is_string();
     if (is_all()) {
-      read_message(read_delta(message_in(choice), choice), choice.finish_reason, sink);
+      read_message(read_delta(message_in(choice), choice), choice, sink);
       return {};
     }
     if (!has_delta && message_in(choice).text.size() > 0) {
@@ -170,7 +179,7 @@ private:
       return {};
     }
     auto delta = read_delta(choice.delta, choice);
-    read_message(delta, choice.finish_reason, sink);
+    read_message(delta, choice, sink);
     if (choice.message.is_object())
       read_message_beside(choice.message, sink);
     auto has_more = !choice.message.text.empty() || choice.logprobs.is_object();
@@ -226,7 +235,7 @@ private:
     auto message = message_in(choice);
     if (progress_.pieces > spoken_pieces_) { // there were deltas: it repeats them
       read_message_beside(message, sink);
-      return read_message({}, choice.finish_reason, sink);
+      return read_message({}, choice, sink);
     }
     auto delta = read_delta(message);
     std::string text{string_in(delta.content, scratch_)};
@@ -242,7 +251,7 @@ private:
       spoken_ += text;
     }
     seen_text_ = seen_text_ || !spoken_.empty();
-    read_message(delta, choice.finish_reason, sink);
+    read_message(delta, choice, sink);
     spoken_pieces_ = progress_.pieces;
   }
 
@@ -266,7 +275,7 @@ private:
   // -- the message -------------------------------------------------------------------
 
   /// Reads a message or a delta: thoughts, then texts, refusals and calls.
-  void read_message(const chunk_delta& delta, json::raw reason, piece_sink& sink) {
+  void read_message(const chunk_delta& delta, const chunk_choice& choice, piece_sink& sink) {
     seen_.answer = true;
     auto is_plain = delta.content.is_string();
     std::vector<call_part> calls;
@@ -277,8 +286,18 @@ private:
       say_content(delta.content, calls, sink);
     say_refusal(delta.refusal, sink);
     say_message_calls(delta, calls, sink);
-    if (note_reason(reason) || is_all())
+    if (note_reasons(choice, delta) || is_all())
       say_rest(sink);
+  }
+
+  /// The usual place counts, if it has one: beside it vLLM tells which text made the model stop. What OpenRouter's
+  /// provider told counts where it says that the answer is no good one.
+  bool note_reasons(const chunk_choice& choice, const chunk_delta& delta) {
+    auto is_told = note_first_reason({choice.finish_reason, choice.other_reason, delta.reason});
+    if (is_told && chunk_ != nullptr)
+      chunk_->reason = {};
+    note_bad_reason(choice.native_reason);
+    return is_told;
   }
 
   /// Reads content: a text, or typed parts, of which there may be one without a list around it; those that are calls go
@@ -415,7 +434,7 @@ private:
   text_frame frame_;
   call_joiner joiner_{calls_};
   std::optional<int64_t> choice_;             ///< The one that is read, of a stream.
-  json::raw choice_usage_;                    ///< Of the object that is being read.
+  chunk* chunk_ = nullptr;                    ///< That is being read.
   std::string spoken_;                        ///< The text of a stream that has messages where deltas are usual,
   uint64_t spoken_pieces_ = 0;                ///< and how many pieces these made.
   std::unique_ptr<std::string> calls_beside_; ///< What the last message beside deltas has of calls; null: nothing.

@@ -14,7 +14,10 @@ bool read_chunk(std::string_view data, chunk& chunk, std::string& problem) {
              {"id", &chunk.id},
              {"model", &chunk.model},
              {"error", &chunk.error},
-             {"x_groq", &groq}});
+             {"x_groq", &groq},
+             {"finish_reason", &chunk.reason},
+             {"finishReason", &chunk.reason},
+             {"stop_reason", &chunk.reason}});
   if (!in.finish()) {
     problem = in.problem();
     return false;
@@ -34,7 +37,13 @@ bool take_choice(json::reader& in, chunk_choice& choice) {
                     {"text", &choice.text},
                     {"logprobs", &choice.logprobs},
                     {"tool_calls", &choice.tool_calls},
-                    {"function_call", &choice.function_call}});
+                    {"function_call", &choice.function_call},
+                    {"finishReason", &choice.other_reason},
+                    {"finish_details", &choice.other_reason},
+                    {"stop_reason", &choice.other_reason},
+                    {"stopReason", &choice.other_reason},
+                    {"done_reason", &choice.other_reason},
+                    {"native_finish_reason", &choice.native_reason}});
 }
 
 int64_t place_of(const chunk_choice& choice) {
@@ -73,7 +82,10 @@ chunk_delta read_delta(json::raw value) {
                       {"reasoning_content", &result.reasoning_content},
                       {"reasoning_details", &result.reasoning_details},
                       {"tool_calls", &result.tool_calls},
-                      {"function_call", &result.function_call}});
+                      {"function_call", &result.function_call},
+                      {"finish_reason", &result.reason},
+                      {"finishReason", &result.reason},
+                      {"stop_reason", &result.reason}});
   return result;
 }
 

@@ -17,6 +17,8 @@ namespace modelforge::wire::openai {
 /// The members of a chunk, or of a whole answer. Views: valid as long as the text they were read from.
 struct chunk {
   json::raw id, model, choices, usage, error;
+  json::raw reason;                 ///< Why it ended, where some tell it; the usual place is the choice.
+  json::raw choice_usage;           ///< Of the choice that is read.
   json::raw groq_error, groq_usage; ///< Inside of `x_groq`.
 };
 
@@ -29,6 +31,8 @@ struct chunk_choice {
   json::raw usage;                     ///< Some tell it here.
   json::raw text;                      ///< Of the older API for completions, which some speak here, too.
   json::raw tool_calls, function_call; ///< Some tell them beside the message.
+  json::raw other_reason;              ///< The finish reason under the names that others have for it,
+  json::raw native_reason;             ///< and OpenRouter's: as the model's own provider told it.
 };
 
 /// Takes a choice if one comes now.
@@ -46,6 +50,7 @@ bool holds_message(json::raw choices);
 /// A message, or what a choice adds to one.
 struct chunk_delta {
   json::raw content, refusal, reasoning, reasoning_content, reasoning_details, tool_calls, function_call;
+  json::raw reason; ///< As the chunk's.
 
   /// Whether it has a text as its content, and nothing else.
   bool is_only_text() const;

@@ -1,3 +1,4 @@
+#include "base/ascii.hpp"
 #include "wire/forms.hpp"
 #include "wire/object_answer.hpp"
 #include "wire/openai/responses.hpp"
@@ -43,10 +44,9 @@ std::string or_null(json::raw raw) {
 
 /// Why an answer is incomplete, in the provider's words, whatever its status says; else the status.
 std::string reason_in(json::raw details, std::string_view status) {
-  json::raw reason;
-  read_fields(details, {{"reason", &reason}});
   std::string scratch;
-  return std::string{reason.has_text() ? string_in(reason, scratch) : status};
+  auto word = reason_word_in(details, scratch);
+  return clean_words(is_no_reason(word) ? status : word, 200);
 }
 
 /// Reads whole answers, and the events of streamed ones, of which the last repeats the whole answer: what was not said
@@ -70,18 +70,18 @@ private:
       problem = in.problem();
       return false;
     }
-    if (event.type.is_string())
-      read_event(event, object, sink);
+    auto type = event.type.is_string() ? event.type.between_quotes() : event_name(); // some name the event alone
+    if (event.type.is_string() || type.starts_with("response."))
+      read_event(type, event, object, sink);
     else
-      read_response(event, object, event.status.between_quotes(), sink);
+      read_response(event, object, status_in(event), sink);
     return true;
   }
 
   // -- events ------------------------------------------------------------------------
 
-  void read_event(const response_event& event, std::string_view object, piece_sink& sink) {
+  void read_event(std::string_view type, const response_event& event, std::string_view object, piece_sink& sink) {
     is_streamed_ = true;
-    auto type = event.type.between_quotes();
     if (type == "error")
       return read_error_event(event, object);
     if (!type.starts_with("response."))
@@ -89,9 +89,9 @@ private:
     seen_.sign = true;
     type.remove_prefix(9);
     if (type == "created")
-      return read_inner(event, {}, sink);
-    if (type == "completed" || type == "incomplete" || type == "failed" || type == "cancelled")
-      return read_inner(event, type, sink);
+      return read_beginning(event, object, sink);
+    if (type == "completed" || type == "done" || type == "incomplete" || type == "failed" || type == "cancelled")
+      return read_inner(event, object, type == "done" ? "completed" : type, sink);
     if (type == "output_item.added")
       begin_item(read_item(event.item), event, sink);
     else if (type == "output_item.done")
@@ -129,14 +129,31 @@ private:
     read_error({"{}"}, flat);
   }
 
-  /// `status`: what the event says of it, should the response itself not.
-  void read_inner(const response_event& outer, std::string_view status, piece_sink& sink) {
+  /// A proxy that asks a second time begins another answer in the middle of the first one.
+  void read_beginning(const response_event& event, std::string_view object, piece_sink& sink) {
+    if (progress_.pieces > 0)
+      return fail(broken_off(head(), progress_.pieces, ", and another answer began"));
+    read_inner(event, object, {}, sink);
+  }
+
+  /// `status`: what the event says of it, should the response itself not, or still be on its way. Some have the
+  /// response's members in the event itself.
+  void read_inner(const response_event& outer, std::string_view event, std::string_view status, piece_sink& sink) {
+    auto is_inside = outer.response.is_object();
     json::reader in{outer.response};
-    auto fields = take_event_fields(in);
+    auto fields = is_inside ? take_event_fields(in) : outer;
     if (fields.usage.text.empty())
       fields.usage = outer.usage;
-    read_response(fields, outer.response.text, fields.status.is_string() ? fields.status.between_quotes() : status,
+    auto own = status_in(fields);
+    read_response(fields, is_inside ? outer.response.text : event, is_open(own) && !status.empty() ? status : own,
                   sink);
+  }
+
+  static std::string status_in(const response_event& event) { return ascii::lower(event.status.between_quotes()); }
+
+  /// Whether a response of that status is still on its way.
+  static bool is_open(std::string_view status) {
+    return status.empty() || status == "in_progress" || status == "queued" || status == "pending";
   }
 
   // -- which item --------------------------------------------------------------------
@@ -420,12 +437,15 @@ private:
     note(model_, event.model);
     if (read_error(event.error, object))
       return;
-    if (status == "failed" || status == "cancelled")
+    if (status == "failed" || status == "cancelled" || status == "canceled")
       return fail_with(errc::server_error, "the provider " + std::string{status} + " the answer, and does not say why");
     auto is_listed = event.output.is_array() && event.output.text.find('{') != event.output.text.npos;
-    if (status != "completed" && status != "incomplete" && !(status.empty() && is_listed && event.type.text.empty()))
+    auto is_known = status == "completed" || status == "incomplete";
+    auto holds_answer = is_listed || event.output_text.has_text();
+    if (is_open(status) ? !(status.empty() && is_listed && event.type.text.empty()) : !is_known && !holds_answer)
       return; // of a stream's beginning, or of an answer in the background
     int64_t index = 0;
+    auto is_cut = false;
     for_each_in(event.output, [&](json::reader& in) {
       auto entry = take_item(in);
       if (is_streamed_) // the last event has them all; those before repeat them
@@ -433,13 +453,15 @@ private:
       if (!seen_.end && (entry.is_call() || !entry.type.text.empty()))
         if (auto* found = find(&response_items::of_list, kind_of(entry), entry.call.id, entry.call.call_id, index))
           say_item(entry, *found, sink);
+      is_cut = is_cut || entry.status.between_quotes() == "incomplete";
       ++index;
     });
     if (seen_.end)
       return;
     if (progress_.pieces == 0 && !is_listed) // some tell it beside the items only
       say(&piece_sink::text, event.output_text, sink);
-    reason_ = reason_in(event.details, status);
+    reason_ = reason_in(event.details, is_cut ? "incomplete" : status);
+    note_bad_reason(event.reason);
     note_usage(read_usage(event.usage));
     say_rest(sink);
     seen_.end_mark = seen_.end = seen_.answer = true;

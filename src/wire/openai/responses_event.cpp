@@ -28,7 +28,9 @@ response_event take_event_fields(json::reader& in) {
              {"output", &event.output},
              {"output_text", &event.output_text},
              {"usage", &event.usage},
-             {"incomplete_details", &event.details}});
+             {"incomplete_details", &event.details},
+             {"finish_reason", &event.reason},
+             {"stop_reason", &event.reason}});
   return event;
 }
 
@@ -37,6 +39,8 @@ response_item take_item(json::reader& in) {
   in.members([&](std::string_view name) {
     if (name == "type")
       entry.type = in.value();
+    else if (name == "status")
+      entry.status = in.value();
     else if (name == "content")
       entry.content = in.value();
     else if (name == "summary")

@@ -12,7 +12,7 @@ namespace modelforge::wire::openai {
 
 /// What an item is, whole or as its beginning.
 struct response_item {
-  json::raw type, content, summary, seal;
+  json::raw type, status, content, summary, seal;
   json::raw calls; ///< A list beside a message's content, as chat has it.
   call_part call;  ///< Whose id is the item's.
 
@@ -24,7 +24,7 @@ struct response_item {
 struct response_event {
   json::raw type, delta, text, arguments, input, refusal, output_index, part_index, item_id, item, part, name, response,
     error, code, message, param;
-  json::raw id, model, status, output, output_text, usage, details; ///< Of a whole answer.
+  json::raw id, model, status, output, output_text, usage, details, reason; ///< Of a whole answer.
 };
 
 /// Takes an event, or a whole answer; all empty where none comes.

@@ -1,0 +1,252 @@
+#include "tests/wire/framings.hpp"
+#include "tests/wire/hear.hpp"
+#include "wire/vendors.hpp"
+
+#include <initializer_list>
+
+// Where an answer ends, and what ends it: what was cut never passes for whole, and what is whole is not refused, in
+// every dialect, streamed and read whole.
+
+namespace modelforge::ends_test {
+
+using namespace modelforge::test;
+
+namespace {
+
+using text = std::string;
+
+text event(std::string_view data, std::string_view name = "") {
+  return (name.empty() ? "" : "event: " + text{name} + "\n") + "data: " + text{data} + "\n\n";
+}
+
+/// What an answer came to: its text and its flaw, or a failure.
+struct end {
+  text words = {};
+  answer_flaw flaw = answer_flaw::none;
+  bool failed = false;
+
+  friend bool operator==(const end&, const end&) = default;
+};
+
+std::ostream& operator<<(std::ostream& out, const end& x) {
+  return out << (x.failed ? "failure" : x.words) << ' ' << static_cast<int>(x.flaw);
+}
+
+end end_of(const answer& x, std::string_view words) {
+  auto* good = std::get_if<completion>(&x);
+  return good != nullptr ? end{text{words}, good->flaw} : end{.failed = true};
+}
+
+end streamed(std::string_view body, const dialect& by) {
+  auto x = hear(body, by);
+  CHECK(hear(body, by, std::vector<std::size_t>(body.size(), 1)) == x);
+  return end_of(x.end, x.words);
+}
+
+end whole(std::string_view body, const dialect& by) {
+  auto x = by.decode({200, {}}, body);
+  auto* good = std::get_if<completion>(&x);
+  return end_of(x, good != nullptr ? std::string_view{good->text} : "");
+}
+
+void check_both(std::string_view dialect, std::string_view body, const end& expected) {
+  auto& by = *find_dialect(dialect);
+  CAPTURE(dialect, body);
+  CHECK(streamed(body, by) == expected);
+  CHECK(whole(body, by) == expected);
+}
+
+/// The objects of a stream in which each that has a text tells a finish reason, too.
+struct restless_stream {
+  const char* dialect;
+  text first, second, only_reason;
+};
+
+const std::initializer_list<restless_stream> restless_streams{
+  {"openai", R"({"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]})",
+   R"({"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]})",
+   R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"},
+  {"openai_compatible", R"({"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]})",
+   R"({"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]})",
+   R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"},
+  {"anthropic", R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}})",
+   R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"b"}})",
+   R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})"},
+  {"gemini", R"({"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]})",
+   R"({"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP"}]})",
+   R"({"candidates":[{"finishReason":"STOP"}]})"},
+  {"ollama", R"({"message":{"content":"a"},"done":false,"done_reason":"stop"})",
+   R"({"message":{"content":"b"},"done":false,"done_reason":"stop"})",
+   R"({"message":{"content":""},"done_reason":"stop"})"},
+};
+
+} // namespace
+
+TEST_CASE("a body that ends in the middle of something is cut, whatever finish reason came before", "[wire][ends]") {
+  for (auto& x : restless_streams) {
+    auto& by = *find_dialect(x.dialect);
+    CAPTURE(x.dialect);
+    auto is_complete = std::string_view{x.dialect} == "ollama"; // its reason without `done` is the end mark
+    for (std::size_t cut = 1; cut < x.second.size(); ++cut) {
+      auto half = x.second.substr(0, cut);
+      for (auto& body :
+           {event(x.first) + event(x.only_reason) + "data: " + half,
+            event(x.first) + event(x.only_reason) + "data:" + half + "\n", x.first + "\n" + x.only_reason + "\n" + half,
+            "[" + x.first + "," + x.only_reason + ",\n" + half}) {
+        CAPTURE(body);
+        auto is_good = is_complete ? end{"a"} : end{.failed = true};
+        REQUIRE(end_of(hear(body, by).end, "a") == is_good);
+        if (!is_complete)
+          REQUIRE(whole(body, by).failed);
+      }
+    }
+    if (is_complete)
+      continue;
+    for (auto& body : {event(x.first) + event(x.only_reason) + "da", event(x.first) + event(x.only_reason) + "data: ",
+                       "[" + x.first + "," + x.only_reason, "[" + x.first + "," + x.only_reason + ",\n"})
+      check_both(x.dialect, body, {.failed = true});
+    for (auto& body :
+         {event(x.first) + event(x.only_reason) + ": keep-al", event(x.first) + event(x.only_reason) + "ev",
+          event(x.first) + event(x.only_reason) + "data: [DO", event(x.first) + "data: " + x.only_reason,
+          "[" + x.first + "," + x.only_reason + "]"})
+      check_both(x.dialect, body, {"a"});
+  }
+}
+
+TEST_CASE("a cut answer that was handed on is a broken stream, and carries its text where it was not", "[wire][ends]") {
+  auto body = event(restless_streams.begin()->first) + "data: {\"choices\":[{\"index\":0,\"del";
+  auto& by = openai::compatible_chat_api();
+  auto x = hear(body, by).bad();
+  CHECK(x.code == errc::stream_interrupted);
+  CHECK(x.message == "the stream broke off after 1 piece, in the middle of an event");
+  auto y = std::get<failure>(by.decode({200, {}}, body));
+  CHECK(y.code == errc::invalid_response);
+  CHECK(y.text == "a");
+}
+
+TEST_CASE("the end mark is known in the forms that servers have for it", "[wire][ends]") {
+  auto& chat = *(restless_streams.begin() + 1);
+  for (auto* mark : {"[DONE]", " [DONE] ", "[done]", "[Done]", "DONE", "done", "\"[DONE]\""}) {
+    CAPTURE(mark);
+    auto x = hear(event(chat.first) + event(chat.only_reason) + event(mark), openai::compatible_chat_api());
+    CHECK(x.good().warnings.empty());
+    CHECK(x.ended);
+    for (auto& other : restless_streams)
+      check_both(other.dialect, event(other.first) + event(other.only_reason) + event(mark), {"a"});
+  }
+  for (auto* mark : {"[DONE]", "[done]", "DONE\n"}) {
+    CAPTURE(mark);
+    CHECK(
+      hear(chat.first + "\n" + chat.only_reason + "\n" + mark, openai::compatible_chat_api()).good().warnings.empty());
+  }
+}
+
+TEST_CASE("what follows an end mark is no part of the answer, or shows that it was none", "[wire][ends]") {
+  const text line = R"({"message":{"content":"a"},"done":true,"done_reason":"stop"})"
+                    "\n";
+  const text more = R"({"message":{"content":"b"},"done":false})"
+                    "\n";
+  const text chat = R"({"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]})";
+  const text other = R"({"choices":[{"index":0,"message":{"content":"b"},"finish_reason":"stop"}]})";
+  const text message = R"({"type":"message","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn"})";
+  const text error = R"({"error":{"message":"boom","code":500}})";
+  struct {
+    const char* dialect;
+    text body;
+    end expected;
+  } table[] = {
+    {"ollama", line, {"a"}},
+    {"ollama", line + line, {"aa"}},
+    {"ollama", line + R"({"message":{"content":""},"done":true})", {"a"}},
+    {"ollama", line + more, {.failed = true}},
+    {"ollama", line + more + line, {"aba"}},
+    {"ollama", line + R"({"error":"boom"})", {.failed = true}},
+    {"ollama", line + "<!-- x -->\n", {"a"}},
+    {"openai_compatible", chat + "\n", {"a"}},
+    {"openai_compatible", chat + other, {.failed = true}},
+    {"openai_compatible", chat + "\n" + other, {.failed = true}},
+    {"openai_compatible", "[" + chat + "," + other + "]", {.failed = true}},
+    {"openai_compatible", chat + "\n" + error, {.failed = true}},
+    {"openai_compatible", chat + "\n<!-- x -->\n", {"a"}},
+    {"openai_compatible", chat + "\n[DONE]\n", {"a"}},
+    {"openai_compatible", chat + "\n{}\n", {"a"}},
+    {"anthropic", message, {"a"}},
+    {"anthropic", message + "\n" + message, {.failed = true}},
+    {"anthropic", message + "\n" + error, {.failed = true}},
+  };
+  for (auto& x : table)
+    check_both(x.dialect, x.body, x.expected);
+}
+
+TEST_CASE("a second answer that begins in the middle of the first one breaks it off", "[wire][ends]") {
+  const auto begin = event(R"({"type":"message_start","message":{"id":"m","content":[]}})");
+  const auto part = event(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}})");
+  const auto rest =
+    event(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})") + event(R"({"type":"message_stop"})");
+  check_both("anthropic", begin + begin + part + rest, {"a"});
+  check_both("anthropic", begin + part + begin + part + rest, {.failed = true});
+  const auto created = event(R"({"type":"response.created","response":{"id":"r","status":"in_progress"}})");
+  const auto delta = event(R"({"type":"response.output_text.delta","output_index":0,"delta":"a"})");
+  const auto completed =
+    event(R"({"type":"response.completed","response":{"id":"r","status":"completed","output":[]}})");
+  check_both("openai_responses", created + created + delta + completed, {"a"});
+  check_both("openai_responses", created + delta + created + delta + completed, {.failed = true});
+}
+
+TEST_CASE("ollama's end is known in every form", "[wire][ends][ollama]") {
+  auto answer = [](text done) { return R"({"model":"m","message":{"role":"assistant","content":"a"})" + done + "}\n"; };
+  for (auto* done : {R"(,"done":true)", R"(,"done":1)", R"(,"done":"true")", R"(,"done":"True")",
+                     R"(,"done":null,"done_reason":"stop")", R"(,"done_reason":"stop")"})
+    check_both("ollama", answer(done), {"a"});
+  for (auto* done : {R"(,"done":false)", R"(,"done":0)", R"(,"done":"false")", R"(,"done":"no","done_reason":"stop")"})
+    check_both("ollama", answer(done), {.failed = true});
+}
+
+TEST_CASE("events are known by the name of their event alone", "[wire][ends]") {
+  check_both("openai_responses",
+             event(R"({"response":{"id":"r","status":"in_progress"}})", "response.created")
+               + event(R"({"output_index":0,"delta":"a"})", "response.output_text.delta")
+               + event(R"({"response":{"id":"r","status":"completed","output":[]}})", "response.completed"),
+             {"a"});
+  check_both("anthropic",
+             event(R"({"message":{"id":"m","content":[]}})", "message_start")
+               + event(R"({"index":0,"delta":{"text":"a"}})", "content_block_delta")
+               + event(R"({"delta":{"stop_reason":"max_tokens"}})", "message_delta") + event("{}", "message_stop"),
+             {"a", answer_flaw::cut});
+}
+
+TEST_CASE("a response's end is known in every form", "[wire][ends][responses]") {
+  const text output = R"("output":[{"type":"message","content":[{"type":"output_text","text":"a"}]}])";
+  struct {
+    text members;
+    end expected;
+  } table[] = {
+    {R"("status":"completed")", {"a"}},
+    {R"("status":"COMPLETED")", {"a"}},
+    {R"("status":"succeeded")", {"a", answer_flaw::unclear}},
+    {R"("status":"done")", {"a"}},
+    {R"("status":"incomplete")", {"a", answer_flaw::unclear}},
+    {R"("status":"incomplete","incomplete_details":"max_output_tokens")", {"a", answer_flaw::cut}},
+    {R"("status":"completed","incomplete_details":{"type":"content_filter"})", {"a", answer_flaw::blocked}},
+    {R"("status":"completed","finish_reason":"length")", {"a", answer_flaw::cut}},
+    {R"("status":"completed","finish_reason":"stop")", {"a"}},
+    {R"("status":"canceled")", {.failed = true}},
+    {R"("status":"Failed")", {.failed = true}},
+  };
+  auto& by = *find_dialect("openai_responses");
+  for (auto& x : table) {
+    auto body = R"({"id":"r",)" + x.members + "," + output + "}";
+    check_both("openai_responses", body, x.expected);
+    for (auto* type : {"response.completed", "response.done"})
+      CHECK(streamed(event(R"({"type":")" + text{type} + R"(","response":)" + body + "}"), by) == x.expected);
+  }
+  const text half =
+    R"({"id":"r","status":"completed","output":[{"type":"message","status":"incomplete","content":"a"}]})";
+  check_both("openai_responses", half, {"a", answer_flaw::unclear});
+  CHECK(streamed(event(R"({"type":"response.completed","status":"completed",)" + output + "}"), by) == end{"a"});
+  CHECK(streamed(event(R"({"type":"response.completed","response":{"status":"in_progress",)" + output + "}}"), by)
+        == end{"a"});
+  CHECK(whole(R"({"id":"r","status":"in_progress",)" + output + "}", by).failed);
+}
+
+} // namespace modelforge::ends_test
