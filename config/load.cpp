@@ -35,8 +35,8 @@ void inherit_prices(provider_settings& provider, const std::string& path, const 
   }
 }
 
-/// Makes paths of keys and certificates lead from the folder of the file that names them, wherever the program was
-/// started. A text without a file, or a file in the working folder, leaves them as they are.
+/// Makes paths of keys, certificates and the state lead from the folder of the file that names them, wherever the
+/// program was started. A text without a file, or a file in the working folder, leaves them as they are.
 void anchor_paths(settings& all, const std::string& file) {
   auto folder = std::filesystem::path{file}.parent_path();
   if (folder.empty() || folder == ".")
@@ -51,6 +51,8 @@ void anchor_paths(settings& all, const std::string& file) {
       anchor(key.api_key_file);
   for (auto* path : {&all.node.tls.certificate, &all.node.tls.key, &all.node.tls.ca})
     anchor(*path);
+  if (all.runtime.state_folder != "none")
+    anchor(all.runtime.state_folder);
 }
 
 /// A default that another key rules out gives way: nobody wrote it.

@@ -4,6 +4,8 @@
 #include <modelforge/config/settings.hpp>
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,13 +36,14 @@ struct diagnostic {
 std::string to_string(const diagnostic& shown);
 
 struct load_result {
-  std::optional<settings> value;       ///< Empty if there is any error.
-  std::vector<diagnostic> diagnostics; ///< In the file's order.
-  std::string origin;                  ///< Where the settings came from, for people; empty if nothing was found.
-  bool is_found_here = false;          ///< They are the working folder's, and nobody has named the file.
+  std::optional<settings> value;         ///< Empty if there is any error.
+  std::vector<diagnostic> diagnostics;   ///< In the file's order.
+  std::string origin;                    ///< Where the settings came from, for people; empty if nothing was found.
+  bool is_found_here = false;            ///< They are the working folder's, and nobody has named the file.
+  std::map<std::string, uint32_t> lines; ///< Of the keys that stand in the file, by their paths; from 1.
 };
 
-/// Reads TOML. `name` stands for the file in diagnostics, and relative paths of keys lead from its folder.
+/// Reads TOML. `name` stands for the file in diagnostics, and relative paths lead from its folder.
 load_result parse(std::string_view text, std::string name, const environment& env = process_environment());
 
 /// Reads a file; one that cannot be read is a diagnostic like any other.
@@ -63,8 +66,9 @@ load_result discover(const std::string& explicit_path, const environment& env = 
 std::vector<diagnostic> check(const settings& all, const std::string& origin = "settings",
                               const environment& env = process_environment());
 
-/// Writes all settings, defaults included, as TOML that loads to equal settings.
-std::string to_toml(settings all);
+/// Writes all settings, defaults included, as TOML that loads to equal settings. `note`, where there is one, says what
+/// stands as a comment behind a value, given the value's path: "providers.main.retry.max_attempts".
+std::string to_toml(settings all, const std::function<std::string(const std::string& path)>& note = {});
 
 /// `config/example.toml`: every key with its default and an explanation.
 std::string example_toml();

@@ -53,6 +53,9 @@ load_result load_report::finish(settings&& all, const source_text& source) && {
   if (std::none_of(diagnostics_.begin(), diagnostics_.end(), is_error))
     result.value = std::move(all);
   result.diagnostics = std::move(diagnostics_);
+  for (const auto& [path, where] : places_)
+    if (where.line > 0)
+      result.lines.emplace(path, where.line);
   result.origin = std::move(name_);
   return result;
 }

@@ -57,25 +57,30 @@ struct as_toml {
   result operator()(const auto&) const { return {}; }
 };
 
+/// What is to stand behind a value, given its path; null: nothing.
+using notes = std::function<std::string(const std::string& path)>;
+
 /// Writes settings by the schema, every value, so that the output loads to equal settings.
 class printer {
 public:
-  explicit printer(std::string& out) : out_{out} {}
+  printer(std::string& out, const notes& note) : out_{out}, note_{note} {}
 
   /// Plain values first: what follows a table's header belongs to that table.
   void table(const table_rule& rule, void* object, const std::string& path) {
+    auto path_of = [&](const key_rule& key) { return path + (path.empty() ? "" : ".") + std::string{key.name}; };
     for (const auto& key : rule.keys) // the short form of a key is printed as an entry of [[keys]]
       if (auto value = toml_text(key.slot_of(object)))
-        line(key.name, *value);
+        line(key.name, *value, path_of(key));
     for (const auto& key : rule.keys)
-      std::visit(inner{*this, path.empty() ? std::string{key.name} : path + '.' + std::string{key.name}},
-                 key.slot_of(object));
+      std::visit(inner{*this, path_of(key)}, key.slot_of(object));
   }
 
 private:
   void header(const std::string& path) { out_ += (out_.empty() ? "[" : "\n[") + path + "]\n"; }
 
-  void line(std::string_view name, const std::string& value) { out_ += quoted_key(name) + " = " + value + '\n'; }
+  void line(std::string_view name, const std::string& value, const std::string& path) {
+    out_ += quoted_key(name) + " = " + value + (note_ ? " # " + note_(path) : "") + '\n';
+  }
 
   struct inner {
     printer& self;
@@ -88,18 +93,22 @@ private:
     void operator()(std::vector<provider_settings>* value) const { each(*value, provider(), &provider_settings::name); }
     void operator()(std::vector<model_settings>* value) const { each(*value, model(), &model_settings::pattern); }
     void operator()(std::vector<key_source>* sources) const {
-      for (const auto& source : *sources) {
+      for (std::size_t i = 0; i < sources->size(); ++i) {
+        const auto& source = (*sources)[i];
+        auto here = path + '.' + std::to_string(i) + '.';
+        auto is_file = source.api_key_env.empty();
+        auto key = std::string{is_file ? "api_key_file" : "api_key_env"};
         self.header('[' + path + ']');
-        self.line("name", quoted(source.name));
-        self.line(source.api_key_env.empty() ? "api_key_file" : "api_key_env",
-                  quoted(source.api_key_env.empty() ? source.api_key_file : source.api_key_env));
+        self.line("name", quoted(source.name), here + "name");
+        self.line(key, quoted(is_file ? source.api_key_file : source.api_key_env), here + key);
       }
     }
     void operator()(std::vector<header_setting>* headers) const {
       if (!headers->empty())
         self.header(path);
       for (const auto& setting : *headers)
-        self.line(setting.name, setting.env.empty() ? quoted(setting.value) : "{ env = " + quoted(setting.env) + " }");
+        self.line(setting.name, setting.env.empty() ? quoted(setting.value) : "{ env = " + quoted(setting.env) + " }",
+                  path + '.' + quoted_key(setting.name));
     }
     void operator()(const auto&) const {} // plain values
 
@@ -114,6 +123,7 @@ private:
   };
 
   std::string& out_;
+  const notes& note_;
 };
 
 } // namespace
@@ -122,9 +132,9 @@ std::optional<std::string> schema::toml_text(const slot& value) {
   return std::visit(as_toml{}, value);
 }
 
-std::string to_toml(settings all) {
+std::string to_toml(settings all, const notes& note) {
   std::string result;
-  printer{result}.table(root(), &all, "");
+  printer{result, note}.table(root(), &all, "");
   return result;
 }
 

@@ -57,4 +57,29 @@ TEST_CASE_METHOD(config_test, "config check looks at a node's certificates", "[c
   }
 }
 
+TEST_CASE_METHOD(config_test, "config show tells where each value is from", "[cli]") {
+  auto path =
+    folder.write("x.toml", "[providers.p]\nkind = \"openai_compatible\"\nbase_url = \"http://127.0.0.1:1/v1\"\n"
+                           "api_key_env = \"MY_KEY\"\nheaders = { X-A = \"b\" }\n"
+                           "price = { input = 2.0, output = 3.0 }\n[providers.p.retry]\nmax_attempts = 5\n"
+                           "[providers.p.models.\"m*\"]\nprice = { input = 1.0 }\n");
+  auto shown = run({"config", "show", "--origins", path}).out;
+  INFO(shown);
+  for (auto& part :
+       {"kind = \"openai_compatible\" # " + path + ":2\n", "base_url = \"http://127.0.0.1:1/v1\" # " + path + ":3\n",
+        "api_key_env = \"MY_KEY\" # " + path + ":4\n", "X-A = \"b\" # " + path + ":5\n",
+        "max_attempts = 5 # " + path + ":8\n", "input = 1.0 # " + path + ":10\n",
+        "\"m*\".price]\ninput = 1.0 # " + path + ":10\noutput = 3.0 # " + path + ":6\n",
+        std::string{"max_wait = 60 # default\n"}, std::string{"threads = 0 # default\n"}})
+    CHECK(contains(shown, part));
+  auto again = folder.write("again.toml", shown);
+  CHECK(run({"config", "show", again}).out == run({"config", "show", path}).out);
+  auto x = command({"config", "show", "--origins"});
+  x.environment.push_back("OPENAI_API_KEY=k");
+  auto of_variable = run_process(x).out;
+  INFO(of_variable);
+  CHECK(contains(of_variable, "api_key_env = \"OPENAI_API_KEY\" # the environment (OPENAI_API_KEY)\n"));
+  CHECK(contains(of_variable, "max_wait = 60 # default\n"));
+}
+
 } // namespace modelforge::cli_config_test

@@ -351,6 +351,18 @@ TEST_CASE_METHOD(node_test, "a hangup reads the settings again, all of them or n
   CHECK(owner->end(SIGTERM) == 0);
 }
 
+TEST_CASE_METHOD(node_test, "a hangup changes how long the end waits, too", "[cli][node]") {
+  simulator::server server{simulator::options{}};
+  auto owner = start_owner(server.url());
+  auto text = folder.read("owner.toml");
+  folder.write("owner.toml", "runtime.grace_period = 37\n" + text.substr(text.find("[providers")));
+  owner->signal(SIGHUP);
+  line_with(*owner, "settings read again");
+  owner->signal(SIGTERM);
+  line_with(*owner, "waiting up to 37 s");
+  CHECK(owner->end(SIGTERM) != -1);
+}
+
 TEST_CASE_METHOD(node_test, "a configuration that makes no node is told so", "[cli][node]") {
   auto result = run({"node", "-c", configure("http://127.0.0.1:9")});
   CHECK(result.exit_code == 2);

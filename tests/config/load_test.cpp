@@ -375,6 +375,13 @@ TEST_CASE("paths of keys and certificates lead from the file that names them", "
   CHECK(result.value->node.tls.certificate == home.path / "node.pem");
   CHECK(result.value->node.tls.key == home.path / "conf/node.key");
   CHECK(result.value->node.tls.ca == "/etc/ca.pem");
+  auto state_of = [&](const std::string& value) {
+    return load_file(home.write("conf/y.toml", "runtime.state_folder = \"" + value + "\"\n"), variables({}))
+      .value->runtime.state_folder;
+  };
+  CHECK(state_of("state") == home.path / "conf/state");
+  for (auto* as_it_is : {"/var/lib/x", "none", ""})
+    CHECK(state_of(as_it_is) == as_it_is);
   for (auto* name : {"a name", "./modelforge.toml"})
     CHECK(parse(text, name, variables({})).value->providers[0].keys[0].api_key_file == "key");
 }

@@ -178,12 +178,43 @@ int config_check(const std::string& path, bool as_json) {
   return print(text + "\n") ? exit_ok : exit_failed;
 }
 
+/// The line of the file that a value is from; 0: it is a default. What a model's price leaves out is the provider's.
+uint32_t line_of(const load_result& loaded, const std::string& path) {
+  auto line = [&](const std::string& one) {
+    auto found = loaded.lines.find(one);
+    return found == loaded.lines.end() ? 0 : found->second;
+  };
+  if (auto own = line(path); own != 0)
+    return own;
+  if (path.find(".keys.") != path.npos && !path.ends_with(".name")) // the short form
+    return line(path.substr(0, path.rfind('.')));
+  auto model = path.find(".models.");
+  auto price = path.rfind(".price.");
+  if (model == path.npos || price == path.npos || line(path.substr(0, price)) == 0)
+    return 0;
+  return line(path.substr(0, model) + path.substr(price));
+}
+
+/// Where a value of these settings is from: "FILE:LINE", "the environment (NAME)" or "default".
+std::string source_of(const load_result& loaded, const std::string& path) {
+  if (auto line = line_of(loaded, path); line != 0)
+    return printable(loaded.origin) + ':' + std::to_string(line);
+  auto is_of_variables =
+    loaded.lines.empty()
+    && (path.ends_with(".kind") || path.ends_with(".base_url") || path.find(".keys.") != path.npos);
+  return is_of_variables ? printable(loaded.origin) : "default";
+}
+
 /// What `modelforge config show` does. Nothing in it is secret: settings name variables and files, not keys.
-int config_show(const std::string& path) {
+int config_show(const std::string& path, bool with_origins) {
   auto all = load_settings(path);
   if (!all)
     return exit_usage;
-  return print(to_toml(std::move(*all))) ? exit_ok : exit_failed;
+  if (!with_origins)
+    return print(to_toml(std::move(*all))) ? exit_ok : exit_failed;
+  auto loaded = discover(path);
+  auto text = to_toml(std::move(*all), [&](const std::string& key) { return source_of(loaded, key); });
+  return print(text) ? exit_ok : exit_failed;
 }
 
 /// What `modelforge config path` does: faulty or not, the file is the one that counts.
@@ -250,12 +281,15 @@ void add_config(command_line& line) {
   check.flag("--json", *as_json, "Print the verdict and what was found as JSON");
   check.footer(
     "Examples:\n  modelforge config check\n  modelforge config check --json | jq -r '.diagnostics[].message'");
-  show.footer("Example:\n  modelforge config show -c modelforge.toml");
+  auto with_origins = std::make_shared<bool>(false);
+  show.flag("--origins", *with_origins, "Say behind each value where it is from: a line of the file, or a default");
+  show.footer("Examples:\n  modelforge config show -c modelforge.toml\n"
+              "  modelforge config show --origins | grep -v '# default'");
   example.footer("Example:\n  modelforge config example > modelforge.toml");
   reference.footer("Example:\n  modelforge config reference > reference.md");
   config.footer("Examples:\n  modelforge config example > modelforge.toml\n  modelforge config check");
   check.run_by([path, as_json] { return config_check(*path, *as_json); });
-  show.run_by([path] { return config_show(*path); });
+  show.run_by([path, with_origins] { return config_show(*path, *with_origins); });
   where.footer("Example:\n  modelforge config path");
   where.run_by([path] { return config_path(*path); });
   auto forget = std::make_shared<bool>(false);
