@@ -150,6 +150,9 @@ protected:
   /// Says whole calls, from a list in any form.
   void say_calls(json::raw list, std::string_view id_source, piece_sink& sink);
 
+  /// Says the calls that stand among the parts of a content, as other dialects have it.
+  void say_calls_among(json::raw parts, std::string_view id_source, piece_sink& sink);
+
   /// Hands out the calls of a list in any form. What is none ends the answer.
   void read_calls(json::raw list, const std::function<void(const call_part&)>& take);
 

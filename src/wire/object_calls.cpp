@@ -1,4 +1,5 @@
 #include "wire/call_part.hpp"
+#include "wire/forms.hpp"
 #include "wire/object_answer.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/words.hpp"
@@ -36,6 +37,21 @@ void object_answer::say_call(const call_part& part, std::string signature, std::
 void object_answer::say_calls(json::raw list, std::string_view id_source, piece_sink& sink) {
   if (!list.text.empty())
     read_calls(list, [&](const call_part& part) { say_call(part, {}, id_source, sink); });
+}
+
+void object_answer::say_calls_among(json::raw parts, std::string_view id_source, piece_sink& sink) {
+  for_each_in(parts, [&](json::reader& in) {
+    json::raw type;
+    call_part call;
+    in.members([&](std::string_view name) {
+      if (name == "type")
+        type = in.value();
+      else
+        take_call_member(name, in, call);
+    });
+    if (call.is_wrapped || is_call_type(type.between_quotes()))
+      say_call(call, {}, id_source, sink);
+  });
 }
 
 void object_answer::read_calls(json::raw list, const std::function<void(const call_part&)>& take) {

@@ -137,6 +137,9 @@ void check_calls(const completion& end, const listener& heard) {
   require(heard.calls <= end.tool_calls.size(), "the end tells of all calls");
   for (std::size_t i = 0; i < heard.arguments.size(); ++i)
     require(end.tool_calls[i].arguments.starts_with(heard.arguments[i]), "arguments are the same in pieces and joined");
+  for (auto& call : end.tool_calls)
+    require(!call.name.empty() || end.flaw == answer_flaw::cut || end.flaw == answer_flaw::blocked,
+            "a call of a whole answer names its tool");
 }
 
 /// Whether the text has what ends an answer, perhaps with escapes.

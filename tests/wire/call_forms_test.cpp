@@ -116,6 +116,12 @@ const place places[] = {
             + "}";
    },
    "tool_use", "end_turn"},
+  {"anthropic, calls beside the content", anthropic::messages_api(), false,
+   [](const strings& calls, const std::string& text, const std::string& reason) {
+     return R"({"id":"m","type":"message","content":)" + as_json(text) + R"(,"tool_calls":[)" + joined(calls)
+            + R"(],"stop_reason":)" + quoted_or_null(reason) + "}";
+   },
+   "tool_use", "end_turn"},
   {"anthropic stream", anthropic::messages_api(), true,
    [](const strings& calls, const std::string& text, const std::string& reason) {
      strings events;
@@ -159,6 +165,30 @@ const place places[] = {
    [](const strings& calls, const std::string& text, const std::string& reason) {
      return R"({"message":{"content":)" + as_json(text) + R"(,"tool_calls":[)" + joined(calls)
             + R"(]},"done":true,"done_reason":)" + quoted_or_null(reason) + "}";
+   },
+   "tool_calls", "stop"},
+  {"gemini, parts with a type", gemini::content_api(), false,
+   [](const strings& calls, const std::string& text, const std::string& reason) {
+     strings parts{R"({"text":)" + as_json(text) + "}"};
+     for (auto& x : calls)
+       parts.push_back(typed("function_call", x));
+     return R"({"responseId":"c1","candidates":[{"content":{"parts":[)" + joined(parts) + R"(]},"finishReason":)"
+            + quoted_or_null(reason) + "}]}";
+   },
+   "TOOL_CALLS", "STOP"},
+  {"ollama, calls among the content", ollama::chat_api(), false,
+   [](const strings& calls, const std::string& text, const std::string& reason) {
+     strings parts{as_json(text)};
+     for (auto& x : calls)
+       parts.push_back(typed("tool_use", x));
+     return R"({"message":{"content":[)" + joined(parts) + R"(]},"done":true,"done_reason":)" + quoted_or_null(reason)
+            + "}";
+   },
+   "tool_calls", "stop"},
+  {"ollama, calls beside the message", ollama::chat_api(), false,
+   [](const strings& calls, const std::string& text, const std::string& reason) {
+     return R"({"message":{"content":)" + as_json(text) + R"(},"tool_calls":[)" + joined(calls)
+            + R"(],"done":true,"done_reason":)" + quoted_or_null(reason) + "}";
    },
    "tool_calls", "stop"},
   {"ollama stream", ollama::chat_api(), true,
@@ -231,6 +261,19 @@ TEST_CASE("a call is read under the names of any dialect", "[wire][calls]") {
       CHECK(arguments == R"({"x":1})");
       if (from.is_stream)
         CHECK(said_by(hear(body, from.by)) == got);
+    }
+}
+
+TEST_CASE("fragments of arguments are read under any name", "[wire][calls][stream]") {
+  for (auto* name : {"arguments", "input", "args", "parameters", "params"})
+    for (auto is_flat : {false, true}) {
+      CAPTURE(name, is_flat);
+      auto part = [&](const std::string& begin, const std::string& more, std::string_view arguments) {
+        auto inside = more + '"' + name + "\":" + as_json(arguments);
+        return R"([{"index":0)" + begin + "," + (is_flat ? inside : R"("function":{)" + inside + "}") + "}]";
+      };
+      check_calls(deltas({part(R"(,"id":"a")", R"("name":"f",)", ""), part("", "", R"({"x")"), part("", "", ":1}")}),
+                  openai::compatible_chat_api(), true, {{"a", "f", R"({"x":1})", ""}});
     }
 }
 
@@ -397,77 +440,6 @@ TEST_CASE("numbers are ids, too", "[wire][calls]") {
                            "", from.tells_calls),
                 from.by, from.is_stream, {{"7", "f", R"({"x":1})", ""}, {"8", "f", R"({"x":1})", ""}});
   }
-}
-
-TEST_CASE("calls that a message tells in several places are one, or a failure", "[wire][calls]") {
-  const std::string list = R"("tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}])";
-  const std::string old = R"("function_call":{"name":"f","arguments":"{\"x\":1}"})";
-  auto content = [](const std::string& id, const std::string& name, const std::string& input) {
-    return R"("content":[{"type":"tool_use","id":")" + id + R"(","name":")" + name + R"(","input":)" + input + "}]";
-  };
-  const calls one = {{"a", "f", R"({"x":1})", ""}};
-  struct {
-    std::string message;
-    calls expected;
-  } table[] = {
-    {list + "," + old, one},
-    {old + "," + list, one},
-    {list + R"(,"function_call":{"name":"f","arguments":"{\"x\":2}"})", {}},
-    {list + R"(,"function_call":{"name":"g","arguments":"{}"})", {}},
-    {list + R"(,"function_call":null)", one},
-    {list + R"(,"function_call":{})", one},
-    {list + "," + content("a", "f", R"({"x":1})"), one},
-    {list + "," + content("z", "f", R"({"x":1})"), one},
-    {list + "," + content("a", "f", R"({"x":2})"), {}},
-    {list + "," + content("z", "g", "{}"), {}},
-    {content("a", "f", R"({"x":1})"), one},
-    {R"("content":[{"functionCall":{"id":"a","name":"f","args":{"x":1}}}])", one},
-    {R"("content":{"type":"tool_call","id":"a","function":{"name":"f","arguments":"{\"x\":1}"}})", one},
-  };
-  for (auto& row : table) {
-    check_calls(message_answer("{" + row.message + "}"), openai::compatible_chat_api(), false, row.expected);
-    check_calls(delta("{" + row.message + "}") + end_of_chunks("tool_calls"), openai::compatible_chat_api(), true,
-                row.expected);
-  }
-  // both forms, in fragments
-  auto both = [](const std::string& name, const std::string& arguments) {
-    auto inside =
-      "{" + (name.empty() ? "" : R"("name":)" + as_json(name) + ",") + R"("arguments":)" + as_json(arguments) + "}";
-    return delta(R"({"tool_calls":[{"index":0,"function":)" + inside + R"(}],"function_call":)" + inside + "}");
-  };
-  check_calls(both("f", "") + both("", R"({"x")") + both("", ":1") + both("", "1}") + end_of_chunks("tool_calls"),
-              openai::compatible_chat_api(), true, {{"call_c1_0", "f", R"({"x":11})", ""}});
-  check_calls(delta("{" + old + "}") + delta("{" + list + "}") + end_of_chunks("tool_calls"),
-              openai::compatible_chat_api(), true, {});
-  // a message beside the deltas
-  auto beside = [](const std::string& more) {
-    return event(R"({"choices":[{"index":0,"delta":{},"message":{)" + more + R"(},"finish_reason":"tool_calls"}]})")
-           + done;
-  };
-  check_calls(delta("{" + list + "}") + beside(list), openai::compatible_chat_api(), true, one);
-  check_calls(beside(list), openai::compatible_chat_api(), true, one);
-  check_calls(delta("{" + list + "}")
-                + beside(R"("tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x\":2}"}}])"),
-              openai::compatible_chat_api(), true, {});
-  check_calls(
-    delta("{" + list + "}")
-      + beside(R"("tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}},{"id":"b","name":"g"}])"),
-    openai::compatible_chat_api(), true, {});
-}
-
-TEST_CASE("an answer that came in two choices, text and calls, is one", "[wire][calls]") {
-  auto body = [](const std::string& first, const std::string& second) {
-    return R"({"id":"c1","choices":[{"finish_reason":"tool_calls","message":)" + first
-           + R"(},{"finish_reason":"tool_calls","message":)" + second + "}]}";
-  };
-  const std::string calls = R"({"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]})";
-  auto x = read(body(R"({"content":"Let me"})", calls), openai::compatible_chat_api(), false);
-  REQUIRE(std::holds_alternative<completion>(x));
-  CHECK(std::get<completion>(x).text == "Let me");
-  CHECK(std::get<completion>(x).tool_calls.size() == 1);
-  CHECK(std::get<completion>(x).alternatives.empty());
-  x = read(body(calls, calls), openai::compatible_chat_api(), false);
-  CHECK(std::get<completion>(x).alternatives.size() == 1);
 }
 
 } // namespace modelforge::call_forms_test

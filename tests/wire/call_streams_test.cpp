@@ -4,7 +4,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-// Calls that come in pieces, in forms of one dialect alone.
+// Calls that come in pieces or in several places, in forms of one dialect alone.
 
 namespace modelforge::call_streams_test {
 
@@ -268,6 +268,77 @@ TEST_CASE("calls of a responses stream are not lost, whatever tells of them", "[
   };
   for (auto& row : table)
     check_calls(row.body, openai::responses_api(), true, row.expected);
+}
+
+TEST_CASE("calls that a message tells in several places are one, or a failure", "[wire][calls]") {
+  const std::string list = R"("tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}])";
+  const std::string old = R"("function_call":{"name":"f","arguments":"{\"x\":1}"})";
+  auto content = [](const std::string& id, const std::string& name, const std::string& input) {
+    return R"("content":[{"type":"tool_use","id":")" + id + R"(","name":")" + name + R"(","input":)" + input + "}]";
+  };
+  const calls one = {{"a", "f", R"({"x":1})", ""}};
+  struct {
+    std::string message;
+    calls expected;
+  } table[] = {
+    {list + "," + old, one},
+    {old + "," + list, one},
+    {list + R"(,"function_call":{"name":"f","arguments":"{\"x\":2}"})", {}},
+    {list + R"(,"function_call":{"name":"g","arguments":"{}"})", {}},
+    {list + R"(,"function_call":null)", one},
+    {list + R"(,"function_call":{})", one},
+    {list + "," + content("a", "f", R"({"x":1})"), one},
+    {list + "," + content("z", "f", R"({"x":1})"), one},
+    {list + "," + content("a", "f", R"({"x":2})"), {}},
+    {list + "," + content("z", "g", "{}"), {}},
+    {content("a", "f", R"({"x":1})"), one},
+    {R"("content":[{"functionCall":{"id":"a","name":"f","args":{"x":1}}}])", one},
+    {R"("content":{"type":"tool_call","id":"a","function":{"name":"f","arguments":"{\"x\":1}"}})", one},
+  };
+  for (auto& row : table) {
+    check_calls(message_answer("{" + row.message + "}"), openai::compatible_chat_api(), false, row.expected);
+    check_calls(delta("{" + row.message + "}") + end_of_chunks("tool_calls"), openai::compatible_chat_api(), true,
+                row.expected);
+  }
+  // both forms, in fragments
+  auto both = [](const std::string& name, const std::string& arguments) {
+    auto inside =
+      "{" + (name.empty() ? "" : R"("name":)" + as_json(name) + ",") + R"("arguments":)" + as_json(arguments) + "}";
+    return delta(R"({"tool_calls":[{"index":0,"function":)" + inside + R"(}],"function_call":)" + inside + "}");
+  };
+  check_calls(both("f", "") + both("", R"({"x")") + both("", ":1") + both("", "1}") + end_of_chunks("tool_calls"),
+              openai::compatible_chat_api(), true, {{"call_c1_0", "f", R"({"x":11})", ""}});
+  check_calls(delta("{" + old + "}") + delta("{" + list + "}") + end_of_chunks("tool_calls"),
+              openai::compatible_chat_api(), true, {});
+  // a message beside the deltas
+  auto beside = [](const std::string& more) {
+    return event(R"({"choices":[{"index":0,"delta":{},"message":{)" + more + R"(},"finish_reason":"tool_calls"}]})")
+           + done;
+  };
+  check_calls(delta("{" + list + "}") + beside(list), openai::compatible_chat_api(), true, one);
+  check_calls(beside(list), openai::compatible_chat_api(), true, one);
+  check_calls(delta("{" + list + "}")
+                + beside(R"("tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x\":2}"}}])"),
+              openai::compatible_chat_api(), true, {});
+  check_calls(
+    delta("{" + list + "}")
+      + beside(R"("tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}},{"id":"b","name":"g"}])"),
+    openai::compatible_chat_api(), true, {});
+}
+
+TEST_CASE("an answer that came in two choices, text and calls, is one", "[wire][calls]") {
+  auto body = [](const std::string& first, const std::string& second) {
+    return R"({"id":"c1","choices":[{"finish_reason":"tool_calls","message":)" + first
+           + R"(},{"finish_reason":"tool_calls","message":)" + second + "}]}";
+  };
+  const std::string calls = R"({"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]})";
+  auto x = openai::compatible_chat_api().decode(ok, body(R"({"content":"Let me"})", calls));
+  REQUIRE(std::holds_alternative<completion>(x));
+  CHECK(std::get<completion>(x).text == "Let me");
+  CHECK(std::get<completion>(x).tool_calls.size() == 1);
+  CHECK(std::get<completion>(x).alternatives.empty());
+  x = openai::compatible_chat_api().decode(ok, body(calls, calls));
+  CHECK(std::get<completion>(x).alternatives.size() == 1);
 }
 
 } // namespace modelforge::call_streams_test

@@ -38,6 +38,34 @@ bool take_block(json::reader& in, content_block& content) {
   });
 }
 
+/// A message, or an event about one.
+struct event {
+  json::raw type, error, message, index, block, delta, usage, id, model, content, reason, other_reason, details, input,
+    calls;
+};
+
+event take_event_fields(json::reader& in) {
+  event event;
+  in.fields({{"type", &event.type},
+             {"error", &event.error},
+             {"message", &event.message},
+             {"index", &event.index},
+             {"content_block", &event.block},
+             {"delta", &event.delta},
+             {"usage", &event.usage},
+             {"id", &event.id},
+             {"model", &event.model},
+             {"content", &event.content},
+             {"stop_reason", &event.reason},
+             {"stopReason", &event.other_reason},
+             {"finish_reason", &event.other_reason},
+             {"finishReason", &event.other_reason},
+             {"stop_details", &event.details},
+             {"input", &event.input},
+             {"tool_calls", &event.calls}});
+  return event;
+}
+
 constexpr object_answer::wording words{.no_answer = "JSON without a message",
                                        .usual_address = "it is usually https://api.anthropic.com"};
 
@@ -50,12 +78,6 @@ public:
   explicit answer(const http::response_head& head) : object_answer(head, words) {}
 
 private:
-  /// A message, or an event about one.
-  struct event {
-    json::raw type, error, message, index, block, delta, usage, id, model, content, reason, other_reason, details,
-      input;
-  };
-
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
     json::reader in{object};
     auto event = take_event_fields(in);
@@ -96,27 +118,6 @@ private:
   /// Each event has a name of its own.
   bool knows(std::string_view event) const override {
     return object_answer::knows(event) || event.starts_with("message_") || event.starts_with("content_block_");
-  }
-
-  static event take_event_fields(json::reader& in) {
-    event event;
-    in.fields({{"type", &event.type},
-               {"error", &event.error},
-               {"message", &event.message},
-               {"index", &event.index},
-               {"content_block", &event.block},
-               {"delta", &event.delta},
-               {"usage", &event.usage},
-               {"id", &event.id},
-               {"model", &event.model},
-               {"content", &event.content},
-               {"stop_reason", &event.reason},
-               {"stopReason", &event.other_reason},
-               {"finish_reason", &event.other_reason},
-               {"finishReason", &event.other_reason},
-               {"stop_details", &event.details},
-               {"input", &event.input}});
-    return event;
   }
 
   // -- the message -------------------------------------------------------------------
@@ -170,6 +171,7 @@ private:
     note(id_, event.id);
     note(model_, event.model);
     say_content(event.content, sink);
+    say_calls_beside(event.calls, sink);
     read_reason(event);
     read_usage(event.usage);
   }
@@ -188,6 +190,17 @@ private:
     });
     if (content.text.size() > 2)
       say_rest(sink);
+  }
+
+  /// Calls as OpenAI has them, beside the content or in its place.
+  void say_calls_beside(json::raw list, piece_sink& sink) {
+    auto has_others = calls_.size() > 0;
+    read_calls(list, [&](const call_part& part) {
+      if (!has_others)
+        say_call(part, {}, id_, sink);
+      else if (!calls_.has(part))
+        fail_calls("tool calls in two forms that differ");
+    });
   }
 
   void read_end(const event& event, piece_sink& sink) {

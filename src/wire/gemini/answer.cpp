@@ -231,7 +231,8 @@ private:
   /// Reads a part: text, thought or call, with or without a seal. A seal without a text ends the
   /// thought before it.
   void read_part(json::reader& in, piece_sink& sink) {
-    json::raw text, thought, call, signature;
+    json::raw text, thought, call, signature, type;
+    call_part flat; // as other dialects have it
     std::string other;
     in.members([&](std::string_view name) {
       if (name == "text")
@@ -242,7 +243,9 @@ private:
         call = in.value();
       else if (name == "thoughtSignature" || name == "thought_signature")
         signature = in.value();
-      else if (name != "partMetadata")
+      else if (name == "type")
+        type = in.value();
+      else if (name != "partMetadata" && !take_call_member(name, in, flat))
         other = name;
     });
     if (seen_.end)
@@ -251,7 +254,12 @@ private:
     if (call.text == "{}") // the end of one whose arguments came in pieces
       return read_call({}, signature, sink);
     if (!call.text.empty() && call.text != "null")
-      return read_calls(call, [&](const call_part& part) { read_call(part, signature, sink); });
+      return read_calls(call, [&](call_part part) {
+        part.id = part.id.text.empty() ? flat.id : part.id;
+        read_call(part, signature, sink);
+      });
+    if (flat.is_wrapped || is_call_type(type.between_quotes()))
+      return read_call(flat, signature, sink);
     say_seal("gemini", signature, sink);
     if (text.text.empty() && !other.empty())
       warn("the answer held a part that was left out: " + clean_words(other, 100));

@@ -21,7 +21,7 @@ public:
 
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
-    json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs;
+    json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls;
     json::reader in{object};
     in.fields({{"message", &message},
                {"done", &done},
@@ -34,7 +34,8 @@ private:
                {"error", &error},
                {"finish_reason", &other_reason},
                {"finishReason", &other_reason},
-               {"stop_reason", &other_reason}});
+               {"stop_reason", &other_reason},
+               {"tool_calls", &calls}});
     if (!in.finish()) {
       problem = in.problem();
       return false;
@@ -48,6 +49,7 @@ private:
     auto before = progress_.pieces;
     auto was_complete = std::exchange(seen_.complete, false);
     auto inner_reason = read_message(message, sink);
+    say_calls(calls, created_, sink); // some tell them beside the message
     add_logprobs(logprobs);
     auto is_told = note_first_reason({reason, other_reason, inner_reason}); // a cut told too early is one
     if (seen_.end)
@@ -103,6 +105,8 @@ private:
                         {"stop_reason", &reason}});
     say_texts(&piece_sink::reasoning, thinking, sink);
     say_texts(&piece_sink::text, content, sink);
+    if (content.is_array() || content.is_object())
+      say_calls_among(content, created_, sink);
     say_calls(calls.text.empty() ? call : calls, created_, sink);
     return reason;
   }

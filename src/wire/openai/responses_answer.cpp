@@ -191,15 +191,16 @@ private:
 
   /// A part of a message or of thoughts, whole.
   void say_whole_part(const response_event& event, piece_sink& sink) {
-    json::raw type, text, refusal;
-    read_fields(event.part, {{"type", &type}, {"text", &text}, {"refusal", &refusal}});
-    auto is_thought = type.between_quotes() == "reasoning_text" || type.between_quotes() == "summary_text";
-    if (is_call_type(type.between_quotes()))
-      say_call_inside(read_item(event.part).call, sink);
-    else if (refusal.is_string())
-      say_piece(&piece_sink::refusal, refusal, true, event, sink);
+    json::reader in{event.part};
+    auto part = take_message_part(in);
+    auto type = part.type.between_quotes();
+    auto is_thought = type == "reasoning_text" || type == "summary_text";
+    if (part.is_call())
+      say_call_inside(part.call, sink);
+    else if (part.refusal.is_string())
+      say_piece(&piece_sink::refusal, part.refusal, true, event, sink);
     else
-      say_piece(is_thought ? &piece_sink::reasoning : &piece_sink::text, text, true, event, sink);
+      say_piece(is_thought ? &piece_sink::reasoning : &piece_sink::text, part.text, true, event, sink);
   }
 
   /// The latest part of that kind, and of that index where it has one; null where there is none.
@@ -369,16 +370,13 @@ private:
     add(&piece_sink::text, entry.content);
     read_calls(entry.calls, [&](const call_part& part) { say_call_inside(part, sink); });
     for_each_in(entry.content, [&](json::reader& in) {
-      json::raw type, more, declined, logprobs;
-      auto element = in.value();
-      if (!read_fields(element, {{"type", &type}, {"text", &more}, {"refusal", &declined}, {"logprobs", &logprobs}}))
-        more = element;
-      if (is_call_type(type.between_quotes()))
-        return say_call_inside(read_item(element).call, sink);
+      auto part = take_message_part(in);
+      if (part.is_call())
+        return say_call_inside(part.call, sink);
       if (!is_streamed_)
-        add_logprobs(logprobs);
-      add(&piece_sink::text, more);
-      add(&piece_sink::refusal, declined);
+        add_logprobs(part.logprobs);
+      add(&piece_sink::text, part.text);
+      add(&piece_sink::refusal, part.refusal);
     });
     if (is_streamed_)
       say_unsaid(text, refusal, is_again, state, sink);

@@ -61,6 +61,25 @@ response_item read_item(json::raw raw) {
   return take_item(in);
 }
 
+message_part take_message_part(json::reader& in) {
+  message_part part;
+  auto take = [&](std::string_view name) {
+    if (name == "type")
+      part.type = in.value();
+    else if (name == "text")
+      part.text = in.value();
+    else if (name == "refusal")
+      part.refusal = in.value();
+    else if (name == "logprobs")
+      part.logprobs = in.value();
+    else
+      take_call_member(name, in, part.call);
+  };
+  if (!in.members(take))
+    part.text = in.value();
+  return part;
+}
+
 item_kind kind_of(const response_item& entry) {
   auto type = entry.type.between_quotes();
   return type == "message"     ? item_kind::message
