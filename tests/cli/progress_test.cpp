@@ -81,11 +81,29 @@ TEST_CASE("what a batch waits for ends the line, and never makes it too long", "
   x.elapsed = 10s;
   auto text = cli::progress_text(x, 20, "paused by the provider for 3 s");
   CHECK(text == "answered 10/20, failed 0, in flight 2, 1.0/s, 0:10 left, paused by the provider for 3 s");
-  CHECK(cli::progress_bar(x, 20, 60, "paused by the provider for 3 s").size() == 60);
+  for (std::size_t width = 100; width > 0; --width) {
+    auto bar = cli::progress_bar(x, 20, width, "paused by the provider for 3 s");
+    CHECK(bar.size() <= width);
+    CHECK(bar.ends_with(std::string{"paused by the provider for 3 s"}.substr(0, width)));
+  }
+  CHECK(cli::progress_bar(x, 20, 40, "paused by the provider for 3 s") == "10/20, paused by the provider for 3 s");
+  CHECK(
+    cli::progress_text(x, 20, "provider down, next try in 4 s: refused")
+    == "answered 10/20, failed 0, in flight 2, 1.0/s, provider down, next try in 4 s: refused"); // who knows how long
   CHECK(cli::progress_text(x, 20) == "answered 10/20, failed 0, in flight 2, 1.0/s, 0:10 left");
   x.flawed = {1, 1, 0, 0};
   CHECK(cli::progress_text(x, 20) == "answered 10/20 (2 flawed), failed 0, in flight 2, 1.0/s, 0:10 left");
   x.flawed = {};
+}
+
+TEST_CASE("a log gets ever fewer lines while nothing comes, and as many as before when it does", "[cli][progress]") {
+  std::chrono::nanoseconds pause = 2s, passed{0};
+  int lines = 0;
+  for (; passed < 5min; passed += pause, ++lines)
+    pause = cli::next_line_pause(pause, false);
+  CHECK(lines < 12);
+  CHECK(pause < 2min);
+  CHECK(cli::next_line_pause(pause, true) == 2s);
 }
 
 TEST_CASE("a batch's rate and time left are those of this run", "[cli][progress]") {

@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <iterator>
 #include <numeric>
+#include <string_view>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 /// A batch's progress in words, for one line of a terminal or of a log.
@@ -18,8 +20,11 @@ namespace {
 
 constexpr auto bar_interval = 100ms;
 constexpr auto line_interval = 2s;
+constexpr auto longest_line_interval = 64s;
 constexpr std::size_t max_cells = 24; ///< Of the bar; the figures beside it matter more.
 constexpr std::size_t min_cells = 5;
+
+constexpr std::string_view down_words = "provider down";
 
 constexpr auto min_shown = 500ms; ///< A shorter wait is over before it is read.
 
@@ -44,6 +49,11 @@ std::string why(const provider_status& status) {
   if (status.problem.empty())
     return {};
   return ": " + (status.problem.size() > max_size ? status.problem.substr(0, max_size - 3) + "..." : status.problem);
+}
+
+/// Whether what a batch waits for may take any time.
+bool is_down(const std::string& hindrance) {
+  return hindrance.find(down_words) != hindrance.npos;
 }
 
 std::string number(double x) {
@@ -71,10 +81,10 @@ std::string wait_text(const provider_status& status) {
   if (lanes.empty())
     return "the provider refuses the key";
   if (all([](auto& lane) { return lane.breaker == "open"; }))
-    return "provider down" + (status.next_retry ? ", next try in " + rounded(*status.next_retry) : std::string{})
-           + why(status);
+    return std::string{down_words}
+           + (status.next_retry ? ", next try in " + rounded(*status.next_retry) : std::string{}) + why(status);
   if (all([](auto& lane) { return lane.breaker != "closed"; }))
-    return "provider down, trying it now" + why(status);
+    return std::string{down_words} + ", trying it now" + why(status);
   if (all([](auto& lane) { return lane.paused_for.has_value(); }))
     return "paused by the provider for " + rounded(shortest_pause(lanes));
   if (status.queued > 0 && status.in_flight < slots_of(lanes) && status.predicted_wait >= min_shown)
@@ -110,7 +120,18 @@ std::string clock_text(std::chrono::nanoseconds time) {
   return text;
 }
 
-// What is missing is left out: a rate before the first answer, a time left while nobody knows the number of items.
+namespace {
+
+/// How far it is, in as few words as can be.
+std::string short_text(const batch_progress& progress, std::optional<uint64_t> total) {
+  auto text = std::to_string(progress.answered) + (total ? "/" + std::to_string(*total) : std::string{});
+  return progress.failed > 0 ? text + ", failed " + std::to_string(progress.failed) : text;
+}
+
+} // namespace
+
+// What is missing is left out: a rate before the first answer, a time left while nobody knows the number of items, or
+// when the provider comes back.
 std::string progress_text(const batch_progress& progress, std::optional<uint64_t> expected,
                           const std::string& hindrance) {
   auto total = progress.total ? progress.total : expected;
@@ -124,18 +145,23 @@ std::string progress_text(const batch_progress& progress, std::optional<uint64_t
     text += ", in jobs " + std::to_string(progress.in_jobs);
   if (progress.rate() > 0)
     text += ", " + number(progress.rate()) + "/s";
-  if (auto left = progress.time_left(expected); left && *left > 0ns)
+  if (auto left = progress.time_left(expected); left && *left > 0ns && !is_down(hindrance))
     text += ", " + clock_text(*left) + " left";
   if (!hindrance.empty())
     text += ", " + hindrance;
   return text;
 }
 
-// The figures have precedence; the bar takes the room that is left, down to a width at which it says nothing.
+// What it waits for has precedence, then the figures; the bar takes the room that is left, down to a width at which it
+// says nothing.
 std::string progress_bar(const batch_progress& progress, std::optional<uint64_t> expected, std::size_t width,
                          const std::string& hindrance) {
   auto total = progress.total ? progress.total : expected;
   auto text = progress_text(progress, expected, hindrance);
+  if (text.size() > width && !hindrance.empty())
+    text = short_text(progress, total) + ", " + hindrance;
+  if (text.size() > width && !hindrance.empty())
+    text = hindrance;
   constexpr std::size_t frame = 3; // brackets and a blank
   auto cells = text.size() + frame < width ? std::min(max_cells, width - text.size() - frame) : 0;
   if (total && *total > 0 && cells >= min_cells) {
@@ -148,18 +174,26 @@ std::string progress_bar(const batch_progress& progress, std::optional<uint64_t>
 }
 
 progress_display::progress_display(std::optional<uint64_t> expected, bool quiet)
-  : expected_(expected), quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
+  : expected_(expected), quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0),
+    pause_(terminal_ ? std::chrono::nanoseconds{bar_interval} : line_interval) {}
 
-// A terminal is drawn anew ten times a second; a log gets a line every two seconds, and none for a batch that is over
-// by then.
+std::chrono::nanoseconds next_line_pause(std::chrono::nanoseconds last, bool is_news) {
+  return is_news ? std::chrono::nanoseconds{line_interval}
+                 : std::min<std::chrono::nanoseconds>(2 * last, longest_line_interval);
+}
+
+// A terminal is drawn anew ten times a second; a log gets a line every two seconds, ever fewer while nothing comes, and
+// none for a batch that is over by then.
 void progress_display::show(const batch_progress& progress, const std::string& hindrance, time_point now) {
-  if (quiet_ || (shown_ != time_point{} && now - shown_ < (terminal_ ? bar_interval : line_interval)))
+  if (quiet_ || (shown_ != time_point{} && now - shown_ < pause_))
     return;
   auto first = shown_ == time_point{};
   shown_ = now;
   if (!terminal_) {
     if (!first) // a batch that is over within seconds needs no line but the summary
       std::fprintf(stderr, "%s\n", progress_text(progress, expected_, hindrance).c_str());
+    auto done = progress.answered + progress.failed;
+    pause_ = next_line_pause(pause_, first || std::exchange(done_, done) != done);
     return;
   }
   drawn_ = true;

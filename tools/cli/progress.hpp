@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,15 +28,19 @@ std::string progress_text(const batch_progress& progress, std::optional<uint64_t
                           const std::string& hindrance = {});
 
 /// Renders the same for a terminal of `width` columns, with a bar before it as far as there is room; never longer than
-/// `width`.
+/// `width`. Where there is room for less, what it waits for stays.
 std::string progress_bar(const batch_progress& progress, std::optional<uint64_t> expected, std::size_t width,
                          const std::string& hindrance = {});
 
 /// Renders minutes and seconds: "0:06", "12:34", "1:02:03".
 std::string clock_text(std::chrono::nanoseconds time);
 
+/// Returns how long a log waits for its next line, where it waited `last` for this one: longer and longer while none
+/// has news, so that a provider that is down for a night does not fill it.
+std::chrono::nanoseconds next_line_pause(std::chrono::nanoseconds last, bool is_news);
+
 /// Shows a batch's progress on standard error: a bar that is drawn again on a terminal, else a plain line every few
-/// seconds.
+/// seconds, and ever fewer while nothing comes.
 class progress_display {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -53,6 +58,8 @@ private:
   bool quiet_;
   bool terminal_;
   bool drawn_ = false;
+  std::chrono::nanoseconds pause_; ///< Until it is shown again.
+  uint64_t done_ = 0;              ///< Items, when it was shown last.
   time_point shown_{};
 };
 
