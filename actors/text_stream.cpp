@@ -2,6 +2,7 @@
 
 #include "actors/support/callers.hpp"
 #include "actors/support/mail.hpp"
+#include "batch/output_check.hpp"
 #include "batch/output_file.hpp"
 
 #include <modelforge/actors/system.hpp>
@@ -441,6 +442,8 @@ text_stream stream_text(caf::actor_system& system, const provider_actor& provide
 std::variant<completion, failure> stream_to_file(caf::actor_system& system, const provider_actor& provider,
                                                  chat_request request, const std::string& path,
                                                  stream_options options) {
+  if (auto unfit = batch::refuse_irreplaceable(path))
+    return std::move(*unfit);
   auto opened = batch::output_file::open(path, ".partial");
   if (auto* problem = std::get_if<failure>(&opened))
     return std::move(*problem);
@@ -484,12 +487,21 @@ std::variant<completion, failure> stream_to_file(caf::actor_system& system, cons
     problem = file.rewrite(judged);
   if (problem)
     return fail(std::move(*problem));
-  problem = file.finish(true);
+  auto answer = std::get<stream_done>(outcome).result;
+  auto replaces = answer.flaw == answer_flaw::none || !file.replaces_something(); // by no half of an answer
+  if (!replaces && written == 0) {
+    file.discard();
+    answer.warnings.push_back(path + " is left as it was");
+    return answer;
+  }
+  problem = file.finish(replaces);
   if (problem) {
     problem->message += "; the text is in " + file.place();
     return std::move(*problem);
   }
-  return std::get<stream_done>(outcome).result;
+  if (!replaces)
+    answer.warnings.push_back(path + " is left as it was; the text is in " + file.place());
+  return answer;
 }
 
 } // namespace modelforge

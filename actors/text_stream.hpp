@@ -116,11 +116,13 @@ text_stream stream_text(caf::actor_system& system, const provider_actor& provide
 text_stream stream_text(caf::actor_system& system, const provider_actor& provider, std::string prompt,
                         stream_options options = {});
 
-/// Writes a stream's text to a file as it comes, and returns when it has ended: to PATH.partial, which is renamed to
-/// PATH at a good end. Otherwise PATH is left alone, what came stays in PATH.partial, and the failure says so
-/// (`errc::io_failed` where the file is the matter). A file that is replaced keeps its mode, a link stays one, and what
-/// is no regular file (a pipe, a device) is written in place. Calls the callbacks as well, except `on_text`; `on_end`
-/// only if the file could be opened, since nothing is asked before.
+/// Writes a stream's text to a file as it comes, and returns when it has ended: to PATH.partial (with a number behind
+/// it where that is there), which is renamed to PATH at a good end. Otherwise PATH is left alone, what came stays where
+/// it is, and the failure says so (`errc::io_failed` where the file is the matter). An answer that is no good one
+/// (`flaw`) takes no earlier file's place either: then its last warning says where the text is. A file that is replaced
+/// keeps its mode, a link stays one, and what is no regular file (a pipe, a device, /dev/stdout) is written in place.
+/// Calls the callbacks as well, except `on_text`; `on_end` only if the file could be opened, since nothing is asked
+/// before.
 std::variant<completion, failure> stream_to_file(caf::actor_system& system, const provider_actor& provider,
                                                  chat_request request, const std::string& path,
                                                  stream_options options = {});

@@ -18,9 +18,12 @@ inline failure io_failure(const std::string& what, const std::string& path) {
   auto reason = errno;
   failure x;
   x.code = errc::io_failed;
-  x.message = what + " " + path + ": " + std::generic_category().message(reason);
+  x.message =
+    what + " " + path + ": " + (reason == EPIPE ? "nobody reads it any more" : std::generic_category().message(reason));
   if (reason == ENOSPC || reason == EDQUOT)
     x.suggestion = "make room, then run it again";
+  if (reason == EPIPE)
+    x.suggestion = "write to a file to keep all of it";
   return x;
 }
 

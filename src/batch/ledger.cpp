@@ -5,11 +5,8 @@
 #include "batch/ledger_line.hpp"
 #include "batch/usage_sum.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <filesystem>
+#include <functional>
 
 namespace modelforge::batch {
 
@@ -19,64 +16,21 @@ using ledger_line::number_in;
 using ledger_line::text_in;
 
 constexpr uint64_t version = 1;
-constexpr std::size_t block = 256u << 10;
+constexpr std::size_t read_block = 256u << 10;
 constexpr std::size_t max_buffered = 64u << 10;
+
 failure refusal(std::string message, std::string suggestion) {
   return make_failure(errc::io_failed, std::move(message), std::move(suggestion));
-}
-
-ledger_input input_in(const json::value& members) {
-  return {number_in(members, "input_size"), ledger_line::from_hex(text_in(members, "input_hash")),
-          text_in(members, "input")};
 }
 
 std::string in_words(const ledger_input& input) {
   return input.path + " with " + std::to_string(input.size) + " bytes and the hash " + hex::digits_of(input.hash);
 }
 
-/// Calls `each(line, offset, ended)` for all lines; `ended` is false for a last one without its end.
-template <class Each>
-bool for_each_raw_line(ledger_file& file, Each each) {
-  std::string held;
-  std::string read;
-  uint64_t start = 0; // of `held` in the file
-  do {
-    if (!file.read(start + held.size(), block, read))
-      return false;
-    auto searched = held.size();
-    held += read;
-    std::size_t begin = 0;
-    for (auto end = held.find('\n', searched); end != held.npos; end = held.find('\n', begin)) {
-      each(std::string_view{held}.substr(begin, end - begin), start + begin, true);
-      begin = end + 1;
-    }
-    held.erase(0, begin);
-    start += begin;
-  } while (!read.empty());
-  if (!held.empty())
-    each(held, start, false);
-  return true;
-}
-
 } // namespace
 
-std::variant<ledger_input, failure> read_ledger_input(const std::string& path) {
-  file opened{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (opened.get() < 0)
-    return io_failure("cannot open", path);
-  std::error_code ignored;
-  ledger_input content{0, 0xcbf29ce484222325, std::filesystem::absolute(path, ignored).string()};
-  std::string buffer(block, '\0');
-  for (;;) {
-    auto n = ::read(opened.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno != EINTR)
-      return io_failure("cannot read", path);
-    if (n == 0)
-      return content;
-    for (auto c : std::string_view{buffer}.substr(0, n > 0 ? static_cast<std::size_t>(n) : 0))
-      content.hash = (content.hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    content.size += n > 0 ? static_cast<uint64_t>(n) : 0;
-  }
+uint64_t known_line::hash_of(std::string_view custom_id) {
+  return std::max<uint64_t>(1, std::hash<std::string_view>{}(custom_id));
 }
 
 // -- opening ------------------------------------------------------------------------------
@@ -102,28 +56,10 @@ std::variant<std::unique_ptr<ledger>, failure> ledger::open(std::unique_ptr<ledg
 }
 
 std::variant<ledger_summary, failure> ledger::look(const std::string& path) {
-  class reading : public ledger_file {
-  public:
-    explicit reading(file opened) : file_(std::move(opened)) {}
-
-    bool read(uint64_t offset, std::size_t size, std::string& out) override {
-      out.resize(size);
-      auto n = ::pread(file_.get(), out.data(), size, static_cast<off_t>(offset));
-      out.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
-      return n >= 0;
-    }
-
-    bool append(std::string_view) override { return false; }
-    bool sync() override { return false; }
-    bool truncate(uint64_t) override { return false; }
-
-  private:
-    file file_;
-  };
-  file opened{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (opened.get() < 0)
-    return io_failure("cannot open the ledger", path);
-  ledger seen{std::make_unique<reading>(std::move(opened)), path};
+  auto opened = look_at_ledger_file(path);
+  if (auto* problem = std::get_if<failure>(&opened))
+    return std::move(*problem);
+  ledger seen{std::move(std::get<0>(opened)), path};
   std::optional<uint64_t> torn_at;
   if (auto problem = seen.load(torn_at))
     return std::move(*problem);
@@ -132,7 +68,7 @@ std::variant<ledger_summary, failure> ledger::look(const std::string& path) {
 
 std::optional<failure> ledger::drop() {
   std::string head;
-  if (!file_->read(0, block, head))
+  if (!file_->read(0, read_block, head))
     return io_failure("cannot read the ledger", path_);
   if (!ledger_line::could_be_header(head.substr(0, ledger_line::sum_key.size()))
       && head.find("\n" + std::string{ledger_line::sum_key}) == head.npos)
@@ -163,7 +99,7 @@ std::optional<failure> ledger::load(std::optional<uint64_t>& torn_at) {
       torn_at = offset;
     }
   };
-  if (!for_each_raw_line(*file_, each))
+  if (!for_each_line_in(*file_, each))
     return io_failure("cannot read the ledger", path_);
   if (problem)
     return problem;
@@ -207,37 +143,19 @@ std::optional<failure> ledger::begin() {
                   .take());
 }
 
-std::optional<failure> ledger::seal() {
-  if (auto problem = sync(); problem || sealed_at_ == size_)
-    return problem;
-  if (auto problem = append_event(ledger_line::writer{"sealed", synced_}.take()))
-    return problem;
-  auto problem = sync();
-  sealed_at_ = size_;
-  return problem;
-}
-
 std::optional<failure> ledger::take(std::string_view line, uint64_t offset) {
   auto members = ledger_line::members_of(line);
   synced_ = std::max(synced_, number_in(members, "synced"));
   if (text_in(members, "event") != "result") {
-    count_event(line, offset);
+    if (auto event = event_in(members))
+      count(*event, offset);
     return {};
   }
-  ledger_result result;
-  result.item = number_in(members, "item");
+  auto result = result_in(members);
   if (result.item >= summary_.input.size)
     return refusal("the ledger " + path_ + " has a result of item " + std::to_string(result.item)
                      + ", which its input cannot have",
                    "start over with --fresh");
-  result.ok = text_in(members, "state") == "ok";
-  from_string(text_in(members, "flaw"), result.flaw);
-  result.attempts = number_in(members, "attempts");
-  result.usage = {number_in(members, "input_tokens"), number_in(members, "output_tokens"),
-                  number_in(members, "cached_tokens"), number_in(members, "cache_written_tokens"),
-                  number_in(members, "reasoning_tokens")};
-  if (auto& cost = json::member(members, "cost"); cost.is_number())
-    result.cost = cost.get<double>();
   count(result, offset);
   return {};
 }
@@ -257,90 +175,35 @@ std::optional<failure> ledger::write() {
   return written ? std::nullopt : std::optional{io_failure("cannot write to the ledger", path_)};
 }
 
-std::optional<failure> ledger::append_event(const std::string& body) {
+std::optional<failure> ledger::append(std::string_view body, std::variant<ledger_result, ledger_event> what) {
   if (problem_)
     return problem_;
   auto offset = size_;
   problem_ = append(body);
   if (!problem_)
-    unsynced_.push_back({offset, body, {}});
+    unsynced_.push_back({offset, std::move(what)});
   return problem_;
 }
 
 std::optional<failure> ledger::add(const ledger_result& result) {
-  if (problem_)
-    return problem_;
-  ledger_line::writer body{"result", synced_};
-  body.number("item", result.item)
-    .raw("state", result.ok ? "\"ok\"" : "\"failed\"")
-    .number("attempts", result.attempts);
-  if (result.flaw != answer_flaw::none)
-    body.text("flaw", name_of(result.flaw));
-  body.number("input_tokens", result.usage.input).number("output_tokens", result.usage.output);
-  if (result.usage.cached_read > 0)
-    body.number("cached_tokens", result.usage.cached_read);
-  if (result.usage.cache_written > 0)
-    body.number("cache_written_tokens", result.usage.cache_written);
-  if (result.usage.reasoning > 0)
-    body.number("reasoning_tokens", result.usage.reasoning);
-  if (result.cost)
-    body.number("cost", *result.cost);
-  if (!result.provider.empty())
-    body.text("provider", result.provider);
-  if (result.input_sum != 0)
-    body.text("input_sum", hex::digits_of(result.input_sum));
-  auto offset = size_;
-  problem_ = append(body.raw("line", result.line).take());
-  if (!problem_)
-    unsynced_.push_back(
-      {offset, {}, {result.item, result.ok, result.attempts, result.usage, result.cost, {}, {}, 0, result.flaw}});
-  return problem_;
-}
-
-std::optional<failure> ledger::intend(const ledger_job& job) {
-  return append_event(ledger_line::writer{"intent", synced_}
-                        .text("nonce", job.nonce)
-                        .text("provider", job.provider)
-                        .text("model", job.model)
-                        .number("at", job.at)
-                        .ranges("items", job.items)
-                        .take());
-}
-
-std::optional<failure> ledger::name_job(const std::string& nonce, const std::string& id) {
-  return append_event(ledger_line::writer{"job", synced_}.text("nonce", nonce).text("id", id).take());
-}
-
-std::optional<failure> ledger::end_job(const std::string& nonce, std::string_view outcome) {
-  return append_event(ledger_line::writer{"job_end", synced_}.text("nonce", nonce).text("outcome", outcome).take());
-}
-
-std::optional<failure> ledger::note_total(uint64_t items) {
-  return append_event(ledger_line::writer{"total", synced_}.number("items", items).take());
-}
-
-std::optional<failure> ledger::note_run(const std::map<std::string, std::string>& made_with) {
-  return append_event(ledger_line::writer{"run", synced_}.texts("made_with", made_with).take());
-}
-
-std::optional<failure> ledger::change_input(const ledger_input& now,
-                                            const std::vector<std::pair<uint64_t, uint64_t>>& again) {
-  return append_event(ledger_line::writer{"input", synced_}
-                        .text("input", now.path)
-                        .number("input_size", now.size)
-                        .text("input_hash", hex::digits_of(now.hash))
-                        .ranges("again", again)
-                        .take());
+  auto counted = ledger_result{result.item, result.ok, result.attempts,  result.usage, result.cost,
+                               {},          {},        result.input_sum, result.flaw};
+  return append(body_of(result, synced_), std::move(counted));
 }
 
 std::optional<failure> ledger::note(const ledger_event& event) {
-  if (auto* job = std::get_if<ledger_job>(&event))
-    return intend(*job);
-  if (auto* named = std::get_if<job_named>(&event))
-    return name_job(named->nonce, named->id);
-  if (auto* ended = std::get_if<job_ended>(&event))
-    return end_job(ended->nonce, ended->outcome);
-  return note_total(std::get<input_total>(event).items);
+  return append(body_of(event, synced_), event);
+}
+
+std::optional<failure> ledger::seal() {
+  if (auto problem = sync(); problem || sealed_at_ == size_)
+    return problem;
+  problem_ = append(ledger_line::writer{"sealed", synced_}.take());
+  if (problem_)
+    return problem_;
+  auto problem = sync();
+  sealed_at_ = size_;
+  return problem;
 }
 
 std::optional<failure> ledger::sync() {
@@ -354,7 +217,7 @@ std::optional<failure> ledger::sync() {
   }
   synced_ = size_;
   for (auto& change : unsynced_)
-    change.event.empty() ? count(change.result, change.offset) : count_event('{' + change.event, change.offset);
+    std::visit([&](auto& what) { count(what, change.offset); }, change.what);
   unsynced_.clear();
   return {};
 }
@@ -362,63 +225,58 @@ std::optional<failure> ledger::sync() {
 // -- counting -----------------------------------------------------------------------------
 
 void ledger::count(const ledger_result& result, uint64_t offset) {
-  if (result.item >= places_.size())
-    places_.resize(result.item + 1);
-  forget(result.item);
-  ++(result.ok ? summary_.ok : summary_.failed);
-  summary_.flawed.add(result.flaw);
-  places_[result.item] = offset << offset_shift | static_cast<uint64_t>(result.flaw) << flaw_shift
-                         | static_cast<uint64_t>(result.ok ? state::ok : state::failed);
+  set_place(result.item, offset << offset_shift | static_cast<uint64_t>(result.flaw) << flaw_shift
+                           | static_cast<uint64_t>(result.ok ? state::ok : state::failed));
   summary_.attempts += result.attempts;
   add_to(summary_.usage, result.usage);
   add_to(summary_.cost, result.cost);
 }
 
-void ledger::forget(uint64_t item) {
-  summary_.ok -= of(item) == state::ok;
-  summary_.failed -= of(item) == state::failed;
-  if (auto* count = summary_.flawed.of(flaw_of(item)))
-    --*count;
-  places_[item] = 0;
+void ledger::count(const ledger_event& event, uint64_t offset) {
+  summary_.take(event, offset);
+  if (auto* change = std::get_if<input_change>(&event))
+    change_input(*change);
 }
 
-/// Events that this version does not know change nothing.
-void ledger::count_event(std::string_view line, uint64_t offset) {
-  auto members = ledger_line::members_of(line);
-  auto name = text_in(members, "event");
-  auto nonce = text_in(members, "nonce");
-  auto job = summary_.jobs.find(nonce);
-  if (name == "intent") {
-    summary_.jobs[nonce] = {nonce,
-                            text_in(members, "provider"),
-                            text_in(members, "model"),
-                            number_in(members, "at"),
-                            ledger_line::ranges_in(members, "items"),
-                            {},
-                            offset};
-  } else if (name == "total") {
-    summary_.total = number_in(members, "items");
-  } else if (name == "input") {
-    summary_.input = input_in(members);
-    summary_.total.reset();
-    for (auto [first, last] : ledger_line::ranges_in(members, "again"))
-      for (auto item = first; item <= last && item < places_.size(); ++item)
-        forget(item);
-  } else if (name == "run") {
-    summary_.made_with = ledger_line::texts_in(members, "made_with");
-  } else if (job == summary_.jobs.end()) {
+void ledger::change_input(const input_change& change) {
+  auto count_of = [this](const moved_items& x) { return std::min(x.count, summary_.input.size); }; // as of any items
+  std::vector<uint64_t> taken;
+  for (auto& x : change.moved)
+    for (uint64_t i = 0; i < count_of(x); ++i)
+      taken.push_back(x.from + i < places_.size() ? places_[x.from + i] : 0);
+  for (auto [first, last] : change.again)
+    for (auto item = first; item <= last && item < places_.size(); ++item)
+      set_place(item, 0);
+  auto next = taken.begin();
+  for (auto& x : change.moved)
+    for (uint64_t i = 0; i < count_of(x); ++i, ++next)
+      if (x.to + i < summary_.input.size)
+        set_place(x.to + i, *next);
+}
+
+/// Puts a result in the place of the item's, if it has one; 0: it has none from now on.
+void ledger::set_place(uint64_t item, uint64_t place) {
+  if (item >= places_.size())
+    places_.resize(item + 1);
+  count_place(places_[item], false);
+  places_[item] = place;
+  count_place(place, true);
+}
+
+void ledger::count_place(uint64_t place, bool is_there) {
+  if (state_in(place) == state::missing)
     return;
-  } else if (name == "job") {
-    job->second.id = text_in(members, "id");
-  } else if (name == "job_end") {
-    if (!job->second.id.empty())
-      summary_.ids_of_ended_jobs.push_back(job->second.id);
-    summary_.jobs.erase(job);
-  }
+  uint64_t one = is_there ? 1 : ~uint64_t{0}; // counts wrap around
+  auto ok = state_in(place) == state::ok;
+  (ok ? summary_.ok : summary_.failed) += one;
+  if (auto* count = summary_.flawed.of(static_cast<answer_flaw>((place & ((1u << offset_shift) - 1)) >> flaw_shift)))
+    *count += one;
+  auto offset = place >> offset_shift;
+  is_there ? summary_.runs.add(offset, ok) : summary_.runs.remove(offset, ok);
 }
 
-std::vector<std::pair<uint64_t, uint64_t>> ledger::unanswered(const ledger_job& job) const {
-  std::vector<std::pair<uint64_t, uint64_t>> ranges;
+item_list ledger::unanswered(const ledger_job& job) const {
+  item_list ranges;
   for (auto [first, last] : job.items)
     for (auto item = first; item <= last; ++item) {
       if (of(item) == state::ok || (of(item) == state::failed && offset_of(item) > job.offset))
@@ -433,24 +291,35 @@ std::vector<std::pair<uint64_t, uint64_t>> ledger::unanswered(const ledger_job& 
 
 // -- reading ------------------------------------------------------------------------------
 
-std::variant<std::vector<uint32_t>, failure> ledger::input_sums() {
-  std::vector<uint32_t> sums(places_.size());
+/// Items that have a result, in the order in which these stand in the file.
+std::vector<uint64_t> ledger::items_by_arrival() const {
+  std::vector<uint64_t> items;
+  for (uint64_t item = 0; item < places_.size(); ++item)
+    if (of(item) != state::missing)
+      items.push_back(item);
+  std::sort(items.begin(), items.end(), [this](auto x, auto y) { return offset_of(x) < offset_of(y); });
+  return items;
+}
+
+std::variant<std::vector<known_line>, failure> ledger::known_lines() {
+  std::vector<known_line> lines(places_.size());
+  auto items = items_by_arrival();
+  auto next = items.begin();
   auto take = [&](std::string_view text, uint64_t offset, bool) {
-    if (ledger_line::result_in(text).empty())
+    if (next == items.end() || offset_of(*next) != offset)
       return;
-    auto members = ledger_line::members_of(text);
-    auto item = number_in(members, "item");
-    if (item < places_.size() && of(item) != state::missing && offset_of(item) == offset)
-      sums[item] = static_cast<uint32_t>(ledger_line::from_hex(text_in(members, "input_sum")));
+    auto id = ledger_line::custom_id_in(ledger_line::result_in(text));
+    auto sum = static_cast<uint32_t>(ledger_line::from_hex(text_in(ledger_line::members_of(text), "input_sum")));
+    lines[*next++] = {sum, id.empty() ? 0 : known_line::hash_of(id)};
   };
-  if (!for_each_raw_line(*file_, take))
+  if (!for_each_line_in(*file_, take))
     return io_failure("cannot read the ledger", path_);
-  return sums;
+  return lines;
 }
 
 std::variant<std::string, failure> ledger::line(uint64_t item) {
   auto offset = offset_of(item);
-  for (auto size = block;; size *= 4) {
+  for (auto size = read_block;; size *= 4) {
     auto text = offset >= read_at_ ? std::string_view{read_}.substr(std::min(offset - read_at_, read_.size()))
                                    : std::string_view{};
     if (auto end = text.find('\n'); end != text.npos) {
@@ -458,7 +327,7 @@ std::variant<std::string, failure> ledger::line(uint64_t item) {
       auto result = ledger_line::result_in(text);
       if (!ledger_line::is_whole(text) || result.empty())
         break;
-      return std::string{result};
+      return ledger_line::with_item(result, item);
     }
     read_at_ = offset - std::min<uint64_t>(offset, size / 4); // results of items nearby are mostly nearby
     if (!file_->read(read_at_, size, read_))
@@ -482,16 +351,13 @@ std::optional<failure> ledger::for_each_line(bool by_arrival,
     }
     return problem;
   }
-  auto take = [&](std::string_view text, uint64_t offset, bool ended) {
-    auto result = ledger_line::result_in(text);
-    if (problem || !ended || result.empty())
-      return;
-    auto item = number_in(ledger_line::members_of(text), "item");
-    if (of(item) == state::missing || offset_of(item) != offset) // a later result took its place
-      return;
-    problem = each(result);
+  auto items = items_by_arrival();
+  auto next = items.begin();
+  auto take = [&](std::string_view text, uint64_t offset, bool) {
+    if (!problem && next != items.end() && offset_of(*next) == offset) // else a later result took its place
+      problem = each(ledger_line::with_item(ledger_line::result_in(text), *next++));
   };
-  if (!for_each_raw_line(*file_, take) && !problem)
+  if (!for_each_line_in(*file_, take) && !problem)
     problem = io_failure("cannot read the ledger", path_);
   return problem;
 }

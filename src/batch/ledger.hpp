@@ -1,5 +1,6 @@
 #pragma once
 
+#include "batch/ledger_entry.hpp"
 #include "batch/ledger_file.hpp"
 
 #include <modelforge/messages/batch.hpp>
@@ -8,7 +9,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,73 +19,12 @@
 
 namespace modelforge::batch {
 
-/// What decides whether a ledger belongs to a batch.
-struct ledger_input {
-  uint64_t size = 0; ///< Bytes.
-  uint64_t hash = 0; ///< Of all of them: FNV-1a, 64 bits.
-  std::string path;  ///< For people.
-};
+/// A line of the input that has a result.
+struct known_line {
+  uint32_t sum = 0; ///< Of the line that the result is of; 0: not known.
+  uint64_t id = 0;  ///< `hash_of` its custom_id; 0: there is no result, or it names none.
 
-/// Reads a regular file for its size and hash.
-std::variant<ledger_input, failure> read_ledger_input(const std::string& path);
-
-/// The result of one item, as the ledger keeps it.
-struct ledger_result {
-  uint64_t item = 0; ///< Counts from 0; less than the input's size in bytes.
-  bool ok = false;
-  uint64_t attempts = 0;
-  token_usage usage;
-  std::optional<double> cost;
-  std::string provider;                 ///< That answered; empty: none.
-  std::string line;                     ///< The output's line: a JSON object without the line's end.
-  uint32_t input_sum = 0;               ///< Of its line in the input (`item::sum`); 0: not known.
-  answer_flaw flaw = answer_flaw::none; ///< Of an answer.
-};
-
-/// A job of a provider's batch API that has been begun. Its items are whole ranges, first and last of each.
-struct ledger_job {
-  std::string nonce;
-  std::string provider;
-  std::string model;
-  uint64_t at = 0; ///< When it was meant to be created, seconds since 1970.
-  std::vector<std::pair<uint64_t, uint64_t>> items;
-  std::string id;      ///< The provider's; empty: whether it was created is not known.
-  uint64_t offset = 0; ///< Where the ledger has its intent; not for those that are noted.
-};
-
-/// A job has got an id at its provider.
-struct job_named {
-  std::string nonce;
-  std::string id;
-};
-
-/// Nothing more comes of a job.
-struct job_ended {
-  std::string nonce;
-  std::string outcome; ///< For people.
-};
-
-/// The input has been read to its end.
-struct input_total {
-  uint64_t items = 0;
-};
-
-/// What a ledger is told beside results; a `ledger_job` without an id: it is about to be created.
-using ledger_event = std::variant<ledger_job, job_named, job_ended, input_total>;
-
-/// What a ledger holds, but for the results themselves.
-struct ledger_summary {
-  ledger_input input;
-  uint64_t ok = 0;
-  uint64_t failed = 0;
-  flaw_counts flawed; ///< Of `ok`.
-  uint64_t attempts = 0;
-  token_usage usage;
-  std::optional<double> cost;
-  std::optional<uint64_t> total;          ///< Items of the input, once it has been read to its end.
-  std::map<std::string, ledger_job> jobs; ///< Those that have not ended, by nonce.
-  std::vector<std::string> ids_of_ended_jobs;
-  std::map<std::string, std::string> made_with; ///< What the last run that said it was made with, by name.
+  static uint64_t hash_of(std::string_view custom_id);
 };
 
 /// Keeps the results of a batch so that none that counts is lost, whatever crashes when. docs/batches.md describes the
@@ -115,26 +54,7 @@ public:
   /// and a failure is final: every later call returns it, too.
   std::optional<failure> add(const ledger_result& result);
 
-  /// Appends that a job is about to be created.
-  std::optional<failure> intend(const ledger_job& job);
-
-  /// Appends what id a job has got.
-  std::optional<failure> name_job(const std::string& nonce, const std::string& id);
-
-  /// Appends that nothing more comes of a job; `outcome` is for people.
-  std::optional<failure> end_job(const std::string& nonce, std::string_view outcome);
-
-  /// Appends how many items the input has.
-  std::optional<failure> note_total(uint64_t items);
-
-  /// Appends what the run that begins is made with (`batch_options::made_with`).
-  std::optional<failure> note_run(const std::map<std::string, std::string>& made_with);
-
-  /// Appends that it belongs to another input from now on, of which it has no results of the items in `again`: ranges,
-  /// first and last of each.
-  std::optional<failure> change_input(const ledger_input& now, const std::vector<std::pair<uint64_t, uint64_t>>& again);
-
-  /// Appends an event of a batch that runs.
+  /// Appends what else has happened.
   std::optional<failure> note(const ledger_event& event);
 
   /// Makes all that was added count.
@@ -144,13 +64,11 @@ public:
   /// the end of a run.
   std::optional<failure> seal();
 
-  state of(uint64_t item) const {
-    return item < places_.size() ? static_cast<state>(places_[item] & state_mask) : state::missing;
-  }
+  state of(uint64_t item) const { return item < places_.size() ? state_in(places_[item]) : state::missing; }
 
   /// Returns the items of a job, in ranges, that have had no result since it was about to be created: those of which
   /// something may come. (What has had one since has had it of this job.)
-  std::vector<std::pair<uint64_t, uint64_t>> unanswered(const ledger_job& job) const;
+  item_list unanswered(const ledger_job& job) const;
 
   /// One more than the last item that has a result.
   uint64_t known() const { return places_.size(); }
@@ -160,8 +78,8 @@ public:
 
   const ledger_summary& summary() const { return summary_; }
 
-  /// Returns by item the sum of the line that its result is of; 0: not known, or there is none.
-  std::variant<std::vector<uint32_t>, failure> input_sums();
+  /// Returns by item what is known of the line that its result is of. Reads the whole file.
+  std::variant<std::vector<known_line>, failure> known_lines();
 
   /// Returns the output's line of an item that is not missing.
   std::variant<std::string, failure> line(uint64_t item);
@@ -175,11 +93,10 @@ private:
   /// What an appended line will change once it counts.
   struct change {
     uint64_t offset;
-    std::string event; ///< Its members; empty: it is `result`.
-    ledger_result result;
+    std::variant<ledger_result, ledger_event> what; ///< A result without its line.
   };
 
-  /// A place: an offset in front, then the flaw, then the state.
+  /// Where an item's result is and how it stands, in 8 bytes: an offset in front, then the flaw, then the state.
   static constexpr uint64_t state_mask = 3;
   static constexpr int flaw_shift = 2;
   static constexpr int offset_shift = 5;
@@ -187,24 +104,25 @@ private:
   /// Where the item's line begins.
   uint64_t offset_of(uint64_t item) const { return places_[item] >> offset_shift; }
 
-  answer_flaw flaw_of(uint64_t item) const {
-    return static_cast<answer_flaw>((places_[item] & ((1u << offset_shift) - 1)) >> flaw_shift);
-  }
+  static state state_in(uint64_t place) { return static_cast<state>(place & state_mask); }
 
   ledger(std::unique_ptr<ledger_file> file, std::string path) : file_(std::move(file)), path_(std::move(path)) {}
 
   /// Reads the file. `torn_at`: where its torn tail begins, if there is one.
-  std::optional<failure> drop();
   std::optional<failure> load(std::optional<uint64_t>& torn_at);
+  std::optional<failure> drop();
   std::optional<failure> take(std::string_view line, uint64_t offset);
   std::optional<failure> take_header(std::string_view line);
   std::optional<failure> begin();
   std::optional<failure> append(std::string_view body);
+  std::optional<failure> append(std::string_view body, std::variant<ledger_result, ledger_event> what);
   std::optional<failure> write();
-  std::optional<failure> append_event(const std::string& body);
   void count(const ledger_result& result, uint64_t offset);
-  void count_event(std::string_view body, uint64_t offset);
-  void forget(uint64_t item);
+  void count(const ledger_event& event, uint64_t offset);
+  void change_input(const input_change& change);
+  void set_place(uint64_t item, uint64_t place);
+  void count_place(uint64_t place, bool is_there);
+  std::vector<uint64_t> items_by_arrival() const;
 
   std::unique_ptr<ledger_file> file_;
   std::string path_;

@@ -65,6 +65,36 @@ bool sync_folder_of(const std::string& path) {
 
 } // namespace
 
+bool for_each_line_in(ledger_file& file, const std::function<void(std::string_view, uint64_t, bool)>& each) {
+  constexpr std::size_t block = 256u << 10;
+  std::string held;
+  std::string read;
+  uint64_t start = 0; // of `held` in the file
+  do {
+    if (!file.read(start + held.size(), block, read))
+      return false;
+    auto searched = held.size();
+    held += read;
+    std::size_t begin = 0;
+    for (auto end = held.find('\n', searched); end != held.npos; end = held.find('\n', begin)) {
+      each(std::string_view{held}.substr(begin, end - begin), start + begin, true);
+      begin = end + 1;
+    }
+    held.erase(0, begin);
+    start += begin;
+  } while (!read.empty());
+  if (!held.empty())
+    each(held, start, false);
+  return true;
+}
+
+std::variant<std::unique_ptr<ledger_file>, failure> look_at_ledger_file(const std::string& path) {
+  file opened{::open(path.c_str(), O_RDONLY | O_CLOEXEC)}; // so that all that would change it fails
+  if (opened.get() < 0)
+    return io_failure("cannot open the ledger", path);
+  return std::make_unique<disk_file>(std::move(opened));
+}
+
 std::variant<std::unique_ptr<ledger_file>, failure> open_ledger_file(const std::string& path) {
   file opened{::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600)}; // it holds prompts' answers
   if (opened.get() < 0)

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,6 +29,13 @@ public:
 
   virtual bool truncate(uint64_t size) = 0;
 };
+
+/// Calls `each(line, offset, ended)` for all lines, without their ends; `ended` is false for a last one that has none.
+/// False: it cannot be read.
+bool for_each_line_in(ledger_file& file, const std::function<void(std::string_view, uint64_t, bool)>& each);
+
+/// Opens a ledger's file to look at; it takes nothing.
+std::variant<std::unique_ptr<ledger_file>, failure> look_at_ledger_file(const std::string& path);
 
 /// Opens a ledger's file for this process alone: while it lives, others are refused (`io_failed`). Made if need be.
 /// Where the file system has no locks, two runs are not told apart.

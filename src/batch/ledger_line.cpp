@@ -53,6 +53,11 @@ bool is_whole(std::string_view line) {
          && line.substr(8, 8) == sum_of(line.substr(body_at));
 }
 
+bool is_header(std::string_view beginning) {
+  return beginning.starts_with(sum_key) && beginning.size() > body_at
+         && beginning.substr(body_at).starts_with(R"("event":"header")");
+}
+
 bool could_be_header(std::string_view line) {
   return line.size() < 4096
          && (line.empty() || line.substr(0, sum_key.size()) == sum_key.substr(0, line.size()) || line[0] == '\0');
@@ -75,6 +80,30 @@ std::string_view result_in(std::string_view line) {
   return line.substr(begin, line.size() - begin - 1);
 }
 
+std::string with_item(std::string_view result, uint64_t item) {
+  auto number = std::to_string(item + 1);
+  auto end = result.starts_with(id_key) ? result.find('"', id_key.size()) : result.npos;
+  if (end == result.npos || result.substr(id_key.size(), end - id_key.size()) == number)
+    return std::string{result};
+  return (std::string{id_key} += number) += result.substr(end);
+}
+
+std::string custom_id_in(std::string_view result) {
+  constexpr std::string_view key = "\",\"custom_id\":";
+  auto begin = result.starts_with(id_key) ? result.find(key, id_key.size()) : result.npos;
+  if (begin == result.npos)
+    return {};
+  begin += key.size();
+  auto end = begin + 1; // of a string: a quote that nothing escapes
+  while (end < result.size() && result[end] != '"')
+    end += result[end] == '\\' ? 2 : 1;
+  if (end >= result.size())
+    return {};
+  auto parsed = json::parse(result.substr(begin, end + 1 - begin));
+  auto* text = std::get_if<json::value>(&parsed);
+  return text != nullptr ? std::string{json::string_in(*text)} : std::string{};
+}
+
 uint64_t number_in(const json::value& members, std::string_view name) {
   return json::count_in(json::member(members, name)).value_or(0);
 }
@@ -83,11 +112,21 @@ std::string text_in(const json::value& members, std::string_view name) {
   return std::string{json::string_in(json::member(members, name))};
 }
 
+std::vector<std::vector<uint64_t>> lists_in(const json::value& members, std::string_view name, std::size_t size) {
+  std::vector<std::vector<uint64_t>> lists;
+  for (auto& list : json::member(members, name))
+    if (list.is_array() && list.size() == size) {
+      lists.emplace_back();
+      for (auto& number : list)
+        lists.back().push_back(json::count_in(number).value_or(0));
+    }
+  return lists;
+}
+
 std::vector<std::pair<uint64_t, uint64_t>> ranges_in(const json::value& members, std::string_view name) {
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
-  for (auto& range : json::member(members, name))
-    if (range.is_array() && range.size() == 2)
-      ranges.emplace_back(json::count_in(range[0]).value_or(0), json::count_in(range[1]).value_or(0));
+  for (auto& range : lists_in(members, name, 2))
+    ranges.emplace_back(range[0], range[1]);
   return ranges;
 }
 
@@ -131,11 +170,22 @@ writer& writer::texts(std::string_view name, const std::map<std::string, std::st
   return *this;
 }
 
-writer& writer::ranges(std::string_view name, const std::vector<std::pair<uint64_t, uint64_t>>& ranges) {
+writer& writer::lists(std::string_view name, const std::vector<std::vector<uint64_t>>& lists) {
   std::string text = "[";
-  for (auto& [first, last] : ranges)
-    text += (text.size() > 1 ? ",[" : "[") + std::to_string(first) + ',' + std::to_string(last) + ']';
+  for (auto& list : lists) {
+    text += text.size() > 1 ? ",[" : "[";
+    for (auto& number : list)
+      text += (&number == list.data() ? "" : ",") + std::to_string(number);
+    text += ']';
+  }
   return raw(name, text + ']');
+}
+
+writer& writer::ranges(std::string_view name, const std::vector<std::pair<uint64_t, uint64_t>>& ranges) {
+  std::vector<std::vector<uint64_t>> pairs;
+  for (auto& [first, last] : ranges)
+    pairs.push_back({first, last});
+  return lists(name, pairs);
 }
 
 std::string writer::take() {

@@ -3,6 +3,7 @@
 #include "json/value.hpp"
 #include "json/writer.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -20,11 +21,17 @@ inline constexpr std::string_view sum_key = "{\"sum\":\"";
 /// Ahead of an output's line, the last member of a result.
 inline constexpr std::string_view result_key = ",\"line\":";
 
+/// How every line for the output begins, with the number of its item, from 1, behind it.
+inline constexpr std::string_view id_key = "{\"id\":\"batch_req_";
+
 /// Appends a line: the sum of its body, the body, and the line's end. `body` begins behind the sum's comma.
 void append(std::string& out, std::string_view body);
 
 /// Whether a line's sum is that of its body.
 bool is_whole(std::string_view line);
+
+/// Whether this is how a ledger begins.
+bool is_header(std::string_view beginning);
 
 /// Whether a crash can have left this of a header. Nothing follows one that was not synced.
 bool could_be_header(std::string_view line);
@@ -36,10 +43,17 @@ json::value members_of(std::string_view line);
 /// Returns the output's line of a result's; empty: it has none.
 std::string_view result_in(std::string_view line);
 
+/// Returns the output's line for an item, which may have been another one's: its id names the item.
+std::string with_item(std::string_view result, uint64_t item);
+
+/// Returns the custom_id in an output's line; empty: it is none of ours.
+std::string custom_id_in(std::string_view result);
+
 /// Returns a member's value; 0 or empty where there is none of that kind.
 uint64_t number_in(const json::value& members, std::string_view name);
 std::string text_in(const json::value& members, std::string_view name);
 std::vector<std::pair<uint64_t, uint64_t>> ranges_in(const json::value& members, std::string_view name);
+std::vector<std::vector<uint64_t>> lists_in(const json::value& members, std::string_view name, std::size_t size);
 std::map<std::string, std::string> texts_in(const json::value& members, std::string_view name);
 
 /// The number of up to 16 hexadecimal digits; what is not hexadecimal reads as 0.
@@ -60,6 +74,7 @@ public:
   writer& raw(std::string_view name, std::string_view json);
   writer& texts(std::string_view name, const std::map<std::string, std::string>& texts);
   writer& ranges(std::string_view name, const std::vector<std::pair<uint64_t, uint64_t>>& ranges);
+  writer& lists(std::string_view name, const std::vector<std::vector<uint64_t>>& lists);
 
   /// Ends the body; to be called once.
   std::string take();

@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <charconv>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
@@ -45,48 +46,113 @@ private:
   bool was_pending_;
 };
 
-/// The file that a link leads to, whether it is there yet or not; for anything else the path as it was given.
-std::string end_of_links(const std::string& path) {
-  constexpr int max_links = 40; // as the kernel's; a circle fails when it is opened
-  std::filesystem::path result{path};
+/// Where a path leads.
+struct destination {
+  std::string path;              ///< At the end of all links, whether it is there yet or not.
+  std::optional<int> descriptor; ///< One of this process, which the path is another name of.
+  bool is_foreign = false;       ///< It is another process's descriptor.
+};
+
+/// Whether a path is the name of an open descriptor, as /proc/self/fd/1 is. Such a name looks like a link to what was
+/// opened, but what is meant is the opening itself: a shell's `>` or `>>`, with what others write there.
+void find_descriptor(destination& to, const std::filesystem::path& path) {
   std::error_code error;
-  for (int i = 0; i < max_links && std::filesystem::is_symlink(result, error); ++i) {
-    auto target = std::filesystem::read_symlink(result, error);
-    if (error)
-      break;
-    result = target.is_absolute() ? target : result.parent_path() / target;
-  }
-  return result.string();
+  auto folder = std::filesystem::canonical(path.has_parent_path() ? path.parent_path() : ".", error).string();
+  if (error || !folder.starts_with("/proc/") || !folder.ends_with("/fd"))
+    return;
+  auto self = "/proc/" + std::filesystem::read_symlink("/proc/self", error).string() + "/";
+  auto name = path.filename().string();
+  int number = -1;
+  auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (problem != std::errc{} || end != name.data() + name.size())
+    return;
+  if (folder.starts_with(self))
+    to.descriptor = number;
+  else
+    to.is_foreign = true;
 }
 
-/// Opens a part for this run alone, with what an earlier run left still in it.
-std::variant<file, failure> open_part(const std::string& part) {
+/// Follows links up to a file or a descriptor. Empty: they go in a circle; errno says so.
+std::optional<destination> follow(const std::string& path) {
+  constexpr int max_links = 40; // as the kernel's
+  std::filesystem::path at{path};
+  std::error_code error;
+  destination result;
+  for (int i = 0; i <= max_links; ++i) {
+    find_descriptor(result, at);
+    if (result.descriptor || result.is_foreign || !std::filesystem::is_symlink(at, error)) {
+      result.path = at.string();
+      return result;
+    }
+    auto to = std::filesystem::read_symlink(at, error);
+    at = to.is_absolute() ? to : at.parent_path() / to;
+  }
+  errno = ELOOP;
+  return {};
+}
+
+/// Whether what an earlier run left in a part, or somebody else has under its name, may be dropped.
+bool may_be_emptied(int part, output_file::is_dispensable dispensable) {
+  struct stat is {};
+  if (::fstat(part, &is) != 0 || !S_ISREG(is.st_mode))
+    return false;
+  if (is.st_size == 0)
+    return true;
+  char beginning[256];
+  auto n = dispensable != nullptr ? ::pread(part, beginning, sizeof beginning, 0) : 0;
+  return n > 0 && dispensable({beginning, static_cast<std::size_t>(n)});
+}
+
+/// Opens a part for this run alone, with what may be dropped still in it. A descriptor below 0: this name is taken by
+/// what nobody may drop.
+std::variant<file, failure> open_part(const std::string& part, output_file::is_dispensable dispensable) {
   for (;;) {
-    file output{::open(part.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666)};
+    file output{::open(part.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666)};
+    if (output.get() < 0 && errno == ELOOP) // a link, which nobody but its owner knows the use of
+      return file{};
     if (output.get() < 0)
       return io_failure("cannot open", part);
-    if (::flock(output.get(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK)
-        return output; // a file system without locks is no reason to refuse to work
-      failure x;
-      x.code = errc::io_failed;
-      x.message = "another run is writing " + part;
-      x.suggestion = "wait for it, or write to another file";
-      return x;
-    }
-    // Between the two calls another run may have given the file its final name; then it is not ours to write to.
+    if (::flock(output.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+      return make_failure(errc::io_failed, "another run is writing " + part, "wait for it, or write to another file");
+    // A file system without locks is no reason to refuse to work. Between the two calls another run may have given the
+    // file its final name; then it is not ours to write to.
     struct stat mine {
     }, named{};
-    if (::fstat(output.get(), &mine) == 0 && ::stat(part.c_str(), &named) == 0 && mine.st_dev == named.st_dev
-        && mine.st_ino == named.st_ino)
-      return output;
+    if (::fstat(output.get(), &mine) != 0 || ::stat(part.c_str(), &named) != 0 || mine.st_dev != named.st_dev
+        || mine.st_ino != named.st_ino)
+      continue;
+    return may_be_emptied(output.get(), dispensable) ? std::move(output) : file{};
+  }
+}
+
+/// Opens the first of PART, PART.2, PART.3, ... that is free, and has `part` name it.
+std::variant<file, failure> open_free_part(std::string& part, output_file::is_dispensable dispensable) {
+  constexpr int max_parts = 100;
+  auto first = part;
+  for (int i = 2;; ++i) {
+    auto opened = open_part(part, dispensable);
+    if (auto* output = std::get_if<file>(&opened); output == nullptr || output->get() >= 0)
+      return opened;
+    if (i > max_parts)
+      return make_failure(errc::io_failed, first + " and " + std::to_string(max_parts - 1) + " like it are there",
+                          "see what is in them, and remove what nobody needs");
+    part = first + '.' + std::to_string(i);
   }
 }
 
 } // namespace
 
 std::string part_path(const std::string& path, std::string_view ending) {
-  return end_of_links(path) + std::string{ending};
+  auto to = follow(path);
+  return (to ? to->path : path) + std::string{ending};
+}
+
+bool is_written_as_part(const std::string& path) {
+  auto to = follow(path);
+  if (path == "-" || (to && (to->descriptor || to->is_foreign)))
+    return false;
+  struct stat is {};
+  return ::stat(path.c_str(), &is) != 0 || S_ISREG(is.st_mode) || S_ISDIR(is.st_mode);
 }
 
 std::variant<output_file, failure> output_file::made_of(int descriptor, std::string path) {
@@ -96,31 +162,41 @@ std::variant<output_file, failure> output_file::made_of(int descriptor, std::str
 }
 
 std::variant<output_file, failure> output_file::standard_output() {
-  auto fd = ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+  return on_descriptor(STDOUT_FILENO, "standard output");
+}
+
+std::variant<output_file, failure> output_file::on_descriptor(int descriptor, std::string name) {
+  auto fd = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
   if (fd >= 0 && (::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
     ::close(fd);
     fd = -1;
     errno = EBADF;
   }
-  return made_of(fd, "standard output");
+  return made_of(fd, std::move(name));
 }
 
-std::variant<output_file, failure> output_file::open(const std::string& path, std::string_view ending) {
+std::variant<output_file, failure> output_file::open(const std::string& path, std::string_view ending,
+                                                     is_dispensable dispensable) {
+  auto to = follow(path);
+  if (!to)
+    return io_failure("cannot open", path);
+  if (to->descriptor)
+    return on_descriptor(*to->descriptor, path);
   struct stat is {};
   auto there = ::stat(path.c_str(), &is) == 0;
   if (there && S_ISDIR(is.st_mode)) {
     errno = EISDIR;
     return io_failure("cannot write to", path);
   }
-  if (there && !S_ISREG(is.st_mode))
-    return made_of(::open(path.c_str(), O_WRONLY | O_CLOEXEC), path);
-  return open_regular(path, ending);
+  if (to->is_foreign || (there && !S_ISREG(is.st_mode)))
+    return made_of(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC), path);
+  return open_regular(to->path, ending, dispensable);
 }
 
-std::variant<output_file, failure> output_file::open_regular(const std::string& path, std::string_view ending) {
-  auto real = end_of_links(path);
+std::variant<output_file, failure> output_file::open_regular(const std::string& real, std::string_view ending,
+                                                             is_dispensable dispensable) {
   auto part = real + std::string{ending};
-  auto opened = open_part(part);
+  auto opened = open_free_part(part, dispensable);
   if (auto* problem = std::get_if<failure>(&opened))
     return std::move(*problem);
   output_file result{std::move(std::get<file>(opened)), real};
@@ -134,6 +210,11 @@ std::variant<output_file, failure> output_file::open_regular(const std::string& 
   if (::stat(real.c_str(), &is) == 0)
     (void)!::fchmod(result.output_.get(), is.st_mode & 07777); // what replaces a private file is private
   return result;
+}
+
+bool output_file::replaces_something() const {
+  struct stat is {};
+  return is_part() && ::stat(path_.c_str(), &is) == 0 && is.st_size > 0;
 }
 
 std::optional<failure> output_file::write(std::string_view bytes) {

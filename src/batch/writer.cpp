@@ -1,17 +1,16 @@
 #include "batch/writer.hpp"
 
+#include "batch/ledger_line.hpp"
+#include "batch/output_check.hpp"
 #include "batch/output_file.hpp"
 #include "wire/openai/format.hpp"
 #include "json/writer.hpp"
-
-#include <sys/stat.h>
 
 namespace modelforge::batch {
 
 namespace {
 
 constexpr std::size_t buffer_size = 64u << 10;
-constexpr std::string_view part_ending = ".part";
 
 class line_sink : public sink {
 public:
@@ -45,8 +44,9 @@ private:
   std::optional<failure> problem_; ///< The first one: from then on nothing is written.
 };
 
-bool same_file(const struct stat& x, const struct stat& y) {
-  return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+/// Results that gathered for an output are in its ledger, too, or were given up with it.
+bool holds_results(std::string_view beginning) {
+  return beginning.starts_with(ledger_line::id_key);
 }
 
 void append_response(json::writer& out, uint16_t status, const std::string& request_id, const std::string& body) {
@@ -80,7 +80,7 @@ std::string result_line(uint64_t item, const std::string& custom_id, const std::
   else
     out.raw("null");
   out.key("error");
-  out.raw(answer != nullptr || problem->http_status >= 400 ? "null" : wire::openai::write_error(*problem));
+  out.raw(answer != nullptr ? "null" : wire::openai::write_error(*problem));
   if (answer != nullptr && !answer->warnings.empty()) {
     out.key("warnings"); // OpenAI's lines have none, and its readers skip it
     out.open('[');
@@ -97,30 +97,10 @@ std::string result_line(uint64_t item, const std::string& custom_id, const std::
 }
 
 std::variant<std::unique_ptr<sink>, failure> open_sink(const std::string& path) {
-  auto opened = path == "-" ? output_file::standard_output() : output_file::open(path, part_ending);
+  auto opened = path == "-" ? output_file::standard_output() : output_file::open(path, part_ending, holds_results);
   if (auto* problem = std::get_if<failure>(&opened))
     return std::move(*problem);
   return std::make_unique<line_sink>(std::move(std::get<output_file>(opened)));
-}
-
-std::optional<failure> refuse_same_file(const std::string& input, const std::string& output) {
-  struct stat from {
-  }, to{};
-  if (input == "-" || output == "-" || ::stat(input.c_str(), &from) != 0 || !S_ISREG(from.st_mode))
-    return {};
-  failure x;
-  x.code = errc::io_failed;
-  x.suggestion = "write the results to another file";
-  if (::stat(output.c_str(), &to) == 0 && same_file(from, to)) {
-    x.message = "the input " + input + " and the output " + output + " are the same file";
-    return x;
-  }
-  auto part = part_path(output, part_ending);
-  if (::stat(part.c_str(), &to) == 0 && same_file(from, to)) {
-    x.message = "the input " + input + " is the file " + part + ", in which the results for " + output + " gather";
-    return x;
-  }
-  return {};
 }
 
 } // namespace modelforge::batch

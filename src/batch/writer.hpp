@@ -35,18 +35,13 @@ public:
 
 /// Renders an item's result as an OpenAI batch result, a JSON object on one line:
 /// `{"id", "custom_id", "response": {"status_code", "request_id", "body"}, "error"}`; with `"warnings"` and `"flaw"`
-/// where there are any. A failure that the provider answered with (HTTP 400 and above) has a `response` with that
-/// status and
-/// `{"error"}` as its body, and a null `error`, as in OpenAI's error files; any other failure has a null `response` and
-/// an `error` with `code` and `message`. `item` counts from 0.
+/// where there are any. `error` is null where the item was answered, and nowhere else: of a failure it has `code`,
+/// `message` and, where there is one, the `text` of an answer that cannot be used. `response` is null where there was
+/// no HTTP answer; of a refusal (HTTP 400 and above) it has the status, and the error as OpenAI writes it for its body.
+/// `item` counts from 0.
 std::string result_line(uint64_t item, const std::string& custom_id, const std::variant<completion, failure>& result);
 
 /// Opens an output file; "-" is standard output. `output_file` says how it is written, here with the part PATH.part.
 std::variant<std::unique_ptr<sink>, failure> open_sink(const std::string& path);
-
-/// Refuses (`io_failed`) to write results over the very file that is read: `output`, or the PATH.part it is written as,
-/// is `input`, be it under another name. "-" and what is no regular file never count. To be asked before `open_sink`,
-/// which empties PATH.part.
-std::optional<failure> refuse_same_file(const std::string& input, const std::string& output);
 
 } // namespace modelforge::batch

@@ -503,10 +503,10 @@ TEST_CASE_METHOD(ledger_test, "a job that goes on when the batch is stopped is t
   REQUIRE(first.warnings.size() == 1);
   CHECK(first.warnings[0].find("1 job goes on at the provider") == 0);
   is.holds_jobs = false;
-  auto apart = options; // what starts over says what it forgets
+  auto apart = options; // what starts over asks, and says what it forgets
   apart.output = folder.path("apart.jsonl");
   std::filesystem::copy(first.ledger, apart.output + ".ledger");
-  apart.fresh = true;
+  apart.fresh = apart.accept_changes = true;
   apart.mode = batch_mode::live;
   auto forgetting = run(apart);
   REQUIRE(forgetting.warnings.size() == 1);

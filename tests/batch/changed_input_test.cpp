@@ -2,10 +2,15 @@
 
 #include "batch/session.hpp"
 #include "tests/support/temporary_folder.hpp"
+#include "json/value.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
 #include <map>
+#include <random>
 #include <string>
 
 namespace modelforge::changed_input_test {
@@ -39,7 +44,14 @@ struct changing {
       if (!item)
         break;
       if (auto found = results.find(item->index); found != results.end())
-        REQUIRE_FALSE(x.ledger->add({item->index, found->second, 1, {}, {}, "p", "{}", with_sums ? item->sum : 0}));
+        REQUIRE_FALSE(x.ledger->add({item->index,
+                                     found->second,
+                                     1,
+                                     {},
+                                     {},
+                                     "p",
+                                     batch::result_line(item->index, item->custom_id, failure{}),
+                                     with_sums ? item->sum : 0}));
     }
     REQUIRE_FALSE(x.ledger->seal());
   }
@@ -88,7 +100,7 @@ TEST_CASE_METHOD(changing, "answered lines that have changed are named, and sent
   run(before, {{0, true}, {1, true}, {2, true}, {3, false}});
   auto ledger = folder.read("out.jsonl.ledger");
   for (auto& [now, named] : {std::pair<std::string, std::string>{"one\n2\nthree\nfour\n", "line 2 (line-2)"},
-                             {"one\ntwo\n", "item 3 (gone)"}}) {
+                             {"one\ntwo\n", "line-3 (gone)"}}) {
     auto text = refusal(now);
     INFO(text);
     CHECK(text.find("an answered line of " + options.input + " has changed since: " + named) != text.npos);
@@ -107,16 +119,18 @@ TEST_CASE_METHOD(changing, "another input is no changed one", "[batch][input]") 
 }
 
 TEST_CASE_METHOD(changing, "of what nothing is known an input must stay as it is", "[batch][input]") {
+  auto told = "belongs to another input";
   SECTION("jobs under way") {
+    told = "a job of an earlier run is under way at p with its lines";
     auto opened = open("one\ntwo\n");
     auto& ledger = *std::get<batch::session>(opened).ledger;
-    REQUIRE_FALSE(ledger.intend({"n", "p", "m", 1, {{0, 1}}, {}}));
+    REQUIRE_FALSE(ledger.note(batch::ledger_job{"n", "p", "m", 1, {{0, 1}}, {}}));
     REQUIRE_FALSE(ledger.seal());
   }
   SECTION("results in a ledger of an earlier version") {
     run("one\ntwo\n", {{0, true}}, false);
   }
-  CHECK(refusal("one\ntwo\nthree\n").find("belongs to another input") != std::string::npos);
+  CHECK(refusal("one\ntwo\nthree\n").find(told) != std::string::npos);
   CHECK(standing("one\ntwo\n", 2) != "?");
 }
 
@@ -128,6 +142,106 @@ TEST_CASE_METHOD(changing, "a change that was not kept is made again", "[batch][
   for (auto size = kept.size(); size < changed.size(); ++size) { // a crash left so much of it
     folder.write("out.jsonl.ledger", changed.substr(0, size));
     CHECK(standing("one\n2\nthree\n", 3) == "amm");
+  }
+}
+
+namespace {
+
+/// Lines of JSON for these ids, a letter each; a capital letter asks something else.
+std::string lines_for(const std::string& ids) {
+  std::string text;
+  for (auto id : ids) {
+    auto lower = static_cast<char>(std::tolower(id));
+    text += std::string{"{\"id\":\""} + lower + "\",\"prompt\":\"" + id + "\"}\n";
+  }
+  return text;
+}
+
+} // namespace
+
+TEST_CASE_METHOD(changing, "lines are found again by their custom_id, wherever they stand", "[batch][input]") {
+  // a, b and d are answered, c has failed, e has no result
+  struct {
+    std::string now, standing, told;
+  } table[] = {
+    {"abcde", "aafam", ""},
+    {"xabcde", "maafam", ""},     // put in at the top
+    {"axbycdze", "amamfamm", ""}, // and everywhere
+    {"edcba", "mafaa", ""},       // the other way round
+    {"dabc", "aaaf", ""},         // one without a result has gone
+    {"abd", "aaa", ""},           // a failed one, too
+    {"badC", "aaam", ""},         // which was corrected
+    {"xdaCbe", "maamam", ""},     // all at once
+    {"xdBae", "mamam", "an answered line of IN has changed since: line 3 (b)"},
+    {"dBcX", "amfm", "2 answered lines of IN have changed since: line 2 (b), a (gone)"},
+    {"cde", "fam", "2 answered lines of IN have changed since: a (gone), b (gone)"},
+    {"aabcde", "amafam", ""}, // the second one repeats an id: it is no answered line
+    {"ABcDe", "?", "belongs to another input"},
+  };
+  for (auto& row : table)
+    for (bool accepted : {false, true}) {
+      INFO(row.now << (accepted ? " accepted" : ""));
+      options.accept_changes = false;
+      std::filesystem::remove(options.output + ".ledger");
+      run(lines_for("abcde"), {{0, true}, {1, true}, {2, false}, {3, true}});
+      options.accept_changes = accepted;
+      auto now = lines_for(row.now);
+      if (row.told.empty() || (accepted && row.standing != "?")) {
+        CHECK(standing(now, row.now.size()) == row.standing);
+        CHECK(standing(now, row.now.size()) == row.standing); // it is the ledger's own now
+      } else if (!accepted) {
+        auto told = row.told.find("IN") == row.told.npos
+                      ? row.told
+                      : std::string{row.told}.replace(row.told.find("IN"), 2, options.input);
+        CHECK(refusal(now).find(told) != std::string::npos);
+      }
+      options.accept_changes = false;
+    }
+}
+
+TEST_CASE_METHOD(changing, "the output has each answer for its line, wherever that stood", "[batch][input]") {
+  run(lines_for("abcd"), {{0, true}, {1, true}, {3, true}});
+  run(lines_for("xdabc"), {{0, true}});
+  run(lines_for("yxbad"), {{0, false}});
+  auto opened = open(lines_for("yxbad"));
+  auto& book = *std::get<batch::session>(opened).ledger;
+  for (bool by_arrival : {false, true}) {
+    std::string seen;
+    REQUIRE_FALSE(book.for_each_line(by_arrival, [&](std::string_view line) -> std::optional<failure> {
+      auto parsed = json::parse(line);
+      auto& members = std::get<json::value>(parsed);
+      auto id = std::string{json::string_in(json::member(members, "custom_id"))};
+      auto position = std::string{"yxbad"}.find(id) + 1;
+      CHECK(json::string_in(json::member(members, "id")) == "batch_req_" + std::to_string(position));
+      seen += id;
+      return {};
+    }));
+    CHECK(seen == (by_arrival ? "abdxy" : "yxbad"));
+  }
+  auto& known = book.summary();
+  CHECK(known.ok == 4);
+  CHECK(known.failed == 1);
+  CHECK(known.attempts == 5); // what has moved was paid for once
+}
+
+TEST_CASE_METHOD(changing, "an input in any other order is taken up as it is, again and again", "[batch][input]") {
+  std::mt19937 random{7};
+  std::string ids = "abcdefghijklmnopqrstuvwxyz";
+  std::map<uint64_t, bool> results;
+  std::map<char, char> expected; // by id
+  for (uint64_t i = 0; i < ids.size(); ++i)
+    if (auto kind = random() % 3; kind < 2) {
+      results[i] = kind == 0;
+      expected[ids[i]] = kind == 0 ? 'a' : 'f';
+    }
+  run(lines_for(ids), results);
+  for (int round = 0; round < 20; ++round) {
+    INFO(round);
+    std::shuffle(ids.begin(), ids.end(), random);
+    std::string standings;
+    for (auto id : ids)
+      standings += expected.contains(id) ? expected[id] : 'm';
+    CHECK(standing(lines_for(ids), ids.size()) == standings);
   }
 }
 

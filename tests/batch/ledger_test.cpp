@@ -284,12 +284,12 @@ TEST_CASE("a ledger on disk is taken up again, and refused while somebody uses i
 TEST_CASE("a ledger keeps what is known of jobs until they end") {
   disk on;
   std::optional<opened> x{open_on(on)};
-  REQUIRE_FALSE(get(*x).intend({"n1", "openai", "gpt", 17, {{0, 4}, {9, 9}}, {}}));
-  REQUIRE_FALSE(get(*x).intend({"n2", "openai", "gpt", 18, {{5, 8}}, {}}));
+  REQUIRE_FALSE(get(*x).note(batch::ledger_job{"n1", "openai", "gpt", 17, {{0, 4}, {9, 9}}, {}}));
+  REQUIRE_FALSE(get(*x).note(batch::ledger_job{"n2", "openai", "gpt", 18, {{5, 8}}, {}}));
   CHECK(get(*x).summary().jobs.empty()); // not before it is safe
   REQUIRE_FALSE(get(*x).sync());
-  REQUIRE_FALSE(get(*x).name_job("n1", "batch_1"));
-  REQUIRE_FALSE(get(*x).note_total(10));
+  REQUIRE_FALSE(get(*x).note(batch::job_named{"n1", "batch_1"}));
+  REQUIRE_FALSE(get(*x).note(batch::input_total{10}));
   REQUIRE_FALSE(get(*x).sync());
   x.emplace(open_on(on));
   auto& jobs = get(*x).summary().jobs;
@@ -300,7 +300,7 @@ TEST_CASE("a ledger keeps what is known of jobs until they end") {
   CHECK(jobs.at("n1").items == std::vector<std::pair<uint64_t, uint64_t>>{{0, 4}, {9, 9}});
   CHECK(jobs.at("n2").id.empty());
   CHECK(get(*x).summary().total == 10);
-  REQUIRE_FALSE(get(*x).end_job("n1", "finished"));
+  REQUIRE_FALSE(get(*x).note(batch::job_ended{"n1", "finished"}));
   REQUIRE_FALSE(get(*x).sync());
   x.emplace(open_on(on));
   CHECK(get(*x).summary().jobs.size() == 1);
@@ -312,7 +312,7 @@ TEST_CASE("a ledger knows which items of a job may yet get a result, also when i
   std::optional<opened> x{open_on(on)};
   REQUIRE_FALSE(get(*x).add(result(3))); // failed
   REQUIRE_FALSE(get(*x).add(result(4))); // ok
-  REQUIRE_FALSE(get(*x).intend({"n1", "openai", "gpt", 17, {{0, 4}, {6, 9}}, {}}));
+  REQUIRE_FALSE(get(*x).note(batch::ledger_job{"n1", "openai", "gpt", 17, {{0, 4}, {6, 9}}, {}}));
   REQUIRE_FALSE(get(*x).add(result(6))); // failed
   REQUIRE_FALSE(get(*x).add(result(8))); // ok
   REQUIRE_FALSE(get(*x).sync());

@@ -98,13 +98,30 @@ TEST_CASE_METHOD(files, "results that were made with others are gone on with onl
   CHECK(folder.read("out.jsonl.ledger") == before);
   options.retry_failed = true; // one is answered all the same
   CHECK(refused().code == errc::invalid_request);
-  SECTION("accepted: from then on these count") {
+  SECTION("accepted: from then on it is told at every run, as long as there are such results") {
+    auto told = [&](const std::vector<bool>& results) {
+      auto warnings = run_part(options, results);
+      return warnings.empty() ? std::string{} : warnings.at(0);
+    };
     options.accept_changes = true;
-    CHECK(run_part(options, {}).size() == 1);
-    options.accept_changes = false;
-    CHECK(run_part(options, {}).empty());
+    auto once = told({});
+    CHECK(once == "1 result of an earlier run was made with others: model: a, now b; simulated: yes, now no");
+    options.accept_changes = options.retry_failed = false;
+    CHECK(told({}).find("2 results of earlier runs were made with others: model: a, now b") == 0);
+    std::swap(options, said); // all of them were made with these
+    CHECK(told({}).empty());
     std::swap(options, said);
-    CHECK(refused().message.find("model: b, now a") != std::string::npos);
+    options.accept_changes = true;
+    CHECK_FALSE(told({true}).empty()); // one of each
+    options.accept_changes = false;
+    auto third = options;
+    third.made_with["model"] = "c";
+    std::swap(options, third);
+    CHECK(refused().message.ends_with("were made with others: 1 with model: a, now c; simulated: yes, now no, and "
+                                      "1 with model: b, now c"));
+    std::swap(options, third);
+    CHECK(told({true, true}).find("1 result of an earlier run was made with others: ") == 0);
+    CHECK(told({}).empty()); // both are of these now
   }
   SECTION("started over") {
     options.fresh = true;
@@ -147,11 +164,33 @@ TEST_CASE_METHOD(files, "a run with jobs under way is as one with results", "[ba
   {
     auto opened = batch::open_session(options);
     auto& ledger = *std::get<batch::session>(opened).ledger;
-    REQUIRE_FALSE(ledger.intend({"n", "p", "a", 1, {{0, 1}}, {}}));
+    REQUIRE_FALSE(ledger.note(batch::ledger_job{"n", "p", "a", 1, {{0, 1}}, {}}));
     REQUIRE_FALSE(ledger.seal());
   }
   options.made_with = {{"model", "b"}};
   CHECK(refused().code == errc::invalid_request);
+}
+
+TEST_CASE_METHOD(files, "starting over forgets no job under way unless that is said", "[batch][session]") {
+  {
+    auto opened = batch::open_session(options);
+    auto& ledger = *std::get<batch::session>(opened).ledger;
+    REQUIRE_FALSE(ledger.note(batch::ledger_job{"n", "p", "a", 1, {{0, 1}}, {}}));
+    REQUIRE_FALSE(ledger.note(batch::job_named{"n", "batch_7"}));
+    REQUIRE_FALSE(ledger.seal());
+  }
+  auto before = folder.read("out.jsonl.ledger");
+  options.fresh = true;
+  auto problem = refused();
+  CHECK(problem.message == "--fresh would forget what is under way at p (batch_7)");
+  CHECK(problem.suggestion.find("batch cancel " + options.output + ".ledger") != std::string::npos);
+  CHECK(folder.read("out.jsonl.ledger") == before);
+  options.accept_changes = true;
+  CHECK(run_part(options, {true})
+        == std::vector<std::string>{"a job of an earlier run is forgotten, and may go on at p "
+                                    "(batch_7)"});
+  options.accept_changes = false;
+  CHECK(run_part(options, {}).empty());
 }
 
 TEST_CASE_METHOD(files, "an input is read as often as it is needed, while it stays as it was", "[batch][session]") {

@@ -1,5 +1,6 @@
 #include "batch/writer.hpp"
 
+#include "batch/output_check.hpp"
 #include "tests/support/temporary_folder.hpp"
 #include "wire/json.hpp"
 
@@ -104,7 +105,7 @@ TEST_CASE("writer writes OpenAI's result lines", "[batch][writer]") {
   CHECK_FALSE(lines[0].contains("warnings"));
   CHECK(lines[1] == json::parse(R"({"id":"batch_req_2","custom_id":"row \"2\"","response":{"status_code":429,
     "request_id":"req_2","body":{"error":{"message":"it \"failed\"","type":"rate_limited","param":null,
-    "code":"rate_limited"}}},"error":null})"));
+    "code":"rate_limited"}}},"error":{"code":"rate_limited","message":"it \"failed\""}})"));
   CHECK(lines[2] == json::parse(R"({"id":"batch_req_3","custom_id":"row-3","response":null,
     "error":{"code":"deadline_exceeded","message":"it \"failed\""}})"));
   CHECK(lines[3]["response"].is_null());
@@ -307,7 +308,7 @@ TEST_CASE("a pipe that nobody reads any more is reported, and ends no process", 
   }
   ::close(ends[1]);
   REQUIRE(problem);
-  CHECK(problem->message == "cannot write to standard output: Broken pipe");
+  CHECK(problem->message == "cannot write to standard output: nobody reads it any more");
   sigset_t pending;
   sigpending(&pending);
   CHECK(sigismember(&pending, SIGPIPE) == 0);

@@ -117,4 +117,144 @@ TEST_CASE_METHOD(chat_output_test, "a failed chat leaves the file that was there
   CHECK_FALSE(fs::exists(folder.path("answer.txt.partial")));
 }
 
+TEST_CASE_METHOD(chat_output_test, "an output that names an open descriptor is written where that stands", "[cli]") {
+  fs::create_symlink("/dev/stdout", folder.path("link"));
+  for (std::string name : {"chat", "batch"})
+    for (std::string output : {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/proc/thread-self/fd/1", "link",
+                               "/dev/stderr", "/dev/fd/7"}) {
+      INFO(name << " " << output);
+      folder.write("log", "before\n");
+      std::string line = program();
+      for (auto& word : asking(name, output))
+        line += " '" + word + "'";
+      auto options = command({});
+      auto redirected = output == "/dev/stderr" ? "2>> log" : output == "/dev/fd/7" ? "7>> log" : ">> log";
+      options.arguments = {"/bin/bash", "-c",
+                           "exec 9>> log; " + line + " " + redirected + " || exit; echo behind >&9; ls /dev/*.ledger"};
+      auto x = run_process(options);
+      INFO(x.err);
+      auto log = folder.read("log");
+      CHECK(log.starts_with("before\n"));
+      CHECK(contains(log, "fine"));
+      CHECK(log.ends_with("behind\n"));
+      CHECK(x.out.empty()); // no ledger beside the device
+      for (auto& file : fs::directory_iterator{folder.path("")}) {
+        auto left = file.path().filename().string();
+        CHECK((left == "log" || left == "link" || left == "in.txt" || left == "test.toml"));
+      }
+    }
+  auto closed = ask("chat", "/dev/fd/77");
+  CHECK(closed.exit_code == 2);
+  CHECK(contains(closed.err, "/dev/fd/77: Bad file descriptor"));
+}
+
+TEST_CASE_METHOD(chat_output_test, "an output that is a circle of links is refused, and stays one", "[cli]") {
+  fs::create_symlink("two", folder.path("one"));
+  fs::create_symlink("one", folder.path("two"));
+  for (std::string name : {"chat", "batch"}) {
+    auto x = ask(name, "one");
+    INFO(name << " " << x.err);
+    CHECK(x.exit_code == 2);
+    CHECK(contains(x.err, "one: Too many levels of symbolic links"));
+    CHECK(fs::is_symlink(folder.path("one")));
+  }
+  CHECK(server.connections == 0);
+}
+
+TEST_CASE_METHOD(chat_output_test, "an output that would replace what cannot be had again is refused", "[cli]") {
+  auto other = folder.write("other.txt", "another prompt\n");
+  auto prompts = folder.write("prompts.jsonl", "{\"id\":\"a\",\"prompt\":\"hello\"}\n");
+  auto lines = folder.write("lines.jsonl", "{\"custom_id\":\"a\",\"body\":{\"messages\":[]}}\n");
+  auto config = configure(server.url(""));
+  REQUIRE(run({"batch", "-q", "-c", config, "-o", "old.jsonl", other}).exit_code == 0);
+  folder.write("old.jsonl.part", "");
+  auto settings = folder.write("my.toml", "[providers.mine]\nkind = \"openai\"\n");
+  struct {
+    std::string output, told;
+    bool chat;
+  } table[] = {{"old.jsonl.ledger", "is the ledger of a batch", true},
+               {"my.toml", "is a configuration", true},
+               {"test.toml", "is a configuration", true},
+               {"old.jsonl.part", "in old.jsonl.part the results for old.jsonl gather", false},
+               {"prompts.jsonl", "holds prompts of a batch", false},
+               {"lines.jsonl", "holds prompts of a batch", false},
+               {"other.txt", "is the input of the batch whose ledger is ", false}};
+  auto asked = server.connections.load();
+  for (auto& row : table)
+    for (std::string name : {"chat", "batch"}) {
+      if (name == "chat" && !row.chat)
+        continue;
+      auto command_line = asking(name, row.output);
+      auto before = folder.read(row.output);
+      auto x = run(command_line);
+      INFO(name << " " << row.output << " " << x.err);
+      CHECK(x.exit_code == 2);
+      CHECK(contains(x.err, row.told));
+      CHECK(folder.read(row.output) == before);
+      CHECK_FALSE(fs::exists(folder.path(row.output + ".ledger")));
+    }
+  auto own = folder.write("new.jsonl.ledger", "a prompt\n");
+  auto x = run({"batch", "-c", config, "-o", "new.jsonl", own});
+  CHECK(x.exit_code == 2);
+  CHECK(contains(x.err, "which would be the ledger of new.jsonl"));
+  CHECK(folder.read("new.jsonl.ledger") == "a prompt\n");
+  CHECK(server.connections == asked);
+}
+
+TEST_CASE_METHOD(chat_output_test, "what has the name of an output's part is left alone", "[cli]") {
+  misbehaving_server breaking{[](peer& x) {
+    if (x.read_request()) // and then the connection breaks
+      x.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+             "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"half\"}}]}\n\n");
+  }};
+  folder.write("real", "precious");
+  fs::create_symlink("real", folder.path("b.txt.partial"));
+  folder.write("a.txt.partial", "mine");
+  folder.write("c.jsonl.part", "mine");
+  for (auto output : {"a.txt", "b.txt"}) {
+    auto x = run(
+      {"chat", "-c", configure(breaking.url(""), "[providers.test.retry]\nmax_attempts = 1\n"), "-o", output, "hello"});
+    INFO(x.err);
+    CHECK(x.exit_code == 1);
+    CHECK(contains(x.err, std::string{output} + ".partial.2"));
+    CHECK(folder.read(std::string{output} + ".partial.2") == "half");
+    CHECK(ask("chat", output).exit_code == 0);
+    CHECK(folder.read(output) == "fine");
+    CHECK(folder.read(std::string{output} + ".partial.2") == "half"); // it has been paid for
+  }
+  CHECK(ask("batch", "c.jsonl").exit_code == 0);
+  CHECK(folder.read("a.txt.partial") == "mine");
+  CHECK(folder.read("real") == "precious");
+  CHECK(folder.read("c.jsonl.part") == "mine");
+  CHECK_FALSE(fs::exists(folder.path("c.jsonl.part.2")));
+}
+
+TEST_CASE_METHOD(chat_output_test, "an answer that is no good one takes no earlier file's place", "[cli][flaw]") {
+  for (std::string reason : {"length", "content_filter", "brand_new"}) {
+    INFO(reason);
+    misbehaving_server cutting{always(whole_answer(
+      200, R"({"choices":[{"index":0,"message":{"content":"half"},"finish_reason":")" + reason + "\"}]}"))};
+    auto config = configure(cutting.url(""));
+    auto output = reason + ".txt";
+    folder.write(output, "a whole one");
+    auto x = run({"chat", "-c", config, "-o", output, "hello"});
+    INFO(x.err);
+    CHECK(x.exit_code >= 3);
+    CHECK(contains(x.err, output + " is left as it was; the text is in " + output + ".partial"));
+    CHECK(folder.read(output) == "a whole one");
+    CHECK(folder.read(output + ".partial") == "half");
+    auto fresh = run({"chat", "-c", config, "-o", "new-" + output, "hello"}); // nothing is lost there
+    CHECK(fresh.exit_code == x.exit_code);
+    CHECK(folder.read("new-" + output) == "half");
+  }
+  misbehaving_server empty{
+    always(whole_answer(200, R"({"choices":[{"message":{"content":""},"finish_reason":"stop"}]})"))};
+  folder.write("kept.txt", "a whole one");
+  auto x = run({"chat", "-c", configure(empty.url("")), "-o", "kept.txt", "hello"});
+  CHECK(x.exit_code == 3);
+  CHECK(contains(x.err, "kept.txt is left as it was"));
+  CHECK(folder.read("kept.txt") == "a whole one");
+  CHECK_FALSE(fs::exists(folder.path("kept.txt.partial")));
+}
+
 } // namespace modelforge::chat_output_test

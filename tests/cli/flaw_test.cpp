@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <atomic>
+#include <filesystem>
 #include <sstream>
 
 namespace modelforge::flaw_test {
@@ -75,6 +76,7 @@ TEST_CASE_METHOD(flaw_test, "chat tells an answer that is no good one by a warni
     misbehaving_server server{says(row.text, row.reason)};
     for (auto& way : ways_to_ask) {
       asked = 0;
+      std::filesystem::remove(folder.path("out.txt"));
       auto x = chat(server, way);
       CAPTURE(row.text, row.reason, way, x.err, x.out);
       CHECK(x.exit_code == row.exit_code);

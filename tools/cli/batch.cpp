@@ -227,15 +227,18 @@ void start(session& session, const batch_coordinator_actor& coordinator, shared_
   });
 }
 
-/// Shows how the batch goes on until it has ended. Ctrl-C has it end early; a second one ends the process.
+/// Shows how the batch goes on until it has ended. Ctrl-C has it end early, as does a terminal that is closed; a second
+/// Ctrl-C ends the process.
 void watch(session& session, const batch_coordinator_actor& coordinator, shared_progress& progress, waiter& waiter,
            progress_display& display, bool quiet) {
   auto resumed_shown = quiet;
   auto ask_at = std::chrono::steady_clock::now() + status_interval;
   for (auto event = waiter.wait(watch_interval); event != waiter::event::woken; event = waiter.wait(watch_interval)) {
-    if (event == waiter::event::interrupted) {
+    if (event == waiter::event::interrupted || event == waiter::event::hangup) {
       display.clear();
-      std::fputs("modelforge: interrupted; writing what is done (again to cut)\n", stderr);
+      std::fputs(event == waiter::event::hangup ? "modelforge: the terminal is gone; writing what is done\n"
+                                                : "modelforge: interrupted; writing what is done (again to cut)\n",
+                 stderr);
       tell_from_outside(coordinator, cancel_atom_v);
       continue;
     }
@@ -255,7 +258,7 @@ void watch(session& session, const batch_coordinator_actor& coordinator, shared_
 
 /// Runs a batch to its end, shows how it goes on and what it came to. `cancel_jobs`: as in `batch_options`.
 int run(const batch_command_options& given, bool cancel_jobs) {
-  waiter waiter;
+  waiter waiter{true};      // whose terminal goes while it runs: what is done is written, as at Ctrl-C
   shared_progress progress; // outlives the actors, which write to it
   auto session = session::start(given.target, false, [&](provider_settings& provider) {
     if (provider.nodes.empty()) // nobody else asks in this process

@@ -106,7 +106,14 @@ void explain_rest(const batch_report& report) {
     std::fprintf(stderr, "what is done is kept in %s; run the same command again to go on\n", report.ledger.c_str());
   else if (report.resumed > 0 && report.resumed == report.answered + report.failed)
     std::fputs("nothing was left to do; --fresh starts over\n", stderr);
-  if (!unfinished && report.failed > 0 && !report.ledger.empty())
+  uint64_t unreadable = 0; // the lines of which no request could be made reach no provider
+  for (auto& share : report.shares)
+    unreadable += share.provider.empty() ? share.failed : 0;
+  if (unreadable > 0 && !report.ledger.empty())
+    std::fprintf(stderr, "%s that cannot be read: correct what is wrong there, and the same command sends %s\n",
+                 unreadable == 1 ? "there is a line" : ("there are " + grouped(unreadable) + " lines").c_str(),
+                 unreadable == 1 ? "it" : "them");
+  if (!unfinished && report.failed > unreadable && !report.ledger.empty())
     std::fputs("run it again with --retry-failed to send what failed once more\n", stderr);
 }
 
@@ -126,11 +133,17 @@ int batch_status(const std::string& path) {
   sum.cost = summary.cost;
   std::printf("tokens: %s; HTTP attempts: %s\n", tokens_text(sum).c_str(), grouped(summary.attempts).c_str());
   std::printf("input: %s\n", summary.input.path.c_str());
-  std::string terms;
-  for (auto& [name, value] : summary.made_with)
-    terms += (terms.empty() ? "" : "; ") + name + ": " + value;
-  if (!terms.empty())
-    std::printf("made with: %s\n", terms.c_str());
+  auto shares = summary.runs.shares();
+  if (shares.empty())
+    shares.push_back({summary.made_with});
+  for (auto& share : shares) {
+    std::string terms;
+    for (auto& [name, value] : share.made_with)
+      terms += (terms.empty() ? "" : "; ") + name + ": " + value;
+    auto count = shares.size() > 1 ? grouped(share.ok + share.failed) + " " : std::string{};
+    if (!terms.empty() || !count.empty())
+      std::printf("%smade with: %s\n", count.c_str(), terms.empty() ? "not known" : terms.c_str());
+  }
   for (auto& [nonce, job] : summary.jobs) {
     uint64_t items = 0;
     for (auto [first, last] : job.items)

@@ -29,7 +29,8 @@ bool write_all(int descriptor, std::string_view text) {
 bool print(std::string_view text) {
   if (write_all(STDOUT_FILENO, text))
     return true;
-  complain(std::string{"cannot write to standard output: "} + std::strerror(errno));
+  complain(std::string{"cannot write to standard output: "}
+           + (errno == EPIPE ? "nobody reads it any more" : std::strerror(errno)));
   return false;
 }
 
