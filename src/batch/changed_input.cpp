@@ -146,15 +146,20 @@ failure bound_by_jobs(const ledger& book, const std::string& input) {
                       "then change it. --fresh starts over");
 }
 
-/// Answered lines that have changed are asked about.
-failure changed_answers(const line_changes& changes, const std::string& input) {
+/// Answered lines that have changed are asked about; where all have, it is another input.
+failure changed_answers(const line_changes& changes, const std::string& input, std::optional<failure> other) {
   auto one = changes.answered == 1;
   auto lines = one ? "an answered line" : std::to_string(changes.answered) + " answered lines";
   auto more = changes.answered > max_named ? ", and " + std::to_string(changes.answered - max_named) + " more" : "";
-  return make_failure(
-    errc::invalid_request,
-    lines + " of " + input + (one ? " has" : " have") + " changed since: " + changes.named + more,
-    "--accept-changes sends them again; or bring them back, start over with --fresh, or write to another output");
+  auto why =
+    other ? std::move(*other)
+          : make_failure(errc::invalid_request,
+                         lines + " of " + input + (one ? " has" : " have") + " changed since: " + changes.named + more,
+                         "--accept-changes sends them again; or bring them back, start over with --fresh, or "
+                         "write to another output");
+  if (changes.named.find("(line-") != std::string::npos)
+    why.suggestion += ". Lines without an id are known by their numbers: add new ones at the end";
+  return why;
 }
 
 } // namespace
@@ -178,7 +183,7 @@ std::optional<failure> go_on_with(ledger& book, const ledger_input& now, const b
     return std::move(*problem);
   auto& changes = std::get<line_changes>(compared);
   if (changes.answered > 0 && !options.accept_changes)
-    return changes.answered == book.summary().ok ? *other : changed_answers(changes, options.input);
+    return changed_answers(changes, options.input, changes.answered == book.summary().ok ? other : std::nullopt);
   if (changes.answered > 0)
     warnings.push_back("answered lines have changed (" + std::to_string(changes.answered) + "): " + changes.named
                        + (changes.answered > max_named ? ", ..." : ""));

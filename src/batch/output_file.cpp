@@ -190,6 +190,8 @@ std::variant<output_file, failure> output_file::open(const std::string& path, st
   }
   if (to->is_foreign || (there && !S_ISREG(is.st_mode)))
     return made_of(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC), path);
+  if (there && ::access(path.c_str(), W_OK) != 0) // a new file could take its place, but is not to
+    return io_failure("cannot write to", path);
   return open_regular(to->path, ending, dispensable);
 }
 
@@ -206,9 +208,11 @@ std::variant<output_file, failure> output_file::open_regular(const std::string& 
   result.lock_ = file{::fcntl(result.output_.get(), F_DUPFD_CLOEXEC, 3)};
   if (result.lock_.get() < 0)
     return io_failure("cannot open", result.part_);
-  struct stat is {}; // looked at under the lock: a run before may have made it only now
-  if (::stat(real.c_str(), &is) == 0)
-    (void)!::fchmod(result.output_.get(), is.st_mode & 07777); // what replaces a private file is private
+  struct stat is {};                    // looked at under the lock: a run before may have made it only now
+  if (::stat(real.c_str(), &is) == 0) { // what replaces a private file is private, and of the same owner if it may be
+    (void)!::fchown(result.output_.get(), is.st_uid, is.st_gid);
+    (void)!::fchmod(result.output_.get(), is.st_mode & 07777);
+  }
   return result;
 }
 

@@ -14,7 +14,8 @@ namespace modelforge::batch {
 /// A file that is written for people, who must not lose what they have.
 ///
 /// A regular file is written as a part beside it (PATH and an ending) and renamed by `finish`, so a PATH that was there
-/// is whole before and after, and keeps its mode; where it is not renamed the part stays. A part's name that is taken
+/// is whole before and after, and keeps its mode and, where it may be, its owner; one that may not be written is not
+/// replaced either. Where it is not renamed the part stays. A part's name that is taken
 /// by something that nobody said may be dropped is left alone: then the part has a number behind it. A link stays one:
 /// what it leads to is written. While one run writes a part others are refused. What is no regular file (a pipe, a
 /// device) is written in place, and so is an open descriptor under its name (/dev/stdout, /dev/fd/3, and links to

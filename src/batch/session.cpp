@@ -129,7 +129,7 @@ std::variant<session, failure> open_session(const batch_options& options) {
   session x{std::move(std::get<input>(source)), {}, {}, {}};
   if (auto problem = open_ledger(x, options))
     return std::move(*problem);
-  auto sink = open_sink(options.output);
+  auto sink = open_sink(options.output, options.fresh || (x.ledger && !x.ledger->is_new()));
   if (auto* problem = std::get_if<failure>(&sink)) {
     if (x.ledger && x.ledger->is_new())
       std::remove(ledger_path(options.output).c_str());

@@ -44,7 +44,6 @@ private:
   std::optional<failure> problem_; ///< The first one: from then on nothing is written.
 };
 
-/// Results that gathered for an output are in its ledger, too, or were given up with it.
 bool holds_results(std::string_view beginning) {
   return beginning.starts_with(ledger_line::id_key);
 }
@@ -96,8 +95,9 @@ std::string result_line(uint64_t item, const std::string& custom_id, const std::
   return line;
 }
 
-std::variant<std::unique_ptr<sink>, failure> open_sink(const std::string& path) {
-  auto opened = path == "-" ? output_file::standard_output() : output_file::open(path, part_ending, holds_results);
+std::variant<std::unique_ptr<sink>, failure> open_sink(const std::string& path, bool are_known) {
+  auto opened = path == "-" ? output_file::standard_output()
+                            : output_file::open(path, part_ending, are_known ? holds_results : nullptr);
   if (auto* problem = std::get_if<failure>(&opened))
     return std::move(*problem);
   return std::make_unique<line_sink>(std::move(std::get<output_file>(opened)));

@@ -42,6 +42,7 @@ public:
 std::string result_line(uint64_t item, const std::string& custom_id, const std::variant<completion, failure>& result);
 
 /// Opens an output file; "-" is standard output. `output_file` says how it is written, here with the part PATH.part.
-std::variant<std::unique_ptr<sink>, failure> open_sink(const std::string& path);
+/// `are_known`: results that an earlier run left in it are in the ledger, too, or given up; else they stay.
+std::variant<std::unique_ptr<sink>, failure> open_sink(const std::string& path, bool are_known = true);
 
 } // namespace modelforge::batch

@@ -115,7 +115,9 @@ TEST_CASE_METHOD(changing, "answered lines that have changed are named, and sent
 
 TEST_CASE_METHOD(changing, "another input is no changed one", "[batch][input]") {
   run("one\ntwo\n", {{0, true}, {1, true}});
-  CHECK(refusal("a\nb\nc\n").find("belongs to another input") != std::string::npos);
+  auto text = refusal("new\none\ntwo\n");
+  CHECK(text.find("belongs to another input") != std::string::npos);
+  CHECK(text.find("Lines without an id are known by their numbers") != std::string::npos);
 }
 
 TEST_CASE_METHOD(changing, "of what nothing is known an input must stay as it is", "[batch][input]") {

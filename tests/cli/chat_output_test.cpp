@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace modelforge::chat_output_test {
 
@@ -227,6 +228,41 @@ TEST_CASE_METHOD(chat_output_test, "what has the name of an output's part is lef
   CHECK(folder.read("real") == "precious");
   CHECK(folder.read("c.jsonl.part") == "mine");
   CHECK_FALSE(fs::exists(folder.path("c.jsonl.part.2")));
+}
+
+TEST_CASE_METHOD(chat_output_test, "an output that its user may not write is not replaced either", "[cli]") {
+  chmod(folder.path("").c_str(), 0777);
+  chmod(folder.write("kept", "precious").c_str(), 0444);
+  for (std::string name : {"chat", "batch"}) {
+    auto options = command(asking(name, "kept"));
+    if (geteuid() == 0) // who may write everything
+      options.arguments.insert(options.arguments.begin(),
+                               {"/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"});
+    auto x = run_process(options);
+    INFO(name << " " << x.err);
+    CHECK(x.exit_code == 2);
+    CHECK(contains(x.err, "cannot write to kept: Permission denied"));
+    CHECK(folder.read("kept") == "precious");
+  }
+  CHECK(server.connections == 0);
+}
+
+TEST_CASE_METHOD(chat_output_test, "results that no ledger has are not dropped by the next run", "[cli][batch]") {
+  std::string results = "{\"id\":\"batch_req_1\",\"custom_id\":\"line-1\"}\n";
+  auto from_pipe = [&] {
+    auto words = asking("batch", "out.jsonl");
+    words.back() = "-";
+    auto options = command(words);
+    options.input = "hello\n";
+    return run_process(options).exit_code;
+  };
+  folder.write("out.jsonl.part", results);
+  CHECK(from_pipe() == 0);
+  CHECK(ask("batch", "out.jsonl").exit_code == 0); // its ledger is new
+  CHECK(folder.read("out.jsonl.part") == results);
+  CHECK(contains(folder.read("out.jsonl"), "fine"));
+  CHECK(ask("batch", "out.jsonl").exit_code == 0); // this one has a ledger, whose part it could be
+  CHECK_FALSE(fs::exists(folder.path("out.jsonl.part")));
 }
 
 TEST_CASE_METHOD(chat_output_test, "an answer that is no good one takes no earlier file's place", "[cli][flaw]") {
