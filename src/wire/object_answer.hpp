@@ -159,6 +159,9 @@ protected:
   /// Ends the answer because it cannot be told what is called, and with which arguments. `what` came.
   void fail_calls(std::string what);
 
+  /// The same, because several calls may be meant, or one of several versions. `what`: the whole message.
+  void fail_undecided(std::string what);
+
   /// Begins a call whose arguments come otherwise; returns its place.
   std::size_t begin_call(const call_part& part, piece_sink& sink);
 
@@ -199,6 +202,10 @@ protected:
   void note(std::string& kept, json::raw value);
 
   void warn(std::string text);
+
+  /// Adds what a choice of OpenAI's chat has of how likely its tokens are. Some servers have a form of their own (lists
+  /// of tokens and of numbers): kept where the answer `is_whole`.
+  void add_choice_logprobs(json::raw value, bool is_whole);
 
   /// Adds to how likely the tokens are: a list as OpenAI's chat has it.
   void add_logprobs(json::raw list);

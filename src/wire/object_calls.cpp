@@ -65,6 +65,13 @@ void object_answer::fail_calls(std::string what) {
   fail(std::move(problem));
 }
 
+void object_answer::fail_undecided(std::string what) {
+  auto problem = invalid_answer(head_, "");
+  problem.message = std::move(what);
+  problem.suggestion = "ask for one call at a time, or without streaming";
+  fail(std::move(problem));
+}
+
 std::size_t object_answer::begin_call(const call_part& part, piece_sink& sink) {
   auto place = calls_.begin(part, scratch_);
   if (!calls_[place].call.name.empty())

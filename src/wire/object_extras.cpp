@@ -31,6 +31,17 @@ void object_answer::add_logprobs(json::raw list) {
   });
 }
 
+void object_answer::add_choice_logprobs(json::raw value, bool is_whole) {
+  json::raw content, refusal;
+  if (!read_fields(value, {{"content", &content}, {"refusal", &refusal}}))
+    return;
+  add_logprobs(content.is_array() ? content : refusal);
+  if (!content.is_array() && !refusal.is_array() && is_whole)
+    keep_logprobs(value);
+  else if (!content.is_array() && !refusal.is_array() && content.text.empty())
+    warn("the log probabilities came in a form that cannot be joined; they are left out");
+}
+
 void object_answer::add_part_logprobs(json::raw parts) {
   json::reader in{parts};
   in.elements([&] {

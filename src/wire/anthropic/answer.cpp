@@ -1,4 +1,5 @@
 #include "wire/anthropic/anthropic.hpp"
+#include "wire/anthropic/event.hpp"
 #include "wire/forms.hpp"
 #include "wire/provider_error.hpp"
 
@@ -8,63 +9,6 @@
 namespace modelforge::wire::anthropic {
 
 namespace {
-
-/// A part of an answer's content, whole or at its beginning.
-struct content_block {
-  json::raw type, text, citations, thinking, signature, data;
-  call_part call;
-
-  /// Whether it calls a tool of ours, as any dialect says it.
-  bool is_call() const { return type.text.empty() ? call.name.has_text() : is_call_type(type.between_quotes()); }
-};
-
-/// Takes a part if one comes now.
-bool take_block(json::reader& in, content_block& content) {
-  return in.members([&](std::string_view name) {
-    if (name == "type")
-      content.type = in.value();
-    else if (name == "text")
-      content.text = in.value();
-    else if (name == "citations")
-      content.citations = in.value();
-    else if (name == "thinking")
-      content.thinking = in.value();
-    else if (name == "signature")
-      content.signature = in.value();
-    else if (name == "data")
-      content.data = in.value();
-    else
-      take_call_member(name, in, content.call);
-  });
-}
-
-/// A message, or an event about one.
-struct event {
-  json::raw type, error, message, index, block, delta, usage, id, model, content, reason, other_reason, details, input,
-    calls;
-};
-
-event take_event_fields(json::reader& in) {
-  event event;
-  in.fields({{"type", &event.type},
-             {"error", &event.error},
-             {"message", &event.message},
-             {"index", &event.index},
-             {"content_block", &event.block},
-             {"delta", &event.delta},
-             {"usage", &event.usage},
-             {"id", &event.id},
-             {"model", &event.model},
-             {"content", &event.content},
-             {"stop_reason", &event.reason},
-             {"stopReason", &event.other_reason},
-             {"finish_reason", &event.other_reason},
-             {"finishReason", &event.other_reason},
-             {"stop_details", &event.details},
-             {"input", &event.input},
-             {"tool_calls", &event.calls}});
-  return event;
-}
 
 constexpr object_answer::wording words{.no_answer = "JSON without a message",
                                        .usual_address = "it is usually https://api.anthropic.com"};
@@ -409,13 +353,6 @@ private:
       leave_out(name);
   }
 
-  static bool has_more_than_type(json::raw delta) {
-    std::size_t members = 0;
-    json::reader in{delta};
-    in.members([&](std::string_view) { ++members; });
-    return members > 1;
-  }
-
   /// Reads a piece of a call's arguments. Without an index, or under one that is no call's, it can only be meant for
   /// the one call that takes more, of our tools or of the provider's own.
   void read_fragment(const open_block* block, json::raw fragment, piece_sink& sink) {
@@ -432,7 +369,7 @@ private:
     else if (!is_only && plain_arguments(fragment.text) == "{}")
       leave_out("input_json_delta");
     else if (!is_only)
-      fail_with(errc::invalid_response, "the stream holds arguments of a tool call, and does not tell of which one");
+      fail_undecided("the stream holds arguments of a tool call, and does not tell of which one");
   }
 
   /// Hands on the seal of the thinking that ends here. It may come before, between or after the thought's pieces, so it

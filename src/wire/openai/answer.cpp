@@ -168,7 +168,7 @@ private:
       return {};
     if (choice.usage.is_object() && chunk_ != nullptr)
       chunk_->choice_usage = choice.usage;
-    read_logprobs(choice.logprobs);
+    add_choice_logprobs(choice.logprobs, is_all());
     auto has_delta = choice.delta.is_object() || choice.delta.is_string();
     if (is_all()) {
       read_message(read_delta(message_in(choice), choice), choice, sink);
@@ -184,18 +184,6 @@ private:
       read_message_beside(choice.message, sink);
     auto has_more = !choice.message.text.empty() || choice.logprobs.is_object();
     return delta.is_only_text() && !has_more ? delta.content.text : std::string_view{};
-  }
-
-  /// Some servers have a form of their own (lists of tokens and of numbers): kept where it is whole.
-  void read_logprobs(json::raw value) {
-    json::raw content, refusal;
-    if (!read_fields(value, {{"content", &content}, {"refusal", &refusal}}))
-      return;
-    add_logprobs(content.is_array() ? content : refusal);
-    if (!content.is_array() && !refusal.is_array() && is_all())
-      keep_logprobs(value);
-    else if (!content.is_array() && !refusal.is_array() && content.text.empty())
-      warn("the log probabilities came in a form that cannot be joined; they are left out");
   }
 
   /// Reads the choices of a chunk. A chunk that brought nothing but one text is remembered by its frame: the next one
@@ -389,13 +377,6 @@ private:
     } else {
       fail_undecided("the stream holds a part of a tool call that may belong to several calls");
     }
-  }
-
-  void fail_undecided(std::string_view what) {
-    auto problem = invalid_answer(head(), "");
-    problem.message = what;
-    problem.suggestion = "ask for one call at a time, or without streaming";
-    fail(std::move(problem));
   }
 
   // -- the end -----------------------------------------------------------------------

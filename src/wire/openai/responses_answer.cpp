@@ -37,9 +37,20 @@ json::raw first_of(std::initializer_list<json::raw> values) {
   return found == values.end() ? json::raw{} : *found;
 }
 
-/// An error's member, to be written again.
-std::string or_null(json::raw raw) {
-  return raw.text.empty() ? "null" : std::string{raw.text};
+/// An error that is told flat, as others are told.
+std::string nested_error(const response_event& event) {
+  auto or_null = [](json::raw raw) { return raw.text.empty() ? "null" : std::string{raw.text}; };
+  return R"({"error":{"message":)" + or_null(event.message) + R"(,"code":)" + or_null(event.code) + R"(,"param":)"
+         + or_null(event.param) + "}}";
+}
+
+/// The seal needs the item's id, too: both go back, and only together.
+std::string seal_of(const response_item& entry, std::string_view dialect) {
+  std::string scratch, seal{dialect};
+  if (!entry.seal.has_text() || !entry.call.id.has_text())
+    return {};
+  seal.append(1, ':').append(string_in(entry.call.id, scratch));
+  return seal.append(1, ':').append(string_in(entry.seal, scratch));
 }
 
 /// Why an answer is incomplete, in the provider's words, whatever its status says; else the status.
@@ -124,9 +135,7 @@ private:
   void read_error_event(const response_event& event, std::string_view object) {
     if (read_error(event.error, object))
       return;
-    auto flat = R"({"error":{"message":)" + or_null(event.message) + R"(,"code":)" + or_null(event.code)
-                + R"(,"param":)" + or_null(event.param) + "}}";
-    read_error({"{}"}, flat);
+    read_error({"{}"}, nested_error(event));
   }
 
   /// A proxy that asks a second time begins another answer in the middle of the first one.
@@ -171,7 +180,7 @@ private:
       fail_with(errc::response_too_large,
                 "the answer has more than " + std::to_string(response_items::max_items) + " items");
     else
-      fail_with(errc::invalid_response, "the stream holds a part of a tool call that may belong to several calls");
+      fail_undecided("the stream holds a part of a tool call that may belong to several calls");
     return nullptr;
   }
 
@@ -203,19 +212,11 @@ private:
       say_piece(is_thought ? &piece_sink::reasoning : &piece_sink::text, part.text, true, event, sink);
   }
 
-  /// The latest part of that kind, and of that index where it has one; null where there is none.
-  static item_part* find_part(item_state& item, said kind, std::optional<uint64_t> index) {
-    auto found = std::find_if(item.parts.rbegin(), item.parts.rend(), [&](auto& part) {
-      return part.kind == kind && (!index || !part.index || part.index == index);
-    });
-    return found == item.parts.rend() ? nullptr : &*found;
-  }
-
   /// Says a piece of a part or, `is_whole`, what of it was not said yet. A part that has ended and goes on is another
   /// one whose index is wrong. Of two versions the one that was said first stays.
   void say_part(said kind, json::raw raw, std::optional<uint64_t> index, bool is_whole, item_state& item,
                 piece_sink& sink) {
-    auto* part = find_part(item, kind, index);
+    auto* part = item.find_part(kind, index);
     if (is_whole && part != nullptr) {
       auto rest = raw.has_text() ? part->said.rest_of(string_in(raw, scratch_)) : std::string_view{};
       if (rest)
@@ -278,7 +279,7 @@ private:
     before.add(call.arguments.text());
     std::string escaped;
     if (auto rest = before.rest_of(string_in(text, escaped)); !rest)
-      fail_with(errc::invalid_response, "the stream holds two versions of a tool call's input");
+      fail_undecided("the stream holds two versions of a tool call's input");
     else if (!rest->empty())
       object_answer::say_arguments(*item.call, json::raw{json::value(*rest).dump()}, sink);
   }
@@ -345,8 +346,8 @@ private:
       say_message(entry, is_again, state, sink);
     } else if (type == "reasoning") {
       say_thoughts(entry, state, sink);
-      if (!is_again)
-        seal(entry, sink);
+      if (auto seal = is_again ? std::string{} : seal_of(entry, name_); !seal.empty())
+        sink.seal(seal);
     } else if (entry.is_call() && entry.call.is_blank() && !state.call) {
       calls_.note_blank();
     } else if (entry.is_call()) {
@@ -414,16 +415,6 @@ private:
           say_text(text);
       });
     }
-  }
-
-  /// The seal needs the item's id, too: both go back, and only together.
-  void seal(const response_item& entry, piece_sink& sink) {
-    if (!entry.seal.has_text() || !entry.call.id.has_text())
-      return;
-    auto signature = std::string{name_} + ':';
-    signature += string_in(entry.call.id, scratch_);
-    signature += ':';
-    sink.seal(signature += string_in(entry.seal, scratch_));
   }
 
   // -- whole answers -----------------------------------------------------------------

@@ -46,6 +46,12 @@ std::optional<std::string_view> said_text::rest_of(std::string_view whole) const
   return beginning.hash_ == hash_ ? std::optional{whole.substr(size_)} : std::nullopt;
 }
 
+item_part* item_state::find_part(void (piece_sink::*kind)(std::string_view), std::optional<uint64_t> at) {
+  auto found = std::find_if(parts.rbegin(), parts.rend(),
+                            [&](auto& part) { return part.kind == kind && (!at || !part.index || part.index == at); });
+  return found == parts.rend() ? nullptr : &*found;
+}
+
 said_text item_state::said(void (piece_sink::*kind)(std::string_view)) const {
   said_text all;
   for (auto& part : parts)

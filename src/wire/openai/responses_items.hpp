@@ -54,6 +54,9 @@ struct item_state {
   bool is_whole = false;      ///< Its end was told.
   bool is_listed = false;     ///< It was met in the list of all items.
 
+  /// The latest part of that kind, and of that index where it has one; null where there is none.
+  item_part* find_part(void (piece_sink::*kind)(std::string_view), std::optional<uint64_t> at);
+
   /// All that was said of that kind.
   said_text said(void (piece_sink::*kind)(std::string_view)) const;
 };

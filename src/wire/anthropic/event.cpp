@@ -1,0 +1,53 @@
+#include "wire/anthropic/event.hpp"
+
+namespace modelforge::wire::anthropic {
+
+bool take_block(json::reader& in, content_block& content) {
+  return in.members([&](std::string_view name) {
+    if (name == "type")
+      content.type = in.value();
+    else if (name == "text")
+      content.text = in.value();
+    else if (name == "citations")
+      content.citations = in.value();
+    else if (name == "thinking")
+      content.thinking = in.value();
+    else if (name == "signature")
+      content.signature = in.value();
+    else if (name == "data")
+      content.data = in.value();
+    else
+      take_call_member(name, in, content.call);
+  });
+}
+
+event take_event_fields(json::reader& in) {
+  event event;
+  in.fields({{"type", &event.type},
+             {"error", &event.error},
+             {"message", &event.message},
+             {"index", &event.index},
+             {"content_block", &event.block},
+             {"delta", &event.delta},
+             {"usage", &event.usage},
+             {"id", &event.id},
+             {"model", &event.model},
+             {"content", &event.content},
+             {"stop_reason", &event.reason},
+             {"stopReason", &event.other_reason},
+             {"finish_reason", &event.other_reason},
+             {"finishReason", &event.other_reason},
+             {"stop_details", &event.details},
+             {"input", &event.input},
+             {"tool_calls", &event.calls}});
+  return event;
+}
+
+bool has_more_than_type(json::raw delta) {
+  std::size_t members = 0;
+  json::reader in{delta};
+  in.members([&](std::string_view) { ++members; });
+  return members > 1;
+}
+
+} // namespace modelforge::wire::anthropic
