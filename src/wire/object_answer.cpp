@@ -62,6 +62,8 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
     warn(odd_numbers_warning);
     data = *numbers;
   }
+  if (data.starts_with('['))
+    watch_growth();
   json::reader in{data};
   auto is_list = in.elements([&] {
     if (auto element = in.value(); element.is_object() && !seen_.end) {
@@ -102,6 +104,7 @@ void object_answer::take_one(std::string_view object, piece_sink& sink) {
   auto pieces = progress_.pieces;
   auto had_reason = !reason_.empty();
   auto was_complete = seen_.complete;
+  each_growth([](auto& growth) { growth.begin_object(); });
   std::string problem;
   if (!read(object, sink, problem) && !take_repaired(object, sink) && !take_row(object, sink))
     fail_broken(problem);
@@ -132,6 +135,7 @@ bool object_answer::take_row(std::string_view objects, piece_sink& sink) {
   if (first.empty() || first.size() == size)
     return false;
   seen_.parts = true;
+  watch_growth();
   for (auto object = first; !object.empty() && !seen_.end; object = take_from_row(objects)) {
     if (begins_done(object))
       take_event({}, object, sink);
@@ -231,6 +235,13 @@ void object_answer::say_texts(said kind, json::raw value, piece_sink& sink) {
 }
 
 void object_answer::hand_on(said kind, std::string_view text, piece_sink& sink) {
+  if (growths_ != nullptr) [[unlikely]]
+    tell_growing(kind, text, sink);
+  else
+    tell(kind, text, sink);
+}
+
+void object_answer::tell(said kind, std::string_view text, piece_sink& sink) {
   if (text.empty())
     return;
   ++progress_.pieces;
@@ -335,6 +346,7 @@ failure object_answer::no_answer_in(std::string_view beginning, bool is_all) con
 // In order of certainty: an error that was told, in words or by a finish reason; a body of something else, a stream
 // that broke off, an answer that holds none; only then is there a completion to put together.
 std::variant<completion, failure> object_answer::end(bool streamed, std::string_view beginning, piece_sink& sink) {
+  settle_growth(sink);
   if (problem_ != nullptr)
     return fitted(std::move(*problem_));
   auto how = told_end();

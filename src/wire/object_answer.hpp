@@ -3,6 +3,7 @@
 #include "wire/answer_parts.hpp"
 #include "wire/finish.hpp"
 #include "wire/json.hpp"
+#include "wire/piece_growth.hpp"
 #include "wire/stream.hpp"
 
 #include <cstddef>
@@ -69,6 +70,9 @@ public:
   /// Something of an answer, or an error, has come.
   bool is_understood() const { return seen_.answer || seen_.sign || progress_.pieces > 0 || problem_ != nullptr; }
 
+  /// From here on the answer comes in pieces, of which each may be all so far.
+  void watch_growth();
+
   /// How many bytes of one object are taken.
   virtual std::size_t max_bytes() const { return 1 << 20; }
 
@@ -127,6 +131,23 @@ protected:
   void read_error_event(std::string_view data);
 
   using said = void (piece_sink::*)(std::string_view);
+
+  /// Whether texts of that kind may come so that each piece is all so far.
+  virtual bool may_grow(said kind) const { return kind == &piece_sink::text; }
+
+  /// Whether it is still to be found out, or known, that they do.
+  bool is_growing() const { return growths_ != nullptr; }
+
+  /// This answer comes whole.
+  void stop_watching() { growths_.reset(); }
+
+  /// Calls `f(growth)` for each text that is watched.
+  template <class F>
+  void each_growth(F&& f) {
+    if (growths_ != nullptr)
+      for (auto* each : {&growths_->text, &growths_->thoughts})
+        f(*each);
+  }
 
   void say(said kind, std::string_view text, piece_sink& sink);
 
@@ -270,11 +291,18 @@ private:
   ending told_end() const;
   std::optional<failure> told_failure(const ending& how) const;
   void hand_on(said kind, std::string_view text, piece_sink& sink);
+  void tell_growing(said kind, std::string_view text, piece_sink& sink);
+  void settle_growth(piece_sink& sink);
+  void tell(said kind, std::string_view text, piece_sink& sink);
   void say_half(piece_sink& sink);
   void take_one(std::string_view object, piece_sink& sink);
   bool take_repaired(std::string_view object, piece_sink& sink);
   bool take_row(std::string_view objects, piece_sink& sink);
   failure no_answer_in(std::string_view beginning, bool is_all) const;
+
+  struct growths {
+    piece_growth text, thoughts;
+  };
 
   /// What comes only if the request asks for it.
   struct asked_extra {
@@ -299,6 +327,7 @@ private:
   said half_kind_ = nullptr;                 ///< What the latest text was,
   uint32_t half_ = 0;                        ///< and of which character it has but one half; see `json::string_in`.
   std::unique_ptr<asked_extra> extra_;       ///< Null for nearly all answers: streams are many.
+  std::unique_ptr<growths> growths_;         ///< Null once it is known that pieces are new.
 };
 
 using answer_maker = std::function<std::unique_ptr<object_answer>()>;

@@ -7,7 +7,8 @@
 #include <optional>
 #include <utility>
 
-/// What of an answer comes only because the request's `extra` asks for it: further answers, log probabilities.
+/// What few answers have: what comes only because the request's `extra` asks for it (further answers, log
+/// probabilities), and pieces that repeat those before them.
 
 namespace modelforge::wire {
 
@@ -117,6 +118,42 @@ void object_answer::add_alternative(side& from, completion& answer) {
   for (auto* list : {&judged.warnings, &beside.warnings_})
     for (auto& text : *list)
       warn(name + text);
+}
+
+void object_answer::watch_growth() {
+  if (growths_ == nullptr && progress_.pieces == 0 && may_grow(&piece_sink::text))
+    growths_ = std::make_unique<growths>();
+}
+
+// Once the pieces of the text are known to be new, so are those of the thoughts.
+void object_answer::tell_growing(said kind, std::string_view text, piece_sink& sink) {
+  if (text.empty() || !may_grow(kind))
+    return tell(kind, text, sink);
+  auto& growth = kind == &piece_sink::text ? growths_->text : growths_->thoughts;
+  auto new_text = growth.take(text);
+  progress_.signs += new_text.empty();
+  tell(kind, new_text, sink);
+  if (growth.is_doubtful())
+    fail_with(errc::invalid_response, "the stream's pieces repeat what came before them, and then do not");
+  if (!growths_->text.is_news())
+    return;
+  tell(&piece_sink::reasoning, growths_->thoughts.decide_news(), sink);
+  growths_.reset();
+}
+
+void object_answer::settle_growth(piece_sink& sink) {
+  if (growths_ == nullptr || problem_ != nullptr)
+    return;
+  auto& [text, thoughts] = *growths_;
+  tell(&piece_sink::text, text.settle(), sink);
+  auto is_usual = text.expects_either();
+  if (text.is_all())
+    thoughts.assume_all();
+  tell(&piece_sink::reasoning, thoughts.settle(), sink);
+  if (text.is_doubtful() || thoughts.is_doubtful())
+    fail_with(errc::invalid_response, "nothing tells whether the stream's pieces are new, or each is all so far");
+  else if (!is_usual && (text.is_all() || thoughts.is_all()))
+    warn(growth_warning);
 }
 
 } // namespace modelforge::wire

@@ -21,7 +21,9 @@ class object_stream : public stream_reader {
 public:
   /// `limit`: bytes of one object.
   object_stream(std::unique_ptr<object_answer> answer, std::size_t limit)
-    : answer_(std::move(answer)), events_(limit, is_row), limit_(limit) {}
+    : answer_(std::move(answer)), events_(limit, is_row), limit_(limit) {
+    answer_->watch_growth();
+  }
 
   std::size_t take(std::string_view bytes, piece_sink& sink) override {
     news_ = 0;

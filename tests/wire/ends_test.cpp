@@ -3,6 +3,7 @@
 #include "wire/vendors.hpp"
 
 #include <initializer_list>
+#include <numeric>
 
 // Where an answer ends, and what ends it: what was cut never passes for whole, and what is whole is not refused, in
 // every dialect, streamed and read whole.
@@ -247,6 +248,112 @@ TEST_CASE("a response's end is known in every form", "[wire][ends][responses]") 
   CHECK(streamed(event(R"({"type":"response.completed","response":{"status":"in_progress",)" + output + "}}"), by)
         == end{"a"});
   CHECK(whole(R"({"id":"r","status":"in_progress",)" + output + "}", by).failed);
+}
+
+namespace {
+
+/// A stream that says these pieces, and then, unless the last one has to, its finish reason.
+text say(std::string_view form, const std::vector<text>& pieces, bool ends_with_piece = false) {
+  text body;
+  auto chat = [&](std::string_view member, std::string_view words, bool is_last) {
+    body += event(R"({"choices":[{"index":0,")" + text{member} + R"(":{"content":")" + text{words}
+                  + R"("},"finish_reason":)" + (is_last ? "\"stop\"" : "null") + "}]}");
+  };
+  for (auto& piece : pieces) {
+    auto is_last = ends_with_piece && &piece == &pieces.back();
+    if (form == "delta" || form == "message")
+      chat(form, piece, is_last);
+    else if (form == "anthropic")
+      body +=
+        event(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":")" + piece + "\"}}");
+    else if (form == "gemini")
+      body += event(R"({"candidates":[{"content":{"parts":[{"text":")" + piece + "\"}]}}]}");
+    else
+      body += R"({"message":{"content":")" + piece + "\"},\"done\":false}\n";
+  }
+  if (form == "anthropic")
+    body +=
+      event(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})") + event(R"({"type":"message_stop"})");
+  else if (form == "gemini")
+    body += event(R"({"candidates":[{"finishReason":"STOP"}]})");
+  else if (form == "ollama")
+    body += R"({"message":{"content":""},"done":true,"done_reason":"stop"})";
+  else if (!ends_with_piece)
+    chat("delta", "", true);
+  return body + (form == "delta" || form == "message" ? event("[DONE]") : "");
+}
+
+std::string_view dialect_of(std::string_view form) {
+  return form == "delta" || form == "message" ? "openai_compatible" : form;
+}
+
+} // namespace
+
+TEST_CASE("pieces that repeat all before them are told once, and what is new is never lost", "[wire][ends][growth]") {
+  struct {
+    std::vector<text> pieces;
+    text words, as_messages; ///< Empty: a failure.
+  } table[] = {
+    {{"Hel", "Hello", "Hello you"}, "Hello you", "Hello you"},
+    {{"Hello you", "Hello you, too"}, "Hello you, too", "Hello you, too"},
+    {{"Hel", "Hello", "Hello", "Hello you"}, "Hello you", "Hello you"},
+    {{"ha", "haha", "hahaha"}, "hahaha", "hahaha"},
+    {{"Hel", "lo", " Hel", "lo"}, "Hello Hello", "Hello Hello"},
+    {{"No", "No", ", thanks"}, "NoNo, thanks", "NoNo, thanks"},
+    {{"1", "10", " x"}, "110 x", "110 x"},
+    {{"Hel", "Hello", "!"}, "HelHello!", "HelHello!"},
+    {{"ha", "ha", "ha", "ha"}, "hahahaha", ""},
+    {{"1", "10"}, "110", ""},
+    {{"Hel", "Hello"}, "HelHello", "Hello"},
+    {{"Hello", "Hello you"}, "", "Hello you"},
+    {{" ", "  ", "   ", "    x"}, "          x", ""},
+    {{"Hel", "Hello", "Hello you", "!"}, "", ""},
+    {{"Hello"}, "Hello", "Hello"},
+  };
+  for (auto* form : {"delta", "message", "anthropic", "gemini", "ollama"})
+    for (auto& x : table) {
+      auto& words = form == text{"message"} ? x.as_messages : x.words;
+      auto body = say(form, x.pieces);
+      CAPTURE(form);
+      check_both(dialect_of(form), body, words.empty() ? end{.failed = true} : end{words});
+      auto joined = std::accumulate(x.pieces.begin(), x.pieces.end(), text{});
+      auto heard = hear(body, *find_dialect(dialect_of(form)));
+      if (!words.empty() && form != text{"message"})
+        CHECK(heard.good().warnings.empty() == (words == joined));
+    }
+  check_both("openai_compatible", say("message", {"Yes", "Yes"}, true), {"Yes"}); // the last one repeats all
+  check_both("openai_compatible", say("message", {"Hel", "Hello", "Hello"}, true), {"Hello"});
+  check_both("openai_compatible", say("delta", {"No", "No"}, true), {"NoNo"});
+}
+
+TEST_CASE("a piece is handed on at once unless it may repeat the one before", "[wire][ends][growth]") {
+  auto reader = openai::compatible_chat_api().read_stream(ok);
+  listener to;
+  auto take = [&](std::string_view words) {
+    reader->take(
+      event(R"({"choices":[{"index":0,"delta":{"content":")" + text{words} + R"("},"finish_reason":null}]})"), to);
+    return to.words;
+  };
+  CHECK(take("a") == "a");
+  CHECK(take("ab") == "a");
+  CHECK(take("c") == "aabc");
+  CHECK(take("aabc") == "aabcaabc");
+}
+
+TEST_CASE("thoughts that repeat all before them are told once", "[wire][ends][growth]") {
+  auto message = [](std::string_view thoughts, std::string_view words) {
+    return event(R"({"choices":[{"index":0,"message":{"reasoning_content":")" + text{thoughts} + R"(","content":")"
+                 + text{words} + R"("},"finish_reason":null}]})");
+  };
+  auto x = hear(message("Hm", "") + message("Hm, so", "") + message("Hm, so", "Hel") + message("Hm, so", "Hello")
+                  + message("Hm, so", "Hello you") + event("[DONE]"),
+                openai::compatible_chat_api());
+  CHECK(x.words == "Hello you");
+  CHECK(x.good().flaw == answer_flaw::none);
+  text thoughts;
+  for (auto& said : x.said)
+    thoughts += said.starts_with("reasoning: ") ? said.substr(11) : "";
+  CHECK(thoughts == "Hm, so");
 }
 
 } // namespace modelforge::ends_test

@@ -41,7 +41,7 @@ public:
     source_ = type.empty() || type == "message" ? source::event : source::foreign_event;
     if (data.empty() || (source_ == source::foreign_event && !is_row(data)))
       return false;
-    if (auto text = source_ == source::event ? frame_.text_in(data) : std::nullopt) {
+    if (auto text = source_ == source::event && !is_growing() ? frame_.text_in(data) : std::nullopt) {
       seen_.past_reason = seen_.past_reason || !reason_.empty();
       say(&piece_sink::text, *text, sink);
       return true;
@@ -99,10 +99,12 @@ private:
       source_ = source::event;
     chunk_ = &chunk;
     gap_ = std::max(gap_, object.starts_with('{') ? gap::choices : gap::object);
-    if (is_all())
+    if (is_all()) {
+      stop_watching();
       read_first_choice(chunk.choices, sink);
-    else
+    } else {
       read_choices(object, chunk.choices, sink);
+    }
     chunk_ = nullptr;
     note_reason(chunk.reason);
     for (auto usage : {chunk.groq_usage, chunk.choice_usage, chunk.usage}) // in order of trust
@@ -110,6 +112,8 @@ private:
         note_usage(read_usage(usage));
     return true;
   }
+
+  bool may_grow(said kind) const override { return kind == &piece_sink::text || kind == &piece_sink::reasoning; }
 
   bool may_be_error() const override { return source_ != source::foreign_event; }
 
@@ -178,8 +182,10 @@ private:
       read_streamed_message(choice, sink);
       return {};
     }
+    auto before = progress_.pieces;
     auto delta = read_delta(choice.delta, choice);
     read_message(delta, choice, sink);
+    has_deltas_ = has_deltas_ || progress_.pieces > before;
     if (choice.message.is_object())
       read_message_beside(choice.message, sink);
     auto has_more = !choice.message.text.empty() || choice.logprobs.is_object();
@@ -220,27 +226,15 @@ private:
   /// Reads a choice that has a message where deltas are usual: the whole answer as the only event, or each time what is
   /// new, or each time all so far.
   void read_streamed_message(const chunk_choice& choice, piece_sink& sink) {
-    auto message = message_in(choice);
-    if (progress_.pieces > spoken_pieces_) { // there were deltas: it repeats them
-      read_message_beside(message, sink);
-      return read_message({}, choice, sink);
+    auto delta = read_delta(message_in(choice), choice);
+    if (has_deltas_) { // it repeats them
+      read_message_beside(message_in(choice), sink);
+      chunk_delta rest;
+      rest.reason = delta.reason;
+      return read_message(rest, choice, sink);
     }
-    auto delta = read_delta(message);
-    std::string text{string_in(delta.content, scratch_)};
-    auto rest = text;
-    if (!spoken_.empty() && text.starts_with(spoken_)) {
-      rest = text.substr(spoken_.size());
-      spoken_.clear();
-      delta.reasoning = delta.reasoning_content = delta.reasoning_details = {};
-    }
-    if (delta.content.is_string()) {
-      say(&piece_sink::text, rest, sink);
-      delta.content = {};
-      spoken_ += text;
-    }
-    seen_text_ = seen_text_ || !spoken_.empty();
+    each_growth([](auto& growth) { growth.expect_either(); });
     read_message(delta, choice, sink);
-    spoken_pieces_ = progress_.pieces;
   }
 
   /// A message beside deltas repeats what they said; what they did not say counts.
@@ -284,6 +278,8 @@ private:
     auto is_told = note_first_reason({choice.finish_reason, choice.other_reason, delta.reason});
     if (is_told && chunk_ != nullptr)
       chunk_->reason = {};
+    if (is_told && (delta.content.has_text() || delta.reasoning.has_text()))
+      each_growth([](auto& growth) { growth.note_end(); });
     note_bad_reason(choice.native_reason);
     return is_told;
   }
@@ -416,10 +412,9 @@ private:
   call_joiner joiner_{calls_};
   std::optional<int64_t> choice_;             ///< The one that is read, of a stream.
   chunk* chunk_ = nullptr;                    ///< That is being read.
-  std::string spoken_;                        ///< The text of a stream that has messages where deltas are usual,
-  uint64_t spoken_pieces_ = 0;                ///< and how many pieces these made.
   std::unique_ptr<std::string> calls_beside_; ///< What the last message beside deltas has of calls; null: nothing.
   bool seen_text_ = false;
+  bool has_deltas_ = false;                      ///< Something came in them.
   bool has_list_ = false, has_old_form_ = false; ///< Calls came in `tool_calls`, or in `function_call` alone.
 };
 

@@ -1,0 +1,95 @@
+#include "wire/piece_growth.hpp"
+
+#include "base/ascii.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace modelforge::wire {
+
+namespace {
+
+/// What nobody repeats by chance, in bytes that are no spaces: of a text that grew once, and twice.
+constexpr std::size_t unlikely = 8, unlikely_again = 3;
+constexpr std::size_t likely = 4; ///< What new pieces may well repeat, once.
+
+std::size_t weight_of(std::string_view text) {
+  return static_cast<std::size_t>(
+    std::count_if(text.begin(), text.end(), [](char c) { return ascii::spaces.find(c) == ascii::spaces.npos; }));
+}
+
+} // namespace
+
+std::string_view piece_growth::take(std::string_view piece) {
+  is_last_ = false;
+  auto is_fresh = std::exchange(is_fresh_, false);
+  switch (kind_) {
+    case kind::news:
+      return piece;
+    case kind::all:
+      return take_growing(piece);
+    case kind::doubtful:
+      return {};
+    case kind::undecided:
+      break;
+  }
+  if (pieces_++ == 0) {
+    all_ = piece;
+    said_ = piece.size();
+    return piece;
+  }
+  auto grows = piece.size() > all_.size();
+  auto is_usual = !grows && growths_ == 0 && !expects_either_; // a word that comes twice
+  if (!is_fresh || !piece.starts_with(all_) || is_usual || held_.size() + piece.size() > max_held)
+    return decide_news(piece);
+  held_ += piece;
+  if (grows) {
+    ++growths_;
+    repeated_ = weight_of(all_);
+    all_ = piece;
+  }
+  auto is_sure = growths_ > 1 && repeated_ >= unlikely_again;
+  return is_sure || (expects_either_ && growths_ > 0 && repeated_ >= unlikely) ? decide_all() : std::string_view{};
+}
+
+std::string_view piece_growth::take_growing(std::string_view piece) {
+  if (!piece.starts_with(all_)) {
+    kind_ = kind::doubtful;
+    return {};
+  }
+  auto rest = piece.substr(all_.size());
+  all_ += rest;
+  return rest;
+}
+
+std::string_view piece_growth::decide_news(std::string_view piece) {
+  kind_ = kind::news;
+  all_ = {};
+  return held_.empty() ? piece : held_ += piece;
+}
+
+std::string_view piece_growth::decide_all() {
+  kind_ = kind::all;
+  held_ = {};
+  return std::string_view{all_}.substr(said_);
+}
+
+void piece_growth::assume_all() {
+  expects_either_ = true;
+  repeated_ = unlikely;
+  growths_ = std::max(growths_, 1u);
+}
+
+std::string_view piece_growth::settle() {
+  if (kind_ != kind::undecided || held_.empty())
+    return {};
+  auto is_repeated_end = growths_ == 0 && pieces_ == 2 && is_last_;
+  if (repeated_ >= (expects_either_ ? unlikely_again : unlikely) || (expects_either_ && is_repeated_end))
+    return decide_all();
+  if (!expects_either_ && repeated_ <= likely)
+    return decide_news({});
+  kind_ = kind::doubtful;
+  return {};
+}
+
+} // namespace modelforge::wire
