@@ -203,6 +203,11 @@ private:
     compare(limits.output_tokens_per_minute, "output_tokens_per_minute");
   }
 
+  static bool has_limit(const rate_limit_settings& limits) {
+    return limits.requests_per_minute || limits.tokens_per_minute || limits.input_tokens_per_minute
+           || limits.output_tokens_per_minute;
+  }
+
   /// Most values are judged by the provider, which knows its models.
   void check_defaults(const default_settings& defaults, const std::string& path) {
     if (defaults.top_p == 0.0)
@@ -229,6 +234,11 @@ private:
       else if (!model.pattern.empty() && ascii::all(model.pattern, [](char c) { return c == '*'; }))
         catch_all = &model.pattern;
       check_rate_limit(model.rate_limit, where + ".rate_limit.");
+      if (model.rate_limit != rate_limit_settings{} && has_limit(provider_.rate_limit) && !has_limit(model.rate_limit))
+        found_.warn({where + ".rate_limit", where},
+                    "`rate_limit` of these models sets no limit, and those of [" + path_
+                      + ".rate_limit] do not hold for them",
+                    "set one here, or leave `rate_limit` out: then they share the provider's");
       check_defaults(model.defaults, where + ".defaults.");
       auto on_start = model.rate_limit.on_start;
       if (on_start != rate_limit_settings{}.on_start && on_start != provider_.rate_limit.on_start)

@@ -222,6 +222,15 @@ std::optional<std::string> credentials::reload() {
   return read(look());
 }
 
+std::chrono::seconds credentials::valid_for() const {
+  std::lock_guard guard{mutex_};
+  int days = 0, seconds = 0;
+  auto* end = X509_get0_notAfter(SSL_CTX_get0_certificate(context_.get()));
+  if (ASN1_TIME_diff(&days, &seconds, nullptr, end) != 1)
+    return {};
+  return std::max<std::chrono::seconds>(std::chrono::hours{24 * days} + std::chrono::seconds{seconds}, {});
+}
+
 std::string credentials::problem() const {
   std::lock_guard guard{mutex_};
   return problem_;

@@ -43,6 +43,9 @@ public:
   /// Reads the files now, changed or not. The text says why they cannot be used; nothing has changed then.
   std::optional<std::string> reload();
 
+  /// How long the certificate in use is still valid; at least 0.
+  std::chrono::seconds valid_for() const;
+
   /// Why the files, which have changed, are not in use; empty: they are.
   std::string problem() const;
 

@@ -29,7 +29,15 @@ TEST_CASE_METHOD(config_test, "config check looks at a node's certificates", "[c
   auto path = folder.write("node.toml", "[node]\nname = \"a\"\n[node.tls]\ncertificate = \"node.pem\"\n"
                                         "key = \"node.key\"\nca = \"ca.pem\"\n");
   auto check = [&] { return run({"config", "check", path}); };
-  CHECK(check().exit_code == 0);
+  write(ca.certify("a", -1, 5));
+  auto soon = check();
+  CHECK(soon.exit_code == 0);
+  CHECK(contains(soon.err, "node.toml:4:"));
+  CHECK(contains(soon.err, "node.pem expires within a day"));
+  write(ca.certify("a", -1, 24 * 10 + 1));
+  CHECK(contains(check().err, "node.pem expires in 10 days"));
+  write(ca.certify("a", -1, 24 * 60));
+  CHECK_FALSE(contains(check().err, "expires"));
   struct fault {
     std::function<void()> make;
     std::string place;

@@ -82,6 +82,9 @@ TEST_CASE("checks find what does not fit together", "[config]") {
     {warning, "timeouts = { first_token = 700 }", 3, 28, "`first_token` (700 s) never applies"},
     {warning, "[providers.x.models.\"*\"]\n[providers.x.models.\"a*\"]", 4, 22, "this pattern is never used"},
     {error, "[providers.x.models.\"\"]", 3, 1, "a pattern for models is empty"},
+    // Limits of models.
+    {warning, "rate_limit = { requests_per_minute = 60 }\nmodels.\"a*\".rate_limit = { burst = 5 }", 4, 26,
+     "`rate_limit` of these models sets no limit, and those of [providers.x.rate_limit] do not hold for them"},
     // Keys.
     {warning, "[providers.y]\napi_key_env = \"NOT_THERE\"", 4, 15, "environment variable NOT_THERE is not set"},
     {warning, "[providers.y]\napi_key_file = \"/no/such\"", 4, 16, "key file /no/such cannot be read"},

@@ -101,6 +101,8 @@ std::optional<settings> load_settings(const std::string& path) {
 
 namespace {
 
+constexpr auto soon = 14; // days, in which a certificate had better be renewed
+
 /// What would keep a node from starting with its certificate. Only looked at where somebody asks: the file may be for
 /// another machine, and who sends a request does not need them.
 std::vector<finding> check_certificates(const settings& all, std::string_view) {
@@ -112,7 +114,13 @@ std::vector<finding> check_certificates(const settings& all, std::string_view) {
   if (node.name.empty())
     node.tls.verify_names = false;
   auto read = read_credentials(node);
-  if (auto* problem = std::get_if<failure>(&read)) {
+  if (auto* good = std::get_if<0>(&read)) {
+    if (auto days = (*good)->valid_for() / std::chrono::hours{24}; days < soon)
+      found.warn({"node.tls.certificate"},
+                 "`certificate` in [node.tls]: " + tls.certificate + " expires "
+                   + (days == 0 ? "within a day" : "in " + std::to_string(days) + (days == 1 ? " day" : " days")),
+                 "renew it in time: a running node takes up the new file by itself");
+  } else if (auto* problem = std::get_if<failure>(&read)) {
     auto blamed = std::string{"certificate"};
     for (auto* key : {"key", "ca"})
       if (problem->message.starts_with('`' + std::string{key} + '`'))
