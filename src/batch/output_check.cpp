@@ -18,6 +18,11 @@ bool same_file(const struct stat& x, const struct stat& y) {
   return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+/// Looks at a file, or at an open descriptor for "-".
+bool look_at(const std::string& path, int descriptor, struct stat& is) {
+  return (path == "-" ? ::fstat(descriptor, &is) : ::stat(path.c_str(), &is)) == 0;
+}
+
 failure do_not_write(std::string message) {
   return make_failure(errc::io_failed, std::move(message), "write the results to another file");
 }
@@ -34,9 +39,11 @@ std::string beginning_of(const std::string& path, std::size_t size) {
   return text;
 }
 
-/// Whether a text has a line that begins a table of a provider. Answers may hold such a line, too, but a file that was
-/// written by hand is worth a question.
+/// Whether a text has a line that begins a table of a provider. One in a fence is an answer's, which tells of such a
+/// file.
 bool is_configuration(std::string_view text) {
+  if (text.find("```") != text.npos)
+    return false;
   for (std::string_view head : {"[providers.", "[[providers"})
     if (text.starts_with(head) || text.find("\n" + std::string{head}) != text.npos)
       return true;
@@ -78,11 +85,12 @@ std::string ledger_that_reads(const std::string& output, const struct stat& is) 
 std::optional<failure> refuse_same_file(const std::string& input, const std::string& output) {
   struct stat from {
   }, to{};
-  if (input == "-" || output == "-" || ::stat(input.c_str(), &from) != 0 || !S_ISREG(from.st_mode)
-      || !is_written_as_part(output))
+  if (!look_at(input, STDIN_FILENO, from) || !S_ISREG(from.st_mode))
     return {};
-  if (::stat(output.c_str(), &to) == 0 && same_file(from, to))
+  if (look_at(output, STDOUT_FILENO, to) && same_file(from, to))
     return do_not_write("the input " + input + " and the output " + output + " are the same file");
+  if (!is_written_as_part(output))
+    return {};
   auto part = part_path(output, part_ending);
   if (::stat(part.c_str(), &to) == 0 && same_file(from, to))
     return do_not_write("the input " + input + " is the file " + part + ", in which the results for " + output

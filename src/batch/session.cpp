@@ -75,12 +75,11 @@ std::optional<failure> check_terms(session& to, const batch_options& options, co
 /// Has the ledger belong to this run, with its input as it is now. What is refused is so before anything is written.
 std::optional<failure> take_up(session& to, const ledger_input& input, const batch_options& options,
                                const std::string& path) {
-  if (options.cancel_jobs)
-    return to.ledger->check(input);
-  auto problem = check_terms(to, options, path);
+  auto problem = options.cancel_jobs ? std::nullopt : check_terms(to, options, path);
   if (!problem)
     problem = go_on_with(*to.ledger, input, options, to.warnings);
-  if (!problem && !options.made_with.empty() && options.made_with != to.ledger->summary().made_with)
+  if (!problem && !options.cancel_jobs && !options.made_with.empty()
+      && options.made_with != to.ledger->summary().made_with)
     problem = to.ledger->note(run_begun{options.made_with});
   return problem ? problem : to.ledger->sync();
 }

@@ -247,4 +247,32 @@ TEST_CASE_METHOD(changing, "an input in any other order is taken up as it is, ag
   }
 }
 
+TEST_CASE_METHOD(changing, "a move that was not kept is made again", "[batch][input]") {
+  run(lines_for("abcd"), {{0, true}, {1, false}, {3, true}});
+  auto kept = folder.read("out.jsonl.ledger");
+  CHECK(standing(lines_for("dxbca"), 5) == "amfma");
+  auto changed = folder.read("out.jsonl.ledger");
+  for (auto size = kept.size(); size < changed.size(); ++size) { // a crash left so much of it
+    folder.write("out.jsonl.ledger", changed.substr(0, size));
+    CHECK(standing(lines_for("dxbca"), 5) == "amfma");
+  }
+}
+
+TEST_CASE_METHOD(changing, "a job can be cancelled only with the input as it was, and that is said", "[batch][input]") {
+  {
+    auto opened = open("one\ntwo\n");
+    auto& ledger = *std::get<batch::session>(opened).ledger;
+    REQUIRE_FALSE(ledger.note(batch::ledger_job{"n", "p", "m", 1, {{0, 1}}, {}}));
+    REQUIRE_FALSE(ledger.note(batch::job_named{"n", "batch_7"}));
+    REQUIRE_FALSE(ledger.seal());
+  }
+  options.cancel_jobs = true;
+  auto text = refusal("one\ntwo\nthree\n");
+  INFO(text);
+  CHECK(text.find("has changed, while a job of an earlier run is under way at p (batch_7) with its lines")
+        != text.npos);
+  CHECK(text.find("bring it back as it was") != text.npos);
+  CHECK(standing("one\ntwo\n", 2) == "mm");
+}
+
 } // namespace modelforge::changed_input_test

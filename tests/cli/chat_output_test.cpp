@@ -180,6 +180,8 @@ TEST_CASE_METHOD(chat_output_test, "an output that would replace what cannot be 
                {"prompts.jsonl", "holds prompts of a batch", false},
                {"lines.jsonl", "holds prompts of a batch", false},
                {"other.txt", "is the input of the batch whose ledger is ", false}};
+  folder.write("answer.md", "Write:\n```toml\n[providers.mine]\n```\n"); // which says how one would look
+  CHECK(ask("chat", "answer.md").exit_code == 0);
   auto asked = server.connections.load();
   for (auto& row : table)
     for (std::string name : {"chat", "batch"}) {
@@ -200,6 +202,22 @@ TEST_CASE_METHOD(chat_output_test, "an output that would replace what cannot be 
   CHECK(contains(x.err, "which would be the ledger of new.jsonl"));
   CHECK(folder.read("new.jsonl.ledger") == "a prompt\n");
   CHECK(server.connections == asked);
+}
+
+TEST_CASE_METHOD(chat_output_test, "a batch never reads what it writes, whatever its names are", "[cli][batch]") {
+  auto config = configure(server.url(""));
+  for (std::string way : {"in.txt -o - >> in.txt", "in.txt -o /dev/stdout >> in.txt", "- -o in.txt < in.txt",
+                          "/dev/stdin -o in.txt < in.txt", "in.txt -o ./in.txt", "in.txt -o /dev/fd/7 7>> in.txt"}) {
+    folder.write("in.txt", "hello\n");
+    auto options = command({});
+    options.arguments = {"/bin/bash", "-c", std::string{program()} + " batch -q -c " + config + " " + way};
+    auto x = run_process(options);
+    INFO(way << " " << x.err);
+    CHECK(x.exit_code == 2);
+    CHECK(contains(x.err, "are the same file"));
+    CHECK(folder.read("in.txt") == "hello\n");
+  }
+  CHECK(server.connections == 0);
 }
 
 TEST_CASE_METHOD(chat_output_test, "what has the name of an output's part is left alone", "[cli]") {
