@@ -113,7 +113,7 @@ TEST_CASE("simulate packs streams as it is told", "[simulator]") {
                                 "--keep-alive",
                                 "20",
                                 "--latency",
-                                "100",
+                                "1000",
                                 "--crlf",
                                 "--split-packets",
                                 "--pieces-per-packet",
