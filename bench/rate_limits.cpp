@@ -329,7 +329,13 @@ void faults() {
   tally seen;
   auto begin = steady::now();
   {
-    feeder feed{on.system(), on.provider(), seen, [](uint64_t n) { return question(n); }, 200, 5000};
+    auto make = [](uint64_t n) {
+      auto x = question(n);
+      x.priority = priority::interactive; // what a batch item is refused costs none of its attempts
+      x.deadline = 30min;
+      return x;
+    };
+    feeder feed{on.system(), on.provider(), seen, make, 200, 5000};
     auto told = begin;
     while (seen.ended() < 5000 && steady::now() < begin + 25min) {
       std::this_thread::sleep_for(20ms);

@@ -9,8 +9,17 @@ namespace {
 /// A lane that was answered within so long serves somebody: what is refused for load meanwhile is not an outage.
 constexpr auto recent = std::chrono::minutes{1};
 
+/// Waits that nobody told, without an answer in between, that any server may ask of us.
+constexpr uint32_t max_guessed_waits = 2;
+
 bool is_alive(const limits::lane& lane, limits::time_point now) {
   return lane.answered_at() != limits::time_point{} && now - lane.answered_at() < recent;
+}
+
+/// Whether the time without an answer may be the server's pace. Where it is much longer than between answers before, it
+/// is an outage: the breaker sees its end sooner, and tells those who wait.
+bool may_be_pace(const limits::lane& lane, limits::time_point now) {
+  return lane.parallel().in_a_row() < max_guessed_waits || now - lane.answered_at() <= 2 * lane.answer_gap();
 }
 
 /// What a failure is to the lane and its breaker; pauses the lane.
@@ -26,7 +35,7 @@ lane_reaction react(lane_flight& flight, const retry::failed_attempt& why, limit
   lane_reaction result;
   // Refused for load though it was alone, by a server that answers: that bounds the rate, as nginx's limit_req does
   // with 503. Fewer at a time would not help; only waiting does.
-  auto paced = overloaded && flight.attempt.in_flight <= 1 && is_alive(lane, now);
+  auto paced = overloaded && flight.attempt.in_flight <= 1 && is_alive(lane, now) && may_be_pace(lane, now);
   result.waits = limited || paced || (overloaded && told);
   result.as_told = result.waits && told;
   result.refuses_key = meaning == retry::meaning::key;

@@ -263,6 +263,8 @@ void lane::judge(const attempt& tried, outcome result, time_point now) {
     parallel_.restart();
   if (result != outcome::success)
     return;
+  if (answered_at_ != time_point{})
+    answer_gap_ = std::max(now - answered_at_, answer_gap_ - answer_gap_ / 8);
   answered_at_ = now;
   parallel_.answered(tried.in_flight, tried.started, now);
 }

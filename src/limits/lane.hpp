@@ -121,6 +121,9 @@ public:
   /// When an answer last came, or began; the clock's epoch: never.
   time_point answered_at() const { return answered_at_; }
 
+  /// The longest time between two answers of late: with each answer an eighth less, unless it came later than that.
+  duration answer_gap() const { return answer_gap_; }
+
   /// Gives the slot back; what else `tried` took is settled by `end`. For attempts nobody waits for any more.
   void abandon(attempt& tried, time_point now);
 
@@ -246,6 +249,7 @@ private:
   std::array<duration, 2> max_server_wait_;
   time_point paused_until_{};
   time_point answered_at_{};
+  duration answer_gap_{};
   time_point paused_since_{}; ///< When the pause was told, or tried in vain, last.
   uint32_t probes_ = 0;       ///< Under way.
   time_point out_until_{};

@@ -147,6 +147,44 @@ TEST_CASE("dispatcher counts a probe that may have run", "[dispatch]") {
   CHECK(attempts == 3);
 }
 
+TEST_CASE("dispatcher's breaker opens where 503 tells of an outage, though one at a time was answered before",
+          "[dispatch]") {
+  for (auto code : {503, 529}) {
+    INFO(code);
+    auto settings = settings_of({}, {});
+    settings.groups[0].breaker = {.consecutive_failures = 5, .failure_share = 0, .open_for = 2s};
+    settings.retry.max_attempts = 1;
+    bench b{settings};
+    auto is_down = [&] { return b.now >= start + 3s && b.now < start + 23s; };
+    uint64_t answered = 0, failed_fast = 0, sent_while_down = 0;
+    std::optional<time_point> back;
+    auto settle = [&](const list& sent) {
+      for (auto i : sent) {
+        sent_while_down += is_down();
+        if (b.end(i, is_down() ? failed(errc::overloaded, static_cast<uint16_t>(code)) : dispatcher::attempt_end{}).then
+            == what::answer) {
+          answered += !is_down();
+          if (!is_down() && b.now > start + 20s && !back)
+            back = b.now;
+        }
+      }
+      return !sent.empty();
+    };
+    for (uint64_t n = 1; b.now < start + 30s; b.now += 100ms, ++n) {
+      if (b.x.accept(offer(n), b.now))
+        ++failed_fast;
+      while (settle(b.serve()))
+        ;
+    }
+    CHECK(failed_fast > 100); // for 20 s, ten a second
+    CHECK(sent_while_down < 30);
+    REQUIRE(back);
+    CHECK(*back <= start + 25s + 100ms);
+    CHECK(b.x.empty());
+    CHECK(answered >= 80);
+  }
+}
+
 TEST_CASE("dispatcher counts a probe that was answered 500, 502 or 504, but not one that was told 503", "[dispatch]") {
   struct {
     errc code;
