@@ -17,6 +17,8 @@ void mask_keys(std::string& text) {
   constexpr auto prefixes =
     std::to_array<std::string_view>({"sk-", "gsk_", "AIza", "ghp_", "gho_", "github_pat_", "hf_", "xai-"});
   constexpr std::size_t shortest_key = 16;
+  if (text.size() < shortest_key)
+    return;
   auto in_word = [](char c) { return ascii::is_alnum(c) || c == '_' || c == '-' || c == '*'; };
   for (auto prefix : prefixes)
     for (std::size_t i = 0; (i = text.find(prefix, i)) != text.npos; i += prefix.size()) {

@@ -80,6 +80,11 @@ const place places[] = {
             + R"(},"finish_reason":)" + quoted_or_null(reason) + "}]}";
    },
    "tool_calls", "stop"},
+  {"chat, another name for the list", openai::compatible_chat_api(), false,
+   [](const strings& calls, const std::string& text, const std::string& reason) {
+     return whole_chat(R"({"content":)" + as_json(text) + R"(,"toolCalls":[)" + joined(calls) + "]}", reason);
+   },
+   "tool_calls", "stop"},
   {"responses", openai::responses_api(), false,
    [](const strings& calls, const std::string& text, const std::string&) {
      strings items{R"({"type":"message","content":)" + as_json(text) + "}"};

@@ -100,6 +100,7 @@ private:
                         {"thinking", &thinking},
                         {"tool_calls", &calls},
                         {"function_call", &call},
+                        {"toolCalls", &calls},
                         {"done_reason", &reason},
                         {"finish_reason", &reason},
                         {"stop_reason", &reason}});

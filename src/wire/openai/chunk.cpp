@@ -85,7 +85,8 @@ chunk_delta read_delta(json::raw value) {
                       {"function_call", &result.function_call},
                       {"finish_reason", &result.reason},
                       {"finishReason", &result.reason},
-                      {"stop_reason", &result.reason}});
+                      {"stop_reason", &result.reason},
+                      {"toolCalls", &result.tool_calls}}); // gateways in JavaScript
   return result;
 }
 
