@@ -6,6 +6,7 @@
 #include "batch/schedule.hpp"
 #include "batch/session.hpp"
 #include "limits/token_estimator.hpp"
+#include "wire/openai/format.hpp"
 
 #include <modelforge/actors/system.hpp>
 
@@ -47,7 +48,25 @@ constexpr int max_steps_at_once = 512;
 uint32_t estimate(const batch::item& item) {
   auto* request = std::get_if<chat_request>(&item.request);
   auto tokens = request != nullptr ? limits::token_estimator::raw(*request) : 0;
+  if (item.vectors)
+    for (auto& text : item.vectors->inputs)
+      tokens += limits::token_estimator::raw(text);
   return static_cast<uint32_t>(std::min<uint64_t>(tokens, UINT32_MAX));
+}
+
+/// What vectors took, as the batch counts it.
+completion account_of(embedding& answer) {
+  completion x;
+  x.id = answer.id;
+  x.usage = answer.usage;
+  x.cost = answer.cost;
+  x.provider = std::move(answer.provider);
+  x.model = std::move(answer.model);
+  x.provider_request_id = std::move(answer.provider_request_id);
+  x.attempts = std::move(answer.attempts);
+  x.timings = answer.timings;
+  x.warnings = std::move(answer.warnings);
+  return x;
 }
 
 uint64_t seconds_since_1970() {
@@ -174,11 +193,28 @@ private:
   }
 
   void carry_out(batch::send_item& next) {
+    if (next.vectors)
+      return ask_for_vectors(next);
     auto id = next.request.id;
     ask(self_, providers_[next.provider], std::move(next.request))
       .then(
         [this, id](completion& answer) {
           schedule_.on_answer(id, std::move(answer));
+          go_on();
+        },
+        [this, id](const caf::error& why) {
+          schedule_.on_failure(id, failure_of(why), now());
+          go_on();
+        });
+  }
+
+  void ask_for_vectors(const batch::send_item& next) {
+    auto id = next.request.id;
+    ask(self_, providers_[next.provider], batch::as_embedding(next))
+      .then(
+        [this, id](embedding& answer) {
+          auto body = wire::openai::write_vectors(answer);
+          schedule_.on_answer(id, account_of(answer), std::move(body));
           go_on();
         },
         [this, id](const caf::error& why) {

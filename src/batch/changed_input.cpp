@@ -118,8 +118,8 @@ private:
 };
 
 std::variant<line_changes, failure> compare(ledger& book, const std::vector<known_line>& known,
-                                            const std::string& path) {
-  auto opened = open_source(path);
+                                            const batch_options& options) {
+  auto opened = open_source(options.input, form_of(options));
   if (auto* problem = std::get_if<failure>(&opened))
     return std::move(*problem);
   comparison compared{book, known};
@@ -178,7 +178,7 @@ std::optional<failure> go_on_with(ledger& book, const ledger_input& now, const b
   for (uint64_t i = 0; i < lines.size(); ++i)
     if (lines[i].sum == 0 && book.of(i) == ledger::state::ok)
       return other;
-  auto compared = compare(book, lines, options.input);
+  auto compared = compare(book, lines, options);
   if (auto* problem = std::get_if<failure>(&compared))
     return std::move(*problem);
   auto& changes = std::get<line_changes>(compared);

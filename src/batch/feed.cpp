@@ -38,8 +38,8 @@ struct feed::shared {
     return true;
   }
 
-  void read(const std::string& path) {
-    auto opened = open_source(path);
+  void read(const std::string& path, const input_form& form) {
+    auto opened = open_source(path, form);
     if (auto* problem = std::get_if<failure>(&opened)) {
       put(std::move(*problem));
       return;
@@ -53,9 +53,9 @@ struct feed::shared {
   }
 };
 
-feed::feed(std::string path, std::function<void()> on_ready) : shared_(std::make_shared<shared>()) {
+feed::feed(std::string path, input_form form, std::function<void()> on_ready) : shared_(std::make_shared<shared>()) {
   shared_->on_ready = std::move(on_ready);
-  std::thread{[to = shared_, path = std::move(path)] { to->read(path); }}.detach();
+  std::thread{[to = shared_, path = std::move(path), form = std::move(form)] { to->read(path, form); }}.detach();
 }
 
 feed::~feed() {

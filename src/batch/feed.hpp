@@ -19,7 +19,7 @@ public:
 
   /// Starts reading; an input that cannot be opened shows as the first entry. `on_ready` is called on the reading
   /// thread, once for each `try_next` that returned nothing; it must not block, and is not called after the destructor.
-  feed(std::string path, std::function<void()> on_ready);
+  feed(std::string path, input_form form, std::function<void()> on_ready);
   ~feed();
   feed(const feed&) = delete;
   feed& operator=(const feed&) = delete;

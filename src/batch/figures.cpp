@@ -63,6 +63,8 @@ batch_progress figures::progress(time_point now) const {
   result.total = total_;
   result.usage = sum.usage;
   result.cost = sum.cost;
+  result.unpriced = sum.unpriced;
+  result.warnings = report_.warnings;
   result.elapsed = now - begin_;
   return result;
 }

@@ -24,7 +24,7 @@ bool is_regular_file(const std::string& path);
 class input {
 public:
   /// Opens a file at once. What is no file is opened when it is started, and what is wrong with it is its first entry.
-  static std::variant<input, failure> open(const std::string& path);
+  static std::variant<input, failure> open(const std::string& path, input_form form = {});
 
   /// Whether it can be read again.
   bool is_file() const { return source_ != nullptr; }
@@ -53,11 +53,12 @@ private:
     friend bool operator==(const fingerprint&, const fingerprint&) = default;
   };
 
-  explicit input(std::string path) : path_(std::move(path)) {}
+  input(std::string path, input_form form) : path_(std::move(path)), form_(std::move(form)) {}
 
   static fingerprint fingerprint_of(const std::string& path);
 
   std::string path_;
+  input_form form_;
   fingerprint opened_; ///< Ahead of the first reading.
   std::unique_ptr<source> source_;
   std::unique_ptr<feed> feed_; ///< For what is no file.

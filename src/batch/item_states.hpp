@@ -18,8 +18,9 @@ enum class item_state : uint8_t {
 /// What is known of every item of a batch, in a byte each: an item is in one state, and so in one place.
 ///
 /// The input is read in passes. A pass takes what is `missing`. What comes back while it runs waits for the next one,
-/// since the pass may have read past it, and what comes back together stays together so. Two marks go with the state:
-/// an item may be kept out of jobs, and it may be one that an earlier run saw fail. Used by `schedule`.
+/// since the pass may have read past it, and what comes back together stays together so. Three marks go with the
+/// state: an item may be kept out of jobs, it may be one that an earlier run saw fail, and its answer may be wanted in
+/// the form of the Responses API. Used by `schedule`.
 class item_states {
 public:
   /// An item that was never named is `missing`.
@@ -53,6 +54,10 @@ public:
     return was;
   }
 
+  /// Says that its answer is to be written in the form of the Responses API.
+  void mark_response(uint64_t item) { at(item) |= response_bit; }
+  bool is_response(uint64_t item) const { return item < bytes_.size() && (bytes_[item] & response_bit) != 0; }
+
   /// Items that wait for another pass.
   uint64_t returned() const { return returned_; }
 
@@ -69,6 +74,7 @@ private:
   static constexpr uint8_t state_bits = 3;
   static constexpr uint8_t live_bit = 4;
   static constexpr uint8_t retried_bit = 8;
+  static constexpr uint8_t response_bit = 16;
 
   static item_state state_in(uint8_t byte) { return static_cast<item_state>(byte & state_bits); }
 

@@ -230,6 +230,7 @@ void ledger::count(const ledger_result& result, uint64_t offset) {
   summary_.attempts += result.attempts;
   add_to(summary_.usage, result.usage);
   add_to(summary_.cost, result.cost);
+  summary_.unpriced += result.ok && !result.cost;
 }
 
 void ledger::count(const ledger_event& event, uint64_t offset) {

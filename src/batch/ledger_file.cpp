@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 
 namespace modelforge::batch {
@@ -54,6 +55,39 @@ public:
 
 private:
   file file_;
+};
+
+/// A file as it would be, without being changed.
+class previewed_file : public ledger_file {
+public:
+  previewed_file(disk_file x, uint64_t size) : below_(std::move(x)), size_(size) {}
+
+  bool read(uint64_t offset, std::size_t size, std::string& out) override {
+    auto inside = size_ - std::min(offset, size_);
+    if (!below_.read(offset, static_cast<std::size_t>(std::min<uint64_t>(size, inside)), out))
+      return false;
+    if (auto from = offset + out.size(); from >= size_ && from - size_ < added_.size())
+      out += std::string_view{added_}.substr(from - size_, size - out.size());
+    return true;
+  }
+
+  bool append(std::string_view bytes) override {
+    added_ += bytes;
+    return true;
+  }
+
+  bool sync() override { return true; }
+
+  bool truncate(uint64_t size) override {
+    added_.resize(size > size_ ? size - size_ : 0);
+    size_ = std::min(size_, size);
+    return true;
+  }
+
+private:
+  disk_file below_;
+  uint64_t size_; ///< Of what is read of it.
+  std::string added_;
 };
 
 /// Makes a new file's name outlive a crash.
@@ -105,6 +139,14 @@ std::variant<std::unique_ptr<ledger_file>, failure> open_ledger_file(const std::
   if (!sync_folder_of(path))
     return io_failure("cannot sync the folder of the ledger", path);
   return std::make_unique<disk_file>(std::move(opened));
+}
+
+std::variant<std::unique_ptr<ledger_file>, failure> preview_ledger_file(const std::string& path) {
+  file opened{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  struct stat is {};
+  if (opened.get() < 0 || ::fstat(opened.get(), &is) != 0)
+    return io_failure("cannot open the ledger", path);
+  return std::make_unique<previewed_file>(disk_file{std::move(opened)}, static_cast<uint64_t>(is.st_size));
 }
 
 } // namespace modelforge::batch

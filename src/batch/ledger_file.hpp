@@ -41,4 +41,8 @@ std::variant<std::unique_ptr<ledger_file>, failure> look_at_ledger_file(const st
 /// Where the file system has no locks, two runs are not told apart.
 std::variant<std::unique_ptr<ledger_file>, failure> open_ledger_file(const std::string& path);
 
+/// Opens one to find out what a run would make of it: the file stays as it is, and what is appended or cut off is so in
+/// memory alone. It may be in use.
+std::variant<std::unique_ptr<ledger_file>, failure> preview_ledger_file(const std::string& path);
+
 } // namespace modelforge::batch

@@ -1,5 +1,7 @@
 #include "batch/outcomes.hpp"
 
+#include "wire/openai/format.hpp"
+
 namespace modelforge::batch {
 
 void outcomes::load(const ledger& known, const std::string& ledger_path, bool retry_failed) {
@@ -29,14 +31,17 @@ std::optional<step> outcomes::next_step() {
 }
 
 void outcomes::record(uint64_t index, std::string custom_id, std::variant<completion, failure> outcome,
-                      const item_origin& origin) {
+                      const item_origin& origin, std::string body) {
   figures_.on_result(outcome);
   states_.set(index, item_state::done);
   if (commits_.closed())
     return;
   figures_.on_recorded(commits_.give(), outcome, origin, states_.end_retry(index));
   auto sum = index < sums_.size() ? sums_[index] : 0;
-  push(batch::record{index, std::move(custom_id), std::move(outcome), sum});
+  auto* answer = std::get_if<completion>(&outcome);
+  if (answer != nullptr && body.empty() && states_.is_response(index))
+    body = wire::openai::write_response(*answer);
+  push(batch::record{index, std::move(custom_id), std::move(outcome), sum, std::move(body)});
 }
 
 void outcomes::give_back(uint64_t index, bool keep_live) {

@@ -3,6 +3,7 @@
 #include "batch/commits.hpp"
 #include "batch/figures.hpp"
 #include "batch/item_states.hpp"
+#include "batch/reader.hpp"
 #include "batch/steps.hpp"
 
 #include <cstdint>
@@ -40,15 +41,18 @@ public:
   // -- recording --------------------------------------------------------------------
 
   /// An item's line has been read, with this sum (`item::sum`): its result will be one of that line.
-  void note_line(uint64_t index, uint32_t sum) {
+  void note_line(uint64_t index, uint32_t sum, item_endpoint endpoint = item_endpoint::chat) {
+    if (endpoint == item_endpoint::responses)
+      states_.mark_response(index);
     if (index >= sums_.size())
       sums_.resize(index + 1);
     sums_[index] = sum;
   }
 
-  /// Records an item's result; nothing more happens to the item in this run.
+  /// Records an item's result; nothing more happens to the item in this run. `body`: as in `batch::record`; empty: it
+  /// is written in the form that the item's line asks for.
   void record(uint64_t index, std::string custom_id, std::variant<completion, failure> outcome,
-              const item_origin& origin);
+              const item_origin& origin, std::string body = {});
 
   /// An item has come back without a result: the next pass takes it, live if it must not go into a job again.
   void give_back(uint64_t index, bool keep_live = false);

@@ -114,9 +114,11 @@ std::optional<std::size_t> provider_pool::choose(const std::vector<bool>& tried,
   return spread_.pick(all);
 }
 
-void provider_pool::on_failure(std::size_t provider, errc code, time_point now) {
-  if (code != errc::rate_limited && code != errc::server_error)
-    providers_[provider].out_until = now + out_time;
+bool provider_pool::on_failure(std::size_t provider, errc code, time_point now) {
+  if (code == errc::rate_limited || code == errc::server_error)
+    return false;
+  providers_[provider].out_until = now + out_time;
+  return true;
 }
 
 // -- jobs ---------------------------------------------------------------------------------

@@ -70,8 +70,8 @@ public:
   void on_sent(std::size_t provider) { ++providers_[provider].in_flight; }
   void on_returned(std::size_t provider) { --providers_[provider].in_flight; }
 
-  /// A failure of the provider's own: one that lasts keeps new items away from it.
-  void on_failure(std::size_t provider, errc code, time_point now);
+  /// A failure of the provider's own: one that lasts keeps new items away from it. Returns whether it does.
+  bool on_failure(std::size_t provider, errc code, time_point now);
 
   // -- jobs -----------------------------------------------------------------------
 

@@ -1,8 +1,13 @@
 #include "batch/reader.hpp"
 
+#include "base/ascii.hpp"
 #include "base/text_encoding.hpp"
 #include "base/utf8.hpp"
 #include "batch/file.hpp"
+#include "batch/folder_source.hpp"
+#include "batch/line_reader.hpp"
+#include "batch/source_parts.hpp"
+#include "batch/table_source.hpp"
 #include "wire/openai/format.hpp"
 #include "json/value.hpp"
 
@@ -13,119 +18,10 @@
 #include <array>
 #include <cctype>
 #include <cstring>
-#include <functional>
-#include <vector>
 
 namespace modelforge::batch {
 
 namespace {
-
-constexpr std::size_t max_line = 16u << 20;
-constexpr std::size_t block = 64u << 10;
-
-/// A set of 64-bit hashes, 11 to 22 bytes each. Two different ids meet by chance once in 2^64 pairs.
-class hash_set {
-public:
-  /// Returns false if it was there.
-  bool insert(uint64_t x) {
-    x += x == 0; // 0 marks a free place
-    if (4 * (size_ + 1) > 3 * places_.size())
-      grow();
-    auto& place = find(x);
-    if (place == x)
-      return false;
-    place = x;
-    ++size_;
-    return true;
-  }
-
-private:
-  uint64_t& find(uint64_t x) {
-    auto mask = places_.size() - 1;
-    auto i = x & mask;
-    while (places_[i] != 0 && places_[i] != x)
-      i = (i + 1) & mask;
-    return places_[i];
-  }
-
-  void grow() {
-    auto old = std::exchange(places_, std::vector<uint64_t>(std::max<std::size_t>(64, 2 * places_.size())));
-    for (auto x : old)
-      if (x != 0)
-        find(x) = x;
-  }
-
-  std::vector<uint64_t> places_;
-  std::size_t size_ = 0;
-};
-
-/// The same in parts, which grow one at a time: so a large one is never in memory twice.
-class large_hash_set {
-public:
-  bool insert(uint64_t x) { return parts_[x >> 58].insert(x); }
-
-private:
-  std::array<hash_set, 64> parts_;
-};
-
-/// Cuts a file into lines, a block at a time.
-class line_reader {
-public:
-  explicit line_reader(file input) : input_(std::move(input)), buffer_(block, '\0') {}
-
-  enum class result : uint8_t { line, too_long, end, failed };
-
-  /// Reads the next line into `line`, without its end (LF or CRLF). Of one that is too long only the beginning is
-  /// held; the rest is skipped. `failed` leaves the reason in errno.
-  result next(std::string& line) {
-    line.clear();
-    bool too_long = false;
-    for (;;) {
-      if (begin_ == end_ && !fill())
-        return failed_ ? result::failed : begun_ ? finish(line, too_long) : result::end;
-      begun_ = true;
-      auto* start = buffer_.data() + begin_;
-      auto* stop = static_cast<const char*>(std::memchr(start, '\n', end_ - begin_));
-      auto length = stop != nullptr ? static_cast<std::size_t>(stop - start) : end_ - begin_;
-      too_long = too_long || line.size() + length > max_line;
-      if (!too_long)
-        line.append(start, length);
-      begin_ += length + (stop != nullptr);
-      if (stop != nullptr)
-        return finish(line, too_long);
-    }
-  }
-
-private:
-  result finish(std::string& line, bool too_long) {
-    begun_ = false;
-    if (line.ends_with('\r'))
-      line.pop_back();
-    return too_long ? result::too_long : result::line;
-  }
-
-  bool fill() {
-    for (;;) {
-      auto n = ::read(input_.get(), buffer_.data(), buffer_.size());
-      if (n >= 0) {
-        begin_ = 0;
-        end_ = static_cast<std::size_t>(n);
-        return n > 0;
-      }
-      if (!try_again(input_.get(), POLLIN)) {
-        failed_ = true;
-        return false;
-      }
-    }
-  }
-
-  file input_;
-  std::string buffer_;
-  std::size_t begin_ = 0;
-  std::size_t end_ = 0;
-  bool begun_ = false; ///< Whether some of the line has been read.
-  bool failed_ = false;
-};
 
 failure line_failure(errc code, std::string message) {
   failure x;
@@ -143,19 +39,7 @@ std::optional<std::string> read_id(const json::value& x) {
   return {};
 }
 
-/// FNV-1a, folded; never 0.
-uint32_t sum_of(std::string_view line) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (unsigned char c : line)
-    hash = (hash ^ c) * 0x100000001b3;
-  return std::max<uint32_t>(1, static_cast<uint32_t>(hash ^ (hash >> 32)));
-}
-
 using request_or_failure = std::variant<chat_request, failure>;
-
-failure refuse(std::string message) {
-  return line_failure(errc::invalid_request, std::move(message));
-}
 
 /// A path as a shell takes it for one word.
 std::string shell_word(const std::string& path) {
@@ -179,17 +63,41 @@ bool looks_like_request(std::string_view line) {
          && (root->contains("prompt") || root->contains("body") || root->contains("custom_id"));
 }
 
-/// OpenAI's path, or Azure's, which has no version in it.
-bool is_chat_url(std::string_view url) {
-  return url == "/v1/chat/completions" || url == "/chat/completions";
+/// By OpenAI's path, or Azure's, which has no version in it.
+std::optional<item_endpoint> endpoint_of(std::string_view url) {
+  if (url.starts_with("/v1/"))
+    url.remove_prefix(3);
+  if (url.empty() || url == "/chat/completions")
+    return item_endpoint::chat;
+  if (url == "/responses")
+    return item_endpoint::responses;
+  return url == "/embeddings" ? std::optional{item_endpoint::embeddings} : std::nullopt;
 }
 
-request_or_failure read_batch_line(const json::value& x) {
+request_or_failure read_embeddings(const std::string& body, item& to) {
+  auto read = wire::openai::read_embedding_request(body);
+  if (auto* problem = std::get_if<failure>(&read))
+    return std::move(*problem);
+  auto& asked = std::get<embedding_request>(read);
+  chat_request stand_in;
+  stand_in.model = asked.model;
+  to.vectors = std::make_shared<const embedding_request>(std::move(asked));
+  return stand_in;
+}
+
+request_or_failure read_batch_line(const json::value& x, item& to) {
   if (auto& method = json::member(x, "method"); !method.is_null() && json::string_in(method) != "POST")
     return refuse("method is not POST");
-  if (auto& url = json::member(x, "url"); !url.is_null() && !is_chat_url(json::string_in(url)))
-    return refuse("url is not /v1/chat/completions");
-  return wire::openai::read_request(json::to_text(json::member(x, "body")));
+  auto& url = json::member(x, "url");
+  auto endpoint = url.is_null() || url.is_string() ? endpoint_of(json::string_in(url)) : std::nullopt;
+  if (!endpoint)
+    return refuse("url is none of /v1/chat/completions, /v1/responses, /v1/embeddings");
+  to.endpoint = *endpoint;
+  auto body = json::to_text(json::member(x, "body"));
+  if (*endpoint == item_endpoint::embeddings)
+    return read_embeddings(body, to);
+  return *endpoint == item_endpoint::chat ? wire::openai::read_request(body)
+                                          : wire::openai::read_response_request(body);
 }
 
 request_or_failure read_short_line(const json::value& x) {
@@ -262,10 +170,7 @@ public:
     x.request = read(x);
     if (x.custom_id.empty())
       x.custom_id = "line-" + std::to_string(number_);
-    if (!ids_.insert(std::hash<std::string>{}(x.custom_id)) && x.request.index() == 0)
-      x.request = refuse("the custom_id " + x.custom_id + " has been used by an earlier line");
-    if (auto* problem = std::get_if<failure>(&x.request))
-      problem->message = path_ + ":" + std::to_string(number_) + ": " + problem->message;
+    complete(x, ids_, path_ + ":" + std::to_string(number_));
     return std::optional<item>{std::move(x)};
   }
 
@@ -315,7 +220,7 @@ private:
     else if (!id.is_null())
       return refuse("the id is neither a string nor a whole number");
     if (whole)
-      return read_batch_line(root);
+      return read_batch_line(root, x);
     if (root.contains("prompt"))
       return read_short_line(root);
     return refuse("the line has neither body nor prompt");
@@ -330,12 +235,52 @@ private:
   bool json_lines_ = false;
   uint64_t number_ = 0;
   uint64_t index_ = 0;
-  large_hash_set ids_;
+  id_set ids_;
 };
+
+bool has_ending(const std::string& path, std::string_view ending) {
+  auto is_same = [](char x, char y) { return ascii::lower(x) == y; };
+  return path.size() > ending.size()
+         && std::equal(path.end() - static_cast<std::ptrdiff_t>(ending.size()), path.end(), ending.begin(), is_same);
+}
+
+bool is_folder(const std::string& path) {
+  struct stat is {};
+  return path != "-" && ::stat(path.c_str(), &is) == 0 && S_ISDIR(is.st_mode);
+}
 
 } // namespace
 
-std::variant<std::unique_ptr<source>, failure> open_source(const std::string& path) {
+std::variant<batch_format, failure> find_format(const std::string& path, const input_form& form) {
+  if (form.format != batch_format::automatic)
+    return form.format;
+  auto by_name = is_folder(path)            ? batch_format::folder
+                 : has_ending(path, ".csv") ? batch_format::csv
+                 : has_ending(path, ".tsv") ? batch_format::tsv
+                                            : batch_format::lines;
+  if (by_name == batch_format::lines || !form.prompt.empty())
+    return by_name;
+  auto word = std::string{name_of(by_name)};
+  if (by_name == batch_format::folder)
+    return make_failure(
+      errc::io_failed, "cannot read " + path + ": Is a directory",
+      "--format folder makes an item of each of its files; --prompt 'Summarise {{text}}' says what to ask of them");
+  return make_failure(errc::invalid_request, path + " looks like a table, by its name",
+                      "say --format " + word
+                        + " --prompt 'Summarise {{NAME}}', with the name of a column; or --format lines, "
+                          "to have each line sent as it is");
+}
+
+std::variant<std::unique_ptr<source>, failure> open_source(const std::string& path, const input_form& form) {
+  auto format = find_format(path, form);
+  if (auto* problem = std::get_if<failure>(&format))
+    return std::move(*problem);
+  auto is_of = std::get<batch_format>(format);
+  if (is_of == batch_format::lines && !form.prompt.empty())
+    return make_failure(errc::invalid_request, "a prompt is for tables and folders, and " + path + " is read as lines",
+                        "say --format csv, tsv or folder, or leave the prompt out");
+  if (is_of == batch_format::folder)
+    return open_folder(path, form);
   auto standard = path == "-";
   auto name = standard ? std::string{"standard input"} : path;
   file input{standard ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
@@ -346,6 +291,8 @@ std::variant<std::unique_ptr<source>, failure> open_source(const std::string& pa
     errno = EISDIR;
     return io_failure("cannot read", name);
   }
+  if (is_of != batch_format::lines)
+    return open_table(std::move(input), name, {is_of, form.prompt});
   auto lines = std::make_unique<line_source>(std::move(input), standard ? std::string{} : path);
   if (auto problem = lines->start())
     return std::move(*problem);

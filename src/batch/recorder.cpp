@@ -27,7 +27,7 @@ ledger_result result_of(const record& result) {
     to.provider = why.provider;
   }
   to.input_sum = result.input_sum;
-  to.line = result_line(result.item, result.custom_id, result.outcome);
+  to.line = result_line(result.item, result.custom_id, result.outcome, result.body);
   return to;
 }
 
@@ -137,7 +137,7 @@ std::optional<failure> recorder::write(const record& result) {
   ++(result.outcome.index() == 0 ? news_.ok : news_.failed);
   if (auto* answer = std::get_if<completion>(&result.outcome))
     news_.flawed.add(answer->flaw);
-  return out_->write(result_line(result.item, result.custom_id, result.outcome));
+  return out_->write(result_line(result.item, result.custom_id, result.outcome, result.body));
 }
 
 std::optional<failure> recorder::write_output(bool complete) {

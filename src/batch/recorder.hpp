@@ -23,6 +23,7 @@ struct record {
   std::string custom_id;
   std::variant<completion, failure> outcome;
   uint32_t input_sum = 0; ///< Of its line in the input; 0: not known.
+  std::string body{};     ///< Of an answer that is no chat completion, as JSON; empty: it is one.
 };
 
 /// What is safe now.

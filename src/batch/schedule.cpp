@@ -33,7 +33,8 @@ job_rules rules_of(const schedule_setup& setup) {
 } // namespace
 
 schedule::schedule(schedule_setup setup)
-  : setup_(std::move(setup)), random_(setup_.seed), outcomes_(setup_.providers.size()),
+  : setup_(std::move(setup)), defaults_(setup_.options.model, setup_.options.sampling, setup_.options.extra),
+    random_(setup_.seed), outcomes_(setup_.providers.size()),
     pool_(setup_.providers, {setup_.options.busy_pause, setup_.limits.max_jobs}),
     live_(pool_, outcomes_, random_, setup_.options.keep_going), jobs_(rules_of(setup_), pool_, outcomes_, random_) {
   if (setup_.options.mode == batch_mode::automatic)
@@ -184,7 +185,7 @@ void schedule::on_item(item read, uint32_t estimated, time_point now) {
   items_ = std::max(items_, read.index + 1);
   if (!wants(read.index))
     return;
-  outcomes_.note_line(read.index, read.sum);
+  outcomes_.note_line(read.index, read.sum, read.endpoint);
   if (phase_ == phase::recovering)
     return jobs_.recover(read.index, std::move(read.custom_id), std::get_if<chat_request>(&read.request), estimated);
   if (phase_ != phase::sending)
@@ -192,16 +193,15 @@ void schedule::on_item(item read, uint32_t estimated, time_point now) {
   if (auto* problem = std::get_if<failure>(&read.request))
     return outcomes_.record(read.index, std::move(read.custom_id), std::move(*problem), {});
   auto& request = std::get<chat_request>(read.request);
-  if (request.model.empty())
-    request.model = setup_.options.model;
-  if (jobs_.add(read.index, read.custom_id, request, estimated, now))
+  read.vectors ? defaults_.name_model(request) : defaults_.apply(request);
+  if (!read.vectors && jobs_.add(read.index, read.custom_id, request, estimated, now))
     return;
   if (!request.response_format.check)
     request.response_format.check = json_check::fail; // a row that is not as asked for must be told apart
   request.priority = priority::batch;
   if (!request.deadline)
     request.deadline = setup_.options.deadline;
-  live_.send(read.index, std::move(read.custom_id), std::move(request), estimated, now);
+  live_.send(read.index, std::move(read.custom_id), std::move(request), estimated, now, std::move(read.vectors));
 }
 
 void schedule::on_input_end() {

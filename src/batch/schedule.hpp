@@ -1,6 +1,7 @@
 #pragma once
 
 #include "batch/clock.hpp"
+#include "batch/item_defaults.hpp"
 #include "batch/job_control.hpp"
 #include "batch/live_window.hpp"
 #include "batch/outcomes.hpp"
@@ -91,7 +92,12 @@ public:
 
   /// A provider does not say how it is. One that never did is not known by name, and gets no jobs.
   void on_no_status(std::size_t provider, failure why);
-  void on_answer(request_id id, completion answer) { live_.on_answer(id, std::move(answer)); }
+
+  /// `body`: as in `batch::record`.
+  void on_answer(request_id id, completion answer, std::string body = {}) {
+    live_.on_answer(id, std::move(answer), std::move(body));
+  }
+
   void on_failure(request_id id, failure why, time_point now) { stop(live_.on_failure(id, std::move(why), now)); }
 
   // -- jobs -------------------------------------------------------------------------
@@ -148,6 +154,7 @@ private:
   void finish();
 
   schedule_setup setup_;
+  item_defaults defaults_;
   std::mt19937_64 random_;
   phase phase_ = phase::idle;
   uint64_t items_ = 0; ///< That have been read.

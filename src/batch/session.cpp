@@ -1,15 +1,52 @@
 #include "batch/session.hpp"
 
 #include "batch/changed_input.hpp"
+#include "batch/folder_source.hpp"
 #include "batch/output_check.hpp"
 #include "batch/output_file.hpp"
 
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 
 namespace modelforge::batch {
 
 namespace {
+
+/// What tells an input from others: a file's size and hash, or those of all files of a folder with their names. One
+/// that cannot be read is told by its name.
+std::variant<ledger_input, failure> read_input(const std::string& path) {
+  if (!std::filesystem::is_directory(path))
+    return read_ledger_input(path);
+  auto names = files_in(path);
+  if (auto* problem = std::get_if<failure>(&names))
+    return std::move(*problem);
+  ledger_input all{0, 0, std::filesystem::absolute(path).string()};
+  auto mix = [&](uint64_t x) { all.hash = (all.hash ^ x) * 0x100000001b3 + (all.hash >> 29); };
+  for (auto& name : std::get<0>(names)) {
+    all.size += name.size() + 1; // more than items, whatever is in them
+    for (unsigned char c : name)
+      mix(c);
+    auto one = read_ledger_input(path + '/' + name);
+    auto* content = std::get_if<ledger_input>(&one);
+    mix(content != nullptr ? content->hash : 1);
+    all.size += content != nullptr ? content->size : 0;
+  }
+  return all;
+}
+
+/// A folder's results must not become its items.
+std::optional<failure> refuse_output_inside(const batch_options& options) {
+  std::error_code ignored;
+  if (options.output.empty() || options.output == "-" || !std::filesystem::is_directory(options.input, ignored))
+    return {};
+  auto folder = std::filesystem::weakly_canonical(options.input, ignored);
+  auto inside = std::filesystem::weakly_canonical(options.output, ignored).lexically_relative(folder);
+  if (inside.empty() || *inside.begin() == "..")
+    return {};
+  return make_failure(errc::io_failed, "the output " + options.output + " is in the input folder " + options.input,
+                      "write the results to another folder");
+}
 
 /// Starting over forgets jobs that are under way, and what they cost: that is asked about.
 std::optional<failure> check_forgotten_jobs(session& to, const batch_options& options, const std::string& path) {
@@ -84,8 +121,8 @@ std::optional<failure> take_up(session& to, const ledger_input& input, const bat
   return problem ? problem : to.ledger->sync();
 }
 
-/// Opens the ledger of a batch from file to file; nothing for any other.
-std::optional<failure> open_ledger(session& to, const batch_options& options) {
+/// Opens the ledger of a batch from file to file; nothing for any other. `open_file`: how.
+std::optional<failure> open_ledger(session& to, const batch_options& options, decltype(&open_ledger_file) open_file) {
   if (!to.input.is_file() || !is_written_as_part(options.output)) {
     if (options.mode == batch_mode::provider)
       return make_failure(errc::invalid_request,
@@ -94,13 +131,13 @@ std::optional<failure> open_ledger(session& to, const batch_options& options) {
     return {};
   }
   auto path = ledger_path(options.output);
-  auto content = read_ledger_input(options.input);
+  auto content = read_input(options.input);
   if (auto* problem = std::get_if<failure>(&content))
     return std::move(*problem);
   if (options.fresh)
     if (auto refused = check_forgotten_jobs(to, options, path))
       return refused;
-  auto file = open_ledger_file(path);
+  auto file = open_file(path);
   if (auto* problem = std::get_if<failure>(&file))
     return std::move(*problem);
   auto opened = ledger::open(std::move(std::get<0>(file)), path, std::get<0>(content), options.fresh, true);
@@ -110,23 +147,40 @@ std::optional<failure> open_ledger(session& to, const batch_options& options) {
   return take_up(to, std::get<0>(content), options, path);
 }
 
+/// A session that has its input alone.
+std::variant<session, failure> open_input(const batch_options& options) {
+  if (!options.output.empty())
+    for (auto& unfit : {refuse_same_file(options.input, options.output), refuse_foreign_file(options.output),
+                        refuse_output_inside(options)})
+      if (unfit)
+        return *unfit;
+  auto source = input::open(options.input, form_of(options));
+  if (auto* problem = std::get_if<failure>(&source))
+    return std::move(*problem);
+  return session{std::move(std::get<input>(source)), {}, {}, {}};
+}
+
 } // namespace
 
 std::string ledger_path(const std::string& output) {
   return output + std::string{ledger_ending};
 }
 
+std::variant<session, failure> preview_session(const batch_options& options) {
+  auto opened = open_input(options);
+  auto* x = std::get_if<session>(&opened);
+  if (x != nullptr && !options.output.empty() && std::filesystem::exists(ledger_path(options.output)))
+    if (auto problem = open_ledger(*x, options, preview_ledger_file))
+      return std::move(*problem);
+  return opened;
+}
+
 std::variant<session, failure> open_session(const batch_options& options) {
-  auto unfit = refuse_same_file(options.input, options.output);
-  if (!unfit)
-    unfit = refuse_foreign_file(options.output);
-  if (unfit)
-    return std::move(*unfit);
-  auto source = input::open(options.input);
-  if (auto* problem = std::get_if<failure>(&source))
-    return std::move(*problem);
-  session x{std::move(std::get<input>(source)), {}, {}, {}};
-  if (auto problem = open_ledger(x, options))
+  auto opened = open_input(options);
+  if (std::holds_alternative<failure>(opened))
+    return opened;
+  auto& x = std::get<session>(opened);
+  if (auto problem = open_ledger(x, options, open_ledger_file))
     return std::move(*problem);
   auto sink = open_sink(options.output, options.fresh || (x.ledger && !x.ledger->is_new()));
   if (auto* problem = std::get_if<failure>(&sink)) {
@@ -135,7 +189,7 @@ std::variant<session, failure> open_session(const batch_options& options) {
     return std::move(*problem);
   }
   x.sink = std::move(std::get<0>(sink));
-  return x;
+  return opened;
 }
 
 } // namespace modelforge::batch

@@ -30,4 +30,8 @@ struct session {
 /// with results that were made with others (`batch_options::made_with`), and providers' batch APIs without a ledger.
 std::variant<session, failure> open_session(const batch_options& options);
 
+/// Finds out what a run would begin with, and leaves all files as they are: without a sink, and without a ledger where
+/// there is none yet. Refused as `open_session` is.
+std::variant<session, failure> preview_session(const batch_options& options);
+
 } // namespace modelforge::batch

@@ -5,10 +5,12 @@
 
 #include <modelforge/messages/batch_job.hpp>
 #include <modelforge/messages/chat_request.hpp>
+#include <modelforge/messages/embedding.hpp>
 #include <modelforge/messages/request_id.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <variant>
 
 /// What `schedule` has its owner do, in this order.
@@ -28,7 +30,20 @@ struct rewind_input {};
 struct send_item {
   std::size_t provider = 0;
   chat_request request;
+  /// What is asked for in place of a chat, with the request's id, model and treatment (`as_embedding`); null: a chat.
+  std::shared_ptr<const embedding_request> vectors{};
 };
+
+/// The request for vectors that an item stands for.
+inline embedding_request as_embedding(const send_item& x) {
+  auto asked = *x.vectors;
+  asked.id = x.request.id;
+  asked.model = x.request.model;
+  asked.priority = x.request.priority;
+  asked.deadline = x.request.deadline;
+  asked.fail_when_open = x.request.fail_when_open;
+  return asked;
+}
 
 /// Withdraw one; its answer comes all the same.
 struct cancel_item {

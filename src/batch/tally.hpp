@@ -37,6 +37,7 @@ public:
       entry.share.cost = answer->cost;
       if (answer->cost)
         entry.share.live_cost = *answer->cost * live_factor;
+      entry.share.unpriced = is_unpriced(true, answer->usage, answer->cost);
     } else {
       auto& why = std::get<failure>(outcome);
       entry.share.failed = 1;
@@ -46,6 +47,7 @@ public:
       entry.share.cost = why.cost;
       if (why.cost)
         entry.share.live_cost = *why.cost * live_factor;
+      entry.share.unpriced = is_unpriced(false, why.usage, why.cost);
     }
     waiting_.push_back(std::move(entry));
   }
@@ -86,6 +88,7 @@ private:
     to.by_jobs += part.by_jobs;
     to.attempts += part.attempts;
     to.estimated_input += part.estimated_input;
+    to.unpriced += part.unpriced;
     add_to(to.usage, part.usage);
     add_to(to.cost, part.cost);
     add_to(to.live_cost, part.live_cost);

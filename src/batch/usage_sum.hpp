@@ -21,4 +21,9 @@ inline void add_to(std::optional<double>& sum, std::optional<double> more) {
     sum = sum.value_or(0) + *more;
 }
 
+/// Whether something was paid for it, and how much is not known. `is_answer`: it came to one.
+inline bool is_unpriced(bool is_answer, const std::optional<token_usage>& usage, const std::optional<double>& cost) {
+  return !cost && (is_answer || usage);
+}
+
 } // namespace modelforge::batch

@@ -61,7 +61,8 @@ void append_response(json::writer& out, uint16_t status, const std::string& requ
 
 } // namespace
 
-std::string result_line(uint64_t item, const std::string& custom_id, const std::variant<completion, failure>& result) {
+std::string result_line(uint64_t item, const std::string& custom_id, const std::variant<completion, failure>& result,
+                        const std::string& body) {
   std::string line;
   json::writer out{line};
   out.open('{');
@@ -73,7 +74,8 @@ std::string result_line(uint64_t item, const std::string& custom_id, const std::
   auto* problem = std::get_if<failure>(&result);
   out.key("response");
   if (answer != nullptr)
-    append_response(out, 200, answer->provider_request_id, wire::openai::write_completion(*answer));
+    append_response(out, 200, answer->provider_request_id,
+                    body.empty() ? wire::openai::write_completion(*answer) : body);
   else if (problem->http_status >= 400)
     append_response(out, problem->http_status, problem->provider_request_id, wire::openai::write_error_body(*problem));
   else

@@ -38,8 +38,9 @@ public:
 /// where there are any. `error` is null where the item was answered, and nowhere else: of a failure it has `code`,
 /// `message` and, where there is one, the `text` of an answer that cannot be used. `response` is null where there was
 /// no HTTP answer; of a refusal (HTTP 400 and above) it has the status, and the error as OpenAI writes it for its body.
-/// `item` counts from 0.
-std::string result_line(uint64_t item, const std::string& custom_id, const std::variant<completion, failure>& result);
+/// `item` counts from 0. `body`: of an answer that is no chat completion.
+std::string result_line(uint64_t item, const std::string& custom_id, const std::variant<completion, failure>& result,
+                        const std::string& body = {});
 
 /// Opens an output file; "-" is standard output. `output_file` says how it is written, here with the part PATH.part.
 /// `are_known`: results that an earlier run left in it are in the ledger, too, or given up; else they stay.

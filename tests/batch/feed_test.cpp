@@ -69,7 +69,7 @@ struct feed_test {
 } // namespace
 
 TEST_CASE_METHOD(feed_test, "a feed brings items as they come and says when there is one again", "[batch]") {
-  batch::feed feed{path, counting()};
+  batch::feed feed{path, {}, counting()};
   CHECK_FALSE(feed.try_next());
   write_line("first");
   auto x = next(feed);
@@ -84,7 +84,7 @@ TEST_CASE_METHOD(feed_test, "a feed brings items as they come and says when ther
 
 TEST_CASE_METHOD(feed_test, "a feed may go while its thread waits for input, and calls nobody then", "[batch]") {
   {
-    batch::feed feed{path, counting()};
+    batch::feed feed{path, {}, counting()};
     CHECK_FALSE(feed.try_next());
   }
   write_line("too late");
@@ -92,7 +92,7 @@ TEST_CASE_METHOD(feed_test, "a feed may go while its thread waits for input, and
 }
 
 TEST_CASE_METHOD(feed_test, "a feed of what cannot be opened brings the reason", "[batch]") {
-  batch::feed feed{folder.path("missing"), counting()};
+  batch::feed feed{folder.path("missing"), {}, counting()};
   auto x = next(feed);
   CHECK(std::get<failure>(x).code == errc::io_failed);
 }

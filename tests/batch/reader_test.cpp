@@ -216,7 +216,7 @@ TEST_CASE("a line that cannot be read is one item's failure that names the place
     {R"({"custom_id":"x","body":{}})", "messages is missing", "x"},
     {R"({"custom_id":"x","body":7})", "the request is no JSON object", "x"},
     {R"({"custom_id":"x","method":"GET","body":{}})", "method is not POST", "x"},
-    {R"({"custom_id":"x","url":"/v1/embeddings","body":{}})", "url is not /v1/chat/completions", "x"},
+    {R"({"custom_id":"x","url":"/v1/images","body":{}})", "url is none of /v1/chat/completions, /v1/responses, /v1/embeddings", "x"},
     {R"({"custom_id":"first","body":{"messages":[{"role":"user","content":"a"}]}})",
      "the custom_id first has been used", "first"},
   };

@@ -225,6 +225,109 @@ TEST_CASE_METHOD(driver, "an item at which one provider fails goes to another on
   }
 }
 
+TEST_CASE_METHOD(driver, "while a provider cannot be reached others get its items, and none has failed for it",
+                 "[batch][schedule]") {
+  setup.providers.resize(2);
+  setup.options.max_concurrent = 1;
+  items = 2;
+  start();
+  auto fail_by_outage = [&](const batch::send_item& y, errc code) {
+    auto why = make_failure(code, "it is down");
+    why.is_outage = true;
+    x->on_failure(y.request.id, std::move(why), now);
+    settle();
+  };
+  auto first = sent.at(0);
+  CHECK(first.request.fail_when_open); // there is another one to ask
+  fail_by_outage(first, errc::connect_failed);
+  auto second = sent.at(0);
+  CHECK(second.provider != first.provider);
+  CHECK(
+    x->progress(now).warnings
+    == std::vector<std::string>{"p" + std::to_string(first.provider) + " fails, so others get its items: it is down"});
+  SECTION("the other one answers") {
+    answer(second);
+    settle();
+    CHECK(records.size() == 1);
+    CHECK(sent.at(0).provider == second.provider); // the next one is not even offered to the first
+  }
+  SECTION("none can be reached: it is offered to all again, and nothing new is") {
+    for (int i = 0; i < 5; ++i) {
+      fail_by_outage(second, errc::circuit_open);
+      CHECK(sent.empty());
+      CHECK(records.empty());
+      auto wake = x->wake_at(now);
+      REQUIRE(wake);
+      CHECK(*wake - now == 1s);
+      now = *wake;
+      settle();
+      first = sent.at(0);
+      fail_by_outage(first, errc::circuit_open);
+      second = sent.at(0);
+      CHECK(second.provider != first.provider);
+    }
+    SECTION("until one answers") {
+      answer(second);
+      settle();
+      CHECK(records.at(0).outcome.index() == 0);
+    }
+    SECTION("until its deadline") {
+      fail(second, errc::deadline_exceeded);
+      settle();
+      CHECK(std::get<failure>(records.at(0).outcome).code == errc::deadline_exceeded);
+    }
+    SECTION("until the batch is stopped: then it is left for the next run") {
+      x->cancel();
+      settle();
+      fail_by_outage(second, errc::circuit_open);
+      CHECK(records.empty());
+      CHECK(finished == false);
+    }
+  }
+  SECTION("the other one fails at the item itself: then it has failed") {
+    fail(second, errc::server_error);
+    settle();
+    CHECK(std::get<failure>(records.at(0).outcome).code == errc::server_error);
+  }
+}
+
+TEST_CASE_METHOD(driver, "an item's deadline runs on when it goes to another provider", "[batch][schedule]") {
+  setup.providers.resize(2);
+  setup.options.max_concurrent = 1;
+  setup.options.deadline = 10s;
+  start();
+  CHECK(sent.at(0).request.deadline == 10s);
+  now += 4s;
+  fail(sent.at(0), errc::overloaded);
+  settle();
+  CHECK(sent.at(0).request.deadline == 6s);
+}
+
+TEST_CASE_METHOD(driver, "a batch with one provider lets that decide whether items wait for it", "[batch][schedule]") {
+  start();
+  CHECK_FALSE(sent.at(0).request.fail_when_open);
+}
+
+TEST_CASE_METHOD(driver, "items get what they leave open from the batch, and costs say what they leave out",
+                 "[batch][schedule]") {
+  setup.options.model = "m";
+  setup.options.sampling.max_tokens = 7;
+  setup.options.extra = R"({"user":"me"})";
+  start();
+  CHECK(sent.at(0).request.model == "m");
+  CHECK(sent.at(0).request.sampling.max_tokens == 7);
+  CHECK(sent.at(0).request.extra == R"({"user":"me"})");
+  answer(sent.at(0));
+  answer(sent.at(1));
+  completion priced;
+  priced.cost = 0.5;
+  x->on_answer(sent.at(2).request.id, std::move(priced));
+  settle();
+  CHECK(x->progress(now).cost == 0.5);
+  CHECK(x->progress(now).unpriced == 2);
+  CHECK(x->report(now).shares.at(0).unpriced == 2);
+}
+
 TEST_CASE_METHOD(driver, "a cancelled batch withdraws what is in flight, and ends when that is back",
                  "[batch][schedule]") {
   start();

@@ -285,14 +285,25 @@ TEST_CASE_METHOD(cli_test, "status tells what a batch has done, and cancel finds
   REQUIRE(run({"batch", "-c", config, folder.write("in.txt", prompts(3)), "-o", output}).exit_code == 0);
   auto status = run({"batch", "status", output + ".ledger"});
   CHECK(status.exit_code == 0);
-  CHECK(status.out
-        == "3 of 3 done: 3 answered, 0 failed\ntokens: 3 in, 3 out; HTTP attempts: 3\ninput: " + folder.path("in.txt")
-             + "\nmade with: model: m; provider: test; server: 127.0.0.1; simulated: no\n");
+  CHECK(
+    status.out
+    == "3 of 3 done: 3 answered, 0 failed\ntokens: 3 in, 3 out; cost: unknown for 3 items; HTTP attempts: 3\ninput: "
+         + folder.path("in.txt") + "\nmade with: api: openai_compatible chat; model: m; provider: test; server: "
+         + server.url("/v1") + "; simulated: no\n");
+  CHECK(run({"batch", "status", output}).out == status.out);
+  auto told = run({"batch", "status", output, "--json"}).out;
+  CHECK(contains(told, "\"items\": 3,"));
+  CHECK(contains(told, "\"answered\": 3,"));
+  CHECK(contains(told, "\"cost\": null,"));
+  CHECK(contains(told, "\"unpriced\": 3,"));
   auto cancel = run({"batch", "cancel", "-c", config, output + ".ledger"});
   CHECK(cancel.exit_code == 0);
   CHECK(contains(cancel.err, "no jobs at a provider"));
-  CHECK(run({"batch", "status", output}).exit_code == 2);
-  CHECK(contains(run({"batch", "status", folder.path("none")}).err, "cannot open the ledger"));
+  auto none = run({"batch", "status", folder.path("in.txt")});
+  CHECK(none.exit_code == 2);
+  CHECK(contains(none.err, "there is no batch with the output " + folder.path("in.txt")));
+  CHECK_FALSE(contains(none.err, "move"));
+  CHECK(contains(run({"batch", "status", folder.path("none.ledger")}).err, "cannot open the ledger"));
 }
 
 TEST_CASE_METHOD(cli_test, "a dry run tells what a batch would take, and sends nothing", "[cli][batch]") {

@@ -278,6 +278,7 @@ TEST_CASE_METHOD(cli_test, "Ctrl-C keeps what is done and ends with 130", "[cli]
   CHECK(contains(x.err, "10 answered"));
   CHECK(contains(x.err, "run the same command again to go on"));
   CHECK(x.elapsed < 15s);
+  CHECK(contains(run({"batch", "status", folder.path("out.jsonl")}).out, "10 of 50 done")); // though it was not read
 }
 
 TEST_CASE_METHOD(cli_test, "Ctrl-C works while standard input keeps the batch waiting", "[cli]") {

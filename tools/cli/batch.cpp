@@ -1,11 +1,11 @@
 #include "tools/cli/batch.hpp"
+#include "tools/cli/batch_terms.hpp"
 #include "tools/cli/output.hpp"
 #include "tools/cli/progress.hpp"
 #include "tools/cli/session.hpp"
 
 #include "actors/support/mail.hpp"
 #include "batch/ledger.hpp"
-#include "config/address.hpp"
 
 #include <modelforge/actors/batch_coordinator.hpp>
 
@@ -17,11 +17,8 @@
 #include <charconv>
 #include <cstdio>
 #include <fstream>
-#include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <sys/stat.h>
 #include <utility>
 
@@ -44,7 +41,8 @@ constexpr auto batch_examples = R"(Examples:
   modelforge batch requests.jsonl -o answers.jsonl -p openai --max-concurrent 32
   modelforge batch requests.jsonl -o answers.jsonl -p openai=3,azure=1   share it out
   modelforge batch requests.jsonl -o answers.jsonl --mode provider       by the provider's batch API
-  modelforge batch status answers.jsonl.ledger
+  modelforge batch texts.csv -o answers.jsonl --format csv --prompt 'Summarise {{text}}'
+  modelforge batch status answers.jsonl
 
 INPUT holds one prompt a line, in one of three forms:
   plain text            What is a monad?
@@ -147,61 +145,11 @@ int refuse_usage(const std::string& problem) {
   return exit_usage;
 }
 
-/// "a", or "a (x), b (y)" where providers differ in it.
-std::string for_all(const std::vector<session_provider>& providers,
-                    const std::function<std::string(const session_provider&)>& value) {
-  std::map<std::string, std::string> values; // in whatever order they were named
-  for (auto& one : providers)
-    values[one.settings.name] = value(one);
-  std::string text;
-  auto& first = values.begin()->second;
-  if (std::all_of(values.begin(), values.end(), [&](auto& x) { return x.second == first; }))
-    return first;
-  for (auto& [name, one] : values)
-    text += (text.empty() ? "" : ", ") + one + " (" + name + ')';
-  return text;
-}
-
-/// What the answers depend on. Ports do not tell one server from another: those of local ones change.
-std::map<std::string, std::string> made_with(session& session, const target_options& target) {
-  std::map<std::string, std::string> terms;
-  auto& providers = session.providers();
-  std::set<std::string> names;
-  for (auto& one : providers)
-    names.insert(one.settings.name);
-  for (auto& name : names)
-    terms["provider"] += (terms["provider"].empty() ? "" : ", ") + name;
-  terms["model"] = for_all(providers, [&](auto& x) {
-    auto& model = target.model.empty() ? x.settings.default_model : target.model;
-    return model.empty() ? std::string{"none"} : model;
-  });
-  terms["server"] = for_all(providers, [](auto& x) {
-    auto place = destination(x.settings);
-    auto parts = split_host(place);
-    return parts ? parts->host : place;
-  });
-  terms["simulated"] = target.simulate ? "yes" : "no";
-  return terms;
-}
-
-/// What the command line says, as the coordinator takes it. Without --mode, the first provider's settings decide.
+/// Without --mode, the first provider's settings decide.
 batch_options options_of(const batch_command_options& given, const provider_settings& first, bool cancel_jobs) {
-  batch_options options;
-  options.input = given.input;
-  options.output = given.output;
-  options.model = given.target.model;
-  options.max_concurrent = given.max_concurrent.value_or(options.max_concurrent);
-  options.deadline = to_deadline(given.timeout);
-  options.finish_within = to_deadline(given.deadline);
-  options.fresh = given.fresh;
-  options.retry_failed = given.retry_failed;
-  options.accept_changes = given.accept_changes;
-  options.keep_going = given.keep_going;
-  options.job_items = given.job_items;
+  auto options = batch_options_of(given);
   options.cancel_jobs = cancel_jobs;
-  from_string(given.order, options.order);
-  from_string(given.after_expiry, options.after_expiry);
-  if (!from_string(given.mode, options.mode) && first.optimizations.enable_batch_api)
+  if (given.mode.empty() && first.optimizations.enable_batch_api)
     options.mode = batch_mode::automatic;
   return options;
 }
@@ -228,10 +176,11 @@ void start(session& session, const batch_coordinator_actor& coordinator, shared_
 }
 
 /// Shows how the batch goes on until it has ended. Ctrl-C has it end early, as does a terminal that is closed; a second
-/// Ctrl-C ends the process.
-void watch(session& session, const batch_coordinator_actor& coordinator, shared_progress& progress, waiter& waiter,
-           progress_display& display, bool quiet) {
+/// Ctrl-C ends the process. Returns how many warnings it has shown.
+std::size_t watch(session& session, const batch_coordinator_actor& coordinator, shared_progress& progress,
+                  waiter& waiter, progress_display& display, bool quiet) {
   auto resumed_shown = quiet;
+  std::size_t warned = 0;
   auto ask_at = std::chrono::steady_clock::now() + status_interval;
   for (auto event = waiter.wait(watch_interval); event != waiter::event::woken; event = waiter.wait(watch_interval)) {
     if (event == waiter::event::interrupted || event == waiter::event::hangup) {
@@ -250,10 +199,15 @@ void watch(session& session, const batch_coordinator_actor& coordinator, shared_
     auto newest = progress.read(now);
     if (newest.resumed > 0 && !std::exchange(resumed_shown, true))
       std::fprintf(stderr, "resuming: %s items are done already\n", grouped(newest.resumed).c_str());
+    if (!quiet && warned < newest.warnings.size())
+      display.clear();
+    for (; !quiet && warned < newest.warnings.size(); ++warned)
+      std::fprintf(stderr, "modelforge: warning: %s\n", newest.warnings[warned].c_str());
     auto hindrance = newest.jobs.empty() ? progress.hindrance() : job_text(newest.jobs);
     display.show(newest, hindrance, now);
   }
   display.clear();
+  return warned;
 }
 
 /// Runs a batch to its end, shows how it goes on and what it came to. `cancel_jobs`: as in `batch_options`.
@@ -270,7 +224,7 @@ int run(const batch_command_options& given, bool cancel_jobs) {
     return exit_usage;
   session->serve_metrics();
   auto options = options_of(given, session->settings(), cancel_jobs);
-  options.made_with = made_with(*session, given.target);
+  options.made_with = batch_terms(session->providers(), session->runtime(), given);
   auto spawned = spawn(*session, options);
   if (auto* problem = std::get_if<failure>(&spawned)) {
     complain(to_string(*problem));
@@ -280,8 +234,9 @@ int run(const batch_command_options& given, bool cancel_jobs) {
   auto viewer = session->system().spawn(observer, &progress);
   tell_from_outside(coordinator, observe_atom_v, viewer);
   start(*session, coordinator, progress, waiter);
-  progress_display display{cancel_jobs ? std::nullopt : count_items(given.input), given.quiet};
-  watch(*session, coordinator, progress, waiter, display, given.quiet);
+  auto is_counted = !cancel_jobs && given.prompt.empty() && (given.format.empty() || given.format == "lines");
+  progress_display display{is_counted ? count_items(given.input) : std::nullopt, given.quiet};
+  auto warned = watch(*session, coordinator, progress, waiter, display, given.quiet);
   caf::anon_send_exit(viewer, caf::exit_reason::user_shutdown);
   if (auto* problem = std::get_if<failure>(&*progress.outcome)) {
     complain(to_string(*problem));
@@ -291,26 +246,27 @@ int run(const batch_command_options& given, bool cancel_jobs) {
   if (report.stopped_by)
     complain(to_string(*report.stopped_by));
   if (!given.quiet) {
+    if (auto& note = session->choice_note(); !note.empty())
+      std::fprintf(stderr, "modelforge: warning: %s\n", note.c_str());
     summarize(report);
-    explain_rest(report);
+    explain_rest(report, warned);
   }
   return cancel_jobs && !report.stopped_by ? exit_ok : exit_code(report);
 }
 
 /// What `modelforge batch cancel` does. A batch with jobs is run once more: that finds its jobs, cancels them and keeps
 /// what they have done; so the ledger's own providers are needed, in so far as nobody names others.
-int batch_cancel(const std::string& path, const target_options& target) {
+int batch_cancel(const std::string& name, const target_options& target) {
   constexpr std::string_view ending = ".ledger";
-  auto seen = batch::ledger::look(path);
+  auto path = find_ledger(name);
+  if (!path)
+    return exit_usage;
+  auto seen = batch::ledger::look(*path);
   if (auto* problem = std::get_if<failure>(&seen)) {
     complain(to_string(*problem));
     return exit_usage;
   }
   auto& summary = std::get<batch::ledger_summary>(seen);
-  if (!path.ends_with(ending)) {
-    complain("a batch's ledger has a name that ends with .ledger: " + path);
-    return exit_usage;
-  }
   if (summary.jobs.empty()) {
     std::fprintf(stderr, "the batch has no jobs at a provider; press Ctrl-C where it runs to stop it\n");
     return exit_ok;
@@ -322,7 +278,9 @@ int batch_cancel(const std::string& path, const target_options& target) {
       if (("," + options.target.provider + ",").find("," + job.provider + ",") == std::string::npos)
         options.target.provider += (options.target.provider.empty() ? "" : ",") + job.provider;
   options.input = summary.input.path;
-  options.output = path.substr(0, path.size() - ending.size());
+  options.format = term_in(summary.made_with, "format");
+  options.prompt = term_in(summary.made_with, "prompt");
+  options.output = path->substr(0, path->size() - ending.size());
   return run(options, true);
 }
 
@@ -349,6 +307,31 @@ std::string set_max_concurrent(const std::string& text, batch_command_options& o
 
 } // namespace
 
+batch_options batch_options_of(const batch_command_options& given) {
+  batch_options options;
+  options.input = given.input;
+  options.output = given.output;
+  options.model = given.target.model;
+  options.max_concurrent = given.max_concurrent.value_or(0);
+  options.deadline = to_deadline(given.timeout);
+  options.finish_within = to_deadline(given.deadline);
+  options.fresh = given.fresh;
+  options.retry_failed = given.retry_failed;
+  options.accept_changes = given.accept_changes;
+  options.keep_going = given.keep_going;
+  options.job_items = given.job_items;
+  options.prompt = given.prompt;
+  from_string(given.format, options.format);
+  chat_request wished;
+  given.how.apply(wished);
+  options.sampling = wished.sampling;
+  options.extra = wished.extra;
+  from_string(given.order, options.order);
+  from_string(given.after_expiry, options.after_expiry);
+  from_string(given.mode, options.mode);
+  return options;
+}
+
 void add_batch(command_line& line) {
   auto options = std::make_shared<batch_command_options>();
   auto batch = line.add("batch", "Answer a file of prompts");
@@ -356,8 +339,12 @@ void add_batch(command_line& line) {
   batch.parsed(
     "--max-concurrent",
     [options = options.get()](const std::string& text) { return set_max_concurrent(text, *options); },
-    "Requests in flight; auto: as many as the limits can use; default 5", "N");
+    "Items in flight; auto (default): as many as the providers send at a time", "N");
   add_timeout(batch, options->timeout, "Give up an item after so many seconds; default: never");
+  add_sampling(batch, options->how);
+  batch.choice("--format", options->format, "What INPUT is: lines, csv, tsv or folder (of texts)",
+               {"lines", "csv", "tsv", "folder"});
+  batch.text("--prompt", options->prompt, "What to ask of each row or file, e.g. 'Summarise {{text}}'", "TEXT");
   batch.choice("--order", options->order, "input (default), or arrival: as results come", {"input", "arrival"});
   batch.choice("--mode", options->mode, "live, provider (its batch API), or auto: by --deadline and price",
                {"live", "provider", "auto"});
@@ -370,7 +357,7 @@ void add_batch(command_line& line) {
   batch.flag("--fresh", options->fresh, "Start over, and forget what an earlier run has done");
   batch.flag("--retry-failed", options->retry_failed, "Send what failed in an earlier run again, too");
   batch.flag("--accept-changes", options->accept_changes,
-             "Go on though answered lines have changed, or the provider, the model or --simulate");
+             "Go on though answered lines have changed, or what answers were made with");
   batch.flag("--keep-going", options->keep_going, "Go on though all fail alike, say because of the key or the model");
   batch.flag("--dry-run", options->dry_run, "Name bad lines; estimate tokens, cost and time; send nothing");
   batch.flag("-q,--quiet", options->quiet, "Show neither progress nor summary");
@@ -382,6 +369,7 @@ void add_batch(command_line& line) {
   struct ledger_options {
     target_options target;
     std::string ledger;
+    bool json = false;
   };
   auto given = std::make_shared<ledger_options>();
   auto status = batch.add("status", "Show what a batch has done and what is missing");
@@ -389,10 +377,12 @@ void add_batch(command_line& line) {
   add_target(cancel, given->target);
   batch.footer(batch_examples); // after these, which show the general one
   for (auto* command : {&status, &cancel})
-    command->text("LEDGER", given->ledger, "OUTPUT.ledger of the batch", "FILE").required();
-  status.footer("Example:\n  modelforge batch status answers.jsonl.ledger");
-  cancel.footer("Example:\n  modelforge batch cancel answers.jsonl.ledger");
-  status.run_by([given] { return batch_status(given->ledger); });
+    command->text("OUTPUT", given->ledger, "The batch's output, or its ledger", "FILE").required();
+  status.flag("--json", given->json, "Print JSON");
+  status.footer("Examples:\n  modelforge batch status answers.jsonl\n"
+                "  modelforge batch status answers.jsonl --json | jq '.items - .answered'");
+  cancel.footer("Example:\n  modelforge batch cancel answers.jsonl");
+  status.run_by([given] { return batch_status(given->ledger, given->json); });
   cancel.run_by([given] { return batch_cancel(given->ledger, given->target); });
 }
 

@@ -92,24 +92,27 @@ std::string hindrance_of(const provider_settings& provider) {
 }
 
 /// The first that can be asked; where none can, the first, whose failure says why. Who meant another one should know.
-const provider_settings& first_usable(const std::vector<provider_settings>& all) {
+session_provider first_usable(const std::vector<provider_settings>& all) {
   for (auto& provider : all)
     if (hindrance_of(provider).empty()) {
+      session_provider chosen{provider, 0, {}};
       if (&provider != &all.front())
-        std::fprintf(stderr, "modelforge: asking %s, since %s cannot be: %s\n", provider.name.c_str(),
-                     all.front().name.c_str(), hindrance_of(all.front()).c_str());
-      return provider;
+        chosen.note =
+          "asking " + provider.name + ", since " + all.front().name + " cannot be: " + hindrance_of(all.front());
+      if (!chosen.note.empty())
+        std::fprintf(stderr, "modelforge: %s\n", chosen.note.c_str());
+      return chosen;
     }
-  return all.front();
+  return {all.front(), 0, {}};
 }
 
-std::optional<provider_settings> choose(const settings& all, const std::string& name) {
+std::optional<session_provider> choose(const settings& all, const std::string& name) {
   if (name.empty())
     return first_usable(all.providers);
   std::string known;
   for (auto& provider : all.providers) {
     if (provider.name == name)
-      return provider;
+      return session_provider{provider, 0, {}};
     known += (known.empty() ? "" : ", ") + provider.name;
   }
   complain("there is no provider \"" + name + "\"; configured: " + known);
@@ -137,7 +140,8 @@ std::optional<std::vector<session_provider>> choose_providers(const settings& al
     auto chosen = choose(all, several && !names.empty() ? one.substr(0, equals) : names);
     if (!chosen)
       return {};
-    entry.settings = std::move(*chosen);
+    entry.settings = std::move(chosen->settings);
+    entry.note = std::move(chosen->note);
     if (std::any_of(result.begin(), result.end(), [&](auto& y) { return y.settings.name == entry.settings.name; })) {
       complain("the provider \"" + entry.settings.name + "\" is named twice");
       return {};
@@ -242,6 +246,7 @@ bool session::choose(const target_options& target, modelforge::settings& all, bo
     return false;
   providers_ = std::move(*chosen);
   metrics_settings_ = all.metrics;
+  runtime_ = all.runtime;
   return true;
 }
 

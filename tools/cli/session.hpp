@@ -57,6 +57,7 @@ struct session_provider {
   provider_settings settings;
   double weight = 0; ///< As in `batch_provider`.
   provider_actor actor;
+  std::string note{}; ///< Why it is asked in place of the first one; empty: it was named, or it is the first.
 };
 
 /// Finds the providers that `names` asks for: with `several` NAME[=WEIGHT],..., else one name; none means the first
@@ -86,6 +87,10 @@ public:
   caf::actor_system& system() { return host_->system(); }
   const std::vector<session_provider>& providers() const { return providers_; }
   const provider_actor& provider() const { return providers_.front().actor; }
+  /// Says that the first provider was passed over, and why; empty: it was not.
+  const std::string& choice_note() const { return providers_.front().note; }
+
+  const runtime_settings& runtime() const { return runtime_; }
   const provider_settings& settings() const { return providers_.front().settings; }
 
   /// What is said on a terminal while nothing is printed.
@@ -101,6 +106,7 @@ private:
   std::shared_ptr<wait_notice> notice_;       ///< Shared with actors that bring it news.
   std::shared_ptr<std::atomic<bool>> asking_; ///< The provider owes a state.
   metrics_settings metrics_settings_;
+  runtime_settings runtime_;
   std::unique_ptr<simulator::server> simulator_;
   std::unique_ptr<host> host_;
   std::vector<session_provider> providers_; ///< Ends before the host, for its handles.
