@@ -72,7 +72,7 @@ std::optional<failure> ledger::drop() {
     return io_failure("cannot read the ledger", path_);
   if (!ledger_line::could_be_header(head.substr(0, ledger_line::sum_key.size()))
       && head.find("\n" + std::string{ledger_line::sum_key}) == head.npos)
-    return refusal("--fresh would empty " + path_ + ", which is no ledger", "move it away, or write to another output");
+    return refusal("--fresh would empty " + path_ + ", which is no ledger", "write to another output");
   if (!file_->truncate(0))
     return io_failure("cannot empty the ledger", path_);
   return {};

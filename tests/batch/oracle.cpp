@@ -94,6 +94,7 @@ void batch_oracle::begin(const run& x, std::string_view ledger) {
     line.at_start = line.safe;
     line.in_flight = false;
     line.failed_at.clear();
+    line.met_outage = false;
     line.job.clear();
     line.due.reset();
     line.given.reset();
@@ -163,7 +164,7 @@ void batch_oracle::on_sent(uint64_t item, std::size_t provider) {
   if (!wrong_.empty())
     return;
   auto& line = lines_[item];
-  if (line.failed_at.contains(provider))
+  if (line.failed_at.contains(provider) && !line.met_outage)
     fail(name(item) + " is sent to a provider again that failed at it");
   failed_.erase(item);
   line.in_flight = true;
@@ -229,7 +230,14 @@ void batch_oracle::on_provider_failure(uint64_t item, std::size_t provider) {
   --in_flight_;
   line.failed_at.insert(provider);
   line.came_of.clear();
-  failed_.insert(item);
+  if (!line.met_outage)
+    failed_.insert(item);
+}
+
+void batch_oracle::on_outage(uint64_t item, std::size_t provider) {
+  on_provider_failure(item, provider);
+  lines_[item].met_outage = true;
+  failed_.erase(item);
 }
 
 void batch_oracle::on_live_end(uint64_t item, std::optional<verdict> result) {
@@ -287,7 +295,8 @@ void batch_oracle::on_recorded(uint64_t item, const std::string& custom_id, verd
     if (result == verdict::ok || (line.safe && !run_.retry_failed))
       fail(name(item) + " is recorded, though its line cannot be read");
   } else {
-    auto nobody_else = failed_.contains(item) && (withdrawn_ || line.failed_at.size() == run_.providers);
+    auto nobody_else =
+      (failed_.contains(item) || line.met_outage) && (withdrawn_ || line.failed_at.size() == run_.providers);
     if (line.due != result && !(nobody_else && result == verdict::failed))
       fail(name(item) + " is recorded with a result that did not come");
     if (line.in_flight || (!line.job.empty() && line.job != line.came_of))

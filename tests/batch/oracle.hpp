@@ -58,6 +58,9 @@ public:
 
   /// A provider failed at it for reasons of its own: another one is to try, if there is one.
   void on_provider_failure(uint64_t item, std::size_t provider);
+
+  /// A provider could not be reached: another one is to try, or all once more, later.
+  void on_outage(uint64_t item, std::size_t provider);
   void on_job_named(const std::string& nonce, const std::string& id);
   void on_job_result(const std::string& nonce, uint64_t item, std::optional<verdict> result);
 
@@ -81,6 +84,7 @@ private:
     std::optional<std::string> model;
     bool in_flight = false;
     std::set<std::size_t> failed_at; ///< Providers, since it was sent first in this run.
+    bool met_outage = false;         ///< One of these could not be reached: then it may wait, and go to all again.
     std::string job;                 ///< The nonce of the one that has it.
     std::optional<verdict> safe;
     std::string came_of;             ///< The job whose result `due`, then `given` is.

@@ -79,6 +79,7 @@ void batch_world::update(provider& x) {
   while (plan_.outage_share > 0 && x.changes <= now_) {
     x.is_down = !x.is_down;
     x.down_as = ways[below(8)];
+    x.cannot_be_reached = chance(0.3);
     auto share = x.is_down ? plan_.outage_share : 1 - plan_.outage_share;
     x.changes = std::max(x.changes, now_ - 1s) + random(std::chrono::duration_cast<duration>(120s * share));
   }
@@ -326,6 +327,8 @@ void batch_world::carry_out(batch::send_item& x) {
   oracle_.on_sent(item, provider);
   if (x.request.model != models_[item])
     oracle_.fail("an item is sent for another model");
+  if (x.request.fail_when_open != (order_.size() > 1))
+    oracle_.fail("an item waits for a provider though there are others, or the other way round");
   if (!flights_.emplace(x.request.id, flight{item, provider}).second)
     oracle_.fail("two requests have one id");
   ++providers_[provider].in_flight;
@@ -370,6 +373,12 @@ void batch_world::answer(request_id id) {
   if (trouble(plan_.drain_share)) {
     oracle_.on_withdrawn();
     return fail(errc::draining, {});
+  }
+  if (x.is_down && x.cannot_be_reached && order_.size() > 1) {
+    oracle_.on_outage(item, provider);
+    auto why = make_failure(chance(0.5) ? errc::circuit_open : errc::connect_failed, "made to fail");
+    why.is_outage = true;
+    return subject_->on_failure(id, std::move(why), now_);
   }
   if (x.is_down) {
     oracle_.on_provider_failure(item, provider);

@@ -106,7 +106,8 @@ private:
     bool has_jobs = true;
     bool is_down = false;
     errc down_as = errc::overloaded;
-    time_point changes{}; ///< When that changes.
+    bool cannot_be_reached = false; ///< It is no item's failure then.
+    time_point changes{};           ///< When that changes.
     uint64_t in_flight = 0;
     uint64_t slots = 1;   ///< As told last.
     uint64_t waiting = 0; ///< The same.
