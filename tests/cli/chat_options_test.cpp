@@ -158,8 +158,11 @@ TEST_CASE_METHOD(chat_options_test, "what is said of an option names it as it wa
   };
   CHECK(contains(ask("model=x").err, "--option model replaces the request's own"));
   CHECK(contains(ask("model=x").err, "max_tokens in `options` of the configuration replaces the request's own"));
-  CHECK(contains(ask("n=3").err, "--option n asks for several answers"));
+  auto unsent = ask("n=3"); // nobody was asked
+  CHECK(contains(unsent.err, "--option n asks for several answers"));
+  CHECK(unsent.exit_code == 2);
   auto streamed = run({"chat", "-c", config, "--option", "stream=true", "--no-stream", "--json", "hello"});
+  CHECK(streamed.exit_code == 2);
   CHECK(contains(streamed.err, "--option stream cannot be given here"));
   CHECK(contains(streamed.out, "--option stream cannot be given here"));
   auto gemini = folder.write("g.toml", "[providers.g]\nkind = \"gemini\"\ndefault_model = \"gemini-2.5-flash\"\n"

@@ -287,8 +287,12 @@ void session::ask_for_notice() {
 
 // -- asking -----------------------------------------------------------------------------
 
+// What cannot be sent as it was asked for is for the user to mend, as any wrong argument is; a provider that has
+// refused it may be another time's matter.
 int exit_code_of(const failure& problem) {
-  return problem.code == errc::configuration ? exit_usage : exit_failed;
+  auto cannot_be_sent =
+    problem.attempts.empty() && (problem.code == errc::invalid_request || problem.code == errc::unsupported);
+  return cannot_be_sent || problem.code == errc::configuration ? exit_usage : exit_failed;
 }
 
 // After Ctrl-C the request is withdrawn and its end awaited, so that the provider stops generating; but an end that
