@@ -7,6 +7,17 @@
 
 namespace modelforge::wire {
 
+bool call_list::is_again(const call_part& part) const {
+  std::string scratch;
+  auto id = std::string{id_in(part.own_id(), scratch)}, name = std::string{name_in(part.name, scratch)};
+  auto end = calls_.begin() + static_cast<std::ptrdiff_t>(earlier_);
+  return !id.empty() && std::any_of(calls_.begin(), end, [&](auto& known) {
+    return known.call.id == id && known.call.name == name
+           && is_same_json(known.arguments.text(),
+                           plain_arguments(part.arguments.text.empty() ? "{}" : part.arguments.text));
+  });
+}
+
 bool call_list::has(const call_part& part) const {
   std::string scratch;
   auto id = std::string{id_in(part.own_id(), scratch)}, name = std::string{name_in(part.name, scratch)};

@@ -38,6 +38,12 @@ public:
   /// never comes.
   std::size_t known() const;
 
+  /// What comes now stands in another object than the calls so far.
+  void begin_object() { earlier_ = static_cast<uint32_t>(calls_.size()); }
+
+  /// Whether a whole call is one of an earlier object, told again: it has the same id, name and arguments.
+  bool is_again(const call_part& part) const;
+
   /// Whether a part says nothing but what is known of one of them: some servers tell calls in several forms.
   bool has(const call_part& part) const;
 
@@ -98,6 +104,7 @@ private:
   std::vector<entry> calls_;
   std::size_t bytes_ = 0;
   std::size_t told_ = 0; ///< How many of the first ones the sink knows of.
+  uint32_t earlier_ = 0; ///< How many of the first ones stand in earlier objects.
   bool has_blank_ = false;
 };
 

@@ -105,6 +105,7 @@ void object_answer::take_one(std::string_view object, piece_sink& sink) {
   auto had_reason = !reason_.empty();
   auto was_complete = seen_.complete;
   each_growth([](auto& growth) { growth.begin_object(); });
+  calls_.begin_object();
   std::string problem;
   if (!read(object, sink, problem) && !take_repaired(object, sink) && !take_row(object, sink))
     fail_broken(problem);

@@ -24,6 +24,8 @@ void object_answer::say_call(const call_part& part, std::string signature, std::
     return;
   if (part.is_blank())
     return calls_.note_blank();
+  if (calls_.is_again(part))
+    return;
   auto place = calls_.begin(part, scratch_);
   calls_.set_signature(place, std::move(signature));
   auto is_named = !calls_[place].call.name.empty();

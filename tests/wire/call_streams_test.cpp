@@ -1,6 +1,7 @@
 #include "tests/wire/calls.hpp"
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/gemini/gemini.hpp"
+#include "wire/ollama/ollama.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -324,6 +325,47 @@ TEST_CASE("calls that a message tells in several places are one, or a failure", 
     delta("{" + list + "}")
       + beside(R"("tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}},{"id":"b","name":"g"}])"),
     openai::compatible_chat_api(), true, {});
+}
+
+TEST_CASE("a call that a later object of a stream tells again is one", "[wire][calls][stream]") {
+  struct {
+    std::string_view what;
+    const dialect& by;
+    std::string (*write)(const std::string& call);
+    std::string end;
+  } forms[] = {
+    {"gemini", gemini::content_api(),
+     [](const std::string& call) {
+       return event(R"({"responseId":"c1","candidates":[{"content":{"parts":[{"functionCall":)" + call + "}]}}]}");
+     },
+     event(R"({"candidates":[{"finishReason":"STOP"}]})")},
+    {"ollama", ollama::chat_api(),
+     [](const std::string& call) { return R"({"message":{"tool_calls":[)" + call + "]}}\n"; },
+     "{\"done\":true,\"done_reason\":\"stop\"}\n"},
+    {"chat", openai::compatible_chat_api(),
+     [](const std::string& call) { return delta(R"({"tool_calls":[)" + call + "]}"); }, end_of_chunks("tool_calls")},
+  };
+  const std::string call = R"({"id":"a","name":"f","arguments":{"x":1,"y":2}})";
+  const tool_call one{"a", "f", R"({"x":1,"y":2})", ""};
+  for (auto& form : forms) {
+    CAPTURE(form.what);
+    auto body = [&](const strings& calls) {
+      std::string result;
+      for (auto& x : calls)
+        result += form.write(x);
+      return result + form.end;
+    };
+    check_calls(body({call, call}), form.by, true, {one});
+    check_calls(body({call, R"({"id":"a","function":{"name":"f","arguments":"{\"y\": 2, \"x\": 1}"}})"}), form.by, true,
+                {one});
+    check_calls(body({call, R"({"id":"b","name":"f","arguments":{"x":1,"y":2}})"}), form.by, true,
+                {one, {"b", "f", one.arguments, ""}});
+    auto others = hear(body({call, R"({"id":"a","name":"g","arguments":{"x":1}})"}), form.by);
+    CHECK(others.good().tool_calls.size() == 2);
+  }
+  auto alike = R"({"name":"f","arguments":{"x":1}})"; // without ids nothing tells that it is one
+  CHECK(hear(forms[0].write(alike) + forms[0].write(alike) + forms[0].end, forms[0].by).good().tool_calls.size() == 2);
+  CHECK(hear(forms[1].write(alike) + forms[1].write(alike) + forms[1].end, forms[1].by).good().tool_calls.size() == 2);
 }
 
 TEST_CASE("an answer that came in two choices, text and calls, is one", "[wire][calls]") {
