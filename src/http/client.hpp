@@ -53,6 +53,7 @@ struct transfer_error {
   bool response_begun = false;  ///< At least one byte of an answer had come.
   bool refused = false;         ///< The server said that it has not processed the request (HTTP/2's GOAWAY or
                                 ///< REFUSED_STREAM): as good as never sent, then `request_written` is false.
+  bool decoded = false;         ///< All that came was decompressed, but the end of the compressed body is missing.
   std::string message{};        ///< For people; no secrets, no URL query.
   std::string proxy{};          ///< "HOST:PORT" of the proxy on the way; empty: there was none.
 };

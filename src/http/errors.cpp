@@ -176,6 +176,12 @@ transfer_error error_of(const transfer& transfer, CURLcode code) {
     return error_of(transfer, transfer.state.stop,
                     "the " + std::string{transfer.state.head_given ? "trailers" : "headers"} + " of the answer of "
                       + transfer.state.origin->name + " are too large");
+  if (code == CURLE_OK && transfer.state.head_given) { // see `loop::complete`
+    auto cut = error_of(transfer, errc::connection_lost,
+                        "the answer of " + transfer.state.origin->name + " was compressed, and its end is missing");
+    cut.decoded = true;
+    return cut;
+  }
   if (transfer.state.refused && !transfer.state.any_byte)
     return refused_error(transfer);
   if (transfer.state.repeated)

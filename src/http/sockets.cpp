@@ -246,9 +246,12 @@ int transport::loop::on_close(void* user, curl_socket_t descriptor) {
   return close(descriptor);
 }
 
-/// libcurl's notes, which are asked for once a request goes out by HTTP/2: the only way to learn of GOAWAY.
+/// libcurl's notes, which are asked for once a request goes out by HTTP/2: the only way to learn of GOAWAY. And the
+/// bytes of a compressed body.
 int transport::loop::on_note(CURL*, curl_infotype kind, char* text, std::size_t size, void* user) {
   auto& transfer = transfer_of(user);
+  if (kind == CURLINFO_DATA_IN && transfer.state.gzip.has_begun())
+    transfer.state.gzip.take({text, size});
   if (kind == CURLINFO_TEXT && transfer.state.multi != nullptr && !transfer.state.ending)
     if (auto last_stream = transfer.take_note({text, size}))
       transfer.state.multi->owner->on_goaway(transfer, *last_stream);

@@ -2,6 +2,7 @@
 
 #include "provider/explanations.hpp"
 #include "provider/guarded.hpp"
+#include "wire/json.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -26,9 +27,11 @@ std::optional<token_usage> usage_of(const outcome& ended) {
 
 } // namespace
 
-// What a server sends is read by code that must not throw; should it, only this request suffers (`guarded`).
+// What a server sends is read by code that must not throw; should it, only this request suffers (`guarded`). JSON that
+// is whole by itself has lost nothing but the end of its compression.
 outcome settlement::read(const http::response& answer) const {
-  if (answer.end.error)
+  auto& error = answer.end.error;
+  if (error && !(error->decoded && json::reader{answer.body}.finish()))
     return describe(*answer.end.error);
   if (request_ != nullptr && request_->inputs > 0)
     return widened(

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -201,6 +202,42 @@ TEST_CASE("transport decodes what is compressed, asked for or not, and says what
       CAPTURE(got.end.error->message);
       CHECK(name_of(got.end.error->code) == name_of(row.code));
       CHECK(got.end.error->message.find(row.said) != std::string::npos);
+    }
+}
+
+TEST_CASE("transport notices that a body ends before gzip's own end") {
+  // a text of five bytes, flushed, and five more: cut anywhere but at its end something is missing
+  const std::string gzip{
+    "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xca\x48\xcd\xc9\xc9\x07\x00\x00\x00\xff\xff\xcb\x00\x11"
+    "\x00\x68\x97\x8c\xf5\x0a\x00\x00\x00"sv};
+  for (auto chunk : {std::size_t{0}, std::size_t{1}, std::size_t{7}, gzip.size()})
+    for (std::size_t cut = 1; cut <= gzip.size(); ++cut) {
+      CAPTURE(chunk, cut);
+      auto part = gzip.substr(0, cut);
+      std::string chunks = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
+      for (std::string_view rest = part; chunk > 0 && !rest.empty(); rest.remove_prefix(std::min(chunk, rest.size()))) {
+        char size[16];
+        std::snprintf(size, sizeof size, "%zX;x=1\r\n", std::min(chunk, rest.size()));
+        chunks.append(size).append(rest.substr(0, chunk)).append("\r\n");
+      }
+      misbehaving_server server{[&](peer& x) {
+        x.read_request();
+        if (chunk == 0)
+          x.answer(part, "Content-Encoding: gzip\r\n");
+        else
+          x.send(chunks + "0\r\n\r\n");
+      }};
+      http::transport transport;
+      auto got = fetch(transport, post_to(server.url()));
+      CHECK(std::string_view{"hellohello"}.starts_with(got.body));
+      REQUIRE(got.end.error.has_value() == (cut < gzip.size()));
+      if (!got.end.error) {
+        CHECK(got.body == "hellohello");
+        continue;
+      }
+      CHECK(got.end.error->code == errc::connection_lost);
+      CHECK(got.end.error->decoded);
+      CHECK(got.end.error->message.find("compressed") != std::string::npos);
     }
 }
 

@@ -98,4 +98,18 @@ TEST_CASE_METHOD(settlement_test, "settlement: what cannot be read is a failure,
   CHECK(end.failed);
 }
 
+TEST_CASE_METHOD(settlement_test,
+                 "settlement: an answer that lacks only the end of its compression counts if it is whole",
+                 "[provider]") {
+  auto cut = answer();
+  cut.end = broken(errc::connection_lost, true).end;
+  CHECK(std::holds_alternative<failure>(settle(cut, &asked).first));
+  cut.end.error->decoded = true;
+  CHECK(std::holds_alternative<completion>(settle(cut, &asked).first));
+  cut.body = "data: " + cut.body + "\n\n";
+  auto [how, end] = settle(cut, &asked);
+  CHECK(std::get<failure>(how).code == errc::connection_lost);
+  CHECK(end.failed);
+}
+
 } // namespace modelforge::settlement_test

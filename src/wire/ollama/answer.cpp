@@ -55,8 +55,8 @@ private:
     if (seen_.end)
       return true;
     if (is_none(done) ? is_told : is_true(done))
-      read_end({input, output, {}, {}, {}}, sink); // counts of 0 are left out
-    else if (progress_.pieces > before)            // what was taken for the end was none
+      read_end({input, output, {}, {}, {}}, !is_none(done), sink); // counts of 0 are left out
+    else if (progress_.pieces > before)                            // what was taken for the end was none
       seen_.end_mark = false;
     else
       seen_.complete = was_complete;
@@ -65,14 +65,15 @@ private:
 
   bool may_go_on() const override { return true; }
 
-  /// Behind lines without a message there is nothing to wait for.
-  void read_end(const told_usage& usage, piece_sink& sink) {
+  /// Behind lines without a message there is nothing to wait for. A reason alone is no word that nothing follows.
+  void read_end(const told_usage& usage, bool is_done, piece_sink& sink) {
     seen_.end_mark = true;
     if (!seen_.sign) {
       seen_.end = true;
       return;
     }
-    seen_.complete = seen_.answer = true;
+    seen_.complete = is_done;
+    seen_.answer = true;
     note_usage(usage);
     say_rest(sink);
   }
