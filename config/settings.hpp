@@ -225,6 +225,12 @@ struct metrics_settings {
   friend bool operator==(const metrics_settings&, const metrics_settings&) = default;
 };
 
+struct history_settings {
+  bool keep = true; ///< Conversations at a terminal, and what is typed there.
+
+  friend bool operator==(const history_settings&, const history_settings&) = default;
+};
+
 /// A whole configuration.
 struct settings {
   std::vector<provider_settings> providers; ///< In the file's order.
@@ -232,6 +238,7 @@ struct settings {
   node_settings node;
   log_settings log;
   metrics_settings metrics;
+  history_settings history;
 
   friend bool operator==(const settings&, const settings&) = default;
 };

@@ -72,6 +72,7 @@ std::vector<proof> program_proofs() {
     {"runtime.threads", "37", threads, "", "37 threads"},
     {"runtime.grace_period", "0", at_shutdown, "answered", "cut off"},
     {"metrics.listen", "\"127.0.0.1:0\"", says({"chat", "--no-stream", "hi"}), "", "metrics at http://127.0.0.1:"},
+    {"history.keep", "false", says({"chat", "--no-stream", "--name", "rivers", "hi"}), "", "not kept"},
     {"providers.main.optimizations.enable_batch_api", "true", dry_run, "", "batch API"},
   };
 }

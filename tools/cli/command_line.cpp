@@ -111,6 +111,12 @@ option command::text(const char* names, std::string& target, const char* help, c
   return option{*never_empty(with_type(app_->add_option(names, target, help), type))};
 }
 
+option command::maybe_text(const char* names, std::optional<std::string>& target, const char* help, const char* type) {
+  auto* made = app_->add_option_function<std::string>(
+    names, [&target](const std::string& text) { target = text; }, help);
+  return option{*made->expected(0, 1)->type_name(type)};
+}
+
 option command::texts(const char* names, std::vector<std::string>& target, const char* help, const char* type) {
   auto* made = never_empty(with_type(app_->add_option(names, target, help), type));
   if (*names == '-') // else what follows a value would be one, too

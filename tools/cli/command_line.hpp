@@ -54,6 +54,8 @@ public:
 
   /// A text; that of an option must not be empty.
   option text(const char* names, std::string& target, const char* help, const char* type = nullptr);
+  /// One whose text may be left out: then it is "".
+  option maybe_text(const char* names, std::optional<std::string>& target, const char* help, const char* type);
   option texts(const char* names, std::vector<std::string>& target, const char* help, const char* type = nullptr);
   option flag(const char* names, bool& target, const char* help);
   option flag(const char* names, std::function<void()> set, const char* help);

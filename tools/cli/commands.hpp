@@ -22,6 +22,7 @@ inline constexpr int exit_interrupted = 130;
 
 void add_chat(command_line& line);
 void add_embed(command_line& line); ///< And `models`.
+void add_history(command_line& line);
 void add_batch(command_line& line);
 void add_node(command_line& line);
 void add_simulate(command_line& line);
@@ -34,6 +35,9 @@ struct target_options {
   std::string provider; ///< Name; empty: the first one.
   std::string model;    ///< Empty: the provider's default.
   bool simulate = false;
+  // Of a conversation that goes on: asked where nothing else is said, and as far as they are still there.
+  std::string earlier_provider{};
+  std::string earlier_model{};
 };
 
 /// Adds -c and --show-config, as several commands have them.

@@ -10,6 +10,7 @@ namespace {
 constexpr auto examples = R"(Examples:
   modelforge chat --simulate "Why is the sky blue?"        try it without a key
   OPENAI_API_KEY=... modelforge chat -m gpt-4o-mini "Hi"   ask OpenAI
+  modelforge chat                                          a conversation; --continue goes on with the last one
   modelforge config example > modelforge.toml              start a configuration
   modelforge config check                                  see what is wrong with it
   modelforge batch prompts.jsonl -o answers.jsonl          answer a file of prompts
@@ -51,6 +52,7 @@ int main(int argc, char** argv) {
                     "modelforge", "modelforge " MODELFORGE_VERSION};
   line.footer(examples);
   add_chat(line);
+  add_history(line);
   add_embed(line);
   add_batch(line);
   add_node(line);

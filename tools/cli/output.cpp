@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <unistd.h>
@@ -46,6 +47,14 @@ void complain(std::string_view text) {
   line += text;
   line += '\n';
   write_all(STDERR_FILENO, line);
+}
+
+bool has_colors(int descriptor) {
+  auto get = [](const char* name) {
+    auto* value = std::getenv(name);
+    return std::string_view{value != nullptr ? value : ""};
+  };
+  return isatty(descriptor) != 0 && get("NO_COLOR").empty() && !get("TERM").empty() && get("TERM") != "dumb";
 }
 
 void secure_standard_streams() {

@@ -49,9 +49,9 @@ public:
   explicit question_builder(const question_sources& given) : given_(given) {}
 
   std::optional<chat_message> build() {
-    if (!given_.prompt.empty() && given_.prompt != "-")
+    if (!given_.prompt.empty() && (given_.prompt != "-" || given_.is_typed))
       add_text(given_.prompt);
-    if (!add_standard_input())
+    if (!given_.is_typed && !add_standard_input())
       return {};
     for (auto& path : given_.files)
       if (path != "-" && !add_file(path))

@@ -21,6 +21,7 @@ struct question_sources {
   std::vector<std::string> files;  ///< Paths; "-": standard input.
   std::vector<std::string> images; ///< Files or http(s) addresses.
   std::optional<double> timeout;   ///< Seconds to wait for standard input; empty: as long as it takes.
+  bool is_typed = false;           ///< The prompt was typed into a session: it is what it is, and nothing is piped in.
 };
 
 inline constexpr std::size_t max_file = 20u << 20;     ///< Bytes of one file, and of standard input.

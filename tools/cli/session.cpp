@@ -58,11 +58,10 @@ waiter::event waiter::wait(std::chrono::milliseconds max_time) {
   pollfd sources[] = {{signals_, POLLIN, 0}, {wake_, POLLIN, 0}};
   if (poll(sources, 2, static_cast<int>(max_time.count())) <= 0)
     return event::timeout;
-  signalfd_siginfo info;
-  if (::read(signals_, &info, sizeof(info)) == sizeof(info)) {
-    if (info.ssi_signo == SIGHUP)
-      return event::hangup;
-    if (interrupted_)
+  if (auto signal = next_signal(); signal == SIGHUP) {
+    return event::hangup;
+  } else if (signal != 0) {
+    if (interrupted_ && (!goes_on_ || is_terminated_))
       _exit(exit_interrupted);
     interrupted_ = true;
     return event::interrupted;
@@ -70,6 +69,37 @@ waiter::event waiter::wait(std::chrono::milliseconds max_time) {
   uint64_t count = 0;
   static_cast<void>(!::read(wake_, &count, sizeof(count)));
   return event::woken;
+}
+
+waiter::event waiter::wait_for_input(int descriptor) {
+  for (;;) {
+    pollfd sources[] = {{signals_, POLLIN, 0}, {descriptor, POLLIN, 0}};
+    if (poll(sources, 2, -1) < 0 && errno != EINTR)
+      return event::input; // what is wrong with it `read` says
+    if (auto signal = next_signal(); signal == SIGTERM)
+      return event::terminated;
+    else if (signal == SIGINT)
+      return event::interrupted;
+    if (sources[1].revents != 0)
+      return event::input;
+  }
+}
+
+void waiter::begin_again() {
+  goes_on_ = true;
+  interrupted_ = false;
+  uint64_t count = 0;
+  static_cast<void>(!::read(wake_, &count, sizeof(count)));
+}
+
+/// Takes the next signal that has come; 0: none has.
+int waiter::next_signal() {
+  signalfd_siginfo info;
+  if (::read(signals_, &info, sizeof(info)) != sizeof(info))
+    return 0;
+  if (info.ssi_signo == SIGTERM)
+    is_terminated_ = true;
+  return static_cast<int>(info.ssi_signo);
 }
 
 // -- the provider ---------------------------------------------------------------------
@@ -193,6 +223,20 @@ void become_guest(settings& all) {
 
 } // namespace
 
+namespace {
+
+/// The provider that was asked earlier, if it is still there; else says that another one is asked, and returns "".
+std::string earlier_one(const settings& all, const target_options& target) {
+  auto& name = target.earlier_provider;
+  auto is_here = std::any_of(all.providers.begin(), all.providers.end(), [&](auto& x) { return x.name == name; });
+  if (!is_here && !name.empty())
+    std::fprintf(stderr, "modelforge: the conversation was with %s, which is not configured; asking another one\n",
+                 name.c_str());
+  return is_here ? name : "";
+}
+
+} // namespace
+
 session::session()
   : notice_(std::make_shared<wait_notice>(isatty(STDERR_FILENO) != 0, std::chrono::steady_clock::now())),
     asking_(std::make_shared<std::atomic<bool>>(false)) {}
@@ -208,6 +252,8 @@ std::unique_ptr<session> session::start(const target_options& target, bool needs
     return nullptr;
   all.providers.clear();
   for (auto& one : result->providers_) {
+    if (one.settings.name == target.earlier_provider && !target.earlier_model.empty())
+      one.settings.default_model = target.earlier_model;
     if (needs_model && target.model.empty() && one.settings.default_model.empty()) {
       complain("no model: add -m NAME, or set default_model for provider " + one.settings.name);
       return nullptr;
@@ -241,10 +287,11 @@ bool session::choose(const target_options& target, modelforge::settings& all, bo
   if (!loaded)
     return false;
   all = std::move(*loaded);
-  auto chosen = choose_providers(all, target.provider, several);
+  auto chosen = choose_providers(all, target.provider.empty() ? earlier_one(all, target) : target.provider, several);
   if (!chosen)
     return false;
   providers_ = std::move(*chosen);
+  keeps_history_ = all.history.keep;
   metrics_settings_ = all.metrics;
   runtime_ = all.runtime;
   return true;
@@ -295,6 +342,20 @@ int exit_code_of(const failure& problem) {
   return cannot_be_sent || problem.code == errc::configuration ? exit_usage : exit_failed;
 }
 
+namespace {
+
+/// Waits for `wake` for so long, whatever else happens.
+bool is_woken_within(waiter& waiter, std::chrono::milliseconds time) {
+  auto end = std::chrono::steady_clock::now() + time;
+  for (auto left = time; left.count() > 0;
+       left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()))
+    if (waiter.wait(left) == waiter::event::woken)
+      return true;
+  return false;
+}
+
+} // namespace
+
 // After Ctrl-C the request is withdrawn and its end awaited, so that the provider stops generating; but an end that
 // does not come within seconds, say because standard output is blocked, is not waited for.
 bool wait_for_end(session& session, waiter& waiter, const std::function<void()>& stop) {
@@ -307,20 +368,20 @@ bool wait_for_end(session& session, waiter& waiter, const std::function<void()>&
     switch (event) {
       case waiter::event::interrupted:
         stop();
-        if (waiter.wait(std::chrono::seconds{5}) != waiter::event::woken) {
+        if (!is_woken_within(waiter, std::chrono::seconds{5})) {
           complain("interrupted");
           _exit(exit_interrupted);
         }
         return false;
       case waiter::event::woken:
         return true;
-      case waiter::event::hangup:
-        break;
       case waiter::event::timeout:
         if (is_watched) {
           session.ask_for_notice();
           notice.show(std::chrono::steady_clock::now());
         }
+        break;
+      default:
         break;
     }
   }

@@ -40,16 +40,31 @@ public:
   /// Wakes `wait` up, from any thread.
   void wake();
 
-  enum class event : uint8_t { woken, interrupted, hangup, timeout };
+  enum class event : uint8_t { woken, interrupted, terminated, hangup, timeout, input };
 
   /// Returns at the next `wake`, signal, or after this time. A second SIGINT or SIGTERM ends the process with exit code
   /// 130.
   event wait(std::chrono::milliseconds max_time);
 
+  /// Waits for something to read there (`input`), SIGINT (`interrupted`) or SIGTERM (`terminated`), which interrupt
+  /// nothing that `wait` waits for.
+  event wait_for_input(int descriptor);
+
+  /// From now on another SIGINT is no more than the first one, for who asks one question after the other; call it
+  /// before each.
+  void begin_again();
+
+  /// Whether a SIGTERM has come.
+  bool is_terminated() const { return is_terminated_; }
+
 private:
+  int next_signal();
+
   int wake_ = -1;
   int signals_ = -1;
   bool interrupted_ = false;
+  bool goes_on_ = false; ///< A second SIGINT ends nothing.
+  bool is_terminated_ = false;
 };
 
 /// One running provider or, for batches, several.
@@ -93,6 +108,9 @@ public:
   const runtime_settings& runtime() const { return runtime_; }
   const provider_settings& settings() const { return providers_.front().settings; }
 
+  /// What the settings say of history: false where conversations are not to be kept.
+  bool keeps_history() const { return keeps_history_; }
+
   /// What is said on a terminal while nothing is printed.
   wait_notice& notice() { return *notice_; }
 
@@ -107,6 +125,7 @@ private:
   std::shared_ptr<std::atomic<bool>> asking_; ///< The provider owes a state.
   metrics_settings metrics_settings_;
   runtime_settings runtime_;
+  bool keeps_history_ = true;
   std::unique_ptr<simulator::server> simulator_;
   std::unique_ptr<host> host_;
   std::vector<session_provider> providers_; ///< Ends before the host, for its handles.

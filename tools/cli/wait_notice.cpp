@@ -32,6 +32,13 @@ void wait_notice::show(time_point now) {
   std::fflush(stderr);
 }
 
+void wait_notice::begin(time_point now) {
+  std::lock_guard guard{mutex_};
+  begin_ = now;
+  provider_.reset();
+  is_over_ = false;
+}
+
 void wait_notice::end() {
   std::lock_guard guard{mutex_};
   is_over_ = true;

@@ -28,13 +28,16 @@ public:
   /// Draws it, where the time has come.
   void show(time_point now);
 
-  /// Removes it for good: something is printed now, or the wait is over.
+  /// Something else is waited for from now on.
+  void begin(time_point now);
+
+  /// Removes it until the next `begin`: something is printed now, or the wait is over.
   void end();
 
 private:
   mutable std::mutex mutex_;
   const bool is_terminal_;
-  const time_point begin_;
+  time_point begin_;
   std::optional<provider_status> provider_;
   bool is_drawn_ = false;
   bool is_over_ = false;
