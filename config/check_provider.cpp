@@ -219,6 +219,9 @@ private:
       if (auto name_end = defaults.options[i].find('='); name_end == std::string::npos || name_end == 0)
         found_.error({path + "options"}, code(defaults.options[i]) + " in `options` is not NAME=VALUE",
                      "e.g. \"top_k=40\", or \"user=me\"");
+      else if (defaults.options[i].starts_with("stream="))
+        found_.error({path + "options"}, "`stream` cannot be set in `options`",
+                     "whether an answer is streamed is decided by how it is asked for");
   }
 
   /// The first pattern that matches counts, so nothing behind one that matches all is ever used.

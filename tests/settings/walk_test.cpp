@@ -64,7 +64,7 @@ bool contains(const std::string& text, const std::string& part) {
 
 } // namespace
 
-TEST_CASE("settings: every key of the example has a proof that it acts, and no proof is for none", "[settings]") {
+TEST_CASE("every key of the example has a proof that it acts, and no proof is for none", "[settings]") {
   std::set<std::string> proven;
   for (auto& each : all_proofs())
     proven.insert(each.key.starts_with("providers.main.headers.") ? "providers.main.headers" : each.key);
@@ -79,7 +79,7 @@ TEST_CASE("settings: every key of the example has a proof that it acts, and no p
   CHECK(of_none == std::vector<std::string>{});
 }
 
-TEST_CASE("settings: each key acts, changed alone", "[settings]") {
+TEST_CASE("each key acts, changed alone", "[settings]") {
   setenv("OPENAI_API_KEY", "key-of-main", 1);
   setenv("OTHER_KEY", "key-of-others", 1);
   setenv("TEAM_TOKEN", "token-of-team", 1);
@@ -101,7 +101,7 @@ TEST_CASE("settings: each key acts, changed alone", "[settings]") {
   }
 }
 
-TEST_CASE("settings: a key that would do nothing where it stands is refused", "[settings]") {
+TEST_CASE("a key that would do nothing where it stands is refused", "[settings]") {
   for (auto& key : refused) {
     auto loaded = parse(example_with(common + key + " = \"empty\"\n"), "example.toml");
     CHECK_FALSE(loaded.value);

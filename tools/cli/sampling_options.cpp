@@ -18,6 +18,8 @@ std::string take_option(const std::string& text, std::map<std::string, std::stri
   if (auto* problem = std::get_if<std::string>(&read))
     return *problem;
   auto& field = std::get<wire::extra_field>(read);
+  if (field.name == "stream")
+    return "stream cannot be given here: `chat` streams unless --no-stream is given, and batches do not";
   options[field.name] = field.value;
   return {};
 }
