@@ -248,6 +248,12 @@ void object_answer::tell(said kind, std::string_view text, piece_sink& sink) {
   ++progress_.pieces;
   ++progress_.tokens;
   progress_.thoughts += kind == &piece_sink::reasoning;
+  if (kind == &piece_sink::text) {
+    if (progress_.text_bytes < sizeof progress_.beginning)
+      text.copy(progress_.beginning + progress_.text_bytes, sizeof progress_.beginning - progress_.text_bytes);
+    ++progress_.texts;
+    progress_.text_bytes += text.size();
+  }
   (sink.*kind)(text);
 }
 

@@ -253,6 +253,9 @@ protected:
     return seen_.others ? nullptr : &extra().sides.emplace_back(side{index, make()});
   }
 
+  /// Whether a text that comes with the finish reason is all that was said before, once more; then there is a warning.
+  bool repeats_all(json::raw text);
+
   /// Counts what the calls handed on, and ends the answer if they are too large.
   void count_call_pieces(uint64_t pieces);
 
@@ -262,6 +265,9 @@ protected:
     uint64_t thoughts = 0; ///< Of these pieces.
     uint64_t signs = 0;    ///< Of life, that say nothing by themselves.
     uint64_t tokens = 0;
+    uint64_t texts = 0;      ///< Of these pieces,
+    uint64_t text_bytes = 0; ///< with so many bytes in all,
+    char beginning[8]{};     ///< and the first of these.
   };
 
   /// What has been met so far.

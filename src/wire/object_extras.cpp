@@ -141,6 +141,18 @@ void object_answer::tell_growing(said kind, std::string_view text, piece_sink& s
   growths_.reset();
 }
 
+// Its size and its beginning tell: that a new piece has both is as good as impossible once there were several.
+bool object_answer::repeats_all(json::raw raw) {
+  auto beginning = std::string_view{progress_.beginning, sizeof progress_.beginning}.substr(0, progress_.text_bytes);
+  if (is_growing() || progress_.texts < 2 || progress_.text_bytes < 4 || raw.text.size() < progress_.text_bytes)
+    return false;
+  auto text = string_in(raw, scratch_);
+  if (text.size() != progress_.text_bytes || !text.starts_with(beginning))
+    return false;
+  warn("the last piece of the stream repeated all before it; that is given once");
+  return true;
+}
+
 void object_answer::settle_growth(piece_sink& sink) {
   if (growths_ == nullptr || problem_ != nullptr)
     return;

@@ -1,3 +1,4 @@
+#include "base/ascii.hpp"
 #include "sse/parser.hpp"
 #include "tests/wire/framings.hpp"
 #include "wire/batch_api.hpp"
@@ -147,14 +148,18 @@ bool has_end_mark(std::string_view text, const dialect& by) {
   if (&by == &anthropic::messages_api())
     return text.find("stop") != text.npos || text.find('\\') != text.npos;
   if (&by == &gemini::content_api())
-    return text.find("Reason") != text.npos || text.find('\\') != text.npos;
+    return text.find("eason") != text.npos || text.find('\\') != text.npos;
   if (&by == &openai::responses_api())
-    return text.find("complete") != text.npos || text.find("output") != text.npos || text.find('\\') != text.npos;
+    return text.find("complete") != text.npos || text.find("output") != text.npos || text.find("done") != text.npos
+           || text.find('\\') != text.npos;
   if (&by == &ollama::chat_api())
-    return text.find("true") != text.npos || text.find("reason") != text.npos || text.find('\\') != text.npos;
+    return text.find("done") != text.npos || text.find("eason") != text.npos || text.find('\\') != text.npos;
   auto first = text.find_first_not_of(" \t\r\n");
-  return text[first] == '{' || text[first] == '['                                       // a whole answer
-         || text.find("[DONE]") != text.npos || text.find_first_of("f\\") != text.npos; // finish_reason
+  auto small = ascii::lower(text);
+  return text[first] == '{' || text[first] == '['  // a whole answer
+         || small.find("done") != small.npos       // in any form
+         || text.find_first_of("f\\") != text.npos // finish_reason
+         || text.find("stop_reason") != text.npos || text.find("done_reason") != text.npos;
 }
 
 void fuzz_stream(std::string_view text, unsigned seed, const dialect& by) {

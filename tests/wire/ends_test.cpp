@@ -321,6 +321,20 @@ TEST_CASE("pieces that repeat all before them are told once, and what is new is 
   check_both("openai_compatible", say("delta", {"No", "No"}, true), {"NoNo"});
 }
 
+TEST_CASE("a last piece that repeats all before it is told once", "[wire][ends][growth]") {
+  check_both("openai_compatible", say("delta", {"Hel", "lo", "Hello"}, true), {"Hello"});
+  check_both("openai_compatible", say("delta", {"Hel", "lo", "Help!"}, true), {"HelloHelp!"});
+  check_both("openai_compatible", say("delta", {"Hel", "lo", "Hello"}), {"HelloHello"});
+  check_both("openai_compatible", say("delta", {"Hello", "Hello"}, true), {"HelloHello"});
+  auto line = [](text words, text done) {
+    return R"({"message":{"content":")" + words + R"("},"done":)" + done + "}\n";
+  };
+  check_both("ollama", line("Hel", "false") + line("lo", "false") + line("Hello", "true"), {"Hello"});
+  auto heard = hear(say("delta", {"Hel", "lo", "Hello"}, true));
+  CHECK(heard.good().warnings
+        == std::vector<text>{"the last piece of the stream repeated all before it; that is given once"});
+}
+
 TEST_CASE("a piece is handed on at once unless it may repeat the one before", "[wire][ends][growth]") {
   auto reader = openai::compatible_chat_api().read_stream(ok);
   listener to;

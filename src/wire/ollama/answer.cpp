@@ -48,7 +48,7 @@ private:
     seen_.answer = seen_.answer || (message.is_object() && is_none(done)); // enough for a whole one
     auto before = progress_.pieces;
     auto was_complete = std::exchange(seen_.complete, false);
-    auto inner_reason = read_message(message, sink);
+    auto inner_reason = read_message(message, is_true(done), sink);
     say_calls(calls, created_, sink); // some tell them beside the message
     add_logprobs(logprobs);
     auto is_told = note_first_reason({reason, other_reason, inner_reason}); // a cut told too early is one
@@ -95,7 +95,7 @@ private:
   }
 
   /// Returns why the model stopped, if the message says it.
-  json::raw read_message(json::raw value, piece_sink& sink) {
+  json::raw read_message(json::raw value, bool is_last, piece_sink& sink) {
     json::raw content, thinking, calls, call, reason;
     read_fields(value, {{"content", &content},
                         {"thinking", &thinking},
@@ -106,7 +106,8 @@ private:
                         {"finish_reason", &reason},
                         {"stop_reason", &reason}});
     say_texts(&piece_sink::reasoning, thinking, sink);
-    say_texts(&piece_sink::text, content, sink);
+    if (!is_last || !repeats_all(content))
+      say_texts(&piece_sink::text, content, sink);
     if (content.is_array() || content.is_object())
       say_calls_among(content, created_, sink);
     say_calls(calls.text.empty() ? call : calls, created_, sink);

@@ -264,7 +264,8 @@ private:
     auto has_thoughts = !is_plain && say_content(delta.content, calls, sink);
     if (!has_thoughts) // some repeat them beside the parts
       say_first_thought({delta.reasoning, delta.reasoning_content, delta.reasoning_details}, sink);
-    if (is_plain)
+    auto is_again = is_plain && !is_all() && tells_reason(choice) && repeats_all(delta.content);
+    if (is_plain && !is_again)
       say_content(delta.content, calls, sink);
     say_refusal(delta.refusal, sink);
     say_message_calls(delta, calls, sink);
