@@ -15,18 +15,13 @@ exact_seconds counted_from(const http::response_head& head, std::chrono::system_
   return sent ? exact_seconds{sent->time_since_epoch()} : exact_seconds{now.time_since_epoch()};
 }
 
-/// Drops quotes, the second of two values that a proxy has joined, and the word for seconds.
+/// Drops quotes, a sign in front, the second of two values that a proxy has joined, and parameters behind.
 std::string_view bare(std::string_view text) {
   text = ascii::trim(text);
   if (text.size() >= 2 && text.starts_with('"') && text.ends_with('"'))
     text = ascii::trim(text.substr(1, text.size() - 2));
-  auto is_joined = !text.empty() && ascii::is_digit(text.front()) && text.find(',') != text.npos;
-  if (is_joined)
-    text = ascii::trim(text.substr(0, text.find(',')));
-  for (std::string_view word : {"seconds", "second", "secs", "sec"})
-    if (text.ends_with(word))
-      return ascii::trim(text.substr(0, text.size() - word.size()));
-  return text;
+  text.remove_prefix(text.starts_with('+') ? 1 : 0);
+  return ascii::trim(text.substr(0, text.find_first_of(",;")));
 }
 
 /// Reads a wait in any of its notations. A number too large for a wait is a Unix time, in seconds or milliseconds.
@@ -35,7 +30,7 @@ std::optional<std::chrono::nanoseconds> read_wait(std::string_view text, const h
   constexpr double unix_seconds = 1e9; // September 2001; as a wait, 31 years
   constexpr double unix_milliseconds = 1e12;
   auto until = [&](exact_seconds time) { return wait_of((time - counted_from(head, now)).count()); };
-  auto date = read_http_date(text);
+  auto date = read_http_date(text); // has a comma of its own
   text = bare(text);
   if (date)
     return until(date->time_since_epoch());
@@ -45,7 +40,7 @@ std::optional<std::chrono::nanoseconds> read_wait(std::string_view text, const h
     return wait_of(*number);
   if (auto time = read_rfc3339(text))
     return until(time->time_since_epoch());
-  return read_duration(text);
+  return read_spoken_duration(text);
 }
 
 } // namespace

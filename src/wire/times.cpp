@@ -1,10 +1,13 @@
 #include "wire/times.hpp"
 
+#include "base/ascii.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <string>
 
 namespace modelforge::wire {
 
@@ -190,6 +193,50 @@ std::optional<nanoseconds> take_part(std::string_view& text) {
   return nanoseconds{*number * unit->nanoseconds + std::llround(part * static_cast<double>(unit->nanoseconds))};
 }
 
+/// Words for Go's units; a day has none there.
+struct unit_word {
+  std::string_view word, unit;
+};
+
+constexpr auto unit_words = std::to_array<unit_word>({
+  {"ms", "ms"},           {"msec", "ms"},    {"msecs", "ms"}, {"millis", "ms"}, {"millisecond", "ms"},
+  {"milliseconds", "ms"}, {"s", "s"},        {"sec", "s"},    {"secs", "s"},    {"second", "s"},
+  {"seconds", "s"},       {"m", "m"},        {"min", "m"},    {"mins", "m"},    {"minute", "m"},
+  {"minutes", "m"},       {"h", "h"},        {"hr", "h"},     {"hrs", "h"},     {"hour", "h"},
+  {"hours", "h"},         {"d", "d"},        {"day", "d"},    {"days", "d"},    {"us", "us"},
+  {"\u00B5s", "us"},      {"\u03BCs", "us"}, {"ns", "ns"},
+});
+
+/// Takes one decimal with its unit, in words or not, from the front.
+std::optional<nanoseconds> take_spoken_part(std::string_view& text) {
+  auto number = text.substr(0, text.find_first_not_of("0123456789."));
+  text = ascii::trim_front(text.substr(number.size()));
+  auto word = text.substr(0, text.find_first_of("0123456789. "));
+  text = ascii::trim_front(text.substr(word.size()));
+  auto found =
+    std::find_if(unit_words.begin(), unit_words.end(), [&](auto& x) { return ascii::iequals(x.word, word); });
+  if (found == unit_words.end())
+    return {};
+  auto is_day = found->unit == "d";
+  auto part = read_duration(std::string{number}.append(is_day ? "h" : found->unit));
+  if (is_day && part && *part > longest_wait / 24)
+    return {};
+  return part && is_day ? *part * 24 : part;
+}
+
+/// Reads a duration as ISO 8601 has it, behind its P. Years, months and weeks are no waits.
+std::optional<nanoseconds> read_iso_duration(std::string_view text) {
+  auto clock = std::min(text.find_first_of("Tt"), text.size());
+  auto days = text.substr(0, clock), rest = text.substr(std::min(clock + 1, text.size()));
+  if (!days.empty() && days.back() != 'D' && days.back() != 'd')
+    return {};
+  auto first = days.empty() ? nanoseconds{0} : read_spoken_duration(days);
+  auto second = rest.empty() ? nanoseconds{0} : read_spoken_duration(rest);
+  if (!first || !second || (days.empty() && rest.empty()) || *first + *second > longest_wait)
+    return {};
+  return *first + *second;
+}
+
 } // namespace
 
 std::optional<sys_seconds> read_http_date(std::string_view text) {
@@ -244,6 +291,28 @@ std::optional<nanoseconds> read_duration(std::string_view text) {
   nanoseconds sum{0};
   while (!text.empty()) {
     auto part = take_part(text);
+    if (!part || sum + *part > longest_wait)
+      return {};
+    sum += *part;
+  }
+  return negative ? nanoseconds{0} : sum;
+}
+
+std::optional<nanoseconds> read_spoken_duration(std::string_view text) {
+  text = ascii::trim(text);
+  if (text.starts_with('P') || text.starts_with('p'))
+    return read_iso_duration(text.substr(1));
+  if (has_shape(text, "00:00:01", std::to_array<std::size_t>({2, 5}))) {
+    auto h = digits(text, 0, 2), min = digits(text, 3, 2), s = digits(text, 6, 2);
+    return h && min && s ? std::optional<nanoseconds>{hours{*h} + minutes{*min} + seconds{*s}} : std::nullopt;
+  }
+  auto negative = text.starts_with('-');
+  text.remove_prefix(negative ? 1 : 0);
+  if (text.empty())
+    return {};
+  nanoseconds sum{0};
+  while (!text.empty()) {
+    auto part = take_spoken_part(text);
     if (!part || sum + *part > longest_wait)
       return {};
     sum += *part;

@@ -22,6 +22,10 @@ std::optional<sys_milliseconds> read_rfc3339(std::string_view text);
 /// it is 0.
 std::optional<std::chrono::nanoseconds> read_duration(std::string_view text);
 
+/// Reads a duration as people and libraries write it: as `read_duration`, with spaces and words ("1 minute 30 s",
+/// "2 hours"), with days, as ISO 8601 ("PT1M30S") or as .NET ("00:01:30").
+std::optional<std::chrono::nanoseconds> read_spoken_duration(std::string_view text);
+
 /// Reads a decimal number.
 std::optional<double> read_decimal(std::string_view text);
 
