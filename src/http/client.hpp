@@ -47,7 +47,7 @@ enum class phase : uint8_t { queued, resolve, connect, tls, send, wait, receive 
 struct transfer_error {
   errc code = errc::internal; ///< invalid_request, resolve_failed, connect_failed, tls_failed, connection_lost,
                               ///< attempt_timeout, response_too_large, invalid_response, cancelled, draining;
-                              ///< permission: a proxy refuses.
+                              ///< permission: a proxy refuses; configuration: what is set is no proxy.
   http::phase phase = phase::queued;
   bool request_written = false; ///< The whole request had been given to the socket: the server may have acted on it.
   bool response_begun = false;  ///< At least one byte of an answer had come.

@@ -99,16 +99,17 @@ long refusal_of_proxy(const transfer& transfer) {
   return status >= 300 ? status : 0;
 }
 
-/// The error for a tunnel that the proxy refused. That it does not reach the server (5xx) may pass; that it asks for a
-/// login, or forbids, does not.
+/// The error for a tunnel that the proxy refused. That it does not reach the server (5xx) or has too much to do (429)
+/// may pass; that it asks for a login, or forbids, does not.
 transfer_error proxy_error(const transfer& transfer, long status) {
   auto& origin = *transfer.state.origin;
+  auto may_pass = status >= 500 || status == 408 || status == 425 || status == 429;
   auto text = "the proxy " + origin.proxy_name
               + (status == 407   ? " asks for a login"
                  : status >= 500 ? " could not connect to " + origin.name
                                  : " refused to connect to " + origin.name)
               + " (HTTP " + std::to_string(status) + ")";
-  auto result = error_of(transfer, status >= 500 ? errc::connect_failed : errc::permission, std::move(text));
+  auto result = error_of(transfer, may_pass ? errc::connect_failed : errc::permission, std::move(text));
   result.phase = phase::connect;
   return result;
 }

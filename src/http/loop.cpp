@@ -266,6 +266,10 @@ void transport::loop::apply(start_command& start) {
     return finish(transfer, error_of(transfer, errc::invalid_request,
                                      "the URL is not valid; it must start with http:// or https://"));
   ++state.origin->users;
+  if (!state.origin->proxy_flaw.empty())
+    return finish(transfer,
+                  error_of(transfer, errc::configuration,
+                           "the proxy " + state.origin->proxy_name + " is none: " + state.origin->proxy_flaw));
   transfer.configure();
   deadlines_.arm(transfer);
   begin(transfer);

@@ -105,8 +105,10 @@ std::optional<origin> parse_origin(std::string_view text, const proxy_rules& pro
   result.forget = '-' + result.name;
   auto bare = host.starts_with('[') ? host.substr(1, host.size() - 2) : host;
   result.proxy = proxies.find(result.secure, bare, port);
-  if (!result.proxy.empty())
-    result.proxy_name = http::proxy_name(result.proxy);
+  if (result.proxy.empty())
+    return result;
+  result.proxy_name = http::proxy_name(result.proxy);
+  result.proxy_flaw = flaw_of_proxy(result.proxy);
   return result;
 }
 

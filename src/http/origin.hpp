@@ -42,6 +42,7 @@ struct origin {
   bool secure = false;
   std::string proxy;                  ///< Its URL; empty: the host is asked directly.
   std::string proxy_name;             ///< For messages.
+  std::string proxy_flaw;             ///< Why it can be none; see `flaw_of_proxy`.
   bool literal = false;               ///< The host is an address; there is nothing to resolve.
   std::optional<bool> speaks_http2;   ///< Empty until the first answer over TLS.
   steady::time_point fresh_until{};   ///< Until then the cached address is good.

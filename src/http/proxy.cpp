@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
@@ -23,27 +24,29 @@ std::string first_set(const proxy_rules::variables& environment, std::initialize
   return {};
 }
 
-std::optional<uint32_t> ipv4(std::string_view text) {
-  in_addr address{};
-  if (inet_pton(AF_INET, std::string{text}.c_str(), &address) != 1)
-    return {};
-  return ntohl(address.s_addr);
+/// The bytes of an address, as they go over the wire: 4 or 16; empty where the text is none.
+std::string address_of(std::string_view text) {
+  auto family = text.find(':') == text.npos ? AF_INET : AF_INET6;
+  std::string bytes(family == AF_INET ? sizeof(in_addr) : sizeof(in6_addr), '\0');
+  return inet_pton(family, std::string{text}.c_str(), bytes.data()) == 1 ? bytes : std::string{};
 }
 
-/// Whether the host is in a block such as 10.0.0.0/8.
+/// Whether the host is an address in a block such as 10.0.0.0/8 or 2001:db8::/32, or the very address.
 bool is_in_block(std::string_view host, std::string_view block) {
-  auto slash = block.find('/');
-  auto address = ipv4(host);
-  auto network = slash == block.npos ? std::nullopt : ipv4(block.substr(0, slash));
-  if (!address || !network)
+  auto slash = std::min(block.find('/'), block.size());
+  auto address = address_of(host), network = address_of(block.substr(0, slash));
+  if (address.empty() || address.size() != network.size())
     return false;
-  unsigned bits = 0;
-  auto* end = block.data() + block.size();
-  if (auto [stop, problem] = std::from_chars(block.data() + slash + 1, end, bits);
-      problem != std::errc{} || stop != end || bits > 32)
-    return false;
-  auto mask = bits == 0 ? 0u : ~uint32_t{0} << (32 - bits);
-  return (*address & mask) == (*network & mask);
+  auto bits = 8 * address.size();
+  if (slash < block.size()) {
+    auto* end = block.data() + block.size();
+    auto [stop, problem] = std::from_chars(block.data() + slash + 1, end, bits);
+    if (problem != std::errc{} || stop != end || bits > 8 * address.size())
+      return false;
+  }
+  auto whole = bits / 8, rest = bits % 8;
+  auto differ = [&](std::size_t i) { return static_cast<uint8_t>(address[i] ^ network[i]); };
+  return address.compare(0, whole, network, 0, whole) == 0 && (rest == 0 || differ(whole) >> (8 - rest) == 0);
 }
 
 /// Whether an exception names the host, or a domain above it.
@@ -55,22 +58,21 @@ bool names(std::string_view entry, std::string_view host) {
       name->remove_suffix(1);
   if (entry.empty() || !ascii::iequals(host.substr(host.size() - std::min(host.size(), entry.size())), entry))
     return false;
-  return host.size() == entry.size() || (host[host.size() - entry.size() - 1] == '.' && !ipv4(host));
+  return host.size() == entry.size() || (host[host.size() - entry.size() - 1] == '.' && address_of(host).empty());
 }
 
-/// Parts an entry's port from it; an IPv6 address has colons of its own.
-std::string_view port_of(std::string_view& entry) {
-  auto colon = entry.rfind(':');
-  auto is_bracketed = entry.starts_with('[');
-  if (is_bracketed && entry.find(']') != entry.npos) {
-    auto rest = entry.substr(entry.find(']') + 1);
-    entry = entry.substr(1, entry.find(']') - 1);
-    return rest.starts_with(':') ? rest.substr(1) : std::string_view{};
+/// Parts an entry's port from it, and drops its brackets. An IPv6 address has colons of its own, so that a port stands
+/// behind brackets.
+std::string take_port(std::string& entry) {
+  auto bracket = entry.starts_with('[') ? entry.find(']') : entry.npos;
+  auto colon = entry.find(':', bracket == entry.npos ? 0 : bracket);
+  std::string port;
+  if (colon != entry.npos && (bracket != entry.npos || entry.find(':', colon + 1) == entry.npos)) {
+    port = entry.substr(colon + 1);
+    entry.resize(colon);
   }
-  if (colon == entry.npos || entry.find(':') != colon)
-    return {};
-  auto port = entry.substr(colon + 1);
-  entry = entry.substr(0, colon);
+  if (bracket != entry.npos)
+    entry.erase(bracket, 1).erase(0, 1);
   return port;
 }
 
@@ -106,8 +108,9 @@ bool proxy_rules::is_excepted(std::string_view host, std::string_view port) cons
   return std::any_of(exceptions_.begin(), exceptions_.end(), [&](std::string_view entry) {
     if (entry == "*")
       return true;
-    auto wanted = port_of(entry);
-    return (wanted.empty() || wanted == port) && (names(entry, host) || is_in_block(host, entry));
+    std::string name{entry};
+    auto wanted = take_port(name);
+    return (wanted.empty() || wanted == port) && (names(name, host) || is_in_block(host, name));
   });
 }
 
@@ -119,6 +122,24 @@ std::string proxy_name(std::string_view url) {
   if (!has_port)
     name += ascii::istarts_with(url, "https://") ? ":443" : ":1080";
   return name;
+}
+
+std::string flaw_of_proxy(std::string_view url) {
+  constexpr auto schemes = std::to_array<std::string_view>({"http", "https", "socks4", "socks4a", "socks5", "socks5h"});
+  auto end = url.find("://");
+  auto scheme = end == url.npos ? "http" : url.substr(0, end);
+  if (std::none_of(schemes.begin(), schemes.end(), [&](auto known) { return ascii::iequals(known, scheme); }))
+    return "it begins with none of http://, https://, socks4://, socks4a://, socks5:// and socks5h://";
+  auto whole = without_login(end == url.npos ? "http://" + std::string{url} : std::string{url});
+  std::string host{host_of(whole)};
+  uint16_t number = 0;
+  auto port = take_port(host);
+  if (host.empty() || host.find_first_of(" \t\r\n\"<>") != host.npos)
+    return "it names no host";
+  auto [stop, problem] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (!port.empty() && (problem != std::errc{} || stop != port.data() + port.size()))
+    return "its port is no number up to 65535";
+  return {};
 }
 
 proxy_rules proxy_rules_of_environment() {

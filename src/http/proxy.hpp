@@ -13,9 +13,9 @@ namespace modelforge::http {
 /// - `http_proxy` (in small letters only, since servers set the other one by a request's header) and `https_proxy` or
 ///   `HTTPS_PROXY`, by the URL's scheme; else `all_proxy` or `ALL_PROXY`. One that is set to nothing means none.
 /// - `no_proxy` or `NO_PROXY` names who is asked directly: `*`, or hosts parted by commas or blanks, each with the
-/// hosts
-///   below it (`example.com` and `.example.com` alike), addresses, blocks of IPv4 addresses (`10.0.0.0/8`); with a port
-///   behind it an entry counts for that port.
+///   hosts below it (`example.com` and `.example.com` alike), addresses in any notation, with brackets or without, and
+///   blocks of them (`10.0.0.0/8`, `2001:db8::/32`). Beyond curl, an entry with a port behind it (`[::1]:8080`) counts
+///   for that port.
 ///
 /// Beside these, what is at a public address of `base/public_servers.hpp` that is this machine's own (Ollama's) is
 /// asked directly: a proxy elsewhere has another such address.
@@ -44,6 +44,10 @@ private:
 /// "HOST:PORT" of a proxy's URL, for people: with the port that libcurl takes where none is named, without user and
 /// password.
 std::string proxy_name(std::string_view url);
+
+/// What keeps a URL from being a proxy's, to be said behind "the proxy is none: "; empty where nothing does. libcurl
+/// would find out with each request.
+std::string flaw_of_proxy(std::string_view url);
 
 /// The process's own environment.
 proxy_rules proxy_rules_of_environment();

@@ -8,6 +8,8 @@ namespace {
 std::string suggestion_for_proxy(const http::transfer_error& error) {
   if (error.proxy.empty())
     return {};
+  if (error.code == errc::configuration)
+    return "set http_proxy, https_proxy or all_proxy to a URL such as http://HOST:3128, or unset it";
   std::string text;
   if (error.code == errc::resolve_failed || (error.code == errc::connect_failed && error.phase <= http::phase::connect))
     text = "check the proxy that http_proxy, https_proxy or all_proxy names";

@@ -96,7 +96,26 @@ TEST_CASE("the environment says which proxy a host is asked by") {
     {{{"http_proxy", "p"}, {"no_proxy", "10.0.0.0/8"}}, false, "10.1.2.3", "80", ""},
     {{{"http_proxy", "p"}, {"no_proxy", "10.0.0.0/8"}}, false, "11.1.2.3", "80", "p"},
     {{{"http_proxy", "p"}, {"no_proxy", "10.0.0.0/x"}}, false, "10.1.2.3", "80", "p"},
+    {{{"http_proxy", "p"}, {"no_proxy", "10.0.0.0/33"}}, false, "10.0.0.0", "80", "p"},
+    {{{"http_proxy", "p"}, {"no_proxy", "10.128.0.0/9"}}, false, "10.200.1.1", "80", ""},
+    {{{"http_proxy", "p"}, {"no_proxy", "10.128.0.0/9"}}, false, "10.100.1.1", "80", "p"},
+    {{{"http_proxy", "p"}, {"no_proxy", "10.1.2.3/32"}}, false, "10.1.2.3", "80", ""},
+    {{{"http_proxy", "p"}, {"no_proxy", "10.1.2.3/32"}}, false, "10.1.2.4", "80", "p"},
+    {{{"http_proxy", "p"}, {"no_proxy", "0.0.0.0/0"}}, false, "10.1.2.4", "80", ""},
+    {{{"http_proxy", "p"}, {"no_proxy", "10.0.0.0/8:8080"}}, false, "10.1.2.3", "80", "p"},
     {{{"http_proxy", "p"}, {"no_proxy", "::1"}}, false, "::1", "80", ""},
+    {{{"http_proxy", "p"}, {"no_proxy", "[::1]"}}, false, "::1", "80", ""},
+    {{{"http_proxy", "p"}, {"no_proxy", "0:0:0:0:0:0:0:1"}}, false, "::1", "80", ""},
+    {{{"http_proxy", "p"}, {"no_proxy", "2001:DB8::1"}}, false, "2001:db8:0:0::1", "80", ""},
+    {{{"http_proxy", "p"}, {"no_proxy", "2001:db8::1"}}, false, "2001:db8::2", "80", "p"},
+    {{{"http_proxy", "p"}, {"no_proxy", "2001:db8::/32"}}, false, "2001:db8:1::2", "80", ""},
+    {{{"http_proxy", "p"}, {"no_proxy", "2001:db8::/32"}}, false, "2001:db9::2", "80", "p"},
+    {{{"http_proxy", "p"}, {"no_proxy", "fe80::/10"}}, false, "febf::1", "80", ""},
+    {{{"http_proxy", "p"}, {"no_proxy", "fe80::/10"}}, false, "fec0::1", "80", "p"},
+    {{{"http_proxy", "p"}, {"no_proxy", "[2001:db8::]/32"}}, false, "2001:db8::2", "80", ""},
+    {{{"http_proxy", "p"}, {"no_proxy", "2001:db8::/129"}}, false, "2001:db8::", "80", "p"},
+    {{{"http_proxy", "p"}, {"no_proxy", "::/0"}}, false, "10.1.2.3", "80", "p"},
+    {{{"http_proxy", "p"}, {"no_proxy", "[::1]:8080"}}, false, "::1", "80", "p"},
     {{{"http_proxy", "p"}, {"no_proxy", "[::1]:80"}}, false, "::1", "80", ""},
     {{{"http_proxy", "p"}}, false, "127.0.0.1", "80", "p"},
     {{{"http_proxy", "p"}}, false, "127.0.0.1", "11434", ""}, // Ollama's own address
@@ -141,9 +160,45 @@ TEST_CASE("a proxy that is down is named, not the server behind it") {
   CHECK(contains(got.end.error->message, "the proxy no-such-proxy.invalid:3128"));
 }
 
+TEST_CASE("what can be no proxy is refused once, and said to be none") {
+  struct {
+    std::string url;
+    std::string_view flaw; ///< "": it is one.
+  } table[] = {
+    {"p.example", ""},
+    {"p.example:3128", ""},
+    {"http://user:secret@p.example:3128/", ""},
+    {"HTTPS://p.example", ""},
+    {"socks5h://[::1]:1080", ""},
+    {"socks4a://p.example", ""},
+    {"foo://p.example:9", "begins with none of"},
+    {"htp://p.example", "begins with none of"},
+    {"http://p.example:99999", "port"},
+    {"http://p.example:x", "port"},
+    {"http://:3128", "names no host"},
+    {"http://", "names no host"},
+    {"not a url", "names no host"},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.url);
+    auto flaw = http::flaw_of_proxy(row.url);
+    CHECK(flaw.empty() == row.flaw.empty());
+    CHECK(contains(flaw, row.flaw));
+  }
+  variable set{"http_proxy", "foo://user:secret@p.example:9"};
+  http::transport transport;
+  auto got = fetch(transport, post_to("http://nothing.invalid/v1"));
+  REQUIRE(got.end.error);
+  CHECK(got.end.error->code == errc::configuration);
+  CHECK(contains(got.end.error->message, "the proxy p.example:9 is none: it begins with none of http://"));
+  CHECK_FALSE(contains(got.end.error->message, "secret"));
+  CHECK_FALSE(got.end.error->request_written);
+}
+
 TEST_CASE("a proxy that refuses is named, for tunnels and for plain requests") {
   for (auto [status, code] :
        {std::pair{"407 Proxy Authentication Required", errc::permission}, std::pair{"403 Forbidden", errc::permission},
+        std::pair{"401 Unauthorized", errc::permission}, std::pair{"429 Too Many Requests", errc::connect_failed},
         std::pair{"503 Service Unavailable", errc::connect_failed}}) {
     misbehaving_server proxy{[status = std::string{status}](peer& x) {
       while (x.read_request())
