@@ -301,22 +301,25 @@ private:
       parts_->transport->grant(transfer_, std::exchange(download_.ungranted, 0));
   }
 
-  /// Takes one line of results: masks it, prices it and puts it into the outbox.
   void take_line(std::string_view line) {
-    auto result = job_->take_line(line);
-    if (!result)
-      return;
-    if (auto* answer = std::get_if<completion>(&result->outcome)) {
+    auto results = job_->take_line(line);
+    for (auto& result : results)
+      keep(std::move(result), line.size() / results.size());
+  }
+
+  /// Masks one result, prices it and puts it into the outbox.
+  void keep(batch_job_result result, std::size_t bytes) {
+    if (auto* answer = std::get_if<completion>(&result.outcome)) {
       mask(*parts_->secrets, *answer);
       answer->provider = parts_->provider;
       if (answer->usage)
         answer->cost = parts_->price(*answer->usage);
     } else {
-      auto& why = std::get<failure>(result->outcome);
+      auto& why = std::get<failure>(result.outcome);
       mask(*parts_->secrets, why);
       why.provider = parts_->provider;
     }
-    outbox_.add(std::move(*result), line.size());
+    outbox_.add(std::move(result), bytes);
   }
 
   /// Tells the job how the download ended: whole, broken, refused, or with a line that cannot be kept.

@@ -1,5 +1,8 @@
 #include "batch/job.hpp"
 
+#include "base/ascii.hpp"
+#include "json/reader.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -261,19 +264,46 @@ void job::fetch_next(time_point now) {
     problem =
       make_failure(errc::invalid_response, "the provider tells of " + std::to_string(job_.succeeded)
                                              + " good results and gave " + std::to_string(results_.succeeded()));
+  if (auto count = results_.contradicted(); count > 0) {
+    auto text =
+      "for " + std::to_string(count) + " of its items the job has two results that differ; the first one counts";
+    if (problem)
+      problem->message += "; " + text;
+    else
+      problem = make_failure(errc::invalid_response, std::move(text));
+  }
   finish(batch_job_outcome::finished, std::move(problem));
   end_->unreadable = unreadable;
 }
 
-std::optional<batch_job_result> job::take_line(std::string_view line) {
-  if (line.find_first_not_of(" \t\r") == line.npos)
-    return {};
-  auto read = api_.decode_result(line);
-  if (call_.what != step::probe)
-    return results_.take(asked_.nonce, std::move(read));
+// An array may stand on one line, or each of its elements on one, with what parts them.
+std::vector<batch_job_result> job::take_line(std::string_view line) {
+  std::vector<batch_job_result> results;
+  auto text = ascii::trim(line);
+  json::reader in{text};
+  if (text.starts_with('[') && in.elements([&] { take_result(in.value().text, results); }) && in.finish())
+    return results;
+  if (text.starts_with('['))
+    text = ascii::trim(text.substr(1));
+  if (text.ends_with(','))
+    text = ascii::trim(text.substr(0, text.size() - 1));
+  if (text.ends_with(']') && !json::reader{text}.finish())
+    text = ascii::trim(text.substr(0, text.size() - 1));
+  take_result(text, results);
+  return results;
+}
+
+void job::take_result(std::string_view text, std::vector<batch_job_result>& to) {
+  if (text.empty())
+    return;
+  auto read = api_.decode_result(text);
+  if (call_.what != step::probe) {
+    if (auto result = results_.take(asked_.nonce, text, std::move(read)))
+      to.push_back(std::move(*result));
+    return;
+  }
   auto* result = std::get_if<wire::batch_result>(&read);
   search_.take_line(result != nullptr, result != nullptr && wire::batch_item_number(asked_.nonce, result->id));
-  return {};
 }
 
 void job::end_lines(time_point now) {

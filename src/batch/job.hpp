@@ -64,8 +64,9 @@ public:
   /// Takes the whole answer to a call; of results only where the status is none of success.
   void take_answer(time_point now, const http::response_head& head, std::string_view body);
 
-  /// Takes one line of results. Returns what it tells, if that is news and ours.
-  std::optional<batch_job_result> take_line(std::string_view line);
+  /// Takes one line of results. Returns what it tells, as far as that is news and ours: one result, but several where a
+  /// server writes a JSON array in place of lines.
+  std::vector<batch_job_result> take_line(std::string_view line);
 
   /// Whether no more lines are wanted of the results that come: what they are is known.
   bool has_seen_enough() const { return call_.what == step::probe && search_.has_probed(); }
@@ -115,6 +116,7 @@ private:
   void look_for_it(time_point now);
   void go_on_looking(time_point now, job_search::finding found);
   void go_without(time_point now);
+  void take_result(std::string_view text, std::vector<batch_job_result>& to);
   void follow(time_point now, wire::batch_status status);
   void lengthen_poll_interval();
   void fetch_next(time_point now);

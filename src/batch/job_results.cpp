@@ -1,5 +1,6 @@
 #include "batch/job_results.hpp"
 
+#include <functional>
 #include <utility>
 
 namespace modelforge::batch {
@@ -15,7 +16,9 @@ bool is_good_to_provider(const wire::batch_result& result) {
 
 } // namespace
 
-std::optional<batch_job_result> job_results::take(std::string_view nonce,
+// An output that was cut brings the same lines again. A line that differs is another result of the item: the first one
+// has been handed on, so all that can be done is to say so.
+std::optional<batch_job_result> job_results::take(std::string_view nonce, std::string_view line,
                                                   std::variant<wire::batch_result, failure> read) {
   auto* result = std::get_if<wire::batch_result>(&read);
   auto number = result != nullptr ? wire::batch_item_number(nonce, result->id) : std::nullopt;
@@ -23,8 +26,13 @@ std::optional<batch_job_result> job_results::take(std::string_view nonce,
     ++broken_;
     return {};
   }
-  if (!seen_.insert(*number).second)
-    return {}; // an output that was cut brings the same again
+  auto hash = std::hash<std::string_view>{}(line);
+  if (auto [found, is_new] = seen_.try_emplace(*number, taken_line{hash}); !is_new) {
+    auto& first = found->second;
+    if (first.hash != hash && !std::exchange(first.is_contradicted, true))
+      ++contradicted_;
+    return {};
+  }
   succeeded_ += is_good_to_provider(*result);
   auto run = result->end == wire::batch_end::succeeded || result->end == wire::batch_end::errored;
   return batch_job_result{*number, run, std::move(result->answer)};

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 #include <variant>
 
 namespace modelforge::batch {
@@ -27,8 +27,9 @@ public:
   /// Outputs that have been read to their end.
   std::size_t outputs() const { return outputs_; }
 
-  /// Takes one line. Returns its result, if that is news and of this job.
-  std::optional<batch_job_result> take(std::string_view nonce, std::variant<wire::batch_result, failure> read);
+  /// Takes one line, and what it was read as. Returns its result, if that is news and of this job.
+  std::optional<batch_job_result> take(std::string_view nonce, std::string_view line,
+                                       std::variant<wire::batch_result, failure> read);
 
   /// Lines that are broken, or of no item of ours.
   uint64_t broken() const { return broken_; }
@@ -36,8 +37,18 @@ public:
   /// Of the good results that the provider tells of, those that have come.
   uint64_t succeeded() const { return succeeded_; }
 
+  /// Items of which a second line says something else than the first one.
+  uint64_t contradicted() const { return contradicted_; }
+
 private:
-  std::unordered_set<uint64_t> seen_;
+  /// The line that was taken for an item.
+  struct taken_line {
+    std::size_t hash;
+    bool is_contradicted = false;
+  };
+
+  std::unordered_map<uint64_t, taken_line> seen_;
+  uint64_t contradicted_ = 0;
   uint64_t succeeded_ = 0;
   uint64_t broken_ = 0;
   uint64_t broken_before_ = 0; ///< In the outputs that have been read to their end.

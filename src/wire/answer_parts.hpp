@@ -2,6 +2,7 @@
 
 #include "http/message.hpp"
 #include "wire/call_list.hpp"
+#include "wire/forms.hpp"
 #include "wire/json.hpp"
 #include "wire/stream.hpp"
 
@@ -49,9 +50,9 @@ class told_tokens {
 public:
   told_tokens() = default;
 
-  /// What is no whole number from 0 to `most_input_tokens` tells nothing.
-  told_tokens(const json::value& value) { take(count_in(value)); }
-  told_tokens(json::raw raw) { take(count_in(raw)); }
+  /// What is no whole number from 0 to `most_input_tokens`, perhaps written as a string, tells nothing.
+  told_tokens(const json::value& value) { take(told_count(value)); }
+  told_tokens(json::raw raw) { take(told_count(raw)); }
 
   bool is_told() const { return is_told_; }
 

@@ -18,6 +18,16 @@ void for_each_in(json::raw list, F&& f) {
     f(in);
 }
 
+/// Returns a whole number from 0 on, perhaps written as a string; nothing for all else.
+inline std::optional<uint64_t> told_count(json::raw raw) {
+  return count_in(raw.is_string() ? json::raw{raw.between_quotes()} : raw);
+}
+
+/// As above, of the tree.
+inline std::optional<uint64_t> told_count(const json::value& value) {
+  return value.is_string() ? count_in(json::raw{string_in(value)}) : count_in(value);
+}
+
 /// Returns the number of a place in a list: whole, perhaps negative, perhaps written as a string; nothing for all else.
 inline std::optional<int64_t> place_in(json::raw raw) {
   auto number = raw.is_string() ? json::raw{raw.between_quotes()} : raw;

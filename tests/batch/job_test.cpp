@@ -106,10 +106,10 @@ struct play {
       return to.take_answer(now, {static_cast<uint16_t>(y.status), y.headers}, y.body);
     std::size_t begin = 0;
     for (auto end = y.body.find('\n'); end != y.body.npos; end = y.body.find('\n', begin)) {
-      if (auto result = to.take_line(std::string_view{y.body}.substr(begin, end - begin))) {
-        auto* text = std::get_if<completion>(&result->outcome);
-        CHECK(results.emplace(result->number, text != nullptr ? text->text : "failed").second);
-        not_run += !result->run;
+      for (auto& result : to.take_line(std::string_view{y.body}.substr(begin, end - begin))) {
+        auto* text = std::get_if<completion>(&result.outcome);
+        CHECK(results.emplace(result.number, text != nullptr ? text->text : "failed").second);
+        not_run += !result.run;
       }
       begin = end + 1;
     }
@@ -360,6 +360,62 @@ TEST_CASE("what may be repeated is, and each result told once", "[batch][job]") 
   CHECK(x.at[static_cast<std::size_t>(polled) + 2] - x.at[static_cast<std::size_t>(polled) + 1] >= 30s);
 }
 
+TEST_CASE("results in a JSON array in place of lines are read", "[batch][job]") {
+  auto bare = [](std::string line) {
+    line.pop_back();
+    return line;
+  };
+  auto zero = bare(openai_line(0, "zero")), one = bare(openai_line(1, "one"));
+  for (auto& body :
+       {"[" + zero + "," + one + "]\n", "[\n" + zero + ",\n" + one + "\n]\n", " [" + zero + ",\r\n" + one + "]\r\n",
+        zero + ",\n" + one + "\n", "[]\n" + zero + "\n" + one + "\n"}) {
+    CAPTURE(body);
+    auto x = good();
+    x.answers["GET /files/out"] = {{200, body}};
+    x.answers["GET /files/err"] = {{200, "[]\n"}};
+    auto end = x.run(wire::openai::chat_api(), attachment());
+    CHECK(end.outcome == batch_job_outcome::finished);
+    CHECK_FALSE(end.problem);
+    CHECK(x.results == std::map<uint64_t, std::string>{{0, "zero"}, {1, "one"}});
+  }
+  auto x = good(); // what is whole of a cut one counts
+  x.answers["GET /files/out"] = {{200, "[" + zero + "," + one.substr(0, 90) + "\n"}};
+  x.answers["GET /files/err"] = {{200, "\n"}};
+  auto end = x.run(wire::openai::chat_api(), attachment());
+  CHECK(end.unreadable);
+  CHECK(x.results == std::map<uint64_t, std::string>{{0, "zero"}});
+}
+
+TEST_CASE("two results of an item that differ are told of, and the first one counts", "[batch][job]") {
+  auto failed = R"({"id":"r","custom_id":"n1-0","response":{"status_code":500,"body":{"error":{"message":"x"}}}})"
+                "\n";
+  struct {
+    std::string lines, rest, counted; ///< Of the two outputs.
+    bool is_told;
+  } table[] = {
+    {openai_line(0, "zero") + openai_line(0, "other"), "", "zero", true},
+    {openai_line(0, "zero") + openai_line(0, "other") + openai_line(0, "third"), "", "zero", true},
+    {openai_line(0, "zero"), failed, "zero", true},
+    {openai_line(0, "zero") + openai_line(0, "zero"), openai_line(0, "zero"), "zero", false},
+  };
+  for (auto& row : table)
+    for (auto is_cut : {false, true}) {
+      CAPTURE(row.lines, row.rest, is_cut);
+      auto x = good();
+      x.answers["GET /files/out"] = {{200, row.lines}};
+      if (is_cut) // what comes again is no contradiction
+        x.answers["GET /files/out"].push_front({1, row.lines});
+      x.answers["GET /files/err"] = {{200, row.rest + expired_line(1)}};
+      auto end = x.run(wire::openai::chat_api(), attachment());
+      CHECK(end.outcome == batch_job_outcome::finished);
+      CHECK_FALSE(end.unreadable);
+      CHECK(x.results[0] == row.counted);
+      REQUIRE(end.problem.has_value() == row.is_told);
+      if (row.is_told)
+        CHECK(end.problem->message == "for 1 of its items the job has two results that differ; the first one counts");
+    }
+}
+
 TEST_CASE("results that are broken or no results of ours are told of, and cost none of the others", "[batch][job]") {
   auto x = good();
   x.answers["GET /files/out"] = {{1, "{\"custom_id\":\n"},
@@ -438,7 +494,7 @@ TEST_CASE("counts of a job are no more than a job can have", "[batch][job]") {
     {"-1", 0},
     {"0.5", 0},
     {"null", 0},
-    {"\"7\"", 0},
+    {"\"7\"", 7},
     {"1e15", wire::most_job_items},
     {"18446744073709551615", wire::most_job_items},
     {"18446744073709551616", 0},

@@ -205,6 +205,35 @@ TEST_CASE("a result is what the live answer would have been", "[wire][batch]") {
   CHECK(good.provider_request_id == "req_1");
 }
 
+TEST_CASE("figures of jobs and results count in strings, too, and states in any case", "[wire][batch]") {
+  std::string text{answered};
+  text.replace(text.find("200"), 3, "\"200\"");
+  CHECK(std::get<completion>(result(text).answer).text == "Hey");
+  text.replace(text.find("\"200\""), 5, "\"500\"");
+  CHECK(result(text).end == batch_end::errored);
+  for (auto& [name, state] : {std::pair{"completed", batch_state::completed},
+                              {"COMPLETED", batch_state::completed},
+                              {"Succeeded", batch_state::completed},
+                              {"SUCCESS", batch_state::completed},
+                              {"canceled", batch_state::cancelled},
+                              {"Cancelled", batch_state::cancelled},
+                              {"FAILED", batch_state::failed},
+                              {"TIMEOUT_EXCEEDED", batch_state::expired},
+                              {"QUEUED", batch_state::checking},
+                              {"RUNNING", batch_state::running},
+                              {"something_new", batch_state::running}}) {
+    CAPTURE(name);
+    auto is = job(R"({"id":"b","status":")" + std::string{name}
+                  + R"(","created_at":"1000","request_counts":{"total":"3","completed":"2","failed":"1"}})");
+    CHECK(is.state == state);
+    CHECK(is.raw_state == name);
+    CHECK(is.created == 1000u);
+    CHECK(is.total == 3);
+    CHECK(is.succeeded == 2);
+    CHECK(is.failed == 1);
+  }
+}
+
 TEST_CASE("a result that is an error says which, in either shape", "[wire][batch]") {
   struct {
     std::string rest;

@@ -1,3 +1,4 @@
+#include "base/ascii.hpp"
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/batch_parts.hpp"
 #include "wire/provider_error.hpp"
@@ -28,16 +29,17 @@ constexpr named_status statuses[] = {
 
 /// 500 for a type that is not known: what passes is tried again.
 uint16_t status_of(const json::value& error) {
-  auto type = string_in(member(member(error, "error"), "type"));
+  auto& inner = member(error, "error");
+  auto type = string_in(member(inner.is_object() ? inner : error, "type"));
   auto found = std::find_if(std::begin(statuses), std::end(statuses), [&](auto& x) { return x.type == type; });
   return found == std::end(statuses) ? 500 : found->status;
 }
 
 /// `ended` is the only final word: the counts say whether items were cancelled or expired.
 batch_state state_of(const json::value& job, std::string_view word) {
-  if (word == "canceling")
+  if (ascii::iequals(word, "canceling"))
     return batch_state::cancelling;
-  if (word != "ended")
+  if (!ascii::iequals(word, "ended"))
     return batch_state::running;
   auto& counts = member(job, "request_counts");
   if (count_in(member(counts, "canceled")).value_or(0) > 0)

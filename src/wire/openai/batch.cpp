@@ -2,6 +2,7 @@
 
 #include "base/ascii.hpp"
 #include "wire/batch_parts.hpp"
+#include "wire/forms.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/request_writer.hpp"
 
@@ -21,14 +22,31 @@ struct named_state {
 };
 
 constexpr named_state states[] = {
-  {"validating", batch_state::checking},   {"in_progress", batch_state::running}, {"finalizing", batch_state::ending},
-  {"cancelling", batch_state::cancelling}, {"completed", batch_state::completed}, {"failed", batch_state::failed},
-  {"expired", batch_state::expired},       {"cancelled", batch_state::cancelled},
+  {"validating", batch_state::checking},
+  {"in_progress", batch_state::running},
+  {"finalizing", batch_state::ending},
+  {"cancelling", batch_state::cancelling},
+  {"completed", batch_state::completed},
+  {"failed", batch_state::failed},
+  {"expired", batch_state::expired},
+  {"cancelled", batch_state::cancelled},
+  // of those that speak it, too
+  {"queued", batch_state::checking},
+  {"pending", batch_state::checking},
+  {"running", batch_state::running},
+  {"success", batch_state::completed},
+  {"succeeded", batch_state::completed},
+  {"ended", batch_state::completed},
+  {"error", batch_state::failed},
+  {"canceled", batch_state::cancelled},
+  {"canceling", batch_state::cancelling},
+  {"timeout_exceeded", batch_state::expired},
 };
 
-/// A new word is none for an end, as far as we know.
+/// In any case of letters. A new word is none for an end, as far as we know.
 batch_state state_named(std::string_view name) {
-  auto found = std::find_if(std::begin(states), std::end(states), [&](auto& x) { return x.name == name; });
+  auto found =
+    std::find_if(std::begin(states), std::end(states), [&](auto& x) { return ascii::iequals(x.name, name); });
   return found == std::end(states) ? batch_state::running : found->state;
 }
 
@@ -60,7 +78,7 @@ batch_status status_in(const json::value& job) {
   result.nonce = string_in(member(member(job, "metadata"), nonce_key));
   result.raw_state = clean_words(string_in(member(job, "status")), 100);
   result.state = state_named(result.raw_state);
-  result.created = count_in(member(job, "created_at"));
+  result.created = told_count(member(job, "created_at"));
   auto& counts = member(job, "request_counts");
   result.total = items_in(member(counts, "total"));
   result.succeeded = items_in(member(counts, "completed"));
@@ -88,7 +106,7 @@ void read_response(json::raw value, result_fields& result) {
   json::raw status, request_id;
   std::string scratch;
   read_fields(value, {{"status_code", &status}, {"request_id", &request_id}, {"body", &result.body}});
-  result.status = count_in(status);
+  result.status = told_count(status);
   result.request_id = string_in(request_id, scratch);
 }
 
