@@ -232,6 +232,7 @@ errc classify(uint16_t status, const provider_error& error) {
       return errc::permission;
     case 408:
     case 409:
+    case 425:
       return errc::server_error;
     case 413:
       return is_named(error, context_names) ? errc::context_length : errc::too_large;

@@ -15,11 +15,17 @@ namespace modelforge::wire {
 namespace {
 
 constexpr auto ask_for_v1 = "is base_url right? it usually ends in /v1";
+constexpr auto tell_damage =
+  "it was cut or damaged on its way: does something in between bound the size of answers, or their time?";
 constexpr auto ask_for_https = "the server speaks TLS there: let base_url begin with https://";
 constexpr auto ask_for_login =
   "a login page answers in the provider's place: does a proxy or the network ask for a login, or is base_url wrong?";
 constexpr auto ask_for_passage = "a firewall in front of the provider takes this program for a robot: ask the provider "
                                  "to let it in, or come from another network";
+
+constexpr auto ask_for_way_out =
+  "does the proxy let this program reach that host? NO_PROXY names the hosts to be asked "
+  "without it, e.g. NO_PROXY=127.0.0.1,localhost";
 
 template <std::size_t N>
 bool tells(std::string_view text, const std::array<std::string_view, N>& phrases) {
@@ -36,6 +42,11 @@ constexpr auto robot_phrases = std::to_array<std::string_view>(
 
 constexpr auto login_phrases = std::to_array<std::string_view>(
   {"sign in", "sign-in", "signin", "log in", "login", "log on", "single sign-on", "captive portal", "hotspot"});
+
+/// Of squid, and of filters that companies and hotels have on their way out.
+constexpr auto proxy_phrases = std::to_array<std::string_view>(
+  {"requested url could not be retrieved", "web page blocked", "webpage blocked", "web gateway", "web filter",
+   "zscaler", "fortiguard", "content categorization", "policy_denied"});
 
 /// By which servers say that they do not know the path, rather than the model.
 constexpr auto lost_phrases = std::to_array<std::string_view>(
@@ -209,6 +220,7 @@ std::string suggest_for_redirect(std::string_view asked, std::string_view target
     return host_of(target).empty()
              ? std::string{ask_for_v1}
              : "the server points to " + clean_words(host_of(target), 200) + ": should base_url name that host?";
+  asked = asked.substr(0, asked.find_first_of("?#"));
   auto leaves = !ascii::iequals(host_name(asked), host_name(target));
   std::string warning = leaves ? "; the key would go to " + clean_words(host_of(target), 200)
                                    + ": do so only if that host is the provider's"
@@ -217,6 +229,9 @@ std::string suggest_for_redirect(std::string_view asked, std::string_view target
   if (plain.size() == asked.size() + 1 && plain.starts_with(asked) && plain.ends_with('/'))
     return "the server wants a slash behind the path, which base_url cannot add: is base_url right? else the server's "
            "own setting for such redirects is to be changed";
+  if (plain == asked)
+    return "the server wants the same address with something behind it, as login pages and checks for robots do: does "
+           "a proxy or the network ask for a login?";
   auto [old_part, new_part] = different_parts(asked, plain);
   if (old_part == asked)
     return "is base_url right? a login page or another service may answer in the provider's place" + warning;
@@ -235,6 +250,28 @@ void explain_redirect(const http::response_head& head, failure& result) {
   result.suggestion = suggest_for_redirect(without_login(head.asked_url()), target);
 }
 
+/// Where what stands between may speak in the server's place: names it, and what can be done, as far as it is to blame.
+void explain_way(const http::response_head& head, const error_body& body, failure& result) {
+  auto is_named = !head.proxy().empty();
+  auto name = "the proxy " + std::string{head.proxy()};
+  if (head.status == 407 || head.status == 511) // said already
+    return;
+  auto is_proxys = head.status >= 400 && body.form == body_form::page && tells(body.error.message, proxy_phrases);
+  if (is_proxys) {
+    result.message = (is_named ? name : "a proxy or filter in between")
+                     + (head.status >= 500 ? " did not get an answer" : " refused the request") + " (HTTP "
+                     + std::to_string(head.status) + ")";
+    result.suggestion = head.status >= 500 ? "is base_url right, and the provider up? or " : "";
+    result.suggestion += ask_for_way_out;
+  } else if (is_named && body.form != body_form::known) {
+    if (auto accused = words_of(errc::permission)->meaning; result.message.starts_with(accused)) { // it may be innocent
+      result.message.replace(0, accused.size(), "the request was refused (HTTP 403)");
+      result.suggestion = name + " may speak: " + ask_for_way_out;
+    }
+    result.message += ", by way of " + name;
+  }
+}
+
 /// A failure with what every answer tells, whatever its body is.
 failure bare_failure(const http::response_head& head, errc code, std::string message) {
   failure result;
@@ -248,7 +285,8 @@ failure bare_failure(const http::response_head& head, errc code, std::string mes
 } // namespace
 
 failure error_answer(const http::response_head& head, const json::value* body, std::string_view text) {
-  auto [form, error] = read_error_body(body, text);
+  auto said = read_error_body(body, text);
+  auto& [form, error] = said;
   if (is_page(error.message)) // what a gateway was answered itself
     error.message = page_words(error.message);
   auto code = classify(head.status, error);
@@ -270,8 +308,7 @@ failure error_answer(const http::response_head& head, const json::value* body, s
     if (auto better = suggest_for_page(code, head.status, error.message); !better.empty() && !is_said)
       result.suggestion = better;
   }
-  if (!head.proxy().empty() && head.status != 407 && form != body_form::known)
-    result.message += ", by way of the proxy " + std::string{head.proxy()};
+  explain_way(head, said, result);
   if (head.status / 100 == 3)
     explain_redirect(head, result);
   return result;
@@ -283,9 +320,18 @@ failure invalid_answer(const http::response_head& head, std::string description)
   return result;
 }
 
+failure broken_json(const http::response_head& head, std::string_view problem) {
+  auto result = invalid_answer(head, "broken JSON (" + clean_words(problem, 200) + ")");
+  auto is_whole = problem.starts_with("nested") || problem.starts_with("more than"); // but too much of it
+  result.suggestion = is_whole ? "" : tell_damage;
+  return result;
+}
+
 failure invalid_body(const http::response_head& head, std::string_view text) {
   if (head.status == 204 || head.status == 205)
     return invalid_answer(head, "HTTP " + std::to_string(head.status) + ", which means that there is no content");
+  if (text.starts_with('{') || text.starts_with('['))
+    return broken_json(head, "it begins " + clean_words(text, 80));
   auto result = invalid_answer(head, describe_body(text));
   if (tells(text.substr(0, 200), lost_phrases) && !is_page(text))
     result.code = errc::not_found;
@@ -298,11 +344,12 @@ failure invalid_body(const http::response_head& head, std::string_view text) {
 }
 
 bool will_come_again(const failure& problem) {
+  constexpr auto signs = std::to_array({page_name, stream_name, unknown_words, unfit_words});
   auto is_success = problem.http_status / 100 == 2;
   auto is_nothing = problem.http_status == 204 || problem.http_status == 205;
-  return problem.code == errc::invalid_response && is_success
-         && (is_nothing || problem.message.find(page_name) != problem.message.npos
-             || problem.message.find(unknown_words) != problem.message.npos);
+  auto is_told = std::any_of(signs.begin(), signs.end(),
+                             [&](auto sign) { return problem.message.find(sign) != problem.message.npos; });
+  return problem.code == errc::invalid_response && is_success && (is_nothing || is_told);
 }
 
 } // namespace modelforge::wire

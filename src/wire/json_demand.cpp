@@ -1,6 +1,7 @@
 #include "wire/json_demand.hpp"
 
 #include "base/ascii.hpp"
+#include "base/text_encoding.hpp"
 #include "wire/words.hpp"
 
 #include <utility>
@@ -69,6 +70,8 @@ std::string json_demand::flaw_in(const json::value& found) const {
 
 // JSON in a fence is taken out only where it is JSON; else the text stays as it came.
 std::string json_demand::flaw_of(std::string& text, bool& is_unwrapped) const {
+  if (text.starts_with(byte_order_mark)) // says nothing, and would go where the JSON goes
+    text.erase(0, byte_order_mark.size());
   auto parsed = json::parse(text);
   if (auto* found = std::get_if<json::value>(&parsed))
     return flaw_in(*found);

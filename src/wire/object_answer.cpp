@@ -25,7 +25,7 @@ constexpr std::string_view openai_address = "it usually ends in /v1";
 /// Whether an object may be an error: by a part of one of the names that errors have. Spares most from being parsed.
 bool speaks_of_error(std::string_view object) {
   constexpr auto parts =
-    std::to_array<std::string_view>({"rror", "RROR", "essage", "msg", "detail", "ault", "base_resp"});
+    std::to_array<std::string_view>({"rror", "RROR", "essage", "msg", "detail", "ault", "base_resp", "statusCode"});
   return std::any_of(parts.begin(), parts.end(), [&](auto x) { return object.find(x) != object.npos; });
 }
 
@@ -168,11 +168,10 @@ void object_answer::fail(failure problem) {
 
 // Behind what was understood it is no question of the address.
 void object_answer::fail_broken(std::string_view problem) {
-  auto description = "broken JSON (" + clean_words(problem, 200) + ")";
   if (progress_.pieces > 0)
-    fail_with(errc::invalid_response, "the stream holds " + description);
+    fail_with(errc::invalid_response, "the stream holds broken JSON (" + clean_words(problem, 200) + ")");
   else
-    fail(invalid_answer(head_, std::move(description)));
+    fail(broken_json(head_, problem));
 }
 
 void object_answer::fail_with(errc code, std::string message) {
@@ -184,7 +183,7 @@ void object_answer::fail_with(errc code, std::string message) {
 }
 
 bool object_answer::read_error(json::raw error, std::string_view object) {
-  if (!error.is_object() && (!error.is_string() || error.text == "\"\""))
+  if (!tells_error(error))
     return false;
   auto parsed = json::parse(object);
   fail(error_answer(head_, std::get_if<json::value>(&parsed), object));

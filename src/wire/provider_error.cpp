@@ -1,6 +1,7 @@
 #include "wire/provider_error.hpp"
 
 #include "base/ascii.hpp"
+#include "wire/forms.hpp"
 #include "wire/json.hpp"
 #include "wire/times.hpp"
 
@@ -37,7 +38,7 @@ constexpr auto message_names =
 
 /// Members that say more than the message does, or all of it.
 constexpr auto further_names =
-  std::to_array<std::string_view>({"detail", "error", "errors", "validationerrors", "cause"});
+  std::to_array<std::string_view>({"detail", "error", "errors", "validationerrors", "cause", "innererror"});
 
 /// Where the error itself stands.
 constexpr auto wrapper_names = std::to_array<std::string_view>({"error", "err", "fault", "exception"});
@@ -181,6 +182,21 @@ void read_names_of(const members_of& all, provider_error& result) {
       result.status = status_in(all[name]);
 }
 
+/// How long to wait, where an error says it beside its words: in seconds or as a duration, or in milliseconds.
+std::optional<std::chrono::nanoseconds> wait_in(const members_of& all) {
+  auto read = [](const json::value& value, double seconds) -> std::optional<std::chrono::nanoseconds> {
+    auto text = value.is_number() ? to_text(value) : std::string{string_in(value)};
+    if (auto number = read_decimal(text))
+      return wait_of(*number * seconds);
+    return read_spoken_duration(text);
+  };
+  if (auto wait = read(all["retryafterms"], 1e-3))
+    return wait;
+  if (auto wait = read(all["retryafter"], 1))
+    return wait;
+  return read(all["retryafterseconds"], 1);
+}
+
 /// Reads the fields of an error object, but for the member `skipped`. The usual ones are OpenAI's; where a vendor has
 /// its own, a comment names it. What is missing stays empty: `classify` copes with any subset.
 provider_error read_object(const json::value& object, std::size_t nesting, const json::value* skipped = nullptr) {
@@ -188,6 +204,7 @@ provider_error read_object(const json::value& object, std::size_t nesting, const
   provider_error result;
   read_names_of(all, result);
   auto& details = all["details"];
+  result.wait = wait_in(all);
   read_details(details, result);
   if (result.code.empty())
     result.code = word_in(member(details, "error_code")); // Anthropic
@@ -249,9 +266,24 @@ provider_error read_any(const json::value& value, std::size_t nesting) {
   return {};
 }
 
-/// Whether there is more in a value than nothing.
-bool is_told(const json::value& value) {
-  return value.is_object() || (value.is_string() && !string_in(value).empty()) || (value.is_array() && !value.empty());
+/// Whether a text says no more than that there is no error, as servers write it that fill every member.
+bool says_nothing(std::string_view text) {
+  constexpr auto words = std::to_array<std::string_view>({"", "none", "null", "0", "200", "ok", "success"});
+  text = ascii::trim(text);
+  return std::any_of(words.begin(), words.end(), [&](auto word) { return ascii::iequals(word, text); });
+}
+
+/// Whether there is more in a part of an error than nothing.
+bool says_anything(const json::value& value, std::size_t nesting) {
+  if (nesting > max_nesting)
+    return true;
+  if (value.is_string())
+    return !says_nothing(string_in(value));
+  if (value.is_number())
+    return count_in(value) != 0u && count_in(value) != 200u;
+  if (!value.is_structured())
+    return value == true;
+  return std::any_of(value.begin(), value.end(), [&](auto& part) { return says_anything(part, nesting + 1); });
 }
 
 /// Reads the error in a wrapper, and what stands beside it.
@@ -271,14 +303,45 @@ provider_error read_wrapped(const json::value& error, const json::value& body) {
   return result;
 }
 
+/// MiniMax's numbers of what no other words tell, as HTTP statuses.
+uint16_t status_of_minimax(uint64_t code) {
+  switch (code) {
+    case 1002: // requests
+    case 1039: // tokens
+    case 1041: // at a time
+      return 429;
+    case 1004:
+    case 2049:
+      return 401;
+    case 1008:
+      return 402;
+    case 1026:
+    case 1027:
+    case 2013:
+      return 400;
+    default:
+      return 0;
+  }
+}
+
+/// Reads the error that stands beside a MiniMax answer.
+provider_error read_base_resp(const json::value& answer) {
+  auto result = read_object(answer, 0);
+  auto& code = member(answer, "status_code");
+  result.code = word_in(code);
+  result.status = status_of_minimax(told_count(code).value_or(0));
+  result.moderated = result.moderated || result.code == "1026" || result.code == "1027";
+  return result;
+}
+
 /// Whether a body without a wrapper is an error: by its words (vLLM, Mistral, gateways), or by lists of validation
 /// errors (`detail`, of servers built on FastAPI).
 bool is_flat_error(const json::value& body, const members_of& all) {
   if (string_in(member(body, "object")) == "error" || all["message"].is_string())
     return true;
-  auto has_words = [&](auto name) { return is_told(all[name]) && !all[name].is_object(); };
-  return std::any_of(telling_names.begin(), telling_names.end(), has_words) || is_told(all["detail"])
-         || is_told(all["errors"]);
+  auto has_words = [&](auto name) { return tells_error(all[name]) && !all[name].is_object(); };
+  return std::any_of(telling_names.begin(), telling_names.end(), has_words) || tells_error(all["detail"])
+         || tells_error(all["errors"]);
 }
 
 } // namespace
@@ -289,8 +352,33 @@ std::string word_in(const json::value& value) {
   return clean_words(string_in(value), 200);
 }
 
-// The order matters: an `error` member is certain, so it comes first. A body with `choices` is an answer even if it has
-// a `message`, so it ends the search. The looser forms follow.
+bool tells_error(const json::value& value) {
+  return !value.is_number() && !value.is_boolean() && says_anything(value, 0);
+}
+
+// Nearly all are null, or not there: only what holds something is parsed.
+bool tells_error(json::raw value) {
+  if (!value.is_object() && !value.is_array() && !value.has_text())
+    return false;
+  auto parsed = json::parse(value.text);
+  auto* tree = std::get_if<json::value>(&parsed);
+  return tree == nullptr || tells_error(*tree);
+}
+
+bool tells_failure(const json::value& base_resp) {
+  return says_anything(member(base_resp, "status_code"), 0);
+}
+
+bool tells_failure(json::raw base_resp) {
+  if (!base_resp.is_object())
+    return false;
+  auto parsed = json::parse(base_resp.text);
+  auto* tree = std::get_if<json::value>(&parsed);
+  return tree != nullptr && tells_failure(*tree);
+}
+
+// The order matters: an `error` member is certain, so it comes first, and so is MiniMax's. A body with `choices` is an
+// answer even if it has a `message`, so it ends the search. The looser forms follow.
 std::optional<provider_error> find_error(const json::value& body) {
   if (body.is_array()) {
     for (std::size_t i = 0; i < std::min(body.size(), max_entries); ++i)
@@ -301,15 +389,21 @@ std::optional<provider_error> find_error(const json::value& body) {
   }
   members_of all{body};
   for (auto name : wrapper_names)
-    if (auto& error = all[name]; is_told(error))
+    if (auto& error = all[name]; tells_error(error))
       return read_wrapped(error, body);
-  if (member(body, "choices").is_array())
+  if (auto& error = all["error"]; error.is_object() && body.size() == 1) // without words, but what else is it?
+    return read_wrapped(error, body);
+  if (auto& answer = all["baseresp"]; tells_failure(answer))
+    return read_base_resp(answer);
+  if (auto& choices = member(body, "choices"); choices.is_array() && !choices.empty())
     return {};
-  if (auto& answer = all["baseresp"]; count_in(member(answer, "status_code")).value_or(0) != 0) // MiniMax
-    return read_object(answer, 0);
-  if (!is_flat_error(body, all))
+  auto is_forwarded = status_in(all["statuscode"]) != 0 && tells_error(all["body"]); // by Amazon's functions
+  if (!is_forwarded && !is_flat_error(body, all))
     return {};
-  return read_object(body, 0);
+  auto result = read_object(body, 0);
+  if (is_forwarded)
+    read_further(all["body"], 0, result);
+  return result;
 }
 
 } // namespace modelforge::wire

@@ -2,6 +2,7 @@
 
 #include "http/message.hpp"
 #include "wire/words.hpp"
+#include "json/reader.hpp"
 #include "json/value.hpp"
 
 #include <modelforge/messages/error.hpp>
@@ -28,8 +29,17 @@ struct provider_error {
   uint16_t status = 0;    ///< The HTTP status that `code` stands for, where it is such a number.
   bool moderated = false; ///< A content filter speaks.
   bool by_day = false;    ///< A day's quota is used up.
-  std::optional<std::chrono::nanoseconds> wait{}; ///< As the body tells it (Google's RetryInfo).
+  std::optional<std::chrono::nanoseconds> wait{}; ///< As the body tells it.
 };
+
+/// Whether the value of a member that is there for errors tells of one: a text, or anything in an object or a list.
+/// Many servers write such members beside good answers, with null, "", {}, [], code 0 or an object full of nulls.
+bool tells_error(const json::value& value);
+bool tells_error(json::raw value);
+
+/// Whether MiniMax's `base_resp`, which stands beside every answer, is one of a failure.
+bool tells_failure(const json::value& base_resp);
+bool tells_failure(json::raw base_resp);
 
 /// Finds the error in a body: `error` as object (Google's with its details), text or list; what stands beside it; the
 /// flat form of Mistral and of gateways (`message`, `msg`, `errorMessage`, ...); lists of errors (`detail`, `errors`),
@@ -53,12 +63,15 @@ failure error_answer(const http::response_head& head, const json::value* body, s
 /// Makes the failure for an answer that should be a completion and is not; `description` says what it is instead.
 failure invalid_answer(const http::response_head& head, std::string description);
 
+/// Makes the failure for a success whose JSON breaks off or goes wrong: it is the right server that has sent it.
+failure broken_json(const http::response_head& head, std::string_view problem);
+
 /// Makes the failure for a success whose body is no JSON: a page with its title, a text with what it says, nothing.
 failure invalid_body(const http::response_head& head, std::string_view text);
 
 /// Whether an answer that is none would be the same the next time: a page in place of an answer (`invalid_body`), the
-/// answer of another API, or a status that says that there is nothing (204). An empty body is none of these: overloaded
-/// gateways send it.
+/// answer of another API, vectors that do not fit, or a status that says that there is nothing (204). An empty body is
+/// none of these: overloaded gateways send it.
 bool will_come_again(const failure& problem);
 
 } // namespace modelforge::wire

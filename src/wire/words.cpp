@@ -56,7 +56,7 @@ std::string describe_body(std::string_view text) {
   if (is_page(text))
     return std::string{page_name};
   if (is_event_stream(text))
-    return "an event stream";
+    return std::string{stream_name};
   return "a body that begins " + clean_words(text, 80);
 }
 

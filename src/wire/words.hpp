@@ -23,8 +23,14 @@ bool is_event_stream(std::string_view text);
 /// What `describe_body` calls a page.
 inline constexpr std::string_view page_name = "an HTML page";
 
+/// What it calls a stream of events, which nobody asked for where it is called so.
+inline constexpr std::string_view stream_name = "an event stream";
+
 /// Said of a body that has come to its end, and holds nothing that its dialect knows.
 inline constexpr std::string_view unknown_words = "all of it is unknown";
+
+/// Said of vectors that are not those which were asked for.
+inline constexpr std::string_view unfit_words = "vectors that do not fit";
 
 /// Says what a body is, for people: "an empty body", "an HTML page", "an event stream", or how it begins.
 std::string describe_body(std::string_view text);

@@ -61,6 +61,7 @@ TEST_CASE("every status of Anthropic's batches is understood", "[wire][batch]") 
     {"canceling", R"("processing":4)", batch_state::cancelling, 4, 0, 0},
     {"something_new", R"("processing":4)", batch_state::running, 4, 0, 0},
     {"ended", R"("processing":0,"succeeded":3,"errored":1)", batch_state::completed, 4, 3, 1},
+    {"Ended", R"("processing":"0","succeeded":"3","errored":"1")", batch_state::completed, 4, 3, 1},
     {"ended", R"("succeeded":1,"errored":1,"expired":2)", batch_state::expired, 4, 1, 3},
     {"ended", R"("succeeded":1,"canceled":2,"expired":1)", batch_state::cancelled, 4, 1, 3},
   };
@@ -117,10 +118,15 @@ TEST_CASE("every result type of Anthropic's batches is understood", "[wire][batc
     {error("overloaded_error"), batch_end::errored, errc::overloaded, "overloaded_error"},
     {error("api_error"), batch_end::errored, errc::server_error, "api_error"},
     {error("new_error"), batch_end::errored, errc::server_error, "new_error"},
+    {R"("errored","error":{"type":"invalid_request_error","message":"m"})", batch_end::errored, errc::invalid_request,
+     "invalid_request_error"}, // without the object around it
+    {R"("errored","error":{"type":"overloaded_error","message":"m"})", batch_end::errored, errc::overloaded,
+     "overloaded_error"},
     {R"("errored")", batch_end::errored, errc::invalid_response, ""},
+    {R"("errored","error":{})", batch_end::errored, errc::server_error, ""},
     {R"("something_new")", batch_end::errored, errc::invalid_response, ""},
     {R"("succeeded")", batch_end::errored, errc::invalid_response, ""},
-    {R"("succeeded","message":{"type":"error"})", batch_end::errored, errc::invalid_response, ""},
+    {R"("succeeded","message":{"type":"error"})", batch_end::errored, errc::server_error, ""},
   };
   for (auto& row : table) {
     CAPTURE(row.result);

@@ -56,7 +56,12 @@ constexpr std::string_view shapes[] = {
   R"({"errorCode":400,"errorMessage":"the model field is required"})",
   R"({"error_code":17,"error_msg":"the model field is required"})",
   R"({"error":"invalid_request","error_description":"the model field is required"})",
+  R"({"error":{"code":"x","innererror":{"message":"the model field is required"}}})",
+  R"({"error":{"code":"x","message":"no","innererror":{"code":"y","innererror":{"message":"the model field is required"}}}})",
   R"({"base_resp":{"status_code":2013,"status_msg":"the model field is required"},"choices":null})",
+  R"({"base_resp":{"status_code":2013,"status_msg":"the model field is required"},"choices":[]})",
+  R"({"statusCode":400,"body":"the model field is required"})",
+  R"({"statusCode":400,"headers":{},"body":"{\"error\":{\"message\":\"the model field is required\"}}"})",
   R"([{"error":{"code":400,"message":"the model field is required","status":"INVALID_ARGUMENT"}}])",
 };
 
@@ -312,6 +317,30 @@ TEST_CASE("phrases tell what an error inside a success is", "[wire][errors]") {
   CHECK(whole(openai::chat_api(), 200, "404 page not found").code == errc::not_found);
 }
 
+TEST_CASE("a wait that the body of an error names counts", "[wire][errors]") {
+  using namespace std::chrono_literals;
+  struct {
+    std::string_view body;
+    std::optional<std::chrono::nanoseconds> wait;
+  } table[] = {
+    {R"({"error":{"message":"slow","retry_after":2}})", 2s},
+    {R"({"error":{"message":"slow","retryAfter":"1.5"}})", 1500ms},
+    {R"({"error":{"message":"slow","retry_after":"1 minute"}})", 60s},
+    {R"({"error":{"message":"slow","retry_after_ms":250}})", 250ms},
+    {R"({"error":{"message":"slow"},"retry_after_seconds":3})", 3s},
+    {R"({"message":"slow","retry_after":2.5})", 2500ms},
+    {R"({"error":{"message":"slow","retry_after":"soon"}})", {}},
+    {R"({"error":{"message":"slow","retry_after":null}})", {}},
+    {R"({"error":{"message":"slow"}})", {}},
+  };
+  for (auto* by : dialects())
+    for (auto& row : table) {
+      CAPTURE(by->name(), row.body);
+      CHECK(whole(*by, 429, row.body).retry_after == row.wait);
+      CHECK(hear(streamed(*by, row.body), *by).bad().retry_after == row.wait);
+    }
+}
+
 TEST_CASE("a page inside an error is told by its title", "[wire][errors]") {
   auto x = whole(openai::chat_api(), 502,
                  R"({"error":{"message":"<html><head><title>502 Bad Gateway</title></head></html>","code":502}})");
@@ -375,6 +404,11 @@ TEST_CASE("a redirect tells where to, and what is to be set", "[wire][errors]") 
      "login"},
     {"https://h.example/v1/x", "elsewhere", "https://h.example/v1/elsewhere", "base_url"},
     {"https://h.example/v1/x", "", "", "base_url"},
+    {"https://h.example/v1/x", "?a=b", "https://h.example/v1/x?a=b", "login"},
+    {"https://h.example/v1/x?alt=sse", "?a=b", "https://h.example/v1/x?a=b", "login"},
+    {"http://h.example/v1/x?api-version=1", "https://h.example/v1/x?api-version=1",
+     "https://h.example/v1/x?api-version=1", "begin with https://h.example in place of http://h.example"},
+    {"http://h.example/v1/x?api-version=1", "/v1/x/", "http://h.example/v1/x/", "slash"},
   };
   for (auto* by : dialects())
     for (auto& row : table)
@@ -404,40 +438,55 @@ TEST_CASE("an error that a proxy may have made names it", "[wire][errors]") {
     }
 }
 
-TEST_CASE("lists of models are understood in every form", "[wire][models]") {
-  using names = std::vector<std::string>;
+TEST_CASE("a page of a proxy or a filter is told to be one, and accuses no key", "[wire][errors]") {
   struct {
-    std::string_view body;
-    std::optional<names> models;
+    uint16_t status;
+    std::string_view title, proxy, said, remedy;
   } table[] = {
-    {R"({"object":"list","data":[{"id":"a"},{"id":"b"}]})", names{"a", "b"}},
-    {R"({"data":["a","b"]})", names{"a", "b"}},
-    {R"([{"id":"a"},{"id":"b"}])", names{"a", "b"}},
-    {R"(["a","b"])", names{"a", "b"}},
-    {R"({"models":[{"name":"a"},{"model":"b"}]})", names{"a", "b"}},
-    {R"({"models":["a","b"]})", names{"a", "b"}},
-    {R"({"data":{"models":[{"id":"a"},{"id":"b"}]}})", names{"a", "b"}},
-    {R"({"data":[{"id":"a"},{"object":"model"},{"id":"b"}]})", names{"a", "b"}},
-    {R"({"data":[{"id":"a"},{"id":"b"}],"message":"fine"})", names{"a", "b"}},
-    {R"({"data":[]})", names{}},
-    {R"({"data":null})", names{}},
-    {R"({"models":null})", names{}},
-    {"[]", names{}},
-    {R"({"data":[{"object":"model"}]})", {}},
-    {"{}", {}},
-    {"null", {}},
-    {R"("a")", {}},
-    {"", {}},
-    {"<html></html>", {}},
+    {403, "ERROR: The requested URL could not be retrieved", "p.example:3128",
+     "the proxy p.example:3128 refused the request (HTTP 403)", "NO_PROXY"},
+    {403, "ERROR: The requested URL could not be retrieved", "", "a proxy or filter in between refused the request",
+     "NO_PROXY"},
+    {503, "ERROR: The requested URL could not be retrieved", "p.example:3128",
+     "the proxy p.example:3128 did not get an answer (HTTP 503)", "is base_url right"},
+    {403, "Web Page Blocked", "", "a proxy or filter in between refused the request", "NO_PROXY"},
+    {403, "Forbidden", "p.example:3128", "the request was refused (HTTP 403), with an HTML page, by way of the proxy",
+     "the proxy p.example:3128 may speak"},
+    {403, "Forbidden", "", "the key may not do this", "firewall"},
+    {502, "Bad Gateway", "p.example:3128", "by way of the proxy p.example:3128", ""},
   };
   for (auto* by : dialects())
     for (auto& row : table) {
-      CAPTURE(by->name(), row.body);
-      auto read = by->decode_models({200, {}}, row.body);
-      auto* list = std::get_if<model_list>(&read);
-      REQUIRE((list != nullptr) == row.models.has_value());
-      if (list != nullptr)
-        CHECK(list->models == *row.models);
+      http::response_head head{row.status, {}};
+      if (!row.proxy.empty())
+        head.route = std::make_shared<http::route>(http::route{{}, std::string{row.proxy}});
+      auto read = by->decode(head, "<html><title>" + std::string{row.title} + "</title></html>");
+      auto& x = std::get<failure>(read);
+      CAPTURE(by->name(), row.title, row.proxy, x.message, x.suggestion);
+      CHECK(has(x.message, row.said));
+      CHECK(has(x.suggestion, row.remedy));
+      CHECK(x.provider_message == row.title);
+    }
+}
+
+TEST_CASE("broken JSON is no matter of the address", "[wire][errors]") {
+  for (auto* by : dialects())
+    for (auto* body : {R"({"id":"x","choices":[{"message":{"content":"H)", R"({"model":"m","message":{"content":"H)",
+                       R"({"candidates":[{"content":{"parts":[)", R"({"data":[{"id":"a")", R"({"a":1} x)"}) {
+      CAPTURE(by->name(), body);
+      auto check = [](const failure& x) {
+        CAPTURE(x.message, x.suggestion);
+        CHECK(x.code == errc::invalid_response);
+        CHECK_FALSE(has(x.suggestion, "base_url"));
+      };
+      auto x = whole(*by, 200, body);
+      check(x);
+      CHECK_FALSE(by->hints({200, {}}, &x).should_retry);
+      check(std::get<failure>(by->decode_models({200, {}}, body)));
+      if (by->max_inputs() > 0)
+        check(std::get<failure>(by->decode_embedding({200, {}}, body, 1)));
+      if (auto jobs = by->batches())
+        check(std::get<failure>(jobs->decode_job({200, {}}, body)));
     }
 }
 

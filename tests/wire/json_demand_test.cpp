@@ -96,6 +96,15 @@ TEST_CASE("JSON that was asked for and not delivered is a failure that carries w
   CHECK(why.provider_request_id == "req_1");
 }
 
+TEST_CASE("a byte order mark in front of JSON is dropped without a word", "[wire][json_demand]") {
+  for (auto* text : {"\xEF\xBB\xBF{\"rivers\":[]}", "\xEF\xBB\xBF```json\n{\"rivers\":[]}\n```"}) {
+    auto answer = saying(text);
+    CHECK(judged(with_schema(), answer).empty());
+    CHECK(answer.text == "{\"rivers\":[]}");
+    CHECK(answer.warnings.empty() == (std::string_view{text}.find('`') == std::string_view::npos));
+  }
+}
+
 TEST_CASE("an answer that was cut, filtered, declined or calls a tool is told by its finish reason",
           "[wire][json_demand]") {
   for (auto reason : {finish_reason::length, finish_reason::content_filter, finish_reason::refusal,

@@ -89,6 +89,7 @@ TEST_CASE("each kind of refusal means what its provider says it means", "[wire][
     // may be tried again
     {"request timeout", 408, "", errc::server_error},
     {"conflict", 409, error("conflict_error", ""), errc::server_error},
+    {"too early", 425, "", errc::server_error},
     {"internal", 500, error("server_error", ""), errc::server_error},
     {"internal, Anthropic", 500, error("api_error", ""), errc::server_error},
     {"bad gateway", 502, "<html>Bad Gateway</html>", errc::server_error},

@@ -32,6 +32,10 @@ private:
     if (read_error(event.error, object))
       return true;
     auto type = event.type.text.empty() ? event_name() : string_in(event.type, scratch_); // some name the event alone
+    if (type == "error") {
+      read_error_event(object); // without words
+      return true;
+    }
     auto is_sign = read_event(std::string{type}, event, sink);
     progress_.signs += is_sign;
     seen_.sign = seen_.sign || is_sign;

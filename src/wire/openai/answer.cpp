@@ -85,7 +85,8 @@ private:
     chunk chunk;
     if (!read_chunk(object, chunk, problem))
       return false;
-    auto may_be_error = tells_error(chunk.error) || (source_ != source::foreign_event && chunk.choices.text.empty());
+    auto may_be_error = tells_error(chunk.error) || tells_failure(chunk.base_resp)
+                        || (source_ != source::foreign_event && chunk.choices.text.empty());
     if (may_be_error && read_any_error(object))
       return true;
     if (tells_error(chunk.groq_error)) {
@@ -251,7 +252,7 @@ private:
 
   /// OpenRouter's, when it fails after the model has begun.
   bool read_choice_error(const chunk_choice& choice) {
-    return choice.error.is_object() && read_error(choice.error, R"({"error":)" + std::string{choice.error.text} + "}");
+    return tells_error(choice.error) && read_error(choice.error, R"({"error":)" + std::string{choice.error.text} + "}");
   }
 
   // -- the message -------------------------------------------------------------------

@@ -17,7 +17,8 @@ bool read_chunk(std::string_view data, chunk& chunk, std::string& problem) {
              {"x_groq", &groq},
              {"finish_reason", &chunk.reason},
              {"finishReason", &chunk.reason},
-             {"stop_reason", &chunk.reason}});
+             {"stop_reason", &chunk.reason},
+             {"base_resp", &chunk.base_resp}});
   if (!in.finish()) {
     problem = in.problem();
     return false;
@@ -156,10 +157,6 @@ told_usage read_usage(json::raw value) {
   if (!told.cached.is_told())
     told.cached = cache_hits;
   return told;
-}
-
-bool tells_error(json::raw raw) {
-  return raw.is_object() || raw.has_text();
 }
 
 } // namespace modelforge::wire::openai

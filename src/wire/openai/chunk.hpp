@@ -20,6 +20,7 @@ struct chunk {
   json::raw reason;                 ///< Why it ended, where some tell it; the usual place is the choice.
   json::raw choice_usage;           ///< Of the choice that is read.
   json::raw groq_error, groq_usage; ///< Inside of `x_groq`.
+  json::raw base_resp;              ///< MiniMax's, beside every answer.
 };
 
 /// False where the text is not JSON; `problem` says why.
@@ -84,8 +85,5 @@ content_piece take_content_piece(json::reader& in);
 
 /// Reads usage in OpenAI's names and those of its speakers; what is missing is not told.
 told_usage read_usage(json::raw value);
-
-/// Whether an `error` member tells of one.
-bool tells_error(json::raw value);
 
 } // namespace modelforge::wire::openai

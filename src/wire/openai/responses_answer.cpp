@@ -97,7 +97,7 @@ private:
   void read_event(std::string_view type, const response_event& event, std::string_view object, piece_sink& sink) {
     is_streamed_ = true;
     if (type == "error")
-      return read_error_event(event, object);
+      return read_flat_error(event, object);
     if (!type.starts_with("response."))
       return;
     seen_.sign = true;
@@ -135,10 +135,11 @@ private:
   }
 
   /// Errors are told flat, as published, and nested.
-  void read_error_event(const response_event& event, std::string_view object) {
+  void read_flat_error(const response_event& event, std::string_view object) {
     if (read_error(event.error, object))
       return;
-    read_error({"{}"}, nested_error(event));
+    if (!read_any_error(nested_error(event)))
+      read_error_event(object);
   }
 
   /// A proxy that asks a second time begins another answer in the middle of the first one.
