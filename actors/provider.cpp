@@ -353,19 +353,25 @@ private:
   caf::result<model_list> list_models() {
     auto reply = self_->make_response_promise<model_list>();
     auto number = model_lists_.empty() ? 0 : model_lists_.rbegin()->first + 1;
-    model_lists_.emplace(number, reply);
-    fetch(*transport_, provider::model_query(engine_.current()), caf::actor_cast<caf::actor>(self_),
-          [this, number](const http::response& answer) { on_models(number, answer); });
+    model_lists_.emplace(number, asked_models{reply});
+    ask_models(number);
     return reply;
   }
 
+  void ask_models(uint64_t number) {
+    fetch(*transport_, model_lists_.at(number).query.next(engine_.current()), caf::actor_cast<caf::actor>(self_),
+          [this, number](const http::response& answer) { on_models(number, answer); });
+  }
+
   void on_models(uint64_t number, const http::response& answer) {
-    auto reply = std::move(model_lists_.extract(number).mapped());
-    auto result = provider::read_models(engine_.current(), answer);
-    if (auto* why = std::get_if<failure>(&result))
+    auto result = model_lists_.at(number).query.take(engine_.current(), answer);
+    if (!result)
+      return ask_models(number);
+    auto reply = std::move(model_lists_.extract(number).mapped().reply);
+    if (auto* why = std::get_if<failure>(&*result))
       reply.deliver(caf::make_error(why->code, *why));
     else
-      reply.deliver(std::move(std::get<model_list>(result)));
+      reply.deliver(std::move(std::get<model_list>(*result)));
   }
 
   // -- time, status and shutdown --------------------------------------------------------
@@ -417,6 +423,12 @@ private:
     drain_.finish();
   }
 
+  /// A list of models that somebody waits for.
+  struct asked_models {
+    caf::typed_response_promise<model_list> reply;
+    provider::model_query query{};
+  };
+
   provider_actor::pointer self_;
   std::shared_ptr<http::client> transport_;
   provider::engine engine_;
@@ -425,7 +437,7 @@ private:
   callers<std::remove_pointer_t<provider_actor::pointer>> callers_;
   std::unordered_map<request_id, provider_client> clients_;
   stream_sessions streams_;
-  std::map<uint64_t, caf::typed_response_promise<model_list>> model_lists_; ///< Those that are being fetched.
+  std::map<uint64_t, asked_models> model_lists_; ///< Those that are being fetched.
   embedding_splits splits_;
   std::unordered_map<caf::actor_addr, std::string> guests_; ///< Who asks for which other node.
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();

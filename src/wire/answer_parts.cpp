@@ -169,19 +169,22 @@ failure broken_off(const http::response_head& head, uint64_t pieces, std::string
 
 namespace {
 
-/// The member that holds a list of models: of the name that is usual there, or that is usual elsewhere. One that is
-/// null is an empty list, as Go writes it. Null: there is none.
+/// The member that holds a list of models: of the name that is usual there, or that is usual elsewhere; the first that
+/// is not empty. One that is null is an empty list, as Go writes it. Null: there is none.
 const json::value* list_in(const json::value& root, std::string_view usual) {
   if (root.is_array())
     return &root;
-  for (auto name : {usual, std::string_view{"data"}, std::string_view{"models"}}) {
+  const json::value* found = nullptr;
+  for (auto name : {usual, std::string_view{"data"}, std::string_view{"models"}, std::string_view{"result"}}) {
     auto& list = member(root, name);
-    if (list.is_array() || (list.is_null() && root.is_object() && root.contains(name)))
-      return &list;
-    if (auto* inner = list.is_object() ? list_in(list, usual) : nullptr)
-      return inner;
+    auto is_none = list.is_null() && root.is_object() && root.contains(name);
+    auto* here = list.is_array() || is_none ? &list : list.is_object() ? list_in(list, usual) : nullptr;
+    if (here != nullptr && !here->empty())
+      return here;
+    if (found == nullptr)
+      found = here;
   }
-  return nullptr;
+  return found;
 }
 
 /// A model's name: the entry itself, or the member that says it.
@@ -195,7 +198,7 @@ std::string_view model_name(const json::value& entry, std::string_view usual) {
 
 } // namespace
 
-// What holds a list is one, whatever stands beside it; else an error is looked for.
+// What holds a list is one, whatever stands beside it, unless it is empty; else an error is looked for.
 std::variant<model_list, failure> read_names(const http::response_head& head, std::string_view body,
                                              std::string_view list, std::string_view name) {
   auto parsed = json::parse(utf8::is_valid(body) ? std::string{body} : utf8::repair(body));
@@ -205,6 +208,9 @@ std::variant<model_list, failure> read_names(const http::response_head& head, st
   if (root == nullptr)
     return invalid_body(head, body);
   auto* entries = list_in(*root, list);
+  auto is_empty = entries != nullptr && entries->empty();
+  if (is_empty && (tells_error(member(*root, "error")) || tells_error(member(*root, "errors"))))
+    return error_answer(head, root, body);
   if (entries == nullptr)
     return find_error(*root) ? error_answer(head, root, body) : invalid_answer(head, "JSON without a list of models");
   model_list result;

@@ -1,12 +1,16 @@
 #include "wire/dialect.hpp"
 
+#include "base/ascii.hpp"
 #include "wire/answer_parts.hpp"
 #include "wire/batch_api.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/rate_limit_headers.hpp"
+#include "wire/request_writer.hpp"
 #include "wire/retry_after.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 
 namespace modelforge::wire {
 
@@ -34,6 +38,26 @@ std::unique_ptr<batch_api> dialect::batches() const {
 
 std::variant<model_list, failure> dialect::decode_models(const http::response_head& head, std::string_view body) const {
   return read_names(head, body, "data", "id");
+}
+
+// Google's pages have a token of their own, as have Cohere's. Of the others the last entry's id is one, where they say
+// that more follow.
+std::string dialect::next_models_path(std::string_view body) const {
+  json::raw google, cohere, has_more, last;
+  read_fields(json::raw{ascii::trim(body)},
+              {{"nextPageToken", &google}, {"next_page_token", &cohere}, {"has_more", &has_more}, {"last_id", &last}});
+  if (has_more.text != "true")
+    last = {};
+  struct {
+    std::string_view parameter;
+    json::raw value;
+  } const cursors[] = {{"pageToken", google}, {"page_token", cohere}, {after_parameter(), last}};
+  auto found = std::find_if(std::begin(cursors), std::end(cursors), [](auto& x) { return x.value.has_text(); });
+  if (found == std::end(cursors))
+    return {};
+  std::string path{models_path()}, scratch;
+  path.append(path.find('?') == path.npos ? "?" : "&").append(found->parameter).append("=");
+  return path.append(path_segment(string_in(found->value, scratch)));
 }
 
 } // namespace modelforge::wire

@@ -97,8 +97,16 @@ public:
   /// Where the list of models is, appended to the base URL; read with GET.
   virtual std::string_view models_path() const { return "/models"; }
 
-  /// Reads the list of models, or why there is none. Unless a dialect knows better, they are the `id`s in `data`.
+  /// Where the next page of that list is, as the page in `body` says; empty: it was the last one.
+  std::string next_models_path(std::string_view body) const;
+
+  /// Reads the list of models, or one page of it, or why there is none. Unless a dialect knows better, they are the
+  /// `id`s in `data`.
   virtual std::variant<model_list, failure> decode_models(const http::response_head& head, std::string_view body) const;
+
+private:
+  /// By which lists that tell their last entry's id (`has_more`, `last_id`) are asked for what comes behind it.
+  virtual std::string_view after_parameter() const { return "after"; }
 };
 
 /// What settings say of how to speak to a provider, in the words of TOML.

@@ -43,6 +43,9 @@ public:
   std::unique_ptr<batch_api> batches() const override { return make_batches(*this); }
 
   std::string_view models_path() const override { return "/v1/models?limit=1000"; }
+
+private:
+  std::string_view after_parameter() const override { return "after_id"; }
 };
 
 } // namespace
