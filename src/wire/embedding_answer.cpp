@@ -1,6 +1,7 @@
 #include "wire/embedding_answer.hpp"
 
 #include "base/ascii.hpp"
+#include "base/text_encoding.hpp"
 #include "wire/provider_error.hpp"
 #include "json/lexer.hpp"
 
@@ -59,6 +60,33 @@ bool read_base64(std::string_view text, std::vector<float>& floats) {
   return true;
 }
 
+constexpr std::size_t max_frames = 6; ///< Of objects around a vector.
+
+/// What a vector is called, or the list of all.
+constexpr auto vector_names =
+  std::to_array<std::string_view>({"embedding", "embeddings", "values", "vector", "float", "base64"});
+
+/// What stands around them, and may be something else: OpenAI's `data`, Vertex' `predictions`, those of gateways.
+constexpr auto frame_names = std::to_array<std::string_view>({"data", "predictions", "output", "result", "results"});
+
+constexpr auto no_vector = "a vector that is neither a list of numbers nor base64 of floats";
+
+template <std::size_t N>
+bool is_among(std::string_view name, const std::array<std::string_view, N>& names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Tokens of the input, under the names of the known servers. Where vectors are made, all tokens are of the input.
+json::raw input_tokens_in(json::raw usage) {
+  json::raw tokens, all;
+  read_fields(usage, {{"prompt_tokens", &tokens},
+                      {"input_tokens", &tokens},
+                      {"promptTokens", &tokens},
+                      {"promptTokenCount", &tokens},
+                      {"total_tokens", &all}});
+  return tokens.text.empty() ? all : tokens;
+}
+
 /// The failure that an answer tells of; also one that tells of none, where its status does.
 std::optional<failure> error_in(const http::response_head& head, std::string_view text) {
   text = text.substr(0, 1 << 16); // an error is not long
@@ -70,6 +98,14 @@ std::optional<failure> error_in(const http::response_head& head, std::string_vie
   return error_answer(head, tree, text);
 }
 
+/// The failure of an `error` member; with what stands beside it, unless megabytes do.
+failure error_of(const http::response_head& head, json::raw error, std::string_view text) {
+  if (auto found = error_in(head, text))
+    return std::move(*found);
+  return error_in(head, R"({"error":)" + std::string{error.text} + "}")
+    .value_or(invalid_answer(head, "vectors and an error that is too long"));
+}
+
 } // namespace
 
 void vector_answer::fail(std::string why) {
@@ -77,24 +113,140 @@ void vector_answer::fail(std::string why) {
     problem_ = std::move(why);
 }
 
-// The first vector's length is a good guess for the others: they must be equal anyway.
-void vector_answer::take_vector(json::reader& in) {
-  taken_.clear();
-  if (put_ > 0 && !vectors_.empty())
-    taken_.reserve(vectors_.front().size());
-  if (in.elements([&] { taken_.push_back(float_in(in.value().text)); }))
+void vector_answer::take(json::reader& in) {
+  entry all;
+  if (!take_object(in, all, false, 0))
+    take_list(in, all, true, 0);
+  error = all.error;
+  if (all.has_vector && put_ == 0)
+    put(all.index);
+}
+
+// Of one vector's names the last one counts, as everywhere; of several lists the first one that has any.
+bool vector_answer::take_object(json::reader& in, entry& found, bool is_entry, std::size_t depth) {
+  return depth <= max_frames && in.members([&](std::string_view name) {
+    auto is_sure = is_among(name, vector_names);
+    if ((is_sure || is_among(name, frame_names)) && (is_entry || put_ == 0))
+      take_vectors(in, found, is_entry, is_sure, depth + 1);
+    else if (name == "index" || name == "text_index")
+      found.index = in.value();
+    else if (name == "error")
+      found.error = in.value();
+    else if (!is_entry && ascii::all(name, ascii::is_digit)) // in place of a list
+      take_entry(in, json::raw{name}, depth);
+    else if (depth == 0)
+      take_account(name, in);
+  });
+}
+
+/// What stands beside the vectors.
+void vector_answer::take_account(std::string_view name, json::reader& in) {
+  if (name == "model") {
+    model = in.value();
+  } else if (name == "id") {
+    id = in.value();
+  } else if (name == "usage" || name == "usageMetadata") {
+    usage.input = input_tokens_in(in.value());
+  } else if (name == "prompt_eval_count") { // Ollama
+    usage.input = in.value();
+  } else if (name == "meta") { // Cohere
+    json::raw billed;
+    read_fields(in.value(), {{"billed_units", &billed}});
+    usage.input = input_tokens_in(billed);
+  }
+}
+
+/// Takes what may be a vector, a list of them, or an object around either. `is_sure`: it can be nothing else.
+void vector_answer::take_vectors(json::reader& in, entry& found, bool is_entry, bool is_sure, std::size_t depth) {
+  auto is_list = is_entry ? take_numbers(in, found) : take_list(in, found, is_sure, depth);
+  if (is_list || take_object(in, found, is_entry, depth) || !is_sure)
     return;
+  auto value = in.value();
+  if (value.is_string())
+    take_base64(value, found);
+  else if (is_entry)
+    fail(no_vector);
+}
+
+/// Takes a list of vectors, or the numbers of one alone; what else is in a list that may be another one is left.
+bool vector_answer::take_list(json::reader& in, entry& found, bool is_sure, std::size_t depth) {
+  std::vector<float> numbers;
+  auto before = put_;
+  auto is_list = in.elements([&] {
+    if (take_entry(in, {}, depth))
+      return;
+    auto value = in.value();
+    if (entry one; value.is_string()) {
+      take_base64(value, one);
+      return put({});
+    }
+    if (float number = float_in(value.text); is_sure && !std::isnan(number))
+      numbers.push_back(number);
+    else if (is_sure)
+      fail(no_vector);
+  });
+  if (numbers.empty())
+    return is_list;
+  if (put_ > before)
+    fail(no_vector);
+  taken_ = std::move(numbers);
+  found.has_vector = true;
+  return true;
+}
+
+/// Takes a vector of a list, an object or numbers, and puts it to its input. False where neither comes.
+bool vector_answer::take_entry(json::reader& in, json::raw name, std::size_t depth) {
+  entry one;
+  one.index = name;
+  if (!take_object(in, one, true, depth + 1) && !take_numbers(in, one))
+    return false;
+  if (!one.has_vector)
+    taken_.clear();
+  if (!one.has_vector && tells_error(one.error))
+    fail("an error in place of a vector: " + clean_words(one.error.text, 300));
+  put(one.index);
+  return true;
+}
+
+// The first vector's length is a good guess for the others: they must be equal anyway. Some servers have a list around
+// each vector; several in it are of the input's tokens, and none of them is the input's.
+bool vector_answer::take_numbers(json::reader& in, entry& found) {
+  std::vector<float> numbers;
+  numbers.reserve(length_);
+  std::size_t count = 0, lists = 0;
+  auto is_list = in.elements([&] {
+    ++count;
+    auto value = in.value();
+    if (!value.is_array())
+      return numbers.push_back(float_in(value.text));
+    ++lists;
+    json::reader inner{value};
+    inner.elements([&] { numbers.push_back(float_in(inner.value().text)); });
+  });
+  if (!is_list)
+    return false;
+  if (lists > 0 && count > 1)
+    fail("several vectors for one input, as of a model that does not pool those of its tokens");
+  length_ = numbers.size();
+  taken_ = std::move(numbers);
+  return found.has_vector = true;
+}
+
+void vector_answer::take_base64(json::raw value, entry& found) {
   std::string scratch;
-  if (auto raw = in.value(); !raw.is_string() || !read_base64(string_in(raw, scratch), taken_))
-    fail("a vector that is neither a list of numbers nor base64 of floats");
+  taken_.clear();
+  found.has_vector = read_base64(string_in(value, scratch), taken_);
+  if (!found.has_vector)
+    fail(no_vector);
 }
 
 // Checked vector by vector, while the place is known, so that the message can name it; `finish` checks what concerns
 // all.
 void vector_answer::put(json::raw index) {
-  auto told = count_in(index.is_string() ? json::raw{index.between_quotes()} : index);
+  auto told = told_count(index);
   auto place = told.value_or(put_);
   ++put_;
+  has_numbers_ = has_numbers_ || !taken_.empty();
   if (!told && !index.text.empty() && index.text != "null" && vectors_.size() > 1)
     return fail("a vector whose index is no whole number: " + clean_words(index.text, 50));
   if (taken_.empty())
@@ -109,8 +261,6 @@ void vector_answer::put(json::raw index) {
 }
 
 std::variant<std::vector<std::vector<float>>, std::string> vector_answer::finish() {
-  if (put_ == 0)
-    return "JSON without any vectors";
   if (!problem_.empty())
     return std::move(problem_);
   if (put_ < vectors_.size())
@@ -122,36 +272,43 @@ std::variant<std::vector<std::vector<float>>, std::string> vector_answer::finish
   return std::move(vectors_);
 }
 
-// The body is read in one pass without a tree: thousands of vectors have megabytes of numbers. An error in a success is
-// looked for only where the shape is odd.
+namespace {
+
+/// The failure for an answer whose vectors are none. It would be the same the next time, unless it is nearly empty.
+failure no_vectors(const http::response_head& head, std::string_view text, const std::string& why, bool has_any) {
+  if (has_any) {
+    auto problem = invalid_answer(head, std::string{unfit_words} + ": " + why);
+    problem.suggestion.clear();
+    return problem;
+  }
+  std::string description = "JSON without any vectors";
+  if (text.find('"') != text.npos)
+    description += "; " + std::string{unknown_words} + ", and it begins " + clean_words(text, 100);
+  return invalid_answer(head, std::move(description));
+}
+
+} // namespace
+
+// The body is read in one pass without a tree: thousands of vectors have megabytes of numbers. An error without a
+// member of its own is looked for only where there are no vectors.
 std::variant<embedding, failure> read_vectors(const http::response_head& head, std::string_view body,
-                                              std::size_t inputs, vector_member read) {
-  auto text = ascii::trim_front(body);
+                                              std::size_t inputs) {
+  auto text = ascii::trim_front(without_mark(ascii::trim_front(body)));
   if (head.status < 200 || head.status >= 300)
     return error_in(head, text).value();
   vector_answer answer{inputs};
-  json::raw error;
   json::reader in{text};
-  auto is_object = in.members([&](std::string_view name) {
-    if (name == "error")
-      error = in.value();
-    else
-      read(name, in, answer);
-  });
+  answer.take(in);
   if (!in.finish())
-    return text.starts_with('{') ? invalid_answer(head, "broken JSON (" + clean_words(in.problem(), 200) + ")")
-                                 : invalid_body(head, text);
-  if (!is_object || error.is_object() || error.is_string())
-    if (auto found = error_in(head, text))
-      return std::move(*found);
+    return text.starts_with('{') || text.starts_with('[') ? broken_json(head, in.problem()) : invalid_body(head, text);
+  if (tells_error(answer.error))
+    return error_of(head, answer.error, text);
+  auto has_any = answer.has_any();
   auto vectors = answer.finish();
   if (auto* why = std::get_if<std::string>(&vectors)) {
-    if (auto found = answer.has_any() ? std::nullopt : error_in(head, text))
+    if (auto found = answer.has_numbers() ? std::nullopt : error_in(head, text))
       return std::move(*found);
-    auto problem = invalid_answer(head, std::move(*why));
-    if (answer.has_any())
-      problem.suggestion.clear();
-    return problem;
+    return no_vectors(head, text, *why, has_any);
   }
   std::string scratch;
   embedding result;

@@ -253,7 +253,9 @@ TEST_CASE("vectors that are not what was asked for are failures", "[wire][embedd
     {{"[1]", "[-1e400]"}, "no finite number"},
     {{"[1]", "[null]"}, "no finite number"},
     {{"[1]", "[\"1\"]"}, "no finite number"},
-    {{"[1]", "[[1]]"}, "no finite number"},
+    {{"[1]", "[[1],[2]]"}, "several vectors for one input"},
+    {{"[1]", "[[1],2]"}, "several vectors for one input"},
+    {{"[1]", "[[null]]"}, "no finite number"},
     {{"[1]", "\"AADAfw==\""}, "no finite number"}, // a NaN
     {{"[1]", "\"AACAPw=A\""}, "neither a list of numbers nor base64"},
     {{"[1]", "\"AACA\""}, "neither"},
@@ -269,6 +271,7 @@ TEST_CASE("vectors that are not what was asked for are failures", "[wire][embedd
       CHECK(has(x.message, row.said));
       CHECK(has(x.suggestion, speaker.address) == row.vectors.empty());
       CHECK(x.provider_request_id == "req_1");
+      CHECK(speaker.by.hints({200, {}}, &x).should_retry == false); // they would be the same the next time
     }
 }
 
@@ -288,7 +291,89 @@ TEST_CASE("what is no answer with vectors is told apart", "[wire][embedding]") {
       CAPTURE(speaker.by.name(), body, x.message);
       CHECK(x.code == errc::invalid_response);
       CHECK(has(x.message, said));
-      CHECK(has(x.suggestion, speaker.address));
+      CHECK(has(x.suggestion, speaker.address) == (std::string_view{said} != "broken JSON"));
+    }
+}
+
+TEST_CASE("vectors are read in the forms of all known servers, by every dialect", "[wire][embedding]") {
+  struct {
+    std::string_view body;
+    std::size_t inputs = 2;
+    std::optional<uint64_t> tokens{};
+  } table[] = {
+    {R"({"object":"list","data":[{"index":1,"embedding":[3,4]},{"index":0,"embedding":[1,2]}],"usage":{"prompt_tokens":5}})",
+     2, 5},
+    {R"({"embeddings":[[1,2],[3,4]],"prompt_eval_count":5})", 2, 5},
+    {R"({"embeddings":[{"values":[1,2]},{"values":[3,4]}],"usageMetadata":{"promptTokenCount":5}})", 2, 5},
+    {"[[1,2],[3,4]]"},                                                        // Hugging Face
+    {R"([{"index":0,"embedding":[[1,2]]},{"index":1,"embedding":[[3,4]]}])"}, // llama.cpp
+    {R"({"id":"x","embeddings":{"float":[[1,2],[3,4]]},"texts":["a","b"],"meta":{"billed_units":{"input_tokens":5}}})",
+     2, 5}, // Cohere
+    {R"({"predictions":[{"embeddings":{"values":[1,2],"statistics":{"token_count":1}}},{"embeddings":{"values":[3,4]}}]})"}, // Vertex
+    {R"({"output":{"embeddings":[{"text_index":1,"embedding":[3,4]},{"text_index":0,"embedding":[1,2]}]},"usage":{"total_tokens":5}})",
+     2, 5},                                                                            // DashScope
+    {R"({"result":{"shape":[2,2],"data":[[1,2],[3,4]]},"success":true,"errors":[]})"}, // Cloudflare
+    {R"({"model_id":"m","results":[{"embedding":[1,2]},{"embedding":[3,4]}]})"},       // watsonx
+    {R"({"data":{"0":{"embedding":[1,2]},"1":{"embedding":[3,4]}}})"},
+    {R"({"data":{"1":[3,4],"0":[1,2]}})"},
+    {R"({"data":[[1,2],[3,4]]})"},
+    {R"({"data":[{"embedding":{"float":[1,2]}},{"embedding":{"float":[3,4]}}]})"},
+    {R"({"embedding":[[1,2],[3,4]]})"},
+    {R"({"data":[{"vector":[1,2]},{"vector":[3,4]}]})"},
+    {R"({"embeddings":["AACAPwAAAEA=","AABAQAAAgEA="]})"},
+    {R"({"result":"fine","data":[{"embedding":"AACAPwAAAEA="},{"embedding":"AABAQAAAgEA="}]})"},
+    {"\xEF\xBB\xBF{\"embeddings\":[[1,2],[3,4]]}"},
+    {R"({"embedding":[1,2]})", 1},
+    {R"({"embedding":{"values":[1,2]}})", 1},
+    {R"({"embedding":"AACAPwAAAEA="})", 1},
+    {R"({"embeddings":[1,2]})", 1},
+    {R"({"data":{"index":0,"embedding":[1,2]}})", 1},
+    {R"({"embedding":[1,2],"embeddings":[[1,2]]})", 1},
+    {R"({"embeddings":[[1,2]],"embedding":[1,2]})", 1},
+    {"[1,2]", 1},
+  };
+  for (auto& row : table)
+    for (auto& x : speakers()) {
+      CAPTURE(x.by.name(), row.body);
+      auto read = good(x.by, row.body, row.inputs);
+      CHECK(read.vectors
+            == (row.inputs == 1 ? std::vector<std::vector<float>>{{1, 2}}
+                                : std::vector<std::vector<float>>{{1, 2}, {3, 4}}));
+      CHECK(read.usage == (row.tokens ? std::optional{token_usage{*row.tokens, 0, 0, 0, 0}} : std::nullopt));
+    }
+}
+
+TEST_CASE("an error among vectors, or beside them, is told", "[wire][embedding]") {
+  auto many = std::string{"[0"};
+  for (int i = 0; i < 40'000; ++i)
+    many += ",0.5";
+  many += "]";
+  for (auto& x : speakers()) {
+    CAPTURE(x.by.name());
+    auto one = bad(x.by, 200, R"({"data":[{"index":0,"embedding":[1,2]},{"index":1,"error":"too long"}]})");
+    CHECK(has(one.message, "too long"));
+    CHECK(x.by.hints({200, {}}, &one).should_retry == false);
+    for (auto& vector : {std::string{"[1]"}, many}) { // an error behind megabytes counts, too
+      auto beside = bad(x.by, 200, R"({"data":[{"embedding":)" + vector + R"(}],"error":{"message":"half of it"}})", 1);
+      CHECK(beside.provider_message == "half of it");
+    }
+    auto listed = bad(x.by, 200, R"([{"error":{"code":429,"message":"slow"}}])");
+    CHECK(name_of(listed.code) == name_of(errc::rate_limited));
+  }
+}
+
+TEST_CASE("what has no vectors is asked for once, unless it has nothing at all", "[wire][embedding]") {
+  for (auto& x : speakers())
+    for (auto& [body, again] : {std::pair{R"({"text":"Hello"})", std::optional{false}},
+                                {R"({"choices":[{"message":{"content":"Hi"}}]})", std::optional{false}},
+                                {R"({"data":[]})", std::optional{false}},
+                                {"data: {\"data\":[]}\n\n", std::optional{false}},
+                                {"{}", std::optional<bool>{}},
+                                {"", std::optional<bool>{}},
+                                {R"({"data":[{"embedding":[1)", std::optional<bool>{}}}) {
+      CAPTURE(x.by.name(), body);
+      auto problem = bad(x.by, 200, body);
+      CHECK(x.by.hints({200, {}}, &problem).should_retry == again);
     }
 }
 

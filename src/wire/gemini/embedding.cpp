@@ -70,27 +70,6 @@ private:
   std::string path_; ///< Of the model.
 };
 
-json::raw read_input_tokens(json::reader& in) {
-  json::raw count;
-  in.fields({{"promptTokenCount", &count}});
-  return count;
-}
-
-/// Vectors come without an index, in the order of the requests.
-void read_member(std::string_view name, json::reader& in, vector_answer& answer) {
-  if (name == "embeddings")
-    in.elements([&] {
-      auto is_item = in.members([&](std::string_view inner) {
-        if (inner == "values")
-          answer.take_vector(in);
-      });
-      if (is_item)
-        answer.put({});
-    });
-  else if (name == "usageMetadata")
-    answer.usage.input = read_input_tokens(in);
-}
-
 } // namespace
 
 std::variant<encoded_request, failure> write_embedding(const embedding_request& request) {
@@ -99,7 +78,7 @@ std::variant<encoded_request, failure> write_embedding(const embedding_request& 
 
 std::variant<embedding, failure> read_embedding(const http::response_head& head, std::string_view body,
                                                 std::size_t inputs) {
-  auto result = read_vectors(head, body, inputs, read_member);
+  auto result = read_vectors(head, body, inputs);
   if (auto* bad = std::get_if<failure>(&result))
     return make_answer(head)->fitted(std::move(*bad));
   return result;

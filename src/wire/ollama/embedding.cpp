@@ -23,19 +23,6 @@ public:
   }
 };
 
-/// Vectors are plain lists of numbers, in the order of the inputs.
-void read_member(std::string_view name, json::reader& in, vector_answer& answer) {
-  if (name == "embeddings")
-    in.elements([&] {
-      answer.take_vector(in);
-      answer.put({});
-    });
-  else if (name == "model")
-    answer.model = in.value();
-  else if (name == "prompt_eval_count")
-    answer.usage.input = in.value();
-}
-
 } // namespace
 
 std::variant<encoded_request, failure> write_embedding(const embedding_request& request) {
@@ -44,7 +31,7 @@ std::variant<encoded_request, failure> write_embedding(const embedding_request& 
 
 std::variant<embedding, failure> read_embedding(const http::response_head& head, std::string_view body,
                                                 std::size_t inputs) {
-  auto result = read_vectors(head, body, inputs, read_member);
+  auto result = read_vectors(head, body, inputs);
   if (auto* bad = std::get_if<failure>(&result))
     return with_pull_hint(make_answer(head)->fitted(std::move(*bad)));
   return result;

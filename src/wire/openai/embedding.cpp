@@ -32,36 +32,6 @@ private:
   const quirks& quirks_;
 };
 
-/// Takes one vector with its index; without an index vectors come in the order of the inputs.
-void read_item(json::reader& in, vector_answer& answer) {
-  json::raw index;
-  auto is_item = in.members([&](std::string_view name) {
-    if (name == "embedding")
-      answer.take_vector(in);
-    else if (name == "index")
-      index = in.value();
-  });
-  if (is_item)
-    answer.put(index);
-}
-
-json::raw read_input_tokens(json::reader& in) {
-  json::raw count;
-  in.fields({{"prompt_tokens", &count}});
-  return count;
-}
-
-void read_member(std::string_view name, json::reader& in, vector_answer& answer) {
-  if (name == "data")
-    in.elements([&] { read_item(in, answer); });
-  else if (name == "model")
-    answer.model = in.value();
-  else if (name == "id")
-    answer.id = in.value();
-  else if (name == "usage")
-    answer.usage.input = read_input_tokens(in);
-}
-
 } // namespace
 
 std::variant<encoded_request, failure> write_embedding(const quirks& server, const embedding_request& request) {
@@ -70,7 +40,7 @@ std::variant<encoded_request, failure> write_embedding(const quirks& server, con
 
 std::variant<embedding, failure> read_embedding(const http::response_head& head, std::string_view body,
                                                 std::size_t inputs) {
-  return read_vectors(head, body, inputs, read_member);
+  return read_vectors(head, body, inputs);
 }
 
 } // namespace modelforge::wire::openai
