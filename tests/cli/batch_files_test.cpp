@@ -1,5 +1,6 @@
 #include "tests/cli/cli_fixture.hpp"
 #include "tests/http/waiting.hpp"
+#include "tools/simulator/simulator.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -16,6 +17,7 @@ namespace modelforge::batch_files_test {
 
 // What a batch's files hold, and how a run goes on with those of an earlier one.
 
+using namespace std::chrono_literals;
 using namespace modelforge::test;
 using json = nlohmann::json;
 using strings = std::vector<std::string>;
@@ -200,6 +202,61 @@ TEST_CASE_METHOD(batch_files_test, "results that were made with others are told 
   CHECK(contains(status, "model: first"));
   CHECK(contains(status, "model: second"));
   CHECK(server.take() == "a b c ");
+}
+
+TEST_CASE_METHOD(batch_files_test, "a job under way keeps its input, and is not forgotten unasked", "[cli][batch]") {
+  simulator::options behaviour;
+  behaviour.batch_time = 1h;
+  simulator::server server{behaviour};
+  auto config = folder.write("jobs.toml", "[providers.test]\nkind = \"openai\"\nbase_url = \"" + server.url()
+                                            + "/v1\"\ndefault_model = \"sim-mini\"\n");
+  ask_for({"a", "b"});
+  strings batch{"batch", "-c", config, "--mode", "provider", folder.path("in.jsonl"), "-o", folder.path("out.jsonl")};
+  auto with = [&](const std::string& more) {
+    auto all = batch;
+    if (!more.empty())
+      all.push_back(more);
+    return all;
+  };
+  auto started = batch;
+  started.insert(started.begin(), program());
+  {
+    background_process first{started};
+    REQUIRE(eventually([&] { return contains(folder.read("out.jsonl.ledger"), "\"event\":\"job\""); }));
+    CHECK(first.end(SIGINT) == 130);
+  }
+  auto ledger = folder.read("out.jsonl.ledger");
+  auto fresh = run(with("--fresh"));
+  INFO(fresh.err);
+  CHECK(fresh.exit_code == 2);
+  CHECK(contains(fresh.err, "--fresh would forget what is under way at test (batch_"));
+  CHECK(contains(fresh.err, "--accept-changes"));
+  ask_for({"a", "b", "c"});
+  for (auto& all : {with(""), strings{"batch", "cancel", "-c", config, folder.path("out.jsonl.ledger")}}) {
+    auto x = run(all);
+    INFO(x.err);
+    CHECK(x.exit_code == 2);
+    CHECK(contains(x.err, "in.jsonl has changed, while a job of an earlier run is under way at test (batch_"));
+    CHECK(contains(x.err, "bring it back as it was"));
+  }
+  CHECK(folder.read("out.jsonl.ledger") == ledger);
+  CHECK(server.snapshot().batch_jobs == 1);
+}
+
+TEST_CASE_METHOD(batch_files_test, "a dry run names bad lines in a row that say the same in two lines",
+                 "[cli][batch]") {
+  std::string text = "plain\n";
+  for (int i = 0; i < 160; ++i)
+    text += "{\"id\":\"" + std::to_string(i) + "\",\"prompt\":\"x\"}\n";
+  text += "plain\n{\"id\":\"x\",\"prompt\":\"x\"}\n\n{\"id\":\"y\",\"prompt\":\"y\"}\nplain\n";
+  auto input = folder.write("in.jsonl", text);
+  auto x = run({"batch", "--simulate", "--dry-run", input});
+  INFO(x.out);
+  CHECK(x.exit_code == 1);
+  CHECK(x.out.starts_with(input + ":2: this looks like JSON"));
+  CHECK(contains(x.out, "\n" + input + ":3 to 161: the same, 159 lines\n" + input + ":163: this looks like JSON"));
+  CHECK(contains(x.out, "\n" + input + ":165: this looks like JSON"));
+  CHECK(contains(x.out, "items: 165, of which 162 cannot be read"));
 }
 
 TEST_CASE_METHOD(batch_files_test, "a batch whose terminal is closed writes what is done, and goes on later",

@@ -85,8 +85,48 @@ private:
   std::vector<std::pair<uint64_t, uint64_t>> in_jobs_;
 };
 
-/// Reads the whole input as a batch would, and adds up what it asks for. Names each line that no request can be made
-/// of, as it is found: there may be millions. Estimates are those by which limits are kept.
+/// Names lines that no request can be made of, as they are found: there may be millions. Of those in a row that are bad
+/// for one and the same reason, the first one is named in full.
+class bad_lines {
+public:
+  explicit bad_lines(const std::string& path) : path_(path == "-" ? "standard input" : path) {}
+
+  void add(const batch::item& item, const failure& why) {
+    auto place = path_ + ":" + std::to_string(item.line) + ": ";
+    auto reason = why.message.starts_with(place) ? why.message.substr(place.size()) : why.message;
+    if (reason != reason_ || item.index != last_item_ + 1) {
+      end();
+      std::printf("%s\n", to_string(why).c_str());
+      reason_ = std::move(reason);
+    } else if (++repeated_ == 1) {
+      first_line_ = item.line;
+    }
+    last_item_ = item.index;
+    last_line_ = item.line;
+    last_ = to_string(why);
+  }
+
+  /// To be called behind the last one.
+  void end() {
+    if (repeated_ == 1)
+      std::printf("%s\n", last_.c_str());
+    else if (repeated_ > 1)
+      std::printf("%s:%s to %s: the same, %s lines\n", path_.c_str(), std::to_string(first_line_).c_str(),
+                  std::to_string(last_line_).c_str(), std::to_string(repeated_).c_str());
+    repeated_ = 0;
+  }
+
+private:
+  std::string path_;
+  std::string reason_;      ///< Of those in a row.
+  uint64_t repeated_ = 0;   ///< How many say the same behind the one that was named in full.
+  uint64_t first_line_ = 0; ///< Of these.
+  uint64_t last_line_ = 0;
+  uint64_t last_item_ = 0;
+  std::string last_; ///< As it would be named.
+};
+
+/// Reads the whole input as a batch would, and adds up what it asks for. Estimates are those by which limits are kept.
 std::variant<plan, failure> read_plan(const batch_options& options, const batch::ledger* book) {
   auto opened = batch::open_source(options.input, batch::form_of(options));
   if (auto* problem = std::get_if<failure>(&opened))
@@ -94,19 +134,22 @@ std::variant<plan, failure> read_plan(const batch_options& options, const batch:
   batch::item_defaults defaults{options.model, options.sampling, options.extra};
   earlier_runs before{book, options.retry_failed};
   plan result;
+  bad_lines bad{options.input};
   for (;;) {
     auto next = std::get<0>(opened)->next();
     if (auto* problem = std::get_if<failure>(&next))
       return std::move(*problem);
     auto& item = std::get<std::optional<batch::item>>(next);
-    if (!item)
+    if (!item) {
+      bad.end();
       return result;
+    }
     ++result.items;
     auto is_kept = before.is_kept(item->index);
     result.kept += is_kept;
     if (auto* problem = std::get_if<failure>(&item->request)) {
       ++result.broken;
-      std::printf("%s\n", to_string(*problem).c_str());
+      bad.add(*item, *problem);
       continue;
     }
     auto& request = std::get<chat_request>(item->request);
