@@ -38,10 +38,12 @@ std::string why_no_object(std::string_view text) {
 
 /// Says what is wrong with a call; empty where nothing is.
 std::string flaw_in(const called_tool& called) {
-  auto& [call, takes_text, contradicts] = called;
+  auto& [call, takes_text, contradicts, other] = called;
   if (call.name.empty())
     return "a call that names no tool";
   auto tool = "a call of the tool " + clean_words(call.name, 100);
+  if (call.arguments.empty() && !other.empty())
+    return tool + " without arguments, but with something that is not known: " + clean_words(other, 100);
   if (contradicts)
     return tool + " whose arguments were told in two versions";
   if (auto why = takes_text ? "" : why_no_object(call.arguments); !why.empty())
@@ -51,7 +53,7 @@ std::string flaw_in(const called_tool& called) {
 
 /// A call of which nothing came but, perhaps, an id.
 bool is_blank(const called_tool& called) {
-  return called.call.name.empty() && called.call.arguments.empty();
+  return called.call.name.empty() && called.call.arguments.empty() && called.other.empty();
 }
 
 /// How many calls there are: the last ones that are blank are none where nothing else tells of them. Servers begin
@@ -84,7 +86,7 @@ std::optional<failure> add_calls(const http::response_head& head, std::vector<ca
     auto& call = called.call;
     if (call.id.empty())
       call.id = made_up_id(answer_id, answer.tool_calls.size());
-    if (call.arguments.empty())
+    if (call.arguments.empty() && called.other.empty())
       call.arguments = "{}";
     if (auto flaw = flaw_in(called); !flaw.empty()) {
       if (!cut) {
@@ -93,6 +95,7 @@ std::optional<failure> add_calls(const http::response_head& head, std::vector<ca
         return problem;
       }
       answer.warnings.push_back("the answer was cut and holds " + flaw);
+      call.arguments = call.arguments.empty() ? "{}" : std::move(call.arguments);
     }
     answer.tool_calls.push_back(std::move(call));
   }

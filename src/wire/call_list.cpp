@@ -43,9 +43,7 @@ std::size_t call_list::begin(const call_part& part, std::string& scratch) {
   auto place = begin();
   set_id(place, id_in(part.own_id(), scratch));
   set_name(place, std::string{name_in(part.name, scratch)});
-  if (part.takes_text)
-    take_as_text(place);
-  calls_[place].contradicts = part.contradicts;
+  note(place, part);
   return place;
 }
 
@@ -69,8 +67,15 @@ void call_list::take_as_text(std::size_t place) {
   calls_[place].arguments.take_as_text();
 }
 
-void call_list::contradict(std::size_t place) {
-  calls_[place].contradicts = true;
+void call_list::note(std::size_t place, const call_part& part) {
+  auto& entry = calls_[place];
+  if (part.takes_text && !entry.takes_text)
+    take_as_text(place);
+  entry.contradicts = entry.contradicts || part.contradicts;
+  if (!part.other.text.empty() && entry.other.empty()) {
+    entry.other = part.other.text.substr(0, 1000);
+    bytes_ += entry.other.size();
+  }
 }
 
 uint64_t call_list::add(std::size_t place, json::raw arguments, std::string_view id_source, std::string& scratch,
@@ -136,7 +141,9 @@ uint64_t call_list::settle_all(std::string_view id_source, piece_sink& sink) {
 
 uint64_t call_list::say_none(std::size_t place, std::string_view id_source, piece_sink& sink) {
   auto& arguments = calls_[place].arguments;
-  return arguments.is_empty() ? hand_on(place, (arguments.add("{}"), arguments.settle()), id_source, sink) : 0;
+  return arguments.is_empty() && calls_[place].other.empty()
+           ? hand_on(place, (arguments.add("{}"), arguments.settle()), id_source, sink)
+           : 0;
 }
 
 std::vector<called_tool> call_list::finish() {
@@ -146,8 +153,8 @@ std::vector<called_tool> call_list::finish() {
       entry.arguments.add(utf8::replacement);
     entry.arguments.end();
     entry.call.arguments = entry.arguments.text();
-    result.push_back(
-      {std::move(entry.call), entry.takes_text, entry.contradicts || entry.arguments.is_contradictory()});
+    result.push_back({std::move(entry.call), entry.takes_text, entry.contradicts || entry.arguments.is_contradictory(),
+                      std::move(entry.other)});
   }
   if (has_blank_)
     result.emplace_back();

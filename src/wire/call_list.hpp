@@ -20,6 +20,7 @@ struct called_tool {
   tool_call call;
   bool takes_text = false;  ///< Its input is free text, no JSON ("custom" tools).
   bool contradicts = false; ///< Its arguments were told twice, and differ.
+  std::string other{};      ///< What may be its arguments, where it has none.
 };
 
 /// The tool calls of one answer, in the order in which they began, put together from what is said of them and handed
@@ -64,6 +65,7 @@ public:
     bool takes_text = false;
     bool is_told = false; ///< The sink knows of it; its id and name stay.
     bool contradicts = false;
+    std::string other{}; ///< See `call_part`.
   };
 
   const entry& operator[](std::size_t place) const { return calls_[place]; }
@@ -73,8 +75,8 @@ public:
   void set_signature(std::size_t place, std::string signature);
   void take_as_text(std::size_t place);
 
-  /// Its arguments were told in two versions.
-  void contradict(std::size_t place);
+  /// Keeps what a part of a call says of it besides id, name and arguments.
+  void note(std::size_t place, const call_part& part);
 
   /// Takes more of a call's arguments: a fragment in a string, or a whole object. Null says nothing. `id_source` helps
   /// to name calls without ids, `scratch` is for texts with escapes. These functions return how many pieces were

@@ -69,6 +69,16 @@ void note_arguments(json::raw value, call_part& part) {
     part.contradicts = part.contradicts || !is_same_json(plain_arguments(kept.text), plain_arguments(value.text));
 }
 
+/// What may be arguments stays, besides what vendors add to calls.
+void note_other(std::string_view name, json::raw value, call_part& part) {
+  constexpr auto additions = std::to_array<std::string_view>(
+    {"extra_content", "provider_specific_fields", "caller", "cache_control", "metadata"});
+  auto is_object = value.is_object() ? value.text.size() > 2
+                                     : value.between_quotes().starts_with('{') && value.between_quotes().size() > 2;
+  if (is_object && part.other.text.empty() && std::find(additions.begin(), additions.end(), name) == additions.end())
+    part.other = value;
+}
+
 bool says_something(json::raw value) {
   return value.has_text() || (!value.text.empty() && !value.is_string() && value.text != "null");
 }
@@ -82,7 +92,7 @@ void note_member(json::raw value, json::raw& kept) {
 /// A member around name and arguments, or the name alone.
 void note_inside(json::raw value, bool is_free, call_part& part) {
   json::reader in{value};
-  if (in.members([&](std::string_view name) { take_call_member(name, in, part); })) {
+  if (in.members([&](std::string_view name) { take_member_of_call(name, in, part); })) {
     part.is_wrapped = true;
     part.takes_text = part.takes_text || is_free;
   } else if (value.is_string() && !is_free && part.name.text.empty()) {
@@ -127,10 +137,13 @@ bool each_in_object(json::raw object, const call_taker& take, int nested) {
   auto is_call = false, holds_objects = false;
   json::reader in{object};
   in.members([&](std::string_view name) {
-    if (take_call_member(name, in, part) || name == "type")
+    if (take_call_member(name, in, part) || name == "type") {
       is_call = true;
-    else
-      holds_objects = in.value().is_object() || holds_objects;
+    } else {
+      auto value = in.value();
+      holds_objects = value.is_object() || holds_objects;
+      note_other(name, value, part);
+    }
   });
   if (!is_call && holds_objects)
     return each_under_key(object, take, nested);
@@ -165,7 +178,7 @@ json::raw call_part::own_id() const {
 }
 
 bool call_part::is_blank() const {
-  return !says_something(own_id()) && !says_something(name) && holds_none(arguments);
+  return !says_something(own_id()) && !says_something(name) && holds_none(arguments) && other.text.empty();
 }
 
 bool take_call_member(std::string_view name, json::reader& in, call_part& part) {
@@ -194,6 +207,13 @@ bool take_call_member(std::string_view name, json::reader& in, call_part& part) 
       return note_inside(value, found->means == call_member::free_wrapper, part), true;
   }
   return true;
+}
+
+bool take_member_of_call(std::string_view name, json::reader& in, call_part& part) {
+  if (take_call_member(name, in, part))
+    return true;
+  note_other(name, in.value(), part);
+  return false;
 }
 
 bool is_call_type(std::string_view type) {

@@ -19,6 +19,7 @@ struct call_part {
   json::raw call_id;         ///< Where an item has an id of its own besides that of the call it holds.
   json::raw arguments;       ///< In any form that `argument_text` knows.
   json::raw pieces, goes_on; ///< Gemini's `partialArgs` and `willContinue`.
+  json::raw other;           ///< An object under a name that is not known: these may be its arguments.
   bool takes_text = false;   ///< Its tool takes free text.
   bool contradicts = false;  ///< Its arguments stand under two names, and differ.
   bool is_wrapped = false;   ///< It stands in a member that holds nothing but calls.
@@ -26,12 +27,16 @@ struct call_part {
   /// The id that results are to name.
   json::raw own_id() const;
 
-  /// Whether it has neither name nor arguments, nor an id.
+  /// Whether it has neither name nor arguments, nor an id, nor anything that may be these.
   bool is_blank() const;
 };
 
 /// Takes the member that comes now, if calls have one of that name.
 bool take_call_member(std::string_view name, json::reader& in, call_part& part);
+
+/// Takes the member that comes now, whatever it is; what calls do not have is kept as `other`, if need be. Returns
+/// whether they have one of that name.
+bool take_member_of_call(std::string_view name, json::reader& in, call_part& part);
 
 /// Whether a part of a message, or an item, of that type is a call of a tool of ours, in any dialect. The tools that
 /// providers run themselves have other types.

@@ -49,7 +49,7 @@ void object_answer::say_calls_among(json::raw parts, std::string_view id_source,
       if (name == "type")
         type = in.value();
       else
-        take_call_member(name, in, call);
+        take_member_of_call(name, in, call);
     });
     if (call.is_wrapped || is_call_type(type.between_quotes()))
       say_call(call, {}, id_source, sink);
@@ -87,8 +87,7 @@ void object_answer::say_arguments(std::size_t call, json::raw fragment, piece_si
 }
 
 void object_answer::say_arguments(std::size_t call, const call_part& part, piece_sink& sink) {
-  if (part.contradicts)
-    calls_.contradict(call);
+  calls_.note(call, part);
   say_arguments(call, part.arguments, sink);
 }
 

@@ -269,6 +269,36 @@ TEST_CASE("a call is read under the names of any dialect", "[wire][calls]") {
     }
 }
 
+TEST_CASE("arguments under a name that nobody knows are a failure", "[wire][calls]") {
+  for (auto* call : {
+         R"({"id":"a","name":"f","kwargs":{"x":1}})",
+         R"({"id":"a","function":{"name":"f","kwargs":{"x":1}}})",
+         R"({"id":"a","function":{"name":"f","tool_input":"{\"x\":1}"}})",
+         R"({"id":"a","function":{"name":"f","arguments":null,"tool_input":"{\"x\":1}"}})",
+         R"({"function":{"kwargs":{"x":1}}})",
+       })
+    for (auto& from : places) {
+      CAPTURE(from.name, call);
+      CHECK(speaks_of_tools(read(from, {call}, "Hi", from.tells_calls)));
+    }
+  for (auto* call : {
+         R"({"id":"a","name":"f","arguments":{},"foo":{"x":1}})",
+         R"({"id":"a","name":"f","foo":"x","bar":{},"index":0})",
+         R"({"id":"a","name":"f","extra_content":{"google":{"thought_signature":"c2ln"}}})",
+         R"({"id":"a","name":"f","caller":{"type":"direct"},"cache_control":{"type":"ephemeral"}})",
+       })
+    for (auto& from : places) {
+      CAPTURE(from.name, call);
+      auto x = read(from, {call}, "Hi", from.tells_calls);
+      REQUIRE(std::holds_alternative<completion>(x));
+      CHECK(std::get<completion>(x).tool_calls == calls{{"a", "f", "{}", ""}});
+    }
+  auto fragments =
+    deltas({R"([{"index":0,"id":"a","function":{"name":"f"}}])", R"([{"index":0,"function":{"kwargs":"{\"x\""}}])",
+            R"([{"index":0,"function":{"kwargs":":1}"}}])"});
+  check_calls(fragments, openai::compatible_chat_api(), true, {});
+}
+
 TEST_CASE("fragments of arguments are read under any name", "[wire][calls][stream]") {
   for (auto* name : {"arguments", "input", "args", "parameters", "params"})
     for (auto is_flat : {false, true}) {

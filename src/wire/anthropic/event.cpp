@@ -17,7 +17,7 @@ bool take_block(json::reader& in, content_block& content) {
     else if (name == "data")
       content.data = in.value();
     else
-      take_call_member(name, in, content.call);
+      take_member_of_call(name, in, content.call);
   });
 }
 

@@ -245,7 +245,7 @@ private:
         signature = in.value();
       else if (name == "type")
         type = in.value();
-      else if (name != "partMetadata" && !take_call_member(name, in, flat))
+      else if (name != "partMetadata" && !take_member_of_call(name, in, flat))
         other = name;
     });
     if (seen_.end)

@@ -18,16 +18,18 @@ bool call_joiner::add(const call_part& part, std::string_view answer_id, std::st
     part.arguments.has_text() || (!part.arguments.is_string() && !arguments.empty() && arguments != "null");
   clue.is_blank = ascii::trim(arguments).empty();
   clue.begins_object = ascii::trim_front(arguments).starts_with('{');
-  if (clue.id.empty() && clue.name.empty() && !clue.has_arguments)
-    return true; // it says nothing
+  if (clue.id.empty() && clue.name.empty() && !clue.has_arguments) { // it says nothing, that we know
+    if (!part.other.text.empty()) {
+      auto last = last_at(clue.index);
+      calls_.note(last ? *last : begin(clue), part);
+    }
+    return true;
+  }
   auto found = place_of(clue);
   if (!found)
     return false;
   auto& call = calls_[*found];
-  if (part.takes_text && !call.takes_text)
-    calls_.take_as_text(*found);
-  if (part.contradicts)
-    calls_.contradict(*found);
+  calls_.note(*found, part);
   origins_[*found].has_id = origins_[*found].has_id || !clue.id.empty();
   if (call.call.id.empty() && !call.is_told)
     calls_.set_id(*found, clue.id);

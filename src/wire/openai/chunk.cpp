@@ -129,7 +129,7 @@ content_piece take_content_piece(json::reader& in) {
     else if (name == "refusal")
       piece.refusal = in.value();
     else
-      take_call_member(name, in, piece.call);
+      take_member_of_call(name, in, piece.call);
   };
   if (!in.members(take))
     if (auto value = in.value(); value.is_string())

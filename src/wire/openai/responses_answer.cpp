@@ -268,8 +268,7 @@ private:
   }
 
   void say_arguments(const call_part& part, bool is_whole, item_state& item, piece_sink& sink) {
-    if (part.contradicts)
-      calls_.contradict(*item.call);
+    calls_.note(*item.call, part);
     say_arguments(part.arguments, is_whole, item, sink);
   }
 

@@ -50,7 +50,7 @@ response_item take_item(json::reader& in) {
     else if (name == "tool_calls")
       entry.calls = in.value();
     else
-      take_call_member(name, in, entry.call);
+      take_member_of_call(name, in, entry.call);
   });
   entry.call.takes_text = entry.call.takes_text || entry.type.between_quotes() == "custom_tool_call";
   return entry;
@@ -73,7 +73,7 @@ message_part take_message_part(json::reader& in) {
     else if (name == "logprobs")
       part.logprobs = in.value();
     else
-      take_call_member(name, in, part.call);
+      take_member_of_call(name, in, part.call);
   };
   if (!in.members(take))
     part.text = in.value();
