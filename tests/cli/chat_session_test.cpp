@@ -22,7 +22,7 @@ namespace {
 using strings = std::vector<std::string>;
 
 /// A provider that answers "answer N"; to what holds "stall" it begins an answer and says no more, to what holds
-/// "refuse" it answers with 401, and to "think" with thoughts.
+/// "refuse" it answers with 401, to "think" with thoughts, and to "silent" not at all.
 struct session_test : cli_test {
   session_test() : server{[this](peer& x) { serve(x); }} { config = configure(server.url("")); }
 
@@ -36,6 +36,10 @@ struct session_test : cli_test {
         std::lock_guard guard{mutex};
         asked.push_back(body);
         number = asked.size();
+      }
+      if (question.find("silent") != question.npos) {
+        x.wait_for_close();
+        return;
       }
       if (question.find("refuse") != question.npos) {
         x.send(whole_answer(401, R"({"error":{"message":"wrong key","type":"invalid_request_error"}})"));
@@ -144,7 +148,8 @@ TEST_CASE_METHOD(session_test, "Ctrl-C ends the answer and not the session, and 
     user.type("stall\r");
     REQUIRE(user.shows("answer "));
     user.type("\x03");
-    REQUIRE(user.shows("/retry"));
+    REQUIRE(user.shows("(interrupted; what came is kept"));
+    CHECK_FALSE(contains(user.screen(), "error"));
     REQUIRE(user.shows("m> "));
     CHECK(contains(only_kept(), ", interrupted)\n\nanswer "));
     user.type("typed in vain\x03");
@@ -297,6 +302,51 @@ TEST_CASE_METHOD(session_test, "colours are there on a terminal, but not where n
     CHECK(contains(user.screen(), "\x1b[1m") == colours);
     CHECK(contains(user.screen(), "\x1b[2m") == (variable == "NO_COLOR="));
     CHECK(contains(user.screen(), "a thought"));
+  }
+}
+
+TEST_CASE_METHOD(session_test, "a wait is told to who sits at a terminal, each time anew", "[cli][session]") {
+  terminal user{at_terminal({"--no-history"})};
+  REQUIRE(user.shows("m> "));
+  for (std::string question : {"silent", "silent again"}) {
+    user.type(question + "\r");
+    REQUIRE(user.shows("waiting for the answer, 0:0"));
+    user.type("\x03");
+    REQUIRE(user.shows("/retry"));
+    REQUIRE(user.shows("m> "));
+  }
+  terminal once{at_terminal({"silent"})};
+  REQUIRE(once.shows("waiting for the answer, 0:0"));
+  once.type("\x03");
+  CHECK(once.wait() == 130);
+  CHECK(kept().empty());
+}
+
+TEST_CASE_METHOD(session_test, "a session goes on where Ctrl-Z has left it", "[cli][session]") {
+  for (std::string term : {"xterm", "dumb"}) {
+    INFO(term);
+    auto options = at_terminal({}, term);
+    options.arguments = {"/bin/bash", "--norc", "-i"};
+    options.environment.push_back("PS1=shell: ");
+    terminal user{options};
+    REQUIRE(user.shows("shell: "));
+    user.type(program() + " chat --no-history -c " + config + "\r");
+    REQUIRE(user.shows("m> "));
+    for (std::string part : {"one", "two"}) {
+      user.type(part);
+      REQUIRE(user.shows(part));
+      user.type("\x1a");
+      REQUIRE(user.shows("Stopped"));
+      REQUIRE(user.shows("shell: "));
+      user.type("fg\r");
+      REQUIRE(user.shows("m> "));
+    }
+    user.type("three\r");
+    REQUIRE(user.shows("answer "));
+    CHECK(sent().back() == (term == "xterm" && has_editor ? "user: onetwothree" : "user: three"));
+    REQUIRE(user.shows("m> "));
+    user.type("/exit\r");
+    REQUIRE(user.shows("shell: "));
   }
 }
 

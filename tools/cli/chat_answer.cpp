@@ -136,7 +136,8 @@ int chat_whole(const chat_options& options, session& session, waiter& waiter, ch
     std::move(request));
   if (!result) {
     seen.failure = errc::cancelled;
-    complain("interrupted");
+    if (!options.is_session)
+      complain("interrupted");
     return exit_interrupted;
   }
   std::visit([&](auto& outcome) { note(seen, outcome); }, *result);
@@ -303,7 +304,8 @@ private:
       return exit_failed;
     close_line();
     if (failed.why.code == errc::cancelled) {
-      complain("interrupted");
+      if (!options_.is_session)
+        complain("interrupted");
       return exit_interrupted;
     }
     auto why = options_.how.in_words_of_user(failed.why);

@@ -26,6 +26,7 @@ struct chat_options {
   bool json = false;
   bool stream = true;                 ///< Print the answer as it comes.
   bool stats = false;                 ///< Say at the end how fast it was.
+  bool is_session = false;            ///< More questions follow: who ends an answer knows it, and that is no error.
   bool show_thinking = false;         ///< Print on standard error what the model thinks.
   std::optional<std::string> go_on{}; ///< Conversation to go on with; "": the last one. It may be the prompt, too.
   std::string name;                   ///< For a new conversation.

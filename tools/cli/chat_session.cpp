@@ -51,6 +51,7 @@ chat_session::chat_session(chat_options options, session& providers, waiter& wai
   : options_(std::move(options)), providers_(providers), waiter_(waiter), conversation_(conversation),
     make_(std::move(make)), history_(history), console_(make_console(waiter, history_.inputs(), chat::slash_words())) {
   options_.prompt.clear();
+  options_.is_session = true;
 }
 
 int chat_session::run() {
@@ -183,7 +184,7 @@ void chat_session::ask(chat_message question, bool is_retry) {
   unanswered_.reset();
   chat::turn turn{std::move(question), asked, std::move(*answer)};
   if (!turn.answer.flaw.empty())
-    tell("(what came is kept; /retry asks again, /undo takes it back)");
+    tell("(" + turn.answer.flaw + "; what came is kept: /retry asks again, /undo takes it back)");
   if (is_last_replaced)
     conversation_.replace_last(std::move(turn));
   else

@@ -31,6 +31,9 @@ public:
           return typed::interrupted;
         case waiter::event::terminated:
           return typed::terminated;
+        case waiter::event::continued:
+          print(prompt);
+          continue;
         default:
           break;
       }

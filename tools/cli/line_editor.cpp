@@ -160,6 +160,9 @@ private:
         case waiter::event::terminated:
           ended_ = typed::terminated;
           return 0;
+        case waiter::event::continued:
+          draw_again();
+          continue;
         default:
           break;
       }
@@ -167,6 +170,15 @@ private:
       if (n >= 0 || errno != EINTR)
         return n == 1 ? 1 : 0;
     }
+  }
+
+  /// The shell has had the terminal, and has set it as it likes.
+  void draw_again() {
+    el_set(editor_, EL_PREP_TERM, 0);
+    el_set(editor_, EL_PREP_TERM, 1);
+    print("\r");
+    print(paste_begins);
+    el_set(editor_, EL_REFRESH);
   }
 
   int read_character(wchar_t& character) {

@@ -34,6 +34,7 @@ waiter::waiter(bool hangups) {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGCONT);
   if (hangups)
     sigaddset(&set, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
@@ -60,6 +61,8 @@ waiter::event waiter::wait(std::chrono::milliseconds max_time) {
     return event::timeout;
   if (auto signal = next_signal(); signal == SIGHUP) {
     return event::hangup;
+  } else if (signal == SIGCONT) {
+    return event::timeout;
   } else if (signal != 0) {
     if (interrupted_ && (!goes_on_ || is_terminated_))
       _exit(exit_interrupted);
@@ -80,6 +83,8 @@ waiter::event waiter::wait_for_input(int descriptor) {
       return event::terminated;
     else if (signal == SIGINT)
       return event::interrupted;
+    else if (signal == SIGCONT)
+      return event::continued;
     if (sources[1].revents != 0)
       return event::input;
   }

@@ -40,14 +40,15 @@ public:
   /// Wakes `wait` up, from any thread.
   void wake();
 
-  enum class event : uint8_t { woken, interrupted, terminated, hangup, timeout, input };
+  enum class event : uint8_t { woken, interrupted, terminated, hangup, continued, timeout, input };
 
   /// Returns at the next `wake`, signal, or after this time. A second SIGINT or SIGTERM ends the process with exit code
   /// 130.
   event wait(std::chrono::milliseconds max_time);
 
   /// Waits for something to read there (`input`), SIGINT (`interrupted`) or SIGTERM (`terminated`), which interrupt
-  /// nothing that `wait` waits for.
+  /// nothing that `wait` waits for, or SIGCONT (`continued`): the process was stopped, and the terminal somebody
+  /// else's.
   event wait_for_input(int descriptor);
 
   /// From now on another SIGINT is no more than the first one, for who asks one question after the other; call it
