@@ -9,11 +9,11 @@
 namespace modelforge::batch {
 
 /// Puts the rows of a table together from lines, as RFC 4180 has it: a field in quotes may hold the separator, line
-/// breaks, and quotes that stand twice. A quote inside of a field that did not begin with one is itself. With tabs
-/// (`tsv`), quotes mean nothing.
+/// breaks, and quotes that stand twice. A quote inside of a field that did not begin with one is itself. Where tabs
+/// separate, quotes mean nothing.
 class table_row {
 public:
-  explicit table_row(bool by_tabs) : separator_(by_tabs ? '\t' : ','), has_quotes_(!by_tabs) {}
+  explicit table_row(char separator) : separator_(separator), has_quotes_(separator != '\t') {}
 
   enum class result : uint8_t {
     whole,  ///< `fields` has the row.

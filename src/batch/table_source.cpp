@@ -20,7 +20,7 @@ namespace {
 class table_source : public source {
 public:
   table_source(file input, std::string name, bool by_tabs)
-    : lines_(std::move(input)), row_(by_tabs), name_(std::move(name)) {}
+    : lines_(std::move(input)), row_(by_tabs ? '\t' : ','), by_tabs_(by_tabs), name_(std::move(name)) {}
 
   std::optional<failure> start(const std::string& prompt) {
     if (auto problem = read_row())
@@ -79,6 +79,8 @@ private:
         if (auto encoding = foreign_encoding(line_); !encoding.empty())
           return refuse(name_ + " is " + std::string{encoding} + "; save it as UTF-8");
         line_.erase(0, line_.size() - without_mark(line_).size());
+        if (!by_tabs_ && line_.find(',') == line_.npos && line_.find(';') != line_.npos)
+          row_ = table_row{';'}; // as spreadsheets write it where commas are for numbers
       }
       auto is_first = raw_.empty() && size == 0;
       if (is_first && state == result::line && line_.find_first_not_of(" \t") == line_.npos)
@@ -127,6 +129,7 @@ private:
 
   line_reader lines_;
   table_row row_;
+  bool by_tabs_;
   std::string name_; ///< As people are told it.
   std::vector<std::string> columns_;
   std::optional<prompt_template> prompt_;

@@ -21,7 +21,7 @@ namespace {
 
 /// The rows of a table; one that is broken or open is {"?"}.
 std::vector<fields> rows_of(const std::string& text, bool by_tabs = false) {
-  table_row row{by_tabs};
+  table_row row{by_tabs ? '\t' : ','};
   std::vector<fields> rows;
   std::istringstream in{text};
   auto how = table_row::result::whole;
@@ -120,6 +120,7 @@ TEST_CASE_METHOD(input, "each row of a table is an item", "[batch][table]") {
   CHECK(read_csv(" text , custom_id \na,x\nb,\n", "{{text}}") == lines{"x: a", "line-3: b"});
   CHECK(read_csv("text\tn\na \"b\", c\t1\n", "{{text}}", batch_format::tsv) == lines{"line-2: a \"b\", c"});
   CHECK(read_csv("prompt\nWhy?\n", "") == lines{"line-2: Why?"});
+  CHECK(read_csv("id;text\n1;\"a; b, c\"\n", "{{text}}") == lines{"1: a; b, c"});
   CHECK(read_csv("text\n", "{{text}}").empty());
 }
 

@@ -184,7 +184,7 @@ TEST_CASE_METHOD(batch_choice_test, "a batch's cost says for how many items it i
   CHECK(contains(x.err, "; cost: 0.00005, and unknown for 2 items; HTTP attempts"));
   auto dry = run({"batch", "-c", priced, "--dry-run", input});
   INFO(dry.out);
-  CHECK(contains(dry.out, "at most 0.0400 for those answers"));
+  CHECK(contains(dry.out, "at most 0.04000 for those answers"));
   CHECK(contains(dry.out, "cost at test: unknown for 2 items, whose models have no price"));
   auto status = run({"batch", "status", folder.path("out.jsonl")});
   CHECK(contains(status.out, "; cost: 0.00005, and unknown for 2 items"));

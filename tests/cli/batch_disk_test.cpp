@@ -319,11 +319,11 @@ TEST_CASE_METHOD(cli_test, "a dry run tells what a batch would take, and sends n
   CHECK(x.out.starts_with(input + ":2: "));
   CHECK(contains(x.out, "\nitems: 3, of which 1 cannot be read\n"));
   CHECK(contains(x.out, "at most 150 out"));
-  CHECK(contains(x.out, "at most 0.0012 for those answers"));
+  CHECK(contains(x.out, "at most 0.00120 for those answers"));
   CHECK(contains(x.out, "time: at least 60 s by the limits of test"));
   auto jobs = run({"batch", "-c", config, "--dry-run", "--mode", "auto", input}).out;
   CHECK(contains(jobs, "cost at test, by its batch API: "));
-  CHECK(contains(jobs, "at most 0.0006 for those answers"));
+  CHECK(contains(jobs, "at most 0.00060 for those answers"));
   CHECK(contains(jobs, "time: up to a day"));
   CHECK(contains(run({"batch", "-c", config, "--dry-run", "--mode", "auto", "--deadline", "2h", input}).out,
                  "time: at least 60 s"));

@@ -54,6 +54,9 @@ std::optional<std::string> find_ledger(const std::string& name);
 /// `modelforge batch status`: prints what the ledger of that name knows. Returns the exit code.
 int batch_status(const std::string& name, bool as_json);
 
+/// An amount of money; small ones with more digits, since a hundred short prompts cost less than a cent.
+std::string money(double amount);
+
 /// "95 answered, 3 cut, 2 blocked, 0 failed": each item counts once.
 std::string counts_text(uint64_t answered, const flaw_counts& flawed, uint64_t failed);
 

@@ -13,13 +13,6 @@ namespace modelforge::cli {
 
 namespace {
 
-/// Small amounts with more digits: a batch of a hundred short prompts costs less than a cent.
-std::string money(double amount) {
-  char text[32];
-  std::snprintf(text, sizeof text, amount < 0.1 ? "%.5f" : "%.2f", amount);
-  return text;
-}
-
 /// Adds a share to the sum of all. Costs are there only where prices are.
 void add(batch_share& sum, const batch_share& share) {
   sum.estimated_input += share.estimated_input;
@@ -35,6 +28,12 @@ void add(batch_share& sum, const batch_share& share) {
 }
 
 } // namespace
+
+std::string money(double amount) {
+  char text[32];
+  std::snprintf(text, sizeof text, amount < 0.1 ? "%.5f" : "%.2f", amount);
+  return text;
+}
 
 std::string counts_text(uint64_t answered, const flaw_counts& flawed, uint64_t failed) {
   auto text = grouped(answered - std::min(answered, flawed.sum())) + " answered, ";

@@ -194,8 +194,8 @@ void print_estimate(const plan& batch, const provider_settings& provider, bool b
     output += static_cast<double>(asked.output_tokens) * price.output * share / 1e6;
   }
   if (unpriced < batch.all.items)
-    std::printf("cost at %s%s: about %.4f for the prompts, at most %.4f for those answers\n", provider.name.c_str(),
-                by_jobs ? ", by its batch API" : "", input, output);
+    std::printf("cost at %s%s: about %s for the prompts, at most %s for those answers\n", provider.name.c_str(),
+                by_jobs ? ", by its batch API" : "", money(input).c_str(), money(output).c_str());
   if (unpriced > 0)
     std::printf("cost at %s: unknown for %s items, whose models have no price\n", provider.name.c_str(),
                 grouped(unpriced).c_str());
