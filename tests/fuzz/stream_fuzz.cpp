@@ -145,8 +145,9 @@ void check_calls(const completion& end, const listener& heard) {
 
 /// Whether the text has what ends an answer, perhaps with escapes.
 bool has_end_mark(std::string_view text, const dialect& by) {
-  if (&by == &anthropic::messages_api())
-    return text.find("stop") != text.npos || text.find('\\') != text.npos;
+  if (&by == &anthropic::messages_api()) // or is a whole message, which needs no reason
+    return text.find("stop") != text.npos || text.find(R"("message")") != text.npos
+           || text.find(R"("content")") != text.npos || text.find('\\') != text.npos;
   if (&by == &gemini::content_api())
     return text.find("eason") != text.npos || text.find('\\') != text.npos;
   if (&by == &openai::responses_api())
