@@ -60,11 +60,14 @@ struct session_test : cli_test {
     }
   }
 
-  process_options at_terminal(strings more = {}, const std::string& term = "xterm") {
+  /// Without colours, unless `colours` is another setting of NO_COLOR.
+  process_options at_terminal(strings more = {}, const std::string& term = "xterm",
+                              const std::string& colours = "NO_COLOR=1") {
     strings arguments{"chat", "-c", config};
     arguments.insert(arguments.end(), more.begin(), more.end());
     auto result = command(arguments);
     result.environment.push_back("TERM=" + term);
+    result.environment.push_back(colours);
     return result;
   }
 
@@ -293,13 +296,11 @@ TEST_CASE_METHOD(session_test, "colours are there on a terminal, but not where n
     bool colours;
   };
   for (auto& [variable, colours] : std::vector<row>{{"NO_COLOR=", has_editor}, {"NO_COLOR=1", false}}) {
-    auto options = at_terminal({"--no-history", "--show-thinking"});
-    options.environment.push_back(variable);
-    terminal user{options};
-    REQUIRE(user.shows("m> "));
+    terminal user{at_terminal({"--no-history", "--show-thinking"}, "xterm", variable)};
+    REQUIRE(user.shows("> "));
     user.type("think\r");
     REQUIRE(user.shows("answer "));
-    CHECK(contains(user.screen(), "\x1b[1m") == colours);
+    CHECK(contains(user.screen(), "\x1b[1mm\x1b[0m> ") == colours); // what is typed, and the answer, are plain
     CHECK(contains(user.screen(), "\x1b[2m") == (variable == "NO_COLOR="));
     CHECK(contains(user.screen(), "a thought"));
   }

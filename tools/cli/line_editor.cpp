@@ -58,7 +58,12 @@ public:
   typed read(const std::string& prompt, std::string& line) override {
     auto is_bold = has_colors(STDOUT_FILENO);
     auto mark = std::string(1, prompt_mark);
-    prompt_ = is_bold ? mark + "\x1b[1m" + mark + prompt + mark + "\x1b[0m" + mark : prompt;
+    // The editor prints what moves no cursor with the character behind it, and not at all where there is none: so the
+    // end of the prompt stays plain.
+    auto bold = is_bold && prompt.size() > 2 ? prompt.size() - 2 : 0;
+    prompt_ = bold == 0
+                ? prompt
+                : mark + "\x1b[1m" + mark + prompt.substr(0, bold) + mark + "\x1b[0m" + mark + prompt.substr(bold);
     ended_ = typed::text;
     el_set(editor_, EL_PREP_TERM, 1); // before the prompt: who answers it at once has each key taken as the editor's
     print(paste_begins);
