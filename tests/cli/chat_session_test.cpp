@@ -276,6 +276,9 @@ TEST_CASE_METHOD(session_test, "commands of a session do what its help says", "[
   say("/save notes", "--continue=notes");
   say("/save ~/copy.md", "written to");
   CHECK(folder.read("copy.md") == folder.read(".local/state/modelforge/conversations/notes.md"));
+  say("/save ~/copy.md", "written to"); // over itself
+  say("/save ~/notes.txt", "holds no conversation");
+  CHECK(folder.read("notes.txt") == "some notes\n");
   say("/save", "conversations/notes.md");
   say("think", "answer 2");
   CHECK_FALSE(contains(user.screen(), "a thought"));

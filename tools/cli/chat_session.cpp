@@ -12,6 +12,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <utility>
 #include <variant>
 
@@ -36,6 +38,15 @@ std::string without_tilde(const std::string& path) {
 /// Whether what follows /save is a file's name rather than a conversation's.
 bool is_path(const std::string& text) {
   return text.find_first_of("/.") != text.npos;
+}
+
+/// Whether a conversation may be written there: where there is nothing, or another one.
+bool may_be_written(const std::string& path) {
+  if (!batch::is_written_as_part(path))
+    return true;
+  std::ifstream file{path, std::ios::binary};
+  std::string text{std::istreambuf_iterator<char>{file}, {}};
+  return text.empty() || std::holds_alternative<chat::conversation>(chat::read(text));
 }
 
 /// "on", "off", or else the other of the two.
@@ -267,6 +278,8 @@ void chat_session::save(const std::string& where) {
     return;
   }
   auto path = without_tilde(where);
+  if (!may_be_written(path))
+    return complain(path + " is there, and holds no conversation; write to another file");
   auto opened = batch::output_file::open(path, ".partial");
   auto* problem = std::get_if<failure>(&opened);
   std::optional<failure> failed;
