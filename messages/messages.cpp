@@ -94,6 +94,8 @@ std::string flaw_text(const completion& x) {
     case answer_flaw::empty:
       return "the answer is empty: it holds neither a text nor a call of a tool" + told;
     case answer_flaw::unclear:
+      if (x.finish_reason != finish_reason::unknown)
+        return "the answer may not be whole: see the warnings";
       return "the answer may not be whole: it ended with a finish reason that is not known, \"" + x.raw_finish_reason
              + '"';
   }

@@ -125,6 +125,10 @@ inline constexpr auto choices_warning =
 std::variant<model_list, failure> read_names(const http::response_head& head, std::string_view body,
                                              std::string_view list, std::string_view name);
 
+/// Said of an answer with a text that was told again, and otherwise.
+inline constexpr auto versions_warning =
+  "the provider told two versions of a text; the one that it said first is given";
+
 /// Said of an answer of which bytes were replaced.
 inline constexpr auto repaired_warning = "the answer held bytes that are not UTF-8; they were replaced";
 

@@ -250,6 +250,8 @@ void object_answer::tell(said kind, std::string_view text, piece_sink& sink) {
   if (kind == &piece_sink::text) {
     if (progress_.text_bytes < sizeof progress_.beginning)
       text.copy(progress_.beginning + progress_.text_bytes, sizeof progress_.beginning - progress_.text_bytes);
+    for (auto c : text.substr(text.size() - std::min(text.size(), sizeof progress_.ending)))
+      progress_.ending = progress_.ending << 8 | static_cast<unsigned char>(c);
     ++progress_.texts;
     progress_.text_bytes += text.size();
   }
@@ -374,8 +376,9 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   if (auto problem = add_calls(head_, calls_.finish(), id_, how.reason, seen_.refusal, result))
     return fitted(std::move(*problem));
   auto is_empty = holds_nothing() && result.tool_calls.empty();
-  result.flaw = judge_flaw(result.finish_reason,
-                           reason_.empty() || is_clear_end(how.reason, result.finish_reason, is_empty), is_empty);
+  result.flaw =
+    judge_flaw(result.finish_reason,
+               !seen_.doubt && (reason_.empty() || is_clear_end(how.reason, result.finish_reason, is_empty)), is_empty);
   result.usage = usage_.last();
   result.logprobs = told_logprobs();
   add_alternatives(result);

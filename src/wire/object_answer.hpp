@@ -256,6 +256,10 @@ protected:
   /// Whether a text that comes with the finish reason is all that was said before, once more; then there is a warning.
   bool repeats_all(json::raw text);
 
+  /// Takes a text that says once more what was said from that byte of the answer's text on, and says what it has more.
+  /// One that differs is a warning, and then nobody can tell whether the answer is whole.
+  void say_missing(std::string_view text, uint64_t from, piece_sink& sink);
+
   /// Counts what the calls handed on, and ends the answer if they are too large.
   void count_call_pieces(uint64_t pieces);
 
@@ -267,7 +271,8 @@ protected:
     uint64_t tokens = 0;
     uint64_t texts = 0;      ///< Of these pieces,
     uint64_t text_bytes = 0; ///< with so many bytes in all,
-    char beginning[8]{};     ///< and the first of these.
+    char beginning[8]{};     ///< and the first of these,
+    uint64_t ending = 0;     ///< and the last ones, the very last in the lowest byte.
   };
 
   /// What has been met so far.
@@ -282,6 +287,7 @@ protected:
     bool end_mark = false;    ///< The provider's word that the answer is whole.
     bool complete = false;    ///< That mark, as far as it is one where nothing of the answer follows.
     bool cut = false;         ///< The body ended in the middle of something.
+    bool doubt = false;       ///< Something may be missing, and a warning tells of it.
     bool past_reason = false; ///< A piece behind a finish reason, which thus was no end.
     bool end = false;         ///< That mark, or an error: nothing more is to be expected.
   };

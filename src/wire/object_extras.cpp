@@ -153,6 +153,29 @@ bool object_answer::repeats_all(json::raw raw) {
   return true;
 }
 
+// Its size, its first bytes and the last ones before the rest tell whether it goes on with what was said, of which
+// nothing else is kept.
+void object_answer::say_missing(std::string_view text, uint64_t from, piece_sink& sink) {
+  if (growths_ != nullptr)
+    tell(&piece_sink::text, growths_->text.decide_by(text), sink);
+  auto said = progress_.text_bytes - from;
+  auto size = static_cast<std::size_t>(std::min<uint64_t>(said, text.size()));
+  uint64_t ending = 0;
+  auto known = std::min(size, sizeof ending);
+  for (auto c : text.substr(size - known, known))
+    ending = ending << 8 | static_cast<unsigned char>(c);
+  auto mask = known < sizeof ending ? (uint64_t{1} << (8 * known)) - 1 : ~uint64_t{0};
+  auto goes_on = said <= text.size() && ending == (progress_.ending & mask)
+                 && (from > 0 || text.starts_with({progress_.beginning, known}));
+  if (!goes_on) {
+    warn(versions_warning);
+    seen_.doubt = true;
+    return;
+  }
+  half_ = 0; // it is whole here
+  tell(&piece_sink::text, text.substr(size), sink);
+}
+
 void object_answer::settle_growth(piece_sink& sink) {
   if (growths_ == nullptr || problem_ != nullptr)
     return;

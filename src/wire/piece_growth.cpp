@@ -74,6 +74,14 @@ std::string_view piece_growth::decide_all() {
   return std::string_view{all_}.substr(said_);
 }
 
+std::string_view piece_growth::decide_by(std::string_view whole) {
+  if (kind_ != kind::undecided || held_.empty())
+    return {};
+  auto first = std::string_view{all_}.substr(0, said_);
+  auto is_news = whole.starts_with(first) && whole.substr(first.size()).starts_with(held_);
+  return !is_news && whole.starts_with(all_) ? decide_all() : is_news ? decide_news({}) : settle();
+}
+
 void piece_growth::assume_all() {
   expects_either_ = true;
   repeated_ = unlikely;

@@ -22,6 +22,9 @@ public:
   /// The stream has ended: decides by what there was. Returns what was held back and is to be said.
   std::string_view settle();
 
+  /// Decides by the whole text, which was told by itself. Returns what was held back and is to be said.
+  std::string_view decide_by(std::string_view whole);
+
   /// Pieces of either kind are usual here; else each is taken for new where little speaks against it.
   void expect_either() { expects_either_ = true; }
   bool expects_either() const { return expects_either_; }

@@ -95,16 +95,36 @@ private:
     if (progress_.pieces == 0)
       say_content(content, sink);
     else
-      for_each_in(content, [this](json::reader& in) {
-        content_block part;
-        if (!take_block(in, part) || !part.is_call())
-          return;
-        if (part.call.arguments.text == "{}") // the place of what comes
-          part.call.arguments = {};
-        if (!calls_.has(part.call))
-          fail_calls("a stream that begins with a tool call, and does not tell it again");
-      });
+      check_calls(content, "a stream that begins with a tool call, and does not tell it again");
     first_content_.clear();
+  }
+
+  /// Content that is told once more at the end; what of its text did not come before counts.
+  void say_content_again(json::raw content, piece_sink& sink) {
+    if (progress_.pieces == 0)
+      return say_content(content, sink);
+    std::string text{string_in(content, scratch_)};
+    for_each_in(content, [&](json::reader& in) {
+      content_block part;
+      if (take_block(in, part) && part.text.is_string())
+        text += string_in(part.text, scratch_);
+    });
+    if (!text.empty())
+      say_missing(text, 0, sink);
+    check_calls(content, "a stream that ends with a tool call, and did not tell it before");
+  }
+
+  /// Each call in the content must be one that came otherwise, else the answer has failed.
+  void check_calls(json::raw content, const char* problem) {
+    for_each_in(content, [&](json::reader& in) {
+      content_block part;
+      if (!take_block(in, part) || !part.is_call())
+        return;
+      if (part.call.arguments.text == "{}") // the place of what comes
+        part.call.arguments = {};
+      if (!calls_.has(part.call))
+        fail_calls(problem);
+    });
   }
 
   /// It is one where a stream was asked for, too.
@@ -161,9 +181,12 @@ private:
   /// The end mark counts only where there was an answer. Content is one, too: llama.cpp sends no `message_start` when
   /// the first token is half a character.
   void read_stop(const event& event, piece_sink& sink) {
+    json::raw content;
     fail_untold();
     end_blocks(sink);
     say_first_content(sink);
+    read_fields(event.message, {{"content", &content}});
+    say_content_again(content, sink);
     read_reasons(event);
     seen_.end_mark = seen_.end = seen_.end || seen_.answer;
   }
@@ -215,7 +238,8 @@ private:
     std::optional<int64_t> index;    ///< Nothing: the server does not count.
     std::optional<std::size_t> call; ///< Its place, where it is one.
     bool is_left_out = false;
-    bool is_fresh = true; ///< Nothing came behind its beginning.
+    bool is_fresh = true;   ///< Nothing came behind its beginning.
+    uint64_t text_from = 0; ///< Where in the answer's text its own begins.
   };
 
   static std::optional<int64_t> index_of(const event& event) { return place_in(event.index); }
@@ -290,6 +314,8 @@ private:
       say_arguments(*block.call, content.call, sink);
     else if (block.is_fresh)
       say(&piece_sink::text, content.text, sink);
+    else if (content.text.has_text() && !block.is_left_out)
+      say_missing(std::string{string_in(content.text, scratch_)}, block.text_from, sink);
   }
 
   void say_block(const content_block& content, std::optional<int64_t> index, piece_sink& sink) {
@@ -297,6 +323,7 @@ private:
     std::erase_if(open_, [](auto& y) { return !y.call; }); // only calls may come side by side
     auto& block = open_.emplace_back();
     block.index = index;
+    block.text_from = progress_.text_bytes;
     begun_ = std::max(begun_, index);
     auto type = std::string{string_in(content.type, scratch_)};
     block.is_fresh = type == "text" && !content.text.has_text();

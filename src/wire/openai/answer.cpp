@@ -188,7 +188,7 @@ private:
     read_message(delta, choice, sink);
     has_deltas_ = has_deltas_ || progress_.pieces > before;
     if (choice.message.is_object())
-      read_message_beside(choice.message, sink);
+      read_message_beside(choice.message, delta.content, sink);
     auto has_more = !choice.message.text.empty() || choice.logprobs.is_object();
     return delta.is_only_text() && !has_more ? delta.content.text : std::string_view{};
   }
@@ -229,7 +229,7 @@ private:
   void read_streamed_message(const chunk_choice& choice, piece_sink& sink) {
     auto delta = read_delta(message_in(choice), choice);
     if (has_deltas_) { // it repeats them
-      read_message_beside(message_in(choice), sink);
+      read_message_beside(message_in(choice), {}, sink);
       chunk_delta rest;
       rest.reason = delta.reason;
       return read_message(rest, choice, sink);
@@ -238,12 +238,16 @@ private:
     read_message(delta, choice, sink);
   }
 
-  /// A message beside deltas repeats what they said; what they did not say counts.
-  void read_message_beside(json::raw message, piece_sink& sink) {
+  /// A message beside deltas repeats what they said, or but the `latest` text; what they did not say counts.
+  void read_message_beside(json::raw message, json::raw latest, piece_sink& sink) {
     auto delta = read_delta(message);
     std::vector<call_part> calls;
     if (!seen_text_)
       say_content(delta.content, calls, sink);
+    else if (auto text = text_in(delta.content); !text.empty() && delta.content.text != latest.text)
+      say_missing(text, 0, sink);
+    if (!seen_.refusal)
+      say_refusal(delta.refusal, sink);
     if (calls_.size() == 0)
       say_message_calls(delta, calls, sink);
     else if (auto list = delta.tool_calls.text.empty() ? delta.function_call : delta.tool_calls; !list.text.empty())

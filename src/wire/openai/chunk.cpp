@@ -138,6 +138,18 @@ content_piece take_content_piece(json::reader& in) {
   return piece;
 }
 
+std::string text_in(json::raw content) {
+  std::string result, scratch;
+  if (content.is_string())
+    return std::string{string_in(content, scratch)};
+  for_each_in(content, [&](json::reader& in) {
+    auto piece = take_content_piece(in);
+    if (auto type = piece.type.between_quotes(); type != "thinking" && type != "reasoning" && !piece.is_call())
+      result += string_in(piece.text, scratch);
+  });
+  return result;
+}
+
 told_usage read_usage(json::raw value) {
   json::raw input, output, cache_hits, input_details, output_details, cached, cache_written, reasoning;
   json::raw other_input, other_output;

@@ -83,6 +83,9 @@ struct content_piece {
 /// Takes the next part of such a list, of which a text alone is the text; all empty where it is neither.
 content_piece take_content_piece(json::reader& in);
 
+/// The text of a message's content, whatever its form.
+std::string text_in(json::raw content);
+
 /// Reads usage in OpenAI's names and those of its speakers; what is missing is not told.
 told_usage read_usage(json::raw value);
 

@@ -14,8 +14,6 @@ namespace modelforge::wire::openai {
 
 namespace {
 
-constexpr auto versions_warning = "the provider told two versions of a text; the one that it said first is given";
-
 constexpr object_answer::wording response_words{.no_answer = "JSON that is no finished response",
                                                 .usual_address = "it usually ends in /v1"};
 

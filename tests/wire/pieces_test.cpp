@@ -1,0 +1,151 @@
+#include "tests/wire/hear.hpp"
+#include "wire/anthropic/anthropic.hpp"
+#include "wire/gemini/gemini.hpp"
+#include "wire/ollama/ollama.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <algorithm>
+
+// Texts that stand where texts are not usual, or come twice: they are understood, or told of; none is lost in silence.
+
+namespace modelforge::pieces_test {
+
+using namespace modelforge::test;
+
+namespace {
+
+std::string event(std::string_view data) {
+  return "data: " + std::string{data} + "\n\n";
+}
+
+std::string chunk(std::string_view choice) {
+  return event(R"({"id":"c","choices":[{"index":0,)" + std::string{choice} + "}]}");
+}
+
+const std::string done = "data: [DONE]\n\n";
+const std::string stop = chunk(R"("delta":{},"finish_reason":"stop")") + done;
+
+/// What an answer is to say.
+struct expected {
+  std::string text;
+  std::string_view warning = {}; ///< A part of one; with it the answer is unclear. Empty: there is none.
+};
+
+void check(const completion& x, const std::string& text, const expected& right) {
+  CHECK(text == right.text);
+  CHECK(x.flaw == (right.warning.empty() ? answer_flaw::none : answer_flaw::unclear));
+  CHECK(flaw_text(x) == (right.warning.empty() ? "" : "the answer may not be whole: see the warnings"));
+  if (right.warning.empty())
+    CHECK(x.warnings.empty());
+  else
+    CHECK(std::any_of(x.warnings.begin(), x.warnings.end(), [&](auto& y) { return y.find(right.warning) != y.npos; }));
+}
+
+void check_stream(const std::string& body, const dialect& by, const expected& right) {
+  auto heard = hear(body, by);
+  check(heard.good(), heard.words, right);
+}
+
+void check_whole(const std::string& body, const dialect& by, const expected& right) {
+  auto result = by.decode({200, {}}, body);
+  if (auto* bad = std::get_if<failure>(&result))
+    FAIL_CHECK(bad->message);
+  else
+    check(std::get<completion>(result), std::get<completion>(result).text, right);
+}
+
+} // namespace
+
+TEST_CASE("a text that is told again at the end is told once, with what it has more", "[wire][pieces]") {
+  auto say = [](std::string_view text) { return chunk(R"("delta":{"content":")" + std::string{text} + "\"}"); };
+  auto all = [](std::string_view content) {
+    return chunk(R"("message":{"content":)" + std::string{content} + R"(},"finish_reason":"stop")") + done;
+  };
+  constexpr auto versions = "two versions";
+  struct {
+    std::string body;
+    expected right;
+  } chat[] = {
+    {say("Hel") + all(R"("Hello")"), {"Hello"}},
+    {say("H") + say("el") + all(R"("Hello")"), {"Hello"}},
+    {say("Hello, wor") + say("ld and all") + all(R"("Hello, world and all of it")"), {"Hello, world and all of it"}},
+    {say("Hel") + all(R"([{"type":"text","text":"Hel"},{"type":"text","text":"lo"}])"), {"Hello"}},
+    {say("Hello") + all(R"("Hello")"), {"Hello"}},
+    {say("Hello") + all(R"("")"), {"Hello"}},
+    {say("Hello") + all("null"), {"Hello"}},
+    {say(R"(a\ud83d)") + all(R"("a\ud83d\ude00b")"), {"a😀b"}},
+    {say("ha") + say("haha") + all(R"("hahaha")"), {"hahaha"}},
+    {say("Hel") + say("Hello") + all(R"("HelHello you")"), {"HelHello you"}},
+    {say("Hel") + all(R"("lo")"), {"Hel", versions}},
+    {say("Hel") + all(R"("Bye")"), {"Hel", versions}},
+    {say("Hello, wor") + say("ld and all") + all(R"("Hello, words and much of it")"),
+     {"Hello, world and all", versions}},
+    {say("Hello, wor") + say("ld and all") + all(R"("Hello")"), {"Hello, world and all", versions}},
+    {chunk(R"("delta":{"content":"Hel"},"message":{"content":"Hel"})")
+       + chunk(R"("delta":{"content":"lo"},"message":{"content":"lo"})") + stop,
+     {"Hello"}},
+    {chunk(R"("delta":{"content":"Hel"},"message":{"content":"Hel"})")
+       + chunk(R"("delta":{"content":"lo"},"message":{"content":"Hello"})") + stop,
+     {"Hello"}},
+  };
+  for (auto& row : chat)
+    for (auto* by : {&openai::chat_api(), &openai::compatible_chat_api()}) {
+      CAPTURE(row.body);
+      check_stream(row.body, *by, row.right);
+      check_whole(row.body, *by, row.right);
+    }
+  auto with_call = say("Hel")
+                   + chunk(R"("message":{"content":"Hello","tool_calls":[{"id":"k","function":{"name":"f",)"
+                           R"("arguments":"{}"}}]},"finish_reason":"tool_calls")")
+                   + done;
+  auto heard = hear(with_call);
+  CHECK(heard.words == "Hello");
+  CHECK(heard.good().tool_calls.size() == 1);
+
+  auto begin = event(R"({"type":"message_start","message":{"id":"m","content":[]}})")
+               + event(R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})");
+  auto delta = [](std::string_view text) {
+    return event(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":")" + std::string{text}
+                 + "\"}}");
+  };
+  auto block = [](std::string_view text) {
+    return event(R"({"type":"content_block_stop","index":0,"content_block":{"type":"text","text":")" + std::string{text}
+                 + "\"}}");
+  };
+  auto next = event(R"({"type":"content_block_start","index":1,"content_block":{"type":"text","text":"A"}})")
+              + event(R"({"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"b"}})")
+              + event(R"({"type":"content_block_stop","index":1,"content_block":{"type":"text","text":"Abc"}})");
+  auto reason = event(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})");
+  auto mark = event(R"({"type":"message_stop"})");
+  auto message = [](std::string_view content) {
+    return event(R"({"type":"message_stop","message":{"content":)" + std::string{content} + "}}");
+  };
+  struct {
+    std::string body;
+    expected right;
+  } anthropic[] = {
+    {begin + delta("Hel") + block("Hello") + reason + mark, {"Hello"}},
+    {begin + delta("Hello") + block("Hello") + reason + mark, {"Hello"}},
+    {begin + delta("Hel") + block("Hello") + next + reason + mark, {"HelloAbc"}},
+    {begin + delta("Hel") + block("Bye") + reason + mark, {"Hel", versions}},
+    {begin + delta("Hel") + reason + message(R"([{"type":"text","text":"Hello"}])"), {"Hello"}},
+    {begin + delta("Hel") + reason + message(R"("Hello")"), {"Hello"}},
+    {begin + delta("Hel") + block("Hello") + next + reason
+       + message(R"([{"type":"text","text":"Hello"},{"type":"text","text":"Abc"}])"),
+     {"HelloAbc"}},
+    {begin + reason + message(R"([{"type":"text","text":"Hello"}])"), {"Hello"}},
+    {begin + delta("Hel") + reason + message(R"([{"type":"text","text":"Bye"}])"), {"Hel", versions}},
+    {begin + delta("Hel") + reason + message("[]"), {"Hel"}},
+  };
+  for (auto& row : anthropic) {
+    CAPTURE(row.body);
+    check_stream(row.body, anthropic::messages_api(), row.right);
+    check_whole(row.body, anthropic::messages_api(), row.right);
+  }
+  auto late = begin + delta("Hel") + reason
+              + message(R"([{"type":"text","text":"Hel"},{"type":"tool_use","id":"k","name":"f","input":{"x":1}}])");
+  CHECK(hear(late, anthropic::messages_api()).bad().message.find("did not tell it before") != std::string::npos);
+}
+
+} // namespace modelforge::pieces_test
