@@ -189,6 +189,51 @@ TEST_CASE("several choices in a stream, which nobody may ask for, are kept all t
   CHECK(bounded.warnings == std::vector<std::string>{choices_warning});
 }
 
+TEST_CASE("several answers without numbers count by their position", "[wire][choices]") {
+  auto gemini = [](std::string_view index) {
+    auto own = std::string{index};
+    return R"({"candidates":[{)" + own + R"("content":{"parts":[{"text":"A"}]},"finishReason":"STOP"},{)" + own
+           + R"("content":{"parts":[{"text":"B"}]},"finishReason":"MAX_TOKENS"}]})";
+  };
+  auto chat = [](std::string_view index, std::string_view member) {
+    auto choice = [&](std::string_view text, std::string_view reason) {
+      return "{" + std::string{index} + "\"" + std::string{member} + R"(":{"content":")" + std::string{text}
+             + R"("},"finish_reason":")" + std::string{reason} + "\"}";
+    };
+    return R"({"choices":[)" + choice("A", "stop") + "," + choice("B", "length") + "]}";
+  };
+  auto event = [](std::string_view data) { return "data: " + std::string{data} + "\n\n"; };
+  auto later = [&](std::string_view index) { // the reasons come by themselves
+    auto own = std::string{index};
+    return event(R"({"choices":[{)" + own + R"("delta":{"content":"A"}},{)" + own + R"("delta":{"content":"B"}}]})")
+           + event(R"({"choices":[{)" + own + R"("delta":{},"finish_reason":"stop"},{)" + own
+                   + R"("delta":{},"finish_reason":"length"}]})");
+  };
+  const auto done = event("[DONE]");
+  for (auto* name : {"openai", "openai_compatible", "azure", "gemini"})
+    for (auto index : {"", R"("index":0,)"}) {
+      std::vector<std::string> bodies;
+      if (named(name).name() == std::string_view{"gemini"})
+        bodies = {gemini(index), event(gemini(index))};
+      else
+        bodies = {chat(index, "message"), event(chat(index, "message")) + done, event(chat(index, "delta")) + done,
+                  later(index) + done};
+      for (auto& body : bodies) {
+        CAPTURE(name, body);
+        auto heard = hear(body, named(name));
+        CHECK(heard.words == "A");
+        auto read = whole(name, body);
+        CHECK(read.text == "A");
+        for (auto& x : {heard.good(), read}) {
+          CHECK(x.finish_reason == finish_reason::stop);
+          REQUIRE(x.alternatives.size() == 1);
+          CHECK(x.alternatives[0].text == "B");
+          CHECK(x.alternatives[0].finish_reason == finish_reason::length);
+        }
+      }
+    }
+}
+
 TEST_CASE("what is wrong with one of several choices is told, and costs the others nothing", "[wire][choices]") {
   auto x = whole("openai_compatible", R"({"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"},
     {"index":1,"message":{"tool_calls":[{"id":"k","function":{"name":"look","arguments":"{\"a"}}]},"finish_reason":"stop"},

@@ -100,8 +100,7 @@ private:
   /// An answer, or what a chunk adds to it.
   struct candidate {
     json::raw index, content, reason, explanation, logprobs;
-
-    int64_t place() const { return place_in(index).value_or(0); }
+    int64_t place = 0; ///< Which of several it is.
   };
 
   static bool take_candidate(json::reader& in, candidate& found) {
@@ -115,36 +114,46 @@ private:
   }
 
   /// Of several candidates the one is read that has the lowest number when they begin. Others come only if `extra` asks
-  /// for them.
+  /// for them. Where they have the number of the first one, or none, they count by their position.
   void read_candidates(json::raw list, piece_sink& sink) {
     std::optional<candidate> first;
-    auto has_others = false;
+    std::vector<candidate> others;
     for_each_in(list, [&](json::reader& in) {
       candidate found;
       if (!take_candidate(in, found))
         return;
-      auto is_other = candidate_ ? found.place() != *candidate_ : first && found.place() >= first->place();
-      has_others = has_others || is_other || first;
-      if (!is_other)
+      found.place = place_in(found.index).value_or(0);
+      if (!first) {
         first = found;
+        return;
+      }
+      if (found.place == first->place)
+        found.place += static_cast<int64_t>(others.size()) + 1;
+      others.push_back(found);
     });
-    if (seen_.end)
+    if (!first || seen_.end)
       return;
-    if (first && !candidate_)
-      candidate_ = first->place();
-    if (has_others)
-      for_each_in(list, [this](json::reader& in) {
-        if (candidate found; take_candidate(in, found) && found.place() != candidate_)
-          read_beside(found);
-      });
-    if (first)
-      read_candidate(*first, sink);
+    if (!candidate_) {
+      candidate_ = first->place;
+      for (auto& each : others)
+        candidate_ = std::min(*candidate_, each.place);
+    }
+    read_candidate_at(*first, sink);
+    for (auto& each : others)
+      read_candidate_at(each, sink);
+  }
+
+  void read_candidate_at(const candidate& found, piece_sink& sink) {
+    if (found.place == candidate_)
+      read_candidate(found, sink);
+    else
+      read_beside(found);
   }
 
   void read_beside(const candidate& found) {
-    auto* side = beside(found.place(), [&] {
+    auto* side = beside(found.place, [&] {
       auto made = std::make_unique<answer>(head());
-      made->id_ = id_ + "_" + std::to_string(found.place());
+      made->id_ = id_ + "_" + std::to_string(found.place);
       return made;
     });
     if (side != nullptr)

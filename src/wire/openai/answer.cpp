@@ -199,21 +199,39 @@ private:
     auto before = progress_.pieces;
     std::string_view only_text;
     auto has_others = false;
+    chunk_choice first;
+    int64_t position = 0;
     if (!choice_)
       choose(choices);
     for_each_in(choices, [&](json::reader& in) {
       chunk_choice choice;
       if (!take_choice(in, choice) || seen_.end)
         return;
-      auto is_other = place_of(choice) != choice_;
+      if (position == 0)
+        first.index = choice.index, first.delta = message_in(choice);
+      auto place = position == 0 ? place_of(choice) : place_behind(first, choice, position);
+      ++position;
+      auto is_other = place != choice_;
       has_others = has_others || is_other;
       if (is_other)
-        read_beside(choice, place_of(choice));
+        read_beside(choice, place);
       else
         only_text = read_choice(choice, sink);
     });
     if (source_ == source::event && !seen_.end && !has_others && progress_.pieces == before + 1)
       frame_.keep(object, only_text);
+  }
+
+  /// Which choice it is that comes at `position` in a chunk, behind the first one. Two texts are of two answers, even
+  /// where nobody counts them; a text and calls may be of one (see `join_split_choice`).
+  int64_t place_behind(const chunk_choice& first, const chunk_choice& choice, int64_t position) {
+    auto place = place_of(choice);
+    if (place != place_of(first))
+      return place;
+    if (!is_uncounted_)
+      is_uncounted_ =
+        !text_in(read_delta(first.delta).content).empty() && !text_in(read_delta(message_in(choice)).content).empty();
+    return is_uncounted_ ? place + position : place;
   }
 
   /// Of several choices the one is read that has the lowest number when they begin.
@@ -420,6 +438,7 @@ private:
   chunk* chunk_ = nullptr;                    ///< That is being read.
   std::unique_ptr<std::string> calls_beside_; ///< What the last message beside deltas has of calls; null: nothing.
   bool seen_text_ = false;
+  bool is_uncounted_ = false;                    ///< Choices have no numbers, and count by their position.
   bool has_deltas_ = false;                      ///< Something came in them.
   bool has_list_ = false, has_old_form_ = false; ///< Calls came in `tool_calls`, or in `function_call` alone.
 };
