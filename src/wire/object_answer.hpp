@@ -132,8 +132,9 @@ protected:
 
   using said = void (piece_sink::*)(std::string_view);
 
-  /// Whether texts of that kind may come so that each piece is all so far.
-  virtual bool may_grow(said kind) const { return kind == &piece_sink::text; }
+  /// Whether texts of that kind may come so that each piece is all so far: none, unless servers of the dialect are
+  /// known to do so.
+  virtual bool may_grow(said /*kind*/) const { return false; }
 
   /// Whether it is still to be found out, or known, that they do.
   bool is_growing() const { return growths_ != nullptr; }

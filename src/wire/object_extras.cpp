@@ -18,6 +18,11 @@ constexpr std::size_t max_sides = 128;         ///< Answers beside the first one
 constexpr std::size_t max_beside = 16 << 20;   ///< Bytes of text that these have in all.
 constexpr std::size_t max_logprobs = 16 << 20; ///< Bytes; a streamed answer has no other bound.
 
+/// Whether a text is one part of it, several times.
+bool is_repetition(std::string_view text) {
+  return (std::string{text} + std::string{text}).find(text, 1) < text.size();
+}
+
 } // namespace
 
 void object_answer::add_logprobs(json::raw list) {
@@ -134,20 +139,21 @@ void object_answer::tell_growing(said kind, std::string_view text, piece_sink& s
   progress_.signs += new_text.empty();
   tell(kind, new_text, sink);
   if (growth.is_doubtful())
-    fail_with(errc::invalid_response, "the stream's pieces repeat what came before them, and then do not");
+    fail_with(errc::invalid_response, std::string{doubtful_pieces} + " repeat what came before them, and then do not");
   if (!growths_->text.is_news())
     return;
   tell(&piece_sink::reasoning, growths_->thoughts.decide_news(), sink);
   growths_.reset();
 }
 
-// Its size and its beginning tell: that a new piece has both is as good as impossible once there were several.
+// Its size and its beginning tell: that a new piece has both is as good as impossible once there were several, unless
+// all of the text is the same over and over.
 bool object_answer::repeats_all(json::raw raw) {
   auto beginning = std::string_view{progress_.beginning, sizeof progress_.beginning}.substr(0, progress_.text_bytes);
   if (is_growing() || progress_.texts < 2 || progress_.text_bytes < 4 || raw.text.size() < progress_.text_bytes)
     return false;
   auto text = string_in(raw, scratch_);
-  if (text.size() != progress_.text_bytes || !text.starts_with(beginning))
+  if (text.size() != progress_.text_bytes || !text.starts_with(beginning) || is_repetition(text))
     return false;
   warn("the last piece of the stream repeated all before it; that is given once");
   return true;
@@ -185,8 +191,10 @@ void object_answer::settle_growth(piece_sink& sink) {
   if (text.is_all())
     thoughts.assume_all();
   tell(&piece_sink::reasoning, thoughts.settle(), sink);
-  if (text.is_doubtful() || thoughts.is_doubtful())
-    fail_with(errc::invalid_response, "nothing tells whether the stream's pieces are new, or each is all so far");
+  auto is_whole = !seen_.cut && lack().empty(); // else it broke off
+  if (is_whole && (text.is_doubtful() || thoughts.is_doubtful()))
+    fail_with(errc::invalid_response,
+              "nothing tells whether " + std::string{doubtful_pieces} + " are new, or each is all so far");
   else if (!is_usual && (text.is_all() || thoughts.is_all()))
     warn(growth_warning);
 }

@@ -9,13 +9,20 @@ namespace modelforge::wire {
 
 namespace {
 
-/// What nobody repeats by chance, in bytes that are no spaces: of a text that grew once, and twice.
-constexpr std::size_t unlikely = 8, unlikely_again = 3;
-constexpr std::size_t likely = 4; ///< What new pieces may well repeat, once.
+/// What pieces repeat, in bytes that are no spaces, all of them together. What follows may still tell otherwise, so
+/// more is asked for before the end, when it cannot be taken back.
+constexpr std::size_t unlikely_before_end = 16, unlikely = 8;
+constexpr std::size_t enough = 3; ///< Where pieces of either kind are usual.
+constexpr std::size_t likely = 4; ///< What new pieces may well repeat.
 
 std::size_t weight_of(std::string_view text) {
   return static_cast<std::size_t>(
     std::count_if(text.begin(), text.end(), [](char c) { return ascii::spaces.find(c) == ascii::spaces.npos; }));
+}
+
+/// Whether a text is but its first bytes over and over.
+bool is_periodic(std::string_view text, std::size_t period) {
+  return text.substr(period) == text.substr(0, text.size() - period);
 }
 
 } // namespace
@@ -35,7 +42,7 @@ std::string_view piece_growth::take(std::string_view piece) {
   }
   if (pieces_++ == 0) {
     all_ = piece;
-    said_ = piece.size();
+    first_ = piece.size();
     return piece;
   }
   auto grows = piece.size() > all_.size();
@@ -45,11 +52,11 @@ std::string_view piece_growth::take(std::string_view piece) {
   held_ += piece;
   if (grows) {
     ++growths_;
-    repeated_ = weight_of(all_);
+    if (expects_either_ || !is_periodic(piece, first_))
+      repeated_ += weight_of(all_);
     all_ = piece;
   }
-  auto is_sure = growths_ > 1 && repeated_ >= unlikely_again;
-  return is_sure || (expects_either_ && growths_ > 0 && repeated_ >= unlikely) ? decide_all() : std::string_view{};
+  return growths_ > 1 && repeated_ >= unlikely_before_end ? decide_all() : std::string_view{};
 }
 
 std::string_view piece_growth::take_growing(std::string_view piece) {
@@ -71,13 +78,13 @@ std::string_view piece_growth::decide_news(std::string_view piece) {
 std::string_view piece_growth::decide_all() {
   kind_ = kind::all;
   held_ = {};
-  return std::string_view{all_}.substr(said_);
+  return std::string_view{all_}.substr(first_);
 }
 
 std::string_view piece_growth::decide_by(std::string_view whole) {
   if (kind_ != kind::undecided || held_.empty())
     return {};
-  auto first = std::string_view{all_}.substr(0, said_);
+  auto first = std::string_view{all_}.substr(0, first_);
   auto is_news = whole.starts_with(first) && whole.substr(first.size()).starts_with(held_);
   return !is_news && whole.starts_with(all_) ? decide_all() : is_news ? decide_news({}) : settle();
 }
@@ -92,7 +99,7 @@ std::string_view piece_growth::settle() {
   if (kind_ != kind::undecided || held_.empty())
     return {};
   auto is_repeated_end = growths_ == 0 && pieces_ == 2 && is_last_;
-  if (repeated_ >= (expects_either_ ? unlikely_again : unlikely) || (expects_either_ && is_repeated_end))
+  if (repeated_ >= (expects_either_ ? enough : unlikely) || (expects_either_ && is_repeated_end))
     return decide_all();
   if (!expects_either_ && repeated_ <= likely)
     return decide_news({});

@@ -9,7 +9,8 @@ namespace modelforge::wire {
 
 /// Finds out what the pieces of one streamed text are: what is new in each, or in each all so far, as some servers send
 /// it. Pieces that each begin with the one before are held back until a further one, or the end, decides: one that does
-/// not begin so was new, several that grow are repetitions.
+/// not begin so was new, and so were they all; several that grow are repetitions, if they repeat more than chance does.
+/// Pieces that are the first one over and over ("ha", "haha") fit both, and are new as far as nothing else is usual.
 class piece_growth {
 public:
   /// The next piece is of another object than the one before it; several in one object are always new.
@@ -53,10 +54,10 @@ private:
   std::string_view decide_news(std::string_view piece);
   std::string_view decide_all();
 
-  std::string all_;  ///< The longest piece, of which `said_` bytes were said.
-  std::string held_; ///< What is to be said if each piece was new.
-  std::size_t said_ = 0;
-  std::size_t repeated_ = 0; ///< Bytes that are no spaces, of what the last longer piece repeated.
+  std::string all_;          ///< The longest piece.
+  std::string held_;         ///< What is to be said if each piece was new.
+  std::size_t first_ = 0;    ///< Bytes of the first piece, which was said.
+  std::size_t repeated_ = 0; ///< Bytes that are no spaces, of all that longer pieces repeated.
   uint32_t pieces_ = 0, growths_ = 0;
   kind kind_ = kind::undecided;
   bool expects_either_ = false, is_last_ = false, is_fresh_ = true;

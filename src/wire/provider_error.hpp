@@ -70,8 +70,8 @@ failure broken_json(const http::response_head& head, std::string_view problem);
 failure invalid_body(const http::response_head& head, std::string_view text);
 
 /// Whether an answer that is none would be the same the next time: a page in place of an answer (`invalid_body`), the
-/// answer of another API, vectors that do not fit, or a status that says that there is nothing (204). An empty body is
-/// none of these: overloaded gateways send it.
+/// answer of another API, vectors that do not fit, pieces that may be new or not, or a status that says that there is
+/// nothing (204). An empty body is none of these: overloaded gateways send it.
 bool will_come_again(const failure& problem);
 
 } // namespace modelforge::wire

@@ -32,6 +32,9 @@ inline constexpr std::string_view unknown_words = "all of it is unknown";
 /// Said of vectors that are not those which were asked for.
 inline constexpr std::string_view unfit_words = "vectors that do not fit";
 
+/// Said where these may be new or all so far, and nothing tells which.
+inline constexpr std::string_view doubtful_pieces = "the stream's pieces";
+
 /// Says what a body is, for people: "an empty body", "an HTML page", "an event stream", or how it begins.
 std::string describe_body(std::string_view text);
 

@@ -1,5 +1,6 @@
 #include "tests/wire/framings.hpp"
 #include "tests/wire/hear.hpp"
+#include "wire/provider_error.hpp"
 #include "wire/vendors.hpp"
 
 #include <initializer_list>
@@ -287,12 +288,18 @@ std::string_view dialect_of(std::string_view form) {
 TEST_CASE("pieces that repeat all before them are told once, and what is new is never lost", "[wire][ends][growth]") {
   struct {
     std::vector<text> pieces;
-    text words, as_messages; ///< Empty: a failure.
+    text words, as_messages; ///< In Chat Completions' deltas and messages; empty: a failure. Elsewhere all is new.
   } table[] = {
     {{"Hel", "Hello", "Hello you"}, "Hello you", "Hello you"},
     {{"Hello you", "Hello you, too"}, "Hello you, too", "Hello you, too"},
     {{"Hel", "Hello", "Hello", "Hello you"}, "Hello you", "Hello you"},
-    {{"ha", "haha", "hahaha"}, "hahaha", "hahaha"},
+    {{"ha", "haha", "hahaha"}, "hahahahahaha", "hahaha"},
+    {{"ha", "haha", "hahahaha", " funny"}, "hahahahahahaha funny", "hahahahahahaha funny"},
+    {{"ha", "haha", "haha!"}, "hahahahaha!", "haha!"},
+    {{"=", "==", "====", "========"}, "===============", "========"},
+    {{"1", "12", "123"}, "112123", "123"},
+    {{"12", "123", "1234"}, "", "1234"},
+    {{"1", "12", "123", "1234", "12345"}, "12345", "12345"},
     {{"Hel", "lo", " Hel", "lo"}, "Hello Hello", "Hello Hello"},
     {{"No", "No", ", thanks"}, "NoNo, thanks", "NoNo, thanks"},
     {{"1", "10", " x"}, "110 x", "110 x"},
@@ -302,16 +309,17 @@ TEST_CASE("pieces that repeat all before them are told once, and what is new is 
     {{"Hel", "Hello"}, "HelHello", "Hello"},
     {{"Hello", "Hello you"}, "", "Hello you"},
     {{" ", "  ", "   ", "    x"}, "          x", ""},
-    {{"Hel", "Hello", "Hello you", "!"}, "", ""},
+    {{"Hel", "Hello", "Hello you", "!"}, "HelHelloHello you!", "HelHelloHello you!"},
+    {{"Hello there", "Hello there, you", "Hello there, you all", "!"}, "", ""},
     {{"Hello"}, "Hello", "Hello"},
   };
   for (auto* form : {"delta", "message", "anthropic", "gemini", "ollama"})
     for (auto& x : table) {
-      auto& words = form == text{"message"} ? x.as_messages : x.words;
+      auto joined = std::accumulate(x.pieces.begin(), x.pieces.end(), text{});
+      auto& words = form == text{"message"} ? x.as_messages : form == text{"delta"} ? x.words : joined;
       auto body = say(form, x.pieces);
       CAPTURE(form);
       check_both(dialect_of(form), body, words.empty() ? end{.failed = true} : end{words});
-      auto joined = std::accumulate(x.pieces.begin(), x.pieces.end(), text{});
       auto heard = hear(body, *find_dialect(dialect_of(form)));
       if (!words.empty() && form != text{"message"})
         CHECK(heard.good().warnings.empty() == (words == joined));
@@ -326,6 +334,7 @@ TEST_CASE("a last piece that repeats all before it is told once", "[wire][ends][
   check_both("openai_compatible", say("delta", {"Hel", "lo", "Help!"}, true), {"HelloHelp!"});
   check_both("openai_compatible", say("delta", {"Hel", "lo", "Hello"}), {"HelloHello"});
   check_both("openai_compatible", say("delta", {"Hello", "Hello"}, true), {"HelloHello"});
+  check_both("openai_compatible", say("delta", {"ha", "ha", "haha"}, true), {"hahahaha"});
   auto line = [](text words, text done) {
     return R"({"message":{"content":")" + words + R"("},"done":)" + done + "}\n";
   };
@@ -333,6 +342,43 @@ TEST_CASE("a last piece that repeats all before it is told once", "[wire][ends][
   auto heard = hear(say("delta", {"Hel", "lo", "Hello"}, true));
   CHECK(heard.good().warnings
         == std::vector<text>{"the last piece of the stream repeated all before it; that is given once"});
+}
+
+TEST_CASE("pieces that may be new or not are asked for once", "[wire][ends][growth]") {
+  auto& by = openai::compatible_chat_api();
+  struct {
+    std::vector<text> pieces;
+    bool is_cut, comes_again;
+  } table[] = {{{"Hello", "Hello you"}, false, true},
+               {{"Hello there", "Hello there, you", "Hello there, you all", "!"}, false, true},
+               {{"Hello", "Hello you"}, true, false}};
+  for (auto& x : table) {
+    auto body = say("delta", x.pieces);
+    if (x.is_cut)
+      body.resize(body.find(R"("stop")") - 80);
+    CAPTURE(body);
+    auto heard = hear(body, by);
+    auto* bad = std::get_if<failure>(&heard.end);
+    REQUIRE(bad != nullptr);
+    CHECK(will_come_again(*bad) == x.comes_again);
+  }
+}
+
+TEST_CASE("parts of a content are never taken for one growing text", "[wire][ends][growth]") {
+  text blocks;
+  const std::initializer_list<text> words{"Hello there", "Hello there, you", "Hello there, you all"};
+  auto index = 0;
+  for (auto& x : words) {
+    auto number = std::to_string(index++);
+    blocks +=
+      event(R"({"type":"content_block_start","index":)" + number + R"(,"content_block":{"type":"text","text":""}})")
+      + event(R"({"type":"content_block_delta","index":)" + number + R"(,"delta":{"type":"text_delta","text":")" + x
+              + R"("}})")
+      + event(R"({"type":"content_block_stop","index":)" + number + "}");
+  }
+  blocks +=
+    event(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})") + event(R"({"type":"message_stop"})");
+  check_both("anthropic", blocks, {std::accumulate(words.begin(), words.end(), text{})});
 }
 
 TEST_CASE("a piece is handed on at once unless it may repeat the one before", "[wire][ends][growth]") {

@@ -114,6 +114,7 @@ private:
     return true;
   }
 
+  /// Some servers send all so far: in messages it is usual, in deltas a known mistake.
   bool may_grow(said kind) const override { return kind == &piece_sink::text || kind == &piece_sink::reasoning; }
 
   bool may_be_error() const override { return source_ != source::foreign_event; }

@@ -68,9 +68,6 @@ public:
     return object_answer::knows(event) || event.starts_with("response.");
   }
 
-  /// The ends of items tell what they hold.
-  bool may_grow(said) const override { return false; }
-
   /// The last event holds the whole answer once more.
   std::size_t max_bytes() const override { return 16 << 20; }
 
