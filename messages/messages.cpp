@@ -3,6 +3,7 @@
 #include <modelforge/messages/error.hpp>
 #include <modelforge/messages/request_id.hpp>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -78,6 +79,16 @@ bool from_string(std::string_view text, request_id& x) {
   return true;
 }
 
+namespace {
+
+/// Whether a finish reason is one of those that tell of calls, as any provider writes them.
+bool names_calls(std::string_view reason) {
+  constexpr auto parts = std::to_array<std::string_view>({"tool", "TOOL", "Tool", "function_call", "FUNCTION_CALL"});
+  return std::any_of(parts.begin(), parts.end(), [&](auto part) { return reason.find(part) != reason.npos; });
+}
+
+} // namespace
+
 std::string flaw_text(const completion& x) {
   auto told = x.raw_finish_reason.empty() ? std::string{} : " (finish reason \"" + x.raw_finish_reason + "\")";
   switch (x.flaw) {
@@ -96,6 +107,8 @@ std::string flaw_text(const completion& x) {
     case answer_flaw::unclear:
       if (x.finish_reason != finish_reason::unknown)
         return "the answer may not be whole: see the warnings";
+      if (names_calls(x.raw_finish_reason))
+        return "the answer may not be whole: it told of a call of a tool, and none came" + told;
       return "the answer may not be whole: it ended with a finish reason that is not known, \"" + x.raw_finish_reason
              + '"';
   }

@@ -298,7 +298,10 @@ bool object_answer::note_first_reason(std::initializer_list<json::raw> places) {
 }
 
 void object_answer::note_bad_reason(json::raw raw) {
-  if (raw.has_text() && is_bad(ending_named(string_in(raw, scratch_))))
+  if (!raw.has_text())
+    return;
+  auto word = string_in(raw, scratch_);
+  if (is_bad(ending_named(word)) || ascii::iequals(word, "incomplete"))
     note_reason(raw);
 }
 

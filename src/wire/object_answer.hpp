@@ -1,6 +1,7 @@
 #pragma once
 
 #include "wire/answer_parts.hpp"
+#include "wire/error_beside.hpp"
 #include "wire/finish.hpp"
 #include "wire/json.hpp"
 #include "wire/piece_growth.hpp"
@@ -120,6 +121,10 @@ protected:
 
   /// Whether an `error` member tells of one; then the answer has ended.
   bool read_error(json::raw error, std::string_view object);
+
+  /// Whether these members of an object that holds something of an answer say that it failed; then the answer has
+  /// ended. Words beside it that do not are a warning.
+  bool read_error_beside(const error_marks& marks, std::string_view object);
 
   /// Whether the object is an error, in any form; then the answer has ended.
   bool read_any_error(std::string_view object);

@@ -8,7 +8,7 @@
 #include <utility>
 
 /// What few answers have: what comes only because the request's `extra` asks for it (further answers, log
-/// probabilities), and pieces that repeat those before them.
+/// probabilities), errors that stand beside it, and pieces that repeat those before them.
 
 namespace modelforge::wire {
 
@@ -123,6 +123,22 @@ void object_answer::add_alternative(side& from, completion& answer) {
   for (auto* list : {&judged.warnings, &beside.warnings_})
     for (auto& text : *list)
       warn(name + text);
+}
+
+bool object_answer::read_error_beside(const error_marks& marks, std::string_view object) {
+  auto has_failed = marks.say_failed();
+  if (!has_failed && !marks.have_words())
+    return false;
+  auto parsed = json::parse(object);
+  auto* root = std::get_if<json::value>(&parsed);
+  if (root == nullptr)
+    return false;
+  auto made = error_beside(*root);
+  if (has_failed)
+    fail(error_answer(head_, &made, object));
+  else if (auto found = find_error(made))
+    warn(beside_warning(found->message));
+  return has_failed;
 }
 
 void object_answer::watch_growth() {

@@ -68,6 +68,7 @@ TEST_CASE_METHOD(flaw_test, "chat tells an answer that is no good one by a warni
     {"Half an ans", "length", 3, "the answer was cut by the token limit (finish reason \"length\")"},
     {"", "length", 3, "the answer was cut by the token limit (finish reason \"length\")"},
     {"Half an ans", "brand_new", 3, "a finish reason that is not known, \"brand_new\""},
+    {"Half an ans", "tool_calls", 3, "it told of a call of a tool, and none came (finish reason \"tool_calls\")"},
     {"", "stop", 3, "the answer is empty"},
     {"Half an ans", "content_filter", 4, "the provider's filter blocked the answer, or the rest of it"},
     {"", "SAFETY", 4, "(finish reason \"SAFETY\")"},

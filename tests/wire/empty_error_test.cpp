@@ -5,6 +5,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
+
 namespace modelforge::empty_error_test {
 
 // Members that are there for errors and tell of none, beside good answers, in every dialect; and those that tell of
@@ -208,6 +210,120 @@ TEST_CASE("a status beside the choices tells of an error, where it is one", "[wi
         CHECK(x.provider_message == row.message);
       }
     }
+  }
+}
+
+TEST_CASE("members of an error beside an answer are told, and fail it where they say so", "[wire][errors]") {
+  struct {
+    std::string_view members;
+    bool fails;
+    std::string_view words; ///< Empty: nothing is told.
+  } table[] = {
+    {R"("success":false,"errors":[{"message":"boom"}])", true, "boom"},
+    {R"("success":"false","msg":"boom")", true, "boom"},
+    {R"("code":500,"msg":"boom")", true, "boom"},
+    {R"("code":"429","errors":["boom"])", true, "boom"},
+    {R"("errors":[{"message":"boom"}])", false, "boom"},
+    {R"("errors":["boom","bang"])", false, "boom; bang"},
+    {R"("detail":"boom")", false, "boom"},
+    {R"("detail":[{"loc":["body","x"],"msg":"boom"}])", false, "x: boom"},
+    {R"("success":true,"errors":[],"detail":null)", false, ""},
+    {R"("success":true,"errors":["boom"])", false, "boom"},
+    {R"("code":0,"msg":"ok")", false, ""},
+    {R"("code":200,"msg":"ok")", false, ""},
+    {R"("code":"success","msg":"ok","success":null)", false, ""},
+  };
+  for (auto* by : dialects())
+    for (auto& row : table)
+      for (auto in_front : {true, false}) {
+        auto body = with(whole_answer(*by), std::string{row.members}, in_front);
+        CAPTURE(by->name(), body);
+        for (auto& end : {by->decode({200, {}}, body), hear(streamed(*by, body), *by).end}) {
+          REQUIRE(std::holds_alternative<failure>(end) == row.fails);
+          if (row.fails) {
+            CHECK(std::get<failure>(end).provider_message.find(row.words) != std::string::npos);
+            continue;
+          }
+          auto& warnings = std::get<completion>(end).warnings;
+          auto told =
+            std::count_if(warnings.begin(), warnings.end(), [](auto& x) { return x.find("error beside") != x.npos; });
+          CHECK(told == (row.words.empty() ? 0 : 1));
+          auto is_told = std::any_of(warnings.begin(), warnings.end(),
+                                     [&](auto& x) { return x.ends_with(": " + std::string{row.words}); });
+          CHECK(is_told == !row.words.empty());
+        }
+      }
+}
+
+TEST_CASE("an error inside a choice, its message or a candidate is one", "[wire][errors]") {
+  struct {
+    std::string_view dialect, body;
+  } table[] = {
+    {"openai_compatible",
+     R"({"choices":[{"index":0,"message":{"content":"Hi","error":{"message":"boom"}},"finish_reason":"stop"}]})"},
+    {"openai_compatible",
+     R"({"choices":[{"index":0,"message":{"content":"Hi","error":"boom"},"finish_reason":"stop"}]})"},
+    {"openai_compatible",
+     R"({"choices":[{"index":0,"delta":{"content":"Hi","error":{"message":"boom"}},"finish_reason":"stop"}]})"},
+    {"openai_compatible", R"({"choices":[{"index":0,"error":{"message":"boom"},"message":{"content":"Hi"}}]})"},
+    {"openai_compatible",
+     R"({"status":"error","message":"boom","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]})"},
+    {"anthropic",
+     R"({"status":"error","message":"boom","type":"message","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn"})"},
+    {"gemini",
+     R"({"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP","error":{"message":"boom"}}]})"},
+    {"gemini",
+     R"({"status":"failed","msg":"boom","candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}]})"},
+    {"ollama", R"({"status":"error","msg":"boom","message":{"content":"Hi"},"done":true,"done_reason":"stop"})"},
+  };
+  for (auto& row : table) {
+    auto& by = *find_dialect(row.dialect);
+    CAPTURE(row.body);
+    for (auto& end : {by.decode({200, {}}, row.body), hear(streamed(by, std::string{row.body}), by).end}) {
+      REQUIRE(std::holds_alternative<failure>(end));
+      CHECK(std::get<failure>(end).provider_message == "boom");
+    }
+  }
+}
+
+TEST_CASE("a filter that MiniMax tells of beside the choices blocks the answer", "[wire][errors]") {
+  auto& by = openai::compatible_chat_api();
+  for (auto* word : {"true", "false"}) {
+    auto body = R"({"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}],"output_sensitive":)"
+                + std::string{word} + "}";
+    CAPTURE(body);
+    auto flaw = *word == 't' ? answer_flaw::blocked : answer_flaw::none;
+    CHECK(std::get<completion>(by.decode({200, {}}, body)).flaw == flaw);
+    CHECK(hear("data: " + body + "\n\n", by).good().flaw == flaw);
+  }
+}
+
+TEST_CASE("an answer whose status is incomplete may not be whole", "[wire][errors]") {
+  for (auto* by : dialects()) {
+    if (by->name().find("responses") != std::string_view::npos) // its own word, with reasons beside it
+      continue;
+    auto body = with(whole_answer(*by), member_named("status", R"("incomplete")"), true);
+    CAPTURE(body);
+    CHECK(std::get<completion>(by->decode({200, {}}, body)).flaw == answer_flaw::unclear);
+    CHECK(hear(streamed(*by, body), *by).good().flaw == answer_flaw::unclear);
+  }
+}
+
+TEST_CASE("an error beside the answer in a job's result is told", "[wire][errors][batch]") {
+  for (auto* by : dialects()) {
+    auto jobs = by->batches();
+    if (!jobs)
+      continue;
+    CAPTURE(by->name());
+    auto error = member_named("error", R"({"message":"boom"})");
+    auto line =
+      by->name() == "anthropic"
+        ? R"({"custom_id":"n-1","result":{"type":"succeeded",)" + error + R"(,"message":)" + whole_answer(*by) + "}}"
+        : R"({"custom_id":"n-1","response":{"status_code":200,"body":)" + whole_answer(*by) + "}," + error + "}";
+    auto read = jobs->decode_result(line);
+    REQUIRE(std::holds_alternative<batch_result>(read));
+    auto& good = std::get<completion>(std::get<batch_result>(read).answer);
+    CHECK(good.warnings == std::vector<std::string>{"the provider told an error beside the answer: boom"});
   }
 }
 

@@ -29,7 +29,8 @@ private:
       problem = in.problem();
       return false;
     }
-    if (read_error(event.error, object))
+    auto has_answer = event.content.text.size() > 2 || !event.delta.text.empty();
+    if (read_error(event.error, object) || (has_answer && read_error_beside(event.marks, object)))
       return true;
     auto type = event.type.text.empty() ? event_name() : string_in(event.type, scratch_); // some name the event alone
     if (type == "error") {
@@ -37,6 +38,7 @@ private:
       return true;
     }
     auto is_sign = read_event(std::string{type}, event, sink);
+    note_bad_reason(event.marks.status);
     progress_.signs += is_sign;
     seen_.sign = seen_.sign || is_sign;
     return true;

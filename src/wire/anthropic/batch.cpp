@@ -1,6 +1,7 @@
 #include "base/ascii.hpp"
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/batch_parts.hpp"
+#include "wire/error_beside.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/request_writer.hpp"
 #include "wire/times.hpp"
@@ -183,6 +184,8 @@ public:
     auto& fields = std::get<result_fields>(read);
     if (fields.type == "succeeded") {
       batch_result result{std::move(fields.id), batch_end::succeeded, speaker_.decode({200, {}}, fields.message.text)};
+      if (auto* good = std::get_if<completion>(&result.answer); good != nullptr && tells_error(fields.error))
+        good->warnings.push_back(beside_warning(error_of(fields).provider_message));
       if (std::holds_alternative<failure>(result.answer))
         result.end = batch_end::errored;
       return result;

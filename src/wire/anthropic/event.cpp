@@ -39,7 +39,12 @@ event take_event_fields(json::reader& in) {
              {"finishReason", &event.other_reason},
              {"stop_details", &event.details},
              {"input", &event.input},
-             {"tool_calls", &event.calls}});
+             {"tool_calls", &event.calls},
+             {"errors", &event.marks.errors},
+             {"detail", &event.marks.detail},
+             {"success", &event.marks.success},
+             {"code", &event.marks.code},
+             {"status", &event.marks.status}});
   return event;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "wire/call_part.hpp"
+#include "wire/error_beside.hpp"
 #include "wire/json.hpp"
 
 /// What an object of the Messages API holds, as views of its text. Of names that repeat the last counts.
@@ -23,6 +24,7 @@ bool take_block(json::reader& in, content_block& content);
 struct event {
   json::raw type, error, message, index, block, delta, usage, id, model, content, reason, other_reason, details, input,
     calls;
+  error_marks marks; ///< Of errors in forms that others have.
 };
 
 /// Takes an event, or a whole message; all empty where none comes.

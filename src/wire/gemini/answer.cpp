@@ -34,7 +34,9 @@ told_usage read_usage(json::raw value) {
                       {"tool_use_prompt_token_count", &tool_input},
                       {"candidates_token_count", &output},
                       {"thoughts_token_count", &thoughts},
-                      {"cached_content_token_count", &cached}});
+                      {"cached_content_token_count", &cached},
+                      {"prompt_tokens", &input}, // gateways
+                      {"completion_tokens", &output}});
   told_usage told{input, output, cached, {}, thoughts};
   told.input += tool_input;
   told.output += told.reasoning;
@@ -54,6 +56,7 @@ public:
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
     json::raw candidates, feedback, usage, error, id, model, reason;
+    error_marks marks;
     json::reader in{object};
     in.fields({{"candidates", &candidates},
                {"usageMetadata", &usage},
@@ -62,22 +65,29 @@ private:
                {"promptFeedback", &feedback},
                {"error", &error},
                {"usage_metadata", &usage},
+               {"usage", &usage},
                {"model_version", &model},
                {"response_id", &id},
                {"prompt_feedback", &feedback},
                {"finishReason", &reason},
-               {"finish_reason", &reason}});
+               {"finish_reason", &reason},
+               {"errors", &marks.errors},
+               {"detail", &marks.detail},
+               {"success", &marks.success},
+               {"code", &marks.code},
+               {"status", &marks.status}});
     if (!in.finish()) {
       problem = in.problem();
       return false;
     }
-    if (read_error(error, object))
+    if (read_error(error, object) || (candidates.text.size() > 2 && read_error_beside(marks, object)))
       return true;
     note(id_, id);
     note(model_, model);
     read_feedback(feedback);
     read_candidates(candidates, sink);
     note_end(reason, sink);
+    note_bad_reason(marks.status);
     note_usage(read_usage(usage));
     seen_.sign = seen_.sign || usage.is_object() || candidates.is_array() || feedback.is_object();
     return true;
@@ -99,7 +109,7 @@ private:
 
   /// An answer, or what a chunk adds to it.
   struct candidate {
-    json::raw index, content, reason, explanation, logprobs;
+    json::raw index, content, reason, explanation, logprobs, error, usage;
     int64_t place = 0; ///< Which of several it is.
   };
 
@@ -109,6 +119,9 @@ private:
                       {"index", &found.index},
                       {"finishMessage", &found.explanation},
                       {"logprobsResult", &found.logprobs},
+                      {"error", &found.error},
+                      {"usageMetadata", &found.usage},
+                      {"usage_metadata", &found.usage},
                       {"finish_reason", &found.reason},
                       {"finish_message", &found.explanation}});
   }
@@ -162,6 +175,11 @@ private:
 
   void read_candidate(const candidate& found, piece_sink& sink) {
     seen_.answer = true;
+    if (tells_error(found.error)) {
+      read_error(found.error, R"({"error":)" + std::string{found.error.text} + "}");
+      return;
+    }
+    note_usage(read_usage(found.usage));
     auto before = progress_.pieces;
     read_content(found.content, sink);
     read_logprobs(found.logprobs);

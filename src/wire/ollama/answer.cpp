@@ -22,6 +22,7 @@ public:
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
     json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls;
+    error_marks marks;
     json::reader in{object};
     in.fields({{"message", &message},
                {"done", &done},
@@ -35,12 +36,17 @@ private:
                {"finish_reason", &other_reason},
                {"finishReason", &other_reason},
                {"stop_reason", &other_reason},
-               {"tool_calls", &calls}});
+               {"tool_calls", &calls},
+               {"errors", &marks.errors},
+               {"detail", &marks.detail},
+               {"success", &marks.success},
+               {"code", &marks.code},
+               {"status", &marks.status}});
     if (!in.finish()) {
       problem = in.problem();
       return false;
     }
-    if (read_error(error, object))
+    if (read_error(error, object) || (message.is_object() && read_error_beside(marks, object)))
       return true;
     note(model_, model);
     note_time(created);
@@ -52,6 +58,7 @@ private:
     say_calls(calls, created_, sink); // some tell them beside the message
     add_logprobs(logprobs);
     auto is_told = note_first_reason({reason, other_reason, inner_reason}); // a cut told too early is one
+    note_bad_reason(marks.status);
     if (seen_.end)
       return true;
     if (is_none(done) ? is_told : is_true(done))

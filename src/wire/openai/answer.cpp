@@ -89,10 +89,10 @@ private:
                         || (source_ != source::foreign_event && chunk.choices.text.empty());
     if (may_be_error && read_any_error(object))
       return true;
-    if (tells_error(chunk.groq_error)) {
-      read_error(chunk.groq_error, R"({"error":)" + std::string{chunk.groq_error.text} + "}");
+    if (read_inner_error(chunk.groq_error))
       return true;
-    }
+    if (chunk.choices.text.size() > 2 && source_ != source::foreign_event && read_error_beside(chunk.marks, object))
+      return true;
     note(id_, chunk.id);
     note(model_, chunk.model);
     seen_.sign = seen_.sign || chunk.choices.is_array() || chunk.usage.is_object();
@@ -108,6 +108,9 @@ private:
     }
     chunk_ = nullptr;
     note_reason(chunk.reason);
+    note_bad_reason(chunk.marks.status);
+    if (chunk.output_sensitive.text == "true")
+      note_reason({R"("content_filter")"});
     for (auto usage : {chunk.groq_usage, chunk.choice_usage, chunk.usage}) // in order of trust
       if (usage.is_object())
         note_usage(read_usage(usage));
@@ -274,8 +277,10 @@ private:
   }
 
   /// OpenRouter's, when it fails after the model has begun.
-  bool read_choice_error(const chunk_choice& choice) {
-    return tells_error(choice.error) && read_error(choice.error, R"({"error":)" + std::string{choice.error.text} + "}");
+  bool read_choice_error(const chunk_choice& choice) { return read_inner_error(choice.error); }
+
+  bool read_inner_error(json::raw error) {
+    return tells_error(error) && read_error(error, R"({"error":)" + std::string{error.text} + "}");
   }
 
   // -- the message -------------------------------------------------------------------
@@ -283,6 +288,8 @@ private:
   /// Reads a message or a delta: thoughts, then texts, refusals and calls.
   void read_message(const chunk_delta& delta, const chunk_choice& choice, piece_sink& sink) {
     seen_.answer = true;
+    if (read_inner_error(delta.error))
+      return;
     auto is_plain = delta.content.is_string();
     std::vector<call_part> calls;
     auto has_thoughts = !is_plain && say_content(delta.content, calls, sink);

@@ -2,6 +2,7 @@
 
 #include "base/ascii.hpp"
 #include "wire/batch_parts.hpp"
+#include "wire/error_beside.hpp"
 #include "wire/forms.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/request_writer.hpp"
@@ -282,6 +283,8 @@ public:
     std::string scratch;
     batch_result result{std::move(fields.id), batch_end::succeeded,
                         speaker_.decode(head, inner_body(fields.body, scratch))};
+    if (auto* good = std::get_if<completion>(&result.answer); good != nullptr && fields.has_error)
+      good->warnings.push_back(beside_warning(fields.message.empty() ? fields.code : fields.message));
     if (std::holds_alternative<failure>(result.answer))
       result.end = batch_end::errored;
     return result;

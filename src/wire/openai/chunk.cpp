@@ -18,7 +18,13 @@ bool read_chunk(std::string_view data, chunk& chunk, std::string& problem) {
              {"finish_reason", &chunk.reason},
              {"finishReason", &chunk.reason},
              {"stop_reason", &chunk.reason},
-             {"base_resp", &chunk.base_resp}});
+             {"base_resp", &chunk.base_resp},
+             {"output_sensitive", &chunk.output_sensitive},
+             {"errors", &chunk.marks.errors},
+             {"detail", &chunk.marks.detail},
+             {"success", &chunk.marks.success},
+             {"code", &chunk.marks.code},
+             {"status", &chunk.marks.status}});
   if (!in.finish()) {
     problem = in.problem();
     return false;
@@ -87,6 +93,7 @@ chunk_delta read_delta(json::raw value) {
                       {"finish_reason", &result.reason},
                       {"finishReason", &result.reason},
                       {"stop_reason", &result.reason},
+                      {"error", &result.error},
                       {"toolCalls", &result.tool_calls}}); // gateways in JavaScript
   return result;
 }

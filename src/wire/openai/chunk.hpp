@@ -2,6 +2,7 @@
 
 #include "wire/answer_parts.hpp"
 #include "wire/call_part.hpp"
+#include "wire/error_beside.hpp"
 #include "wire/json.hpp"
 
 #include <cstdint>
@@ -21,6 +22,8 @@ struct chunk {
   json::raw choice_usage;           ///< Of the choice that is read.
   json::raw groq_error, groq_usage; ///< Inside of `x_groq`.
   json::raw base_resp;              ///< MiniMax's, beside every answer.
+  json::raw output_sensitive;       ///< MiniMax's filter stepped in.
+  error_marks marks;                ///< Of errors in other forms.
 };
 
 /// False where the text is not JSON; `problem` says why.
@@ -52,6 +55,7 @@ bool holds_message(json::raw choices);
 struct chunk_delta {
   json::raw content, refusal, reasoning, reasoning_content, reasoning_details, tool_calls, function_call;
   json::raw reason; ///< As the chunk's.
+  json::raw error;  ///< Some tell it here.
 
   /// Whether it has a text as its content, and nothing else.
   bool is_only_text() const;

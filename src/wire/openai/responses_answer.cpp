@@ -431,6 +431,8 @@ private:
     auto holds_answer = is_listed || event.output_text.has_text();
     if (is_open(status) ? !(status.empty() && is_listed && event.type.text.empty()) : !is_known && !holds_answer)
       return; // of a stream's beginning, or of an answer in the background
+    if (read_error_beside({event.errors, event.detail, event.success, event.code, {}}, object))
+      return;
     int64_t index = 0;
     auto is_cut = false;
     for_each_in(event.output, [&](json::reader& in) {

@@ -23,7 +23,7 @@ struct response_item {
 /// An event of a stream, or a whole answer: their members do not clash, so one reading serves both.
 struct response_event {
   json::raw type, delta, text, arguments, input, refusal, output_index, part_index, item_id, item, part, name, response,
-    error, code, message, param;
+    error, errors, detail, success, code, message, param;
   json::raw id, model, status, output, output_text, usage, details, reason; ///< Of a whole answer.
 };
 
