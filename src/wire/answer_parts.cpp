@@ -151,6 +151,8 @@ void noted_usage::note(const told_usage& usage, uint64_t& tokens) {
   auto odd = wire::is_odd(usage);
   if (!told && !odd)
     return;
+  if (told && last_ && told->input == 0 && told->output == 0 && !odd) // a last chunk with nothing but zeros
+    return;
   last_ = told;
   is_odd_ = odd;
   if (told)

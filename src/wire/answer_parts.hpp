@@ -87,8 +87,8 @@ std::optional<token_usage> usage_of(const told_usage& told);
 /// Whether a number of it is left out because it cannot be.
 bool is_odd(const told_usage& told);
 
-/// The usage of an answer that tells it in parts, or several times: the last one counts. Kept here once for all
-/// dialects, whole answers and streams.
+/// The usage of an answer that tells it in parts, or several times: the last one counts, but for one of zeros. Kept
+/// here once for all dialects, whole answers and streams.
 class noted_usage {
 public:
   /// One that tells nothing changes nothing. `tokens`, what has been counted so far, is raised to what it tells.

@@ -388,9 +388,51 @@ TEST_CASE("the last usage of a stream counts, if it can be", "[wire][usage]") {
   auto good = hear(chunk("1000000000000000") + chunk("20") + end);
   CHECK(good.tokens == 20);
   CHECK(good.good().usage == token_usage{3, 20});
+  auto zeros = R"(data: {"choices":[],"usage":{"prompt_tokens":0,"completion_tokens":0}})";
+  CHECK(hear(chunk("20") + zeros + "\n\n" + end).good().usage == token_usage{3, 20});
   auto odd = hear(chunk("20") + chunk("1000000000000000") + end);
   CHECK(odd.tokens == 21); // and one for the piece behind it
   CHECK(odd.good().usage == token_usage{3, 0});
+}
+
+TEST_CASE("usage is found under others' names, and in other places", "[wire][usage]") {
+  struct {
+    std::string_view dialect, form, body;
+  } table[] = {
+    {"openai", "both",
+     R"({"choices":[{"index":0,"message":{"content":"hi","usage":{"prompt_tokens":7,"completion_tokens":5}},"finish_reason":"stop"}]})"},
+    {"openai", "stream",
+     R"({"choices":[{"index":0,"delta":{"content":"hi","usage":{"prompt_tokens":7,"completion_tokens":5}},"finish_reason":"stop"}]})"},
+    {"openai_responses", "both",
+     R"({"status":"completed","output":[{"type":"message","content":[{"type":"output_text","text":"hi"}]}],"usage":{"prompt_tokens":7,"completion_tokens":5}})"},
+    {"anthropic", "both",
+     R"({"type":"message","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","usage":{"prompt_tokens":"7","completion_tokens":5}})"},
+    {"anthropic", "stream",
+     R"({"type":"content_block_delta","index":0,"delta":{"text":"hi"}}|{"type":"message_delta","delta":{"stop_reason":"end_turn"}}|{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":7,"outputTokenCount":5,"invocationLatency":9}})"},
+    {"gemini", "both",
+     R"({"candidates":[{"content":{"parts":[{"text":"hi"}]},"finishReason":"STOP","usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":5}}]})"},
+    {"gemini", "both",
+     R"({"candidates":[{"content":{"parts":[{"text":"hi"}]},"finishReason":"STOP"}],"usage":{"prompt_tokens":7,"completion_tokens":5}})"},
+    {"ollama", "both",
+     R"({"message":{"content":"hi"},"done":true,"done_reason":"stop","usage":{"prompt_tokens":7,"completion_tokens":5}})"},
+    {"ollama", "stream",
+     R"({"message":{"content":"hi"},"done":false,"prompt_eval_count":7,"eval_count":5}|{"message":{"content":""},"done":true,"done_reason":"stop"})"},
+  };
+  for (auto& row : table) {
+    auto& by = *find_dialect(row.dialect);
+    CAPTURE(row.dialect, row.body);
+    std::string body;
+    for (auto rest = row.body; !rest.empty();) {
+      auto object = rest.substr(0, rest.find('|'));
+      rest.remove_prefix(std::min(rest.size(), object.size() + 1));
+      body += row.dialect == "ollama" ? std::string{object} + "\n" : "data: " + std::string{object} + "\n\n";
+    }
+    if (row.dialect == "openai" && row.form == "stream")
+      body += "data: [DONE]\n\n";
+    CHECK(hear(body, by).good().usage == token_usage{7, 5});
+    if (row.form == "both")
+      CHECK(std::get<completion>(by.decode({200, {}}, row.body)).usage == token_usage{7, 5});
+  }
 }
 
 } // namespace modelforge::usage_test

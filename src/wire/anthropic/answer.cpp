@@ -190,6 +190,8 @@ private:
     read_fields(event.message, {{"content", &content}});
     say_content_again(content, sink);
     read_reasons(event);
+    read_usage(event.metrics);
+    read_usage(event.usage);
     seen_.end_mark = seen_.end = seen_.end || seen_.answer;
   }
 
@@ -216,7 +218,13 @@ private:
                         {"cache_creation_input_tokens", &cache_written},
                         {"cache_read_input_tokens", &cached},
                         {"output_tokens", &output},
-                        {"output_tokens_details", &details}});
+                        {"output_tokens_details", &details},
+                        {"prompt_tokens", &input}, // gateways
+                        {"completion_tokens", &output},
+                        {"inputTokenCount", &input}, // Bedrock
+                        {"outputTokenCount", &output},
+                        {"cacheReadInputTokenCount", &cached},
+                        {"cacheWriteInputTokenCount", &cache_written}});
     read_fields(details, {{"thinking_tokens", &thought}});
     auto take = [](json::raw told, told_tokens& kept) {
       if (told_tokens count{told}; count.is_told() || count.is_too_large())

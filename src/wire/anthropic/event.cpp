@@ -40,6 +40,7 @@ event take_event_fields(json::reader& in) {
              {"stop_details", &event.details},
              {"input", &event.input},
              {"tool_calls", &event.calls},
+             {"amazon-bedrock-invocationMetrics", &event.metrics},
              {"errors", &event.marks.errors},
              {"detail", &event.marks.detail},
              {"success", &event.marks.success},

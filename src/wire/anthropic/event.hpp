@@ -24,6 +24,7 @@ bool take_block(json::reader& in, content_block& content);
 struct event {
   json::raw type, error, message, index, block, delta, usage, id, model, content, reason, other_reason, details, input,
     calls;
+  json::raw metrics; ///< Usage, as Bedrock tells it.
   error_marks marks; ///< Of errors in forms that others have.
 };
 

@@ -21,7 +21,7 @@ public:
 
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
-    json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls;
+    json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls, usage;
     error_marks marks;
     json::reader in{object};
     in.fields({{"message", &message},
@@ -37,6 +37,7 @@ private:
                {"finishReason", &other_reason},
                {"stop_reason", &other_reason},
                {"tool_calls", &calls},
+               {"usage", &usage},
                {"errors", &marks.errors},
                {"detail", &marks.detail},
                {"success", &marks.success},
@@ -61,9 +62,11 @@ private:
     note_bad_reason(marks.status);
     if (seen_.end)
       return true;
+    read_fields(usage, {{"prompt_tokens", &input}, {"completion_tokens", &output}}); // as others have it
+    note_usage({input, output, {}, {}, {}});                                         // counts of 0 are left out
     if (is_none(done) ? is_told : is_true(done))
-      read_end({input, output, {}, {}, {}}, !is_none(done), sink); // counts of 0 are left out
-    else if (progress_.pieces > before)                            // what was taken for the end was none
+      read_end(!is_none(done), sink);
+    else if (progress_.pieces > before) // what was taken for the end was none
       seen_.end_mark = false;
     else
       seen_.complete = was_complete;
@@ -73,7 +76,7 @@ private:
   bool may_go_on() const override { return true; }
 
   /// Behind lines without a message there is nothing to wait for. A reason alone is no word that nothing follows.
-  void read_end(const told_usage& usage, bool is_done, piece_sink& sink) {
+  void read_end(bool is_done, piece_sink& sink) {
     seen_.end_mark = true;
     if (!seen_.sign) {
       seen_.end = true;
@@ -81,7 +84,6 @@ private:
     }
     seen_.complete = is_done;
     seen_.answer = true;
-    note_usage(usage);
     say_rest(sink);
   }
 

@@ -290,6 +290,8 @@ private:
     seen_.answer = true;
     if (read_inner_error(delta.error))
       return;
+    if (delta.usage.is_object() && chunk_ != nullptr)
+      chunk_->choice_usage = delta.usage;
     auto is_plain = delta.content.is_string();
     std::vector<call_part> calls;
     auto has_thoughts = !is_plain && say_content(delta.content, calls, sink);

@@ -94,6 +94,7 @@ chunk_delta read_delta(json::raw value) {
                       {"finishReason", &result.reason},
                       {"stop_reason", &result.reason},
                       {"error", &result.error},
+                      {"usage", &result.usage},
                       {"toolCalls", &result.tool_calls}}); // gateways in JavaScript
   return result;
 }
@@ -165,8 +166,10 @@ told_usage read_usage(json::raw value) {
                       {"prompt_cache_hit_tokens", &cache_hits}, // DeepSeek
                       {"prompt_tokens_details", &input_details},
                       {"completion_tokens_details", &output_details},
-                      {"input_tokens", &other_input}, // as other dialects have it
+                      {"input_tokens", &other_input}, // the Responses API, and other dialects
                       {"output_tokens", &other_output},
+                      {"input_tokens_details", &input_details},
+                      {"output_tokens_details", &output_details},
                       {"promptTokens", &other_input}, // gateways in JavaScript
                       {"completionTokens", &other_output}});
   read_fields(input_details, {{"cached_tokens", &cached}, {"cache_write_tokens", &cache_written}});

@@ -54,8 +54,8 @@ bool holds_message(json::raw choices);
 /// A message, or what a choice adds to one.
 struct chunk_delta {
   json::raw content, refusal, reasoning, reasoning_content, reasoning_details, tool_calls, function_call;
-  json::raw reason; ///< As the chunk's.
-  json::raw error;  ///< Some tell it here.
+  json::raw reason;       ///< As the chunk's.
+  json::raw error, usage; ///< Some tell them here.
 
   /// Whether it has a text as its content, and nothing else.
   bool is_only_text() const;

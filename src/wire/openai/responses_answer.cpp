@@ -1,6 +1,7 @@
 #include "base/ascii.hpp"
 #include "wire/forms.hpp"
 #include "wire/object_answer.hpp"
+#include "wire/openai/chunk.hpp"
 #include "wire/openai/responses.hpp"
 #include "wire/openai/responses_event.hpp"
 #include "wire/openai/responses_items.hpp"
@@ -16,18 +17,6 @@ namespace {
 
 constexpr object_answer::wording response_words{.no_answer = "JSON that is no finished response",
                                                 .usual_address = "it usually ends in /v1"};
-
-/// Cached tokens are part of the input, reasoning of the output, as in the neutral form.
-told_usage read_usage(json::raw value) {
-  json::raw input, output, input_details, output_details, cached, cache_written, reasoning;
-  read_fields(value, {{"input_tokens", &input},
-                      {"output_tokens", &output},
-                      {"input_tokens_details", &input_details},
-                      {"output_tokens_details", &output_details}});
-  read_fields(input_details, {{"cached_tokens", &cached}, {"cache_write_tokens", &cache_written}});
-  read_fields(output_details, {{"reasoning_tokens", &reasoning}});
-  return {input, output, cached, cache_written, reasoning};
-}
 
 /// What stands under the usual name, or else under another one.
 json::raw first_of(std::initializer_list<json::raw> values) {
