@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <string>
+#include <string_view>
 
 namespace modelforge::broken_stream_test {
 
@@ -67,6 +68,10 @@ misbehaving_server::behaviour says(std::string body) {
 TEST_CASE("a stream that is cut is a failure, wherever it is cut", "[actors][broken_stream]") {
   auto body = delta("Gr\xc3\xbc\xc3\x9f") + ": keep-alive\r\n\r\n" + delta("e") + stop + mark;
   auto whole = body.size() - mark.size() - 2; // by the finish reason, whose blank line may be missing
+  // Behind it another event may have begun, until it shows that it is the mark.
+  auto is_whole = [&](std::size_t bytes) {
+    return bytes >= whole && (bytes <= whole + 2 || bytes > whole + 2 + std::string_view{"data: "}.size());
+  };
   std::atomic<std::size_t> length{0};
   auto chunked = GENERATE(false, true);
   CAPTURE(chunked);
@@ -90,7 +95,7 @@ TEST_CASE("a stream that is cut is a failure, wherever it is cut", "[actors][bro
     length = i;
     auto x = read(at);
     CAPTURE(i, x.text);
-    REQUIRE(x.done() == (i >= whole));
+    REQUIRE(x.done() == is_whole(i));
     REQUIRE(std::string{"Gr\xc3\xbc\xc3\x9f\x65"}.rfind(x.text, 0) == 0);
     if (!x.done())
       REQUIRE((x.why().code == errc::stream_interrupted || x.why().code == errc::connection_lost
