@@ -226,11 +226,17 @@ std::string_view object_answer::say(said kind, json::raw raw, piece_sink& sink) 
 }
 
 void object_answer::say_texts(said kind, json::raw value, piece_sink& sink) {
-  say(kind, value, sink);
+  if (value.is_string())
+    say(kind, value, sink);
+  else if (!value.is_array() && !value.is_object())
+    miss(value);
   for_each_in(value, [&](json::reader& in) {
     auto element = in.value(), text = element;
     read_fields(element, {{"text", &text}});
-    say(kind, text, sink);
+    if (text.is_string())
+      say(kind, text, sink);
+    else if (!element.is_object() || text.text != element.text) // else it may be a call
+      say(kind, std::string_view{text_of(text)}, sink);
   });
 }
 

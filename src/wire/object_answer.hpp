@@ -161,6 +161,14 @@ protected:
   /// handed on, valid until the next text is read.
   std::string_view say(said kind, json::raw raw, piece_sink& sink);
 
+  /// Returns a text in any form: a string, an object with one (`text`, `value` or `content`), a list of these. What is
+  /// none is told by `miss`.
+  std::string text_of(json::raw value, unsigned depth = 0);
+
+  /// Warns of what stands in the place of a text or of a part and is not understood: something may be missing then.
+  /// What is null or empty says nothing.
+  void miss(json::raw value);
+
   /// Says a text where some have a list of texts, or of objects with one, or one such object.
   void say_texts(said kind, json::raw value, piece_sink& sink);
 

@@ -141,6 +141,31 @@ bool object_answer::read_error_beside(const error_marks& marks, std::string_view
   return has_failed;
 }
 
+std::string object_answer::text_of(json::raw value, unsigned depth) {
+  constexpr unsigned max_depth = 4;
+  std::string result, escaped;
+  if (value.is_string())
+    return std::string{string_in(value, escaped)};
+  json::reader in{value};
+  if (depth < max_depth && in.elements([&] { result += text_of(in.value(), depth + 1); }))
+    return result;
+  json::raw inner;
+  read_fields(value, {{"content", &inner}, {"value", &inner}, {"text", &inner}});
+  if (inner.text.empty() || depth == max_depth)
+    miss(value);
+  else
+    result = text_of(inner, depth + 1);
+  return result;
+}
+
+void object_answer::miss(json::raw value) {
+  for (std::string_view nothing : {"", "null", "\"\"", "[]", "{}", "false"})
+    if (value.text == nothing)
+      return;
+  warn("the answer held something that was left out, in the place of a text: " + clean_words(value.text, 100));
+  seen_.doubt = true;
+}
+
 void object_answer::watch_growth() {
   if (growths_ == nullptr && progress_.pieces == 0 && may_grow(&piece_sink::text))
     growths_ = std::make_unique<growths>();

@@ -148,4 +148,136 @@ TEST_CASE("a text that is told again at the end is told once, with what it has m
   CHECK(hear(late, anthropic::messages_api()).bad().message.find("did not tell it before") != std::string::npos);
 }
 
+TEST_CASE("what stands in a text's place is understood, or named, and never lost in silence", "[wire][pieces]") {
+  constexpr auto left_out = "left out";
+  struct row {
+    std::string piece;
+    expected right;
+  };
+  auto run = [](const std::vector<row>& rows, std::initializer_list<const dialect*> dialects, const auto& body_of) {
+    for (auto& each : rows)
+      for (auto* by : dialects) {
+        auto body = body_of(each.piece);
+        CAPTURE(by->name(), body);
+        check_stream(body, *by, each.right);
+        check_whole(body, *by, each.right);
+      }
+  };
+  // between two good pieces
+  auto a = chunk(R"("delta":{"content":"A"})"), z = chunk(R"("delta":{"content":"Z"})");
+  run(
+    {
+      {R"({"choices":[{"delta":[{"content":"x"}]}]})", {"AxZ"}},
+      {R"({"choices":[{"delta":{"text":"x"}}]})", {"AxZ"}},
+      {R"({"choices":[{"delta":{"content":null,"text":"x"}}]})", {"AxZ"}},
+      {R"({"data":{"choices":[{"delta":{"content":"x"}}]}})", {"AxZ"}},
+      {R"({"choices":["x"]})", {"AxZ"}},
+      {R"({"choices":[null]})", {"AZ"}},
+      {R"({"choices":[]})", {"AZ"}},
+      {R"({"choices":[7]})", {"AZ", left_out}},
+      {R"({"choices":"x"})", {"AZ", left_out}},
+      {R"({"choices":[{"delta":[{"content":"x"},{"content":"y"}]}]})", {"AZ", left_out}},
+      {R"({"choices":[{"delta":{"content":5}}]})", {"AZ", left_out}},
+      {R"({"choices":[{"delta":{"content":false}}]})", {"AZ"}},
+      {R"({"choices":[{"delta":{"content":{"value":"x"}}}]})", {"AxZ"}},
+      {R"({"choices":[{"delta":{"content":[{"type":"text","text":["x","y"]}]}}]})", {"AxyZ"}},
+      {R"({"choices":[{"delta":{"content":[{"type":"text","text":5}]}}]})", {"AZ", left_out}},
+      {R"({"choices":[{"delta":{"content":["x",5]}}]})", {"AxZ", left_out}},
+    },
+    {&openai::chat_api(), &openai::compatible_chat_api()},
+    [&](const std::string& piece) { return a + event(piece) + z + stop; });
+  auto gemini = [](std::string_view content, std::string_view more = "") {
+    return event(R"({"candidates":[{"content":)" + std::string{content} + std::string{more} + "}]}");
+  };
+  run(
+    {
+      {R"({"candidates":[{"content":{"parts":[{"text":"x"},"y"]}}]})", {"AxyZ"}},
+      {R"({"candidates":[{"content":{"parts":[{"text":"x"},null]}}]})", {"AxZ"}},
+      {R"({"candidates":[{"content":{"parts":[{"text":"x"},5]}}]})", {"AxZ", left_out}},
+      {R"({"response":{"candidates":[{"content":{"parts":[{"text":"x"}]}}]}})", {"AxZ"}},
+      {R"({"candidates":[{"content":{"parts":[{"text":5}]}}]})", {"AZ", left_out}},
+      {R"({"candidates":[{"content":{"parts":[{"text":["x"]}]}}]})", {"AxZ"}},
+      {R"({"candidates":[{"content":5}]})", {"AZ", left_out}},
+    },
+    {&gemini::content_api()}, [&](const std::string& piece) {
+      return gemini(R"({"parts":[{"text":"A"}]})") + event(piece)
+             + gemini(R"({"parts":[{"text":"Z"}]})", R"(,"finishReason":"STOP")");
+    });
+  run(
+    {
+      {R"({"message":{"content":5},"done":false})", {"AZ", left_out}},
+      {R"({"message":{"content":["x",5]},"done":false})", {"AxZ", left_out}},
+      {R"({"message":{"content":[{"text":["x"]}]},"done":false})", {"AxZ"}},
+      {R"({"response":"x","done":false})", {"AZ", left_out}},
+      {R"({"message":null,"done":false})", {"AZ"}},
+    },
+    {&ollama::chat_api()}, [](const std::string& piece) {
+      return R"({"message":{"content":"A"},"done":false})"
+             "\n"
+             + piece
+             + "\n"
+               R"({"message":{"content":"Z"},"done":false})"
+               "\n"
+               R"({"message":{"content":""},"done":true,"done_reason":"stop"})"
+               "\n";
+    });
+  // Anthropic's, as an event of a stream and as a part of a whole message
+  run(
+    {
+      {R"({"type":"content_block_delta","index":0,"delta":"x"})", {"AxZ"}},
+      {R"({"type":"content_block_delta","index":0,"delta":5})", {"AZ", left_out}},
+      {R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":["x"]}})", {"AxZ"}},
+      {R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":5}})", {"AZ", left_out}},
+    },
+    {&anthropic::messages_api()}, [](const std::string& piece) {
+      auto delta = [](std::string_view text) {
+        return event(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":")"
+                     + std::string{text} + "\"}}");
+      };
+      return event(R"({"type":"message_start","message":{"id":"m","content":[]}})")
+             + event(R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})")
+             + delta("A") + event(piece) + delta("Z")
+             + event(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})")
+             + event(R"({"type":"message_stop"})");
+    });
+  run(
+    {
+      {R"({"type":"text","text":["x"]})", {"AxZ"}},
+      {R"({"type":"text","value":"x"})", {"AxZ"}},
+      {R"({"type":"text","text":{"value":"x"}})", {"AxZ"}},
+      {R"({"type":"text","content":"x"})", {"AxZ"}},
+      {R"("x")", {"AxZ"}},
+      {R"({"type":"text","text":5})", {"AZ", left_out}},
+      {"5", {"AZ", left_out}},
+      {"null", {"AZ"}},
+    },
+    {&anthropic::messages_api()}, [](const std::string& piece) {
+      return R"({"id":"m","type":"message","content":[{"type":"text","text":"A"},)" + piece
+             + R"(,{"type":"text","text":"Z"}],"stop_reason":"end_turn"})";
+    });
+  std::vector<row> parts = {
+    {R"({"type":"output_text","text":["x","y"]})", {"AxyZ"}},
+    {R"({"type":"output_text","text":{"value":"x"}})", {"AxZ"}},
+    {R"({"type":"output_text","value":"x"})", {"AxZ"}},
+    {R"({"type":"output_text","text":5})", {"AZ", left_out}},
+    {R"("x")", {"AxZ"}},
+    {"5", {"AZ", left_out}},
+  };
+  auto response = [](const std::string& piece) {
+    return R"({"id":"r","status":"completed","output":[{"type":"message","content":[{"type":"output_text","text":"A"},)"
+           + piece + R"(,{"type":"output_text","text":"Z"}]}]})";
+  };
+  run(parts, {&openai::responses_api()}, response);
+  run(parts, {&openai::responses_api()}, [&](const std::string& piece) {
+    return event(R"({"type":"response.completed","response":)" + response(piece) + "}");
+  });
+  auto all = std::string{R"({"id":"r","status":"completed","output":["A",{"type":"message","content":"Z"}]})"};
+  check_whole(all, openai::responses_api(), {"AZ"});
+  check_stream(event(R"({"type":"response.completed","response":)" + all + "}"), openai::responses_api(), {"AZ"});
+  check_stream(event(R"({"type":"response.output_text.delta","output_index":0,"delta":"A"})")
+                 + event(R"({"type":"response.output_text.delta","output_index":0,"delta":5})")
+                 + event(R"({"type":"response.completed","response":{"status":"completed","output":[]}})"),
+               openai::responses_api(), {"A", left_out});
+}
+
 } // namespace modelforge::pieces_test

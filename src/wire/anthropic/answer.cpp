@@ -337,8 +337,12 @@ private:
     begun_ = std::max(begun_, index);
     auto type = std::string{string_in(content.type, scratch_)};
     block.is_fresh = type == "text" && !content.text.has_text();
-    if (type == "text" || (type.empty() && content.text.is_string())) {
-      say(&piece_sink::text, content.text, sink);
+    if (type == "text" || (type.empty() && !content.is_call())) {
+      auto text = content.text.text.empty() ? content.other : content.text;
+      if (text.is_string())
+        say(&piece_sink::text, text, sink);
+      else
+        say(&piece_sink::text, std::string_view{text_of(text)}, sink);
       if (content.citations.is_array() && content.citations.text.find('{') != content.citations.text.npos)
         leave_out("citations");
     } else if (type == "thinking") {
@@ -373,6 +377,10 @@ private:
     auto* block = find_block(index_of(event));
     if (block != nullptr && block->is_left_out)
       return;
+    if (event.delta.is_string())
+      text = event.delta;
+    else if (!event.delta.is_object())
+      miss(event.delta);
     seen_.answer = true;
     if (block != nullptr)
       block->is_fresh = false;
@@ -380,6 +388,8 @@ private:
       say_arguments(*block->call, text, sink);
     else if (text.is_string())
       say(&piece_sink::text, text, sink);
+    else if (!text.text.empty() && text.text != "null")
+      say(&piece_sink::text, std::string_view{text_of(text)}, sink);
     else if (thinking.is_string())
       say(&piece_sink::reasoning, thinking, sink);
     else if (signature.is_string())

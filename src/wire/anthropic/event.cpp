@@ -16,6 +16,8 @@ bool take_block(json::reader& in, content_block& content) {
       content.signature = in.value();
     else if (name == "data")
       content.data = in.value();
+    else if (name == "value" || name == "content")
+      content.other = in.value();
     else
       take_member_of_call(name, in, content.call);
   });

@@ -11,6 +11,7 @@ namespace modelforge::wire::anthropic {
 /// A part of an answer's content, whole or at its beginning.
 struct content_block {
   json::raw type, text, citations, thinking, signature, data;
+  json::raw other; ///< A text under another name.
   call_part call;
 
   /// Whether it calls a tool of ours, as any dialect says it.

@@ -55,7 +55,7 @@ public:
 
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
-    json::raw candidates, feedback, usage, error, id, model, reason;
+    json::raw candidates, feedback, usage, error, id, model, reason, response;
     error_marks marks;
     json::reader in{object};
     in.fields({{"candidates", &candidates},
@@ -75,11 +75,14 @@ private:
                {"detail", &marks.detail},
                {"success", &marks.success},
                {"code", &marks.code},
-               {"status", &marks.status}});
+               {"status", &marks.status},
+               {"response", &response}});
     if (!in.finish()) {
       problem = in.problem();
       return false;
     }
+    if (candidates.text.empty() && error.text.empty() && response.is_object()) // Code Assist's
+      return read(response.text, sink, problem);
     if (read_error(error, object) || (candidates.text.size() > 2 && read_error_beside(marks, object)))
       return true;
     note(id_, id);
@@ -244,6 +247,8 @@ private:
   /// Parts, one part, or nothing but a text.
   void read_content(json::raw value, piece_sink& sink) {
     say(&piece_sink::text, value, sink);
+    if (!value.is_object() && !value.is_string())
+      miss(value);
     json::reader in{value};
     in.members([&](std::string_view name) {
       if (name != "parts" || in.elements([&] { read_part(in, sink); }))
@@ -261,7 +266,7 @@ private:
     json::raw text, thought, call, signature, type;
     call_part flat; // as other dialects have it
     std::string other;
-    in.members([&](std::string_view name) {
+    auto is_part = in.members([&](std::string_view name) {
       if (name == "text")
         text = in.value();
       else if (name == "thought")
@@ -275,9 +280,15 @@ private:
       else if (name != "partMetadata" && !take_member_of_call(name, in, flat))
         other = name;
     });
+    if (!is_part)
+      text = in.value();
     if (seen_.end)
       return;
-    say(thought.text == "true" ? &piece_sink::reasoning : &piece_sink::text, text, sink);
+    auto kind = thought.text == "true" ? &piece_sink::reasoning : &piece_sink::text;
+    if (text.is_string())
+      say(kind, text, sink);
+    else if (!text.text.empty())
+      say(kind, std::string_view{text_of(text)}, sink);
     if (call.text == "{}") // the end of one whose arguments came in pieces
       return read_call({}, signature, sink);
     if (!call.text.empty() && call.text != "null")

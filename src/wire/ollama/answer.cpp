@@ -21,7 +21,7 @@ public:
 
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
-    json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls, usage;
+    json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls, usage, text;
     error_marks marks;
     json::reader in{object};
     in.fields({{"message", &message},
@@ -42,7 +42,8 @@ private:
                {"detail", &marks.detail},
                {"success", &marks.success},
                {"code", &marks.code},
-               {"status", &marks.status}});
+               {"status", &marks.status},
+               {"response", &text}});
     if (!in.finish()) {
       problem = in.problem();
       return false;
@@ -53,6 +54,10 @@ private:
     note_time(created);
     seen_.sign = seen_.sign || message.is_object();
     seen_.answer = seen_.answer || (message.is_object() && is_none(done)); // enough for a whole one
+    if (message.text.empty() && seen_.sign)                                // of /api/generate
+      miss(text);
+    else if (!message.is_object())
+      miss(message);
     auto before = progress_.pieces;
     auto was_complete = std::exchange(seen_.complete, false);
     auto inner_reason = read_message(message, is_true(done), sink);

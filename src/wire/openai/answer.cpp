@@ -99,6 +99,8 @@ private:
     if (source_ == source::plain && ((progress_.pieces > 0 && !seen_.complete) || !holds_message(chunk.choices)))
       source_ = source::event;
     chunk_ = &chunk;
+    if (!chunk.choices.is_array() && !chunk.choices.is_object())
+      miss(chunk.choices);
     gap_ = std::max(gap_, object.starts_with('{') ? gap::choices : gap::object);
     if (is_all()) {
       stop_watching();
@@ -175,6 +177,7 @@ private:
   std::string_view read_choice(const chunk_choice& choice, piece_sink& sink) {
     if (seen_.end || read_choice_error(choice))
       return {};
+    miss(choice.odd);
     if (choice.usage.is_object() && chunk_ != nullptr)
       chunk_->choice_usage = choice.usage;
     add_choice_logprobs(choice.logprobs, is_all());
@@ -324,6 +327,8 @@ private:
     seen_text_ = seen_text_ || content.text.size() > 2;
     if (content.is_string())
       return say(&piece_sink::text, content, sink), false;
+    if (!content.is_array() && !content.is_object())
+      return miss(content), false;
     auto has_thoughts = false;
     for_each_in(content, [&](json::reader& in) {
       auto piece = take_content_piece(in);
@@ -336,7 +341,8 @@ private:
       } else if (piece.is_call()) {
         calls.push_back(piece.call);
       } else if (piece.is_known()) {
-        say(&piece_sink::text, piece.text, sink);
+        piece.text.is_string() ? void(say(&piece_sink::text, piece.text, sink))
+                               : say(&piece_sink::text, std::string_view{text_of(piece.text)}, sink);
       } else if (!type.empty()) {
         warn("the answer held a part that was left out: " + clean_words(type, 100));
       }

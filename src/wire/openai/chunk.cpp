@@ -24,33 +24,62 @@ bool read_chunk(std::string_view data, chunk& chunk, std::string& problem) {
              {"detail", &chunk.marks.detail},
              {"success", &chunk.marks.success},
              {"code", &chunk.marks.code},
-             {"status", &chunk.marks.status}});
+             {"status", &chunk.marks.status},
+             {"data", &chunk.data}});
   if (!in.finish()) {
     problem = in.problem();
     return false;
   }
+  if (json::raw inner; chunk.choices.text.empty() && read_fields(chunk.data, {{"choices", &inner}}) && inner.is_array())
+    return read_chunk(chunk.data.text, chunk, problem);
   read_fields(groq, {{"error", &chunk.groq_error}, {"usage", &chunk.groq_usage}});
   return true;
 }
 
-// An element that is no object is skipped, and is no choice.
+namespace {
+
+/// Takes a list of one element for that element; another one is odd.
+void read_only_element(json::raw& list, json::raw& odd) {
+  std::size_t count = 0;
+  json::raw element;
+  for_each_in(list, [&](json::reader& in) {
+    element = in.value();
+    ++count;
+  });
+  if (count > 1)
+    odd = list;
+  list = count == 1 ? element : json::raw{};
+}
+
+} // namespace
+
+// A text is a choice that has nothing else.
 bool take_choice(json::reader& in, chunk_choice& choice) {
-  return in.fields({{"delta", &choice.delta},
-                    {"finish_reason", &choice.finish_reason},
-                    {"index", &choice.index},
-                    {"message", &choice.message},
-                    {"error", &choice.error},
-                    {"usage", &choice.usage},
-                    {"text", &choice.text},
-                    {"logprobs", &choice.logprobs},
-                    {"tool_calls", &choice.tool_calls},
-                    {"function_call", &choice.function_call},
-                    {"finishReason", &choice.other_reason},
-                    {"finish_details", &choice.other_reason},
-                    {"stop_reason", &choice.other_reason},
-                    {"stopReason", &choice.other_reason},
-                    {"done_reason", &choice.other_reason},
-                    {"native_finish_reason", &choice.native_reason}});
+  auto is_object = in.fields({{"delta", &choice.delta},
+                              {"finish_reason", &choice.finish_reason},
+                              {"index", &choice.index},
+                              {"message", &choice.message},
+                              {"error", &choice.error},
+                              {"usage", &choice.usage},
+                              {"text", &choice.text},
+                              {"logprobs", &choice.logprobs},
+                              {"tool_calls", &choice.tool_calls},
+                              {"function_call", &choice.function_call},
+                              {"finishReason", &choice.other_reason},
+                              {"finish_details", &choice.other_reason},
+                              {"stop_reason", &choice.other_reason},
+                              {"stopReason", &choice.other_reason},
+                              {"done_reason", &choice.other_reason},
+                              {"native_finish_reason", &choice.native_reason}});
+  if (!is_object) {
+    auto value = in.value();
+    (value.is_string() ? choice.delta : choice.odd) = value;
+    return value.text != "null";
+  }
+  for (auto* inner : {&choice.delta, &choice.message})
+    if (inner->is_array())
+      read_only_element(*inner, choice.odd);
+  return true;
 }
 
 int64_t place_of(const chunk_choice& choice) {
@@ -81,6 +110,7 @@ bool chunk_delta::is_only_text() const {
 
 chunk_delta read_delta(json::raw value) {
   chunk_delta result;
+  json::raw text;
   if (value.is_string())
     result.content = value;
   read_fields(value, {{"content", &result.content},
@@ -95,7 +125,10 @@ chunk_delta read_delta(json::raw value) {
                       {"stop_reason", &result.reason},
                       {"error", &result.error},
                       {"usage", &result.usage},
-                      {"toolCalls", &result.tool_calls}}); // gateways in JavaScript
+                      {"toolCalls", &result.tool_calls}, // gateways in JavaScript
+                      {"text", &text}});
+  if (!result.content.has_text() && text.has_text())
+    result.content = text;
   return result;
 }
 
@@ -130,7 +163,7 @@ content_piece take_content_piece(json::reader& in) {
   auto take = [&](std::string_view name) {
     if (name == "type")
       piece.type = in.value();
-    else if (name == "text")
+    else if (name == "text" || (name == "value" && piece.text.text.empty()))
       piece.text = in.value();
     else if (name == "thinking")
       piece.thinking = in.value();
@@ -140,8 +173,7 @@ content_piece take_content_piece(json::reader& in) {
       take_member_of_call(name, in, piece.call);
   };
   if (!in.members(take))
-    if (auto value = in.value(); value.is_string())
-      piece.text = value;
+    piece.text = in.value();
   read_fields(piece.text, {{"value", &piece.text}}); // as OpenAI's Assistants have it
   return piece;
 }

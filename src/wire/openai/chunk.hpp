@@ -24,6 +24,7 @@ struct chunk {
   json::raw base_resp;              ///< MiniMax's, beside every answer.
   json::raw output_sensitive;       ///< MiniMax's filter stepped in.
   error_marks marks;                ///< Of errors in other forms.
+  json::raw data;                   ///< Some have the chunk in here.
 };
 
 /// False where the text is not JSON; `problem` says why.
@@ -36,6 +37,7 @@ struct chunk_choice {
   json::raw text;                      ///< Of the older API for completions, which some speak here, too.
   json::raw tool_calls, function_call; ///< Some tell them beside the message.
   json::raw other_reason;              ///< The finish reason under the names that others have for it,
+  json::raw odd;                       ///< What stands in a choice's place and is none.
   json::raw native_reason;             ///< and OpenRouter's: as the model's own provider told it.
 };
 

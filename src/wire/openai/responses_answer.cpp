@@ -180,7 +180,7 @@ private:
 
   void say_piece(said kind, json::raw text, bool is_end, const response_event& event, piece_sink& sink) {
     if (!text.is_string())
-      return;
+      return miss(text);
     auto is_thought = kind == &piece_sink::reasoning;
     if (auto* item = find(is_thought ? item_kind::reasoning : item_kind::message, event))
       say_part(kind, text, count_in(event.part_index), is_end, *item, sink);
@@ -350,12 +350,17 @@ private:
     std::string text, refusal;
     auto add = [&](said kind, json::raw more) {
       if (is_streamed_) // it is compared
-        (kind == &piece_sink::text ? text : refusal) += string_in(more, scratch_);
-      else
+        (kind == &piece_sink::text ? text : refusal) += text_of(more);
+      else if (more.is_string())
         say(kind, more, sink);
+      else
+        say(kind, std::string_view{text_of(more)}, sink);
       seen_.refusal = seen_.refusal || (kind == &piece_sink::refusal && more.has_text());
     };
-    add(&piece_sink::text, entry.content);
+    if (entry.content.is_string())
+      add(&piece_sink::text, entry.content);
+    else if (!entry.content.is_array() && !entry.content.is_object())
+      miss(entry.content);
     read_calls(entry.calls, [&](const call_part& part) { say_call_inside(part, sink); });
     for_each_in(entry.content, [&](json::reader& in) {
       auto part = take_message_part(in);

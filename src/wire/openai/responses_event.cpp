@@ -39,7 +39,7 @@ response_event take_event_fields(json::reader& in) {
 
 response_item take_item(json::reader& in) {
   response_item entry;
-  in.members([&](std::string_view name) {
+  auto is_item = in.members([&](std::string_view name) {
     if (name == "type")
       entry.type = in.value();
     else if (name == "status")
@@ -55,6 +55,9 @@ response_item take_item(json::reader& in) {
     else
       take_member_of_call(name, in, entry.call);
   });
+  if (!is_item) // a text alone is a message
+    if (auto value = in.value(); value.is_string())
+      entry.type = {R"("message")"}, entry.content = value;
   entry.call.takes_text = entry.call.takes_text || entry.type.between_quotes() == "custom_tool_call";
   return entry;
 }
@@ -69,7 +72,7 @@ message_part take_message_part(json::reader& in) {
   auto take = [&](std::string_view name) {
     if (name == "type")
       part.type = in.value();
-    else if (name == "text")
+    else if (name == "text" || (name == "value" && part.text.text.empty()))
       part.text = in.value();
     else if (name == "refusal")
       part.refusal = in.value();
