@@ -155,6 +155,17 @@ bool is_written_as_part(const std::string& path) {
   return ::stat(path.c_str(), &is) != 0 || S_ISREG(is.st_mode) || S_ISDIR(is.st_mode);
 }
 
+std::optional<file> open_named_pipe(const std::string& path) {
+  auto to = follow(path);
+  struct stat is {};
+  if (path == "-" || !to || to->descriptor || to->is_foreign || ::stat(path.c_str(), &is) != 0 || !S_ISFIFO(is.st_mode))
+    return {};
+  file pipe{::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
+  if (pipe.get() < 0 && errno != ENXIO)
+    return {};
+  return pipe;
+}
+
 std::variant<output_file, failure> output_file::made_of(int descriptor, std::string path) {
   if (descriptor < 0)
     return io_failure("cannot open", path);

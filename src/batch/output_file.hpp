@@ -71,6 +71,10 @@ private:
 /// file, nor an open descriptor under its name.
 bool is_written_as_part(const std::string& path);
 
+/// Opens a named pipe for writing without waiting for its reader. A descriptor below 0: nobody reads it yet. Empty: it
+/// is no named pipe, or cannot be opened for another reason, which `output_file::open` says.
+std::optional<file> open_named_pipe(const std::string& path);
+
 /// The name of the part that `path` is written as, where that name is free.
 std::string part_path(const std::string& path, std::string_view ending);
 

@@ -2,6 +2,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <chrono>
 #include <filesystem>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -94,6 +95,28 @@ TEST_CASE_METHOD(chat_output_test, "an output that is a device or a pipe is writ
     CHECK(standard.exit_code == 0);
     CHECK(contains(standard.out, "fine"));
   }
+}
+
+TEST_CASE_METHOD(chat_output_test, "a batch waits for the reader of a named pipe, says so, and can be stopped",
+                 "[cli][batch]") {
+  REQUIRE(mkfifo(folder.path("fifo").c_str(), 0600) == 0);
+  auto alone = command(asking("batch", "fifo"));
+  alone.interrupt_after_line = 1; // never comes where nothing is said
+  alone.most = std::chrono::seconds{20};
+  auto stopped = run_process(alone);
+  INFO(stopped.err);
+  CHECK(stopped.exit_code == 130);
+  CHECK(contains(stopped.err, "nobody reads fifo yet"));
+  CHECK(server.connections == 0);
+  std::string line{program()};
+  for (auto& word : asking("batch", "fifo"))
+    line += " " + word;
+  auto late = command({});
+  late.arguments = {"/bin/bash", "-c", "exec 3< <(" + line + " 2>&1); read -r told <&3; echo \"$told\"; cat fifo"};
+  auto read = run_process(late);
+  INFO(read.out << read.err);
+  CHECK(read.out.starts_with("modelforge: nobody reads fifo yet"));
+  CHECK(contains(read.out, "\"content\":\"fine\""));
 }
 
 TEST_CASE_METHOD(chat_output_test, "an output that cannot be opened ends a command before anything is sent", "[cli]") {

@@ -6,6 +6,7 @@
 
 #include "actors/support/mail.hpp"
 #include "batch/ledger.hpp"
+#include "batch/output_file.hpp"
 
 #include <modelforge/actors/batch_coordinator.hpp>
 
@@ -210,6 +211,19 @@ std::size_t watch(session& session, const batch_coordinator_actor& coordinator, 
   return warned;
 }
 
+/// Waits until somebody reads the output, where that is a named pipe: to open it would wait as well, but not for
+/// Ctrl-C. `held` keeps the reader until the batch has opened the pipe itself. False: interrupted.
+bool wait_for_reader(const std::string& output, waiter& waiter, std::optional<batch::file>& held) {
+  auto told = false;
+  for (held = batch::open_named_pipe(output); held && held->get() < 0; held = batch::open_named_pipe(output)) {
+    if (!std::exchange(told, true))
+      std::fprintf(stderr, "modelforge: nobody reads %s yet; waiting for a reader (Ctrl-C ends)\n", output.c_str());
+    if (auto event = waiter.wait(watch_interval); event == waiter::event::interrupted || event == waiter::event::hangup)
+      return false;
+  }
+  return true;
+}
+
 /// Runs a batch to its end, shows how it goes on and what it came to. `cancel_jobs`: as in `batch_options`.
 int run(const batch_command_options& given, bool cancel_jobs) {
   waiter waiter{true};      // whose terminal goes while it runs: what is done is written, as at Ctrl-C
@@ -222,6 +236,9 @@ int run(const batch_command_options& given, bool cancel_jobs) {
   });
   if (!session)
     return exit_usage;
+  std::optional<batch::file> reader;
+  if (!wait_for_reader(given.output, waiter, reader))
+    return exit_interrupted;
   session->serve_metrics();
   auto options = options_of(given, session->settings(), cancel_jobs);
   options.made_with = batch_terms(session->providers(), session->runtime(), given);
