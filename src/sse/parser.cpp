@@ -154,9 +154,19 @@ bool parser::take_field(std::string_view line, event& out) {
     out.id = value;
   else if (is_whole_ != nullptr && line.front() == ' ')
     return line.find_first_not_of(' ') == line.npos || take_field(line.substr(line.find_first_not_of(' ')), out);
-  else if (refuses_foreign_ && !name.empty() && name != "retry")
-    state_ = state::foreign;
+  else if (!name.empty() && name != "retry")
+    take_foreign(line);
   return state_ == state::open;
+}
+
+void parser::take_foreign(std::string_view line) {
+  constexpr std::size_t shown = 200;
+  auto is_page = line.front() == '<' && !line.starts_with("<!--");
+  auto tells = is_page || line.find('{') != line.npos || line.find("rror") != line.npos;
+  if (is_whole_ != nullptr && foreign_ == nullptr && tells)
+    foreign_ = std::make_unique<std::string>(line.substr(0, shown));
+  if (refuses_foreign_)
+    state_ = state::foreign;
 }
 
 // One line of data stays a view; the second one makes it a text of its own.

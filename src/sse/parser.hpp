@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -78,6 +79,10 @@ public:
     return feed("\n\n", f);
   }
 
+  /// The beginning of the first line that is no field and yet may tell something: it holds an object, a page or an
+  /// error. Only of a lenient parser; empty: there was none.
+  std::string_view foreign_line() const { return foreign_ != nullptr ? *foreign_ : std::string_view{}; }
+
   /// Says which limit was exceeded; empty unless the state is `too_large`.
   std::string problem() const;
 
@@ -90,17 +95,19 @@ private:
   bool ends_event(std::string_view line, const event& out) const;
   void hand_out(const event& out, bool is_named);
   bool take_field(std::string_view line, event& out);
+  void take_foreign(std::string_view line);
   bool set_data(std::string_view value, event& out);
   void keep(const event& out);
   void forget();
 
   std::size_t limit_;
   whole_data is_whole_;
-  std::string_view rest_;           ///< What is left of the fed bytes.
-  std::string_view again_;          ///< A line that ended the event before it, still to be taken.
-  const char* line_feed_ = nullptr; ///< The next LF in `rest_`, or its end; null: not looked for yet.
-  std::string line_;                ///< The beginning of a line that is cut.
-  std::string type_, data_, id_;    ///< Of an event that is cut.
+  std::string_view rest_;                ///< What is left of the fed bytes.
+  std::string_view again_;               ///< A line that ended the event before it, still to be taken.
+  const char* line_feed_ = nullptr;      ///< The next LF in `rest_`, or its end; null: not looked for yet.
+  std::string line_;                     ///< The beginning of a line that is cut.
+  std::string type_, data_, id_;         ///< Of an event that is cut.
+  std::unique_ptr<std::string> foreign_; ///< Null: none.
   state state_ = state::open;
   bool at_start_ = true;
   bool after_cr_ = false;     ///< An LF that comes now belongs to the line end before it.

@@ -71,6 +71,10 @@ public:
   /// Something of an answer, or an error, has come.
   bool is_understood() const { return seen_.answer || seen_.sign || progress_.pieces > 0 || problem_ != nullptr; }
 
+  /// A line of the body was neither a field of an event nor JSON, and was left out: a warning, and the answer is
+  /// unclear.
+  void note_foreign(std::string_view line);
+
   /// From here on the answer comes in pieces, of which each may be all so far.
   void watch_growth();
 

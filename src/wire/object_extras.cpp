@@ -166,6 +166,11 @@ void object_answer::miss(json::raw value) {
   seen_.doubt = true;
 }
 
+void object_answer::note_foreign(std::string_view line) {
+  warn("a line of the stream was left out that is no field of an event: " + clean_words(line, 100));
+  seen_.doubt = true;
+}
+
 void object_answer::watch_growth() {
   if (growths_ == nullptr && progress_.pieces == 0 && may_grow(&piece_sink::text))
     growths_ = std::make_unique<growths>();

@@ -54,6 +54,8 @@ public:
     if ((form_ == form::unknown || form_ == form::text) && !answer_->ended())
       return answer_->fitted(invalid_body(answer_->head(), beginning_));
     take_last(sink);
+    if (auto line = events_.foreign_line(); !line.empty())
+      answer_->note_foreign(line);
     auto is_unknown = !answer_->is_understood() && !beginning_.starts_with(':'); // of comments there is nothing to tell
     auto result = answer_->end(true, met_ ? std::string_view{beginning_} : std::string_view{}, sink);
     if (auto* bad = std::get_if<failure>(&result); bad != nullptr && is_unknown && !met_)

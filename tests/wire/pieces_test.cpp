@@ -280,4 +280,41 @@ TEST_CASE("what stands in a text's place is understood, or named, and never lost
                openai::responses_api(), {"A", left_out});
 }
 
+TEST_CASE("a line between events that is no field is named where it may tell something", "[wire][pieces]") {
+  struct dialect_stream {
+    const dialect& by;
+    std::string first, last;
+  } streams[] = {
+    {openai::chat_api(), chunk(R"("delta":{"content":"A"})"), stop},
+    {openai::compatible_chat_api(), chunk(R"("delta":{"content":"A"})"), stop},
+    {gemini::content_api(), event(R"({"candidates":[{"content":{"parts":[{"text":"A"}]}}]})"),
+     event(R"({"candidates":[{"finishReason":"STOP"}]})")},
+    {anthropic::messages_api(),
+     event(R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":"A"}})"),
+     event(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})") + event(R"({"type":"message_stop"})")},
+    {openai::responses_api(), event(R"({"type":"response.output_text.delta","output_index":0,"delta":"A"})"),
+     event(R"({"type":"response.completed","response":{"status":"completed","output":[]}})")},
+  };
+  struct {
+    std::string_view line, warning;
+  } lines[] = {
+    {"Internal Server Error", "Internal Server Error"},
+    {"<html><title>502 Bad Gateway</title></html>", "502 Bad Gateway"},
+    {R"(data : {"x":"y"})", "data : {"},
+    {R"(Data: {"x":"y"})", "Data: {"},
+    {R"(data={"x":"y"})", "data={"},
+    {R"(chunk: {"x":"y"})", "chunk: {"},
+    {": an Error in a comment", ""},
+    {"retry: 3", ""},
+    {"x-field: 1", ""},
+  };
+  for (auto& each : streams)
+    for (auto& [line, warning] : lines) {
+      auto body = each.first + std::string{line} + "\n\n" + each.last;
+      CAPTURE(each.by.name(), body);
+      check_stream(body, each.by, {"A", warning});
+      check_whole(body, each.by, {"A", warning});
+    }
+}
+
 } // namespace modelforge::pieces_test
