@@ -64,6 +64,35 @@ constexpr auto refused_key =
 
 } // namespace
 
+TEST_CASE_METHOD(batch_choice_test, "each name in a list of providers is one, with or without blanks", "[cli][batch]") {
+  struct row {
+    std::string names, problem; ///< No problem: the list is taken.
+  };
+  misbehaving_server good{always(whole_answer(200, good_answer))};
+  auto config = folder.write("test.toml", provider("a", good.url("")) + provider("b", good.url("")));
+  auto input = lines(2);
+  for (auto& [names, problem] : std::vector<row>{
+         {"a, b", ""},
+         {" a = 2 ,\tb = 1 ", ""},
+         {"b,,a", "a name is missing"},
+         {"b,", "a name is missing"},
+         {",a", "a name is missing"},
+         {",", "a name is missing"},
+         {" ", "a name is missing"},
+         {"a,=2", "a name is missing"},
+         {"a,a", "named twice"},
+         {"a=,b=1", "is not a number above 0"},
+         {"a b", "no provider \"a b\""},
+       })
+    for (auto more : std::vector<strings>{{"--fresh"}, {"--fresh", "--dry-run"}}) {
+      more.insert(more.end(), {"-p", names});
+      auto x = batch(config, input, more);
+      INFO("\"" << names << "\" " << more[1] << "\n" << x.err);
+      CHECK(x.exit_code == (problem.empty() ? 0 : 2));
+      CHECK(contains(x.err, problem));
+    }
+}
+
 TEST_CASE_METHOD(batch_choice_test, "a batch does not wait for a provider that is down while another one answers",
                  "[cli][batch]") {
   closed_port nobody;

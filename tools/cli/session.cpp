@@ -1,5 +1,6 @@
 #include "tools/cli/ask.hpp"
 
+#include "base/ascii.hpp"
 #include "tools/cli/output.hpp"
 #include "tools/simulator/simulator.hpp"
 #include "wire/vendors.hpp"
@@ -15,6 +16,7 @@
 #include <iterator>
 #include <poll.h>
 #include <sstream>
+#include <string_view>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <system_error>
@@ -160,19 +162,27 @@ std::optional<session_provider> choose(const settings& all, const std::string& n
 std::optional<std::vector<session_provider>> choose_providers(const settings& all, const std::string& names,
                                                               bool several) {
   std::vector<session_provider> result;
-  std::istringstream list{several && !names.empty() ? names : std::string{"\n"}};
+  auto is_list = several && !names.empty();
+  std::istringstream list{is_list ? names + "," : ","}; // so that what is behind a last comma counts, too
   for (std::string one; std::getline(list, one, ',');) {
-    auto equals = several ? one.find('=') : one.npos;
+    auto equals = is_list ? one.find('=') : one.npos;
+    std::string name{ascii::trim(std::string_view{one}.substr(0, equals))};
+    if (is_list && name.empty()) {
+      complain("a name is missing in the list of providers \"" + names
+               + "\"; write NAME or NAME=WEIGHT, parted by commas");
+      return {};
+    }
     session_provider entry;
     if (equals != one.npos) {
-      auto* end = one.data() + one.size();
-      auto [stop, error] = std::from_chars(one.data() + equals + 1, end, entry.weight);
+      auto weight = ascii::trim(std::string_view{one}.substr(equals + 1));
+      auto* end = weight.data() + weight.size();
+      auto [stop, error] = std::from_chars(weight.data(), end, entry.weight);
       if (error != std::errc{} || stop != end || !(entry.weight > 0 && entry.weight < 1e6)) {
         complain("the weight in \"" + one + "\" is not a number above 0; write PROVIDER=WEIGHT");
         return {};
       }
     }
-    auto chosen = choose(all, several && !names.empty() ? one.substr(0, equals) : names);
+    auto chosen = choose(all, is_list ? name : names);
     if (!chosen)
       return {};
     entry.settings = std::move(chosen->settings);
