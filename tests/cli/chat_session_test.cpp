@@ -279,6 +279,11 @@ TEST_CASE_METHOD(session_test, "commands of a session do what its help says", "[
   say("/save ~/copy.md", "written to"); // over itself
   say("/save ~/notes.txt", "holds no conversation");
   CHECK(folder.read("notes.txt") == "some notes\n");
+  std::filesystem::create_directories(folder.path("some"));
+  for (std::string path : {"~/some", "~/some/", "./", "/"})
+    say("/save " + path, "is a directory");
+  say("/save ~/none/copy.md", "No such file");
+  say("/file ~/some", "directory");
   say("/save", "conversations/notes.md");
   say("think", "answer 2");
   CHECK_FALSE(contains(user.screen(), "a thought"));

@@ -11,9 +11,11 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 #include <utility>
 #include <variant>
 
@@ -40,13 +42,17 @@ bool is_path(const std::string& text) {
   return text.find_first_of("/.") != text.npos;
 }
 
-/// Whether a conversation may be written there: where there is nothing, or another one.
-bool may_be_written(const std::string& path) {
+/// Why no conversation may be written there: it may where there is nothing, or another one.
+std::string hindrance_to_write(const std::string& path) {
+  std::error_code unknown; // where it cannot be looked at, it cannot be opened, which tells why
+  if (std::filesystem::is_directory(path, unknown))
+    return path + " is a directory; name a file in it";
   if (!batch::is_written_as_part(path))
-    return true;
+    return {};
   std::ifstream file{path, std::ios::binary};
   std::string text{std::istreambuf_iterator<char>{file}, {}};
-  return text.empty() || std::holds_alternative<chat::conversation>(chat::read(text));
+  auto may_be = text.empty() || std::holds_alternative<chat::conversation>(chat::read(text));
+  return may_be ? "" : path + " is there, and holds no conversation; write to another file";
 }
 
 /// "on", "off", or else the other of the two.
@@ -112,8 +118,14 @@ bool chat_session::take(const std::string& input) {
     tell(problem->text);
     return true;
   }
-  if (auto* command = std::get_if<chat::slash_command>(&what))
-    return carry_out(*command);
+  if (auto* command = std::get_if<chat::slash_command>(&what)) {
+    try {
+      return carry_out(*command);
+    } catch (const std::exception& problem) { // whatever a command meets, the conversation is worth more
+      complain(problem.what());
+      return true;
+    }
+  }
   auto question = read_question({std::get<chat::question_text>(what).text, files_, {}, {}, true});
   if (!question)
     return true;
@@ -278,8 +290,8 @@ void chat_session::save(const std::string& where) {
     return;
   }
   auto path = without_tilde(where);
-  if (!may_be_written(path))
-    return complain(path + " is there, and holds no conversation; write to another file");
+  if (auto problem = hindrance_to_write(path); !problem.empty())
+    return complain(problem);
   auto opened = batch::output_file::open(path, ".partial");
   auto* problem = std::get_if<failure>(&opened);
   std::optional<failure> failed;
