@@ -1,4 +1,4 @@
-#include "tests/cli/cli_fixture.hpp"
+#include "tests/cli/session_fixture.hpp"
 #include "tests/support/terminal.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -20,94 +20,6 @@ using json = nlohmann::json;
 namespace {
 
 using strings = std::vector<std::string>;
-
-/// A provider that answers "answer N"; to what holds "stall" it begins an answer and says no more, to what holds
-/// "refuse" it answers with 401, to "think" with thoughts, and to "silent" not at all.
-struct session_test : cli_test {
-  session_test() : server{[this](peer& x) { serve(x); }} { config = configure(server.url("")); }
-
-  void serve(peer& x) {
-    while (auto request = x.read_request()) {
-      auto body = json::parse(request->substr(request->find("\r\n\r\n") + 4));
-      auto last = body["messages"].back()["content"];
-      auto question = last.is_string() ? last.get<std::string>() : last.dump();
-      std::size_t number = 0;
-      {
-        std::lock_guard guard{mutex};
-        asked.push_back(body);
-        number = asked.size();
-      }
-      if (question.find("silent") != question.npos) {
-        x.wait_for_close();
-        return;
-      }
-      if (question.find("refuse") != question.npos) {
-        x.send(whole_answer(401, R"({"error":{"message":"wrong key","type":"invalid_request_error"}})"));
-        continue;
-      }
-      auto event = [](const json& delta, const json& end = nullptr) {
-        return "data: " + json{{"choices", {{{"index", 0}, {"delta", delta}, {"finish_reason", end}}}}}.dump() + "\n\n";
-      };
-      auto answer = event({{"content", "answer " + std::to_string(number)}});
-      if (question.find("think") != question.npos)
-        answer = event({{"reasoning_content", "a thought"}}) + answer;
-      if (question.find("stall") != question.npos) {
-        x.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + answer);
-        x.wait_for_close();
-        return;
-      }
-      x.send(whole_answer(200, answer + event(json::object(), "stop") + "data: [DONE]\n\n", "text/event-stream"));
-    }
-  }
-
-  /// Without colours, unless `colours` is another setting of NO_COLOR.
-  process_options at_terminal(strings more = {}, const std::string& term = "xterm",
-                              const std::string& colours = "NO_COLOR=1") {
-    strings arguments{"chat", "-c", config};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    auto result = command(arguments);
-    result.environment.push_back("TERM=" + term);
-    result.environment.push_back(colours);
-    return result;
-  }
-
-  /// "role: text" of each message of a request, the last one if none is said.
-  strings sent(std::size_t number = 0) {
-    std::lock_guard guard{mutex};
-    strings result;
-    for (auto& message : asked.at(number == 0 ? asked.size() - 1 : number - 1)["messages"])
-      result.push_back(
-        message["role"].get<std::string>() + ": "
-        + (message["content"].is_string() ? message["content"].get<std::string>() : message["content"].dump()));
-    return result;
-  }
-
-  std::size_t count() {
-    std::lock_guard guard{mutex};
-    return asked.size();
-  }
-
-  strings kept() {
-    strings result;
-    auto place = folder.path(".local/state/modelforge/conversations");
-    if (std::filesystem::exists(place))
-      for (auto& file : std::filesystem::directory_iterator{place})
-        result.push_back(file.path().string());
-    std::sort(result.begin(), result.end());
-    return result;
-  }
-
-  std::string only_kept() {
-    auto all = kept();
-    REQUIRE(all.size() == 1);
-    return folder.read(all[0]);
-  }
-
-  std::mutex mutex;
-  std::vector<json> asked;
-  std::string config;
-  misbehaving_server server; ///< Ends before what it writes to.
-};
 
 } // namespace
 
@@ -139,36 +51,6 @@ TEST_CASE_METHOD(session_test, "chat at a terminal is a conversation that is kep
       REQUIRE(stat(path.c_str(), &info) == 0);
       CHECK((info.st_mode & 0777) == 0600);
     }
-  }
-}
-
-TEST_CASE_METHOD(session_test, "Ctrl-C ends the answer and not the session, and what came stays", "[cli][session]") {
-  for (std::string term : {"xterm", "dumb"}) {
-    INFO(term);
-    std::filesystem::remove_all(folder.path(".local"));
-    terminal user{at_terminal({}, term)};
-    REQUIRE(user.shows("m> "));
-    user.type("stall\r");
-    REQUIRE(user.shows("answer "));
-    user.type("\x03");
-    REQUIRE(user.shows("(interrupted; what came is kept"));
-    CHECK_FALSE(contains(user.screen(), "error"));
-    REQUIRE(user.shows("m> "));
-    CHECK(contains(only_kept(), ", interrupted)\n\nanswer "));
-    user.type("typed in vain\x03");
-    REQUIRE(user.shows("/exit"));
-    REQUIRE(user.shows("m> "));
-    user.type("stall again\r");
-    REQUIRE(user.shows("answer "));
-    user.type("\x03");
-    REQUIRE(user.shows("m> "));
-    user.type("fine\r");
-    REQUIRE(user.shows("answer "));
-    CHECK(sent().size() == 5);
-    CHECK(sent().back() == "user: fine");
-    REQUIRE(user.shows("m> "));
-    user.signal(SIGTERM);
-    CHECK(user.wait() == 130);
   }
 }
 
@@ -219,12 +101,6 @@ TEST_CASE_METHOD(session_test, "a failed retry leaves the answer that is there",
   CHECK(user.wait() == 0);
   CHECK(only_kept() == text);
 }
-
-#ifdef MODELFORGE_LINE_EDITOR
-constexpr bool has_editor = true;
-#else
-constexpr bool has_editor = false;
-#endif
 
 TEST_CASE_METHOD(session_test, "inputs of several lines are one question", "[cli][session]") {
   struct row {
@@ -329,34 +205,6 @@ TEST_CASE_METHOD(session_test, "a wait is told to who sits at a terminal, each t
   once.type("\x03");
   CHECK(once.wait() == 130);
   CHECK(kept().empty());
-}
-
-TEST_CASE_METHOD(session_test, "a session goes on where Ctrl-Z has left it", "[cli][session]") {
-  for (std::string term : {"xterm", "dumb"}) {
-    INFO(term);
-    auto options = at_terminal({}, term);
-    options.arguments = {"/bin/bash", "--norc", "-i"};
-    options.environment.push_back("PS1=shell: ");
-    terminal user{options};
-    REQUIRE(user.shows("shell: "));
-    user.type(program() + " chat --no-history -c " + config + "\r");
-    REQUIRE(user.shows("m> "));
-    for (std::string part : {"one", "two"}) {
-      user.type(part);
-      REQUIRE(user.shows(part));
-      user.type("\x1a");
-      REQUIRE(user.shows("Stopped"));
-      REQUIRE(user.shows("shell: "));
-      user.type("fg\r");
-      REQUIRE(user.shows("m> "));
-    }
-    user.type("three\r");
-    REQUIRE(user.shows("answer "));
-    CHECK(sent().back() == (term == "xterm" && has_editor ? "user: onetwothree" : "user: three"));
-    REQUIRE(user.shows("m> "));
-    user.type("/exit\r");
-    REQUIRE(user.shows("shell: "));
-  }
 }
 
 TEST_CASE_METHOD(session_test, "two sessions with one conversation keep both", "[cli][session]") {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace modelforge::test {
@@ -43,7 +44,7 @@ terminal::~terminal() {
     kill(pid_, SIGKILL);
     waitpid(pid_, nullptr, 0);
   }
-  close(master_);
+  hang_up();
 }
 
 void terminal::type(std::string_view text) {
@@ -84,8 +85,15 @@ void terminal::signal(int number) const {
   kill(pid_, number);
 }
 
+void terminal::hang_up() {
+  if (master_ >= 0)
+    close(std::exchange(master_, -1));
+}
+
 /// Takes what is there, or waits for it for a moment; false at the end.
 bool terminal::read_some() {
+  if (master_ < 0)
+    return false;
   pollfd what{master_, POLLIN, 0};
   if (poll(&what, 1, 100) <= 0)
     return true;

@@ -29,6 +29,9 @@ public:
 
   void signal(int number) const;
 
+  /// Closes the terminal, as its window does: the program gets SIGHUP.
+  void hang_up();
+
   /// All that was printed until now.
   const std::string& screen() const { return screen_; }
 

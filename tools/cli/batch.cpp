@@ -226,7 +226,8 @@ bool wait_for_reader(const std::string& output, waiter& waiter, std::optional<ba
 
 /// Runs a batch to its end, shows how it goes on and what it came to. `cancel_jobs`: as in `batch_options`.
 int run(const batch_command_options& given, bool cancel_jobs) {
-  waiter waiter{true};      // whose terminal goes while it runs: what is done is written, as at Ctrl-C
+  // Whose terminal goes while it runs: what is done is written, as at Ctrl-C.
+  waiter waiter{waiter::hangups::reach_wait};
   shared_progress progress; // outlives the actors, which write to it
   auto session = session::start(given.target, false, [&](provider_settings& provider) {
     if (provider.nodes.empty()) // nobody else asks in this process

@@ -157,7 +157,7 @@ int chat(chat_options options) {
     return exit_usage;
   if (!make_request(options, {})) // says what is wrong with the schema
     return exit_usage;
-  waiter waiter;
+  waiter waiter{waiter::hangups::as_termination}; // whose terminal goes has what came of the answer kept
   auto session = session::start(options.target, true);
   if (!session)
     return exit_usage;

@@ -13,7 +13,7 @@ enum class typed : uint8_t {
   text,
   end,         ///< Ctrl-D, or the terminal is gone.
   interrupted, ///< Ctrl-C: what was typed is dropped.
-  terminated,  ///< SIGTERM.
+  terminated,  ///< SIGTERM, or SIGHUP.
 };
 
 /// Somebody at a terminal who types lines. For the main thread.

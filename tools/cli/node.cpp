@@ -153,7 +153,7 @@ int node(const std::string& config) {
     return exit_usage;
   }
   auto source = discover(config);
-  waiter waiter{true};
+  waiter waiter{waiter::hangups::reach_wait};
   running_node running{*all, waiter};
   if (auto problem = running.start()) {
     complain(to_string(*problem));

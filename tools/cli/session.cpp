@@ -31,13 +31,16 @@ namespace modelforge::cli {
 
 // Signals are blocked and read from a descriptor, so that they come in order with everything else and interrupt
 // nothing.
-waiter::waiter(bool hangups) {
+waiter::waiter(hangups how) : hangups_(how) {
+  struct sigaction before {};
+  if (how == hangups::as_termination && sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler == SIG_IGN)
+    hangups_ = hangups::end_process; // which the kernel does not, as it is ignored
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGCONT);
-  if (hangups)
+  if (hangups_ != hangups::end_process)
     sigaddset(&set, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -61,8 +64,10 @@ waiter::event waiter::wait(std::chrono::milliseconds max_time) {
   pollfd sources[] = {{signals_, POLLIN, 0}, {wake_, POLLIN, 0}};
   if (poll(sources, 2, static_cast<int>(max_time.count())) <= 0)
     return event::timeout;
-  if (auto signal = next_signal(); signal == SIGHUP) {
+  if (auto signal = next_signal(); signal == SIGHUP && hangups_ == hangups::reach_wait) {
     return event::hangup;
+  } else if (signal == SIGHUP) {
+    return std::exchange(interrupted_, true) ? event::timeout : event::interrupted;
   } else if (signal == SIGCONT) {
     return event::timeout;
   } else if (signal != 0) {
@@ -81,7 +86,7 @@ waiter::event waiter::wait_for_input(int descriptor) {
     pollfd sources[] = {{signals_, POLLIN, 0}, {descriptor, POLLIN, 0}};
     if (poll(sources, 2, -1) < 0 && errno != EINTR)
       return event::input; // what is wrong with it `read` says
-    if (auto signal = next_signal(); signal == SIGTERM)
+    if (auto signal = next_signal(); is_terminated_)
       return event::terminated;
     else if (signal == SIGINT)
       return event::interrupted;
@@ -104,7 +109,7 @@ int waiter::next_signal() {
   signalfd_siginfo info;
   if (::read(signals_, &info, sizeof(info)) != sizeof(info))
     return 0;
-  if (info.ssi_signo == SIGTERM)
+  if (info.ssi_signo == SIGTERM || (info.ssi_signo == SIGHUP && hangups_ == hangups::as_termination))
     is_terminated_ = true;
   return static_cast<int>(info.ssi_signo);
 }

@@ -31,8 +31,14 @@ inline std::optional<std::chrono::nanoseconds> to_deadline(std::optional<double>
 /// Make it before any other thread: they inherit its signal mask, and SIGINT and SIGTERM reach `wait` alone.
 class waiter {
 public:
-  /// `hangups`: SIGHUP reaches `wait`, too, in place of ending the process.
-  explicit waiter(bool hangups = false);
+  /// What SIGHUP does. Where the process was started to ignore it (nohup), `as_termination` ignores it.
+  enum class hangups : uint8_t {
+    end_process,
+    reach_wait,     ///< As `event::hangup`.
+    as_termination, ///< As SIGTERM, but a second one, which closed terminals send, too, ends nothing.
+  };
+
+  explicit waiter(hangups how = hangups::end_process);
   ~waiter();
   waiter(const waiter&) = delete;
   waiter& operator=(const waiter&) = delete;
@@ -55,7 +61,7 @@ public:
   /// before each.
   void begin_again();
 
-  /// Whether a SIGTERM has come.
+  /// Whether a SIGTERM has come, or a SIGHUP that counts as one.
   bool is_terminated() const { return is_terminated_; }
 
 private:
@@ -66,6 +72,7 @@ private:
   bool interrupted_ = false;
   bool goes_on_ = false; ///< A second SIGINT ends nothing.
   bool is_terminated_ = false;
+  hangups hangups_ = hangups::end_process;
 };
 
 /// One running provider or, for batches, several.
