@@ -13,7 +13,7 @@ namespace modelforge {
 std::variant<completion, failure> stream_to_file(caf::actor_system& system, const provider_actor& provider,
                                                  chat_request request, const std::string& path,
                                                  stream_options options) {
-  if (auto unfit = batch::refuse_irreplaceable(path))
+  if (auto unfit = batch::refuse_foreign_file(path))
     return std::move(*unfit);
   auto opened = batch::output_file::open(path, ".partial");
   if (auto* problem = std::get_if<failure>(&opened))

@@ -50,6 +50,11 @@ bool is_configuration(std::string_view text) {
   return false;
 }
 
+/// Whether a text begins as `modelforge chat` keeps conversations: with a title, and then this mark.
+bool is_conversation(std::string_view text) {
+  return text.starts_with("# ") && text.substr(0, 1024).find("\n<!-- modelforge conversation, version ") != text.npos;
+}
+
 /// Whether a text begins with a line of JSON that asks: results have the names of what they answer in front.
 bool is_prompts(std::string_view text) {
   auto line = text.substr(0, text.find('\n'));
@@ -82,14 +87,21 @@ std::string ledger_that_reads(const std::string& output, const struct stat& is) 
 
 } // namespace
 
-std::optional<failure> refuse_same_file(const std::string& input, const std::string& output) {
+std::optional<failure> refuse_read_file(const std::string& input, const std::string& output) {
   struct stat from {
   }, to{};
-  if (!look_at(input, STDIN_FILENO, from) || !S_ISREG(from.st_mode))
-    return {};
-  if (look_at(output, STDOUT_FILENO, to) && same_file(from, to))
+  if (look_at(input, STDIN_FILENO, from) && S_ISREG(from.st_mode) && look_at(output, STDOUT_FILENO, to)
+      && same_file(from, to))
     return do_not_write("the input " + input + " and the output " + output + " are the same file");
-  if (!is_written_as_part(output))
+  return {};
+}
+
+std::optional<failure> refuse_same_file(const std::string& input, const std::string& output) {
+  if (auto problem = refuse_read_file(input, output))
+    return problem;
+  struct stat from {
+  }, to{};
+  if (!look_at(input, STDIN_FILENO, from) || !S_ISREG(from.st_mode) || !is_written_as_part(output))
     return {};
   auto part = part_path(output, part_ending);
   if (::stat(part.c_str(), &to) == 0 && same_file(from, to))
@@ -101,7 +113,7 @@ std::optional<failure> refuse_same_file(const std::string& input, const std::str
   return {};
 }
 
-std::optional<failure> refuse_irreplaceable(const std::string& output) {
+std::optional<failure> refuse_foreign_file(const std::string& output) {
   if (!is_written_as_part(output))
     return {};
   auto text = beginning_of(output, 64u << 10);
@@ -109,20 +121,14 @@ std::optional<failure> refuse_irreplaceable(const std::string& output) {
     return do_not_write(output + " is the ledger of a batch, whose results would be lost");
   if (is_configuration(text))
     return do_not_write(output + " is a configuration with providers, which would be lost");
-  return {};
-}
-
-std::optional<failure> refuse_foreign_file(const std::string& output) {
-  if (auto problem = refuse_irreplaceable(output))
-    return problem;
-  if (!is_written_as_part(output))
-    return {};
+  if (is_conversation(text))
+    return do_not_write(output + " is a conversation of `modelforge chat`, which would be lost");
   if (output.ends_with(part_ending)) {
     auto whole = output.substr(0, output.size() - part_ending.size());
     if (auto ledger = whole + std::string{ledger_ending}; ledger_line::is_header(beginning_of(ledger, 256)))
       return do_not_write("in " + output + " the results for " + whole + " gather");
   }
-  if (is_prompts(beginning_of(output, 64u << 10)))
+  if (is_prompts(text))
     return do_not_write(output + " holds prompts of a batch, which would be lost");
   struct stat is {};
   if (::stat(output.c_str(), &is) == 0 && is.st_size > 0)

@@ -193,23 +193,22 @@ TEST_CASE_METHOD(chat_output_test, "an output that would replace what cannot be 
   REQUIRE(run({"batch", "-q", "-c", config, "-o", "old.jsonl", other}).exit_code == 0);
   folder.write("old.jsonl.part", "");
   auto settings = folder.write("my.toml", "[providers.mine]\nkind = \"openai\"\n");
+  REQUIRE(run({"chat", "-c", config, "--name", "kept", "hello"}).exit_code == 0);
   struct {
     std::string output, told;
-    bool chat;
-  } table[] = {{"old.jsonl.ledger", "is the ledger of a batch", true},
-               {"my.toml", "is a configuration", true},
-               {"test.toml", "is a configuration", true},
-               {"old.jsonl.part", "in old.jsonl.part the results for old.jsonl gather", false},
-               {"prompts.jsonl", "holds prompts of a batch", false},
-               {"lines.jsonl", "holds prompts of a batch", false},
-               {"other.txt", "is the input of the batch whose ledger is ", false}};
+  } table[] = {{"old.jsonl.ledger", "is the ledger of a batch"},
+               {"my.toml", "is a configuration"},
+               {".local/state/modelforge/conversations/kept.md", "is a conversation of `modelforge chat`"},
+               {"test.toml", "is a configuration"},
+               {"old.jsonl.part", "in old.jsonl.part the results for old.jsonl gather"},
+               {"prompts.jsonl", "holds prompts of a batch"},
+               {"lines.jsonl", "holds prompts of a batch"},
+               {"other.txt", "is the input of the batch whose ledger is "}};
   folder.write("answer.md", "Write:\n```toml\n[providers.mine]\n```\n"); // which says how one would look
   CHECK(ask("chat", "answer.md").exit_code == 0);
   auto asked = server.connections.load();
   for (auto& row : table)
     for (std::string name : {"chat", "batch"}) {
-      if (name == "chat" && !row.chat)
-        continue;
       auto command_line = asking(name, row.output);
       auto before = folder.read(row.output);
       auto x = run(command_line);
@@ -239,6 +238,26 @@ TEST_CASE_METHOD(chat_output_test, "a batch never reads what it writes, whatever
     CHECK(x.exit_code == 2);
     CHECK(contains(x.err, "are the same file"));
     CHECK(folder.read("in.txt") == "hello\n");
+  }
+  CHECK(server.connections == 0);
+}
+
+TEST_CASE_METHOD(chat_output_test, "a chat never writes over what it asks about", "[cli]") {
+  auto config = configure(server.url(""));
+  for (std::string way :
+       {"--file in.json -o in.json hello", "--file ./in.json -o in.json hello", "-o in.json < in.json",
+        "--file - -o in.json hello < in.json", "--schema in.json -o in.json hello", "--image in.json -o in.json hello",
+        "--file in.json -o link hello"}) {
+    folder.write("in.json", "{\"type\":\"object\"}");
+    if (!fs::is_symlink(folder.path("link")))
+      fs::create_symlink("in.json", folder.path("link"));
+    auto options = command({});
+    options.arguments = {"/bin/bash", "-c", std::string{program()} + " chat -c " + config + " " + way};
+    auto x = run_process(options);
+    INFO(way << " " << x.err);
+    CHECK(x.exit_code == 2);
+    CHECK(contains(x.err, "are the same file"));
+    CHECK(folder.read("in.json") == "{\"type\":\"object\"}");
   }
   CHECK(server.connections == 0);
 }

@@ -3,6 +3,7 @@
 #include "tools/cli/question.hpp"
 #include "tools/cli/standard_input.hpp"
 
+#include "batch/output_check.hpp"
 #include "json/value.hpp"
 
 #include "base/text_encoding.hpp"
@@ -120,6 +121,17 @@ keeping keeping_of(const chat_options& options, const session& session) {
   return session.keeps_history() ? keeping::automatic : keeping::off;
 }
 
+/// Why the answer may not be written to the output: it is what the question is read from. Empty: it may.
+std::optional<failure> refuse_output(const chat_options& options) {
+  auto sources = options.files;
+  sources.insert(sources.end(), options.images.begin(), options.images.end());
+  sources.insert(sources.end(), {options.schema, "-"});
+  for (auto& source : sources)
+    if (auto problem = batch::refuse_read_file(source, options.output))
+      return problem;
+  return {};
+}
+
 /// Asks one question.
 int ask_once(const chat_options& options, session& session, waiter& waiter, open_conversation& conversation,
              chat_message question) {
@@ -143,6 +155,10 @@ int ask_once(const chat_options& options, session& session, waiter& waiter, open
 int chat(chat_options options) {
   if (options.writes_file() && (options.json || !options.stream)) {
     complain("-o writes the text as it comes; it goes neither with --json nor with --no-stream");
+    return exit_usage;
+  }
+  if (auto problem = options.writes_file() ? refuse_output(options) : std::nullopt) {
+    complain(to_string(*problem));
     return exit_usage;
   }
   open_conversation conversation{conversations_folder()};
