@@ -56,7 +56,7 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
     return std::tuple{progress_.pieces, progress_.signs, seen_.end_mark, seen_.answer, reason_.empty(), usage_.last()};
   };
   auto before = state();
-  std::size_t count = 0;
+  std::size_t count = 0, others = 0;
   auto numbers = data.starts_with('[') && !json::reader{data}.finish() ? json::without_odd_numbers(data) : std::nullopt;
   if (numbers) {
     warn(odd_numbers_warning);
@@ -66,7 +66,9 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
     watch_growth();
   json::reader in{data};
   auto is_list = in.elements([&] {
-    if (auto element = in.value(); element.is_object() && !seen_.end) {
+    auto element = in.value();
+    others += !element.is_object() && element.text != "null" && !begins_done(element.text);
+    if (element.is_object() && !seen_.end) {
       take_one(element.text, sink);
       ++count;
     }
@@ -76,6 +78,8 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
     take_one(data, sink);
   else if (!in.finish() && !seen_.end)
     fail_broken(in.problem());
+  if (count > 0 && others > 0 && !has_end())
+    fail_with(errc::invalid_response, "the provider sent something among the objects of the answer that is none");
   if (!seen_.end && before == state() && may_be_error() && speaks_of_error(data))
     read_any_error(data);
   return seen_.end || before != state();

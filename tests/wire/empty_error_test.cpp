@@ -309,6 +309,22 @@ TEST_CASE("an answer whose status is incomplete may not be whole", "[wire][error
   }
 }
 
+TEST_CASE("what is no object among those of an answer makes it a failure", "[wire][errors]") {
+  for (auto& [by, objects] : sample_streams()) {
+    if (by->name() != "gemini" && by->name() != "openai_compatible")
+      continue;
+    for (std::string other : {R"("Internal Server Error")", "7"}) {
+      auto body = "[" + objects.front() + "," + other;
+      for (std::size_t i = 1; i < objects.size(); ++i)
+        body += "," + objects[i];
+      body += "]";
+      CAPTURE(by->name(), other);
+      CHECK(std::holds_alternative<failure>(by->decode({200, {}}, body)));
+      CHECK(std::holds_alternative<failure>(hear(body, *by).end));
+    }
+  }
+}
+
 TEST_CASE("an error beside the answer in a job's result is told", "[wire][errors][batch]") {
   for (auto* by : dialects()) {
     auto jobs = by->batches();

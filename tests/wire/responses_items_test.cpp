@@ -179,4 +179,16 @@ TEST_CASE("the calls of a Responses stream keep their arguments", "[wire][respon
   CHECK(x.good().tool_calls == std::vector<tool_call>{{"c", "f", "free text"}});
 }
 
+TEST_CASE("an item that ends incomplete leaves the answer unclear, wherever it is told", "[wire][responses]") {
+  const std::string cut =
+    R"({"type":"message","status":"incomplete","content":[{"type":"output_text","text":"Hello"}]})";
+  for (auto& body : {whole_item(cut, 0, numbering::right) + completed(""), completed(cut),
+                     whole_item(cut, 0, numbering::right) + completed(cut)}) {
+    CAPTURE(body);
+    auto x = hear(body, openai::responses_api());
+    CHECK(x.words == "Hello");
+    CHECK(x.good().flaw == answer_flaw::unclear);
+  }
+}
+
 } // namespace modelforge::responses_items_test

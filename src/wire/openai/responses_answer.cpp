@@ -318,6 +318,7 @@ private:
   void end_item(const response_item& entry, const response_event& event, piece_sink& sink) {
     auto* found =
       find(&response_items::of_end, kind_of(entry), entry.call.id, entry.call.call_id, place_in(event.output_index));
+    is_cut_ = is_cut_ || entry.status.between_quotes() == "incomplete";
     if (found != nullptr)
       say_item(entry, *found, sink);
   }
@@ -428,7 +429,6 @@ private:
     if (read_error_beside({event.errors, event.detail, event.success, event.code, {}}, object))
       return;
     int64_t index = 0;
-    auto is_cut = false;
     for_each_in(event.output, [&](json::reader& in) {
       auto entry = take_item(in);
       if (is_streamed_) // the last event has them all; those before repeat them
@@ -436,14 +436,14 @@ private:
       if (!seen_.end && (entry.is_call() || !entry.type.text.empty()))
         if (auto* found = find(&response_items::of_list, kind_of(entry), entry.call.id, entry.call.call_id, index))
           say_item(entry, *found, sink);
-      is_cut = is_cut || entry.status.between_quotes() == "incomplete";
+      is_cut_ = is_cut_ || entry.status.between_quotes() == "incomplete";
       ++index;
     });
     if (seen_.end)
       return;
     if (progress_.pieces == 0 && !is_listed) // some tell it beside the items only
       say(&piece_sink::text, event.output_text, sink);
-    reason_ = reason_in(event.details, is_cut ? "incomplete" : status);
+    reason_ = reason_in(event.details, is_cut_ ? "incomplete" : status);
     note_bad_reason(event.reason);
     note_usage(read_usage(event.usage));
     say_rest(sink);
@@ -452,6 +452,7 @@ private:
 
   std::string_view name_; ///< The dialect's.
   response_items items_;
+  bool is_cut_ = false;      ///< An item is said to be incomplete.
   bool is_streamed_ = false; ///< It comes as events, which may say a thing again.
 };
 
