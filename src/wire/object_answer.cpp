@@ -374,7 +374,7 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   if (auto told = told_failure(how))
     return fitted(std::move(*told));
   if (!beginning.empty() && !is_understood())
-    return no_answer_in(beginning, !streamed || seen_.end_mark);
+    return no_answer_in(beginning, !streamed || seen_.end_mark || seen_.whole_body);
   streamed = streamed || seen_.parts;
   auto lacks = !streamed ? std::string_view{} : seen_.cut && !has_end() ? ", in the middle of an event" : lack();
   if (!lacks.empty())

@@ -78,6 +78,9 @@ public:
   /// From here on the answer comes in pieces, of which each may be all so far.
   void watch_growth();
 
+  /// The body was plain objects, and has come to its end.
+  void note_whole_body() { seen_.whole_body = true; }
+
   /// How many bytes of one object are taken.
   virtual std::size_t max_bytes() const { return 1 << 20; }
 
@@ -304,6 +307,7 @@ protected:
     bool repairs = false;     ///< Bytes that are not UTF-8; they were replaced.
     bool end_mark = false;    ///< The provider's word that the answer is whole.
     bool complete = false;    ///< That mark, as far as it is one where nothing of the answer follows.
+    bool whole_body = false;  ///< The body was plain objects, none of them cut.
     bool cut = false;         ///< The body ended in the middle of something.
     bool doubt = false;       ///< Something may be missing, and a warning tells of it.
     bool past_reason = false; ///< A piece behind a finish reason, which thus was no end.

@@ -53,6 +53,8 @@ public:
   std::variant<completion, failure> end(piece_sink& sink) override {
     if ((form_ == form::unknown || form_ == form::text) && !answer_->ended())
       return answer_->fitted(invalid_body(answer_->head(), beginning_));
+    if (form_ == form::objects && !object_.is_open() && open_arrays_ == 0)
+      answer_->note_whole_body();
     take_last(sink);
     if (auto line = events_.foreign_line(); !line.empty())
       answer_->note_foreign(line);

@@ -364,6 +364,28 @@ TEST_CASE("pieces that may be new or not are asked for once", "[wire][ends][grow
   }
 }
 
+TEST_CASE("a whole answer of another API to a stream request is asked for once", "[wire][ends]") {
+  const text bodies[] = {R"({"foo":"bar"})", R"({"detail_of":[1],"status":"fine"})", R"([{"generated_text":"Hi"}])",
+                         R"({"results":[{"text":"Hi"}]})"};
+  for (auto* name : {"openai", "openai_compatible", "openai_responses", "anthropic", "gemini", "ollama"})
+    for (auto& body : bodies) {
+      CAPTURE(name, body);
+      auto& by = *find_dialect(name);
+      auto comes_again = [&](std::string_view sent, const std::vector<std::size_t>& cuts = {}) {
+        auto heard = hear(sent, by, cuts).end;
+        auto* bad = std::get_if<failure>(&heard);
+        REQUIRE(bad != nullptr);
+        return will_come_again(*bad);
+      };
+      CHECK(comes_again(body));
+      CHECK(comes_again(body + "\n"));
+      CHECK(comes_again(body, std::vector<std::size_t>(body.size(), 1)));
+      CHECK(!comes_again(text{body, 0, body.size() - 1})); // it was cut
+      CHECK(!comes_again("{}"));                           // it says nothing
+      CHECK(!comes_again(event(R"({"type":"ping"})")));    // more should have come
+    }
+}
+
 TEST_CASE("parts of a content are never taken for one growing text", "[wire][ends][growth]") {
   text blocks;
   const std::initializer_list<text> words{"Hello there", "Hello there, you", "Hello there, you all"};
