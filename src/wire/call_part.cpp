@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <vector>
 
 namespace modelforge::wire {
 
@@ -51,6 +53,11 @@ constexpr auto call_members = std::to_array<known_member>({
 constexpr auto call_types =
   std::to_array<std::string_view>({"function_call", "custom_tool_call", "tool_use", "tool_call", "function",
                                    "functionCall", "toolUse", "toolCall", "tool-call"});
+
+/// The members of a message in which calls are told.
+constexpr auto list_names = std::to_array<std::string_view>(
+  {"tool_calls", "toolCalls", "tool_call", "toolCall", "function_calls", "functionCalls", "function_call",
+   "functionCall", "tool_use", "toolUse", "tool_uses", "toolUses"});
 
 /// Whether a value holds no arguments.
 bool holds_none(json::raw arguments) {
@@ -232,6 +239,29 @@ std::string_view name_in(json::raw raw, std::string& scratch) {
 
 bool each_call(json::raw list, const std::function<void(const call_part&)>& take) {
   return each_in(list, take, 0);
+}
+
+bool may_hold_calls(json::raw message) {
+  auto has = [&](std::string_view part) { return message.text.find(part) != message.text.npos; };
+  return message.is_object() && (has("\"tool") || has("\"function"));
+}
+
+bool each_call_elsewhere(json::raw message, std::initializer_list<std::string_view> own,
+                         const std::function<void(const call_part&)>& take) {
+  std::vector<json::raw> found;
+  auto is_among = [](auto& names, std::string_view name) {
+    return std::find(std::begin(names), std::end(names), name) != std::end(names);
+  };
+  json::reader in{message};
+  in.members([&](std::string_view name) {
+    auto value = in.value();
+    auto inner = ascii::trim(value.between_quotes());
+    auto may_be = value.is_object() || value.is_array() || inner.starts_with('{') || inner.starts_with('[');
+    if (may_be && is_among(list_names, name) && !is_among(own, name) && !says_no_calls(value))
+      found.push_back(value);
+  });
+  auto is_same = [&](json::raw x) { return is_same_json(x.text, found.front().text); };
+  return found.empty() || (std::all_of(found.begin() + 1, found.end(), is_same) && each_call(found.front(), take));
 }
 
 } // namespace modelforge::wire

@@ -3,6 +3,7 @@
 #include "wire/json.hpp"
 
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -52,5 +53,13 @@ std::string_view name_in(json::raw raw, std::string& scratch);
 /// number or id, or JSON text of one of these. Returns false where something else stands in a call's place, so that it
 /// cannot be told what is called. `take` uses the part at once.
 bool each_call(json::raw list, const std::function<void(const call_part&)>& take);
+
+/// Whether a message may have a member with calls, by its text alone: nearly all pieces of a stream have none.
+bool may_hold_calls(json::raw message);
+
+/// The same as `each_call` for the calls in the members of a message that other dialects, or models, have for them
+/// (`tool_call`, `functionCalls`, ...), but for `own` ones. False as well where several of these differ.
+bool each_call_elsewhere(json::raw message, std::initializer_list<std::string_view> own,
+                         const std::function<void(const call_part&)>& take);
 
 } // namespace modelforge::wire

@@ -198,6 +198,17 @@ protected:
   /// Hands out the calls of a list in any form. What is none ends the answer.
   void read_calls(json::raw list, const std::function<void(const call_part&)>& take);
 
+  /// Hands out the calls in those members of a message that other dialects have for calls; see `each_call_elsewhere`.
+  void read_calls_elsewhere(json::raw message, std::initializer_list<std::string_view> own,
+                            const std::function<void(const call_part&)>& take);
+
+  /// Says these calls. `has_own`: there were some where they are usual; then these must be the same.
+  void say_calls_elsewhere(json::raw message, std::initializer_list<std::string_view> own, bool has_own,
+                           std::string_view id_source, piece_sink& sink);
+
+  /// Ends the answer unless the call is one that is known.
+  void expect_call(const call_part& part);
+
   /// Ends the answer because it cannot be told what is called, and with which arguments. `what` came.
   void fail_calls(std::string what);
 

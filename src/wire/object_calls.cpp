@@ -61,6 +61,29 @@ void object_answer::read_calls(json::raw list, const std::function<void(const ca
     fail_calls("calls of tools in a form that is not known: " + clean_words(list.text, 100));
 }
 
+void object_answer::read_calls_elsewhere(json::raw message, std::initializer_list<std::string_view> own,
+                                         const std::function<void(const call_part&)>& take) {
+  if (!each_call_elsewhere(message, own, take))
+    fail_calls("calls of tools in members, or a form, that are not known: " + clean_words(message.text, 100));
+}
+
+void object_answer::say_calls_elsewhere(json::raw message, std::initializer_list<std::string_view> own, bool has_own,
+                                        std::string_view id_source, piece_sink& sink) {
+  if (!may_hold_calls(message))
+    return;
+  read_calls_elsewhere(message, own, [&](const call_part& part) {
+    if (has_own)
+      expect_call(part);
+    else
+      say_call(part, {}, id_source, sink);
+  });
+}
+
+void object_answer::expect_call(const call_part& part) {
+  if (!calls_.has(part))
+    fail_undecided("the answer holds tool calls in two forms, and they differ");
+}
+
 void object_answer::fail_calls(std::string what) {
   auto problem = invalid_answer(head_, std::move(what));
   problem.suggestion = "ask again, for one call at a time, or without streaming";

@@ -37,7 +37,7 @@ private:
       read_error_event(object); // without words
       return true;
     }
-    auto is_sign = read_event(std::string{type}, event, sink);
+    auto is_sign = read_event(std::string{type}, event, object, sink);
     note_bad_reason(event.marks.status);
     progress_.signs += is_sign;
     seen_.sign = seen_.sign || is_sign;
@@ -45,7 +45,7 @@ private:
   }
 
   /// Returns whether the event is a sign of progress: pings, and what we do not know, are none.
-  bool read_event(std::string_view type, const event& event, piece_sink& sink) {
+  bool read_event(std::string_view type, const event& event, std::string_view object, piece_sink& sink) {
     if (type == "content_block_delta")
       read_delta(event, sink);
     else if (type == "content_block_start")
@@ -59,7 +59,7 @@ private:
     else if (type == "message_stop")
       read_stop(event, sink);
     else if (type == "message" || event.content.is_array())
-      return read_whole_message(event, sink), true;
+      return read_whole_message(event, object, sink), true;
     else
       return false;
     return seen_.parts = true;
@@ -130,8 +130,10 @@ private:
   }
 
   /// It is one where a stream was asked for, too.
-  void read_whole_message(const event& event, piece_sink& sink) {
+  void read_whole_message(const event& event, std::string_view object, piece_sink& sink) {
+    auto had_calls = calls_.size();
     take_message(event, sink);
+    say_calls_elsewhere({object}, {"tool_calls"}, calls_.size() > had_calls, id_, sink);
     if (!seen_.end)
       seen_.end_mark = seen_.complete = true;
   }

@@ -184,7 +184,9 @@ private:
     }
     note_usage(read_usage(found.usage));
     auto before = progress_.pieces;
+    auto had_calls = calls_.size();
     read_content(found.content, sink);
+    say_calls_elsewhere(found.content, {}, calls_.size() > had_calls, id_, sink);
     read_logprobs(found.logprobs);
     if (progress_.pieces > before) // what was taken for the end was none
       seen_.end_mark = false;

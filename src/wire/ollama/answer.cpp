@@ -59,9 +59,11 @@ private:
     else if (!message.is_object())
       miss(message);
     auto before = progress_.pieces;
+    auto had_calls = calls_.size();
     auto was_complete = std::exchange(seen_.complete, false);
     auto inner_reason = read_message(message, is_true(done), sink);
     say_calls(calls, created_, sink); // some tell them beside the message
+    say_calls_elsewhere({object}, {"tool_calls"}, calls_.size() > had_calls, created_, sink);
     add_logprobs(logprobs);
     auto is_told = note_first_reason({reason, other_reason, inner_reason}); // a cut told too early is one
     note_bad_reason(marks.status);
@@ -119,12 +121,14 @@ private:
                         {"done_reason", &reason},
                         {"finish_reason", &reason},
                         {"stop_reason", &reason}});
+    auto had_calls = calls_.size();
     say_texts(&piece_sink::reasoning, thinking, sink);
     if (!is_last || !repeats_all(content))
       say_texts(&piece_sink::text, content, sink);
     if (content.is_array() || content.is_object())
       say_calls_among(content, created_, sink);
     say_calls(calls.text.empty() ? call : calls, created_, sink);
+    say_calls_elsewhere(value, {"tool_calls", "toolCalls", "function_call"}, calls_.size() > had_calls, created_, sink);
     return reason;
   }
 

@@ -392,13 +392,14 @@ private:
       has_old_form_ = !has_list_;
       say_call_elsewhere(part, sink);
     });
+    auto has_others = has_list_ || has_old_form_ || !in_content.empty();
+    if (may_hold_calls(delta.all))
+      read_calls_elsewhere(delta.all, {"tool_calls", "toolCalls", "function_call"},
+                           [&](const call_part& part) { has_others ? expect_call(part) : say_call_part(part, sink); });
   }
 
   void say_call_elsewhere(const call_part& part, piece_sink& sink) {
-    if (!has_list_)
-      say_call_part(part, sink);
-    else if (!calls_.has(part))
-      fail_undecided("the answer holds tool calls in two forms, and they differ");
+    has_list_ ? expect_call(part) : say_call_part(part, sink);
   }
 
   void say_call_part(const call_part& part, piece_sink& sink) {

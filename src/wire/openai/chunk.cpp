@@ -111,6 +111,7 @@ bool chunk_delta::is_only_text() const {
 chunk_delta read_delta(json::raw value) {
   chunk_delta result;
   json::raw text;
+  result.all = value;
   if (value.is_string())
     result.content = value;
   read_fields(value, {{"content", &result.content},

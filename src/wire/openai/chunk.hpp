@@ -58,6 +58,7 @@ struct chunk_delta {
   json::raw content, refusal, reasoning, reasoning_content, reasoning_details, tool_calls, function_call;
   json::raw reason;       ///< As the chunk's.
   json::raw error, usage; ///< Some tell them here.
+  json::raw all;          ///< The whole of it.
 
   /// Whether it has a text as its content, and nothing else.
   bool is_only_text() const;

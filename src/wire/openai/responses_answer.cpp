@@ -363,6 +363,9 @@ private:
     else if (!entry.content.is_array() && !entry.content.is_object())
       miss(entry.content);
     read_calls(entry.calls, [&](const call_part& part) { say_call_inside(part, sink); });
+    read_calls_elsewhere(entry.all, {"tool_calls"}, [&](const call_part& part) {
+      entry.calls.text.size() > 2 ? expect_call(part) : say_call_inside(part, sink);
+    });
     for_each_in(entry.content, [&](json::reader& in) {
       auto part = take_message_part(in);
       if (part.is_call())
@@ -439,6 +442,7 @@ private:
       is_cut_ = is_cut_ || entry.status.between_quotes() == "incomplete";
       ++index;
     });
+    say_calls_elsewhere({object}, {}, calls_.size() > 0, id_, sink);
     if (seen_.end)
       return;
     if (progress_.pieces == 0 && !is_listed) // some tell it beside the items only

@@ -39,25 +39,26 @@ response_event take_event_fields(json::reader& in) {
 
 response_item take_item(json::reader& in) {
   response_item entry;
-  auto is_item = in.members([&](std::string_view name) {
+  entry.all = in.value();
+  json::reader item{entry.all};
+  item.members([&](std::string_view name) {
     if (name == "type")
-      entry.type = in.value();
+      entry.type = item.value();
     else if (name == "status")
-      entry.status = in.value();
+      entry.status = item.value();
     else if (name == "content")
-      entry.content = in.value();
+      entry.content = item.value();
     else if (name == "summary")
-      entry.summary = in.value();
+      entry.summary = item.value();
     else if (name == "encrypted_content")
-      entry.seal = in.value();
+      entry.seal = item.value();
     else if (name == "tool_calls")
-      entry.calls = in.value();
+      entry.calls = item.value();
     else
-      take_member_of_call(name, in, entry.call);
+      take_member_of_call(name, item, entry.call);
   });
-  if (!is_item) // a text alone is a message
-    if (auto value = in.value(); value.is_string())
-      entry.type = {R"("message")"}, entry.content = value;
+  if (entry.all.is_string()) // a text alone is a message
+    entry.type = {R"("message")"}, entry.content = entry.all;
   entry.call.takes_text = entry.call.takes_text || entry.type.between_quotes() == "custom_tool_call";
   return entry;
 }

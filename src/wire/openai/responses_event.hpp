@@ -15,6 +15,7 @@ struct response_item {
   json::raw type, status, content, summary, seal;
   json::raw calls; ///< A list beside a message's content, as chat has it.
   call_part call;  ///< Whose id is the item's.
+  json::raw all;   ///< The whole of it.
 
   /// Whether it calls a tool of ours. One without a type does by its name.
   bool is_call() const { return type.text.empty() ? call.name.has_text() : is_call_type(type.between_quotes()); }
