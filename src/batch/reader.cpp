@@ -141,7 +141,7 @@ public:
     if (auto problem = advance())
       return problem;
     if (state_ == line_reader::result::end)
-      return line_failure(errc::io_failed, path_ + " is empty: it holds no line that is not blank");
+      return refuse(path_ + " is empty: it holds no line that is not blank");
     if (auto encoding = foreign_encoding(line_); !encoding.empty()) // else each line would fail, or be sent as it is
       return refuse(path_ + " is " + std::string{encoding} + "; save it as UTF-8");
     auto start = line_.find_first_not_of(" \t\r"); // none: more than 16 MiB of blanks

@@ -22,11 +22,12 @@ public:
   table_source(file input, std::string name, bool by_tabs)
     : lines_(std::move(input)), row_(by_tabs ? '\t' : ','), by_tabs_(by_tabs), name_(std::move(name)) {}
 
+  /// Reads up to the first row behind the header: a table without one is no batch.
   std::optional<failure> start(const std::string& prompt) {
     if (auto problem = read_row())
       return problem;
     if (is_at_end_)
-      return make_failure(errc::io_failed, name_ + " is empty: it has no header");
+      return refuse(name_ + " is empty: it has no header");
     if (!wrong_.empty())
       return refuse(name_ + ": the header cannot be read: " + wrong_);
     columns_ = row_.fields();
@@ -43,12 +44,17 @@ public:
       return std::move(*problem);
     }
     prompt_ = std::move(std::get<prompt_template>(made));
-    return {};
+    auto problem = read_row();
+    if (!problem && is_at_end_)
+      return refuse(name_ + " is empty: it has no row behind the header");
+    is_ahead_ = true;
+    return problem;
   }
 
   std::variant<std::optional<item>, failure> next() override {
-    if (auto problem = read_row())
-      return std::move(*problem);
+    if (!std::exchange(is_ahead_, false))
+      if (auto problem = read_row())
+        return std::move(*problem);
     if (is_at_end_)
       return std::optional<item>{};
     item x;
@@ -137,6 +143,7 @@ private:
   std::string raw_;   ///< The row's lines.
   std::string wrong_; ///< With the row.
   bool is_at_end_ = false;
+  bool is_ahead_ = false;  ///< The first row has been read, and not been given yet.
   uint64_t number_ = 0;    ///< Of the line read last.
   uint64_t begins_at_ = 0; ///< The row's first line.
   uint64_t index_ = 0;

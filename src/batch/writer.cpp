@@ -19,6 +19,7 @@ public:
   std::optional<failure> write(std::string_view line) override {
     if (problem_)
       return problem_;
+    is_empty_ = false;
     (buffer_ += line) += '\n';
     return buffer_.size() >= buffer_size ? flush() : std::nullopt;
   }
@@ -31,16 +32,21 @@ public:
   }
 
   std::optional<failure> finish(bool complete) override {
-    if (!flush())
+    is_discarded_ = !complete && is_empty_; // a part that says nothing need not lie around
+    if (is_discarded_)
+      output_.discard();
+    else if (!flush())
       problem_ = output_.finish(complete);
     return problem_;
   }
 
-  std::string place() const override { return output_.place(); }
+  std::string place() const override { return is_discarded_ ? "" : output_.place(); }
 
 private:
   output_file output_;
   std::string buffer_;
+  bool is_empty_ = true; ///< No line has come.
+  bool is_discarded_ = false;
   std::optional<failure> problem_; ///< The first one: from then on nothing is written.
 };
 

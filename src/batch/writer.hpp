@@ -29,7 +29,7 @@ public:
   /// once, after the last `write`.
   virtual std::optional<failure> finish(bool complete) = 0;
 
-  /// Where the results are, for people: a path, or "standard output".
+  /// Where the results are, for people: a path, or "standard output"; empty: there were none, and no part is left.
   virtual std::string place() const = 0;
 };
 

@@ -216,7 +216,8 @@ TEST_CASE("a line that cannot be read is one item's failure that names the place
     {R"({"custom_id":"x","body":{}})", "messages is missing", "x"},
     {R"({"custom_id":"x","body":7})", "the request is no JSON object", "x"},
     {R"({"custom_id":"x","method":"GET","body":{}})", "method is not POST", "x"},
-    {R"({"custom_id":"x","url":"/v1/images","body":{}})", "url is none of /v1/chat/completions, /v1/responses, /v1/embeddings", "x"},
+    {R"({"custom_id":"x","url":"/v1/images","body":{}})",
+     "url is none of /v1/chat/completions, /v1/responses, /v1/embeddings", "x"},
     {R"({"custom_id":"first","body":{"messages":[{"role":"user","content":"a"}]}})",
      "the custom_id first has been used", "first"},
   };
@@ -269,18 +270,19 @@ TEST_CASE("what cannot be read at all is a failure at once", "[batch][reader]") 
   struct {
     std::string path;
     std::string why;
+    errc code;
   } table[] = {
-    {folder.path("missing"), "cannot open " + folder.path("missing") + ": No such file"},
-    {folder.path(""), "cannot read " + folder.path("") + ": Is a directory"},
-    {folder.write("empty", ""), folder.path("empty") + " is empty"},
-    {folder.write("blank", "\n \r\n\t\n"), folder.path("blank") + " is empty"},
-    {folder.write("mark", "\xEF\xBB\xBF\n"), folder.path("mark") + " is empty"},
+    {folder.path("missing"), "cannot open " + folder.path("missing") + ": No such file", errc::io_failed},
+    {folder.path(""), "cannot read " + folder.path("") + ": Is a directory", errc::io_failed},
+    {folder.write("empty", ""), folder.path("empty") + " is empty", errc::invalid_request},
+    {folder.write("blank", "\n \r\n\t\n"), folder.path("blank") + " is empty", errc::invalid_request},
+    {folder.write("mark", "\xEF\xBB\xBF\n"), folder.path("mark") + " is empty", errc::invalid_request},
   };
-  for (auto& [path, why] : table) {
+  for (auto& [path, why, code] : table) {
     auto opened = open_source(path);
     CAPTURE(path);
     REQUIRE(std::holds_alternative<failure>(opened));
-    CHECK(std::get<failure>(opened).code == errc::io_failed);
+    CHECK(std::get<failure>(opened).code == code);
     CHECK(std::get<failure>(opened).message.starts_with(why));
   }
 }

@@ -170,6 +170,28 @@ TEST_CASE_METHOD(batch_input_test, "a dry run knows what earlier runs have done,
   CHECK(prompts.size() == 1);
 }
 
+TEST_CASE_METHOD(test::cli_test, "an input that holds nothing to ask is refused, and leaves nothing behind",
+                 "[cli][batch]") {
+  closed_port nobody;
+  auto config = configure(nobody.url());
+  folder.write("empty", "");
+  folder.write("header.csv", "text,n\n");
+  for (std::string way :
+       {"- < empty", "- < <(cat empty)", "empty", "header.csv --format csv --prompt {{text}}",
+        "- --format csv --prompt {{text}} < header.csv", "- --format csv --prompt {{text}} < <(cat header.csv)"}) {
+    auto options = command({});
+    options.arguments = {"/bin/bash", "-c",
+                         "exec " + std::string{program()} + " batch -c " + config + " -o out.jsonl " + way};
+    auto x = run_process(options);
+    INFO(way << " " << x.err);
+    CHECK(x.exit_code == 2);
+    CHECK(contains(x.err, " is empty: it "));
+    CHECK_FALSE(contains(x.err, ".part"));
+    for (auto* ending : {"", ".part", ".ledger"})
+      CHECK_FALSE(std::filesystem::exists(folder.path(std::string{"out.jsonl"} + ending)));
+  }
+}
+
 TEST_CASE_METHOD(batch_input_test, "a batch reads a table from standard input", "[cli][batch]") {
   auto x = command({"batch", "-c", configure(server.url("")), "-", "-o", "-", "--format", "tsv", "--prompt", "{{q}}"});
   x.input = "q\tn\nwhy?\t1\n";
