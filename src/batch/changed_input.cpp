@@ -18,6 +18,7 @@ struct line_changes {
   item_list again; ///< Items whose result is not of their line any more.
   std::vector<moved_items> moved;
   uint64_t answered = 0; ///< Lines that were answered, and are others now or gone.
+  uint64_t gone = 0;     ///< Of these.
   std::string named;     ///< The first of these, for people.
 
   void name(const std::string& line) {
@@ -63,8 +64,10 @@ public:
     for (uint64_t i = 0; i < known_.size(); ++i) {
       if (book_.of(i) == ledger::state::missing)
         continue;
-      if (is_answered(i) && !was_seen_[i])
+      if (is_answered(i) && !was_seen_[i]) {
         changes_.name(name_of_gone(book, i));
+        ++changes_.gone;
+      }
       if (!stays_[i])
         add_to_again(i);
     }
@@ -146,17 +149,30 @@ failure bound_by_jobs(const ledger& book, const std::string& input) {
                       "then change it. --fresh starts over");
 }
 
+/// What going on with the input as it is now would do to answered lines.
+std::string accepting(const line_changes& changes) {
+  auto sent = changes.answered - changes.gone;
+  if (changes.gone == 0)
+    return sent == 1 ? "sends it again" : "sends them again";
+  std::string left_out = changes.gone == 1 ? "leaves out the answer to the line that is gone"
+                                           : "leaves out the answers to the lines that are gone";
+  return sent == 0
+           ? left_out
+           : (sent == 1 ? "sends the changed line again, and " : "sends the changed lines again, and ") + left_out;
+}
+
 /// Answered lines that have changed are asked about; where all have, it is another input.
 failure changed_answers(const line_changes& changes, const std::string& input, std::optional<failure> other) {
   auto one = changes.answered == 1;
   auto lines = one ? "an answered line" : std::to_string(changes.answered) + " answered lines";
+  std::string become = changes.gone < changes.answered ? one ? " has changed since" : " have changed since"
+                       : one                           ? " is gone"
+                                                       : " are gone";
   auto more = changes.answered > max_named ? ", and " + std::to_string(changes.answered - max_named) + " more" : "";
-  auto why =
-    other ? std::move(*other)
-          : make_failure(errc::invalid_request,
-                         lines + " of " + input + (one ? " has" : " have") + " changed since: " + changes.named + more,
-                         "--accept-changes sends them again; or bring them back, start over with --fresh, or "
-                         "write to another output");
+  auto why = other ? std::move(*other)
+                   : make_failure(errc::invalid_request, lines + " of " + input + become + ": " + changes.named + more,
+                                  "--accept-changes " + accepting(changes) + "; or bring " + (one ? "it" : "them")
+                                    + " back, start over with --fresh, or write to another output");
   if (changes.named.find("(line-") != std::string::npos)
     why.suggestion += ". Lines without an id are known by their numbers: add new ones at the end";
   return why;

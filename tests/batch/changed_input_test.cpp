@@ -99,12 +99,25 @@ TEST_CASE_METHOD(changing, "answered lines that have changed are named, and sent
   std::string before = "one\ntwo\nthree\nfour\n";
   run(before, {{0, true}, {1, true}, {2, true}, {3, false}});
   auto ledger = folder.read("out.jsonl.ledger");
-  for (auto& [now, named] : {std::pair<std::string, std::string>{"one\n2\nthree\nfour\n", "line 2 (line-2)"},
-                             {"one\ntwo\n", "line-3 (gone)"}}) {
+  struct row {
+    std::string now, named, accepting;
+  };
+  std::string without_one = "leaves out the answer to the line that is gone;";
+  for (auto& [now, named, accepting] : std::vector<row>{
+         {"one\n2\nthree\nfour\n", "an answered line of @ has changed since: line 2 (line-2)", "sends it again;"},
+         {"one\n2\n3\n", "2 answered lines of @ have changed since: line 2 (line-2), line 3 (line-3)",
+          "sends them again;"},
+         {"one\ntwo\n", "an answered line of @ is gone: line-3 (gone)", without_one},
+         {"one\n", "2 answered lines of @ are gone: line-2 (gone), line-3 (gone)",
+          "leaves out the answers to the lines that are gone;"},
+         {"one\n2\n", "2 answered lines of @ have changed since: line 2 (line-2), line-3 (gone)",
+          "sends the changed line again, and " + without_one}}) {
     auto text = refusal(now);
     INFO(text);
-    CHECK(text.find("an answered line of " + options.input + " has changed since: " + named) != text.npos);
-    CHECK(text.find("--accept-changes") != text.npos);
+    auto told = named;
+    told.replace(told.find('@'), 1, options.input);
+    CHECK(text.find(told) != text.npos);
+    CHECK(text.find("--accept-changes " + accepting) != text.npos);
     CHECK(folder.read("out.jsonl.ledger") == ledger);
   }
   CHECK(standing(before, 4) == "aaaf");
@@ -176,7 +189,7 @@ TEST_CASE_METHOD(changing, "lines are found again by their custom_id, wherever t
     {"xdaCbe", "maamam", ""},     // all at once
     {"xdBae", "mamam", "an answered line of IN has changed since: line 3 (b)"},
     {"dBcX", "amfm", "2 answered lines of IN have changed since: line 2 (b), a (gone)"},
-    {"cde", "fam", "2 answered lines of IN have changed since: a (gone), b (gone)"},
+    {"cde", "fam", "2 answered lines of IN are gone: a (gone), b (gone)"},
     {"aabcde", "amafam", ""}, // the second one repeats an id: it is no answered line
     {"ABcDe", "?", "belongs to another input"},
   };
