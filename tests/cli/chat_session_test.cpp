@@ -331,10 +331,19 @@ TEST_CASE_METHOD(session_test, "history lists, shows and deletes", "[cli][sessio
   auto shown = json::parse(run({"history", "show", "rivers", "--json"}).out);
   CHECK(shown["messages"]
         == json::parse(R"([{"role":"user","content":"Why €?"},{"role":"assistant","content":"answer 1"}])"));
-  folder.write(".local/state/modelforge/conversations/bad.md", "no conversation");
+  auto foreign = folder.write(".local/state/modelforge/conversations/notes.md", "# Notes\n\nno conversation");
+  x = run({"history"});
+  CHECK(x.exit_code == 0);
+  CHECK((contains(x.err, "notes.md is left out") && contains(x.out, "rivers") && !contains(x.out, "notes")));
+  CHECK(contains(run({"history", "show"}).out, "Which?")); // the last conversation, though not the last file
+  CHECK(contains(run({"chat", "-c", config, "--name", "notes", "x"}).err, "choose another name"));
+  x = run({"history", "delete", "notes"});
+  CHECK((x.exit_code == 2 && contains(x.err, "no conversation \"notes\"")));
+  folder.write(".local/state/modelforge/conversations/bad.md",
+               "<!-- modelforge conversation, version 1 -->\n\n## Question\n\nx\n");
   x = run({"history"});
   CHECK(x.exit_code == 1);
-  CHECK((contains(x.err, "bad.md is no conversation") && contains(x.out, "rivers")));
+  CHECK((contains(x.err, "bad.md is damaged") && contains(x.out, "rivers")));
   for (auto& [arguments, told] :
        std::vector<std::pair<strings, std::string>>{{{"history", "delete"}, "--all"},
                                                     {{"history", "delete", "rivers", "riv"}, "did you mean rivers?"},
@@ -343,11 +352,11 @@ TEST_CASE_METHOD(session_test, "history lists, shows and deletes", "[cli][sessio
     CHECK(x.exit_code == 2);
     CHECK(contains(x.err, told));
   }
-  CHECK(kept().size() == 3);
+  CHECK(kept().size() == 4);
   CHECK(run({"history", "delete", "rivers", "bad"}).exit_code == 0);
-  CHECK(kept().size() == 1);
+  CHECK(kept().size() == 2);
   CHECK(run({"history", "delete", "--all"}).exit_code == 0);
-  CHECK(kept().empty());
+  CHECK(kept() == strings{foreign});
 }
 
 } // namespace modelforge::chat_session_test

@@ -333,6 +333,16 @@ std::string write(const conversation& x) {
   return out + "\n";
 }
 
+bool is_marked(std::string_view text) {
+  auto is_head = true;
+  auto result = false;
+  for_each_line(text, [&](std::string_view line) {
+    is_head = is_head && !is_ours(line);
+    result = result || (is_head && line.starts_with(mark));
+  });
+  return result;
+}
+
 std::variant<conversation, std::string> read(std::string_view text) {
   return file_reader{}.read(text);
 }

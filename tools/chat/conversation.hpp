@@ -67,6 +67,9 @@ std::string title_of(const conversation& x);
 /// line that would pass for one of ours gets a backslash in front.
 std::string write(const conversation& x);
 
+/// Whether a text, or the beginning of one, is marked as a conversation, be it damaged or not.
+bool is_marked(std::string_view text);
+
 /// Reads what `write` wrote, also if people have edited it. A string says what is wrong and where, as the end of a
 /// sentence that begins with the file's name.
 std::variant<conversation, std::string> read(std::string_view text);

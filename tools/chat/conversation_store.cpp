@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 #include <utility>
 
@@ -26,6 +27,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view ending = ".md";
 constexpr std::size_t largest_file = std::size_t{256} << 20;
+constexpr std::size_t head_size = std::size_t{64} << 10; // the mark stands in the first lines
 constexpr std::size_t longest_name = 80;
 constexpr std::size_t longest_slug = 40;
 
@@ -108,6 +110,16 @@ std::string make_folder(const std::string& folder) {
   return problem ? "cannot write " + folder + ": " + problem.message() : "";
 }
 
+/// Whether a file's beginning lacks the mark of conversations. One that cannot be read may be one: `load` says why.
+bool is_foreign(const std::string& path) {
+  std::ifstream file{path, std::ios::binary};
+  std::string beginning(head_size, '\0');
+  if (!file || file.read(beginning.data(), static_cast<std::streamsize>(head_size)).bad())
+    return false;
+  beginning.resize(static_cast<std::size_t>(file.gcount()));
+  return !is_marked(beginning);
+}
+
 std::chrono::system_clock::time_point changed_at(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0)
@@ -118,7 +130,7 @@ std::chrono::system_clock::time_point changed_at(const std::string& path) {
 
 } // namespace
 
-std::vector<conversation_file> conversation_store::list() const {
+std::vector<conversation_file> conversation_store::list(std::vector<std::string>* others) const {
   std::vector<conversation_file> result;
   std::error_code problem;
   for (auto file = fs::directory_iterator{folder_, problem}; !problem && file != fs::directory_iterator{};
@@ -128,6 +140,11 @@ std::vector<conversation_file> conversation_store::list() const {
     if (!name.ends_with(ending) || name.starts_with('.') || !file->is_regular_file(gone))
       continue;
     name.resize(name.size() - ending.size());
+    if (is_foreign(path_of(name))) {
+      if (others != nullptr)
+        others->push_back(path_of(name));
+      continue;
+    }
     result.push_back({name, path_of(name), changed_at(path_of(name))});
   }
   std::sort(result.begin(), result.end(),

@@ -46,8 +46,9 @@ public:
   const std::string& folder() const { return folder_; }
   std::string path_of(const std::string& name) const { return folder_ + "/" + name + ".md"; }
 
-  /// Returns all, the newest first.
-  std::vector<conversation_file> list() const;
+  /// Returns all, the newest first. `others` gets the paths of Markdown files that somebody else has put there: they
+  /// are no conversations, and nothing here touches them.
+  std::vector<conversation_file> list(std::vector<std::string>* others = nullptr) const;
 
   /// Reads one by its whole name; `kept` gets what `save` needs to go on with it.
   std::variant<conversation, std::string> load(const std::string& name, kept_conversation& kept) const;

@@ -65,13 +65,15 @@ std::string table_line(const listed& x, std::size_t width) {
          + "\n";
 }
 
-/// Files that cannot be read are told on standard error, each with what is wrong with it.
+/// Files that cannot be read are told on standard error, each with what is wrong with it. Files of somebody else are no
+/// failure.
 int list(const history_options& options) {
   auto store = store_of_user();
   std::vector<listed> all;
   auto all_good = true;
   std::size_t width = 0;
-  for (auto& file : store.list()) {
+  std::vector<std::string> others;
+  for (auto& file : store.list(&others)) {
     chat::kept_conversation ignored;
     auto loaded = store.load(file.name, ignored);
     if (auto* problem = std::get_if<std::string>(&loaded)) {
@@ -82,6 +84,8 @@ int list(const history_options& options) {
     width = std::max(width, file.name.size());
     all.emplace_back(file, std::get<chat::conversation>(std::move(loaded)));
   }
+  for (auto& path : others)
+    std::fprintf(stderr, "modelforge: warning: %s is left out: it is no conversation\n", path.c_str());
   if (all.empty() && !options.json && all_good)
     std::fprintf(stderr, "no conversations are kept in %s\n", store.folder().c_str());
   for (auto& one : all)

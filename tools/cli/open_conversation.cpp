@@ -4,10 +4,12 @@
 
 #include "config/state_folder.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <utility>
 #include <variant>
+#include <vector>
 
 namespace modelforge::cli {
 
@@ -54,11 +56,16 @@ bool open_conversation::begin(const std::string& name) {
     complain(problem);
     return false;
   }
-  for (auto& file : store_.list())
+  std::vector<std::string> others;
+  for (auto& file : store_.list(&others))
     if (file.name == name) {
       complain("there is a conversation \"" + name + "\" already; --continue=" + name + " goes on with it");
       return false;
     }
+  if (std::find(others.begin(), others.end(), store_.path_of(name)) != others.end()) {
+    complain(store_.path_of(name) + " is there, and is no conversation; choose another name");
+    return false;
+  }
   wanted_ = name;
   return true;
 }
