@@ -97,6 +97,7 @@ TEST_CASE_METHOD(session_test, "a failed retry leaves the answer that is there",
   REQUIRE(user.shows("m> "));
   user.type("/show\r");
   REQUIRE(user.shows("answer 1"));
+  REQUIRE(user.shows("m> "));
   user.type("\x04");
   CHECK(user.wait() == 0);
   CHECK(only_kept() == text);

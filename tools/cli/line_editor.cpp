@@ -93,12 +93,13 @@ private:
   }
 
   void bind_keys() {
-    auto add = [&](const char* name, const char* help, unsigned char (*function)(EditLine*, int)) {
-      el_set(editor_, EL_ADDFN, name, help, function);
+    // Wide texts are kept as they are; of narrow ones the editor makes copies, which it never frees.
+    auto add = [&](const wchar_t* name, const wchar_t* help, unsigned char (*function)(EditLine*, int)) {
+      el_wset(editor_, EL_ADDFN, name, help, function);
     };
-    add("modelforge-newline", "Begin a new line of the input", &line_editor::on_newline);
-    add("modelforge-paste", "Take pasted text", &line_editor::on_paste);
-    add("modelforge-complete", "Complete a command", &line_editor::on_complete);
+    add(L"modelforge-newline", L"Begin a new line of the input", &line_editor::on_newline);
+    add(L"modelforge-paste", L"Take pasted text", &line_editor::on_paste);
+    add(L"modelforge-complete", L"Complete a command", &line_editor::on_complete);
     for (auto& [keys, command] : {std::pair{"\\e^M", "modelforge-newline"}, std::pair{"\\e^J", "modelforge-newline"},
                                   std::pair{"\\e[200~", "modelforge-paste"}, std::pair{"^I", "modelforge-complete"},
                                   std::pair{"^R", "em-inc-search-prev"}, std::pair{"\\e[3~", "ed-delete-next-char"},
