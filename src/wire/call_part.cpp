@@ -242,8 +242,16 @@ bool each_call(json::raw list, const std::function<void(const call_part&)>& take
 }
 
 bool may_hold_calls(json::raw message) {
-  auto has = [&](std::string_view part) { return message.text.find(part) != message.text.npos; };
-  return message.is_object() && (has("\"tool") || has("\"function"));
+  if (!message.is_object())
+    return false;
+  auto text = message.text;
+  for (auto mark = text.find('"'); mark != text.npos;
+       mark = text.find('"', mark + 1)) { // once over the text: it is long
+    auto name = text.substr(mark + 1);
+    if (name.starts_with("tool") || name.starts_with("function"))
+      return true;
+  }
+  return false;
 }
 
 bool each_call_elsewhere(json::raw message, std::initializer_list<std::string_view> own,
