@@ -244,11 +244,11 @@ bool each_call(json::raw list, const std::function<void(const call_part&)>& take
 bool may_hold_calls(json::raw message) {
   if (!message.is_object())
     return false;
-  auto text = message.text;
-  for (auto mark = text.find('"'); mark != text.npos;
-       mark = text.find('"', mark + 1)) { // once over the text: it is long
-    auto name = text.substr(mark + 1);
-    if (name.starts_with("tool") || name.starts_with("function"))
+  auto text = message.text; // long, so it is gone through once
+  for (auto mark = text.find('"'); mark != text.npos; mark = text.find('"', mark + 1)) {
+    auto rest = text.substr(mark + 1);
+    if (!rest.empty() && (rest[0] == 't' || rest[0] == 'f') // "tools" and "tool_choice" are no calls
+        && std::any_of(list_names.begin(), list_names.end(), [&](auto name) { return rest.starts_with(name); }))
       return true;
   }
   return false;

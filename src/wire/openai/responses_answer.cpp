@@ -363,9 +363,10 @@ private:
     else if (!entry.content.is_array() && !entry.content.is_object())
       miss(entry.content);
     read_calls(entry.calls, [&](const call_part& part) { say_call_inside(part, sink); });
-    read_calls_elsewhere(entry.all, {"tool_calls"}, [&](const call_part& part) {
-      entry.calls.text.size() > 2 ? expect_call(part) : say_call_inside(part, sink);
-    });
+    if (may_hold_calls(entry.all))
+      read_calls_elsewhere(entry.all, {"tool_calls"}, [&](const call_part& part) {
+        entry.calls.text.size() > 2 ? expect_call(part) : say_call_inside(part, sink);
+      });
     for_each_in(entry.content, [&](json::reader& in) {
       auto part = take_message_part(in);
       if (part.is_call())
