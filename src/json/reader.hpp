@@ -72,6 +72,17 @@ public:
     return true;
   }
 
+  /// As `members`, and returns the whole object, which is gone through once. What is no object is taken as by `value`,
+  /// without a call of `f`.
+  template <class F>
+  raw object(F&& f) {
+    in_.skip_space();
+    auto* first = in_.position();
+    if (!members(f))
+      return value();
+    return in_.failed() ? raw{} : raw{{first, static_cast<std::size_t>(in_.position() - first)}};
+  }
+
   /// Takes these members of the object that comes now; of names that repeat the last one counts. False as in `members`.
   bool fields(std::initializer_list<field> wanted) {
     return members([&](std::string_view name) {

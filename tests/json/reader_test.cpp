@@ -206,6 +206,15 @@ TEST_CASE("fields are taken by their names, the last of equal ones, and the rest
   CHECK_FALSE(modelforge::json::raw{"\"\""}.has_text());
 }
 
+TEST_CASE("an object is handed out whole with its members", "[wire][json]") {
+  modelforge::json::reader in{R"( [ {"a": 1, "b": [2]} , "text", {"c": ] )"};
+  std::vector<std::string> names, whole;
+  in.elements([&] { whole.emplace_back(in.object([&](std::string_view name) { names.emplace_back(name); }).text); });
+  CHECK(whole == std::vector<std::string>{R"({"a": 1, "b": [2]})", R"("text")", ""});
+  CHECK(names == std::vector<std::string>{"a", "b", "c"});
+  CHECK_FALSE(in.problem().empty());
+}
+
 TEST_CASE("json reader bounds the depth, skipped or walked", "[wire][json]") {
   auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   std::function<void(modelforge::json::reader&)> walk = [&](modelforge::json::reader& in) {

@@ -39,23 +39,21 @@ response_event take_event_fields(json::reader& in) {
 
 response_item take_item(json::reader& in) {
   response_item entry;
-  entry.all = in.value();
-  json::reader item{entry.all};
-  item.members([&](std::string_view name) {
+  entry.all = in.object([&](std::string_view name) {
     if (name == "type")
-      entry.type = item.value();
+      entry.type = in.value();
     else if (name == "status")
-      entry.status = item.value();
+      entry.status = in.value();
     else if (name == "content")
-      entry.content = item.value();
+      entry.content = in.value();
     else if (name == "summary")
-      entry.summary = item.value();
+      entry.summary = in.value();
     else if (name == "encrypted_content")
-      entry.seal = item.value();
+      entry.seal = in.value();
     else if (name == "tool_calls")
-      entry.calls = item.value();
+      entry.calls = in.value();
     else
-      take_member_of_call(name, item, entry.call);
+      take_member_of_call(name, in, entry.call);
   });
   if (entry.all.is_string()) // a text alone is a message
     entry.type = {R"("message")"}, entry.content = entry.all;
