@@ -264,7 +264,7 @@ private:
 
   /// Tells of every step up to `tokens`, which others count, also on other nodes: believed only as far as it can be.
   bool progress(uint64_t tokens) {
-    tokens = std::min(tokens, most_output_tokens);
+    tokens = std::min(tokens, max_output_tokens);
     if (!options_.on_progress) {
       tokens_ = std::max(tokens_, tokens);
       return true;

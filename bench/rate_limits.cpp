@@ -243,14 +243,14 @@ void saturate(const mix& m) {
     client.rate_limit.tokens_per_minute = m.tokens_per_minute;
   stage on{server, client};
   tally seen;
-  auto most_output = [](uint64_t n) { return static_cast<uint32_t>(20 + n * 7919 % 200); };
+  auto max_output = [](uint64_t n) { return static_cast<uint32_t>(20 + n * 7919 % 200); };
   std::printf("saturation, %s: %lu requests/min, %lu tokens/min, window 20 s, %ld s\n", m.name, m.requests_per_minute,
               m.tokens_per_minute, static_cast<long>(length.count()));
   auto begin = steady::now();
   feeder feed{on.system(), on.provider(), seen,
               [&](uint64_t n) {
                 auto x = question(n, 3 + n * 31 % 60);
-                x.sampling.max_tokens = most_output(n);
+                x.sampling.max_tokens = max_output(n);
                 return x;
               },
               300};

@@ -32,8 +32,8 @@ tool_result call(const tool_call& x) {
 
 /// Each round is a request; a model that never stops calling is stopped.
 expected<completion> converse(runtime& ai, chat_request x) {
-  constexpr auto most_rounds = 5;
-  for (auto round = 1; round <= most_rounds; ++round) {
+  constexpr auto max_rounds = 5;
+  for (auto round = 1; round <= max_rounds; ++round) {
     auto answer = ai.chat(x);
     if (!answer || answer->tool_calls.empty())
       return answer;

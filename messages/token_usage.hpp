@@ -8,8 +8,8 @@ namespace modelforge {
 
 /// More tokens than any answer of today can have counted: a figure beyond it cannot be right. Usage above these bounds
 /// is left out, with a warning, so that a server's nonsense neither breaks sums nor empties a token limit.
-inline constexpr uint64_t most_input_tokens = 100'000'000;
-inline constexpr uint64_t most_output_tokens = 10'000'000;
+inline constexpr uint64_t max_input_tokens = 100'000'000;
+inline constexpr uint64_t max_output_tokens = 10'000'000;
 
 /// Tokens as the provider counted them, in one vocabulary: `input` includes what the cache gave, `output` includes
 /// reasoning, so nothing is counted twice. Of an answer, never more than the bounds above.

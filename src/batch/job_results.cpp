@@ -22,7 +22,7 @@ std::optional<batch_job_result> job_results::take(std::string_view nonce, std::s
                                                   std::variant<wire::batch_result, failure> read) {
   auto* result = std::get_if<wire::batch_result>(&read);
   auto number = result != nullptr ? wire::batch_item_number(nonce, result->id) : std::nullopt;
-  if (!number || (seen_.size() >= wire::most_job_items && !seen_.contains(*number))) {
+  if (!number || (seen_.size() >= wire::max_job_items && !seen_.contains(*number))) {
     ++broken_;
     return {};
   }

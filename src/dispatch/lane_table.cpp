@@ -29,7 +29,7 @@ void lane_table::assign(list lanes, uint32_t keys) {
 
 limits::lane_settings lane_table::settings_of(const dispatcher_settings& settings, uint32_t group) {
   auto result = settings.groups[group];
-  result.most_server_wait = {settings.retry.max_server_wait, settings.retry.max_batch_server_wait};
+  result.max_server_wait = {settings.retry.max_server_wait, settings.retry.max_batch_server_wait};
   return result;
 }
 

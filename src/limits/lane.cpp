@@ -16,7 +16,7 @@ lane::lane(const lane_settings& settings, std::shared_ptr<key_slots> key)
     model_settings_(settings.limits), breaker_(settings.breaker),
     parallel_(settings.max_concurrent, settings.first_burst), max_concurrent_(std::max(1u, settings.max_concurrent)),
     interactive_slots_(std::min(settings.interactive_slots, max_concurrent_ - 1)),
-    max_server_wait_(settings.most_server_wait) {
+    max_server_wait_(settings.max_server_wait) {
   if (settings.adaptive)
     adaptive_.emplace(concurrency_settings{.max = max_concurrent_});
 }
@@ -26,7 +26,7 @@ void lane::reconfigure(const lane_settings& settings) {
   model_settings_ = settings.limits;
   for (auto& [name, model] : models_)
     model->reconfigure(settings.limits);
-  max_server_wait_ = settings.most_server_wait;
+  max_server_wait_ = settings.max_server_wait;
   breaker_.reconfigure(settings.breaker);
   auto max_concurrent = std::max(1u, settings.max_concurrent);
   if (!settings.adaptive)
@@ -50,7 +50,7 @@ const std::shared_ptr<model_limits>& lane::touch(std::string_view model, time_po
     return i->second;
   if (models_.size() >= few_models)
     std::erase_if(models_, [now](auto& x) { return x.second->is_idle(now); });
-  if (models_.size() >= most_models && !model.empty())
+  if (models_.size() >= max_models && !model.empty())
     forget_oldest();
   return models_.emplace(model, std::make_shared<model_limits>(model_settings_)).first->second;
 }

@@ -25,7 +25,7 @@ struct lane_settings : slot_settings {
   uint32_t first_burst = 4; ///< Attempts in flight, for batch items, at the very beginning: `parallel_limit`.
 
   /// How long a wait that the provider named is believed, by priority; then one request finds out.
-  std::array<duration, 2> most_server_wait{std::chrono::seconds{120}, std::chrono::hours{24}};
+  std::array<duration, 2> max_server_wait{std::chrono::seconds{120}, std::chrono::hours{24}};
 };
 
 /// A credential's attempts under way, in all its lanes.
@@ -37,7 +37,7 @@ struct key_slots {
 /// A credential with a group of models: what a provider's limits belong to. Decides when an attempt may be dispatched:
 /// when breaker, limits, pause and slot all agree, in one step, all or nothing.
 ///
-/// A provider's word is believed for a time only. A pause ends for each priority after `most_server_wait` at the
+/// A provider's word is believed for a time only. A pause ends for each priority after `max_server_wait` at the
 /// latest: then one attempt at a time goes as a probe; if it succeeds, the pause is over for all. Limits that answers
 /// tell hold for the model that was asked, as long as they are confirmed (see `learned_limits`).
 ///
@@ -198,7 +198,7 @@ public:
   std::vector<told_limit> told(time_point now);
 
   /// Models that are remembered; beyond, the one that was asked least recently is forgotten.
-  static constexpr std::size_t most_models = 256;
+  static constexpr std::size_t max_models = 256;
 
   /// A request's part of the configured limits, max over the dimensions: what tenants share by. Of a lane without
   /// limits: 1. What answers tell does not count: so the unit changes only with the settings.

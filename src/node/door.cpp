@@ -21,7 +21,7 @@ using clock = std::chrono::steady_clock;
 constexpr int taken_at_once = 16;
 
 /// A record of TLS with a first word in it is at least so long: 5 bytes of head and 17 of seal, of the shortest kind.
-constexpr int least_record = 32 + 5 + 17;
+constexpr int min_record = 32 + 5 + 17;
 
 std::string text_of(int error) {
   return std::system_category().message(error);
@@ -216,11 +216,11 @@ bool door::welcome(guest& guest) {
       case connection::state::done:
         guest.shaken = true;
         guest.events = POLLIN;
-        wake_after(guest.link->socket(), least_record);
+        wake_after(guest.link->socket(), min_record);
         return true; // poll says when so much is there
     }
   }
-  std::array<unsigned char, least_record> bytes{};
+  std::array<unsigned char, min_record> bytes{};
   auto wanted = options_.tls != nullptr ? bytes.size() : first_word{}.size();
   auto count = ::recv(guest.link->socket(), bytes.data(), wanted, MSG_PEEK);
   if (count < 0)

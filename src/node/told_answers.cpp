@@ -34,7 +34,7 @@ void cut(timings& times) {
 }
 
 bool can_be(const token_usage& usage) {
-  return usage.input <= most_input_tokens && usage.output <= most_output_tokens;
+  return usage.input <= max_input_tokens && usage.output <= max_output_tokens;
 }
 
 /// What an answer of any kind has. The part that completions and embeddings have in common. Figures that cannot be are
@@ -84,7 +84,7 @@ void bound(provider_status& status) {
 }
 
 void bound(stream_chunk& chunk) {
-  chunk.tokens = std::min(chunk.tokens, most_output_tokens);
+  chunk.tokens = std::min(chunk.tokens, max_output_tokens);
 }
 
 void bound(stream_done& done) {
@@ -93,7 +93,7 @@ void bound(stream_done& done) {
 }
 
 void bound(stream_failed& failed) {
-  failed.tokens = std::min(failed.tokens, most_output_tokens);
+  failed.tokens = std::min(failed.tokens, max_output_tokens);
   bound(failed.why);
 }
 

@@ -25,7 +25,7 @@ inline constexpr double max_told_cost = 1e12;
 /// Nor are slots of a lane more: the most that `max_concurrent` can be set to.
 inline constexpr uint32_t max_told_slots = 100'000;
 
-/// Tokens beyond `most_input_tokens` and `most_output_tokens` are left out, with a warning, and so is a cost that is
+/// Tokens beyond `max_input_tokens` and `max_output_tokens` are left out, with a warning, and so is a cost that is
 /// none; parts of a usage are no more than their whole; times and records of attempts are cut.
 void bound(completion& answer);
 void bound(embedding& answer);
@@ -34,7 +34,7 @@ void bound(embedding& answer);
 void bound(failure& problem);
 void bound(provider_status& status);
 
-/// Tokens are cut at `most_output_tokens`; see `bound(completion&)` and `bound(failure&)` for the rest.
+/// Tokens are cut at `max_output_tokens`; see `bound(completion&)` and `bound(failure&)` for the rest.
 void bound(stream_chunk& chunk);
 void bound(stream_done& done);
 void bound(stream_failed& failed);

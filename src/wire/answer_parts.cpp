@@ -104,7 +104,7 @@ std::optional<failure> add_calls(const http::response_head& head, std::vector<ca
 
 // A number out of range is remembered as told wrongly, so that a warning can say so, but its value is never used.
 void told_tokens::take(std::optional<uint64_t> count) {
-  is_too_large_ = count && *count > most_input_tokens;
+  is_too_large_ = count && *count > max_input_tokens;
   is_told_ = count && !is_too_large_;
   value_ = is_told_ ? *count : 0;
 }
@@ -128,8 +128,8 @@ told_tokens told_tokens::at_most(uint64_t most) const {
 
 // Parts are cut to their whole, since servers may round them apart; sums over requests rely on it.
 std::optional<token_usage> usage_of(const told_usage& told) {
-  auto input = told.input.at_most(most_input_tokens);
-  auto output = told.output.at_most(most_output_tokens);
+  auto input = told.input.at_most(max_input_tokens);
+  auto output = told.output.at_most(max_output_tokens);
   if (!input.is_told() && !output.is_told())
     return {};
   token_usage result;
@@ -142,8 +142,7 @@ std::optional<token_usage> usage_of(const told_usage& told) {
 }
 
 bool is_odd(const told_usage& usage) {
-  return usage.input.at_most(most_input_tokens).is_too_large()
-         || usage.output.at_most(most_output_tokens).is_too_large();
+  return usage.input.at_most(max_input_tokens).is_too_large() || usage.output.at_most(max_output_tokens).is_too_large();
 }
 
 void noted_usage::note(const told_usage& usage, uint64_t& tokens) {

@@ -50,7 +50,7 @@ class told_tokens {
 public:
   told_tokens() = default;
 
-  /// What is no whole number from 0 to `most_input_tokens`, perhaps written as a string, tells nothing.
+  /// What is no whole number from 0 to `max_input_tokens`, perhaps written as a string, tells nothing.
   told_tokens(const json::value& value) { take(told_count(value)); }
   told_tokens(json::raw raw) { take(told_count(raw)); }
 

@@ -76,7 +76,7 @@ std::variant<batch_page, failure> read_batch_list(const http::response_head& hea
 }
 
 uint64_t items_in(const json::value& value) {
-  return std::min(told_count(value).value_or(0), most_job_items);
+  return std::min(told_count(value).value_or(0), max_job_items);
 }
 
 batch_result unrun(std::string id, batch_end over) {

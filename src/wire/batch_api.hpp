@@ -18,7 +18,7 @@
 namespace modelforge::wire {
 
 /// No job has more items, whatever a provider tells; today's have 100,000.
-inline constexpr uint64_t most_job_items = 1'000'000;
+inline constexpr uint64_t max_job_items = 1'000'000;
 
 /// The most that one job takes.
 struct batch_limits {

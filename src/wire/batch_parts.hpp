@@ -26,7 +26,7 @@ std::variant<batch_status, failure> read_batch_job(const http::response_head& he
 std::variant<batch_page, failure> read_batch_list(const http::response_head& head, std::string_view body,
                                                   batch_status (*read)(const json::value& job));
 
-/// Reads a number of a job's items: at most `most_job_items`; 0 where there is none.
+/// Reads a number of a job's items: at most `max_job_items`; 0 where there is none.
 uint64_t items_in(const json::value& value);
 
 /// Makes the result of an item that was not run because its job is `over`: expired or cancelled.

@@ -153,7 +153,7 @@ TEST_CASE_METHOD(relay_test, "figures that a session elsewhere tells are cut", "
   stream_chunk chunk;
   chunk.sequence = chunk.next = chunk.tokens = UINT64_MAX;
   tell(relay.subscriber, chunk);
-  CHECK(is.tokens == most_output_tokens);
+  CHECK(is.tokens == max_output_tokens);
   stream_done done;
   done.pieces = UINT64_MAX;
   done.first_token = std::chrono::nanoseconds::min();

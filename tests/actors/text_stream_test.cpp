@@ -156,7 +156,7 @@ TEST_CASE_METHOD(text_stream_test, "what another node tells of tokens ends, too"
     auto stream = stream_text(system(), far, question(1), std::move(options));
     run();
     CHECK(ends.size() == 1);
-    CHECK(progress.size() == (heard ? most_output_tokens / 10 : 0));
+    CHECK(progress.size() == (heard ? max_output_tokens / 10 : 0));
   }
 }
 

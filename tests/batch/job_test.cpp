@@ -495,8 +495,8 @@ TEST_CASE("counts of a job are no more than a job can have", "[batch][job]") {
     {"0.5", 0},
     {"null", 0},
     {"\"7\"", 7},
-    {"1e15", wire::most_job_items},
-    {"18446744073709551615", wire::most_job_items},
+    {"1e15", wire::max_job_items},
+    {"18446744073709551615", wire::max_job_items},
     {"18446744073709551616", 0},
     {"1e400", 0},
   };

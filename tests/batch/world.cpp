@@ -158,7 +158,7 @@ void batch_world::begin_run() {
     ledger_ = std::move(std::get<0>(opened));
     subject_->load(*ledger_);
   }
-  next_item_ = next_out_ = most_held_ = 0;
+  next_item_ = next_out_ = max_held_ = 0;
   syncing_ = crashed_ = false;
   finish_.reset();
   news_ = {};
@@ -206,8 +206,8 @@ void batch_world::settle() {
       break;
     ++seen_.steps;
     std::visit([this](auto& x) { carry_out(x); }, *step);
-    most_held_ = std::max(most_held_, bound());
-    if (subject_->held_requests() > most_held_ + options_.job_items)
+    max_held_ = std::max(max_held_, bound());
+    if (subject_->held_requests() > max_held_ + options_.job_items)
       oracle_.fail("too much is held");
     if (trouble(plan_.crash_share)) {
       crashed_ = true;
@@ -228,7 +228,7 @@ void batch_world::check_progress() {
   auto x = subject_->progress(now_);
   if (x.answered + x.failed > plan_.items || x.resumed > x.answered + x.failed)
     oracle_.fail("more items have ended than there are");
-  if (x.in_flight > most_held_)
+  if (x.in_flight > max_held_)
     oracle_.fail("the progress has other items in flight");
   if (x.total && *x.total != plan_.items)
     oracle_.fail("the progress has another number of items");

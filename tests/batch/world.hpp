@@ -217,7 +217,7 @@ private:
   batch::recorder_news news_;
   std::map<uint64_t, verdict> out_of_order_; ///< Without a ledger.
   uint64_t next_out_ = 0;
-  uint64_t most_held_ = 0; ///< Requests that may be in memory.
+  uint64_t max_held_ = 0; ///< Requests that may be in memory.
   bool crashed_ = false;
 };
 

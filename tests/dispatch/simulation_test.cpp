@@ -29,9 +29,9 @@ world::plan draw_plan(uint64_t seed) {
   auto& limit = group.limits.per_minute;
   if (chance(0.8))
     limit[0] = requests;
-  x.most_input = scale(random, 100, 5000);
-  x.most_output = scale(random, 10, 3000);
-  auto tokens = 2 * (x.most_input + x.most_output) + requests * (x.most_input / 4 + x.most_output / 4);
+  x.max_input = scale(random, 100, 5000);
+  x.max_output = scale(random, 10, 3000);
+  auto tokens = 2 * (x.max_input + x.max_output) + requests * (x.max_input / 4 + x.max_output / 4);
   if (!limit[0] || chance(0.6))
     limit[1] = tokens;
   if (chance(0.3))

@@ -14,7 +14,7 @@ enum { arrival, timer, written, ended, withdrawn, kill_time, reload_time };
 
 constexpr auto longest_pause = 5s; ///< That the provider asks for.
 
-constexpr uint32_t most_ahead = 2; ///< Requests that a tenant may get more than another that waits, too.
+constexpr uint32_t max_ahead = 2; ///< Requests that a tenant may get more than another that waits, too.
 
 /// What the provider counts, by its documentation.
 limits::charge counted(const limits::accounting& by, uint64_t input, uint64_t output) {
@@ -138,8 +138,8 @@ void world::ask(uint32_t tenant) {
   x.tenant = std::to_string(tenant);
   x.node = node_of(tenant) == 0 ? "" : "node " + std::to_string(node_of(tenant));
   auto part = random() * random(); // many small ones, few large ones
-  auto input = 1 + static_cast<uint64_t>(part * static_cast<double>(plan_.most_input));
-  auto output = static_cast<uint64_t>(random() * static_cast<double>(plan_.most_output));
+  auto input = 1 + static_cast<uint64_t>(part * static_cast<double>(plan_.max_input));
+  auto output = static_cast<uint64_t>(random() * static_cast<double>(plan_.max_output));
   auto& limit = plan_.settings.groups[0].limits.per_minute;
   if (limit[1] && random() < plan_.oversize_share)
     input = static_cast<uint64_t>((0.5 + 3 * random()) * static_cast<double>(*limit[1]));
@@ -182,11 +182,11 @@ void world::check_refusal(const dispatcher::refusal& x, const dispatcher::offer&
     auto in_node = waiting[tenant];
     for (auto other = node_of(tenant); other < plan_.tenants; other += plan_.nodes)
       if (other != tenant)
-        in_node += is_its_own ? std::min(waiting[other], waiting[tenant] + most_ahead + 1) : waiting[other];
+        in_node += is_its_own ? std::min(waiting[other], waiting[tenant] + max_ahead + 1) : waiting[other];
     ahead += in_node;
     for (uint32_t other = 0; other < plan_.nodes; ++other)
       if (other != node_of(tenant))
-        ahead += is_its_own ? std::min(of_node[other], in_node + most_ahead + 1) : of_node[other];
+        ahead += is_its_own ? std::min(of_node[other], in_node + max_ahead + 1) : of_node[other];
   }
   auto& by = plan_.settings.groups[0].limits;
   auto limit =
@@ -278,7 +278,7 @@ void world::check_turn(const asked_request& x) {
         continue;
       auto& behind = l.ahead[other][who];
       behind -= std::min(behind, 1u);
-      if (++l.ahead[who][other] > most_ahead)
+      if (++l.ahead[who][other] > max_ahead)
         wrong(what + std::to_string(who) + " is sent " + std::to_string(l.ahead[who][other]) + " requests more than "
               + what + std::to_string(other) + ", and both wait");
     }

@@ -30,8 +30,8 @@ public:
     double requests_per_second = 1;
     double burst_share = 0; ///< Of the arrivals, those that bring fifty at once.
     double idle_share = 0;  ///< Part of the time in which nobody asks.
-    uint64_t most_input = 1000;
-    uint64_t most_output = 500;
+    uint64_t max_input = 1000;
+    uint64_t max_output = 500;
     double estimate_error = 0; ///< Real prompts are longer or shorter by up to this share.
     double deadline_share = 0;
     double cancel_share = 0;

@@ -286,15 +286,15 @@ TEST_CASE("lane forgets models that are not asked any more", "[limits][lane]") {
   for (int i = 0; i < 1000; ++i, now += 1ms) {
     auto t = x.start(of(1), interactive, now, "model " + std::to_string(i));
     x.end(t, how, now);
-    REQUIRE(x.told(now).size() <= lane::most_models);
+    REQUIRE(x.told(now).size() <= lane::max_models);
   }
   x.end(first, how, now);
-  CHECK(x.told(now).size() >= lane::most_models / 2);
+  CHECK(x.told(now).size() >= lane::max_models / 2);
 }
 
 TEST_CASE("lane believes a server's wait for a time, then one request finds out", "[limits][lane]") {
   auto settings = settings_of({}, {});
-  settings.most_server_wait = {100s, 1000s};
+  settings.max_server_wait = {100s, 1000s};
   lane x{settings};
   auto year = 24h * 365;
   auto a = x.start(of(1), interactive, start);

@@ -574,12 +574,12 @@ TEST_CASE("limiter's log stays small at a million requests a minute", "[limits][
   rate_limiter x{settings};
   auto now = start;
   std::deque<rate_limiter::ticket> under_way;
-  std::size_t most_open = 0;
+  std::size_t max_open = 0;
   for (int i = 0; i < 2'500'000; ++i) {
     now = x.ready_at(of(500, 300), now);
     under_way.push_back(x.reserve(of(500, 300), now));
     x.written(under_way.back(), now);
-    most_open = std::max<std::size_t>(most_open, under_way.back() + 1);
+    max_open = std::max<std::size_t>(max_open, under_way.back() + 1);
     if (under_way.size() > 2000) {
       x.end(under_way.front(), now);
       under_way.pop_front();
@@ -588,7 +588,7 @@ TEST_CASE("limiter's log stays small at a million requests a minute", "[limits][
   CHECK(now - start > 2 * 60s);
   CHECK(x.entries() <= 60'051);
   CHECK(x.entries() > 50'000);
-  CHECK(most_open <= 2001);
+  CHECK(max_open <= 2001);
   CHECK(x.save(now).size() <= 252);
 }
 

@@ -46,9 +46,9 @@ TEST_CASE("tokens and costs that a node tells are believed as far as they can be
   } const usages[] = {
     {{}, token_usage{}},
     {{5, 3, 2, 1, 1}, token_usage{5, 3, 2, 1, 1}},
-    {{most_input_tokens, most_output_tokens}, token_usage{most_input_tokens, most_output_tokens}},
-    {{most_input_tokens + 1, 0}, {}},
-    {{0, most_output_tokens + 1}, {}},
+    {{max_input_tokens, max_output_tokens}, token_usage{max_input_tokens, max_output_tokens}},
+    {{max_input_tokens + 1, 0}, {}},
+    {{0, max_output_tokens + 1}, {}},
     {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}, {}},
     {{5, 3, UINT64_MAX, UINT64_MAX, UINT64_MAX}, token_usage{5, 3, 5, 5, 3}},
   };
@@ -126,15 +126,15 @@ TEST_CASE("counts that a node tells are cut", "[node][told]") {
   CHECK(status.max_concurrent == node::max_told_slots);
   CHECK(status.lanes[0].slots == 0);
   CHECK(status.lanes[1].slots == node::max_told_slots);
-  for (auto tokens : {uint64_t{0}, uint64_t{7}, most_output_tokens, UINT64_MAX}) {
+  for (auto tokens : {uint64_t{0}, uint64_t{7}, max_output_tokens, UINT64_MAX}) {
     stream_chunk chunk;
     chunk.tokens = tokens;
     node::bound(chunk);
-    CHECK(chunk.tokens == std::min(tokens, most_output_tokens));
+    CHECK(chunk.tokens == std::min(tokens, max_output_tokens));
     stream_failed failed;
     failed.tokens = tokens;
     node::bound(failed);
-    CHECK(failed.tokens == std::min(tokens, most_output_tokens));
+    CHECK(failed.tokens == std::min(tokens, max_output_tokens));
   }
 }
 

@@ -47,12 +47,12 @@ TEST_CASE("budget never lets more retries pass than its definition", "[retry][bu
       if (available > 0) // what was sent before may be too much by now, as first attempts leave
         REQUIRE(static_cast<double>(again + available) <= allowed + 1e-9);
       if (now - start > 15s) { // and little less: what a step of 100 ms may hide
-        uint64_t least_first = 0, most_again = 0;
+        uint64_t least_first = 0, max_again = 0;
         for (auto j = sent.rbegin(); j != sent.rend() && j->first > now - 10s - 100ms; ++j) {
           least_first += !j->second && j->first > now - 9900ms;
-          most_again += j->second;
+          max_again += j->second;
         }
-        auto least = std::floor(0.2 * static_cast<double>(least_first) + 10) - static_cast<double>(most_again);
+        auto least = std::floor(0.2 * static_cast<double>(least_first) + 10) - static_cast<double>(max_again);
         REQUIRE(static_cast<double>(available) >= least);
       }
       if (available > 0) {

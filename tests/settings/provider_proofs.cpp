@@ -45,7 +45,7 @@ std::string embed(const settings& all) {
 
 /// How many of one kind are in flight, at most, at a server that takes so long for each, times those in flight beside
 /// it where it `is_slow`; not counting the first minutes, in which the provider feels its way.
-look most_in_flight(chat_request like, bool is_slow = false) {
+look max_in_flight(chat_request like, bool is_slow = false) {
   return [=](const settings& all) {
     virtual_provider one{all};
     for (uint64_t number = 1; number <= 6'000; ++number) {
@@ -57,9 +57,9 @@ look most_in_flight(chat_request like, bool is_slow = false) {
       return virtual_provider::reply{answer(), std::chrono::milliseconds{is_slow ? 100 * in_flight : 1'000}};
     };
     one.run(200s, by);
-    one.most_in_flight = 0;
+    one.max_in_flight = 0;
     one.run(250s, by);
-    return std::to_string(one.most_in_flight) + " in flight";
+    return std::to_string(one.max_in_flight) + " in flight";
   };
 }
 
@@ -137,9 +137,9 @@ std::vector<proof> provider_proofs() {
     {main + "api_key_file", key_file("key-in-file"), sent, "", "key-in-file", "providers.main.api_key_env ="},
     {main + "default_model", "\"other\"", sent, R"("m")", R"("other")"},
     {main + "default_embedding_model", "\"e\"", embed, "1:", R"("e")"},
-    {main + "max_concurrent", "3", most_in_flight(question(1)), "16 in flight", "3 in flight"},
-    {main + "interactive_slots", "5", most_in_flight(batch_question(1)), "15 in flight", "11 in flight"},
-    {main + "adaptive", "true", most_in_flight(question(1), true), "16 in flight", ""},
+    {main + "max_concurrent", "3", max_in_flight(question(1)), "16 in flight", "3 in flight"},
+    {main + "interactive_slots", "5", max_in_flight(batch_question(1)), "15 in flight", "11 in flight"},
+    {main + "adaptive", "true", max_in_flight(question(1), true), "16 in flight", ""},
     {main + "check_json", "\"fail\"", attempts(for_json(), always(answer("prose"))), "prose", "wrong_format"},
     {main + "deadline", "5", [](auto& all) { return ends_in(all, 10s); }, "", "deadline_exceeded"},
     {main + "headers.X-Title", "\"nightly\"", sent, "", "X-Title: nightly"},

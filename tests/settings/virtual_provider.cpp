@@ -76,7 +76,7 @@ void virtual_provider::note(std::optional<provider::step> step) {
     under_way_[sent.size()] = false;
     sent_at_.emplace_back(send->id.low, now_);
     sent.push_back(std::move(*send));
-    most_in_flight = std::max(most_in_flight, under_way_.size());
+    max_in_flight = std::max(max_in_flight, under_way_.size());
   } else if (auto* end = std::get_if<provider::conclude>(&*step)) {
     ended.insert_or_assign(end->id.low, std::move(*end));
   } else if (std::holds_alternative<provider::save>(*step)) {

@@ -56,7 +56,7 @@ public:
   std::vector<provider::send> sent;
   std::map<uint64_t, provider::conclude> ended;
   std::map<uint64_t, failure> refused;
-  std::size_t most_in_flight = 0; ///< Since it was last set.
+  std::size_t max_in_flight = 0; ///< Since it was last set.
 
   provider_status status() { return engine_->status(false, now_); }
 

@@ -143,8 +143,8 @@ TEST_CASE("settings that make no sense are named", "[simulator]") {
             },
             "\"slow\""},
         row{[](options& x) { x.window = 0ms; }, "window"}, row{[](options& x) { x.window = 25h; }, "window"},
-        row{[](options& x) { x.requests_per_minute = most_per_minute + 1; }, "limit"},
-        row{[](options& x) { x.tokens_per_minute = most_per_minute + 1; }, "limit"},
+        row{[](options& x) { x.requests_per_minute = max_per_minute + 1; }, "limit"},
+        row{[](options& x) { x.tokens_per_minute = max_per_minute + 1; }, "limit"},
         row{[](options& x) { x.retry_after = -1ms; }, "retry_after"},
         row{[](options& x) { x.fault_from = -1ms; }, "fault_from"},
         row{[](options& x) { x.fault_from = 2s, x.fault_until = 1s; }, "fault_until"}}) {

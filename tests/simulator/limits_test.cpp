@@ -182,7 +182,7 @@ TEST_CASE("limits scale with the window, down to one", "[simulator]") {
   };
   for (auto [per_minute, window, limit] :
        {row{100, 60s, 100}, row{100, 30s, 50}, row{100, 1s, 1}, row{119, 1s, 1}, row{120, 1s, 2}, row{1, 1ms, 1},
-        row{10, 120s, 20}, row{most_per_minute, 24h, most_per_minute * 1'440}}) {
+        row{10, 120s, 20}, row{max_per_minute, 24h, max_per_minute * 1'440}}) {
     INFO(per_minute << " a minute, window of " << window.count() << " ms");
     auto settings = limited(per_minute, per_minute, token_accounting::arrival);
     settings.window = window;

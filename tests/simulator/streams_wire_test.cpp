@@ -255,7 +255,7 @@ TEST_CASE("long answers have the length that was asked for, streamed or not", "[
     CHECK(content_of(unary).starts_with(content_of(cut)));
   }
   CHECK(content_of(chat(server.port(), ask("what is 12 * 7?")).parsed()) == "12 * 7 = 84.");
-  settings.min_answer_tokens = settings.max_answer_tokens = simulator::most_answer_tokens;
+  settings.min_answer_tokens = settings.max_answer_tokens = simulator::answer_tokens_bound;
   server.configure(settings);
   connection endless(server.port());
   ask_for_stream(endless);

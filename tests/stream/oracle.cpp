@@ -8,7 +8,7 @@ namespace {
 
 using stream::broadcast;
 
-constexpr uint64_t most_chunk = 16384;
+constexpr uint64_t max_chunk = 16384;
 
 /// A block of the log at its fullest: 16 KiB of text in pieces that take 8 bytes more each, 2,048 at most.
 constexpr uint64_t block = 32768 + 64;
@@ -42,7 +42,7 @@ void oracle::joined(uint32_t id, const subscription& x) {
     ++counts_[x.from == 0 ? "late from the start" : "late from a piece"];
   if (x.from > pieces_.size())
     return;
-  reader r{x.when_slow, x.from, x.demand, 0, pieces_.size(), most_behind(x.from), {}};
+  reader r{x.when_slow, x.from, x.demand, 0, pieces_.size(), max_behind(x.from), {}};
   if (!readers_.emplace(id, r).second)
     fail("a reader's id was used twice");
 }
@@ -54,7 +54,7 @@ void oracle::refused(const subscription& x, const failure& why) {
       fail("a reader was refused as too early");
     ++counts_["refused as too early"];
   } else if (why.code == errc::too_large) {
-    if (x.from > next || most_behind(x.from) + block <= settings_.log_limit)
+    if (x.from > next || max_behind(x.from) + block <= settings_.log_limit)
       fail("a reader was refused, but what it wants is within log_limit");
     if (!has(why.suggestion, "log_limit"))
       fail("a refusal does not name log_limit");
@@ -198,7 +198,7 @@ void oracle::check_size(const stream_chunk& x) {
   uint64_t text = 0;
   for (auto& piece : x.pieces)
     text += piece.text.size();
-  if (text > most_chunk)
+  if (text > max_chunk)
     fail("a chunk of more than 16 KiB");
   if (text + x.pieces.size() * sizeof(stream_piece) > settings_.chunk_bytes && x.next - x.sequence > 1)
     fail("a chunk of more than chunk_bytes");
@@ -254,9 +254,9 @@ void oracle::check_failed(const reader& r, const stream_failed& x, time_point no
   if (x.why.code == errc::slow_reader) {
     auto due = r.stuck_since ? later(*r.stuck_since, settings_.reader_idle) : std::nullopt;
     auto idle = due && *due <= now;
-    auto joined = r.when_slow == slow_policy::coalesce && most_behind(r.next) > settings_.log_limit;
+    auto joined = r.when_slow == slow_policy::coalesce && max_behind(r.next) > settings_.log_limit;
     auto dropped =
-      r.when_slow == slow_policy::drop_subscriber && most_behind(std::max(r.next, r.past)) > settings_.window;
+      r.when_slow == slow_policy::drop_subscriber && max_behind(std::max(r.next, r.past)) > settings_.window;
     if (!idle && (r.demand > 0 || (!joined && !dropped)))
       fail("a reader was ended as slow that was not");
     if (x.why.suggestion.empty())
@@ -286,7 +286,7 @@ void oracle::take(const broadcast::credit& x, time_point now) {
   uint64_t held = 0;
   for (auto& [id, r] : readers_)
     if (r.when_slow == slow_policy::wait)
-      held = std::max(held, least_behind(r.next));
+      held = std::max(held, min_behind(r.next));
   if (credit_ + held > settings_.window)
     fail("credit beyond the window: " + std::to_string(credit_) + " out, " + std::to_string(held) + " unread");
   if (!paused_)
@@ -365,15 +365,15 @@ void oracle::check_reader(reader& r, time_point now) {
     return;
   switch (r.when_slow) {
     case slow_policy::wait:
-      if (least_behind(r.next) > settings_.window + largest_event_ + r.past_bytes)
-        fail("a reader that the stream waits for is " + std::to_string(least_behind(r.next)) + " bytes behind");
+      if (min_behind(r.next) > settings_.window + largest_event_ + r.past_bytes)
+        fail("a reader that the stream waits for is " + std::to_string(min_behind(r.next)) + " bytes behind");
       break;
     case slow_policy::coalesce:
-      if (least_behind(r.next) > settings_.log_limit)
+      if (min_behind(r.next) > settings_.log_limit)
         fail("a reader is behind more than log_limit");
       break;
     case slow_policy::drop_subscriber:
-      if (least_behind(std::max(r.next, r.past)) > settings_.window)
+      if (min_behind(std::max(r.next, r.past)) > settings_.window)
         fail("a reader is behind more than the window");
   }
 }
@@ -409,7 +409,7 @@ void oracle::check_attempt(time_point now) {
   uint64_t held = 0;
   for (auto& [id, r] : readers_)
     if (r.when_slow == slow_policy::wait)
-      held = std::max(held, most_behind(r.next));
+      held = std::max(held, max_behind(r.next));
   if (credit_ + held < settings_.window / 2 || credit_ + held == 0)
     fail("no credit, but nobody holds the transfer back");
   if (credit_ == 0 && !paused_) {
@@ -422,7 +422,7 @@ void oracle::check_bounds(const broadcast& x) {
   auto first = x.status().kept_from;
   uint64_t behind = 0;
   for (auto& [id, r] : readers_) {
-    behind = std::max(behind, most_behind(r.next));
+    behind = std::max(behind, max_behind(r.next));
     if (r.next < first)
       fail("what a reader has not had was forgotten");
   }
@@ -431,7 +431,7 @@ void oracle::check_bounds(const broadcast& x) {
     fail("the log keeps " + std::to_string(kept) + " bytes");
   if (first > 0 && kept + block < settings_.log_limit)
     fail("the log has forgotten what is within log_limit");
-  if (kept < least_behind(first) || kept > most_behind(first))
+  if (kept < min_behind(first) || kept > max_behind(first))
     fail("the log does not keep what it says");
   if (x.status().pieces != pieces_.size() || x.status().tokens != tokens_)
     fail("a status with a wrong number of pieces or tokens");

@@ -99,8 +99,8 @@ private:
   bool too_few_bytes(time_point now) const;
 
   /// What the pieces from there on take in memory at least and at most.
-  uint64_t least_behind(uint64_t piece) const { return least_.back() - least_[piece]; }
-  uint64_t most_behind(uint64_t piece) const { return most_.back() - most_[piece]; }
+  uint64_t min_behind(uint64_t piece) const { return least_.back() - least_[piece]; }
+  uint64_t max_behind(uint64_t piece) const { return most_.back() - most_[piece]; }
 
   stream::broadcast_settings settings_;
   std::string problem_;

@@ -24,8 +24,8 @@ world::world(const prose& words, uint64_t seed)
 
 // -- drawing --------------------------------------------------------------------------
 
-duration world::draw_time(double least_seconds, double most_seconds) {
-  return duration{static_cast<int64_t>(scale(random_, least_seconds * 1e9, most_seconds * 1e9))};
+duration world::draw_time(double min_seconds, double max_seconds) {
+  return duration{static_cast<int64_t>(scale(random_, min_seconds * 1e9, max_seconds * 1e9))};
 }
 
 stream::broadcast_settings world::draw_settings(std::mt19937_64& random) {

@@ -68,7 +68,7 @@ private:
   attempt draw_attempt();
   event draw_event();
   void draw_pieces(event& to);
-  duration draw_time(double least_seconds, double most_seconds);
+  duration draw_time(double min_seconds, double max_seconds);
   bool chance(double p) { return test::chance(random_, p); }
 
   // -- what happens -------------------------------------------------------------------

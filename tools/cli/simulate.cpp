@@ -55,11 +55,11 @@ void add_share(command& simulate, const char* name, double& target, const char* 
 void add_stream_options(command& simulate, simulator::options& options) {
   simulate
     .number("--min-answer-tokens", options.min_answer_tokens, "Minimum length of an answer, in tokens", "N", 1u,
-            simulator::most_answer_tokens)
+            simulator::answer_tokens_bound)
     .show_default();
   simulate
     .number("--max-answer-tokens", options.max_answer_tokens, "Maximum length, or the minimum if that is larger", "N",
-            1u, simulator::most_answer_tokens)
+            1u, simulator::answer_tokens_bound)
     .show_default();
   add_share(simulate, "--token-jitter", options.token_jitter,
             "Share by which times between a stream's tokens differ, 0 to 1");
@@ -71,16 +71,16 @@ void add_stream_options(command& simulate, simulator::options& options) {
   simulate.flag("--split-packets", options.split_packets,
                 "Send each event in two or more packets, cut inside characters");
   add_count(simulate, "--pieces-per-packet", options.pieces_per_packet, "Gather so many tokens before they are sent",
-            simulator::most_pieces_per_packet);
+            simulator::max_pieces_per_packet);
   simulate.number("--send-buffer", options.send_buffer, "SO_SNDBUF of each connection; default: the system's", "BYTES",
-                  simulator::least_send_buffer, simulator::most_send_buffer);
+                  simulator::min_send_buffer, simulator::max_send_buffer);
 }
 
 void add_limit_options(command& simulate, simulator::options& options) {
   add_count(simulate, "--requests-per-minute", options.requests_per_minute, "Refuse what exceeds it with 429",
-            simulator::most_per_minute);
+            simulator::max_per_minute);
   add_count(simulate, "--tokens-per-minute", options.tokens_per_minute, "The same for tokens",
-            simulator::most_per_minute);
+            simulator::max_per_minute);
   auto set_accounting = [&options](const std::string& word) -> std::string {
     using simulator::token_accounting;
     if (word == "arrival")

@@ -27,16 +27,15 @@ std::string problem_with_sum(const std::string& name, double sum) {
 /// Judges the options that decide how answers and their streams look.
 std::string problem_with_streams(const options& settings) {
   using namespace std::chrono_literals;
-  if (settings.min_answer_tokens > most_answer_tokens || settings.max_answer_tokens > most_answer_tokens)
+  if (settings.min_answer_tokens > answer_tokens_bound || settings.max_answer_tokens > answer_tokens_bound)
     return "min_answer_tokens and max_answer_tokens must not exceed 10,000,000";
   if (!(settings.token_jitter >= 0 && settings.token_jitter <= 1))
     return "token_jitter must lie between 0 and 1";
   if (settings.keep_alive < 0ms || settings.keep_alive > 1h)
     return "keep_alive must lie between 0 and an hour";
-  if (settings.pieces_per_packet < 1 || settings.pieces_per_packet > most_pieces_per_packet)
+  if (settings.pieces_per_packet < 1 || settings.pieces_per_packet > max_pieces_per_packet)
     return "pieces_per_packet must lie between 1 and 10,000";
-  if (settings.send_buffer != 0
-      && (settings.send_buffer < least_send_buffer || settings.send_buffer > most_send_buffer))
+  if (settings.send_buffer != 0 && (settings.send_buffer < min_send_buffer || settings.send_buffer > max_send_buffer))
     return "send_buffer must be 0 or lie between 4 KiB and 1 GiB";
   return {};
 }
@@ -79,7 +78,7 @@ std::string known_faults() {
 
 std::string problem_of(const options& settings) {
   using namespace std::chrono_literals;
-  if (settings.requests_per_minute > most_per_minute || settings.tokens_per_minute > most_per_minute)
+  if (settings.requests_per_minute > max_per_minute || settings.tokens_per_minute > max_per_minute)
     return "a limit must not exceed 100,000,000,000 per minute";
   if (settings.window < 1ms || settings.window > 24h)
     return "the window must last between a millisecond and a day";

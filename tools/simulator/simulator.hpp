@@ -16,11 +16,11 @@ namespace modelforge::simulator {
 
 using clock = std::chrono::steady_clock;
 
-constexpr uint64_t most_per_minute = 100'000'000'000; ///< Of a limit: times a day in milliseconds it fits 64 bits.
-constexpr uint32_t most_answer_tokens = 10'000'000;
-constexpr uint32_t most_pieces_per_packet = 10'000;
-constexpr uint32_t least_send_buffer = 4'096; ///< Bytes, as the next; 0 is allowed, too.
-constexpr uint32_t most_send_buffer = 1u << 30;
+constexpr uint64_t max_per_minute = 100'000'000'000; ///< Of a limit: times a day in milliseconds it fits 64 bits.
+constexpr uint32_t answer_tokens_bound = 10'000'000;
+constexpr uint32_t max_pieces_per_packet = 10'000;
+constexpr uint32_t min_send_buffer = 4'096; ///< Bytes, as the next; 0 is allowed, too.
+constexpr uint32_t max_send_buffer = 1u << 30;
 
 /// Which tokens of an admitted request count, against the limit and in the statistics, and when.
 enum class token_accounting : uint8_t {
@@ -42,7 +42,7 @@ struct options {
   double latency_jitter = 0;
   double tokens_per_second = 0;     ///< Of each answer; 0: all at once.
   uint32_t min_answer_tokens = 20;  ///< Least length of a text answer, unless the request ends it earlier.
-  uint32_t max_answer_tokens = 120; ///< At least the former; both up to `most_answer_tokens`.
+  uint32_t max_answer_tokens = 120; ///< At least the former; both up to `answer_tokens_bound`.
 
   double token_jitter = 0; ///< Times between a stream's tokens differ by up to this share, 0 to 1; their mean does not.
   /// After so long without a byte a stream sends a comment; its head then comes at once. 0: never; at most an hour.
@@ -56,7 +56,7 @@ struct options {
   std::string api_key;
 
   /// In every interval [t, t + window) at most `requests_per_minute` * window / 60 s requests are admitted, rounded
-  /// down but at least 1, and likewise tokens of `tokens_per_minute`. 0: any number; else up to `most_per_minute`.
+  /// down but at least 1, and likewise tokens of `tokens_per_minute`. 0: any number; else up to `max_per_minute`.
   uint64_t requests_per_minute = 0;
   uint64_t tokens_per_minute = 0;
   token_accounting accounting = token_accounting::arrival;
