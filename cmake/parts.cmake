@@ -131,7 +131,7 @@ function(modelforge_install)
   write_basic_package_version_file(${PROJECT_BINARY_DIR}/modelforgeConfigVersion.cmake COMPATIBILITY SameMinorVersion)
   install(FILES ${PROJECT_BINARY_DIR}/modelforgeConfig.cmake ${PROJECT_BINARY_DIR}/modelforgeConfigVersion.cmake
           DESTINATION ${package} COMPONENT development)
-  install(FILES config/example.toml DESTINATION ${CMAKE_INSTALL_DOCDIR})
+  install(FILES LICENSE NOTICE config/example.toml DESTINATION ${CMAKE_INSTALL_DOCDIR})
 endfunction()
 
 modelforge_public_headers(
