@@ -1,10 +1,11 @@
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/anthropic/event.hpp"
+#include "wire/anthropic/message_usage.hpp"
+#include "wire/anthropic/open_blocks.hpp"
 #include "wire/forms.hpp"
 #include "wire/provider_error.hpp"
 
-#include <algorithm>
-#include <vector>
+#include <utility>
 
 namespace modelforge::wire::anthropic {
 
@@ -213,61 +214,14 @@ private:
     note_explanation(explanation);
   }
 
-  /// What a later event tells replaces what an earlier one told, number by number.
   void read_usage(json::raw value) {
-    json::raw input, output, cached, cache_written, details, thought;
-    read_fields(value, {{"input_tokens", &input},
-                        {"cache_creation_input_tokens", &cache_written},
-                        {"cache_read_input_tokens", &cached},
-                        {"output_tokens", &output},
-                        {"output_tokens_details", &details},
-                        {"prompt_tokens", &input}, // gateways
-                        {"completion_tokens", &output},
-                        {"inputTokenCount", &input}, // Bedrock
-                        {"outputTokenCount", &output},
-                        {"cacheReadInputTokenCount", &cached},
-                        {"cacheWriteInputTokenCount", &cache_written}});
-    read_fields(details, {{"thinking_tokens", &thought}});
-    auto take = [](json::raw told, told_tokens& kept) {
-      if (told_tokens count{told}; count.is_told() || count.is_too_large())
-        kept = count;
-    };
-    take(input, plain_input_);
-    take(output, told_.output);
-    take(cached, told_.cached);
-    take(cache_written, told_.cache_written);
-    take(thought, told_.reasoning);
-    told_.input = plain_input_; // the part behind the last mark for the cache
-    for (auto& part : {told_.cached, told_.cache_written})
-      told_.input += part;
-    note_usage(told_);
+    usage_so_far_.take(value);
+    note_usage(usage_so_far_.told());
   }
 
   // -- its content -------------------------------------------------------------------
 
-  /// A part that has begun and not ended.
-  struct open_block {
-    std::optional<int64_t> index;    ///< Nothing: the server does not count.
-    std::optional<std::size_t> call; ///< Its place, where it is one.
-    bool is_left_out = false;
-    bool is_fresh = true;   ///< Nothing came behind its beginning.
-    uint64_t text_from = 0; ///< Where in the answer's text its own begins.
-  };
-
   static std::optional<int64_t> index_of(const event& event) { return place_in(event.index); }
-
-  /// Null where no such part is open.
-  open_block* find_block(std::optional<int64_t> index) {
-    auto found = std::find_if(open_.begin(), open_.end(), [index](auto& x) { return x.index == index; });
-    return found == open_.end() ? nullptr : &*found;
-  }
-
-  /// The open part that an event is about: without an index, the only one. Null: none, or any of several.
-  open_block* block_of(const event& event) {
-    auto index = index_of(event);
-    auto* block = find_block(index);
-    return block == nullptr && !index && open_.size() == 1 ? &open_.front() : block;
-  }
 
   /// Some proxies tell of a call's beginning twice.
   void begin_block(const event& event, piece_sink& sink) {
@@ -275,9 +229,8 @@ private:
     json::reader in{event.block};
     content_block content;
     take_block(in, content);
-    auto* block = find_block(index_of(event));
-    auto id = id_in(content.call.own_id(), scratch_);
-    if (block != nullptr && block->call && !id.empty() && id == calls_[*block->call].call.id)
+    auto* block = open_.find(index_of(event));
+    if (open_.is_again(block, content))
       return say_arguments(*block->call, content.call, sink);
     end_block(index_of(event), sink);
     say_block(content, index_of(event), sink);
@@ -288,37 +241,18 @@ private:
     json::reader in{event.block};
     content_block content;
     auto has_content = take_block(in, content);
-    auto* block = block_of(event);
-    if (has_content && is_of(block, content))
+    auto* block = open_.of_end(index_of(event));
+    if (has_content && open_.is_of(block, content))
       say_rest_of(*block, content, sink);
-    else if (has_content && is_new(content, index_of(event))) {
+    else if (has_content && open_.is_new(content, index_of(event))) {
       say_block(content, index_of(event), sink);
-      block = &open_.back();
+      block = open_.latest();
     }
     if (block == nullptr)
       return seal(sink);
     if (block->call && !event.input.text.empty())
       say_arguments(*block->call, event.input, sink);
     end_block(*block, sink);
-  }
-
-  /// Whether the content is that of an open part.
-  bool is_of(const open_block* block, const content_block& content) {
-    if (block == nullptr || block->is_left_out || block->call.has_value() != content.is_call())
-      return block != nullptr && block->is_left_out && !content.is_call();
-    auto id = id_in(content.call.own_id(), scratch_);
-    return !block->call || id.empty() || id == calls_[*block->call].call.id;
-  }
-
-  /// Whether nothing of the content was told before.
-  bool is_new(const content_block& content, std::optional<int64_t> index) {
-    if (!content.is_call() || (index && index > begun_))
-      return index && index > begun_;
-    auto id = id_in(content.call.own_id(), scratch_);
-    for (std::size_t i = 0; i < calls_.size() && !id.empty(); ++i)
-      if (calls_[i].call.id == id)
-        return false;
-    return !id.empty() || !calls_.has(content.call);
   }
 
   void say_rest_of(const open_block& block, const content_block& content, piece_sink& sink) {
@@ -332,11 +266,7 @@ private:
 
   void say_block(const content_block& content, std::optional<int64_t> index, piece_sink& sink) {
     seal(sink);
-    std::erase_if(open_, [](auto& y) { return !y.call; }); // only calls may come side by side
-    auto& block = open_.emplace_back();
-    block.index = index;
-    block.text_from = progress_.text_bytes;
-    begun_ = std::max(begun_, index);
+    auto& block = open_.begin(index, progress_.text_bytes);
     auto type = std::string{string_in(content.type, scratch_)};
     block.is_fresh = type == "text" && !content.text.has_text();
     if (type == "text" || (type.empty() && !content.is_call())) {
@@ -376,7 +306,7 @@ private:
                               {"partial_json", &fragment},
                               {"input", &fragment},
                               {"arguments", &fragment}});
-    auto* block = find_block(index_of(event));
+    auto* block = open_.find(index_of(event));
     if (block != nullptr && block->is_left_out)
       return;
     if (event.delta.is_string())
@@ -411,17 +341,12 @@ private:
   void read_fragment(const open_block* block, json::raw fragment, piece_sink& sink) {
     if (block != nullptr && block->call)
       return say_arguments(*block->call, fragment, sink);
-    auto takes_more = [this](auto& open) {
-      auto* arguments = open.call ? &calls_[*open.call].arguments : nullptr;
-      return open.is_left_out || (arguments != nullptr && (!arguments->is_whole() || arguments->is_placeholder()));
-    };
-    auto found = std::find_if(open_.begin(), open_.end(), takes_more);
-    auto is_only = found != open_.end() && std::find_if(found + 1, open_.end(), takes_more) == open_.end();
-    if (is_only && found->call)
-      say_arguments(*found->call, fragment, sink);
-    else if (!is_only && plain_arguments(fragment.text) == "{}")
+    auto* only = open_.of_arguments();
+    if (only != nullptr && only->call)
+      say_arguments(*only->call, fragment, sink);
+    else if (only == nullptr && plain_arguments(fragment.text) == "{}")
       leave_out("input_json_delta");
-    else if (!is_only)
+    else if (only == nullptr)
       fail_undecided("the stream holds arguments of a tool call, and does not tell of which one");
   }
 
@@ -435,7 +360,7 @@ private:
 
   void end_block(std::optional<int64_t> index, piece_sink& sink) {
     seal(sink);
-    if (auto* block = find_block(index))
+    if (auto* block = open_.find(index))
       end_block(*block, sink);
   }
 
@@ -443,12 +368,12 @@ private:
     seal(sink);
     if (block.call)
       end_call(*block.call, sink);
-    open_.erase(open_.begin() + (&block - open_.data()));
+    open_.end(block);
   }
 
   /// A call whose end was not told, nor the answer's reason, may lack its arguments.
   void fail_untold() {
-    for (auto& open : open_)
+    for (auto& open : open_.all())
       if (open.call && (calls_[*open.call].arguments.is_empty() || calls_[*open.call].arguments.is_placeholder()))
         fail_if_untold(*open.call);
   }
@@ -456,20 +381,17 @@ private:
   /// Ends what is still open, as servers may leave out the ends of parts.
   void end_blocks(piece_sink& sink) {
     seal(sink);
-    for (auto& block : open_)
+    for (auto& block : open_.all())
       if (block.call)
         end_call(*block.call, sink);
-    open_.clear();
+    open_.end_all();
     say_rest(sink);
   }
 
-  std::vector<open_block> open_;
-  std::optional<int64_t> begun_; ///< The highest index of a part.
-  std::string signature_;        ///< Of the thinking that is open.
-  std::string first_content_;    ///< A message that was not empty when it began.
-
-  told_tokens plain_input_;
-  told_usage told_;
+  open_blocks open_{calls_};
+  message_usage usage_so_far_;
+  std::string signature_;     ///< Of the thinking that is open.
+  std::string first_content_; ///< A message that was not empty when it began.
 };
 
 } // namespace
