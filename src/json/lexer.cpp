@@ -3,6 +3,7 @@
 #include "base/text_encoding.hpp"
 #include "base/utf8.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -31,7 +32,13 @@ bool lexer::fail(std::string_view why) {
   return false;
 }
 
-bool lexer::take_string(std::string* out) {
+char lexer::skip_spaces() {
+  while (p_ != end_ && (*p_ == ' ' || *p_ == '\n' || *p_ == '\r' || *p_ == '\t'))
+    ++p_;
+  return peek();
+}
+
+bool lexer::take_new_string(std::string* out) {
   auto* run = ++p_; // what is between it and `p_` can be copied as it is
   for (;;) {
     p_ = skip_plain(p_, end_);
@@ -54,6 +61,57 @@ bool lexer::take_string(std::string* out) {
       return false;
     run = p_;
   }
+}
+
+// Its end is the next quote with an even number of backslashes before it.
+bool lexer::take_known_string(std::string* out) {
+  auto* run = ++p_;
+  auto find = [this](char c) {
+    auto* found = std::memchr(p_, c, static_cast<std::size_t>(end_ - p_));
+    return found == nullptr ? end_ : static_cast<const char*>(found);
+  };
+  auto* quote = run;
+  for (;; ++p_) {
+    quote = p_ = find('"');
+    if (quote == end_)
+      return fail("a string without end");
+    auto* slashes = quote;
+    while (slashes != run && slashes[-1] == '\\')
+      --slashes;
+    if ((quote - slashes) % 2 == 0)
+      break;
+  }
+  if (out != nullptr) {
+    out->reserve(out->size() + static_cast<std::size_t>(quote - run));
+    for (p_ = run; (p_ = std::min(find('\\'), quote)) != quote; run = p_) {
+      out->append(run, p_++);
+      if (!take_escape(out))
+        return false;
+    }
+    out->append(run, quote);
+  }
+  p_ = quote + 1;
+  return true;
+}
+
+bool lexer::skip_known() {
+  std::size_t depth = 0;
+  do {
+    if (p_ == end_)
+      return fail("unexpected end");
+    auto c = *p_;
+    if (c == '"') {
+      if (!take_known_string(nullptr))
+        return false;
+      continue;
+    }
+    ++p_;
+    if (c == '{' || c == '[')
+      ++depth;
+    else if (c == '}' || c == ']')
+      --depth;
+  } while (depth > 0);
+  return true;
 }
 
 bool lexer::take_escape(std::string* out) {

@@ -76,6 +76,12 @@ public:
   /// Skips a byte order mark: some write one.
   explicit lexer(std::string_view text);
 
+  /// Of a text that `is_known` to be JSON, as it was gone through before: then what is skipped is not checked again.
+  lexer(std::string_view text, bool is_known)
+    : begin_(text.data()), p_(begin_), end_(begin_ + text.size()), is_known_(is_known) {}
+
+  bool is_known() const { return is_known_; }
+
   /// Where the next word, or the white space before it, begins.
   const char* position() const { return p_; }
   bool at_end() const { return p_ == end_; }
@@ -92,11 +98,7 @@ public:
   const std::string& problem() const { return problem_; }
 
   /// Skips white space. Returns the byte behind it, 0 at the end.
-  char skip_space() {
-    while (p_ != end_ && static_cast<uint8_t>(*p_) <= ' ' && (*p_ == ' ' || *p_ == '\n' || *p_ == '\r' || *p_ == '\t'))
-      ++p_;
-    return peek();
-  }
+  char skip_space() { return p_ != end_ && static_cast<uint8_t>(*p_) > ' ' ? *p_ : skip_spaces(); }
 
   char peek() const { return p_ == end_ ? '\0' : *p_; }
 
@@ -104,12 +106,18 @@ public:
   void step() { ++p_; }
 
   /// Takes the string at the present quote; appends its text to `out` unless that is null.
-  bool take_string(std::string* out);
+  bool take_string(std::string* out) { return is_known_ ? take_known_string(out) : take_new_string(out); }
+
+  /// Skips the object or array that begins here, of a text that is known.
+  bool skip_known();
 
   /// Takes the string, number or word that begins here; appends the text of a string to `out` unless that is null.
   bool take_scalar(scalar& taken, std::string* out = nullptr);
 
 private:
+  char skip_spaces();
+  bool take_new_string(std::string* out);
+  bool take_known_string(std::string* out);
   bool take_escape(std::string* out);
   bool take_hex(uint32_t& unit);
   bool take_digits();
@@ -119,6 +127,7 @@ private:
   const char* begin_;
   const char* p_;
   const char* end_;
+  bool is_known_ = false;
   std::string problem_;
 };
 

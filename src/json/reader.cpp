@@ -111,7 +111,7 @@ std::string_view string_in(raw raw, std::string& scratch) {
   if (raw.text.find('\\') == raw.text.npos)
     return raw.between_quotes();
   scratch.clear();
-  lexer{raw.text}.take_string(&scratch);
+  lexer{raw.text, true}.take_string(&scratch);
   return scratch;
 }
 
@@ -133,7 +133,8 @@ raw reader::value() {
   auto c = in_.skip_space();
   auto* first = in_.position();
   skipper all;
-  if (!(c == '{' || c == '[' ? walk(all) : all.scalar(in_)))
+  auto holds_others = c == '{' || c == '[';
+  if (!(!holds_others ? all.scalar(in_) : in_.is_known() ? in_.skip_known() : walk(all)))
     return {};
   return {{first, static_cast<std::size_t>(in_.position() - first)}};
 }
@@ -180,7 +181,10 @@ bool reader::next_member(std::string_view& name, std::string& escaped) {
            auto* first = in.position();
            if (!in.take_string(nullptr))
              return false;
-           name = string_in(raw{{first, static_cast<std::size_t>(in.position() - first)}}, escaped);
+           raw quoted{{first, static_cast<std::size_t>(in.position() - first)}};
+           name = {first + 1, quoted.text.size() - 2};
+           if (name.find('\\') != name.npos)
+             name = string_in(quoted, escaped);
            return true;
          })
          && (waiting_ = true);

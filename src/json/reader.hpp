@@ -57,7 +57,9 @@ struct field {
 class reader {
 public:
   explicit reader(std::string_view text) : in_(text) {}
-  explicit reader(raw raw) : in_(raw.text) {}
+
+  /// What is left of a value that was gone through is not checked again.
+  explicit reader(raw raw) : in_(raw.text, true) {}
 
   /// Calls `f(name)` for each member of the object that comes now; `f` may take the member's value by any function of
   /// this class. Names that repeat come repeatedly: let the last one count. False, and nothing is taken, where there is
@@ -83,15 +85,23 @@ public:
     return in_.failed() ? raw{} : raw{{first, static_cast<std::size_t>(in_.position() - first)}};
   }
 
-  /// Takes these members of the object that comes now; of names that repeat the last one counts. False as in `members`.
-  bool fields(std::initializer_list<field> wanted) {
+  /// Takes these members of the object that comes now; of names that repeat the last one counts. Calls `other(name)`
+  /// for each of another name, and `other` may take its value. False as in `members`.
+  template <class F>
+  bool fields(std::initializer_list<field> wanted, F&& other) {
     return members([&](std::string_view name) {
       for (auto& each : wanted)
         if (each.name == name) {
           *each.value = value();
           return;
         }
+      other(name);
     });
+  }
+
+  /// The same, and leaves all others.
+  bool fields(std::initializer_list<field> wanted) {
+    return fields(wanted, [](std::string_view) {});
   }
 
   /// Calls `f()` for each element of the array that comes now; `f` may take it. False, and nothing is taken, where

@@ -44,8 +44,8 @@ std::variant<model_list, failure> dialect::decode_models(const http::response_he
 // that more follow.
 std::string dialect::next_models_path(std::string_view body) const {
   json::raw google, cohere, has_more, last;
-  read_fields(json::raw{ascii::trim(body)},
-              {{"nextPageToken", &google}, {"next_page_token", &cohere}, {"has_more", &has_more}, {"last_id", &last}});
+  json::reader in{body};
+  in.fields({{"nextPageToken", &google}, {"next_page_token", &cohere}, {"has_more", &has_more}, {"last_id", &last}});
   if (has_more.text != "true")
     last = {};
   struct {

@@ -56,7 +56,22 @@ std::string why_not(std::string_view text) {
   return in.finish() ? "" : in.problem();
 }
 
-/// Checks that the reader takes what `parse_json` takes, with the same reason where it does not.
+/// The texts of all values in an object or a list, each taken without a look into it, and of those in these.
+std::vector<std::string_view> values_in(modelforge::json::reader in) {
+  std::vector<std::string_view> result;
+  auto take = [&] {
+    auto value = in.value();
+    result.push_back(value.text);
+    for (auto inner : values_in(modelforge::json::reader{value}))
+      result.push_back(inner);
+  };
+  if (!in.members([&](std::string_view) { take(); }))
+    in.elements(take);
+  return result;
+}
+
+/// Checks that the reader takes what `parse_json` takes, with the same reason where it does not; and that it takes the
+/// same once more of what was found to be JSON.
 void check_as_tree(std::string_view text) {
   CAPTURE(text);
   auto parsed = modelforge::json::parse(text);
@@ -65,8 +80,14 @@ void check_as_tree(std::string_view text) {
   auto walked = tree_of(walker);
   REQUIRE(walker.finish() == (root != nullptr));
   REQUIRE(why_not(text).empty() == (root != nullptr));
-  if (root != nullptr)
-    REQUIRE(walked == simplified(*root));
+  if (root == nullptr)
+    return;
+  REQUIRE(walked == simplified(*root));
+  auto whole = modelforge::json::reader{text}.value();
+  modelforge::json::reader again{whole};
+  REQUIRE(tree_of(again) == walked);
+  REQUIRE(again.finish());
+  REQUIRE(values_in(modelforge::json::reader{whole.text}) == values_in(modelforge::json::reader{whole}));
 }
 
 constexpr std::string_view documents[] = {
@@ -204,6 +225,36 @@ TEST_CASE("fields are taken by their names, the last of equal ones, and the rest
   CHECK_FALSE((none.has_text() || none.is_object()));
   CHECK_FALSE(modelforge::json::read_fields(list, {{"id", &none}}));
   CHECK_FALSE(modelforge::json::raw{"\"\""}.has_text());
+}
+
+TEST_CASE("members that are not among the fields are handed out, and may be taken or left", "[wire][json]") {
+  modelforge::json::reader in{std::string_view{R"({"a":1,"b":[2],"c":{"d":3},"a":4,"e":5})"}};
+  modelforge::json::raw a, c;
+  std::string others;
+  CHECK(in.fields({{"a", &a}}, [&](std::string_view name) {
+    others += name;
+    if (name == "c")
+      c = in.value();
+  }));
+  CHECK(in.finish());
+  CHECK(a.text == "4");
+  CHECK(c.text == R"({"d":3})");
+  CHECK(others == "bce");
+}
+
+TEST_CASE("what a text said to be JSON lacks is no end of it", "[wire][json]") {
+  for (std::string_view text : {"", "{", "[", R"({"a)", R"({"a\")", R"({"a")", R"({"a":)", R"({"a":[1,")",
+                                R"({"a":[1,"b\")", R"({"a":{"b":[)", R"(["\)", R"(["\\\")"}) {
+    CAPTURE(text);
+    modelforge::json::reader in{modelforge::json::raw{text}};
+    CHECK(tree_of(in).size() <= 1);
+    CHECK_FALSE(in.finish());
+    CHECK_FALSE(modelforge::json::reader{modelforge::json::raw{text}}.finish());
+    std::string scratch;
+    for (std::size_t at = 0; at < text.size(); ++at)
+      if (text[at] == '"')
+        string_in(modelforge::json::raw{text.substr(at)}, scratch);
+  }
 }
 
 TEST_CASE("an object is handed out whole with its members", "[wire][json]") {
