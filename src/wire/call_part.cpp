@@ -241,17 +241,9 @@ bool each_call(json::raw list, const std::function<void(const call_part&)>& take
   return each_in(list, take, 0);
 }
 
-bool may_hold_calls(json::raw message) {
-  if (!message.is_object())
-    return false;
-  auto text = message.text; // long, so it is gone through once
-  for (auto mark = text.find('"'); mark != text.npos; mark = text.find('"', mark + 1)) {
-    auto rest = text.substr(mark + 1);
-    if (!rest.empty() && (rest[0] == 't' || rest[0] == 'f') // "tools" and "tool_choice" are no calls
-        && std::any_of(list_names.begin(), list_names.end(), [&](auto name) { return rest.starts_with(name); }))
-      return true;
-  }
-  return false;
+bool names_calls(std::string_view member) {
+  return (member.starts_with('t') || member.starts_with('f'))
+         && std::find(list_names.begin(), list_names.end(), member) != list_names.end();
 }
 
 bool each_call_elsewhere(json::raw message, std::initializer_list<std::string_view> own,
@@ -265,7 +257,7 @@ bool each_call_elsewhere(json::raw message, std::initializer_list<std::string_vi
     auto value = in.value();
     auto inner = ascii::trim(value.between_quotes());
     auto may_be = value.is_object() || value.is_array() || inner.starts_with('{') || inner.starts_with('[');
-    if (may_be && is_among(list_names, name) && !is_among(own, name) && !says_no_calls(value))
+    if (may_be && names_calls(name) && !is_among(own, name) && !says_no_calls(value))
       found.push_back(value);
   });
   auto is_same = [&](json::raw x) { return is_same_json(x.text, found.front().text); };

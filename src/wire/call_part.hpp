@@ -54,11 +54,12 @@ std::string_view name_in(json::raw raw, std::string& scratch);
 /// cannot be told what is called. `take` uses the part at once.
 bool each_call(json::raw list, const std::function<void(const call_part&)>& take);
 
-/// Whether a message may have a member with calls, by its text alone: nearly all pieces of a stream have none.
-bool may_hold_calls(json::raw message);
+/// Whether a member of a message is one in which other dialects, or models, have calls (`tool_call`, `functionCalls`,
+/// ...).
+bool names_calls(std::string_view member);
 
-/// The same as `each_call` for the calls in the members of a message that other dialects, or models, have for them
-/// (`tool_call`, `functionCalls`, ...), but for `own` ones. False as well where several of these differ.
+/// The same as `each_call` for the calls in such members of a message, but for `own` ones. False as well where several
+/// of these differ.
 bool each_call_elsewhere(json::raw message, std::initializer_list<std::string_view> own,
                          const std::function<void(const call_part&)>& take);
 

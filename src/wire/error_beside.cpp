@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace modelforge::wire {
 
@@ -18,6 +19,18 @@ bool is_error_status(json::raw raw) {
 }
 
 } // namespace
+
+void error_marks::take(std::string_view name, json::reader& in) {
+  constexpr auto marks =
+    std::to_array<std::pair<std::string_view, json::raw error_marks::*>>({{"status", &error_marks::status},
+                                                                          {"code", &error_marks::code},
+                                                                          {"errors", &error_marks::errors},
+                                                                          {"detail", &error_marks::detail},
+                                                                          {"success", &error_marks::success}});
+  for (auto& [known, mark] : marks)
+    if (name == known)
+      this->*mark = in.value();
+}
 
 bool error_marks::have_words() const {
   return tells_error(errors) || tells_error(detail);

@@ -13,6 +13,9 @@ namespace modelforge::wire {
 struct error_marks {
   json::raw errors, detail, success, code, status;
 
+  /// Takes the member that comes now, if it is one of these.
+  void take(std::string_view name, json::reader& in);
+
   /// Whether one of them has words, which may be no more than a remark.
   bool have_words() const;
 

@@ -40,10 +40,12 @@ bool names_error(std::string_view event) {
 object_answer::object_answer(const http::response_head& head, const wording& words) : words_(words) {
   head_.status = head.status;
   head_.route = head.route;
-  for (auto* name : {"x-request-id", "request-id", "apim-request-id", "retry-after-ms", "x-ms-retry-after-ms",
-                     "retry-after", "llm_provider-retry-after-ms", "llm_provider-retry-after", "date", "location"})
+  constexpr auto names = std::to_array<std::string_view>(
+    {"x-request-id", "request-id", "apim-request-id", "retry-after-ms", "x-ms-retry-after-ms", "retry-after",
+     "llm_provider-retry-after-ms", "llm_provider-retry-after", "date", "location"});
+  for (auto name : names)
     if (auto value = head.get(name); !value.empty())
-      head_.headers.push_back({name, std::string{value}});
+      head_.headers.push_back({std::string{name}, std::string{value}});
 }
 
 // News is whatever changed: a piece, a sign of life, an end mark, a reason, usage. Callers use it to tell a stream that
@@ -430,7 +432,7 @@ std::variant<completion, failure> read_streamed(std::unique_ptr<object_answer> a
 }
 
 /// Nothing was handed on, so an answer that broke off is only one that is no good.
-std::variant<completion, failure> with_texts(std::variant<completion, failure> result, piece_collector sink) {
+void add_texts(piece_collector& sink, std::variant<completion, failure>& result) {
   if (auto* good = std::get_if<completion>(&result)) {
     good->text = std::move(sink.words);
     good->reasoning = std::move(sink.thoughts);
@@ -441,13 +443,39 @@ std::variant<completion, failure> with_texts(std::variant<completion, failure> r
       bad.code = errc::invalid_response;
     bad.text = std::move(sink.words);
   }
+}
+
+std::variant<completion, failure> read_whole_stream(std::unique_ptr<object_answer> answer, std::string_view text) {
+  piece_collector sink;
+  auto result = read_streamed(std::move(answer), text, sink);
+  add_texts(sink, result);
+  return result;
+}
+
+/// What begins as JSON and is no answer may be a stream of objects nevertheless, of several or of one.
+std::variant<completion, failure> read_whole_objects(std::unique_ptr<object_answer> answer, const answer_maker& make,
+                                                     std::string_view text) {
+  piece_collector sink;
+  answer->take(text, sink);
+  auto result = answer->end(false, text, sink);
+  if (code_of(result) == errc::invalid_response) {
+    piece_collector streamed;
+    auto other = read_streamed(make(), text, streamed);
+    auto code = code_of(other);
+    auto is_other =
+      code != errc::invalid_response && (code != errc::stream_interrupted || !json::reader{text}.finish());
+    if (is_other) {
+      result = std::move(other);
+      sink = std::move(streamed);
+    }
+  }
+  add_texts(sink, result);
   return result;
 }
 
 } // namespace
 
-// An error status is never read as an answer, whatever its body looks like. What begins as JSON and is no answer may be
-// a stream of objects nevertheless, of several or of one.
+// An error status is never read as an answer, whatever its body looks like.
 std::variant<completion, failure> read_whole(const answer_maker& make, std::string_view body) {
   auto text = ascii::trim_front(without_mark(ascii::trim_front(body)));
   auto answer = make();
@@ -456,20 +484,8 @@ std::variant<completion, failure> read_whole(const answer_maker& make, std::stri
     auto parsed = json::parse(utf8::is_valid(text) ? std::string{text} : utf8::repair(text));
     return answer->fitted(error_answer(head, std::get_if<json::value>(&parsed), text));
   }
-  piece_collector sink, streamed;
-  if (!text.starts_with('{') && !text.starts_with('[')) {
-    auto result = read_streamed(std::move(answer), text, sink);
-    return with_texts(std::move(result), std::move(sink));
-  }
-  answer->take(text, sink);
-  auto result = answer->end(false, text, sink);
-  if (code_of(result) != errc::invalid_response)
-    return with_texts(std::move(result), std::move(sink));
-  auto other = read_streamed(make(), text, streamed);
-  auto code = code_of(other);
-  if (code == errc::invalid_response || (code == errc::stream_interrupted && json::reader{text}.finish()))
-    return with_texts(std::move(result), std::move(sink));
-  return with_texts(std::move(other), std::move(streamed));
+  return text.starts_with('{') || text.starts_with('[') ? read_whole_objects(std::move(answer), make, text)
+                                                        : read_whole_stream(std::move(answer), text);
 }
 
 } // namespace modelforge::wire

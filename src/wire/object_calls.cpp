@@ -69,8 +69,6 @@ void object_answer::read_calls_elsewhere(json::raw message, std::initializer_lis
 
 void object_answer::say_calls_elsewhere(json::raw message, std::initializer_list<std::string_view> own, bool has_own,
                                         std::string_view id_source, piece_sink& sink) {
-  if (!may_hold_calls(message))
-    return;
   read_calls_elsewhere(message, own, [&](const call_part& part) {
     if (has_own)
       expect_call(part);

@@ -134,7 +134,8 @@ private:
   void read_whole_message(const event& event, std::string_view object, piece_sink& sink) {
     auto had_calls = calls_.size();
     take_message(event, sink);
-    say_calls_elsewhere({object}, {"tool_calls"}, calls_.size() > had_calls, id_, sink);
+    if (event.has_calls_elsewhere)
+      say_calls_elsewhere({object}, {"tool_calls"}, calls_.size() > had_calls, id_, sink);
     if (!seen_.end)
       seen_.end_mark = seen_.complete = true;
   }

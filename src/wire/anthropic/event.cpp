@@ -42,12 +42,11 @@ event take_event_fields(json::reader& in) {
              {"stop_details", &event.details},
              {"input", &event.input},
              {"tool_calls", &event.calls},
-             {"amazon-bedrock-invocationMetrics", &event.metrics},
-             {"errors", &event.marks.errors},
-             {"detail", &event.marks.detail},
-             {"success", &event.marks.success},
-             {"code", &event.marks.code},
-             {"status", &event.marks.status}});
+             {"amazon-bedrock-invocationMetrics", &event.metrics}},
+            [&](std::string_view name) {
+              event.has_calls_elsewhere = event.has_calls_elsewhere || names_calls(name);
+              event.marks.take(name, in);
+            });
   return event;
 }
 

@@ -27,6 +27,7 @@ struct event {
     calls;
   json::raw metrics; ///< Usage, as Bedrock tells it.
   error_marks marks; ///< Of errors in forms that others have.
+  bool has_calls_elsewhere = false;
 };
 
 /// Takes an event, or a whole message; all empty where none comes.

@@ -71,12 +71,8 @@ private:
                {"prompt_feedback", &feedback},
                {"finishReason", &reason},
                {"finish_reason", &reason},
-               {"errors", &marks.errors},
-               {"detail", &marks.detail},
-               {"success", &marks.success},
-               {"code", &marks.code},
-               {"status", &marks.status},
-               {"response", &response}});
+               {"response", &response}},
+              [&](std::string_view name) { marks.take(name, in); });
     if (!in.finish()) {
       problem = in.problem();
       return false;
@@ -185,8 +181,8 @@ private:
     note_usage(read_usage(found.usage));
     auto before = progress_.pieces;
     auto had_calls = calls_.size();
-    read_content(found.content, sink);
-    say_calls_elsewhere(found.content, {}, calls_.size() > had_calls, id_, sink);
+    if (read_content(found.content, sink))
+      say_calls_elsewhere(found.content, {}, calls_.size() > had_calls, id_, sink);
     read_logprobs(found.logprobs);
     if (progress_.pieces > before) // what was taken for the end was none
       seen_.end_mark = false;
@@ -246,13 +242,15 @@ private:
     out.raw(number.text.empty() ? "null" : number.text);
   }
 
-  /// Parts, one part, or nothing but a text.
-  void read_content(json::raw value, piece_sink& sink) {
+  /// Parts, one part, or nothing but a text. Returns whether there may be calls beside the parts.
+  bool read_content(json::raw value, piece_sink& sink) {
     say(&piece_sink::text, value, sink);
     if (!value.is_object() && !value.is_string())
       miss(value);
+    auto has_calls = false;
     json::reader in{value};
     in.members([&](std::string_view name) {
+      has_calls = has_calls || names_calls(name);
       if (name != "parts" || in.elements([&] { read_part(in, sink); }))
         return;
       auto parts = in.value();
@@ -260,6 +258,7 @@ private:
       if (json::reader part{parts}; parts.is_object())
         read_part(part, sink);
     });
+    return has_calls;
   }
 
   /// Reads a part: text, thought or call, with or without a seal. A seal without a text ends the

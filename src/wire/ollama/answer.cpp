@@ -23,6 +23,7 @@ private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
     json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls, usage, text;
     error_marks marks;
+    auto has_calls_elsewhere = false;
     json::reader in{object};
     in.fields({{"message", &message},
                {"done", &done},
@@ -38,12 +39,11 @@ private:
                {"stop_reason", &other_reason},
                {"tool_calls", &calls},
                {"usage", &usage},
-               {"errors", &marks.errors},
-               {"detail", &marks.detail},
-               {"success", &marks.success},
-               {"code", &marks.code},
-               {"status", &marks.status},
-               {"response", &text}});
+               {"response", &text}},
+              [&](std::string_view name) {
+                has_calls_elsewhere = has_calls_elsewhere || names_calls(name);
+                marks.take(name, in);
+              });
     if (!in.finish()) {
       problem = in.problem();
       return false;
@@ -63,7 +63,8 @@ private:
     auto was_complete = std::exchange(seen_.complete, false);
     auto inner_reason = read_message(message, is_true(done), sink);
     say_calls(calls, created_, sink); // some tell them beside the message
-    say_calls_elsewhere({object}, {"tool_calls"}, calls_.size() > had_calls, created_, sink);
+    if (has_calls_elsewhere)
+      say_calls_elsewhere({object}, {"tool_calls"}, calls_.size() > had_calls, created_, sink);
     add_logprobs(logprobs);
     auto is_told = note_first_reason({reason, other_reason, inner_reason}); // a cut told too early is one
     note_bad_reason(marks.status);
@@ -113,14 +114,17 @@ private:
   /// Returns why the model stopped, if the message says it.
   json::raw read_message(json::raw value, bool is_last, piece_sink& sink) {
     json::raw content, thinking, calls, call, reason;
-    read_fields(value, {{"content", &content},
-                        {"thinking", &thinking},
-                        {"tool_calls", &calls},
-                        {"function_call", &call},
-                        {"toolCalls", &calls},
-                        {"done_reason", &reason},
-                        {"finish_reason", &reason},
-                        {"stop_reason", &reason}});
+    auto has_calls_elsewhere = false;
+    json::reader in{value};
+    in.fields({{"content", &content},
+               {"thinking", &thinking},
+               {"tool_calls", &calls},
+               {"function_call", &call},
+               {"toolCalls", &calls},
+               {"done_reason", &reason},
+               {"finish_reason", &reason},
+               {"stop_reason", &reason}},
+              [&](std::string_view name) { has_calls_elsewhere = has_calls_elsewhere || names_calls(name); });
     auto had_calls = calls_.size();
     say_texts(&piece_sink::reasoning, thinking, sink);
     if (!is_last || !repeats_all(content))
@@ -128,7 +132,9 @@ private:
     if (content.is_array() || content.is_object())
       say_calls_among(content, created_, sink);
     say_calls(calls.text.empty() ? call : calls, created_, sink);
-    say_calls_elsewhere(value, {"tool_calls", "toolCalls", "function_call"}, calls_.size() > had_calls, created_, sink);
+    if (has_calls_elsewhere)
+      say_calls_elsewhere(value, {"tool_calls", "toolCalls", "function_call"}, calls_.size() > had_calls, created_,
+                          sink);
     return reason;
   }
 

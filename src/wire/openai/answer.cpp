@@ -393,7 +393,7 @@ private:
       say_call_elsewhere(part, sink);
     });
     auto has_others = has_list_ || has_old_form_ || !in_content.empty();
-    if (may_hold_calls(delta.all))
+    if (delta.has_calls_elsewhere)
       read_calls_elsewhere(delta.all, {"tool_calls", "toolCalls", "function_call"},
                            [&](const call_part& part) { has_others ? expect_call(part) : say_call_part(part, sink); });
   }

@@ -20,12 +20,8 @@ bool read_chunk(std::string_view data, chunk& chunk, std::string& problem) {
              {"stop_reason", &chunk.reason},
              {"base_resp", &chunk.base_resp},
              {"output_sensitive", &chunk.output_sensitive},
-             {"errors", &chunk.marks.errors},
-             {"detail", &chunk.marks.detail},
-             {"success", &chunk.marks.success},
-             {"code", &chunk.marks.code},
-             {"status", &chunk.marks.status},
-             {"data", &chunk.data}});
+             {"data", &chunk.data}},
+            [&](std::string_view name) { chunk.marks.take(name, in); });
   if (!in.finish()) {
     problem = in.problem();
     return false;
@@ -114,20 +110,23 @@ chunk_delta read_delta(json::raw value) {
   result.all = value;
   if (value.is_string())
     result.content = value;
-  read_fields(value, {{"content", &result.content},
-                      {"refusal", &result.refusal},
-                      {"reasoning", &result.reasoning},
-                      {"reasoning_content", &result.reasoning_content},
-                      {"reasoning_details", &result.reasoning_details},
-                      {"tool_calls", &result.tool_calls},
-                      {"function_call", &result.function_call},
-                      {"finish_reason", &result.reason},
-                      {"finishReason", &result.reason},
-                      {"stop_reason", &result.reason},
-                      {"error", &result.error},
-                      {"usage", &result.usage},
-                      {"toolCalls", &result.tool_calls}, // gateways in JavaScript
-                      {"text", &text}});
+  json::reader in{value};
+  in.fields(
+    {{"content", &result.content},
+     {"refusal", &result.refusal},
+     {"reasoning", &result.reasoning},
+     {"reasoning_content", &result.reasoning_content},
+     {"reasoning_details", &result.reasoning_details},
+     {"tool_calls", &result.tool_calls},
+     {"function_call", &result.function_call},
+     {"finish_reason", &result.reason},
+     {"finishReason", &result.reason},
+     {"stop_reason", &result.reason},
+     {"error", &result.error},
+     {"usage", &result.usage},
+     {"toolCalls", &result.tool_calls}, // gateways in JavaScript
+     {"text", &text}},
+    [&](std::string_view name) { result.has_calls_elsewhere = result.has_calls_elsewhere || names_calls(name); });
   if (!result.content.has_text() && text.has_text())
     result.content = text;
   return result;

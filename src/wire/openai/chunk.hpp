@@ -59,6 +59,7 @@ struct chunk_delta {
   json::raw reason;       ///< As the chunk's.
   json::raw error, usage; ///< Some tell them here.
   json::raw all;          ///< The whole of it.
+  bool has_calls_elsewhere = false;
 
   /// Whether it has a text as its content, and nothing else.
   bool is_only_text() const;

@@ -363,7 +363,7 @@ private:
     else if (!entry.content.is_array() && !entry.content.is_object())
       miss(entry.content);
     read_calls(entry.calls, [&](const call_part& part) { say_call_inside(part, sink); });
-    if (may_hold_calls(entry.all))
+    if (entry.has_calls_elsewhere)
       read_calls_elsewhere(entry.all, {"tool_calls"}, [&](const call_part& part) {
         entry.calls.text.size() > 2 ? expect_call(part) : say_call_inside(part, sink);
       });
@@ -430,7 +430,9 @@ private:
     auto holds_answer = is_listed || event.output_text.has_text();
     if (is_open(status) ? !(status.empty() && is_listed && event.type.text.empty()) : !is_known && !holds_answer)
       return; // of a stream's beginning, or of an answer in the background
-    if (read_error_beside({event.errors, event.detail, event.success, event.code, {}}, object))
+    auto marks = event.marks;
+    marks.code = event.code;
+    if (read_error_beside(marks, object))
       return;
     int64_t index = 0;
     for_each_in(event.output, [&](json::reader& in) {
@@ -443,7 +445,8 @@ private:
       is_cut_ = is_cut_ || entry.status.between_quotes() == "incomplete";
       ++index;
     });
-    say_calls_elsewhere({object}, {}, calls_.size() > 0, id_, sink);
+    if (event.has_calls_elsewhere)
+      say_calls_elsewhere({object}, {}, calls_.size() > 0, id_, sink);
     if (seen_.end)
       return;
     if (progress_.pieces == 0 && !is_listed) // some tell it beside the items only

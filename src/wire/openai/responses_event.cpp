@@ -19,9 +19,6 @@ response_event take_event_fields(json::reader& in) {
              {"input", &event.input},
              {"refusal", &event.refusal},
              {"error", &event.error},
-             {"errors", &event.errors},
-             {"detail", &event.detail},
-             {"success", &event.success},
              {"code", &event.code},
              {"message", &event.message},
              {"param", &event.param},
@@ -33,13 +30,18 @@ response_event take_event_fields(json::reader& in) {
              {"usage", &event.usage},
              {"incomplete_details", &event.details},
              {"finish_reason", &event.reason},
-             {"stop_reason", &event.reason}});
+             {"stop_reason", &event.reason}},
+            [&](std::string_view name) {
+              event.has_calls_elsewhere = event.has_calls_elsewhere || names_calls(name);
+              event.marks.take(name, in);
+            });
   return event;
 }
 
 response_item take_item(json::reader& in) {
   response_item entry;
   entry.all = in.object([&](std::string_view name) {
+    entry.has_calls_elsewhere = entry.has_calls_elsewhere || (names_calls(name) && name != "tool_calls");
     if (name == "type")
       entry.type = in.value();
     else if (name == "status")

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "wire/call_part.hpp"
+#include "wire/error_beside.hpp"
 #include "wire/json.hpp"
 #include "wire/openai/responses_items.hpp"
 
@@ -16,6 +17,7 @@ struct response_item {
   json::raw calls; ///< A list beside a message's content, as chat has it.
   call_part call;  ///< Whose id is the item's.
   json::raw all;   ///< The whole of it.
+  bool has_calls_elsewhere = false;
 
   /// Whether it calls a tool of ours. One without a type does by its name.
   bool is_call() const { return type.text.empty() ? call.name.has_text() : is_call_type(type.between_quotes()); }
@@ -24,8 +26,10 @@ struct response_item {
 /// An event of a stream, or a whole answer: their members do not clash, so one reading serves both.
 struct response_event {
   json::raw type, delta, text, arguments, input, refusal, output_index, part_index, item_id, item, part, name, response,
-    error, errors, detail, success, code, message, param;
+    error, code, message, param;
   json::raw id, model, status, output, output_text, usage, details, reason; ///< Of a whole answer.
+  error_marks marks;                                                        ///< But for code and status.
+  bool has_calls_elsewhere = false;
 };
 
 /// Takes an event, or a whole answer; all empty where none comes.
