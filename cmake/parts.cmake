@@ -131,7 +131,19 @@ function(modelforge_install)
   write_basic_package_version_file(${PROJECT_BINARY_DIR}/modelforgeConfigVersion.cmake COMPATIBILITY SameMinorVersion)
   install(FILES ${PROJECT_BINARY_DIR}/modelforgeConfig.cmake ${PROJECT_BINARY_DIR}/modelforgeConfigVersion.cmake
           DESTINATION ${package} COMPONENT development)
-  install(FILES LICENSE NOTICE config/example.toml DESTINATION ${CMAKE_INSTALL_DOCDIR})
+  install(FILES LICENSE NOTICE config/example.toml DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
+endfunction()
+
+# What is installed beside the program: manual pages and completions, which it writes itself whenever it has been linked
+# anew.
+function(modelforge_program_files program)
+  if(NOT CMAKE_CROSSCOMPILING)
+    set(share ${PROJECT_BINARY_DIR}/share)
+    add_custom_command(TARGET ${program} POST_BUILD VERBATIM
+      COMMAND ${CMAKE_COMMAND} -E rm -rf ${share}
+      COMMAND ${program} generate share ${share})
+    install(DIRECTORY ${share}/ DESTINATION ${CMAKE_INSTALL_DATADIR} COMPONENT program)
+  endif()
 endfunction()
 
 modelforge_public_headers(

@@ -1,3 +1,4 @@
+#include "config/reference.hpp"
 #include "base/ascii.hpp"
 #include "config/diagnostic.hpp"
 #include "config/schema.hpp"
@@ -82,30 +83,27 @@ std::string link_to(std::string_view path) {
   return "[" + code(heading) + "](#" + anchor(heading) + ')';
 }
 
-/// Walks through the schema and writes a table of Markdown for each table of settings. Defaults come from default-made
-/// structs, so that the reference cannot say anything else than the code does.
-class writer {
+/// Walks through the schema. Defaults come from default-made structs, so that the reference cannot say anything else
+/// than the code does.
+class walk {
 public:
   /// A table of the file, then those inside of it. `object` holds the defaults.
   void table(const table_rule& rule, void* object, std::string_view doc) {
-    if (!rule.path.empty())
-      out_ += (out_.empty() ? "### `[" : "\n### `[") + std::string{rule.path} + "]`\n\n" + std::string{doc} + "\n\n";
-    else
-      out_ += "### The top of the file\n\n";
-    out_ += "| key | type | unit | allowed | default | meaning |\n|---|---|---|---|---|---|\n";
+    reference_table made{std::string{rule.path}, std::string{doc}, {}};
     for (const auto& key : rule.keys)
-      row(rule, key, key.slot_of(object));
+      made.keys.push_back(describe(rule, key, key.slot_of(object)));
+    tables_.push_back(std::move(made));
     for (const auto& key : rule.keys)
       std::visit(inner{*this, rule, key}, key.slot_of(object));
   }
 
-  std::string finish() && { return std::move(out_); }
+  std::vector<reference_table> finish() && { return std::move(tables_); }
 
 private:
-  void row(const table_rule& rule, const key_rule& key, const slot& value) {
+  static reference_key describe(const table_rule& rule, const key_rule& key, const slot& value) {
     auto kind = std::visit(classify{key}, value);
-    out_ += "| " + code(key.name) + " | " + kind.type + " | " + kind.unit + " | " + range_of(key, value, kind) + " | "
-            + default_of(rule, key, value) + " | " + std::string{key.doc} + " |\n";
+    return {std::string{key.name},        kind.type,           kind.unit, range_of(key, value, kind),
+            default_of(rule, key, value), std::string{key.doc}};
   }
 
   /// What may be written there: words, a link to the table that describes it, or a range.
@@ -145,7 +143,7 @@ private:
   }
 
   struct inner {
-    writer& self;
+    walk& self;
     const table_rule& rule;
     const key_rule& key;
 
@@ -168,16 +166,31 @@ private:
     void operator()(const auto&) const {}
   };
 
-  std::string out_;
+  std::vector<reference_table> tables_;
 };
 
 } // namespace
 
-std::string reference_markdown() {
+std::vector<reference_table> reference_tables() {
   settings defaults;
-  writer out;
-  out.table(root(), &defaults, "");
-  return std::move(out).finish();
+  walk all;
+  all.table(root(), &defaults, "");
+  return std::move(all).finish();
+}
+
+std::string reference_markdown() {
+  std::string out;
+  for (auto& table : reference_tables()) {
+    if (!table.path.empty())
+      out += (out.empty() ? "### `[" : "\n### `[") + table.path + "]`\n\n" + table.doc + "\n\n";
+    else
+      out += "### The top of the file\n\n";
+    out += "| key | type | unit | allowed | default | meaning |\n|---|---|---|---|---|---|\n";
+    for (auto& key : table.keys)
+      out += "| " + code(key.name) + " | " + key.type + " | " + key.unit + " | " + key.allowed + " | "
+             + key.default_value + " | " + key.doc + " |\n";
+  }
+  return out;
 }
 
 } // namespace modelforge

@@ -3,7 +3,7 @@ import functools
 import re
 import subprocess
 
-FOLDERS = "actors|bench|cmake|config|docs|examples|messages|script|src|tests|tools"
+FOLDERS = "actors|bench|cmake|config|docs|examples|messages|packaging|script|src|tests|tools"
 
 
 class Known:
@@ -32,6 +32,8 @@ class Known:
         if words[0] == "modelforge":
             command, rest = [], words[1:]
             while rest and rest[0] in self._subcommands(*command):
+                command.append(rest.pop(0))
+            while rest and re.fullmatch("[a-z]+", rest[0]) and self._is_hidden(*command, rest[0]):
                 command.append(rest.pop(0))
             if rest and not rest[0].startswith("-") and re.search(r"Usage:.* SUBCOMMAND$", self._help(*command), re.M):
                 yield f"modelforge has no command {' '.join([*command, rest[0]])}"
@@ -68,6 +70,11 @@ class Known:
     @functools.lru_cache(maxsize=None)
     def _help(self, *words):
         return subprocess.run([self._program, *words, "--help"], capture_output=True, text=True).stdout
+
+    @functools.lru_cache(maxsize=None)
+    def _is_hidden(self, *words):
+        """A command that --help leaves out."""
+        return re.search(rf"^Usage: {' '.join(('modelforge', *words))}\b", self._help(*words), re.M) is not None
 
     def _subcommands(self, *words):
         return set(re.findall(r"^  ([a-z]+)  ", self._help(*words).partition("Subcommands:")[2], re.M))

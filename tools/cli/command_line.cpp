@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <exception>
 #include <map>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -68,6 +69,53 @@ std::vector<std::string> commands_of(const CLI::App& app) {
   std::vector<std::string> result;
   for (auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
     result.push_back(command->get_name());
+  return result;
+}
+
+// -- as data ------------------------------------------------------------------------
+
+/// CLI11 writes type and range as one: "N:UINT in [1 - 16]", "TEXT:{json,text}". Types may have colons themselves.
+void read_type(const std::string& text, option_description& result) {
+  auto choices = text.find(":{");
+  auto range = text.find(" in [");
+  auto range_end = text.find(" - ", range == text.npos ? 0 : range);
+  result.type = text.substr(0, choices != text.npos ? choices : range == text.npos ? range : text.rfind(':', range));
+  if (choices != text.npos && text.ends_with('}')) {
+    std::istringstream words{text.substr(choices + 2, text.size() - choices - 3)};
+    for (std::string word; std::getline(words, word, ',');)
+      result.choices.push_back(word);
+  } else if (range != text.npos && range_end != text.npos && text.ends_with(']'))
+    result.range =
+      text.substr(range + 5, range_end - range - 5) + " to " + text.substr(range_end + 3, text.size() - range_end - 4);
+}
+
+option_description describe_option(const CLI::Option& option) {
+  option_description result;
+  result.is_positional = option.get_positional();
+  if (result.is_positional)
+    result.names.push_back(option.get_name(true));
+  for (auto& name : option.get_snames())
+    result.names.push_back("-" + name);
+  for (auto& name : option.get_lnames())
+    result.names.push_back("--" + name);
+  if (option.get_type_size() != 0)
+    read_type(option.get_type_name(), result);
+  result.default_value = option.get_default_str();
+  result.help = option.get_description();
+  result.is_required = option.get_required();
+  result.is_repeated = option.get_expected_max() > 1;
+  result.is_value_optional = option.get_expected_min() == 0 && option.get_type_size() != 0;
+  return result;
+}
+
+command_description describe_command(const CLI::App& app, std::vector<std::string> words) {
+  words.push_back(app.get_name());
+  command_description result{words, app.get_description(), app.get_footer(), app.get_require_subcommand_min() > 0};
+  for (auto* option : app.get_options())
+    result.options.push_back(describe_option(*option));
+  for (auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    if (!command->get_group().empty())
+      result.commands.push_back(describe_command(*command, words));
   return result;
 }
 
@@ -206,6 +254,10 @@ void command::footer(const char* text) {
   app_->footer(text);
 }
 
+void command::hide() {
+  app_->group("");
+}
+
 void command::check(std::function<std::string()> problem) {
   app_->parse_complete_callback([problem = std::move(problem), name = app_->get_name()] {
     if (auto found = problem(); !found.empty())
@@ -234,6 +286,10 @@ command command_line::add(const char* name, const char* help) {
 
 void command_line::footer(const char* text) {
   app_->footer(text);
+}
+
+command_description command_line::describe() const {
+  return describe_command(*app_, {});
 }
 
 int command_line::run(int argc, char** argv) {

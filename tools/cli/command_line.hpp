@@ -1,5 +1,7 @@
 #pragma once
 
+#include "tools/cli/command_description.hpp"
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -85,6 +87,9 @@ public:
   /// Text below the options in the help.
   void footer(const char* text);
 
+  /// Leaves it out of the help, of manual pages and completions: it is for scripts.
+  void hide();
+
   /// Checks the options together, once all are set; what it returns is wrong with them, or "".
   void check(std::function<std::string()> problem);
 
@@ -104,6 +109,9 @@ public:
 
   command add(const char* name, const char* help);
   void footer(const char* text);
+
+  /// All commands but hidden ones, as data.
+  command_description describe() const;
 
   /// Runs the command that the arguments name, or says what is wrong with them, and returns the exit code.
   int run(int argc, char** argv);

@@ -59,5 +59,6 @@ int main(int argc, char** argv) {
   add_simulate(line);
   add_config(line);
   add_providers(line);
+  add_generate(line);
   return line.run(argc, argv);
 }
