@@ -135,7 +135,7 @@ function(modelforge_install)
 endfunction()
 
 # What is installed beside the program: manual pages and completions, which it writes itself whenever it has been linked
-# anew.
+# anew, and the units of systemd.
 function(modelforge_program_files program)
   if(NOT CMAKE_CROSSCOMPILING)
     set(share ${PROJECT_BINARY_DIR}/share)
@@ -144,6 +144,21 @@ function(modelforge_program_files program)
       COMMAND ${program} generate share ${share})
     install(DIRECTORY ${share}/ DESTINATION ${CMAKE_INSTALL_DATADIR} COMPONENT program)
   endif()
+  modelforge_unit(modelforge-node modelforge /etc/modelforge/modelforge.toml)
+  modelforge_unit(modelforge-node@ modelforge-%i /etc/modelforge/%i.toml)
+endfunction()
+
+# modelforge_unit(NAME STATE CONFIG): with an "@" at the end of NAME a template for any number of nodes on a machine.
+function(modelforge_unit name STATE CONFIG)
+  string(REPLACE "@" "@NAME" UNIT ${name})
+  set(FOR_INSTANCE "")
+  if(NOT UNIT STREQUAL name)
+    set(FOR_INSTANCE " %i")
+  endif()
+  set(PROGRAM ${CMAKE_INSTALL_FULL_BINDIR}/modelforge)
+  set(made ${PROJECT_BINARY_DIR}/systemd/${name}.service)
+  configure_file(${PROJECT_SOURCE_DIR}/packaging/modelforge-node.service.in ${made} @ONLY)
+  install(FILES ${made} DESTINATION lib/systemd/system COMPONENT program)
 endfunction()
 
 modelforge_public_headers(

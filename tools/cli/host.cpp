@@ -3,6 +3,7 @@
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace modelforge::cli {
@@ -38,6 +39,27 @@ node_status host::status() {
   caf::scoped_actor self{*system_};
   self->request(registry_, caf::infinite, status_atom_v)
     .receive([&](node_status& status) { result = std::move(status); }, [](const caf::error&) {});
+  return result;
+}
+
+std::vector<provider_status> host::provider_statuses(std::chrono::milliseconds max_time) {
+  std::vector<provider_status> result;
+  auto end = std::chrono::steady_clock::now() + max_time;
+  auto left = [&] {
+    return std::max<caf::timespan>(end - std::chrono::steady_clock::now(), std::chrono::milliseconds{1});
+  };
+  caf::scoped_actor self{*system_};
+  provider_names known;
+  self->request(registry_, left(), names_atom_v)
+    .receive([&](provider_names& names) { known = std::move(names); }, [](const caf::error&) {});
+  for (auto& name : known.names) {
+    provider_actor provider;
+    self->request(registry_, left(), caf::get_atom_v, name)
+      .receive([&](provider_actor& found) { provider = std::move(found); }, [](const caf::error&) {});
+    if (provider != nullptr)
+      self->request(provider, left(), status_atom_v)
+        .receive([&](provider_status& status) { result.push_back(std::move(status)); }, [](const caf::error&) {});
+  }
   return result;
 }
 

@@ -7,10 +7,12 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 namespace modelforge::cli {
 
@@ -64,6 +66,10 @@ public:
 
   /// How this program stands among other nodes.
   node_status status();
+
+  /// What the providers do now, in the order of the settings; one that does not answer within `max_time`, counted over
+  /// all of them, is left out.
+  std::vector<provider_status> provider_statuses(std::chrono::milliseconds max_time);
 
   caf::actor_system& system() { return *system_; }
   const registry_actor& registry() const { return registry_; }

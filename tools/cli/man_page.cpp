@@ -29,6 +29,10 @@ Proxies to providers, and hosts that are reached without one.
 .TP
 .BR NO_COLOR ", " TERM
 Whether what is written to a terminal has colours.
+.TP
+.B NOTIFY_SOCKET
+Where systemd hears from
+.BR "modelforge node" .
 .SH FILES
 .TP
 .I ./modelforge.toml
@@ -37,6 +41,10 @@ The configuration of this folder; see
 .TP
 .I ~/.config/modelforge/modelforge.toml
 The user's configuration.
+.TP
+.I /etc/modelforge/modelforge.toml
+The configuration of the service
+.BR modelforge\-node .
 .TP
 .I ~/.local/state/modelforge
 Conversations, the use of limits, and which configurations are trusted.

@@ -2,19 +2,28 @@
 #include "config/trust.hpp"
 #include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
+#include "tools/cli/service_manager.hpp"
+
+#include "base/ascii.hpp"
+#include "telemetry/status_json.hpp"
 
 #include <modelforge/config/load.hpp>
 
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <unistd.h>
+#include <utility>
 #include <variant>
 
 /// `modelforge node`: the providers of a file, run for other programs until a signal comes.
@@ -24,6 +33,12 @@ namespace modelforge::cli {
 namespace {
 
 constexpr auto look_interval = std::chrono::milliseconds{200};
+
+/// What ending takes beyond the grace period: requests are cut off, connections closed, limits written.
+constexpr auto max_end_time = std::chrono::seconds{15};
+
+/// How long providers have to tell their status, all together.
+constexpr auto max_status_time = std::chrono::seconds{2};
 
 /// Bytes of a file of settings.
 constexpr std::size_t max_settings = 1u << 20;
@@ -39,8 +54,45 @@ constexpr auto node_examples = R"(Examples:
 
 The file says in [node] what this node is called, where it listens and which peers it connects to, and in each provider
 which node runs it: nodes = ["a"]. The first line on standard output is "listening HOST:PORT"; what happens to links is
-reported on standard error. SIGHUP reads the file again: all of it is taken over, or nothing. SIGTERM or Ctrl-C lets
-running requests end within `grace_period`, a second one cuts them off.)";
+reported on standard error. SIGHUP reads the file again: all of it is taken over, or nothing. SIGUSR1 prints the status
+as one line of JSON on standard error. SIGTERM or Ctrl-C lets running requests end within `grace_period`, a second one
+cuts them off. Under systemd (Type=notify) it tells when it is ready, reloads, ends, and still answers.)";
+
+/// Asks how the node stands, one question at a time and without waiting for the answer: where the actors hang, signals
+/// are still seen.
+class status_question {
+public:
+  void ask(host& host) {
+    if (shared_->is_open.exchange(true))
+      return;
+    host.system().spawn([shared = shared_, registry = host.registry()](caf::event_based_actor* self) {
+      modelforge::ask(self, registry, status_atom_v)
+        .then([shared](node_status& status) { shared->put(std::move(status)); },
+              [shared](const caf::error&) { shared->put({}); });
+    });
+  }
+
+  /// What has been answered since the last time.
+  std::optional<node_status> take_answer() {
+    std::lock_guard lock{shared_->mutex};
+    return std::exchange(shared_->answer, {});
+  }
+
+private:
+  struct shared_state {
+    void put(std::optional<node_status> status) {
+      std::lock_guard lock{mutex};
+      answer = std::move(status);
+      is_open = false;
+    }
+
+    std::mutex mutex;
+    std::optional<node_status> answer;
+    std::atomic<bool> is_open = false;
+  };
+
+  std::shared_ptr<shared_state> shared_ = std::make_shared<shared_state>();
+};
 
 /// A node that runs until a signal ends it.
 class running_node {
@@ -59,9 +111,65 @@ public:
 
   node_status status() { return host_.status(); }
 
-  /// Prints what has changed about links since the last time.
-  void report_links() {
-    for (auto& peer : status().peers) {
+  /// Tells the service manager that the work begins.
+  void report_ready() {
+    manager_.status(status_line(status()));
+    manager_.ready();
+    if (!manager_.problem().empty())
+      say("warning: " + manager_.problem());
+  }
+
+  /// Prints what has changed about links since the last time, and tells the service manager that the actors answer.
+  void report() {
+    if (auto status = question_.take_answer()) {
+      manager_.alive(std::chrono::steady_clock::now());
+      manager_.status(status_line(*status));
+      report_links(*status);
+    }
+    question_.ask(host_);
+  }
+
+  /// Prints what the providers do, as /status has it.
+  void print_status() {
+    telemetry::program_status all{static_cast<int64_t>(getpid()), host_.provider_statuses(max_status_time)};
+    say("status " + std::string{ascii::trim(telemetry::to_json(all))});
+  }
+
+  /// Reads the file again, and takes over what it says, or nothing. `is_found`: nobody has named it.
+  void reload(const std::string& path, bool is_found) {
+    manager_.reloading();
+    std::optional<std::string> problem;
+    try {
+      problem = try_reload(path, is_found);
+    } catch (const std::exception& error) { // no memory, say; what runs goes on
+      problem = "cannot read " + path + " again: " + error.what();
+    }
+    if (problem)
+      complain(*problem + "\nnothing has changed");
+    is_refused_ = problem.has_value();
+    report_ready();
+  }
+
+  /// Lets what runs end, within the grace period.
+  void drain() {
+    auto grace = std::chrono::duration_cast<caf::timespan>(settings_.runtime.grace_period);
+    say("shutting down; waiting up to " + duration_text(grace) + " for what is running (again to cut it off)");
+    manager_.stopping(grace + max_end_time);
+    manager_.status("shutting down; waiting up to " + duration_text(grace) + " for what is running");
+    host_.system().spawn([this, grace](caf::event_based_actor* self) {
+      ask(self, host_.registry(), drain_atom_v, grace)
+        .then([this] { waiter_.wake(); }, [this](const caf::error&) { waiter_.wake(); });
+    });
+    for (;;) // a second signal ends the process in `wait`
+      if (auto event = waiter_.wait(std::chrono::hours{1}); event == waiter::event::woken)
+        return;
+      else if (event == waiter::event::status_wanted)
+        print_status();
+  }
+
+private:
+  void report_links(const node_status& status) {
+    for (auto& peer : status.peers) {
       auto who = peer.name.empty() ? peer.address : peer.name + (peer.address.empty() ? "" : " at " + peer.address);
       auto now = peer.up ? "linked with " + who : peer.problem.empty() ? "" : "no link to " + who + ": " + peer.problem;
       auto& last = told_[peer.address.empty() ? peer.name : peer.address];
@@ -72,29 +180,15 @@ public:
     }
   }
 
-  /// Reads the file again, and takes over what it says, or nothing. `is_found`: nobody has named it.
-  void reload(const std::string& path, bool is_found) {
-    try {
-      if (auto problem = try_reload(path, is_found))
-        complain(*problem + "\nnothing has changed");
-    } catch (const std::exception& error) { // no memory, say; what runs goes on
-      complain("cannot read " + path + " again: " + error.what() + "\nnothing has changed");
-    }
+  /// "listening 127.0.0.1:4711; 2 of 3 links are up"
+  std::string status_line(const node_status& status) const {
+    auto line = status.listening.empty() ? std::string{"running"} : "listening " + status.listening;
+    auto up = std::count_if(status.peers.begin(), status.peers.end(), [](auto& peer) { return peer.up; });
+    if (!status.peers.empty())
+      line += "; " + std::to_string(up) + " of " + std::to_string(status.peers.size()) + " links are up";
+    return is_refused_ ? line + "; the last settings were refused, those before go on" : line;
   }
 
-  /// Lets what runs end, within the grace period.
-  void drain() {
-    auto grace = std::chrono::duration_cast<caf::timespan>(settings_.runtime.grace_period);
-    say("shutting down; waiting up to " + duration_text(grace) + " for what is running (again to cut it off)");
-    host_.system().spawn([this, grace](caf::event_based_actor* self) {
-      ask(self, host_.registry(), drain_atom_v, grace)
-        .then([this] { waiter_.wake(); }, [this](const caf::error&) { waiter_.wake(); });
-    });
-    while (waiter_.wait(std::chrono::hours{1}) != waiter::event::woken) // a second signal ends the process there
-      continue;
-  }
-
-private:
   /// The registry decides whether the new settings can be had, and changes all or nothing. The grace period is this
   /// program's own, so it is taken from the file here.
   ///
@@ -139,6 +233,9 @@ private:
   settings settings_;
   waiter& waiter_;
   host host_;
+  service_manager manager_;
+  status_question question_;
+  bool is_refused_ = false;                 ///< What the last reload brought.
   std::map<std::string, std::string> told_; ///< By peer.
 };
 
@@ -162,14 +259,18 @@ int node(const std::string& config) {
   auto status = running.status();
   std::printf("%s\n", status.listening.empty() ? "running" : ("listening " + status.listening).c_str());
   std::fflush(stdout);
+  running.report_ready();
   for (;;) {
-    running.report_links();
+    running.report();
     switch (waiter.wait(look_interval)) {
       case waiter::event::interrupted:
         running.drain();
         return exit_ok;
       case waiter::event::hangup:
         running.reload(source.origin, source.is_found_here);
+        break;
+      case waiter::event::status_wanted:
+        running.print_status();
         break;
       default:
         break;

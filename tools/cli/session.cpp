@@ -42,6 +42,8 @@ waiter::waiter(hangups how) : hangups_(how) {
   sigaddset(&set, SIGCONT);
   if (hangups_ != hangups::end_process)
     sigaddset(&set, SIGHUP);
+  if (hangups_ == hangups::reach_wait)
+    sigaddset(&set, SIGUSR1);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   signals_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -68,6 +70,8 @@ waiter::event waiter::wait(std::chrono::milliseconds max_time) {
     return event::hangup;
   } else if (signal == SIGHUP) {
     return std::exchange(interrupted_, true) ? event::timeout : event::interrupted;
+  } else if (signal == SIGUSR1) {
+    return event::status_wanted;
   } else if (signal == SIGCONT) {
     return event::timeout;
   } else if (signal != 0) {

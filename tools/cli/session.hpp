@@ -34,7 +34,7 @@ public:
   /// What SIGHUP does. Where the process was started to ignore it (nohup), `as_termination` ignores it.
   enum class hangups : uint8_t {
     end_process,
-    reach_wait,     ///< As `event::hangup`.
+    reach_wait,     ///< As `event::hangup`; and SIGUSR1 as `event::status_wanted`, which ends other commands.
     as_termination, ///< As SIGTERM, but a second one, which closed terminals send, too, ends nothing.
   };
 
@@ -46,7 +46,7 @@ public:
   /// Wakes `wait` up, from any thread.
   void wake();
 
-  enum class event : uint8_t { woken, interrupted, terminated, hangup, continued, timeout, input };
+  enum class event : uint8_t { woken, interrupted, terminated, hangup, status_wanted, continued, timeout, input };
 
   /// Returns at the next `wake`, signal, or after this time. A second SIGINT or SIGTERM ends the process with exit code
   /// 130.
