@@ -273,7 +273,10 @@ TEST_CASE("transport learns how many requests a connection takes, and forgets it
     }
     return refused;
   };
-  round(64);
+  // On a busy machine the server's word may come when few have been sent, so that nothing is refused and nothing learned.
+  auto rounds = 1;
+  while (round(64) == 0)
+    REQUIRE(++rounds < 20);
   CHECK(round(64) == 0);
   CHECK(round(200) == 0);
   retires = false;
