@@ -273,7 +273,7 @@ TEST_CASE("transport learns how many requests a connection takes, and forgets it
     }
     return refused;
   };
-  // On a busy machine the server's word may come when few have been sent, so that nothing is refused and nothing learned.
+  // On a busy machine the server's word may come when few have been sent: nothing is refused then, and nothing learned.
   auto rounds = 1;
   while (round(64) == 0)
     REQUIRE(++rounds < 20);
