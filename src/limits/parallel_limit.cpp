@@ -4,6 +4,15 @@
 
 namespace modelforge::limits {
 
+namespace {
+
+constexpr uint32_t min_patience = 16; ///< After a refusal that cost no pause.
+constexpr uint32_t max_doublings = 6;
+constexpr int pause_share = 20; ///< Time between two pauses that finding out costs, in pauses.
+constexpr duration longest_patience = std::chrono::hours{1};
+
+} // namespace
+
 // A level that was never lowered follows the bound up; one that was stays where refusals put it.
 void parallel_limit::set_max(uint32_t max) {
   max = std::max(1u, max);

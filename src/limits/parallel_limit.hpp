@@ -67,26 +67,22 @@ public:
 
 private:
   static constexpr uint32_t first_patience = 16;
-  static constexpr uint32_t min_patience = 16; ///< After a refusal that cost no pause.
-  static constexpr uint32_t max_doublings = 6;
-  static constexpr int pause_share = 20; ///< Time between two pauses that finding out costs, in pauses.
-  static constexpr duration longest_patience = std::chrono::hours{1};
 
   void fall(uint32_t level, time_point now);
 
   uint32_t max_;
-  uint32_t level_;
-  uint32_t open_;  ///< During a slow start: less than the level.
-  uint32_t first_; ///< Of the very first one.
-  uint32_t after_probe_ = 1;
-  uint32_t patience_ = first_patience;
-  uint32_t doublings_ = 0;
-  uint32_t refused_at_ = UINT32_MAX; ///< In flight, at the latest refusal.
-  uint32_t credit_ = 0;              ///< Answers while the level was in use.
+  uint32_t level_;                     ///< What the server takes, as far as is known.
+  uint32_t open_;                      ///< During a slow start: less than the level.
+  uint32_t first_;                     ///< Of the very first one.
+  uint32_t after_probe_ = 1;           ///< What `open_` becomes at least with the next answer.
+  uint32_t patience_ = first_patience; ///< Answers in use that let the level rise.
+  uint32_t doublings_ = 0;             ///< Of the patience, by refusals that cost a pause.
+  uint32_t refused_at_ = UINT32_MAX;   ///< In flight, at the latest refusal.
+  uint32_t credit_ = 0;                ///< Answers while the level was in use.
   uint32_t in_a_row_ = 0;
   uint64_t answers_ = 0;
-  time_point fallen_{}; ///< When the level last fell.
-  time_point not_before_{};
+  time_point fallen_{};     ///< When the level last fell.
+  time_point not_before_{}; ///< The level rises no earlier, whatever is answered.
 };
 
 } // namespace modelforge::limits
