@@ -15,8 +15,7 @@ lane::lane(const lane_settings& settings, std::shared_ptr<key_slots> key)
   : key_(key != nullptr ? std::move(key) : std::make_shared<key_slots>()), limiter_(settings.limits),
     model_settings_(settings.limits), breaker_(settings.breaker),
     parallel_(settings.max_concurrent, settings.first_burst), max_concurrent_(std::max(1u, settings.max_concurrent)),
-    interactive_slots_(std::min(settings.interactive_slots, max_concurrent_ - 1)),
-    max_server_wait_(settings.max_server_wait) {
+    interactive_slots_(std::min(settings.interactive_slots, max_concurrent_ - 1)), pause_(settings.max_server_wait) {
   if (settings.adaptive)
     adaptive_.emplace(concurrency_settings{.max = max_concurrent_});
 }
@@ -26,7 +25,7 @@ void lane::reconfigure(const lane_settings& settings) {
   model_settings_ = settings.limits;
   for (auto& [name, model] : models_)
     model->reconfigure(settings.limits);
-  max_server_wait_ = settings.max_server_wait;
+  pause_.reconfigure(settings.max_server_wait);
   breaker_.reconfigure(settings.breaker);
   auto max_concurrent = std::max(1u, settings.max_concurrent);
   if (!settings.adaptive)
@@ -73,29 +72,13 @@ model_limits& lane::of_unknown() {
   return *result;
 }
 
-// A probe's own pause replaces the old one, be it shorter: it is the newest word. Any other may only lengthen it.
 void lane::pause(const attempt& tried, duration wait, time_point now) {
-  auto until = now + std::min(wait, rate_limiter::longest_prediction);
-  if (!tried.is_probe)
-    until = std::max(until, paused_until_);
-  paused_until_ = until;
-  paused_since_ = now;
+  pause_.begin(now + std::min(wait, rate_limiter::longest_prediction), tried.is_probe, now);
 }
 
-/// Until when the pause is believed.
-time_point lane::believed_until(priority rank) const {
-  return std::min(paused_until_, paused_since_ + max_server_wait_[static_cast<std::size_t>(rank)]);
-}
-
-/// Until when the pause lasts by the provider's word; now, if a probe may find out.
-time_point lane::told_pause(priority rank, time_point now) const {
-  return probes_ == 0 && believed_until(rank) <= now ? now : std::max(paused_until_, now);
-}
-
-/// A probe has succeeded: the pause is over.
 void lane::found_out(const attempt& tried) {
-  if (tried.is_probe && tried.started >= paused_since_)
-    paused_until_ = {};
+  if (tried.is_probe)
+    pause_.on_success(tried.started);
 }
 
 uint32_t lane::slots() const {
@@ -130,9 +113,9 @@ lane::readiness lane::ready(const charge& wanted, priority rank, time_point now,
   hold(breaker_.ready_at(now), wait_reason::breaker);
   if (result.at == time_point::max())
     return result;
-  hold(probes_ > 0 ? paused_until_ : believed_until(rank), wait_reason::server_wait);
+  hold(pause_.ready_at(rank), wait_reason::server_wait);
   hold(limiter_.ready_at(wanted, now, before), wait_reason::rate_limit);
-  result.told = told_pause(rank, now);
+  result.told = pause_.told_until(rank, now);
   if (auto* known = find(model)) {
     auto ready_at = known->ready_at(wanted, now, model == model_before ? before : nullptr);
     result.only_model = ready_at > result.at;
@@ -152,7 +135,7 @@ lane::attempt lane::start(const charge& wanted, priority rank, time_point now, s
   result.reserved = wanted;
   result.rank = rank;
   result.started = now;
-  result.is_probe = now < paused_until_;
+  result.is_probe = pause_.is_on(now);
   take_slot(result);
   return result;
 }
@@ -161,7 +144,8 @@ void lane::take_slot(attempt& tried) {
   tried.has_slot = true;
   tried.in_flight = ++in_flight_;
   ++key_->in_flight;
-  probes_ += tried.is_probe;
+  if (tried.is_probe)
+    pause_.probe_began();
   if (tried.rank == priority::batch) {
     ++batch_in_flight_;
     ++key_->batch_in_flight;
@@ -172,7 +156,8 @@ void lane::give_slot_back(attempt& tried) {
   if (!tried.has_slot)
     return;
   tried.has_slot = false;
-  probes_ -= tried.is_probe;
+  if (tried.is_probe)
+    pause_.probe_ended();
   --in_flight_;
   --key_->in_flight;
   if (tried.rank == priority::batch) {
@@ -213,8 +198,7 @@ void lane::take_over_unknown(const rate_limiter& from) {
 }
 
 void lane::wait_as(const lane& from) {
-  paused_until_ = std::max(paused_until_, from.paused_until_);
-  paused_since_ = std::max(paused_since_, from.paused_since_);
+  pause_.extend(from.pause_);
   out_until_ = std::max(out_until_, from.out_until_);
 }
 
@@ -263,9 +247,7 @@ void lane::judge(const attempt& tried, outcome result, time_point now) {
     parallel_.restart();
   if (result != outcome::success)
     return;
-  if (answered_at_ != time_point{})
-    answer_gap_ = std::max(now - answered_at_, answer_gap_ - answer_gap_ / 8);
-  answered_at_ = now;
+  answers_.add(now);
   parallel_.answered(tried.in_flight, tried.started, now);
 }
 
@@ -291,7 +273,7 @@ void lane::end(attempt& tried, const ending& ended, time_point now) {
   if (ended.result == outcome::success)
     found_out(tried);
   else if (tried.is_probe && tried.has_slot && ended.overloaded) // in vain
-    paused_since_ = std::max(paused_since_, now);
+    pause_.on_vain_probe(now);
   give_slot_back(tried);
   auto* real = ended.real ? &*ended.real : nullptr;
   if (ended.written) {
@@ -312,14 +294,14 @@ void lane::end(attempt& tried, const ending& ended, time_point now) {
 }
 
 time_point lane::predict(const forecast& asked, time_point now) {
-  auto time = std::max(told_pause(asked.rank, now), limiter_.predict(asked.ahead, asked.cost, now));
+  auto time = std::max(pause_.told_until(asked.rank, now), limiter_.predict(asked.ahead, asked.cost, now));
   auto* known = find(asked.model);
   return known != nullptr ? std::max(time, known->predict(asked.model_ahead, asked.cost, now)) : time;
 }
 
 // An upper bound from counts alone, for the queue to sort out cheaply who is surely in time.
 time_point lane::latest(const forecast& asked, time_point now) {
-  auto time = told_pause(asked.rank, now);
+  auto time = pause_.told_until(asked.rank, now);
   auto max_wait = limiter_.longest_wait(asked.ahead);
   if (auto* known = find(asked.model)) {
     max_wait = std::max(max_wait, known->longest_wait(asked.model_ahead, now));

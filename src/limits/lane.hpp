@@ -5,6 +5,7 @@
 #include "limits/model_limits.hpp"
 #include "limits/parallel_limit.hpp"
 #include "limits/rate_limiter.hpp"
+#include "limits/server_pause.hpp"
 
 #include <modelforge/config/slot_settings.hpp>
 #include <modelforge/messages/attempt.hpp>
@@ -25,7 +26,7 @@ struct lane_settings : slot_settings {
   uint32_t first_burst = 4; ///< Attempts in flight, for batch items, at the very beginning: `parallel_limit`.
 
   /// How long a wait that the provider named is believed, by priority; then one request finds out.
-  std::array<duration, 2> max_server_wait{std::chrono::seconds{120}, std::chrono::hours{24}};
+  server_pause::max_waits max_server_wait{std::chrono::seconds{120}, std::chrono::hours{24}};
 };
 
 /// A credential's attempts under way, in all its lanes.
@@ -37,11 +38,11 @@ struct key_slots {
 /// A credential with a group of models: what a provider's limits belong to. Decides when an attempt may be dispatched:
 /// when breaker, limits, pause and slot all agree, in one step, all or nothing.
 ///
-/// A provider's word is believed for a time only. A pause ends for each priority after `max_server_wait` at the
-/// latest: then one attempt at a time goes as a probe; if it succeeds, the pause is over for all. Limits that answers
-/// tell hold for the model that was asked, as long as they are confirmed (see `learned_limits`).
+/// `ready` says when, `start` takes all of it, `end` gives all of it back: what an attempt holds is in its `attempt`,
+/// so nothing is given back twice. A provider's word is believed for a time only: a pause as `server_pause` says,
+/// limits that answers tell for the model that was asked, as long as they are confirmed (see `learned_limits`).
 ///
-/// A plain class: holds no clock. `now` never goes back.
+/// Called by the dispatcher, by way of its `lane_table`. A plain class: holds no clock. `now` never goes back.
 class lane {
 public:
   /// `key`: shared by the credential's lanes; null: it has only this one.
@@ -119,10 +120,10 @@ public:
   }
 
   /// When an answer last came, or began; the clock's epoch: never.
-  time_point answered_at() const { return answered_at_; }
+  time_point answered_at() const { return answers_.last; }
 
   /// The longest time between two answers of late: with each answer an eighth less, unless it came later than that.
-  duration answer_gap() const { return answer_gap_; }
+  duration answer_gap() const { return answers_.gap; }
 
   /// Gives the slot back; what else `tried` took is settled by `end`. For attempts nobody waits for any more.
   void abandon(attempt& tried, time_point now);
@@ -138,7 +139,7 @@ public:
   /// As `pause`, because of what was `refused`.
   void pause_for_refusal(const attempt& tried, duration wait, time_point now) {
     pause(tried, wait, now);
-    parallel_.paused(paused_until_, now);
+    parallel_.paused(paused_until(), now);
   }
 
   // -- from another lane of the same credential ---------------------------------------
@@ -208,7 +209,7 @@ public:
   uint32_t slots() const;
 
   uint32_t in_flight() const { return in_flight_; }
-  time_point paused_until() const { return paused_until_; } ///< By the provider's word.
+  time_point paused_until() const { return pause_.until(); } ///< By the provider's word.
   circuit_breaker& breaker() { return breaker_; }
   const circuit_breaker& breaker() const { return breaker_; }
   rate_limiter& limiter() { return limiter_; }
@@ -223,6 +224,18 @@ private:
     std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
   };
 
+  /// How answers follow one another.
+  struct answer_rhythm {
+    void add(time_point now) {
+      if (last != time_point{})
+        gap = std::max(now - last, gap - gap / 8);
+      last = now;
+    }
+
+    time_point last{};
+    duration gap{};
+  };
+
   void forget_oldest();
   model_limits& of_unknown();
   void take_slot(attempt& tried);
@@ -230,8 +243,6 @@ private:
   bool has_slot(priority rank, uint32_t taken) const;
   void judge(const attempt& tried, outcome result, time_point now);
   void found_out(const attempt& tried);
-  time_point believed_until(priority rank) const;
-  time_point told_pause(priority rank, time_point now) const;
   model_limits* find(std::string_view model) const;
   const std::shared_ptr<model_limits>& touch(std::string_view model, time_point now);
 
@@ -246,13 +257,9 @@ private:
   uint32_t interactive_slots_;
   uint32_t in_flight_ = 0;
   uint32_t batch_in_flight_ = 0;
-  std::array<duration, 2> max_server_wait_;
-  time_point paused_until_{};
-  time_point answered_at_{};
-  duration answer_gap_{};
-  time_point paused_since_{}; ///< When the pause was told, or tried in vain, last.
-  uint32_t probes_ = 0;       ///< Under way.
-  time_point out_until_{};
+  server_pause pause_;
+  answer_rhythm answers_;
+  time_point out_until_{}; ///< The credential's, when the provider refuses it.
 };
 
 } // namespace modelforge::limits
