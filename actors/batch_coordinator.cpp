@@ -75,6 +75,13 @@ uint64_t seconds_since_1970() {
 }
 
 /// Carries out what `batch::schedule` decides: asks providers and jobs, reads, has results kept, and wakes up in time.
+///
+/// Every event (an answer, news of a job, a status, what the recorder has kept, a line of input) goes to the schedule
+/// first; then `go_on` carries out its steps until there are none, at most `max_steps_at_once` in a turn, so that a
+/// cancel and progress are never kept waiting by a large batch. Nothing is decided here, and nothing of an item is
+/// kept: `runners_` and `unconfirmed_` only know whom to tell. It holds itself from `run_atom` to its report, and ends
+/// with that. Runs on a thread of its own (detached), because reading the input may block; the input's reader and the
+/// recorder, which have threads too, report by `post_if_alive`.
 class batch_coordinator_state {
 public:
   static inline const char* name = "batch-coordinator";

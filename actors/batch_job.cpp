@@ -100,6 +100,16 @@ private:
 
 /// Carries out what `batch::job` decides: encodes its items, makes its calls one after the other, and hands its results
 /// to the listener, no faster than that keeps them.
+///
+/// Items are encoded some at a time, so that a job of ten thousand does not hold up a worker. From then on `go_on`
+/// looks what is due after every event. Invariants: one call at a time (`transfer_`), and what an earlier one still
+/// brings is known by its `turn_` and not looked at; one message of results is with the listener at a time, and as long
+/// as it has not said that they are kept, no further bytes of the download are let in: so memory is bounded by two
+/// messages and a line. The end is told once (`leave`), also where the provider's actor dies; only where the listener
+/// dies there is nobody to tell.
+///
+/// Spawned by the provider's actor for each `batch_job_request`; the listener is the batch's coordinator. What comes
+/// from the transport's thread is posted into this actor.
 class job_runner_state {
 public:
   static inline const char* name = "batch-job";

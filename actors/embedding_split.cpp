@@ -18,7 +18,8 @@ namespace {
 
 /// Asks for the parts of a large request, `at_once` at a time, and puts the vectors together in the order of the
 /// inputs. The first part that fails ends all; what the others have cost shows in the provider's counts alone. Lives
-/// for one request, and ends with its caller.
+/// for one request, and ends with its caller. Spawned by a provider, or by the proxy of one; its parts come back to it
+/// as requests of their own, which queue and are limited like all others.
 class split_state {
 public:
   static inline const char* name = "embedding_split";

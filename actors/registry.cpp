@@ -77,7 +77,11 @@ void keep_what_needs_restart(settings& fresh, const settings& in_force) {
 ///
 /// New settings are taken over in two steps. The first prepares a `provider_change` for each provider, and fails as a
 /// whole; the second carries these out and cannot fail. A provider that is replaced or removed drains, and then ends;
-/// what it has used of its limits goes to its successor, or waits for its return.
+/// what it has used of its limits goes to its successor, or waits for its return. Invariant: a name stands for one
+/// provider that takes requests, or for none; what it was before drains in `leaving_`, and may still answer.
+///
+/// Hosts and commands ask it for providers by name; the runtime and `modelforge node` hand it other settings. What ends
+/// unasked is started again at the pace of `retry::restart_pace`, by `timer_`. Everything runs inside its actor.
 class registry_state {
 public:
   static inline const char* name = "registry";

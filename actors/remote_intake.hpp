@@ -21,7 +21,9 @@
 
 namespace modelforge {
 
-/// Decides which requests a proxy takes in, and gives each its id, its deadline and bounded figures.
+/// Decides which requests a proxy takes in, and gives each its id, its deadline and bounded figures: so what goes to
+/// another node is known here by its id, ends in time whatever becomes of the link, and is not larger than a message
+/// may be. Part of `provider_proxy`, and called inside its actor. A plain class: time by argument.
 class remote_intake {
 public:
   using time_point = remote_calls::time_point;

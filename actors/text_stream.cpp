@@ -31,7 +31,11 @@ constexpr uint64_t progress_step = 10;
 
 } // namespace
 
-/// What the host's thread and the reading actor share.
+/// What the host's thread and the reading actor share. Texts go one way, in order, and then one outcome; behind it
+/// nothing comes, so whoever waits wakes up for the last time. Grants are owed with the text that they belong to, and
+/// are given when the host has read it: so a slow host holds the stream back. `grant` and `cancel` run inside the actor
+/// (by `run`); all else may be called from any thread, and holds `mutex_` while it touches what is shared, never while
+/// it calls or sends.
 class text_stream::core {
 public:
   struct text {
@@ -144,6 +148,11 @@ private:
 namespace {
 
 /// Takes the stream for a host: joins texts, calls callbacks, grants what has been read.
+///
+/// It is the stream's subscriber. Each chunk is taken apart into pieces; a callback may end the stream at any of them,
+/// by throwing or by a cancel, which is looked for before every call. The host hears of one end, the first one, whoever
+/// brings it: the provider, the session's death, the host itself, or that of this actor (destructor). With `own_thread`
+/// the actor is detached, since callbacks may block. Everything runs inside the actor, which its handlers keep alive.
 template <class Core>
 class reader : public std::enable_shared_from_this<reader<Core>> {
 public:

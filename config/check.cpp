@@ -15,7 +15,9 @@ std::string path_of(const provider_settings& provider) {
   return "providers." + schema::quoted_key(provider.name);
 }
 
-/// Checks how all settings fit together; one provider's own are `check_provider`'s.
+/// Checks how all settings fit together; one provider's own are `check_provider`'s. Nothing is changed and nothing
+/// stops it: all that is wrong is found at once, and each finding has the paths of the keys that do not go together.
+/// Run once by `cross_check`, when types and ranges are known to be right.
 class checker {
 public:
   checker(const settings& all, const environment& env, findings& found) : all_{all}, env_{env}, found_{found} {}

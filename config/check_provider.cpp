@@ -11,7 +11,9 @@ namespace modelforge {
 
 namespace {
 
-/// Checks one provider's settings, which stand below `path_` in the file. Values are within their ranges.
+/// Checks one provider's settings, which stand below `path_` in the file. Values are within their ranges. What cannot
+/// work is an error; what works, but hardly as it was meant, is a warning. Each check stands alone, so that all that is
+/// wrong is told at once. Run once for each provider by `cross_check`.
 class provider_checker {
 public:
   provider_checker(const provider_settings& provider, const environment& env, findings& found)

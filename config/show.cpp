@@ -60,7 +60,8 @@ struct as_toml {
 /// What is to stand behind a value, given its path; null: nothing.
 using notes = std::function<std::string(const std::string& path)>;
 
-/// Writes settings by the schema, every value, so that the output loads to equal settings.
+/// Writes settings by the schema, every value, so that the output loads to equal settings (a test holds it to that).
+/// What may stand in one line stands in one; tables follow under headers of their own.
 class printer {
 public:
   printer(std::string& out, const notes& note) : out_{out}, note_{note} {}

@@ -39,7 +39,9 @@ struct content_type_of<std::optional<T>> {
 
 } // namespace
 
-/// Reads the value of one key into its slot: an overload for each kind of slot.
+/// Reads the value of one key into its slot: an overload for each kind of slot, chosen by `std::visit`, so that a new
+/// kind does not compile until it can be read. A value of a wrong type or out of range leaves the default and a
+/// diagnostic with its place; reading goes on with the next key.
 struct table_reader::value_reader {
   table_reader& tables;
   const schema::key_rule& key;

@@ -19,7 +19,10 @@ bool can_be_left_out(std::string_view line) {
          && line.find("\"\"\"") == std::string_view::npos && line.find("'''") == std::string_view::npos;
 }
 
-/// Parses a text again and again, with fewer lines each time.
+/// Parses a text again and again, with fewer lines each time: so all mistakes of syntax are told at once, although the
+/// parser stops at some of them. A line that is to blame is emptied where the others mean the same without it (a whole
+/// assignment), and left where they would not; then the search ends with what is known. What comes of a line that was
+/// emptied is not told. At most `max_syntax_rounds` times. Run once for each file that does not parse.
 class repeated_parser {
 public:
   repeated_parser(const source_text& source, const std::string& name)

@@ -76,7 +76,10 @@ const known_provider* owner_of(std::string_view variable) {
   return nullptr;
 }
 
-/// Judges one provider after the other.
+/// Finds where secrets would go: looks at one provider after the other, at the host that it names and at each key and
+/// header that would be sent there, then at the node. A known vendor's variable may go to that vendor's hosts, and to
+/// the address in the vendor's own variable; any other secret to known vendors' hosts, and within this machine unless
+/// the file belongs to others. Nothing is sent to find out. Run once for a file that nobody has confirmed.
 class outflow_search {
 public:
   outflow_search(const environment& env, bool of_others) : env_{env}, of_others_{of_others} {}

@@ -18,7 +18,8 @@
 namespace modelforge {
 
 /// Tells an actor when, and of what, somebody who waits for its answers has died. One watch per caller, however many
-/// requests it has; it goes with the last of them.
+/// requests it has; it goes with the last of them. Part of an actor, and called inside it; `on_death` is called there
+/// too, once for each caller, when its address is known here no more.
 template <class Self>
 class callers {
 public:

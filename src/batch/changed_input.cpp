@@ -28,7 +28,9 @@ struct line_changes {
 };
 
 /// Finds the lines of an input again that have a result, wherever they stand now: by their custom_ids, which is what
-/// their answers are known by.
+/// their answers are known by. A result stays where the line is the same at the same place, moves where the same line
+/// stands elsewhere, and is not used where the line has changed or is gone. Time is n log n in the lines. Used once,
+/// before a batch begins whose input is not the one that its ledger knows.
 class comparison {
 public:
   comparison(const ledger& book, const std::vector<known_line>& known) : book_(book), known_(known) {

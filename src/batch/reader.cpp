@@ -130,6 +130,10 @@ request_or_failure read_short_line(const json::value& x) {
   return request;
 }
 
+/// Items from a text of lines: plain prompts, or JSON objects, as the first line says. A line that cannot be read is an
+/// item with a failure, and the others go on; only what makes all of them senseless (an empty file, another encoding, a
+/// JSON array) is refused, before the first one. One line is in memory, of 16 MiB at most. Items are numbered from 0 in
+/// their order, blank lines not counted, lines as editors count them. Used by one thread at a time.
 class line_source : public source {
 public:
   /// `path` is empty for standard input.

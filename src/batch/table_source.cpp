@@ -17,6 +17,10 @@ namespace modelforge::batch {
 
 namespace {
 
+/// Items from a table (CSV, TSV): the header names the columns, and each row behind it fills a template. A row may go
+/// over several lines, inside quotes, up to 16 MiB. As with lines, a row that is wrong is an item with a failure: what
+/// is wrong stays in `wrong_` until the item is made of it. Rows are numbered from 0, and known by the line that they
+/// begin in. Used by one thread at a time.
 class table_source : public source {
 public:
   table_source(file input, std::string name, bool by_tabs)

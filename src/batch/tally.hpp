@@ -14,7 +14,9 @@
 
 namespace modelforge::batch {
 
-/// Adds up what a batch's items cost, each when its result is safe.
+/// Adds up what a batch's items cost, each when its result is safe: what was noted waits, in the order of its numbers,
+/// until the recorder says how much it has kept. So a report never counts what a crash would lose. Part of `figures`;
+/// not synchronized.
 class tally {
 public:
   /// One share a provider, in the order of the batch's; the last one is that of items that reached none.

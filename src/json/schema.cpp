@@ -86,7 +86,13 @@ const value* find(const value& object, std::string_view name) {
   return found;
 }
 
-/// One check of one value. The first thing that is wrong on the way that counts is kept, with its place.
+/// One check of one value, by the parts of JSON Schema that providers' structured outputs have. What it does not know
+/// makes the answer `unknown`, never a no: a good answer must not be refused for a rule that nobody here can read.
+///
+/// Goes down through rule and value together. The first thing that is wrong on the way that counts is kept, with its
+/// place; choices are tried without a word (`attempt`), since only one of them has to fit. `max_steps` and
+/// `max_nesting` bound the work, as a schema may refer to itself and the answer is from outside. Used once, by one
+/// call.
 class checker {
 public:
   explicit checker(const value& root) : root_(root) {}

@@ -156,12 +156,12 @@ public:
 private:
   static constexpr std::size_t max_marks = 4;
 
+  /// Places the marks in one request.
+  ///
   /// Goes through the prompt once, in the order in which the provider reads it (tools, instructions, conversation), and
   /// adds up its size. With markers, marks go behind each static part. Without, behind the tools, the instructions, and
   /// one or two turns (`plan_turns`). A mark is worth nothing where the prefix is smaller than what the provider
   /// caches, and the host's own marks are left alone: it knows better.
-  ///
-  /// Places the marks in one request.
   class plan {
     static constexpr std::string_view extra_fields[] = {"cache_control", "tools", "system", "messages"};
 

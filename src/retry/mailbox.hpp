@@ -16,6 +16,13 @@ enum class when_empty : uint8_t {
 };
 
 /// Attempts that wait for their time. A waiting attempt holds no slot and no charge.
+///
+/// One that falls due is released where the budget allows it; else it waits on, fails, or goes without, as it was
+/// parked with (`when_empty`). Budget is promised at the release (`released_`) and spent at the dispatch, so that no
+/// two share the same part of it; a release must therefore end in `dispatched` or `dropped`. A queue may hold entries
+/// of what was withdrawn or parked anew: only those that agree with `parked_` count (`holds`).
+///
+/// Used by the dispatcher alone. A plain class: `now` comes as an argument and never goes back.
 class mailbox {
 public:
   using time_point = budget::time_point;

@@ -84,7 +84,8 @@ std::string head_of(const response& answer, bool keep_alive) {
 }
 
 /// One TCP connection: a request, its answer, the next request. Every handler holds a shared pointer; the connection
-/// ends when nothing is left to wait for.
+/// ends when nothing is left to wait for. Runs on the server's thread, with the answers too, which other threads hand
+/// over; times and sizes are bounded, so that whoever connects can hold neither a thread nor memory.
 class connection : public std::enable_shared_from_this<connection> {
 public:
   connection(tcp::socket socket, hub& shared, std::shared_ptr<gate> gate)

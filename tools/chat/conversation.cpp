@@ -141,7 +141,9 @@ std::optional<image_part> image_of(std::string_view line) {
   return image_part{"", std::string{address.substr(5, comma - 5)}, std::string{address.substr(comma + 8)}, ""};
 }
 
-/// Takes a file line by line.
+/// Takes a file line by line: its head with the mark, perhaps a system prompt, then questions and answers in turn, each
+/// from its heading to the next one. People may edit these files, so the first thing that does not fit is told with its
+/// line, and nothing is guessed. Reads what `write` writes to the same conversation again. Used once for each file.
 class file_reader {
 public:
   std::variant<conversation, std::string> read(std::string_view text) {

@@ -214,7 +214,10 @@ private:
   bool ends_line_ = false;
 };
 
-/// Prints pieces as they come.
+/// Prints pieces as they come: the answer on standard output, thoughts and remarks on standard error, or an event a
+/// line for programs. What must be whole to be judged (a schema) is printed at the end. All that was shown is in
+/// `seen_` too, from where conversations and `-o` take it. Its functions are called one after the other, as the
+/// stream's callbacks; where standard output is lost it throws, which ends the stream.
 class printer {
 public:
   /// `reads_on`, called when standard output takes nothing any more, says whether the answer is read all the same.

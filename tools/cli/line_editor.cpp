@@ -27,6 +27,10 @@ constexpr std::string_view paste_ends = "\x1b[?2004l";
 constexpr std::string_view pasted_end = "\x1b[201~";
 constexpr char prompt_mark = '\1'; // around what takes no place on the screen
 
+/// Reads inputs by libedit, which owns the terminal while one is typed. Keys come by way of the `waiter`
+/// (`read_character`), so that a signal ends an input at once, as `ended_` says. Line breaks in pasted text send
+/// nothing. libedit calls back with its own handle, from which `of` finds this object. Used by the
+/// session's thread alone.
 class line_editor : public console {
 public:
   line_editor(waiter& waiter, EditLine* editor, std::vector<std::string> words)

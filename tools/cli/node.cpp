@@ -94,7 +94,9 @@ private:
   std::shared_ptr<shared_state> shared_ = std::make_shared<shared_state>();
 };
 
-/// A node that runs until a signal ends it.
+/// A node that runs until a signal ends it. The registry and the node's actors do the work; here is what a program
+/// adds: where it listens, what it says of its links, reading the file again, and the drain. Used by the main thread,
+/// which waits for signals in between; only `waiter_.wake` is called from others.
 class running_node {
 public:
   running_node(const settings& all, waiter& waiter) : settings_(all), waiter_(waiter), host_(settings_) {}

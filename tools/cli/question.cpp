@@ -43,7 +43,9 @@ std::string mebibytes(std::size_t bytes) {
   return std::to_string(bytes >> 20) + " MiB";
 }
 
-/// Puts the parts together in their order. Where one is of no use, prints why.
+/// Puts the parts together in their order: the prompt, standard input, files, then images. What a part is (text, an
+/// image, nothing of use) its bytes say, not its name. Where one is of no use, prints why, and there is no question.
+/// All of them together are bounded by `max_question`. Used once for each question.
 class question_builder {
 public:
   explicit question_builder(const question_sources& given) : given_(given) {}

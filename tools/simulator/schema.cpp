@@ -29,7 +29,9 @@ double number(const json& value, double fallback) {
   return value.is_number() ? value.get<double>() : fallback;
 }
 
-/// Makes one sample: holds the root, which local references start from, and the random sequence.
+/// Makes one value that fits a schema: holds the root, which local references start from, and the random sequence, so
+/// that the same seed makes the same value. Schemas come from outside and may refer to themselves: `depth` makes deep
+/// values short, and `budget_` ends what grows in width. Used once for each answer.
 class sampler {
 public:
   sampler(const json& root, random_source source, const std::vector<std::string>& words)

@@ -103,7 +103,9 @@ std::string summary_of(const stats& snapshot) {
 
 } // namespace
 
-/// The running server: the event loop, its thread and the open port.
+/// The running server: the event loop, its thread and the open port. All requests are answered on that thread; the
+/// public methods may be called from any other, and hand what they want to the loop. It ends when the port is closed
+/// and the last handler has run.
 class server::state {
 public:
   explicit state(options settings)

@@ -47,7 +47,8 @@ uint32_t min_cacheable(std::string_view model) {
     ->tokens;
 }
 
-/// Reads one request, field by field; after the first fault nothing more is looked at.
+/// Reads one request of the Messages API, field by field, tools before the system prompt before messages, as they are
+/// cached; after the first fault nothing more is looked at. Used once for each request.
 class request_reader final : conversation_reader {
 public:
   /// `is_count`: the request only has its tokens counted.

@@ -122,7 +122,8 @@ std::string unary_text(const exchange& incoming, const message_request& request,
   return text.append(output_usage(completion, request)).append(",").append(more_usage(request)).append("}}");
 }
 
-/// Writes the events of a message: its start, its blocks with a delta for each token, its end.
+/// Writes the events of a message: its start, its blocks with a delta for each token, its end. A step is one token of
+/// one block; start and end come with the first and the last. Called by `outgoing_stream`.
 class message_stream : public token_stream {
 public:
   message_stream(const exchange& incoming, const message_request& request, choice completion)

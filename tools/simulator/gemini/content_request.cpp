@@ -45,7 +45,8 @@ bool is_name(std::string_view text) {
          && text.find_first_not_of(others) == text.npos;
 }
 
-/// Reads one request, field by field; after the first fault nothing more is looked at.
+/// Reads one request of generateContent or countTokens, field by field; after the first fault nothing more is looked
+/// at. Used once for each request.
 class request_reader final : contents_reader {
 public:
   /// `is_count`: only the contents matter. Models from 3 on want their signatures back.

@@ -36,7 +36,8 @@ std::string go_type(const json& value) {
   return value.is_boolean() ? "bool" : value.type_name();
 }
 
-/// Reads one request, field by field; after the first fault nothing more is looked at.
+/// Reads one request of /api/chat, field by field; after the first fault nothing more is looked at. Its errors are
+/// Go's, as the real server's. Used once for each request.
 class request_reader final : body_reader {
 public:
   request_reader(const json& body, const options& settings) : body_reader(body, settings, result_) {}

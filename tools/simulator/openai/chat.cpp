@@ -97,7 +97,8 @@ std::string unary_text(const exchange& incoming, const chat_request& request, co
   return text + R"(],"usage":)" + usage_text(request.prompt_tokens, request.cached, completion_tokens) + "}";
 }
 
-/// Writes chunks: first the role, then a delta for each token of each choice, at last usage and [DONE].
+/// Writes chunks: first the role, then a delta for each token of each choice, at last usage and [DONE]. One call of
+/// `next` is one step of time, in which each choice says a token. Called by `outgoing_stream`.
 class chat_stream : public token_stream {
 public:
   chat_stream(const exchange& incoming, const chat_request& request, std::vector<choice> choices,

@@ -10,7 +10,8 @@ namespace {
 
 using form = generation::form;
 
-/// Reads one request, field by field; after the first fault nothing more is looked at.
+/// Reads one request of Chat Completions, field by field; after the first fault nothing more is looked at. Calls must
+/// be answered before anything else is said, so messages are read in their order. Used once for each request.
 class request_reader final : openai_reader {
 public:
   request_reader(const json& body, const options& settings) : openai_reader(body, settings, result_) {}

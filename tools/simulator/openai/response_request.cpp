@@ -61,7 +61,8 @@ bool contains(const List& list, std::string_view value) {
   return std::find(std::begin(list), std::end(list), value) != std::end(list);
 }
 
-/// Reads one request, field by field; after the first fault nothing more is looked at.
+/// Reads one request of the Responses API, field by field; after the first fault nothing more is looked at. Items are
+/// read in their order, since a call and its output belong together over several of them. Used once for each request.
 class request_reader final : openai_reader {
 public:
   explicit request_reader(const json& body, const options& settings) : openai_reader(body, settings, result_) {}

@@ -117,7 +117,9 @@ struct envelope {
   }
 };
 
-/// Writes the events of a response; each has its number.
+/// Writes the events of a response; each has its number. A step is one token of one item: its events, with the item's
+/// beginning before the first and its end behind the last one. The last event repeats the whole response. Called by
+/// `outgoing_stream`.
 class response_stream : public token_stream {
 public:
   response_stream(const exchange& incoming, const response_request& request, choice completion)
