@@ -32,7 +32,8 @@ struct lane_journal {
 };
 
 /// A dispatcher's lanes: one for each credential in each group of models. Answers what concerns all lanes of a group;
-/// what concerns one is the lane's. Holds no clock.
+/// what concerns one is the lane's. Lanes stay where they are in memory until a reload takes them over
+/// (`lane_succession`). Called by the dispatcher alone; holds no clock.
 class lane_table {
 public:
   using time_point = limits::time_point;

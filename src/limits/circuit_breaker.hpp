@@ -30,7 +30,8 @@ enum class outcome : uint8_t {
 /// Every permit must be ended, however the attempt ends; a probe's place is taken until then, so attempts need a
 /// timeout. Results of attempts begun before the last change of state change nothing.
 ///
-/// A plain class: holds no clock. `now` never goes back. Every call is O(1) and allocates nothing.
+/// Part of `lane`, which asks before it dispatches and tells every end. A plain class: holds no clock. `now` never goes
+/// back. Every call is O(1) and allocates nothing.
 class circuit_breaker {
 public:
   enum class state : uint8_t { closed, open, half_open };

@@ -32,7 +32,8 @@ struct concurrency_settings {
 /// to tell whether one waits; one request counts at most four times what is expected. An overload signal lowers the
 /// limit to three quarters, at most once per round trip.
 ///
-/// A plain class: holds no clock. `now` never goes back. Every call is O(1) and allocates nothing.
+/// Part of `lane`, where the settings say `adaptive`. A plain class: holds no clock. `now` never goes back. Every call
+/// is O(1) and allocates nothing.
 class concurrency_limit {
 public:
   enum class kind : uint8_t {

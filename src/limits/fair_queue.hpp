@@ -27,7 +27,9 @@ namespace modelforge::limits {
 /// more by naming many tenants.
 ///
 /// O(1) in the number of queued requests, O(log n) in those of nodes and tenants. While there is only this node,
-/// nothing is counted for nodes.
+/// nothing is counted for nodes. Items are the caller's, linked into lists and not copied: one stays where it is in
+/// memory while it is queued, and is in one queue at a time. Used by the dispatcher's `group_queue`, one for each
+/// priority; holds no clock.
 class fair_queue {
   struct tenant;
 

@@ -17,7 +17,7 @@ struct fair_share {
 /// Whose turn it is, of several that share: start-time fair queueing, see `fair_queue`. `Sharer` is a `fair_share`;
 /// each is waiting (has something to be served), idle (has nothing, but may owe), or unknown.
 ///
-/// O(log n) in the number of sharers.
+/// O(log n) in the number of sharers. Used by `fair_queue` twice, for nodes and for their tenants.
 template <class Sharer>
 class fair_shares {
 public:

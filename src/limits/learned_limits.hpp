@@ -15,6 +15,8 @@ namespace modelforge::limits {
 /// what remained, once they have passed and the limit is not whole again, one dispatch finds out: its answer counts
 /// anew, and if a good one has not a word of that limit, nothing is held back any more; failing both, the next may try
 /// after as many windows again.
+///
+/// Part of `model_limits`. A plain class: holds no clock. `now` never goes back.
 class learned_limits {
 public:
   static constexpr int kept_windows = 3;

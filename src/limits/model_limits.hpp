@@ -11,7 +11,8 @@ namespace modelforge::limits {
 /// Told limits are kept like configured ones, by a gate of their own, but they refuse nothing: what exceeds a told
 /// window goes alone, and what is not confirmed is forgotten (see `learned_limits`).
 ///
-/// A plain class: holds no clock. `now` never goes back.
+/// Part of `lane`, and held by its attempts too, so that one under way outlives the forgetting of its model. A plain
+/// class: holds no clock. `now` never goes back.
 class model_limits {
 public:
   /// `like`: the lane's; of it only window, guard and burst count.

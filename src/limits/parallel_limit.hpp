@@ -24,7 +24,8 @@ namespace modelforge::limits {
 /// refusal that costs a pause, and not before twenty times that pause has passed, so that finding out costs a twentieth
 /// of the time at most. Refusals therefore stay below one for each pause and a tenth of the answers.
 ///
-/// A plain class: holds no clock. `now` never goes back. Every call is O(1) and allocates nothing.
+/// Part of `lane`, which holds batch items by it. A plain class: holds no clock. `now` never goes back. Every call is
+/// O(1) and allocates nothing.
 class parallel_limit {
 public:
   explicit parallel_limit(uint32_t max, uint32_t first = UINT32_MAX)

@@ -46,7 +46,8 @@ struct charge {
 /// `max_amount` at most, and holds others back for one window + guard at most, the pacer included: it owes no more
 /// than the gate remembers.
 ///
-/// A plain class: holds no clock. `now` never goes back.
+/// Used by `lane` for what is configured and by `model_limits` for what answers tell. A plain class: holds no clock.
+/// `now` never goes back.
 class rate_limiter {
 public:
   using ticket = uint32_t;

@@ -26,7 +26,8 @@ namespace modelforge::limits {
 /// So it learns, per model and size of prompt, from the usage that comes back: an exponential average of real / raw and
 /// of that ratio's deviation, as TCP does it for round trips (Jacobson, "Congestion avoidance and control", 1988).
 ///
-/// A plain class, not synchronized.
+/// `provider::admission` asks it, `settlement` teaches it; a batch counts its prompts by `raw`. A plain class, not
+/// synchronized.
 class token_estimator {
 public:
   /// Models kept; beyond, the one that was trained least recently is forgotten.

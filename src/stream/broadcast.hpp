@@ -37,6 +37,11 @@ struct broadcast_settings {
 /// Hands one streamed answer on to its readers: each gets every piece from where it joined, in order, as far as it has
 /// demand, and then exactly one end. Says how much of the body may come, and when it has waited long enough.
 ///
+/// Memory is bounded by `log_limit` and `window`: credit is given only as far as the slowest reader that is waited for
+/// has taken what came, and what all have taken is forgotten beyond the limit. While nobody has a piece of an attempt,
+/// another may take its place (`rewind`); from then on (`handed_over`) its failure is the stream's. Driven by the
+/// session's actor (`actors/stream_session.cpp`).
+///
 /// A plain class: holds no clock, sends nothing. `now` never goes back. After every call that may have changed
 /// something, the owner takes `next` until it is empty, and sees to it that it comes back at `wake_at`.
 class broadcast final : public wire::piece_sink {

@@ -11,7 +11,8 @@
 namespace modelforge::stream {
 
 /// The pieces of one answer, numbered from 0, in about the memory of their text: readers copy out what they need, and
-/// the oldest can be forgotten. Not thread-safe.
+/// the oldest can be forgotten. A position in it stays good while more is appended; what was forgotten cannot be read.
+/// Part of `broadcast`; not thread-safe.
 class log {
 public:
   /// Between two pieces.
