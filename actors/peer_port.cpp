@@ -341,6 +341,8 @@ std::vector<std::string> names_in(const std::string& label) {
   return result;
 }
 
+// The door listens and shakes hands on threads of its own; a connection that has done so waits in the hall, and a
+// socket wakes CAF's doorman, which makes a scribe of it inside the middleman.
 std::variant<std::unique_ptr<node::door>, std::string>
 publish_at(caf::actor_system& system, node::door::options options, const caf::strong_actor_ptr& whom,
            std::set<std::string> interface, uint64_t max_message_bytes) {

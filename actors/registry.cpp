@@ -188,6 +188,9 @@ private:
     }
   }
 
+  /// The first step: says what is to become of one provider, and finds out what could fail (keys, headers, the limits'
+  /// file) without changing anything that runs. It is untouched, changed in place, taken back from those that leave,
+  /// or made anew; in the place of one that cannot become it, or as a proxy where another node runs it.
   std::variant<provider_change, failure> prepare(const provider_settings& wanted, const settings& fresh) {
     provider_change result;
     auto known = std::find_if(providers_.begin(), providers_.end(), [&](auto& x) { return x.name() == wanted.name; });
@@ -227,6 +230,7 @@ private:
     return result;
   }
 
+  /// The second step, which cannot fail. Returns the provider as it is from now on; `change.old` is empty afterwards.
   named_provider carry_out(provider_settings wanted, provider_change change, const runtime_settings& runtime,
                            reload_report& report) {
     auto name = wanted.name;
@@ -381,6 +385,8 @@ private:
     node_->set_owned(std::move(owned));
   }
 
+  /// Takes over other settings, all or none. Answers when every provider has: each is asked for its status, which it
+  /// answers behind what it was told before.
   caf::result<reload_report> reload(const std::string& text, const std::string& origin) {
     auto refuse = [](const failure& why) { return caf::make_error(why.code, why); };
     if (draining_)

@@ -10,6 +10,8 @@
 
 namespace modelforge {
 
+// Texts go into the file as they come, except where only the end shows what may be written: JSON that goes down a pipe
+// is held. An end decides the file's name: a good answer takes its place, half of one stays beside what was there.
 std::variant<completion, failure> stream_to_file(caf::actor_system& system, const provider_actor& provider,
                                                  chat_request request, const std::string& path,
                                                  stream_options options) {

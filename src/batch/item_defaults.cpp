@@ -19,6 +19,7 @@ json::value object_in(const std::string& text) {
 item_defaults::item_defaults(std::string model, modelforge::sampling sampling, std::string extra)
   : model_(std::move(model)), sampling_(std::move(sampling)), extra_(std::move(extra)), fields_(object_in(extra_)) {}
 
+// What an item says counts, field by field; in `extra` too, where both have objects.
 void item_defaults::apply(chat_request& request) const {
   name_model(request);
   fill_in(request.sampling, sampling_);

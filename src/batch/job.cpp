@@ -216,6 +216,8 @@ void job::go_without(time_point now) {
 
 // -- a job that is known --------------------------------------------------------------------
 
+// A job that is over may say a moment later where its results are, so it is asked a few times more before that counts
+// as its word.
 void job::follow(time_point now, wire::batch_status status) {
   job_ = std::move(status);
   call_.tries = 0;
@@ -252,6 +254,8 @@ void job::cancel(time_point now) {
     go(step::cancel, now);
 }
 
+// When all files have been read, what came is compared with what the provider says: results that are missing or broken
+// make the rest unreadable, so that nobody takes them for items that were not run.
 void job::fetch_next(time_point now) {
   if (results_.outputs() < job_.outputs.size())
     return go(step::download, now);

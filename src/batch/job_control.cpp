@@ -193,6 +193,8 @@ void job_control::give_up_rest(known_job& job, const std::string& reason) {
                      origin_of(job, item));
 }
 
+/// Whether its provider gets more: one that refused a job gets none for the rest of the run, one whose queue is full
+/// later or smaller ones. What was being put together for it goes back, to be read again.
 void job_control::judge_provider(const known_job& job, const batch_job_end& end, const std::string& reason,
                                  time_point now) {
   auto provider = job.provider;

@@ -9,6 +9,7 @@ namespace modelforge::batch {
 
 namespace {
 
+/// A result as the ledger keeps it: its line for the output, and what sums and reports are made of.
 ledger_result result_of(const record& result) {
   ledger_result to;
   to.item = result.item;
@@ -72,6 +73,9 @@ void recorder::finish(bool complete) {
   wake_.notify_one();
 }
 
+// The thread takes all that has come meanwhile as one group, which one sync makes safe: so a slow disk makes groups
+// larger, and not the batch slower. The end is reported once, behind the last group; an object that closes without one
+// leaves the rest.
 void recorder::run() {
   std::unique_lock lock{mutex_};
   for (;;) {

@@ -127,6 +127,8 @@ void schedule::go_on_with(safe_step safe) {
     std::visit([this](auto& x) { outcomes_.push(std::move(x)); }, safe);
 }
 
+// Reads an item where there is room, or begins another pass: only when what came back may be sent now, since each pass
+// goes through the whole input.
 void schedule::read_on(time_point now) {
   switch (phase_) {
     case phase::recovering:

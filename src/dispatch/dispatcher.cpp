@@ -115,6 +115,7 @@ std::optional<dispatcher::refusal> dispatcher::accept(offer asked, time_point no
   return {};
 }
 
+/// What can be said at once goes first, cheap before expensive: the prediction has to look at the queue.
 std::optional<dispatcher::refusal> dispatcher::refuse(const offer& asked, time_point now) {
   if (draining_)
     return refusal{reason::draining};
@@ -223,6 +224,9 @@ dispatcher::step dispatcher::drop(live_request& request, refusal why, time_point
   return result;
 }
 
+/// Forgets a request, and gives back what it holds by where it stands: its place in the queue with a promised part of
+/// the retry budget, its place in the mailbox, or its slot. An attempt in flight stays, without an owner, until it
+/// ends: its charge is settled then.
 void dispatcher::remove(live_request& request, time_point now) {
   switch (request.at) {
     case place::queued:
@@ -277,6 +281,10 @@ std::optional<dispatcher::step> dispatcher::pick(time_point now) {
   return {};
 }
 
+/// Looks at the head of a group's queue until one goes, ends, or nothing can go before a known time. A head whose
+/// budget has passed, that waits for an open breaker after an attempt, or that its model's limits hold for long is
+/// parked, and the next one is looked at; any other one holds the queue (`hold`) until its lane is ready, unless a
+/// request behind it may pass.
 std::optional<dispatcher::step> dispatcher::pick(group_queue& queue, uint32_t group, time_point now) {
   while (queue.is_worth_a_look(now)) {
     auto* front = queue.front();
@@ -317,7 +325,8 @@ std::optional<dispatcher::step> dispatcher::pick(group_queue& queue, uint32_t gr
   return {};
 }
 
-/// Looks for a request that may go before the head, because the head can go no later for it.
+/// Looks for a request that may go before the head, because the head can go no later for it: on another lane, or on the
+/// same one where the head is ready as soon with the other gone first. Looks at `max_pass` requests at most.
 std::optional<dispatcher::step> dispatcher::pass(group_queue& queue, uint32_t group, live_request& head,
                                                  const choice& of_head, time_point now) {
   if (of_head.when.why != wait_reason::rate_limit
@@ -368,6 +377,8 @@ void dispatcher::set_aside(live_request& request, time_point until) {
   park(request, until, wait_reason::rate_limit);
 }
 
+/// Dispatches a queued request on a lane that is ready: slot, charge, budget and counts change together. Where the
+/// journal has to be saved first, nothing changes, and the same request is picked again after `save`.
 std::optional<dispatcher::step> dispatcher::start(live_request& request, uint32_t lane, time_point now) {
   auto& on = lanes_[lane];
   if (!journal_.admits(lane, on, request.offer.cost, now))

@@ -37,6 +37,7 @@ void easy_handles::clear() {
   share_.reset();
 }
 
+// A new handle, with all that holds for every transfer; what one transfer needs `transfer::configure` sets.
 std::unique_ptr<transfer> easy_handles::make() {
   auto result = std::make_unique<transfer>();
   result->easy.reset(curl_easy_init());

@@ -40,6 +40,8 @@ void gzip_end::keep(std::string_view bytes) {
     last_ = last_ >> 8 | static_cast<uint64_t>(static_cast<unsigned char>(c)) << 56;
 }
 
+// Follows the frames of chunked coding (RFC 9112, 7.1), wherever the bytes are cut, to have only what is in the chunks.
+// What does not look like it makes the whole odd, and then nothing is said of its end.
 void gzip_end::take_chunks(std::string_view bytes) {
   while (!bytes.empty() && !is_odd_) {
     if (part_ == part::data) {

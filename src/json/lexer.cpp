@@ -114,6 +114,8 @@ bool lexer::skip_known() {
   return true;
 }
 
+/// Takes what follows a backslash. Two escapes make one character where they are the halves of a surrogate pair; a half
+/// alone becomes U+FFFD, since some servers cut answers there.
 bool lexer::take_escape(std::string* out) {
   constexpr std::string_view from = "\"\\/bfnrt";
   constexpr std::string_view replacement = "\"\\/\b\f\n\r\t";
@@ -160,6 +162,7 @@ bool lexer::take_digits() {
   return p_ != first;
 }
 
+/// Takes a number by the grammar of RFC 8259, 6, as it is written: who needs its value reads the text.
 bool lexer::take_number(scalar& taken) {
   auto* first = p_;
   auto negative = peek() == '-';

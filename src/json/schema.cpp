@@ -201,6 +201,7 @@ private:
     });
   }
 
+  /// The rules that are made of other rules. A no is final; what is unknown stays so unless another rule says no.
   verdict check_choices(const value& rule, const value& x) {
     auto result = verdict::yes;
     for (auto& each : list(rule, "allOf"))
@@ -266,6 +267,7 @@ private:
     return target != nullptr ? check(*target, x) : verdict::unknown;
   }
 
+  /// Follows a JSON pointer (RFC 6901) from the root; null: it leads nowhere.
   const value* resolve(std::string_view pointer) const {
     auto* at = &root_;
     while (!pointer.empty() && at != nullptr) {

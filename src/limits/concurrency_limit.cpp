@@ -71,6 +71,8 @@ double concurrency_limit::window::relative_error() const {
   return std::sqrt(std::max(0.0, stretch_squared / known - mean * mean) / known) / mean;
 }
 
+// Adds a request to the window's sums. Once the unloaded time is known its stretch is bounded (`outlier`), so that one
+// odd request moves the mean little.
 void concurrency_limit::add(const sample& measured) {
   auto i = static_cast<std::size_t>(measured.kind);
   auto tokens =
@@ -170,6 +172,9 @@ bool concurrency_limit::is_due() const {
   return !sure_ || level_ < 0.75 * measured_level_ || windows_ * cost >= 1 - lower() / limit();
 }
 
+// Ends a look at a lower limit. Where the stretch fell with the requests in flight, some waited at the lower limit too:
+// that becomes the limit, and a still lower one is tried. Otherwise what was measured is the unloaded time, blended
+// with the former where it hardly differs.
 void concurrency_limit::finish_measurement() {
   auto now = read();
   auto changed = std::abs(now.stretch - 1) > std::max(0.15, 6 * window_.relative_error());

@@ -88,6 +88,7 @@ constexpr auto scripts = std::to_array<script_cost>({
 constexpr uint8_t follower_cost = 10;
 constexpr uint8_t stray_cost = 60; ///< Of a byte that is not UTF-8.
 
+/// By its first bits, a byte of UTF-8 tells the script of its character well enough.
 constexpr kind kind_of(uint8_t byte) {
   if (byte < 0x80) {
     if (byte >= 'a' && byte <= 'z')
@@ -159,6 +160,8 @@ constexpr step digit_step(int from) {
   return {static_cast<uint16_t>(from == after_space ? 194 : after_word ? 132 : 115), after_digit};
 }
 
+/// What a byte of this kind costs after that state. The numbers are those of the fit (see the class). Evaluated by the
+/// compiler alone: at run time there is one look into a table for each byte.
 constexpr step step_of(int from, int byte, bool repeated) {
   switch (byte) {
     case lower:

@@ -12,6 +12,8 @@ constexpr auto max_jitter = std::chrono::milliseconds{50};
 /// How much longer pauses are for a provider that has too much to do.
 constexpr double overload_factor = 4;
 
+/// What a failure means by our own reading. Whether an attempt may have run matters as much as why it failed: what was
+/// written and not answered is uncertain, what was never written is unsent, and may always be tried again.
 meaning by_code(const failed_attempt& attempt) {
   if (attempt.refused)
     return meaning::refused;
@@ -61,6 +63,7 @@ duration lane_pause(const policy_settings& settings, uint32_t before) {
     static_cast<int64_t>(std::min(backoff(settings, before), static_cast<double>(settings.max_wait.count())))};
 }
 
+// The provider's own word counts for more than ours where an answer came, but a key that it refuses stays refused.
 meaning meaning_of(const failed_attempt& attempt) {
   auto meant = by_code(attempt);
   if (!attempt.should_retry || attempt.status == 0)

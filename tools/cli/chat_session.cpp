@@ -279,6 +279,7 @@ void chat_session::show() {
           + (turn.answer.flaw.empty() ? "" : "\n(" + turn.answer.flaw + ")") + "\n\n");
 }
 
+/// Nothing: says where it is kept; a name: keeps it under that; a path: writes a copy there.
 void chat_session::save(const std::string& where) {
   if (where.empty())
     return tell(conversation_.name().empty()

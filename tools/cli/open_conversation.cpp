@@ -107,6 +107,9 @@ bool open_conversation::rename(const std::string& name) {
   return begin(name) && (content_.turns.empty() || write(name));
 }
 
+/// Writes the file anew. Returns whether the conversation is kept; where it is not, says why. A file that
+/// somebody changed meanwhile is left alone, and this conversation goes on under another name; one that somebody
+/// deleted is not made again unasked.
 bool open_conversation::write(const std::string& wanted) {
   if (how_ == keeping::off || is_deleted_)
     return false;
