@@ -307,8 +307,6 @@ private:
     timer_.arm(next);
   }
 
-  /// Begins the next step of a link. What comes of it names the attempt that it was for, and is dropped where the link
-  /// has begun another one since.
   void begin(node_link& link, peer_link::state step) {
     auto attempt = link.machine.attempt();
     switch (step) {
@@ -371,8 +369,7 @@ private:
     serve();
   }
 
-  /// The peer has said who it is: it has to fit (version, cluster), and to be who it says, by its certificate. Only
-  /// then it hears of us.
+  /// Only a peer that fits, and is who it says by its certificate, hears of us.
   void on_hello(node_link& link, uint64_t attempt, const node_hello& theirs) {
     if (attempt != link.machine.attempt())
       return;
