@@ -39,21 +39,21 @@ std::string parser::problem() const {
 // The event is put together as views: of the fed bytes where it lies in them, of the strings where it is continued.
 // Only when the bytes end before the event does, they are copied (`keep`).
 bool parser::next(event& out) {
-  if (handed_out_)
+  if (open_.is_done)
     forget();
-  out = {type_, data_, id_};
+  out = {open_.type, open_.data, open_.id};
   for (std::string_view line; take_line(line);) {
     if (line.empty()) {
-      if (has_data_) {
+      if (open_.has_data) {
         hand_out(out, false);
         return true;
       }
-      keeps_name_ = false;
+      open_.keeps_name = false;
       forget();
       out = {};
       continue;
     }
-    if (has_data_ && is_whole_ != nullptr && ends_event(line, out)) {
+    if (open_.has_data && is_whole_ != nullptr && ends_event(line, out)) {
       lines_are_events_ = true;
       again_ = line;
       hand_out(out, line.starts_with('d'));
@@ -61,12 +61,12 @@ bool parser::next(event& out) {
     }
     if (!take_field(line, out))
       return false;
-    if (lines_are_events_ && has_data_ && is_whole_(out.data)) {
+    if (lines_are_events_ && open_.has_data && is_whole_(out.data)) {
       hand_out(out, true);
       return true;
     }
   }
-  if (stops_ && has_data_ && is_whole_(out.data)) {
+  if (stops_ && open_.has_data && is_whole_(out.data)) {
     stops_ = false; // until it is asked for more
     hand_out(out, false);
     return true;
@@ -85,9 +85,9 @@ bool parser::ends_event(std::string_view line, const event& out) const {
 /// `is_named`: what follows without a blank line has the same name.
 void parser::hand_out(const event& out, bool is_named) {
   if (is_named)
-    keep_text(type_, out.type);
-  keeps_name_ = is_named;
-  handed_out_ = true;
+    keep_text(open_.type, out.type);
+  open_.keeps_name = is_named;
+  open_.is_done = true;
 }
 
 /// Whether a line begins here that is a value of JSON by itself.
@@ -171,8 +171,8 @@ void parser::take_foreign(std::string_view line) {
 
 // One line of data stays a view; the second one makes it a text of its own.
 bool parser::set_data(std::string_view value, event& out) {
-  if (!has_data_) {
-    has_data_ = true;
+  if (!open_.has_data) {
+    open_.has_data = true;
     out.data = value;
     return true;
   }
@@ -180,18 +180,18 @@ bool parser::set_data(std::string_view value, event& out) {
     state_ = state::too_large;
     return false;
   }
-  keep_text(data_, out.data);
-  data_ += '\n';
-  data_ += value;
-  out.data = data_;
+  keep_text(open_.data, out.data);
+  open_.data += '\n';
+  open_.data += value;
+  out.data = open_.data;
   return true;
 }
 
 /// Copies what the fed bytes leave unfinished.
 void parser::keep(const event& out) {
-  keep_text(type_, out.type);
-  keep_text(data_, out.data);
-  keep_text(id_, out.id);
+  keep_text(open_.type, out.type);
+  keep_text(open_.data, out.data);
+  keep_text(open_.id, out.id);
   if (line_is_read_)
     empty(line_);
   line_is_read_ = false;
@@ -200,11 +200,11 @@ void parser::keep(const event& out) {
 }
 
 void parser::forget() {
-  if (!keeps_name_)
-    empty(type_);
-  empty(data_);
-  empty(id_);
-  has_data_ = handed_out_ = false;
+  if (!open_.keeps_name)
+    empty(open_.type);
+  empty(open_.data);
+  empty(open_.id);
+  open_.has_data = open_.is_done = false;
 }
 
 } // namespace modelforge::sse

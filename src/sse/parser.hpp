@@ -100,21 +100,26 @@ private:
   void keep(const event& out);
   void forget();
 
+  /// An event of which the end has not come, as far as `rest_` does not hold it.
+  struct open_event {
+    std::string type, data, id;
+    bool has_data = false;
+    bool is_done = false;    ///< The event that the strings hold is done with,
+    bool keeps_name = false; ///< but not its name: no blank line has come.
+  };
+
   std::size_t limit_;
   whole_data is_whole_;
-  std::string_view rest_;                ///< What is left of the fed bytes.
-  std::string_view again_;               ///< A line that ended the event before it, still to be taken.
-  const char* line_feed_ = nullptr;      ///< The next LF in `rest_`, or its end; null: not looked for yet.
-  std::string line_;                     ///< The beginning of a line that is cut.
-  std::string type_, data_, id_;         ///< Of an event that is cut.
+  std::string_view rest_;           ///< What is left of the fed bytes.
+  std::string_view again_;          ///< A line that ended the event before it, still to be taken.
+  const char* line_feed_ = nullptr; ///< The next LF in `rest_`, or its end; null: not looked for yet.
+  std::string line_;                ///< The beginning of a line that is cut.
+  open_event open_;
   std::unique_ptr<std::string> foreign_; ///< Null: none.
   state state_ = state::open;
   bool at_start_ = true;
-  bool after_cr_ = false;     ///< An LF that comes now belongs to the line end before it.
-  bool line_is_read_ = false; ///< `line_` was completed; views of it may still be in use.
-  bool has_data_ = false;
-  bool handed_out_ = false;       ///< The event that the strings hold is done with,
-  bool keeps_name_ = false;       ///< but not its name: no blank line has come.
+  bool after_cr_ = false;         ///< An LF that comes now belongs to the line end before it.
+  bool line_is_read_ = false;     ///< `line_` was completed; views of it may still be in use.
   bool lines_are_events_ = false; ///< Blank lines were missing.
   bool stops_ = false;            ///< In front of a line that is a value by itself.
   bool refuses_foreign_ = false;
