@@ -237,6 +237,23 @@ std::optional<nanoseconds> read_iso_duration(std::string_view text) {
   return *first + *second;
 }
 
+/// The sum of all parts, up to the longest wait; nothing below zero.
+template <class Take>
+std::optional<nanoseconds> sum_of_parts(std::string_view text, Take take) {
+  auto negative = text.starts_with('-');
+  text.remove_prefix(negative ? 1 : 0);
+  if (text.empty())
+    return {};
+  nanoseconds sum{0};
+  while (!text.empty()) {
+    auto part = take(text);
+    if (!part || sum + *part > longest_wait)
+      return {};
+    sum += *part;
+  }
+  return negative ? nanoseconds{0} : sum;
+}
+
 } // namespace
 
 std::optional<sys_seconds> read_http_date(std::string_view text) {
@@ -284,18 +301,7 @@ std::optional<sys_milliseconds> read_rfc3339(std::string_view text) {
 }
 
 std::optional<nanoseconds> read_duration(std::string_view text) {
-  auto negative = text.starts_with('-');
-  text.remove_prefix(negative ? 1 : 0);
-  if (text.empty())
-    return {};
-  nanoseconds sum{0};
-  while (!text.empty()) {
-    auto part = take_part(text);
-    if (!part || sum + *part > longest_wait)
-      return {};
-    sum += *part;
-  }
-  return negative ? nanoseconds{0} : sum;
+  return sum_of_parts(text, take_part);
 }
 
 std::optional<nanoseconds> read_spoken_duration(std::string_view text) {
@@ -306,18 +312,7 @@ std::optional<nanoseconds> read_spoken_duration(std::string_view text) {
     auto h = digits(text, 0, 2), min = digits(text, 3, 2), s = digits(text, 6, 2);
     return h && min && s ? std::optional<nanoseconds>{hours{*h} + minutes{*min} + seconds{*s}} : std::nullopt;
   }
-  auto negative = text.starts_with('-');
-  text.remove_prefix(negative ? 1 : 0);
-  if (text.empty())
-    return {};
-  nanoseconds sum{0};
-  while (!text.empty()) {
-    auto part = take_spoken_part(text);
-    if (!part || sum + *part > longest_wait)
-      return {};
-    sum += *part;
-  }
-  return negative ? nanoseconds{0} : sum;
+  return sum_of_parts(text, take_spoken_part);
 }
 
 std::optional<double> read_decimal(std::string_view text) {

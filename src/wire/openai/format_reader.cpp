@@ -1,6 +1,6 @@
 #include "wire/openai/format.hpp"
 
-#include "wire/openai/field_reader.hpp"
+#include "wire/openai/request_fields.hpp"
 
 #include <utility>
 
@@ -9,7 +9,7 @@ namespace modelforge::wire::openai {
 namespace {
 
 /// Reads one request of Chat Completions into the neutral form, for files and front ends.
-class request_reader : field_reader {
+class request_reader : request_fields {
 public:
   std::variant<chat_request, failure> read(std::string_view text) {
     if (!read_root(text, [this](const field& root) { read_request(root); }))
@@ -122,20 +122,10 @@ private:
     return call;
   }
 
-  /// Parts of a result are joined: no provider tells them apart.
   void read_tool_result(const field& place, chat_message& message) {
     tool_result result;
     required_text(place["tool_call_id"], result.call_id);
-    auto content = place["content"];
-    if (content.value.is_array())
-      each(content, [&](const field& part) {
-        std::string piece;
-        only(part, {"type", "text"});
-        required_text(part["text"], piece);
-        result.content += piece;
-      });
-    else
-      required_text(content, result.content);
+    read_result_text(place["content"], result.content);
     message.content.push_back(std::move(result));
   }
 
@@ -161,21 +151,11 @@ private:
     if (place.missing())
       return;
     only(place, {"type", "json_schema"});
-    std::string type;
-    required_text(place["type"], type);
-    auto& format = request_.response_format;
-    if (!from_string(type, format.kind))
-      wrong(place["type"], "is none of text, json_object, json_schema");
-    if (format.kind != response_kind::json_schema)
+    if (!read_format_kind(place))
       return;
     auto schema = place["json_schema"];
     only(schema, {"name", "schema", "strict", "description"});
-    required_text(schema["name"], format.name);
-    object_text(schema["schema"], format.schema);
-    if (format.schema.empty())
-      wrong(schema["schema"], "is missing");
-    format.strict = false; // the format's default
-    flag(schema["strict"], format.strict);
+    read_schema(schema);
   }
 
   void read_tool(const field& place) {
@@ -183,41 +163,25 @@ private:
     expect_function(place["type"]);
     auto function = place["function"];
     only(function, {"name", "description", "parameters", "strict"});
-    tool_definition tool;
-    required_text(function["name"], tool.name);
-    text(function["description"], tool.description);
-    object_text(function["parameters"], tool.parameters);
-    flag(function["strict"], tool.strict);
-    request_.tools.push_back(std::move(tool));
+    read_tool_members(function);
   }
 
   void read_tool_choice(const field& place) {
+    if (!place.value.is_object())
+      return read_tool_mode(place);
+    only(place, {"type", "function"});
+    expect_function(place["type"]);
     auto& choice = request_.tool_choice;
-    if (place.value.is_object()) {
-      only(place, {"type", "function"});
-      expect_function(place["type"]);
-      choice.mode = tool_mode::named;
-      auto function = place["function"];
-      only(function, {"name"});
-      required_text(function["name"], choice.name);
-      return;
-    }
-    std::string word = "auto";
-    text(place, word);
-    if (word == "auto")
-      choice.mode = tool_mode::automatic;
-    else if (word == "none" || word == "required")
-      from_string(word, choice.mode);
-    else
-      wrong(place, "is none of auto, none, required");
+    choice.mode = tool_mode::named;
+    auto function = place["function"];
+    only(function, {"name"});
+    required_text(function["name"], choice.name);
   }
 
   void expect_function(const field& place) {
     if (string_in(place.value) != "function")
       wrong(place, "is not \"function\"");
   }
-
-  chat_request request_;
 };
 
 } // namespace

@@ -1,5 +1,5 @@
-#include "wire/openai/field_reader.hpp"
 #include "wire/openai/format.hpp"
+#include "wire/openai/request_fields.hpp"
 
 #include <chrono>
 #include <utility>
@@ -10,7 +10,7 @@ namespace {
 
 /// Reads one request of the Responses API into the neutral form. There a turn is several items; here all that the
 /// assistant did in a row is one message.
-class responses_reader : field_reader {
+class responses_reader : request_fields {
 public:
   std::variant<chat_request, failure> read(std::string_view text) {
     if (!read_root(text, [this](const field& root) { read_request(root); }))
@@ -155,15 +155,7 @@ private:
     only(place, {"type", "call_id", "output", "id", "status"});
     tool_result result;
     required_text(place["call_id"], result.call_id);
-    if (auto output = place["output"]; output.value.is_array())
-      each(output, [&](const field& part) {
-        std::string piece;
-        only(part, {"type", "text"});
-        required_text(part["text"], piece);
-        result.content += piece;
-      });
-    else
-      required_text(output, result.content);
+    read_result_text(place["output"], result.content);
     chat_message message;
     message.role = role::tool;
     message.content.push_back(std::move(result));
@@ -187,49 +179,24 @@ private:
     if (place.missing())
       return;
     only(place, {"type", "name", "schema", "strict", "description"});
-    std::string type;
-    required_text(place["type"], type);
-    auto& format = request_.response_format;
-    if (!from_string(type, format.kind))
-      wrong(place["type"], "is none of text, json_object, json_schema");
-    if (format.kind != response_kind::json_schema)
-      return;
-    required_text(place["name"], format.name);
-    object_text(place["schema"], format.schema);
-    if (format.schema.empty())
-      wrong(place["schema"], "is missing");
-    format.strict = false; // the format's default
-    flag(place["strict"], format.strict);
+    if (read_format_kind(place))
+      read_schema(place);
   }
 
   void read_tool(const field& place) {
     only(place, {"type", "name", "description", "parameters", "strict"});
     if (string_in(place["type"].value) != "function")
       wrong(place["type"], "is not \"function\": a provider's own tools cannot be used here");
-    tool_definition tool;
-    required_text(place["name"], tool.name);
-    text(place["description"], tool.description);
-    object_text(place["parameters"], tool.parameters);
-    flag(place["strict"], tool.strict);
-    request_.tools.push_back(std::move(tool));
+    read_tool_members(place);
   }
 
   void read_tool_choice(const field& place) {
-    auto& choice = request_.tool_choice;
-    if (place.value.is_object()) {
-      only(place, {"type", "name"});
-      choice.mode = tool_mode::named;
-      return required_text(place["name"], choice.name);
-    }
-    std::string word = "auto";
-    text(place, word);
-    if (word == "none" || word == "required")
-      from_string(word, choice.mode);
-    else if (word != "auto")
-      wrong(place, "is none of auto, none, required");
+    if (!place.value.is_object())
+      return read_tool_mode(place);
+    only(place, {"type", "name"});
+    request_.tool_choice.mode = tool_mode::named;
+    required_text(place["name"], request_.tool_choice.name);
   }
-
-  chat_request request_;
 };
 
 /// Writes an answer as a `response` object.
