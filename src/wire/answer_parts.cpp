@@ -200,9 +200,17 @@ std::string_view model_name(const json::value& entry, std::string_view usual) {
   return text;
 }
 
+/// Whether what stands beside a list says that it is none, or not all of it.
+bool tells_failure_beside(const json::value& root, bool is_empty) {
+  auto& success = member(root, "success");
+  auto has_failed = is_empty || success == false || ascii::iequals(string_in(success), "false");
+  return tells_error(member(root, "error")) || (has_failed && tells_error(member(root, "errors")));
+}
+
 } // namespace
 
-// What holds a list is one, whatever stands beside it, unless it is empty; else an error is looked for.
+// What holds a list is one, unless an error stands beside it; remarks (`errors`) count where there is no more than
+// that.
 std::variant<model_list, failure> read_names(const http::response_head& head, std::string_view body,
                                              std::string_view list, std::string_view name) {
   auto parsed = json::parse(utf8::is_valid(body) ? std::string{body} : utf8::repair(body));
@@ -212,8 +220,7 @@ std::variant<model_list, failure> read_names(const http::response_head& head, st
   if (root == nullptr)
     return invalid_body(head, body);
   auto* entries = list_in(*root, list);
-  auto is_empty = entries != nullptr && entries->empty();
-  if (is_empty && (tells_error(member(*root, "error")) || tells_error(member(*root, "errors"))))
+  if (entries != nullptr && tells_failure_beside(*root, entries->empty()))
     return error_answer(head, root, body);
   if (entries == nullptr)
     return find_error(*root) ? error_answer(head, root, body) : invalid_answer(head, "JSON without a list of models");

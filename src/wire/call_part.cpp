@@ -76,16 +76,6 @@ void note_arguments(json::raw value, call_part& part) {
     part.contradicts = part.contradicts || !is_same_json(plain_arguments(kept.text), plain_arguments(value.text));
 }
 
-/// What may be arguments stays, besides what vendors add to calls.
-void note_other(std::string_view name, json::raw value, call_part& part) {
-  constexpr auto additions = std::to_array<std::string_view>(
-    {"extra_content", "provider_specific_fields", "caller", "cache_control", "metadata"});
-  auto is_object = value.is_object() ? value.text.size() > 2
-                                     : value.between_quotes().starts_with('{') && value.between_quotes().size() > 2;
-  if (is_object && part.other.text.empty() && std::find(additions.begin(), additions.end(), name) == additions.end())
-    part.other = value;
-}
-
 bool says_something(json::raw value) {
   return value.has_text() || (!value.text.empty() && !value.is_string() && value.text != "null");
 }
@@ -221,6 +211,16 @@ bool take_member_of_call(std::string_view name, json::reader& in, call_part& par
     return true;
   note_other(name, in.value(), part);
   return false;
+}
+
+// What may be arguments stays, besides what vendors add to calls.
+void note_other(std::string_view name, json::raw value, call_part& part) {
+  constexpr auto additions = std::to_array<std::string_view>(
+    {"extra_content", "provider_specific_fields", "caller", "cache_control", "metadata"});
+  auto is_object = value.is_object() ? value.text.size() > 2
+                                     : value.between_quotes().starts_with('{') && value.between_quotes().size() > 2;
+  if (is_object && part.other.text.empty() && std::find(additions.begin(), additions.end(), name) == additions.end())
+    part.other = value;
 }
 
 bool is_call_type(std::string_view type) {

@@ -39,6 +39,9 @@ bool take_call_member(std::string_view name, json::reader& in, call_part& part);
 /// whether they have one of that name.
 bool take_member_of_call(std::string_view name, json::reader& in, call_part& part);
 
+/// Keeps the value of a member that calls do not have as `other`, if need be.
+void note_other(std::string_view name, json::raw value, call_part& part);
+
 /// Whether a part of a message, or an item, of that type is a call of a tool of ours, in any dialect. The tools that
 /// providers run themselves have other types.
 bool is_call_type(std::string_view type);

@@ -1,7 +1,6 @@
 #include "wire/object_answer.hpp"
 
 #include "base/ascii.hpp"
-#include "base/text_encoding.hpp"
 #include "wire/forms.hpp"
 #include "wire/json.hpp"
 #include "wire/object_gatherer.hpp"
@@ -52,10 +51,11 @@ object_answer::object_answer(const http::response_head& head, const wording& wor
 // works from one that only keeps its connection open. What brings none may be an error in a form that `read` does not
 // look for.
 bool object_answer::take(std::string_view data, piece_sink& sink) {
-  if (seen_.end)
-    return false;
+  if (ended())
+    return take_behind(event_name(), data);
   auto state = [this] {
-    return std::tuple{progress_.pieces, progress_.signs, seen_.end_mark, seen_.answer, reason_.empty(), usage_.last()};
+    return std::tuple{progress_.pieces, progress_.signs, seen_.end_mark,
+                      seen_.answer,     reason_.empty(), notes_.usage.last()};
   };
   auto before = state();
   std::size_t count = 0, others = 0;
@@ -69,10 +69,12 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
   json::reader in{data};
   auto is_list = in.elements([&] {
     auto element = in.value();
-    others += !element.is_object() && element.text != "null" && !begins_done(element.text);
     if (element.is_object() && !seen_.end) {
       take_one(element.text, sink);
       ++count;
+    } else if (!element.is_object() && element.text != "null" && !begins_done(element.text)) {
+      miss(element);
+      ++others;
     }
   });
   seen_.parts = seen_.parts || count > 1;
@@ -88,7 +90,9 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
 }
 
 bool object_answer::take_event(std::string_view type, std::string_view data, piece_sink& sink) {
-  if (names_error(type) && !seen_.end) {
+  if (ended())
+    return take_behind(type, data);
+  if (names_error(type)) {
     if (json::reader{data}.finish())
       take(data, sink);
     if (!seen_.end)
@@ -105,8 +109,18 @@ bool object_answer::take_event(std::string_view type, std::string_view data, pie
 }
 
 // Repairing costs a copy, and looking for several objects in place of one costs time, so both are tried only after a
-// plain read has failed; what was said by then is nothing, as `read` promises.
+// plain read has failed; what was said by then is nothing, as `read` promises. What is no object says nothing, but may
+// be a text.
 void object_answer::take_one(std::string_view object, piece_sink& sink) {
+  if (seen_.closed) {
+    take_behind(event_name(), object);
+    return;
+  }
+  if (!object.starts_with('{')) {
+    json::reader in{object};
+    if (auto value = in.value(); in.finish() && !value.is_object())
+      return miss(value);
+  }
   auto pieces = progress_.pieces;
   auto had_reason = !reason_.empty();
   auto was_complete = seen_.complete;
@@ -145,7 +159,7 @@ bool object_answer::take_row(std::string_view objects, piece_sink& sink) {
   watch_growth();
   for (auto object = first; !object.empty() && !seen_.end; object = take_from_row(objects)) {
     if (begins_done(object))
-      take_event({}, object, sink);
+      take_event({}, object, sink); // with all behind it
     else
       take_one(object, sink);
     if (objects.empty())
@@ -215,7 +229,7 @@ void object_answer::read_error_event(std::string_view data) {
 }
 
 void object_answer::say(said kind, std::string_view text, piece_sink& sink) {
-  if (half_ != 0 && !text.empty()) [[unlikely]]
+  if (half_.unit != 0 && !text.empty()) [[unlikely]]
     say_half(sink);
   hand_on(kind, text, sink);
 }
@@ -223,10 +237,10 @@ void object_answer::say(said kind, std::string_view text, piece_sink& sink) {
 std::string_view object_answer::say(said kind, json::raw raw, piece_sink& sink) {
   if (!raw.has_text())
     return {};
-  if (half_ != 0 && half_kind_ != kind)
+  if (half_.unit != 0 && half_.kind != kind)
     say_half(sink);
-  half_kind_ = kind;
-  auto text = string_in(raw, scratch_, half_);
+  half_.kind = kind;
+  auto text = string_in(raw, scratch_, half_.unit);
   hand_on(kind, text, sink);
   return text;
 }
@@ -271,12 +285,12 @@ void object_answer::tell(said kind, std::string_view text, piece_sink& sink) {
 }
 
 void object_answer::say_half(piece_sink& sink) {
-  half_ = 0;
-  hand_on(half_kind_, utf8::replacement, sink);
+  half_.unit = 0;
+  hand_on(half_.kind, utf8::replacement, sink);
 }
 
 void object_answer::say_rest(piece_sink& sink) {
-  if (half_ != 0)
+  if (half_.unit != 0)
     say_half(sink);
   if (calls_.size() > 0)
     progress_.pieces += calls_.settle_all(id_, sink);
@@ -319,7 +333,7 @@ void object_answer::note_bad_reason(json::raw raw) {
 
 void object_answer::note_explanation(json::raw raw) {
   if (auto words = string_in(raw, scratch_); !words.empty())
-    explanation_ = std::make_unique<std::string>(clean_words(words, 500));
+    notes_.explanation = std::make_unique<std::string>(clean_words(words, 500));
 }
 
 void object_answer::note(std::string& kept, json::raw raw) {
@@ -328,8 +342,9 @@ void object_answer::note(std::string& kept, json::raw raw) {
 }
 
 void object_answer::warn(std::string text) {
-  if (warnings_.size() < max_warnings && std::find(warnings_.begin(), warnings_.end(), text) == warnings_.end())
-    warnings_.push_back(std::move(text));
+  if (notes_.warnings.size() < max_warnings
+      && std::find(notes_.warnings.begin(), notes_.warnings.end(), text) == notes_.warnings.end())
+    notes_.warnings.push_back(std::move(text));
 }
 
 void object_answer::shrink() {
@@ -352,7 +367,7 @@ ending object_answer::told_end() const {
 std::optional<failure> object_answer::told_failure(const ending& how) const {
   if (how.failed == errc::none || (how.if_empty && !holds_nothing()))
     return {};
-  return broken_by_provider(head_, how, reason_, explanation_ ? std::string_view{*explanation_} : "");
+  return broken_by_provider(head_, how, reason_, notes_.explanation ? std::string_view{*notes_.explanation} : "");
 }
 
 // What is all unknown and has come to its end is the answer of another API, unless it says nothing at all.
@@ -394,7 +409,7 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   result.flaw =
     judge_flaw(result.finish_reason,
                !seen_.doubt && (reason_.empty() || is_clear_end(how.reason, result.finish_reason, is_empty)), is_empty);
-  result.usage = usage_.last();
+  result.usage = notes_.usage.last();
   result.logprobs = told_logprobs();
   add_alternatives(result);
   result.model = std::move(model_);
@@ -404,88 +419,17 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   result.raw_finish_reason = std::move(reason_);
   if (streamed && !seen_.end_mark)
     warn("the stream ended without its end mark, but with a finish reason");
-  if (explanation_)
-    warn("the provider says: " + *explanation_);
+  if (notes_.explanation)
+    warn("the provider says: " + *notes_.explanation);
   if (seen_.others)
     warn(choices_warning);
   if (seen_.repairs)
     warn(repaired_warning);
-  if (usage_.is_odd())
+  if (notes_.usage.is_odd())
     warn(usage_warning);
-  result.warnings.insert(result.warnings.end(), std::make_move_iterator(warnings_.begin()),
-                         std::make_move_iterator(warnings_.end()));
+  result.warnings.insert(result.warnings.end(), std::make_move_iterator(notes_.warnings.begin()),
+                         std::make_move_iterator(notes_.warnings.end()));
   return result;
-}
-
-namespace {
-
-errc code_of(const std::variant<completion, failure>& result) {
-  auto* bad = std::get_if<failure>(&result);
-  return bad != nullptr ? bad->code : errc::none;
-}
-
-std::variant<completion, failure> read_streamed(std::unique_ptr<object_answer> answer, std::string_view body,
-                                                piece_sink& sink) {
-  auto reader = read_objects(std::move(answer), body.size());
-  reader->take(body, sink);
-  return reader->end(sink);
-}
-
-/// Nothing was handed on, so an answer that broke off is only one that is no good.
-void add_texts(piece_collector& sink, std::variant<completion, failure>& result) {
-  if (auto* good = std::get_if<completion>(&result)) {
-    good->text = std::move(sink.words);
-    good->reasoning = std::move(sink.thoughts);
-    good->refusal = std::move(sink.declined);
-  } else {
-    auto& bad = std::get<failure>(result);
-    if (bad.code == errc::stream_interrupted)
-      bad.code = errc::invalid_response;
-    bad.text = std::move(sink.words);
-  }
-}
-
-std::variant<completion, failure> read_whole_stream(std::unique_ptr<object_answer> answer, std::string_view text) {
-  piece_collector sink;
-  auto result = read_streamed(std::move(answer), text, sink);
-  add_texts(sink, result);
-  return result;
-}
-
-/// What begins as JSON and is no answer may be a stream of objects nevertheless, of several or of one.
-std::variant<completion, failure> read_whole_objects(std::unique_ptr<object_answer> answer, const answer_maker& make,
-                                                     std::string_view text) {
-  piece_collector sink;
-  answer->take(text, sink);
-  auto result = answer->end(false, text, sink);
-  if (code_of(result) == errc::invalid_response) {
-    piece_collector streamed;
-    auto other = read_streamed(make(), text, streamed);
-    auto code = code_of(other);
-    auto is_other =
-      code != errc::invalid_response && (code != errc::stream_interrupted || !json::reader{text}.finish());
-    if (is_other) {
-      result = std::move(other);
-      sink = std::move(streamed);
-    }
-  }
-  add_texts(sink, result);
-  return result;
-}
-
-} // namespace
-
-// An error status is never read as an answer, whatever its body looks like.
-std::variant<completion, failure> read_whole(const answer_maker& make, std::string_view body) {
-  auto text = ascii::trim_front(without_mark(ascii::trim_front(body)));
-  auto answer = make();
-  auto& head = answer->head();
-  if (head.status < 200 || head.status >= 300) {
-    auto parsed = json::parse(utf8::is_valid(text) ? std::string{text} : utf8::repair(text));
-    return answer->fitted(error_answer(head, std::get_if<json::value>(&parsed), text));
-  }
-  return text.starts_with('{') || text.starts_with('[') ? read_whole_objects(std::move(answer), make, text)
-                                                        : read_whole_stream(std::move(answer), text);
 }
 
 } // namespace modelforge::wire

@@ -62,11 +62,17 @@ public:
   void fail(failure problem);
   void fail_with(errc code, std::string message);
 
-  /// The end mark behind which nothing comes, or an error.
-  bool ended() const { return seen_.end; }
+  /// The end mark behind which nothing comes, or an error: nothing more is to be expected.
+  bool ended() const { return seen_.end || seen_.closed; }
 
-  /// The same, or the end mark of an answer that may go on nevertheless.
-  bool has_end() const { return seen_.end || seen_.complete; }
+  /// Nothing more is looked at.
+  bool is_over() const { return seen_.end; }
+
+  /// It has ended, or has the end mark of an answer that may go on nevertheless.
+  bool has_end() const { return ended() || seen_.complete; }
+
+  /// Something came behind the end that is no part of the answer: a warning, and the answer is unclear.
+  void note_behind(std::string_view data);
 
   /// Something of an answer, or an error, has come.
   bool is_understood() const { return seen_.answer || seen_.sign || progress_.pieces > 0 || problem_ != nullptr; }
@@ -119,6 +125,12 @@ protected:
 
   /// Whether an answer that is `complete` may go on: its end mark was none. Else more behind it is an error.
   virtual bool may_go_on() const { return false; }
+
+  /// Makes the reader for what comes behind an end mark that is the end. Null: nobody looks at it.
+  virtual std::unique_ptr<object_answer> begin_other() const { return nullptr; }
+
+  /// Looks at what comes there. It is no part of the answer, but for usage, and brings nothing new.
+  bool take_behind(std::string_view type, std::string_view data);
 
   /// What the answer is where it holds none.
   virtual std::string_view no_answer() const { return words_.no_answer; }
@@ -233,7 +245,7 @@ protected:
   std::string sealed(std::string_view dialect, json::raw value);
 
   /// The last one counts.
-  void note_usage(const told_usage& usage) { usage_.note(usage, progress_.tokens); }
+  void note_usage(const told_usage& usage) { notes_.usage.note(usage, progress_.tokens); }
 
   /// Keeps the provider's word for why the model stopped, in whatever form; the last one counts. False where there is
   /// none.
@@ -318,11 +330,12 @@ protected:
     bool repairs = false;     ///< Bytes that are not UTF-8; they were replaced.
     bool end_mark = false;    ///< The provider's word that the answer is whole.
     bool complete = false;    ///< That mark, as far as it is one where nothing of the answer follows.
+    bool closed = false;      ///< That mark, whatever follows: see `take_behind`.
     bool whole_body = false;  ///< The body was plain objects, none of them cut.
     bool cut = false;         ///< The body ended in the middle of something.
     bool doubt = false;       ///< Something may be missing, and a warning tells of it.
     bool past_reason = false; ///< A piece behind a finish reason, which thus was no end.
-    bool end = false;         ///< That mark, or an error: nothing more is to be expected.
+    bool end = false;         ///< That mark, or an error: nothing more is looked at.
   };
 
   std::string id_, model_, reason_;
@@ -344,9 +357,23 @@ private:
   bool take_repaired(std::string_view object, piece_sink& sink);
   bool take_row(std::string_view objects, piece_sink& sink);
   failure no_answer_in(std::string_view beginning, bool is_all) const;
+  bool is_repeated_by(const object_answer& other, const piece_collector& said) const;
 
   struct growths {
     piece_growth text, thoughts;
+  };
+
+  /// What the latest text was, and of which character it has but one half; see `json::string_in`.
+  struct half_character {
+    said kind = nullptr;
+    uint32_t unit = 0;
+  };
+
+  /// What is told beside the answer itself.
+  struct notes {
+    noted_usage usage;
+    std::vector<std::string> warnings;
+    std::unique_ptr<std::string> explanation; ///< The provider's, of the end; null: none.
   };
 
   /// What comes only if the request asks for it.
@@ -366,13 +393,10 @@ private:
   const wording& words_;
   const std::string_view* event_name_ = nullptr; ///< While an event is being read.
   std::unique_ptr<failure> problem_;
-  noted_usage usage_;
-  std::vector<std::string> warnings_;
-  std::unique_ptr<std::string> explanation_; ///< The provider's, of the end; null: none.
-  said half_kind_ = nullptr;                 ///< What the latest text was,
-  uint32_t half_ = 0;                        ///< and of which character it has but one half; see `json::string_in`.
-  std::unique_ptr<asked_extra> extra_;       ///< Null for nearly all answers: streams are many.
-  std::unique_ptr<growths> growths_;         ///< Null once it is known that pieces are new.
+  notes notes_;
+  half_character half_;
+  std::unique_ptr<asked_extra> extra_; ///< Null for nearly all answers: streams are many.
+  std::unique_ptr<growths> growths_;   ///< Null once it is known that pieces are new.
 };
 
 using answer_maker = std::function<std::unique_ptr<object_answer>()>;

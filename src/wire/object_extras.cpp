@@ -120,7 +120,7 @@ void object_answer::add_alternative(side& from, completion& answer) {
     warn(name + problem->message);
   else if (judged.flaw != answer_flaw::none)
     warn(name + flaw_text(judged));
-  for (auto* list : {&judged.warnings, &beside.warnings_})
+  for (auto* list : {&judged.warnings, &beside.notes_.warnings})
     for (auto& text : *list)
       warn(name + text);
 }
@@ -169,6 +169,51 @@ void object_answer::miss(json::raw value) {
 void object_answer::note_foreign(std::string_view line) {
   warn("a line of the stream was left out that is no field of an event: " + clean_words(line, 100));
   seen_.doubt = true;
+}
+
+// It is read as an answer of its own, of which nothing is handed on. Some tell usage so, or all of the answer again.
+bool object_answer::take_behind(std::string_view type, std::string_view data) {
+  auto other = is_over() ? nullptr : begin_other();
+  if (other == nullptr)
+    return false;
+  piece_collector said;
+  other->take_event(type, data, said);
+  other->say_rest(said);
+  if (!notes_.usage.last())
+    notes_.usage = other->notes_.usage;
+  if (other->problem_ != nullptr && !other->problem_->provider_message.empty())
+    warn(beside_warning(other->problem_->provider_message));
+  if (other->seen_.doubt || !is_repeated_by(*other, said))
+    note_behind(data);
+  return false;
+}
+
+// Of the text its size, its beginning and its end tell.
+bool object_answer::is_repeated_by(const object_answer& other, const piece_collector& said) const {
+  auto &here = progress_, &there = other.progress_;
+  auto has_text = there.text_bytes > 0;
+  auto is_same_text = here.text_bytes == there.text_bytes && here.ending == there.ending
+                      && std::equal(std::begin(here.beginning), std::end(here.beginning), there.beginning);
+  if ((has_text && !is_same_text) || (!said.declined.empty() && !seen_.refusal)
+      || (!said.thoughts.empty() && !has_text))
+    return false;
+  for (std::size_t i = 0; i < other.calls_.size(); ++i) {
+    auto is_it = [&, &call = other.calls_[i]](std::size_t place) {
+      return calls_[place].call.name == call.call.name
+             && is_same_json(calls_[place].arguments.text(), call.arguments.text());
+    };
+    std::size_t place = 0;
+    while (place < calls_.size() && !is_it(place))
+      ++place;
+    if (place == calls_.size())
+      return false;
+  }
+  return true;
+}
+
+void object_answer::note_behind(std::string_view data) {
+  warn("more came behind the end of the answer, and was left out: " + clean_words(data, 100));
+  seen_.doubt = seen_.end = true;
 }
 
 void object_answer::watch_growth() {
@@ -224,7 +269,7 @@ void object_answer::say_missing(std::string_view text, uint64_t from, piece_sink
     seen_.doubt = true;
     return;
   }
-  half_ = 0; // it is whole here
+  half_.unit = 0; // it is whole here
   tell(&piece_sink::text, text.substr(size), sink);
 }
 

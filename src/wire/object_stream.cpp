@@ -30,7 +30,7 @@ public:
     auto all = bytes;
     if (form_ == form::unknown)
       bytes = guess_form(bytes);
-    while (!bytes.empty() && !answer_->ended())
+    while (!bytes.empty() && !answer_->is_over())
       if (form_ == form::text)
         bytes = {};
       else if (form_ == form::lines)
@@ -86,7 +86,7 @@ private:
         take_event(event, sink);
       else if (answer_->counts(event.type, event.data))
         answer_->take_cut({});
-      return !answer_->ended();
+      return !answer_->is_over();
     });
   }
 
@@ -149,7 +149,7 @@ private:
   void take_lines(std::string_view& bytes, piece_sink& sink) {
     auto state = events_.feed(bytes, [&](const sse::event& event) {
       take_event(event, sink);
-      return !answer_->ended();
+      return !answer_->is_over();
     });
     bytes = events_.left();
     if (!bytes.empty())
@@ -167,7 +167,12 @@ private:
     news_ += answer_->take_event(event.type, event.data, sink);
   }
 
-  void too_large(std::string message) { answer_->fail_with(errc::response_too_large, std::move(message)); }
+  void too_large(std::string message) {
+    if (answer_->ended())
+      answer_->note_behind(message);
+    else
+      answer_->fail_with(errc::response_too_large, std::move(message));
+  }
 
   /// Keeps what a failure is to show, as long as nothing was understood. A body that is nothing we know is given up
   /// once there is enough to show.

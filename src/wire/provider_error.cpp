@@ -395,7 +395,7 @@ std::optional<provider_error> find_error(const json::value& body) {
     return read_wrapped(error, body);
   if (auto& answer = all["baseresp"]; tells_failure(answer))
     return read_base_resp(answer);
-  if (auto& choices = member(body, "choices"); choices.is_array() && !choices.empty())
+  if (auto& choices = member(body, "choices"); choices.is_structured() && !choices.empty())
     return {};
   auto is_forwarded = status_in(all["statuscode"]) != 0 && tells_error(all["body"]); // by Amazon's functions
   if (!is_forwarded && !is_flat_error(body, all))

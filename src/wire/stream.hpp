@@ -42,7 +42,8 @@ public:
   virtual ~stream_reader() = default;
 
   /// Takes the next bytes of the body and hands on what they say. Returns the number of events that brought something
-  /// new: comments, pings and what we do not know are none. Once `ended`, bytes are ignored.
+  /// new: comments, pings and what we do not know are none. Once `ended`, bytes add nothing to the answer; if they hold
+  /// more of one, it is unclear.
   virtual std::size_t take(std::string_view bytes, piece_sink& sink) = 0;
 
   /// The provider's end mark or an error has come: nothing more is to be expected. `end` tells which.

@@ -175,6 +175,76 @@ TEST_CASE("what follows an end mark is no part of the answer, or shows that it w
     check_both(x.dialect, x.body, x.expected);
 }
 
+TEST_CASE("what comes behind the end of a good answer makes it unclear, unless it says nothing new", "[wire][ends]") {
+  const text piece = event(R"({"id":"c","choices":[{"index":0,"delta":{"content":"a"}}]})");
+  const text reason = event(R"({"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})");
+  const text chat = piece + reason + event("[DONE]");
+  const text delta = event(R"({"type":"response.output_text.delta","output_index":0,"delta":"a"})");
+  const text message = R"({"id":"i","type":"message","content":[{"type":"output_text","text":"a"}]})";
+  auto response = [](std::string_view type, std::string_view output) {
+    return event(R"({"type":"response.)" + text{type} + R"(","response":{"id":"r","status":"completed","output":[)"
+                 + text{output} + "]}}");
+  };
+  auto whole_chat = [](std::string_view id, std::string_view said) {
+    return R"({"id":")" + text{id} + R"(","choices":[{"index":0,"message":{"content":")" + text{said}
+           + R"("},"finish_reason":"stop"}]})";
+  };
+  const text call =
+    R"({"tool_calls":[{"index":0,"id":"k","function":{"name":"f","arguments":"{\"n\":1}"}}]},"finish_reason":"tool_calls")";
+  const text chat_of_call = event(R"({"choices":[{"index":0,"delta":)" + call + "}]}") + event("[DONE]");
+  constexpr auto good = answer_flaw::none, unclear = answer_flaw::unclear;
+  struct {
+    const char* dialect;
+    text body;
+    text words;
+    answer_flaw flaw;
+    std::size_t warnings = 0;
+  } table[] = {
+    {"openai", chat + event("[DONE]"), "a", good},
+    {"openai", chat + reason + event("{}") + ": bye\n\n" + event("bye"), "a", good},
+    {"openai", chat + event(whole_chat("c", "a")), "a", good}, // the same again
+    {"openai", chat + piece, "a", good},
+    {"openai", chat + event(R"({"choices":[{"index":0,"delta":{"content":"b"}}]})"), "a", unclear, 1},
+    {"openai", chat + event(whole_chat("d", "b")), "a", unclear, 1},
+    {"openai", chat + event(R"({"choices":[{"index":0,"delta":)" + call + "}]}"), "a", unclear, 1},
+    {"openai", chat + event(R"({"choices":[{"index":0,"delta":{"refusal":"no"}}]})"), "a", unclear, 1},
+    {"openai", chat + event(R"({"choices":"b"})"), "a", unclear, 1},
+    {"openai", chat + R"({"choices":[{"index":0,"delta":{"content":"b"}}]})", "a", unclear, 1},
+    {"openai", chat + event(R"({"error":{"message":"boom"}})"), "a", good, 1},
+    {"openai", piece + reason + event(R"([DONE] {"choices":[{"index":0,"delta":{"content":"b"}}]})"), "a", unclear, 1},
+    {"openai", chat_of_call + chat_of_call, "", good},
+    {"openai", chat_of_call + event(R"({"choices":[{"index":0,"delta":{"content":"b"}}]})"), "", unclear, 1},
+    {"openai_responses", delta + response("completed", "") + event("[DONE]"), "a", good},
+    {"openai_responses", delta + response("completed", message) + response("done", message), "a", good},
+    {"openai_responses", response("completed", message) + response("completed", message), "a", good},
+    {"openai_responses", delta + response("completed", "") + event(R"({"type":"response.unknown","text":"b"})"), "a",
+     good},
+    {"openai_responses",
+     delta + response("completed", "") + event(R"({"type":"response.output_text.delta","delta":"b"})"), "a", unclear,
+     1},
+    {"openai_responses", delta + response("completed", "") + response("completed", R"("b")"), "a", unclear, 1},
+    {"openai_responses", delta + response("completed", "") + event(R"({"type":"error","message":"boom"})"), "a", good,
+     1},
+  };
+  for (auto& x : table) {
+    check_both(x.dialect, x.body, {x.words, x.flaw});
+    CHECK(hear(x.body, *find_dialect(x.dialect)).good().warnings.size() == x.warnings);
+    CHECK(hear(x.body, *find_dialect(x.dialect)).ended);
+  }
+  auto late = hear(chat + event(R"({"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}})")).good();
+  CHECK(late.flaw == good);
+  CHECK(late.usage->output == 5);
+  // whole answers, which nothing may follow at all
+  check_both("openai", event(whole_chat("c", "a")) + event(whole_chat("d", "b")) + event("[DONE]"), {.failed = true});
+  const text other = R"({"id":"s","status":"completed","output":[{"type":"message","content":"b"}]})";
+  const text one = R"({"id":"r","status":"completed","output":[)" + message + "]}";
+  for (auto& body :
+       {one + other, one + "\n" + other, "[" + one + "," + other + "]", one + R"({"error":{"message":"boom"}})"})
+    check_both("openai_responses", body, {.failed = true});
+  for (auto& body : {one + "\n", one + "\n{}\n", one + "\n[DONE]\n", one + "\n<!-- x -->\n"})
+    check_both("openai_responses", body, {"a"});
+}
+
 TEST_CASE("a second answer that begins in the middle of the first one breaks it off", "[wire][ends]") {
   const auto begin = event(R"({"type":"message_start","message":{"id":"m","content":[]}})");
   const auto part = event(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}})");
@@ -262,6 +332,8 @@ text say(std::string_view form, const std::vector<text>& pieces, bool ends_with_
     else if (form == "anthropic")
       body +=
         event(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":")" + piece + "\"}}");
+    else if (form == "responses")
+      body += event(R"({"type":"response.output_text.delta","output_index":0,"delta":")" + piece + "\"}");
     else if (form == "gemini")
       body += event(R"({"candidates":[{"content":{"parts":[{"text":")" + piece + "\"}]}}]}");
     else
@@ -270,6 +342,8 @@ text say(std::string_view form, const std::vector<text>& pieces, bool ends_with_
   if (form == "anthropic")
     body +=
       event(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})") + event(R"({"type":"message_stop"})");
+  else if (form == "responses")
+    body += event(R"({"type":"response.completed","response":{"id":"r","status":"completed","output":[]}})");
   else if (form == "gemini")
     body += event(R"({"candidates":[{"finishReason":"STOP"}]})");
   else if (form == "ollama")
@@ -280,7 +354,7 @@ text say(std::string_view form, const std::vector<text>& pieces, bool ends_with_
 }
 
 std::string_view dialect_of(std::string_view form) {
-  return form == "delta" || form == "message" ? "openai_compatible" : form;
+  return form == "delta" || form == "message" ? "openai_compatible" : form == "responses" ? "openai_responses" : form;
 }
 
 } // namespace
@@ -288,7 +362,8 @@ std::string_view dialect_of(std::string_view form) {
 TEST_CASE("pieces that repeat all before them are told once, and what is new is never lost", "[wire][ends][growth]") {
   struct {
     std::vector<text> pieces;
-    text words, as_messages; ///< In Chat Completions' deltas and messages; empty: a failure. Elsewhere all is new.
+    /// In deltas of Chat Completions and Responses, and in messages; empty: a failure. Elsewhere all is new.
+    text words, as_messages;
   } table[] = {
     {{"Hel", "Hello", "Hello you"}, "Hello you", "Hello you"},
     {{"Hello you", "Hello you, too"}, "Hello you, too", "Hello you, too"},
@@ -313,10 +388,11 @@ TEST_CASE("pieces that repeat all before them are told once, and what is new is 
     {{"Hello there", "Hello there, you", "Hello there, you all", "!"}, "", ""},
     {{"Hello"}, "Hello", "Hello"},
   };
-  for (auto* form : {"delta", "message", "anthropic", "gemini", "ollama"})
+  for (auto* form : {"delta", "responses", "message", "anthropic", "gemini", "ollama"})
     for (auto& x : table) {
       auto joined = std::accumulate(x.pieces.begin(), x.pieces.end(), text{});
-      auto& words = form == text{"message"} ? x.as_messages : form == text{"delta"} ? x.words : joined;
+      auto is_told = form == text{"delta"} || form == text{"responses"};
+      auto& words = form == text{"message"} ? x.as_messages : is_told ? x.words : joined;
       auto body = say(form, x.pieces);
       CAPTURE(form);
       check_both(dialect_of(form), body, words.empty() ? end{.failed = true} : end{words});
@@ -327,6 +403,53 @@ TEST_CASE("pieces that repeat all before them are told once, and what is new is 
   check_both("openai_compatible", say("message", {"Yes", "Yes"}, true), {"Yes"}); // the last one repeats all
   check_both("openai_compatible", say("message", {"Hel", "Hello", "Hello"}, true), {"Hello"});
   check_both("openai_compatible", say("delta", {"No", "No"}, true), {"NoNo"});
+}
+
+TEST_CASE("the pieces of a response's part are judged by the text that is told at its end", "[wire][ends][growth]") {
+  auto delta = [](std::string_view kind, int part, std::string_view piece) {
+    return event(R"({"type":"response.)" + text{kind} + R"(.delta","item_id":")" + text{kind}
+                 + R"(","output_index":0,"content_index":)" + std::to_string(part) + R"(,"delta":")" + text{piece}
+                 + "\"}");
+  };
+  auto end = [](std::string_view kind, int part, std::string_view all) {
+    return event(R"({"type":"response.)" + text{kind} + R"(.done","item_id":")" + text{kind}
+                 + R"(","output_index":0,"content_index":)" + std::to_string(part) + R"(,"text":")" + text{all}
+                 + "\"}");
+  };
+  auto completed = [](std::string_view output) {
+    return event(R"({"type":"response.completed","response":{"id":"r","status":"completed","output":[)" + text{output}
+                 + "]}}");
+  };
+  auto message = [](std::string_view all) {
+    return R"({"type":"message","content":[{"type":"output_text","text":")" + text{all} + "\"}]}";
+  };
+  constexpr auto is = "output_text";
+  const auto grows = delta(is, 0, "Hel") + delta(is, 0, "Hello");
+  struct {
+    text body, words;
+    std::size_t warnings;
+  } table[] = {
+    {grows + end(is, 0, "Hello") + completed(""), "Hello", 1},
+    {grows + end(is, 0, "HelHello") + completed(""), "HelHello", 0},
+    {grows + completed(message("Hello")), "Hello", 1},
+    {grows + completed(message("HelHello")), "HelHello", 0},
+    {grows + end(is, 0, "Hello") + delta(is, 1, "And") + delta(is, 1, "And you") + end(is, 1, "And you")
+       + completed(""),
+     "HelloAnd you", 1},
+    {delta(is, 0, "Hello, wor") + delta(is, 0, "Hello, world") + delta(is, 0, "Hello, world and all") + completed(""),
+     "Hello, world and all", 1},
+    {delta(is, 0, R"(a\ud83d)") + delta(is, 0, R"(\ude00b)") + completed(""), "a😀b", 0},
+    {delta(is, 0, "ha") + delta(is, 0, "haha") + completed(message("hahaha")), "hahaha", 0},
+    {delta(is, 0, "a") + delta(is, 0, "b") + delta(is, 0, "ab") + end(is, 0, "abab") + completed(""), "abab", 0},
+  };
+  for (auto& x : table) {
+    check_both("openai_responses", x.body, {x.words});
+    CHECK(hear(x.body, *find_dialect("openai_responses")).good().warnings.size() == x.warnings);
+  }
+  auto thinks = hear(delta("reasoning_text", 0, "Hm") + delta("reasoning_text", 0, "Hm, so")
+                       + end("reasoning_text", 0, "Hm, so") + delta(is, 0, "a") + completed(""),
+                     *find_dialect("openai_responses"));
+  CHECK(thinks.said == std::vector<text>{"reasoning: Hm", "reasoning: , so", "text: a"});
 }
 
 TEST_CASE("a last piece that repeats all before it is told once", "[wire][ends][growth]") {

@@ -183,6 +183,30 @@ TEST_CASE("what stands in a text's place is understood, or named, and never lost
       {R"({"choices":[{"delta":{"content":[{"type":"text","text":["x","y"]}]}}]})", {"AxyZ"}},
       {R"({"choices":[{"delta":{"content":[{"type":"text","text":5}]}}]})", {"AZ", left_out}},
       {R"({"choices":[{"delta":{"content":["x",5]}}]})", {"AxZ", left_out}},
+      {R"({"choices":{"index":0,"delta":{"content":"x"}}})", {"AxZ"}},
+      {R"({"choices":{"delta":{"content":"x"}}})", {"AxZ"}},
+      {R"({"data":{"choices":{"delta":{"content":"x"}}}})", {"AxZ"}},
+      {R"({"choices":[{"delta":{"content":[{"type":"text","content":"x"}]}}]})", {"AxZ"}},
+      // under names that no message has
+      {R"({"choices":[{"delta":{"answer":"x"}}]})", {"AZ", left_out}},
+      {R"({"choices":[{"delta":{"output_text":"x"}}]})", {"AZ", left_out}},
+      {R"({"choices":[{"delta":{"message":{"content":"x"}}}]})", {"AZ", left_out}},
+      {R"({"choices":[{"delta":{"parts":[{"text":"x"}]}}]})", {"AZ", left_out}},
+      {R"({"choices":[{"delta":{"content":"x","response":"y"}}]})", {"AxZ", left_out}},
+      {R"({"choices":[{"delta":{"content":"x","response":"x","result":null,"value":"","output":[]}}]})", {"AxZ"}},
+      {R"({"choices":[{"delta":{"content":"x","name":"y","id":"z","phase":"w"}}]})", {"AxZ"}},
+      {R"({"content":"x"})", {"AZ", left_out}},
+      {R"({"delta":{"content":"x"}})", {"AZ", left_out}},
+      {R"({"content":"","output":null})", {"AZ"}},
+      {R"({"choices":[],"content":"x"})", {"AZ"}},
+      // what is no object
+      {"null", {"AZ"}},
+      {"[]", {"AZ"}},
+      {"[[]]", {"AZ"}},
+      {R"("")", {"AZ"}},
+      {R"("x")", {"AZ", left_out}},
+      {R"(["x"])", {"AZ", left_out}},
+      {"5", {"AZ", left_out}},
     },
     {&openai::chat_api(), &openai::compatible_chat_api()},
     [&](const std::string& piece) { return a + event(piece) + z + stop; });
@@ -259,6 +283,7 @@ TEST_CASE("what stands in a text's place is understood, or named, and never lost
     {R"({"type":"output_text","text":["x","y"]})", {"AxyZ"}},
     {R"({"type":"output_text","text":{"value":"x"}})", {"AxZ"}},
     {R"({"type":"output_text","value":"x"})", {"AxZ"}},
+    {R"({"type":"output_text","content":"x"})", {"AxZ"}},
     {R"({"type":"output_text","text":5})", {"AZ", left_out}},
     {R"("x")", {"AxZ"}},
     {"5", {"AZ", left_out}},
@@ -278,6 +303,59 @@ TEST_CASE("what stands in a text's place is understood, or named, and never lost
                  + event(R"({"type":"response.output_text.delta","output_index":0,"delta":5})")
                  + event(R"({"type":"response.completed","response":{"status":"completed","output":[]}})"),
                openai::responses_api(), {"A", left_out});
+}
+
+TEST_CASE("an event that is no object, and holds something, is named in every dialect", "[wire][pieces]") {
+  struct {
+    const dialect& by;
+    std::string first, last;
+  } streams[] = {
+    {openai::responses_api(), event(R"({"type":"response.output_text.delta","output_index":0,"delta":"A"})"),
+     event(R"({"type":"response.completed","response":{"status":"completed","output":[]}})")},
+    {gemini::content_api(), event(R"({"candidates":[{"content":{"parts":[{"text":"A"}]}}]})"),
+     event(R"({"candidates":[{"finishReason":"STOP"}]})")},
+    {anthropic::messages_api(),
+     event(R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":"A"}})"),
+     event(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})") + event(R"({"type":"message_stop"})")},
+    {ollama::chat_api(), event(R"({"message":{"content":"A"},"done":false})"),
+     event(R"({"message":{"content":""},"done":true,"done_reason":"stop"})")},
+  };
+  for (auto& each : streams)
+    for (auto& [data, warning] : {std::pair{"null", ""},
+                                  {"[]", ""},
+                                  {R"("")", ""},
+                                  {"{}", ""},
+                                  {R"("x")", "left out"},
+                                  {R"(["x"])", "left out"}}) {
+      auto body = each.first + event(data) + each.last;
+      CAPTURE(each.by.name(), body);
+      check_stream(body, each.by, {"A", warning});
+      check_whole(body, each.by, {"A", warning});
+    }
+}
+
+TEST_CASE("a choice that holds its content itself is understood", "[wire][pieces]") {
+  check_stream(chunk(R"("content":"A")") + chunk(R"("content":"B")") + stop, openai::compatible_chat_api(), {"AB"});
+  check_whole(R"({"choices":[{"index":0,"content":"A","finish_reason":"stop"}]})", openai::chat_api(), {"A"});
+  check_whole(R"({"choices":{"index":0,"message":{"content":"A"},"finish_reason":"stop"}})", openai::chat_api(), {"A"});
+}
+
+TEST_CASE("thoughts and media under names of others are told of", "[wire][pieces]") {
+  for (auto* name : {"reasoning", "reasoning_content", "reasoning_text", "thinking", "thought"}) {
+    auto member = "\"" + std::string{name} + R"(":"hm")";
+    auto x = hear(chunk(R"("delta":{)" + member + "}") + chunk(R"("delta":{"content":"A"})") + stop);
+    CHECK(x.said == std::vector<std::string>{"reasoning: hm", "text: A"});
+    auto whole = openai::chat_api().decode({200, {}}, R"({"choices":[{"message":{"content":"A",)" + member
+                                                        + R"(},"finish_reason":"stop"}]})");
+    CHECK(std::get<completion>(whole).reasoning == std::vector<reasoning_part>{{"hm", ""}});
+  }
+  for (auto* media : {R"("audio":{"data":"QQ==","transcript":"x"})", R"("images":[{"type":"image_url"}])"}) {
+    auto x = hear(chunk(R"("delta":{"content":"A"})") + chunk(R"("delta":{)" + std::string{media} + "}") + stop).good();
+    CHECK(x.flaw == answer_flaw::none);
+    REQUIRE(x.warnings.size() == 1);
+    CHECK(x.warnings[0].starts_with("the answer held a part that was left out"));
+  }
+  CHECK(hear(chunk(R"("delta":{"content":"A","audio":null,"images":[]})") + stop).good().warnings.empty());
 }
 
 TEST_CASE("a line between events that is no field is named where it may tell something", "[wire][pieces]") {

@@ -1,9 +1,8 @@
 #include "base/ascii.hpp"
 #include "wire/forms.hpp"
-#include "wire/object_answer.hpp"
 #include "wire/object_gatherer.hpp"
-#include "wire/openai/calls.hpp"
 #include "wire/openai/chunk.hpp"
+#include "wire/openai/message_answer.hpp"
 #include "wire/openai/parts.hpp"
 #include "wire/openai/text_frame.hpp"
 #include "wire/provider_error.hpp"
@@ -24,11 +23,13 @@ constexpr object_answer::wording words{.no_answer = "a stream that holds no answ
 /// members. A whole answer is given by its choice of the lowest index, a stream by that of its first chunk with any. An
 /// object that stands in a stream without an event around it may be a chunk, an error or, by its message, a whole
 /// answer.
-class chat_answer : public object_answer {
+class chat_answer : public message_answer {
 public:
-  chat_answer(const http::response_head& head, bool is_strict) : object_answer(head, words), is_strict_(is_strict) {}
+  chat_answer(const http::response_head& head, bool is_strict) : message_answer(head, words), is_strict_(is_strict) {}
 
   bool take_event(std::string_view type, std::string_view data, piece_sink& sink) override {
+    if (ended())
+      return take_behind(type, data);
     data = ascii::trim(data);
     if (type == "error") {
       read_error_event(data);
@@ -36,7 +37,10 @@ public:
     }
     if (begins_done(data)) {
       say_rest(sink);
-      return seen_.end_mark = seen_.end = true;
+      seen_.end_mark = seen_.closed = true;
+      if (data.starts_with(done_mark) && is_row(data.substr(done_mark.size())))
+        take_behind({}, data.substr(done_mark.size()));
+      return true;
     }
     source_ = type.empty() || type == "message" ? source::event : source::foreign_event;
     if (data.empty() || (source_ == source::foreign_event && !is_row(data)))
@@ -50,11 +54,17 @@ public:
   }
 
   bool take_plain(std::string_view data, piece_sink& sink) override {
+    if (ended())
+      return take_behind({}, data);
     source_ = source::plain;
     auto is_news = take(data, sink);
     if (source_ != source::plain || !seen_.answer)
       return is_news;
     return seen_.end_mark = seen_.complete = true;
+  }
+
+  std::unique_ptr<object_answer> begin_other() const override {
+    return std::make_unique<chat_answer>(head(), is_strict_);
   }
 
   void take_cut(std::string_view object) override {
@@ -74,7 +84,7 @@ private:
   };
 
   /// Whether the object is all of the answer.
-  bool is_all() const { return source_ <= source::plain; }
+  bool is_all() const override { return source_ <= source::plain; }
 
   /// What an answer has not got that should be whole.
   enum class gap : uint8_t { object, choices, message };
@@ -95,12 +105,12 @@ private:
       return true;
     note(id_, chunk.id);
     note(model_, chunk.model);
-    seen_.sign = seen_.sign || chunk.choices.is_array() || chunk.usage.is_object();
+    seen_.sign = seen_.sign || chunk.choices.is_array() || chunk.choices.is_object() || chunk.usage.is_object();
     if (source_ == source::plain && ((progress_.pieces > 0 && !seen_.complete) || !holds_message(chunk.choices)))
       source_ = source::event;
     chunk_ = &chunk;
     if (!chunk.choices.is_array() && !chunk.choices.is_object())
-      miss(chunk.choices);
+      miss(chunk.choices.text.empty() && source_ != source::foreign_event ? chunk.text : chunk.choices);
     gap_ = std::max(gap_, object.starts_with('{') ? gap::choices : gap::object);
     if (is_all()) {
       stop_watching();
@@ -259,25 +269,13 @@ private:
       rest.reason = delta.reason;
       return read_message(rest, choice, sink);
     }
+    if (tells_reason(choice) && has_reason() && chunk_ != nullptr && chunk_->id.has_text() && !is_same_id(chunk_->id))
+      return fail_with(errc::invalid_response, "the provider sent more behind the whole answer");
     each_growth([](auto& growth) { growth.expect_either(); });
     read_message(delta, choice, sink);
   }
 
-  /// A message beside deltas repeats what they said, or but the `latest` text; what they did not say counts.
-  void read_message_beside(json::raw message, json::raw latest, piece_sink& sink) {
-    auto delta = read_delta(message);
-    std::vector<call_part> calls;
-    if (!seen_text_)
-      say_content(delta.content, calls, sink);
-    else if (auto text = text_in(delta.content); !text.empty() && delta.content.text != latest.text)
-      say_missing(text, 0, sink);
-    if (!seen_.refusal)
-      say_refusal(delta.refusal, sink);
-    if (calls_.size() == 0)
-      say_message_calls(delta, calls, sink);
-    else if (auto list = delta.tool_calls.text.empty() ? delta.function_call : delta.tool_calls; !list.text.empty())
-      calls_beside_ = std::make_unique<std::string>(list.text);
-  }
+  bool is_same_id(json::raw id) { return string_in(id, scratch_) == id_; }
 
   /// OpenRouter's, when it fails after the model has begun.
   bool read_choice_error(const chunk_choice& choice) { return read_inner_error(choice.error); }
@@ -299,10 +297,13 @@ private:
     std::vector<call_part> calls;
     auto has_thoughts = !is_plain && say_content(delta.content, calls, sink);
     if (!has_thoughts) // some repeat them beside the parts
-      say_first_thought({delta.reasoning, delta.reasoning_content, delta.reasoning_details}, sink);
+      say_first_thought({delta.reasoning, delta.reasoning_content, delta.reasoning_details, delta.other_thought}, sink);
     auto is_again = is_plain && !is_all() && tells_reason(choice) && repeats_all(delta.content);
     if (is_plain && !is_again)
       say_content(delta.content, calls, sink);
+    if (delta.other_text.text != delta.content.text)
+      miss(delta.other_text);
+    leave_out(delta.left_out);
     say_refusal(delta.refusal, sink);
     say_message_calls(delta, calls, sink);
     if (note_reasons(choice, delta) || is_all())
@@ -319,101 +320,6 @@ private:
       each_growth([](auto& growth) { growth.note_end(); });
     note_bad_reason(choice.native_reason);
     return is_told;
-  }
-
-  /// Reads content: a text, or typed parts, of which there may be one without a list around it; those that are calls go
-  /// to `calls`. Returns whether a thought is among them.
-  bool say_content(json::raw content, std::vector<call_part>& calls, piece_sink& sink) {
-    seen_text_ = seen_text_ || content.text.size() > 2;
-    if (content.is_string())
-      return say(&piece_sink::text, content, sink), false;
-    if (!content.is_array() && !content.is_object())
-      return miss(content), false;
-    auto has_thoughts = false;
-    for_each_in(content, [&](json::reader& in) {
-      auto piece = take_content_piece(in);
-      auto type = piece.type.between_quotes();
-      if (type == "thinking" || type == "reasoning") {
-        has_thoughts = true;
-        say_thought(piece.thinking.text.empty() ? piece.text : piece.thinking, sink);
-      } else if (type == "refusal") {
-        say_refusal(piece.refusal, sink);
-      } else if (piece.is_call()) {
-        calls.push_back(piece.call);
-      } else if (piece.is_known()) {
-        piece.text.is_string() ? void(say(&piece_sink::text, piece.text, sink))
-                               : say(&piece_sink::text, std::string_view{text_of(piece.text)}, sink);
-      } else if (!type.empty()) {
-        warn("the answer held a part that was left out: " + clean_words(type, 100));
-      }
-    });
-    return has_thoughts;
-  }
-
-  /// Servers that tell thoughts in several places tell the same ones: the first place that has some counts.
-  void say_first_thought(std::initializer_list<json::raw> places, piece_sink& sink) {
-    auto before = progress_.pieces;
-    for (auto place : places)
-      if (progress_.pieces == before)
-        say_thought(place, sink);
-  }
-
-  /// A thought: a text, or a list of parts.
-  void say_thought(json::raw value, piece_sink& sink) {
-    say(&piece_sink::reasoning, value, sink);
-    for_each_in(value, [&](json::reader& in) {
-      auto part = in.value();
-      auto text = part;
-      read_fields(part, {{"text", &text}, {"summary", &text}, {"content", &text}, {"thinking", &text}});
-      say(&piece_sink::reasoning, text, sink);
-    });
-  }
-
-  void say_refusal(json::raw raw, piece_sink& sink) {
-    seen_.refusal = seen_.refusal || raw.has_text();
-    say(&piece_sink::refusal, raw, sink);
-  }
-
-  /// Says calls from where they are usual, and from other places: the older API's, and the parts of the content, as
-  /// other dialects have it. What stands in several places must be the same.
-  void say_message_calls(const chunk_delta& delta, const std::vector<call_part>& in_content, piece_sink& sink) {
-    joiner_.begin_chunk();
-    read_calls(delta.tool_calls, [&](const call_part& part) {
-      has_list_ = true;
-      if (has_old_form_)
-        fail_undecided("the stream holds tool calls in two forms, and nothing tells whether they are the same");
-      say_call_part(part, sink);
-    });
-    for (auto& part : in_content)
-      say_call_elsewhere(part, sink);
-    read_calls(delta.function_call, [&](const call_part& old) {
-      auto part = old;
-      part.index = {"0"}; // there is but one
-      has_old_form_ = !has_list_;
-      say_call_elsewhere(part, sink);
-    });
-    auto has_others = has_list_ || has_old_form_ || !in_content.empty();
-    if (delta.has_calls_elsewhere)
-      read_calls_elsewhere(delta.all, {"tool_calls", "toolCalls", "function_call"},
-                           [&](const call_part& part) { has_others ? expect_call(part) : say_call_part(part, sink); });
-  }
-
-  void say_call_elsewhere(const call_part& part, piece_sink& sink) {
-    has_list_ ? expect_call(part) : say_call_part(part, sink);
-  }
-
-  void say_call_part(const call_part& part, piece_sink& sink) {
-    if (seen_.end)
-      return;
-    uint64_t pieces = 0;
-    if (is_all()) {
-      say_call(part, {}, id_, sink);
-      joiner_.skip_whole();
-    } else if (joiner_.add(part, id_, scratch_, sink, pieces)) {
-      count_call_pieces(pieces);
-    } else {
-      fail_undecided("the stream holds a part of a tool call that may belong to several calls");
-    }
   }
 
   // -- the end -----------------------------------------------------------------------
@@ -433,31 +339,14 @@ private:
                            : " and a finish reason with more behind it, before its end mark";
   }
 
-  void conclude(bool streamed) override {
-    if (joiner_.is_doubtful())
-      fail_undecided("the stream holds a tool call, or its arguments, twice, and nothing tells what is meant");
-    std::size_t beside = 0;
-    read_calls({calls_beside_ ? std::string_view{*calls_beside_} : ""}, [&](const call_part& part) {
-      if (++beside > calls_.size() || !calls_.has(part))
-        fail_undecided("the stream holds tool calls in two forms, and they differ");
-    });
-    for (std::size_t i = 0; i < calls_.known() && streamed && !is_all(); ++i)
-      if (calls_[i].arguments.is_empty())
-        fail_if_untold(i);
-  }
-
   bool is_strict_; ///< A stream has a finish reason.
   source source_ = source::whole;
   gap gap_ = gap::object;
   text_frame frame_;
-  call_joiner joiner_{calls_};
-  std::optional<int64_t> choice_;             ///< The one that is read, of a stream.
-  chunk* chunk_ = nullptr;                    ///< That is being read.
-  std::unique_ptr<std::string> calls_beside_; ///< What the last message beside deltas has of calls; null: nothing.
-  bool seen_text_ = false;
-  bool is_uncounted_ = false;                    ///< Choices have no numbers, and count by their position.
-  bool has_deltas_ = false;                      ///< Something came in them.
-  bool has_list_ = false, has_old_form_ = false; ///< Calls came in `tool_calls`, or in `function_call` alone.
+  std::optional<int64_t> choice_; ///< The one that is read, of a stream.
+  chunk* chunk_ = nullptr;        ///< That is being read.
+  bool is_uncounted_ = false;     ///< Choices have no numbers, and count by their position.
+  bool has_deltas_ = false;       ///< Something came in them.
 };
 
 } // namespace

@@ -3,7 +3,56 @@
 #include "wire/finish.hpp"
 #include "wire/forms.hpp"
 
+#include <algorithm>
+#include <array>
+
 namespace modelforge::wire::openai {
+
+namespace {
+
+/// Whether a member that no message has may hold its text.
+bool names_text(std::string_view member) {
+  constexpr auto names =
+    std::to_array<std::string_view>({"answer", "completion", "contents", "generated_text", "message", "output",
+                                     "output_text", "parts", "response", "result", "value"});
+  return std::find(names.begin(), names.end(), member) != names.end();
+}
+
+bool names_thought(std::string_view member) {
+  constexpr auto names = std::to_array<std::string_view>(
+    {"reasoning_text", "reasoning_summary", "thinking", "thinking_content", "thought", "thoughts"});
+  return std::find(names.begin(), names.end(), member) != names.end();
+}
+
+/// Returns its name where it holds what is no text, and comes where it was asked for.
+std::string_view media_in(std::string_view member) {
+  for (std::string_view name : {"audio", "image", "images", "video"})
+    if (name == member)
+      return name;
+  return {};
+}
+
+/// Several such members may be there, most of them without a word.
+void keep_longer(json::raw value, json::raw& kept) {
+  if (value.text.size() > kept.text.size())
+    kept = value;
+}
+
+/// Takes a member of a message that is not usual, if it may say something.
+void take_other_member(std::string_view name, json::reader& in, chunk_delta& delta) {
+  if (names_thought(name)) {
+    delta.other_thought = in.value();
+  } else if (names_text(name)) {
+    keep_longer(in.value(), delta.other_text);
+  } else if (auto media = media_in(name); !media.empty()) {
+    if (auto value = in.value(); (value.is_object() || value.is_array()) && value.text.size() > 2)
+      delta.left_out = media;
+  } else {
+    delta.has_calls_elsewhere = delta.has_calls_elsewhere || names_calls(name);
+  }
+}
+
+} // namespace
 
 // Only the members that matter are kept, as views; the rest is skipped without being parsed into anything.
 bool read_chunk(std::string_view data, chunk& chunk, std::string& problem) {
@@ -21,12 +70,18 @@ bool read_chunk(std::string_view data, chunk& chunk, std::string& problem) {
              {"base_resp", &chunk.base_resp},
              {"output_sensitive", &chunk.output_sensitive},
              {"data", &chunk.data}},
-            [&](std::string_view name) { chunk.marks.take(name, in); });
+            [&](std::string_view name) {
+              chunk.marks.take(name, in);
+              if (name == "content" || name == "text" || name == "delta" || names_text(name))
+                keep_longer(in.value(), chunk.text);
+            });
   if (!in.finish()) {
     problem = in.problem();
     return false;
   }
-  if (json::raw inner; chunk.choices.text.empty() && read_fields(chunk.data, {{"choices", &inner}}) && inner.is_array())
+  json::raw inner;
+  if (chunk.choices.text.empty() && read_fields(chunk.data, {{"choices", &inner}})
+      && (inner.is_array() || inner.is_object()))
     return read_chunk(chunk.data.text, chunk, problem);
   read_fields(groq, {{"error", &chunk.groq_error}, {"usage", &chunk.groq_usage}});
   return true;
@@ -58,6 +113,7 @@ bool take_choice(json::reader& in, chunk_choice& choice) {
                               {"error", &choice.error},
                               {"usage", &choice.usage},
                               {"text", &choice.text},
+                              {"content", &choice.text},
                               {"logprobs", &choice.logprobs},
                               {"tool_calls", &choice.tool_calls},
                               {"function_call", &choice.function_call},
@@ -101,7 +157,8 @@ bool holds_message(json::raw choices) {
 bool chunk_delta::is_only_text() const {
   auto is_none = [](json::raw x) { return x.text.empty() || x.text == "null" || x.text == "[]" || x.text == "\"\""; };
   return content.is_string() && is_none(refusal) && is_none(reasoning) && is_none(reasoning_content)
-         && is_none(reasoning_details) && is_none(tool_calls) && is_none(function_call);
+         && is_none(reasoning_details) && is_none(tool_calls) && is_none(function_call) && is_none(other_thought)
+         && is_none(other_text) && left_out.empty();
 }
 
 chunk_delta read_delta(json::raw value) {
@@ -111,22 +168,21 @@ chunk_delta read_delta(json::raw value) {
   if (value.is_string())
     result.content = value;
   json::reader in{value};
-  in.fields(
-    {{"content", &result.content},
-     {"refusal", &result.refusal},
-     {"reasoning", &result.reasoning},
-     {"reasoning_content", &result.reasoning_content},
-     {"reasoning_details", &result.reasoning_details},
-     {"tool_calls", &result.tool_calls},
-     {"function_call", &result.function_call},
-     {"finish_reason", &result.reason},
-     {"finishReason", &result.reason},
-     {"stop_reason", &result.reason},
-     {"error", &result.error},
-     {"usage", &result.usage},
-     {"toolCalls", &result.tool_calls}, // gateways in JavaScript
-     {"text", &text}},
-    [&](std::string_view name) { result.has_calls_elsewhere = result.has_calls_elsewhere || names_calls(name); });
+  in.fields({{"content", &result.content},
+             {"refusal", &result.refusal},
+             {"reasoning", &result.reasoning},
+             {"reasoning_content", &result.reasoning_content},
+             {"reasoning_details", &result.reasoning_details},
+             {"tool_calls", &result.tool_calls},
+             {"function_call", &result.function_call},
+             {"finish_reason", &result.reason},
+             {"finishReason", &result.reason},
+             {"stop_reason", &result.reason},
+             {"error", &result.error},
+             {"usage", &result.usage},
+             {"toolCalls", &result.tool_calls}, // gateways in JavaScript
+             {"text", &text}},
+            [&](std::string_view name) { take_other_member(name, in, result); });
   if (!result.content.has_text() && text.has_text())
     result.content = text;
   return result;
@@ -158,13 +214,21 @@ bool content_piece::is_known() const {
   return !text.text.empty() || !thinking.text.empty() || !refusal.text.empty();
 }
 
+bool may_hold_text(json::raw type) {
+  auto name = type.between_quotes();
+  return type.text.empty() || name == "text" || name == "output_text";
+}
+
 content_piece take_content_piece(json::reader& in) {
   content_piece piece;
+  json::raw content;
   auto take = [&](std::string_view name) {
     if (name == "type")
       piece.type = in.value();
     else if (name == "text" || (name == "value" && piece.text.text.empty()))
       piece.text = in.value();
+    else if (name == "content")
+      note_other(name, content = in.value(), piece.call);
     else if (name == "thinking")
       piece.thinking = in.value();
     else if (name == "refusal")
@@ -174,6 +238,8 @@ content_piece take_content_piece(json::reader& in) {
   };
   if (!in.members(take))
     piece.text = in.value();
+  if (piece.text.text.empty() && may_hold_text(piece.type))
+    piece.text = content;
   read_fields(piece.text, {{"value", &piece.text}}); // as OpenAI's Assistants have it
   return piece;
 }

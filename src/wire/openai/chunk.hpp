@@ -25,6 +25,7 @@ struct chunk {
   json::raw output_sensitive;       ///< MiniMax's filter stepped in.
   error_marks marks;                ///< Of errors in other forms.
   json::raw data;                   ///< Some have the chunk in here.
+  json::raw text;                   ///< What may be a text, where there are no choices.
 };
 
 /// False where the text is not JSON; `problem` says why.
@@ -56,9 +57,11 @@ bool holds_message(json::raw choices);
 /// A message, or what a choice adds to one.
 struct chunk_delta {
   json::raw content, refusal, reasoning, reasoning_content, reasoning_details, tool_calls, function_call;
-  json::raw reason;       ///< As the chunk's.
-  json::raw error, usage; ///< Some tell them here.
-  json::raw all;          ///< The whole of it.
+  json::raw reason;                    ///< As the chunk's.
+  json::raw error, usage;              ///< Some tell them here.
+  json::raw all;                       ///< The whole of it.
+  json::raw other_thought, other_text; ///< Under names that others have for them,
+  std::string_view left_out;           ///< and the name of what is none.
   bool has_calls_elsewhere = false;
 
   /// Whether it has a text as its content, and nothing else.
@@ -87,6 +90,9 @@ struct content_piece {
   /// Whether it has a member that we understand, if only as null.
   bool is_known() const;
 };
+
+/// Whether a part of that type holds a text, under whatever name.
+bool may_hold_text(json::raw type);
 
 /// Takes the next part of such a list, of which a text alone is the text; all empty where it is neither.
 content_piece take_content_piece(json::reader& in);

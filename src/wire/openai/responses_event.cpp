@@ -1,5 +1,7 @@
 #include "wire/openai/responses_event.hpp"
 
+#include "wire/openai/chunk.hpp"
+
 namespace modelforge::wire::openai {
 
 response_event take_event_fields(json::reader& in) {
@@ -70,11 +72,14 @@ response_item read_item(json::raw raw) {
 
 message_part take_message_part(json::reader& in) {
   message_part part;
+  json::raw content;
   auto take = [&](std::string_view name) {
     if (name == "type")
       part.type = in.value();
     else if (name == "text" || (name == "value" && part.text.text.empty()))
       part.text = in.value();
+    else if (name == "content")
+      note_other(name, content = in.value(), part.call);
     else if (name == "refusal")
       part.refusal = in.value();
     else if (name == "logprobs")
@@ -84,6 +89,8 @@ message_part take_message_part(json::reader& in) {
   };
   if (!in.members(take))
     part.text = in.value();
+  if (part.text.text.empty() && may_hold_text(part.type))
+    part.text = content;
   return part;
 }
 

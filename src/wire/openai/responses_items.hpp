@@ -1,9 +1,11 @@
 #pragma once
 
+#include "wire/piece_growth.hpp"
 #include "wire/stream.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,7 +41,8 @@ struct item_part {
   void (piece_sink::*kind)(std::string_view) = nullptr;
   std::optional<uint64_t> index; ///< As the server counts.
   said_text said;
-  bool is_whole = false; ///< Its end was told.
+  bool is_whole = false;                  ///< Its end was told.
+  std::unique_ptr<piece_growth> growth{}; ///< Null once it is known that its pieces are new.
 };
 
 /// What an item has said so far.
@@ -95,7 +98,7 @@ public:
 
   bool is_full() const { return items_.size() >= max_items; }
 
-  const std::vector<item_state>& all() const { return items_; }
+  std::vector<item_state>& all() { return items_; }
 
 private:
   template <class F>
