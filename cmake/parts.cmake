@@ -58,6 +58,14 @@ function(modelforge_optimized_for_simulations target)
   endif()
 endfunction()
 
+# Leaves out of the objects where the headers of a library lie: a path of this machine, in messages that name a header.
+function(modelforge_nameless target library)
+  get_target_property(directories ${library} INTERFACE_INCLUDE_DIRECTORIES)
+  foreach(directory IN LISTS directories)
+    target_compile_options(${target} PRIVATE -ffile-prefix-map=${directory}/=)
+  endforeach()
+endfunction()
+
 # Gives a target its sources: modelforge_sources(TARGET file ... [-- file ...] ...). The files between two `--` are compiled
 # as one: what they include is then read, and the templates that they share are made, once for all of them. All parts
 # take half the time so; but a group that takes more than some 10 s would make a small change slow.
@@ -125,6 +133,15 @@ function(modelforge_install)
   install(TARGETS modelforge EXPORT modelforge COMPONENT development)
   install(EXPORT modelforge FILE modelforgeTargets.cmake NAMESPACE modelforge:: DESTINATION ${package}
           COMPONENT development)
+  set(MODELFORGE_CAF_HINT ${CAF_DIR})
+  if(MODELFORGE_BUNDLE_CAF) # for packages: where they are installed, nothing else brings this version
+    set(MODELFORGE_CAF_HINT "")
+    set(caf ${CMAKE_INSTALL_LIBDIR}/modelforge/caf)
+    install(DIRECTORY ${CAF_DIR} DESTINATION ${caf}/lib/cmake COMPONENT development)
+    install(DIRECTORY ${CAF_DIR}/../../../include/caf DESTINATION ${caf}/include COMPONENT development)
+    file(GLOB archives ${CAF_DIR}/../../*.a)
+    install(FILES ${archives} DESTINATION ${caf}/lib COMPONENT development)
+  endif()
   include(CMakePackageConfigHelpers)
   configure_package_config_file(cmake/modelforgeConfig.cmake.in ${PROJECT_BINARY_DIR}/modelforgeConfig.cmake
     INSTALL_DESTINATION ${package})
