@@ -20,7 +20,10 @@ bool is_error_status(json::raw raw) {
 
 } // namespace
 
+// Called for each member that its dialect does not have: nearly all begin otherwise.
 void error_marks::take(std::string_view name, json::reader& in) {
+  if (name.size() < 4 || (name[0] != 's' && name[0] != 'c' && name[0] != 'e' && name[0] != 'd'))
+    return;
   constexpr auto marks =
     std::to_array<std::pair<std::string_view, json::raw error_marks::*>>({{"status", &error_marks::status},
                                                                           {"code", &error_marks::code},
