@@ -34,13 +34,16 @@ lane_reaction react(lane_flight& flight, const retry::failed_attempt& why, limit
   auto told = why.server_wait && by.respect_retry_after;
   lane_reaction result;
   // Refused for load though it was alone, by a server that answers: that bounds the rate, as nginx's limit_req does
-  // with 503. Fewer at a time would not help; only waiting does.
-  auto paced = overloaded && flight.attempt.in_flight <= 1 && is_alive(lane, now) && may_be_pace(lane, now);
+  // with 503. Fewer at a time would not help; only waiting does. Unless such refusals strike whatever goes out.
+  auto may_be_load = overloaded && (told || lane.may_be_load());
+  auto paced = may_be_load && flight.attempt.in_flight <= 1 && is_alive(lane, now) && may_be_pace(lane, now);
   result.waits = limited || paced || (overloaded && told);
   result.as_told = result.waits && told;
   result.refuses_key = meaning == retry::meaning::key;
-  ending.result =
-    retry::counts_against_provider(meaning) && !result.waits ? limits::outcome::failure : limits::outcome::neutral;
+  auto strikes_at_random = overloaded && !told && !may_be_load; // and as often as before: no outage
+  ending.result = retry::counts_against_provider(meaning) && !result.waits && !strikes_at_random
+                    ? limits::outcome::failure
+                    : limits::outcome::neutral;
   result.was_probe = ending.result == limits::outcome::failure && lane.is_probe(flight.attempt);
   result.is_busy = overloaded && is_alive(lane, now);
   ending.overloaded = overloaded || (limited && !why.server_wait) || why.code == errc::attempt_timeout;
@@ -49,7 +52,7 @@ lane_reaction react(lane_flight& flight, const retry::failed_attempt& why, limit
     auto is_new = lane.refused(flight.attempt, now);
     auto own = is_new ? retry::lane_pause(by, in_a_row) : limits::duration{0};
     lane.pause_for_refusal(flight.attempt, told ? *why.server_wait : own, now);
-  } else if (overloaded) {
+  } else if (may_be_load) {
     lane.strained(flight.attempt, now);
   }
   return result;

@@ -106,6 +106,10 @@ public:
   /// waits for this already.
   bool refused(const attempt& tried, time_point now) { return parallel_.refused(tried.in_flight, tried.started, now); }
 
+  /// The server refused an attempt for load and named no wait: whether how many were in flight may be why. Else neither
+  /// `refused` nor `strained` is called for it.
+  bool may_be_load() { return parallel_.may_be_load(in_flight_); }
+
   /// The server had too much to do for `tried`, whose end is still told, and named no wait.
   void strained(const attempt& tried, time_point now) {
     parallel_.strained(tried.in_flight, in_flight_, tried.started, now);

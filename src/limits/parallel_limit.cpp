@@ -27,6 +27,8 @@ void parallel_limit::set_max(uint32_t max) {
 void parallel_limit::answered(uint32_t in_flight, time_point started, time_point now) {
   ++answers_;
   in_a_row_ = 0;
+  cause_.answered();
+  calm_ = std::min(calm_ + 1, proof);
   if (open_ < level_) {
     open_ = std::min(level_, std::max(open_ + 1, std::exchange(after_probe_, 1)));
     return;
@@ -40,13 +42,15 @@ void parallel_limit::answered(uint32_t in_flight, time_point started, time_point
   }
   if (in_flight < level_ || ++credit_ < patience_ || now < not_before_)
     return;
-  credit_ = 0;
-  open_ = ++level_;
+  credit_ = calm_ = 0;
+  open_ = level_ += std::min(max_ - level_, step_);
+  step_ *= 2;
 }
 
 void parallel_limit::fall(uint32_t level, time_point now) {
   level_ = std::max(1u, std::min(level_, level));
-  credit_ = 0;
+  credit_ = calm_ = 0;
+  step_ = 1;
   fallen_ = now;
 }
 
@@ -73,9 +77,18 @@ void parallel_limit::paused(time_point until, time_point now) {
   not_before_ = std::max(not_before_, until + length * pause_share);
 }
 
-// Without a pause there is no probe: the level falls a little, and nothing stops.
+// If the level proves not to be the cause, it goes back to its bound, one more place with each answer.
+bool parallel_limit::may_be_load(uint32_t in_use) {
+  if (cause_.refused(std::max(1u, std::min(level_, in_use))))
+    return true;
+  level_ = max_;
+  return false;
+}
+
+// Without a pause there is no probe: the level falls a little, and nothing stops. What came right after a rise says
+// that the rise was too much.
 void parallel_limit::strained(uint32_t in_flight, uint32_t in_use, time_point started, time_point now) {
-  if (fallen_ != time_point{} && started <= fallen_)
+  if (std::exchange(calm_, 0) >= proof || (fallen_ != time_point{} && started <= fallen_))
     return;
   in_use = std::max(1u, std::min(level_, in_use));
   refused_at_ = in_flight;

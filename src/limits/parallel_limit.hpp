@@ -1,6 +1,7 @@
 #pragma once
 
 #include "limits/charge.hpp"
+#include "limits/strain_cause.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -16,13 +17,16 @@ namespace modelforge::limits {
 /// - A refusal that the lane answers by waiting (429, 503 with a wait): the level falls below the number that was in
 ///   flight when the refused request went out, and after the pause one goes, then one more for each answer, up to the
 ///   level (slow start). So a server that takes k at once refuses what went out above k in one go, and then no more.
-/// - A refusal for load that names no wait (503, 529) may be bad luck: the level falls below that number, too, but by a
-///   quarter of what is in flight at most, and nothing stops.
+/// - A refusal for load that names no wait (503, 529) may be bad luck: the first one after 16 answers at one level is
+///   let pass. With the next the level falls below that number, too, but by a quarter of what is in flight at most, and
+///   nothing stops. Where refusals go on as before though it has fallen by half, it rises again, and they lower it no
+///   more (`strain_cause`).
 ///
 /// What belongs to one moment counts once: requests that went out before the level last fell only tell more exactly
-/// where it is. The level rises by one when so many answers came while it was in use: 16, doubled with each further
-/// refusal that costs a pause, and not before twenty times that pause has passed, so that finding out costs a twentieth
-/// of the time at most. Refusals therefore stay below one for each pause and a tenth of the answers.
+/// where it is. The level rises by one, then by two, four and so on until a refusal comes, each time when so many
+/// answers came while it was in use: 16, doubled with each further refusal that costs a pause, and not before twenty
+/// times that pause has passed, so that finding out costs a twentieth of the time at most. Refusals therefore stay
+/// below one for each pause and a tenth of the answers.
 ///
 /// Part of `lane`, which holds batch items by it. A plain class: holds no clock. `now` never goes back. Every call is
 /// O(1) and allocates nothing.
@@ -50,6 +54,10 @@ public:
   /// The lane waits until then for what was refused.
   void paused(time_point until, time_point now);
 
+  /// One was refused for load, without a wait, of `in_use` that were in flight then. Returns whether that may be why;
+  /// else the refusal says nothing of how much the server takes, and neither `refused` nor `strained` is called.
+  bool may_be_load(uint32_t in_use);
+
   /// One was refused for load, without a wait, of `in_use` that were in flight then.
   void strained(uint32_t in_flight, uint32_t in_use, time_point started, time_point now);
 
@@ -68,9 +76,11 @@ public:
 
 private:
   static constexpr uint32_t first_patience = 16;
+  static constexpr uint32_t proof = 16; ///< Answers in a row at one level: then one refusal for load is let pass.
 
   void fall(uint32_t level, time_point now);
 
+  strain_cause cause_;
   uint32_t max_;
   uint32_t level_;                     ///< What the server takes, as far as is known.
   uint32_t open_;                      ///< During a slow start: less than the level.
@@ -80,6 +90,8 @@ private:
   uint32_t doublings_ = 0;             ///< Of the patience, by refusals that cost a pause.
   uint32_t refused_at_ = UINT32_MAX;   ///< In flight, at the latest refusal.
   uint32_t credit_ = 0;                ///< Answers while the level was in use.
+  uint32_t step_ = 1;                  ///< By which the level rises next: at most twice the level.
+  uint32_t calm_ = 0;                  ///< Answers since the level changed, or the latest refusal for load.
   uint32_t in_a_row_ = 0;
   uint64_t answers_ = 0;
   time_point fallen_{};     ///< When the level last fell.

@@ -32,11 +32,12 @@ struct server {
   uint32_t per_minute = UINT32_MAX; ///< In fixed minutes.
   duration pace{0};                 ///< Between two that it takes (a leaky bucket without a burst); names no wait.
   duration latency = 1s;
+  bool varies = false;            ///< The latency, from half to one and a half times.
   uint16_t status = 429;          ///< Of a refusal.
   std::optional<duration> wait{}; ///< That a refusal names; for `per_minute` the minute's rest.
   duration late{0};               ///< Nobody listens until then.
   uint32_t other_places = 0;      ///< Taken by others.
-  uint32_t refused_of_ten = 0;    ///< Requests that find all places taken by others.
+  uint32_t refused_of_100 = 0;    ///< Requests, at random: all places are taken by others, or a gateway loses them.
   duration restarts{0};           ///< It restarts so often: what it has then is lost,
   duration away{0};               ///< and nobody listens for so long.
   bool has_gateway = false;       ///< That answers 502 while nobody listens.
@@ -80,17 +81,18 @@ outcome run(const server& by, uint64_t items, uint32_t slots, duration until = 1
   auto is_away = [&] { return now < start + by.late || (now - start >= by.restarts && since_restart() < by.away); };
   auto answer_later = [&](dispatcher::attempt_id attempt) {
     ++busy;
-    if (by.restarts > 0s && since_restart() + by.latency > by.restarts)
+    auto latency = by.varies ? by.latency * static_cast<int>(500 + random() % 1001) / 1000 : by.latency;
+    if (by.restarts > 0s && since_restart() + latency > by.restarts)
       events.push({now + by.restarts - since_restart(), ++order, attempt, 4});
     else
-      events.push({now + by.latency, ++order, attempt, 0});
+      events.push({now + latency, ++order, attempt, 0});
   };
   auto arrive = [&](dispatcher::attempt_id attempt) {
     if (is_away())
       return events.push({now + 1ms, ++order, attempt, 3});
     if (by.per_minute != UINT32_MAX && minutes[now.time_since_epoch() / 60s] >= by.per_minute)
       return events.push({now + 1ms, ++order, attempt, 1});
-    if (now < next_at || random() % 10 < by.refused_of_ten)
+    if (now < next_at || random() % 100 < by.refused_of_100)
       return events.push({now + 1ms, ++order, attempt, 1});
     if (busy < by.places) {
       next_at = now + by.pace;
@@ -214,11 +216,28 @@ TEST_CASE("a batch ends whole before a server that takes few a second", "[dispat
 TEST_CASE("a batch ends whole before a server that others keep busy", "[dispatch][pressure]") {
   for (uint16_t status : {429, 503}) {
     INFO(status);
-    auto got = run({.status = status, .wait = 1s, .refused_of_ten = 6}, 500, 16);
+    auto got = run({.status = status, .wait = 1s, .refused_of_100 = 60}, 500, 16);
     CHECK(got.answered == 500);
     CHECK(got.lost == 0);
     CHECK(got.refused > 500); // more than once each, so an item that could be tried three times would often be lost
     CHECK(got.refused <= got.pauses + got.answered / 10);
+  }
+}
+
+TEST_CASE("a batch is as fast as its slots allow before a server that refuses at random", "[dispatch][pressure]") {
+  for (auto slots : {4u, 16u, 64u}) {
+    auto items = std::min(250 * slots, 4'000u);
+    auto ideal = run({.varies = true, .status = 503}, items, slots).took; // a refusal takes no time
+    for (auto share : {2u, 6u, 8u, 15u, 22u}) {
+      if (slots == 64 && share == 22)
+        continue; // five refusals in a row, before any answer, open the breaker until their share is known
+      auto got = run({.varies = true, .status = 503, .refused_of_100 = share}, items, slots);
+      INFO(slots << " slots, " << share << " % refused: " << got.took << " s, ideal " << ideal << " s, " << got.refused
+                 << " refused, " << got.in_flight << " in flight");
+      CHECK(got.answered == items);
+      CHECK(got.lost == 0);
+      CHECK(got.took < (slots < 64 ? 1.25 : 1.65) * ideal); // the more go at once, the more the beginning weighs
+    }
   }
 }
 

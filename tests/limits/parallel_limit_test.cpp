@@ -105,6 +105,60 @@ TEST_CASE("parallel_limit is moved little by overload that names no wait", "[lim
   CHECK(x.limit() == 1);
 }
 
+TEST_CASE("parallel_limit lets one refusal for load pass where all else is answered", "[limits][parallel]") {
+  parallel_limit x{16};
+  for (auto i = 0; i < 16; ++i)
+    x.answered(16, start, start + 1s);
+  x.strained(16, 16, start + 2s, start + 3s);
+  CHECK(x.limit() == 16);
+  for (auto i = 0; i < 15; ++i)
+    x.answered(16, start + 3s, start + 4s);
+  x.strained(16, 16, start + 5s, start + 6s); // the second within 16 answers
+  CHECK(x.limit() == 15);
+}
+
+TEST_CASE("parallel_limit rises faster and faster until it is refused", "[limits][parallel]") {
+  parallel_limit x{64};
+  REQUIRE(x.refused(5, start, start + 1ms)); // it takes four
+  auto now = start + 1s;
+  auto answers = [&] {
+    auto before = x.limit();
+    uint32_t count = 0;
+    for (; x.limit() == before; ++count)
+      x.answered(x.limit(), now, now);
+    return count;
+  };
+  while (x.limit() < 4)
+    answers();
+  for (auto next : {5u, 7u, 11u, 19u, 35u, 64u}) {
+    CHECK(answers() <= 32);
+    CHECK(x.limit() == next);
+  }
+  x.strained(64, 64, now, now + 1ms);
+  x.strained(64, 64, now + 2ms, now + 3ms);
+  REQUIRE(x.limit() == 63);
+  now += 4ms;
+  answers();
+  CHECK(x.limit() == 64);
+}
+
+TEST_CASE("parallel_limit forgets its level where refusals strike at random", "[limits][parallel]") {
+  parallel_limit x{64};
+  auto now = start;
+  for (auto i = 0; x.may_be_load(x.limit()); ++i) {
+    REQUIRE(i < 100);
+    x.strained(x.limit(), x.limit(), now, now + 1ms);
+    for (auto k = 0; k < 4; ++k)
+      x.answered(x.limit(), now + 2ms, now + 3ms);
+    now += 1s;
+  }
+  CHECK(x.limit() == 32); // half of them: a fifth is refused as before
+  while (x.limit() < 64)
+    x.answered(x.limit(), now, now);
+  CHECK_FALSE(x.may_be_load(64));
+  CHECK(x.limit() == 64);
+}
+
 TEST_CASE("parallel_limit starts with one after an outage", "[limits][parallel]") {
   parallel_limit y{64, 4};
   y.restart();
