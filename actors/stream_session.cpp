@@ -34,6 +34,16 @@ constexpr std::size_t kept_buffer = 4u << 10;
 /// More of an answer that is no stream is not read.
 constexpr std::size_t max_error_body = 1u << 20;
 
+/// An answer of which nobody has anything was a connection that broke; of another one the rest is missing.
+void adjust(failure& why, bool repeatable, uint64_t pieces) {
+  if (repeatable && why.code == errc::stream_interrupted)
+    why.code = errc::connection_lost;
+  if (!repeatable && why.code == errc::connection_lost) {
+    why.code = errc::stream_interrupted;
+    why.message = "the stream broke after " + std::to_string(pieces) + " pieces: " + why.message;
+  }
+}
+
 /// Carries out what its broadcast decides for one stream. Everything but the calls of `stream_session` runs inside the
 /// session's actor.
 ///
@@ -240,6 +250,8 @@ private:
     else if (attempt_.error_body.size() < max_error_body)
       attempt_.error_body += bytes;
     to_readers_.received(bytes.size(), events, reader != nullptr ? reader->tokens() : 0, now());
+    if (reader != nullptr)
+      to_readers_.note_end(reader->end_so_far(), now());
   }
 
   /// The last bytes may hold pieces that only their end shows to be whole.
@@ -251,8 +263,8 @@ private:
     return result;
   }
 
-  /// Reports the attempt. `end` is missing where the answer was whole before its transfer was.
-  void end_attempt(std::optional<http::transfer_end> end) {
+  /// Reports the attempt. `end` is missing where the answer was whole before its transfer was, or seems so.
+  void end_attempt(std::optional<http::transfer_end> end, bool is_sure = true) {
     auto* reader = attempt_.reader.get();
     auto ended = end.has_value();
     attempt_.inbox->set_reported();
@@ -269,6 +281,9 @@ private:
       outcome = provider::describe(*error);
     else
       report.answer.body = std::move(attempt_.error_body);
+    if (auto* good = outcome ? std::get_if<completion>(&*outcome) : nullptr; good != nullptr && !is_sure)
+      good->warnings.push_back("the provider said why the model stopped, and then kept the connection open in silence; "
+                               "it was not waited for");
     if (has_end)
       error.reset(); // what happens to the connection behind the end mark is of no interest
     release_transfer(ended, !outcome || std::holds_alternative<completion>(*outcome));
@@ -283,21 +298,10 @@ private:
     if (outcome && std::holds_alternative<completion>(*outcome))
       to_readers_.settle(); // what came with the end need not wait for the provider's word
     if (auto* bad = outcome ? std::get_if<failure>(&*outcome) : nullptr)
-      adjust(*bad, report.end.repeatable);
+      adjust(*bad, report.end.repeatable, to_readers_.pieces().end().piece);
     to_readers_.attempt_ended();
     attempt_.reader.reset();
     update().ended = std::move(report);
-  }
-
-  /// An answer of which nobody has anything was a connection that broke; of another one the rest is missing.
-  void adjust(failure& why, bool repeatable) const {
-    if (repeatable && why.code == errc::stream_interrupted)
-      why.code = errc::connection_lost;
-    if (!repeatable && why.code == errc::connection_lost) {
-      why.code = errc::stream_interrupted;
-      why.message =
-        "the stream broke after " + std::to_string(to_readers_.pieces().end().piece) + " pieces: " + why.message;
-    }
   }
 
   /// Lets go of a transfer: nothing is left of one that ended; one that failed is cut off; of a good one the last bytes
@@ -391,6 +395,8 @@ private:
     drop_transfer();
     this->report(std::move(report));
   }
+
+  void carry_out(broadcast::enough& step) { end_attempt({}, step.is_sure); }
 
   void carry_out(broadcast::abandon&) {
     drop_transfer();

@@ -72,6 +72,9 @@ public:
   /// The beginning of a line of which the end has not come.
   std::string_view open_line() const { return line_is_read_ ? std::string_view{} : line_; }
 
+  /// Whether something of an event has come that was not handed out.
+  bool is_within_event() const { return !open_line().empty() || (open_.has_data && !open_.is_done); }
+
   /// The input has ended. Unlike browsers, hands out an event that no blank line followed: whether it is
   /// whole is the caller's to judge.
   template <class F>

@@ -81,6 +81,7 @@ void broadcast::begin(time_point now) {
   attempt_.received = 0;
   attempt_.paused = false;
   attempt_.any_event = false;
+  attempt_.end = wire::stream_end::open;
   attempt_.begun = attempt_.last_event = now;
 }
 
@@ -100,6 +101,12 @@ void broadcast::received(std::size_t bytes, std::size_t events, uint64_t tokens,
   }
   if (!attempt_.first_token && log_.end().piece > 0)
     attempt_.first_token = now - attempt_.begun;
+}
+
+void broadcast::note_end(wire::stream_end seen, time_point now) {
+  if (seen != wire::stream_end::sure || attempt_.end != seen)
+    attempt_.end_seen = now;
+  attempt_.end = seen;
 }
 
 void broadcast::attempt_ended() {
@@ -263,6 +270,11 @@ std::optional<broadcast::step> broadcast::overdue(time_point now) {
     }
   }
   auto due = attempt_due();
+  auto has_end = attempt_.live && attempt_.end != wire::stream_end::open;
+  if (auto over = earlier(end_due(), has_end ? due : std::nullopt); over && *over <= now) {
+    attempt_.live = false;
+    return enough{attempt_.end == wire::stream_end::sure};
+  }
   if (!due || *due > now)
     return {};
   auto slow = after(attempt_.rate_from, settings_.rate_time);
@@ -288,6 +300,15 @@ std::optional<time_point> broadcast::attempt_due() const {
   if (settings_.min_bytes_per_second > 0)
     due = earlier(due, after(attempt_.rate_from, settings_.rate_time));
   return due;
+}
+
+// A sure end counts although a reader holds the transfer back: what he has not taken is here.
+std::optional<time_point> broadcast::end_due() const {
+  if (!attempt_.live || attempt_.end == wire::stream_end::open)
+    return {};
+  if (attempt_.end == wire::stream_end::sure)
+    return after(attempt_.end_seen, settings_.sure_end);
+  return held_back() ? std::nullopt : after(attempt_.end_seen, settings_.likely_end);
 }
 
 // Which of the bounds was passed, in the words of the settings that would raise it.
@@ -352,7 +373,7 @@ std::optional<time_point> broadcast::wake_at() const {
     result = earlier(result, settings_.deadline);
   if (end_ || abandoned_)
     return result;
-  return earlier(result, earlier(attempt_due(), drain_until_));
+  return earlier(result, earlier(earlier(attempt_due(), end_due()), drain_until_));
 }
 
 stream_status broadcast::status() const {

@@ -25,7 +25,9 @@ struct broadcast_settings {
   std::size_t log_limit = 1u << 20;    ///< Of the past that is kept.
   duration first_token{0};             ///< From an attempt's beginning to its first piece.
   duration idle{0}; ///< Between events, from the first piece on; does not run while the reader holds the transfer back.
-  uint64_t min_bytes_per_second = 0; ///< Of the body, over `rate_time` in which nothing held it back.
+  duration sure_end{std::chrono::milliseconds{100}}; ///< That the body may go on behind a sure end of the answer.
+  duration likely_end{std::chrono::seconds{2}};      ///< That it may be silent where the answer seems whole.
+  uint64_t min_bytes_per_second = 0;                 ///< Of the body, over `rate_time` in which nothing held it back.
   duration rate_time = std::chrono::seconds{10};
   duration reader_idle{0}; ///< Ends a reader that has something to take and no demand for so long.
   disconnect_policy on_disconnect = disconnect_policy::cancel;
@@ -69,6 +71,9 @@ public:
 
   /// `bytes` of the body have come, and have been read; they held `events` and the answer has so many `tokens` now.
   void received(std::size_t bytes, std::size_t events, uint64_t tokens, time_point now);
+
+  /// What is known of the answer's end now; behind each `received`.
+  void note_end(wire::stream_end seen, time_point now);
 
   void text(std::string_view piece) override { log_.append(piece_kind::text, piece); }
   void reasoning(std::string_view piece) override { log_.append(piece_kind::reasoning, piece); }
@@ -123,10 +128,16 @@ public:
     failure why;
   };
 
+  /// The answer's end has come, or nothing behind what may be its end: the attempt is over, whatever its body still
+  /// brings. Told once.
+  struct enough {
+    bool is_sure = false;
+  };
+
   /// Nobody listens: cut the answer off. Told once.
   struct abandon {};
 
-  using step = std::variant<deliver, conclude, credit, give_up, abandon>;
+  using step = std::variant<deliver, conclude, credit, give_up, enough, abandon>;
 
   std::optional<step> next(time_point now);
 
@@ -162,6 +173,8 @@ private:
     bool paused = false;   ///< A reader holds the transfer back: there was no more credit to give.
     bool any_event = false;
     time_point begun{};
+    wire::stream_end end = wire::stream_end::open;
+    time_point end_seen{};               ///< Of a sure end, when it came; else when the body brought something last.
     time_point last_event{};             ///< Or when the transfer was let go on.
     time_point rate_from{};              ///< Since then nothing has held it back,
     uint64_t rate_bytes = 0;             ///< and so much has come.
@@ -186,6 +199,7 @@ private:
   std::optional<step> give_credit(time_point now);
   std::optional<step> overdue(time_point now);
   std::optional<time_point> attempt_due() const;
+  std::optional<time_point> end_due() const;
   failure timeout(time_point now) const;
   void nobody_left(time_point now);
   void trim();

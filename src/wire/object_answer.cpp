@@ -202,6 +202,12 @@ void object_answer::fail_with(errc code, std::string message) {
   fail(std::move(failed));
 }
 
+stream_end object_answer::end_so_far() const {
+  if (ended() || (seen_.complete && (seen_.sure_end || !may_go_on())))
+    return stream_end::sure;
+  return seen_.answer && lack().empty() ? stream_end::likely : stream_end::open;
+}
+
 bool object_answer::read_error(json::raw error, std::string_view object) {
   if (!tells_error(error))
     return false;

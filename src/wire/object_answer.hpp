@@ -77,6 +77,9 @@ public:
   /// Something of an answer, or an error, has come.
   bool is_understood() const { return seen_.answer || seen_.sign || progress_.pieces > 0 || problem_ != nullptr; }
 
+  /// What is known of its end, provided that nothing of the body is cut.
+  stream_end end_so_far() const;
+
   /// A line of the body was neither a field of an event nor JSON, and was left out: a warning, and the answer is
   /// unclear.
   void note_foreign(std::string_view line);
@@ -331,7 +334,8 @@ protected:
     bool end_mark = false;    ///< The provider's word that the answer is whole.
     bool complete = false;    ///< That mark, as far as it is one where nothing of the answer follows.
     bool closed = false;      ///< That mark, whatever follows: see `take_behind`.
-    bool whole_body = false;  ///< The body was plain objects, none of them cut.
+    bool sure_end = false;    ///< That mark, in a form that comes last.
+    bool whole_body = false;  ///< The body has come to its end, whatever is in it.
     bool cut = false;         ///< The body ended in the middle of something.
     bool doubt = false;       ///< Something may be missing, and a warning tells of it.
     bool past_reason = false; ///< A piece behind a finish reason, which thus was no end.

@@ -48,6 +48,12 @@ public:
 
   bool has_end() const override { return answer_->has_end(); }
 
+  stream_end end_so_far() const override {
+    auto seen = answer_->end_so_far();
+    auto is_within = object_.is_open() || events_.is_within_event() || (open_arrays_ > 0 && !answer_->has_end());
+    return seen == stream_end::likely && is_within ? stream_end::open : seen;
+  }
+
   uint64_t tokens() const override { return answer_->tokens(); }
 
   std::variant<completion, failure> end(piece_sink& sink) override {

@@ -35,6 +35,13 @@ public:
   virtual void tool_arguments(uint32_t call, std::string_view fragment) = 0;
 };
 
+/// What is known of an answer's end while its body may still go on.
+enum class stream_end : uint8_t {
+  open,   ///< Something is missing yet.
+  likely, ///< It would be whole if the body ended now, but nothing says that it does.
+  sure,   ///< Its end mark has come, behind which this provider sends nothing.
+};
+
 /// Reads one streamed answer of status 200 and knows whether it has ended as the provider ends an answer. Plain: takes
 /// bytes as they come, cut anywhere; not thread-safe.
 class stream_reader {
@@ -52,6 +59,9 @@ public:
   /// The provider's end mark has come, so an error of the transfer behind it is of no interest. Unless `ended`, the
   /// rest of the body is read nevertheless: where more of the answer follows, the mark was none.
   virtual bool has_end() const { return ended(); }
+
+  /// How long the body's end is worth waiting for: some servers keep the connection open behind the answer.
+  virtual stream_end end_so_far() const { return ended() ? stream_end::sure : stream_end::open; }
 
   /// Tokens of the answer so far: as the provider told last, else one for each piece.
   virtual uint64_t tokens() const = 0;

@@ -19,6 +19,7 @@ public:
   std::size_t take(std::string_view bytes, piece_sink& sink) override;
   bool ended() const override { return inner_->ended(); }
   bool has_end() const override { return inner_->has_end(); }
+  stream_end end_so_far() const override { return inner_->end_so_far(); }
   uint64_t tokens() const override { return inner_->tokens(); }
   std::variant<completion, failure> end(piece_sink& sink) override;
 

@@ -6,6 +6,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <string>
@@ -169,6 +170,59 @@ TEST_CASE("a server that answers a stream by something else is understood", "[ac
     CHECK(result.text == "whole");
   else if (x.code != errc::none)
     CHECK(result.why().code == x.code);
+}
+
+TEST_CASE("an answer is handed over at its end, though the connection stays open", "[actors][broken_stream]") {
+  struct held_answer {
+    provider_kind kind;
+    provider_api api;
+    std::string body;
+    bool is_sure; ///< Its end mark says that nothing follows.
+  };
+  const std::string anthropic =
+    R"(data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":"whole"}})"
+    "\n\n"
+    R"(data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}})"
+    "\n\n";
+  const std::string line = R"({"message":{"content":"whole"},"done":false})"
+                           "\n";
+  auto x = GENERATE_COPY(
+    held_answer{provider_kind::openai, provider_api::chat, delta("whole") + stop + mark, true},
+    held_answer{provider_kind::openai_compatible, provider_api::chat, delta("whole") + stop, false},
+    held_answer{provider_kind::openai, provider_api::responses,
+                R"(data: {"type":"response.output_text.delta","output_index":0,"delta":"whole"})"
+                "\n\n"
+                R"(data: {"type":"response.completed","response":{"id":"r","status":"completed","output":[]}})"
+                "\n\n",
+                true},
+    held_answer{provider_kind::anthropic, provider_api::chat, anthropic + "data: {\"type\":\"message_stop\"}\n\n",
+                true},
+    held_answer{provider_kind::anthropic, provider_api::chat, anthropic, false},
+    held_answer{provider_kind::gemini, provider_api::chat,
+                R"(data: {"candidates":[{"content":{"parts":[{"text":"whole"}]},"finishReason":"STOP"}]})"
+                "\n\n",
+                false},
+    held_answer{provider_kind::ollama, provider_api::chat,
+                line + "{\"message\":{\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\"}\n", true});
+  CAPTURE(name_of(x.kind), x.body);
+  misbehaving_server server{[&](test::peer& to) {
+    if (!to.read_request())
+      return;
+    to.send(head + x.body);
+    to.wait_for_close();
+  }};
+  auto settings = live_provider::settings_for(server.url(""));
+  settings.kind = x.kind;
+  settings.api = x.api;
+  live_provider at{settings};
+  auto result = read(at);
+  REQUIRE(result.done());
+  CHECK(result.text == "whole");
+  CHECK(result.took < 20s); // idle is 60 s
+  auto& warnings = std::get<stream_done>(result.how).result.warnings;
+  auto is_told = std::any_of(warnings.begin(), warnings.end(),
+                             [](auto& text) { return text.find("kept the connection open") != text.npos; });
+  CHECK(is_told != x.is_sure);
 }
 
 } // namespace modelforge::broken_stream_test

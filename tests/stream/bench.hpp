@@ -30,7 +30,8 @@ struct bench {
   std::vector<failure> given_up;
   std::vector<time_point> given_up_at;
   std::vector<time_point> abandoned_at;
-  std::size_t credit = 0; ///< That was given.
+  std::vector<time_point> sure_at, silent_at; ///< When the answer's end was not waited for any more.
+  std::size_t credit = 0;                     ///< That was given.
   uint64_t wakes = 0;
 
   void pump() {
@@ -44,6 +45,8 @@ struct bench {
         credit += more->bytes;
       else if (auto* late = std::get_if<broadcast::give_up>(&*x))
         given_up.push_back(late->why), given_up_at.push_back(now);
+      else if (auto* over = std::get_if<broadcast::enough>(&*x))
+        (over->is_sure ? sure_at : silent_at).push_back(now);
       else
         abandoned_at.push_back(now);
     }

@@ -313,6 +313,10 @@ void oracle::take(const broadcast::give_up& x, time_point now) {
   live_ = false;
 }
 
+void oracle::take(const broadcast::enough&, time_point) {
+  fail("an end that nobody told of");
+}
+
 void oracle::take(const broadcast::abandon&, time_point now) {
   if (!wants_abandon(now))
     fail("an answer was cut off although it is wanted");

@@ -82,6 +82,7 @@ private:
   void take(const stream::broadcast::conclude& x, time_point now);
   void take(const stream::broadcast::credit& x, time_point now);
   void take(const stream::broadcast::give_up& x, time_point now);
+  void take(const stream::broadcast::enough& x, time_point now);
   void take(const stream::broadcast::abandon& x, time_point now);
   void check_pieces(const stream_chunk& x, bool joined);
   void check_size(const stream_chunk& x);

@@ -237,4 +237,71 @@ TEST_CASE("broadcast that has nothing to do wants no waking", "[stream][broadcas
   CHECK_FALSE(x.tested.wake_at());
 }
 
+TEST_CASE("broadcast waits but a moment behind an answer's end, and longer where it is but likely",
+          "[stream][broadcast]") {
+  using wire::stream_end;
+  broadcast_settings settings;
+  settings.window = 1'000;
+  settings.idle = 60s;
+  bench x{settings};
+  auto come = [&](stream_end seen, std::size_t bytes = 10) {
+    x.tested.received(bytes, 1, 0, x.now);
+    x.tested.note_end(seen, x.now);
+    x.pump();
+  };
+  auto begin = [&](uint32_t demand) {
+    x = bench{settings};
+    x.join(slow_policy::wait, demand);
+    x.begin();
+    x.feed();
+    come(stream_end::open);
+  };
+
+  begin(9); // a sure end: what comes behind it does not put it off
+  auto at = x.now;
+  come(stream_end::sure);
+  x.pass(60ms);
+  come(stream_end::sure);
+  x.pass(10s);
+  CHECK(x.sure_at == std::vector{at + 100ms});
+  CHECK(x.given_up.empty());
+  CHECK_FALSE(x.tested.wake_at());
+
+  begin(9); // a likely one: as long as something comes, it goes on
+  come(stream_end::likely);
+  x.pass(1'900ms);
+  come(stream_end::likely);
+  x.pass(1'900ms);
+  CHECK(x.silent_at.empty());
+  at = x.now - 1'900ms;
+  x.pass(1h);
+  CHECK(x.silent_at == std::vector{at + 2s});
+  CHECK(x.given_up.empty());
+
+  begin(9); // one that was none
+  come(stream_end::likely);
+  come(stream_end::open);
+  x.pass(59s);
+  CHECK(x.silent_at.empty());
+  x.pass(1s);
+  CHECK(x.given_up.size() == 1);
+
+  settings.idle = 1s; // a timer that is shorter ends it, too, and is no failure
+  begin(9);
+  come(stream_end::likely);
+  x.pass(1h);
+  CHECK(x.silent_at.size() == 1);
+  CHECK(x.given_up.empty());
+
+  begin(0); // the reader holds it back: a sure end counts all the same
+  for (int i = 0; i < 12; ++i)
+    x.feed();
+  come(stream_end::likely, 2'000);
+  x.pass(1h);
+  CHECK(x.silent_at.empty());
+  come(stream_end::sure, 0);
+  x.pass(1s);
+  CHECK(x.sure_at.size() == 1);
+}
+
 } // namespace modelforge::timer_test

@@ -21,7 +21,8 @@ public:
 
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
-    json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls, usage, text;
+    json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls, usage, text,
+      duration;
     error_marks marks;
     auto has_calls_elsewhere = false;
     json::reader in{object};
@@ -39,7 +40,8 @@ private:
                {"stop_reason", &other_reason},
                {"tool_calls", &calls},
                {"usage", &usage},
-               {"response", &text}},
+               {"response", &text},
+               {"total_duration", &duration}},
               [&](std::string_view name) {
                 has_calls_elsewhere = has_calls_elsewhere || names_calls(name);
                 marks.take(name, in);
@@ -61,6 +63,7 @@ private:
     auto before = progress_.pieces;
     auto had_calls = calls_.size();
     auto was_complete = std::exchange(seen_.complete, false);
+    auto was_sure = std::exchange(seen_.sure_end, false);
     auto inner_reason = read_message(message, is_true(done), sink);
     say_calls(calls, created_, sink); // some tell them beside the message
     if (has_calls_elsewhere)
@@ -72,12 +75,14 @@ private:
       return true;
     read_fields(usage, {{"prompt_tokens", &input}, {"completion_tokens", &output}}); // as others have it
     note_usage({input, output, {}, {}, {}});                                         // counts of 0 are left out
+    auto has_more = progress_.pieces > before || calls_.size() > had_calls;
     if (is_none(done) ? is_told : is_true(done))
       read_end(!is_none(done), sink);
-    else if (progress_.pieces > before) // what was taken for the end was none
+    else if (has_more) // what was taken for the end was none
       seen_.end_mark = false;
     else
       seen_.complete = was_complete;
+    seen_.sure_end = seen_.complete && (!has_more || !duration.text.empty() || was_sure);
     return true;
   }
 
