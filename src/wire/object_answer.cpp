@@ -122,6 +122,7 @@ void object_answer::take_one(std::string_view object, piece_sink& sink) {
       return miss(value);
   }
   auto pieces = progress_.pieces;
+  auto calls = calls_.size();
   auto had_reason = !reason_.empty();
   auto was_complete = seen_.complete;
   each_growth([](auto& growth) { growth.begin_object(); });
@@ -129,10 +130,10 @@ void object_answer::take_one(std::string_view object, piece_sink& sink) {
   std::string problem;
   if (!read(object, sink, problem) && !take_repaired(object, sink) && !take_row(object, sink))
     fail_broken(problem);
-  auto has_more = progress_.pieces > pieces;
+  auto has_more = progress_.pieces > pieces || calls_.size() > calls;
   seen_.past_reason = seen_.past_reason || (had_reason && has_more);
   if (was_complete && has_more && !may_go_on())
-    fail_with(errc::invalid_response, "the provider sent more behind the whole answer");
+    fail_behind_end();
 }
 
 bool object_answer::take_repaired(std::string_view object, piece_sink& sink) {
@@ -200,6 +201,10 @@ void object_answer::fail_with(errc code, std::string message) {
   failed.message = std::move(message);
   failed.suggestion.clear();
   fail(std::move(failed));
+}
+
+void object_answer::fail_behind_end() {
+  fail_with(errc::invalid_response, "the provider sent more behind the whole answer");
 }
 
 stream_end object_answer::end_so_far() const {

@@ -62,6 +62,9 @@ public:
   void fail(failure problem);
   void fail_with(errc code, std::string message);
 
+  /// The same, because something of an answer came behind its end.
+  void fail_behind_end();
+
   /// The end mark behind which nothing comes, or an error: nothing more is to be expected.
   bool ended() const { return seen_.end || seen_.closed; }
 

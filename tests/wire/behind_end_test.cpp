@@ -45,6 +45,76 @@ stream_end end_seen(std::string_view body, const dialect& by) {
 
 } // namespace
 
+TEST_CASE("what comes behind an answer's end is never lost in silence", "[wire][ends]") {
+  const text call_block =
+    R"({"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"a","name":"f","input":{"x":1}}})";
+  const text gemini_call = R"({"functionCall":{"name":"f","args":{"x":1}}})";
+  const text ollama_call = R"({"tool_calls":[{"function":{"name":"f","arguments":{"x":1}}}]})";
+  struct {
+    std::string_view dialect;
+    text end, more;
+    std::string_view words; ///< All text; empty: a failure.
+    std::size_t calls = 0;
+  } table[] = {
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop, "", "a"},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop, anthropic_stop, "a"},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop, event(R"({"type":"ping"})"), "a"},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop, event("[DONE]"), "a"},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop, ": comment\n\n<!-- x -->\n", "a"},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop,
+     event(R"({"type":"message_start","message":{"id":"n","content":[],"usage":{"output_tokens":1}}})"), "a"},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop,
+     event(R"({"type":"message_start","message":{"id":"n","content":[{"type":"text","text":"b"}]}})"), ""},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop,
+     anthropic_begin + anthropic_reason + anthropic_stop, ""},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop,
+     event(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"b"}})"), ""},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop,
+     event(R"({"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"b"}})"), ""},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop, event(call_block), ""},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop,
+     event(R"({"type":"message","content":[{"type":"text","text":"b"}],"stop_reason":"end_turn"})"), ""},
+    {"anthropic", anthropic_begin + anthropic_reason + anthropic_stop,
+     event(R"({"type":"error","error":{"message":"boom"}})"), ""},
+    {"anthropic", anthropic_begin + anthropic_reason, event(call_block) + anthropic_stop, "a", 1},
+    {"gemini", gemini_end, event(R"({"usageMetadata":{"promptTokenCount":3}})"), "a"},
+    {"gemini", gemini_end, event(R"({"candidates":[{"content":{"parts":[{"text":"b"}]}}]})"), ""},
+    {"gemini", gemini_end, event(R"({"candidates":[{"content":{"parts":[{"text":"b","thought":true}]}}]})"), ""},
+    {"gemini", gemini_end, event(R"({"candidates":[{"content":{"parts":[)" + gemini_call + "]}}]}"), ""},
+    {"gemini", gemini_end, event(R"({"candidates":[)" + gemini_call + "]}"), ""},
+    {"gemini", gemini_end, event(gemini_call), ""},
+    {"gemini", gemini_end, gemini_end, "aa"},
+    {"gemini", gemini_end,
+     event(R"({"candidates":[{"content":{"parts":[)" + gemini_call + R"(]},"finishReason":"STOP"}]})"), "a", 1},
+    {"gemini", gemini_end, event(R"({"error":{"message":"boom"}})"), ""},
+    {"ollama", ollama_end, line(R"({"message":{"content":""},"done":true})"), "a"},
+    {"ollama", ollama_end, line(R"({"message":{"content":"b"},"done":false})"), ""},
+    {"ollama", ollama_end, line(R"({"message":{"content":"","thinking":"b"},"done":false})"), ""},
+    {"ollama", ollama_end, line(R"({"message":)" + ollama_call + "}"), ""},
+    {"ollama", ollama_end, line(ollama_call), ""},
+    {"ollama", ollama_end, line(R"({"message":{"content":"b"},"done":true})"), "ab"},
+    {"ollama", ollama_end, line(R"({"message":)" + ollama_call + R"(,"done":true})"), "a", 1},
+    {"ollama", ollama_end, line(R"({"error":"boom"})"), ""},
+  };
+  for (auto& row : table) {
+    auto& by = *find_dialect(row.dialect);
+    CAPTURE(row.dialect, row.end, row.more);
+    auto x = hear(row.end + row.more, by);
+    CHECK(hear(row.end + row.more, by, std::vector<std::size_t>(row.end.size() + row.more.size(), 1)) == x);
+    auto y = by.decode({200, {}}, row.end + row.more);
+    REQUIRE(std::holds_alternative<failure>(x.end) == row.words.empty());
+    REQUIRE(std::holds_alternative<failure>(y) == row.words.empty());
+    if (row.words.empty())
+      continue;
+    CHECK(x.words == row.words);
+    CHECK(x.good().tool_calls.size() == row.calls);
+    CHECK(std::get<completion>(y).text == row.words);
+    CHECK(std::get<completion>(y).tool_calls.size() == row.calls);
+    if (row.dialect == "anthropic" && row.more.find("output_tokens") != text::npos)
+      CHECK(x.good().usage == token_usage{3, 7, 0, 0, 0}); // not of what began behind it
+  }
+}
+
 TEST_CASE("an answer's end is known while its body goes on", "[wire][ends]") {
   auto chat = [](const char* reason) {
     return event(R"({"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":)" + text{reason} + "}]}");

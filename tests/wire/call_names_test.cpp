@@ -30,6 +30,27 @@ TEST_CASE("calls beside a text are read under any dialect's name for them", "[wi
      R"(,"stop_reason":"end_turn"})", R"("tool_calls":)"},
     {"gemini", gemini::content_api(), false, R"({"candidates":[{"content":{"parts":[{"text":"Hi"}])",
      R"(},"finishReason":"STOP"}]})", ""},
+    {"gemini, beside the content", gemini::content_api(), false,
+     R"({"candidates":[{"content":{"parts":[{"text":"Hi"}]})", R"(,"finishReason":"STOP"}]})", ""},
+    {"gemini, beside the candidates", gemini::content_api(), false,
+     R"({"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}])", "}", ""},
+    {"gemini stream, beside the content", gemini::content_api(), true,
+     R"(data: {"candidates":[{"content":{"parts":[{"text":"Hi"}]})",
+     "}]}\n\n" + event(R"({"candidates":[{"finishReason":"STOP"}]})"), ""},
+    {"gemini stream, beside the candidates", gemini::content_api(), true,
+     event(R"({"candidates":[{"content":{"parts":[{"text":"Hi"}]}}]})") + R"(data: {"responseId":"r")",
+     "}\n\n" + event(R"({"candidates":[{"finishReason":"STOP"}]})"), ""},
+    {"gemini stream, beside the last candidates", gemini::content_api(), true,
+     R"(data: {"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}])", "}\n\n", ""},
+    {"anthropic stream, at the beginning", anthropic::messages_api(), true,
+     R"(data: {"type":"message_start","message":{"id":"m","content":[])",
+     "}}\n\n" + event(R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":"Hi"}})")
+       + event(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})") + event(R"({"type":"message_stop"})"),
+     R"("tool_calls":)"},
+    {"anthropic stream, at the end", anthropic::messages_api(), true,
+     event(R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":"Hi"}})")
+       + R"(data: {"type":"message_delta","delta":{"stop_reason":"end_turn")",
+     "}}\n\n" + event(R"({"type":"message_stop"})"), ""},
     {"responses", openai::responses_api(), false,
      R"({"id":"r","status":"completed","output":[{"type":"message","content":"Hi")", "}]}", R"("tool_calls":)"},
     {"responses, beside the items", openai::responses_api(), false,
@@ -68,6 +89,11 @@ TEST_CASE("calls beside a text are read under any dialect's name for them", "[wi
       CHECK(calls_in(member + other + ",\"tool_uses\":[" + call + ']') == std::nullopt);
     }
   }
+}
+
+TEST_CASE("calls that gemini tells without any candidates are an answer", "[wire][calls][gemini]") {
+  auto body = event(R"({"responseId":"r","finishReason":"STOP","functionCall":{"id":"a","name":"f","args":{"x":1}}})");
+  check_calls(body, gemini::content_api(), true, {{"a", "f", R"({"x":1})", ""}});
 }
 
 } // namespace modelforge::call_names_test

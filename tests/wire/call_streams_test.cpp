@@ -197,12 +197,50 @@ TEST_CASE("parts of an anthropic stream find their call in any form", "[wire][ca
     CAPTURE(row.what);
     check_calls(anthropic_stream(row.events), anthropic::messages_api(), true, row.expected);
   }
-  // a call that the beginning of the message has, and that does not come
-  auto lost = event(R"({"type":"message_start","message":{"id":"m","content":[{"type":"tool_use","id":"a","name":"f",)"
-                    R"("input":{"x":1}}]}})")
-              + anthropic_events({}, "Hi", "tool_use")
-                  .substr(event(R"({"type":"message_start","message":{"id":"m","content":[]}})").size());
-  check_calls(lost, anthropic::messages_api(), true, {});
+}
+
+TEST_CASE("calls that a message has at its beginning come again, or count", "[wire][calls][anthropic]") {
+  auto begin = [](const std::string& members) {
+    return event(R"({"type":"message_start","message":{"id":"m","stop_reason":null,)" + members + "}}");
+  };
+  auto content = [](const std::string& list) { return R"("content":[)" + list + "]"; };
+  auto rest = [](const strings& events, const std::string& text) {
+    return anthropic_events(events, text, "tool_use")
+      .substr(event(R"({"type":"message_start","message":{"id":"m","content":[]}})").size());
+  };
+  const std::string call = R"({"type":"tool_use","id":"a","name":"f","input":{"x":1}})",
+                    other = R"({"type":"tool_use","id":"b","name":"g","input":{"y":2}})",
+                    begun = R"({"type":"tool_use","id":"a","name":"f","input":{}})",
+                    list = R"("content":[],"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}])";
+  const strings again{block("1", "a", "f", "{}"), fragment("1", R"({"x":1})"),
+                      R"({"type":"content_block_stop","index":1})"};
+  const strings another{block("1", "b", "g", R"({"y":2})"), R"({"type":"content_block_stop","index":1})"};
+  const tool_call one{"a", "f", R"({"x":1})", ""}, two{"b", "g", R"({"y":2})", ""};
+  struct {
+    std::string_view what;
+    std::string body;
+    calls expected;
+  } table[] = {
+    {"alone", begin(content(call)) + rest({}, ""), {one}},
+    {"two of them", begin(content(call + "," + other)) + rest({}, ""), {one, two}},
+    {"beside a text that comes", begin(content(call)) + rest({}, "Hi"), {one}},
+    {"two of them, beside a text that comes", begin(content(call + "," + other)) + rest({}, "Hi"), {one, two}},
+    {"told again", begin(content(call)) + rest(again, "Hi"), {one}},
+    {"begun, and told", begin(content(begun)) + rest(again, "Hi"), {one}},
+    {"begun, and not told", begin(content(begun)) + rest({}, "Hi"), {}},
+    {"beside another one that comes", begin(content(call)) + rest(another, "Hi"), {}},
+    {"in a list of another dialect", begin(list) + rest({}, "Hi"), {one}},
+    {"in such a list, told again", begin(list) + rest(again, "Hi"), {one}},
+    {"in such a list, beside another one that comes", begin(list) + rest(another, "Hi"), {}},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.what);
+    check_calls(row.body, anthropic::messages_api(), true, row.expected);
+  }
+  auto text = begin(content(R"({"type":"text","text":"Listen: "})")) + rest({}, "Hi");
+  CHECK(hear(text, anthropic::messages_api()).good().flaw == answer_flaw::unclear); // and it is told
+  auto told = begin(content(R"({"type":"text","text":"H"})")) + rest(again, "Hi");
+  CHECK(hear(told, anthropic::messages_api()).good().flaw == answer_flaw::none);
 }
 
 TEST_CASE("a call that a stream began counts only if its end is told", "[wire][calls][stream]") {

@@ -2,9 +2,10 @@
 #include "wire/anthropic/event.hpp"
 #include "wire/anthropic/message_usage.hpp"
 #include "wire/anthropic/open_blocks.hpp"
-#include "wire/forms.hpp"
+#include "wire/argument_text.hpp"
 #include "wire/provider_error.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace modelforge::wire::anthropic {
@@ -78,55 +79,75 @@ private:
   /// parts, and counts where these do not come. Why the model stopped is not known yet, whatever a beginning without
   /// content says.
   void read_message(json::raw message, piece_sink& sink) {
-    if (progress_.pieces > 0)
+    if (progress_.pieces > 0 && !seen_.complete)
       return fail(broken_off(head(), progress_.pieces, ", and another answer began"));
     json::reader in{message};
     auto begun = take_event_fields(in);
-    auto is_empty = std::exchange(begun.content, {}).text.size() <= 2;
+    auto is_empty =
+      std::exchange(begun.content, {}).text.size() <= 2 && !(begun.may_hold_calls() && tells_calls_beside(message));
+    if (seen_.complete)
+      return is_empty ? void() : fail_behind_end();
     if (is_empty) {
       note_bad_reason(begun.reason);
       begun.reason = begun.other_reason = {};
     } else {
-      first_content_ = message.text;
+      first_message_ = message.text;
     }
+    begun.calls = {};
     take_message(begun, sink);
   }
 
-  void say_first_content(piece_sink& sink) {
-    json::raw content;
-    read_fields(json::raw{first_content_}, {{"content", &content}});
+  void say_first_message(piece_sink& sink) {
+    if (first_message_.empty())
+      return;
+    auto message = std::exchange(first_message_, {});
+    json::raw content, calls;
+    read_fields(json::raw{message}, {{"content", &content}, {"tool_calls", &calls}});
+    auto had_calls = calls_.size() > 0;
     if (progress_.pieces == 0)
       say_content(content, sink);
     else
-      check_calls(content, "a stream that begins with a tool call, and does not tell it again");
-    first_content_.clear();
+      say_untold(content, had_calls, sink);
+    say_calls_beside(calls, sink);
+    say_calls_elsewhere({message}, {"tool_calls"}, calls_.size() > 0, id_, sink);
+  }
+
+  /// Says the calls of a message's beginning that did not come again. Beside others, or without arguments, they may
+  /// have come otherwise, or not have come: that is a failure. A text that did not come again is a warning.
+  void say_untold(json::raw content, bool had_calls, piece_sink& sink) {
+    auto text = text_of_parts(content);
+    auto known = std::min(text.size(), sizeof progress_.beginning);
+    if (text.size() > progress_.text_bytes || text.compare(0, known, progress_.beginning, known) != 0) {
+      warn(versions_warning);
+      seen_.doubt = true;
+    }
+    for_each_in(content, [&](json::reader& in) {
+      content_block part;
+      if (!take_block(in, part) || !part.is_call() || is_told(part))
+        return;
+      if (had_calls || plain_arguments(part.call.arguments.text).size() <= 2)
+        return fail_calls("a stream that begins with a tool call, and does not tell it again");
+      say_block(part, {}, sink);
+      end_block({}, sink);
+    });
+  }
+
+  bool is_told(content_block part) const {
+    if (part.call.arguments.text == "{}") // the place of what comes
+      part.call.arguments = {};
+    return calls_.has(part.call);
   }
 
   /// Content that is told once more at the end; what of its text did not come before counts.
   void say_content_again(json::raw content, piece_sink& sink) {
     if (progress_.pieces == 0)
       return say_content(content, sink);
-    std::string text{string_in(content, scratch_)};
-    for_each_in(content, [&](json::reader& in) {
-      content_block part;
-      if (take_block(in, part) && part.text.is_string())
-        text += string_in(part.text, scratch_);
-    });
-    if (!text.empty())
+    if (auto text = text_of_parts(content); !text.empty())
       say_missing(text, 0, sink);
-    check_calls(content, "a stream that ends with a tool call, and did not tell it before");
-  }
-
-  /// Each call in the content must be one that came otherwise, else the answer has failed.
-  void check_calls(json::raw content, const char* problem) {
     for_each_in(content, [&](json::reader& in) {
       content_block part;
-      if (!take_block(in, part) || !part.is_call())
-        return;
-      if (part.call.arguments.text == "{}") // the place of what comes
-        part.call.arguments = {};
-      if (!calls_.has(part.call))
-        fail_calls(problem);
+      if (take_block(in, part) && part.is_call() && !is_told(part))
+        fail_calls("a stream that ends with a tool call, and did not tell it before");
     });
   }
 
@@ -179,7 +200,10 @@ private:
 
   void read_end(const event& event, piece_sink& sink) {
     end_blocks(sink);
-    say_first_content(sink);
+    say_first_message(sink);
+    json::reader in{event.delta};
+    if (take_event_fields(in).may_hold_calls())
+      say_calls_elsewhere(event.delta, {}, calls_.size() > 0, id_, sink);
     read_reasons(event);
     read_usage(event.usage);
   }
@@ -190,13 +214,14 @@ private:
     json::raw content;
     fail_untold();
     end_blocks(sink);
-    say_first_content(sink);
+    say_first_message(sink);
     read_fields(event.message, {{"content", &content}});
     say_content_again(content, sink);
     read_reasons(event);
     read_usage(event.metrics);
     read_usage(event.usage);
-    seen_.end_mark = seen_.end = seen_.end || seen_.answer;
+    if (seen_.answer)
+      seen_.end_mark = seen_.complete = true;
   }
 
   /// The usual place is the delta.
@@ -222,19 +247,17 @@ private:
 
   // -- its content -------------------------------------------------------------------
 
-  static std::optional<int64_t> index_of(const event& event) { return place_in(event.index); }
-
   /// Some proxies tell of a call's beginning twice.
   void begin_block(const event& event, piece_sink& sink) {
     seen_.answer = true;
     json::reader in{event.block};
     content_block content;
     take_block(in, content);
-    auto* block = open_.find(index_of(event));
+    auto* block = open_.find(event.place());
     if (open_.is_again(block, content))
       return say_arguments(*block->call, content.call, sink);
-    end_block(index_of(event), sink);
-    say_block(content, index_of(event), sink);
+    end_block(event.place(), sink);
+    say_block(content, event.place(), sink);
   }
 
   /// Some servers tell all of a part at its end, and nothing of it before; others tell it there again.
@@ -242,11 +265,11 @@ private:
     json::reader in{event.block};
     content_block content;
     auto has_content = take_block(in, content);
-    auto* block = open_.of_end(index_of(event));
+    auto* block = open_.of_end(event.place());
     if (has_content && open_.is_of(block, content))
       say_rest_of(*block, content, sink);
-    else if (has_content && open_.is_new(content, index_of(event))) {
-      say_block(content, index_of(event), sink);
+    else if (has_content && open_.is_new(content, event.place())) {
+      say_block(content, event.place(), sink);
       block = open_.latest();
     }
     if (block == nullptr)
@@ -307,7 +330,7 @@ private:
                               {"partial_json", &fragment},
                               {"input", &fragment},
                               {"arguments", &fragment}});
-    auto* block = open_.find(index_of(event));
+    auto* block = open_.find(event.place());
     if (block != nullptr && block->is_left_out)
       return;
     if (event.delta.is_string())
@@ -392,7 +415,7 @@ private:
   open_blocks open_{calls_};
   message_usage usage_so_far_;
   std::string signature_;     ///< Of the thinking that is open.
-  std::string first_content_; ///< A message that was not empty when it began.
+  std::string first_message_; ///< One that was not empty when it began.
 };
 
 } // namespace

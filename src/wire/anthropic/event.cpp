@@ -1,5 +1,7 @@
 #include "wire/anthropic/event.hpp"
 
+#include "wire/forms.hpp"
+
 namespace modelforge::wire::anthropic {
 
 bool take_block(json::reader& in, content_block& content) {
@@ -48,6 +50,26 @@ event take_event_fields(json::reader& in) {
               event.marks.take(name, in);
             });
   return event;
+}
+
+std::optional<int64_t> event::place() const {
+  return place_in(index);
+}
+
+bool tells_calls_beside(json::raw message) {
+  auto is_told = false;
+  auto note = [&](const call_part& part) { is_told = is_told || !part.is_blank(); };
+  return !each_call_elsewhere(message, {}, note) || is_told;
+}
+
+std::string text_of_parts(json::raw content) {
+  std::string scratch, text{string_in(content, scratch)};
+  for_each_in(content, [&](json::reader& in) {
+    content_block part;
+    if (take_block(in, part) && part.text.is_string())
+      text += string_in(part.text, scratch);
+  });
+  return text;
 }
 
 bool has_more_than_type(json::raw delta) {

@@ -4,6 +4,10 @@
 #include "wire/error_beside.hpp"
 #include "wire/json.hpp"
 
+#include <cstdint>
+#include <optional>
+#include <string>
+
 /// What an object of the Messages API holds, as views of its text. Of names that repeat the last counts.
 
 namespace modelforge::wire::anthropic {
@@ -28,10 +32,22 @@ struct event {
   json::raw metrics; ///< Usage, as Bedrock tells it.
   error_marks marks; ///< Of errors in forms that others have.
   bool has_calls_elsewhere = false;
+
+  /// Whether there may be calls beside the content.
+  bool may_hold_calls() const { return has_calls_elsewhere || !calls.text.empty(); }
+
+  /// The index of the part that it is about; nothing where the server does not count.
+  std::optional<int64_t> place() const;
 };
 
 /// Takes an event, or a whole message; all empty where none comes.
 event take_event_fields(json::reader& in);
+
+/// Whether a message tells of calls beside its content, in whatever form.
+bool tells_calls_beside(json::raw message);
+
+/// The texts of a content, joined.
+std::string text_of_parts(json::raw content);
 
 /// Whether a delta says anything but its type.
 bool has_more_than_type(json::raw delta);

@@ -57,6 +57,7 @@ private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
     json::raw candidates, feedback, usage, error, id, model, reason, response;
     error_marks marks;
+    std::vector<json::raw> beside;
     json::reader in{object};
     in.fields({{"candidates", &candidates},
                {"usageMetadata", &usage},
@@ -72,7 +73,10 @@ private:
                {"finishReason", &reason},
                {"finish_reason", &reason},
                {"response", &response}},
-              [&](std::string_view name) { marks.take(name, in); });
+              [&](std::string_view name) {
+                if (!take_calls(name, in, beside))
+                  marks.take(name, in);
+              });
     if (!in.finish()) {
       problem = in.problem();
       return false;
@@ -84,7 +88,11 @@ private:
     note(id_, id);
     note(model_, model);
     read_feedback(feedback);
+    auto had_calls = calls_.size();
+    tells_end_ = false;
     read_candidates(candidates, sink);
+    say_calls_beside(beside, had_calls, sink);
+    seen_.end_mark = seen_.end_mark && (tells_end_ || calls_.size() == had_calls);
     note_end(reason, sink);
     note_bad_reason(marks.status);
     note_usage(read_usage(usage));
@@ -109,7 +117,8 @@ private:
   /// An answer, or what a chunk adds to it.
   struct candidate {
     json::raw index, content, reason, explanation, logprobs, error, usage;
-    int64_t place = 0; ///< Which of several it is.
+    std::vector<json::raw> beside{}; ///< Calls that stand beside the content.
+    int64_t place = 0;               ///< Which of several it is.
   };
 
   static bool take_candidate(json::reader& in, candidate& found) {
@@ -122,7 +131,26 @@ private:
                       {"usageMetadata", &found.usage},
                       {"usage_metadata", &found.usage},
                       {"finish_reason", &found.reason},
-                      {"finish_message", &found.explanation}});
+                      {"finish_message", &found.explanation}},
+                     [&](std::string_view name) { take_calls(name, in, found.beside); });
+  }
+
+  /// Takes the member that comes, if its name is one for calls; they are not usual beside contents and candidates.
+  static bool take_calls(std::string_view name, json::reader& in, std::vector<json::raw>& to) {
+    if (!names_calls(name))
+      return false;
+    if (auto list = in.value(); list.is_object() || list.is_array())
+      to.push_back(list);
+    return true;
+  }
+
+  /// Told again, they must be the same.
+  void say_calls_beside(const std::vector<json::raw>& lists, std::size_t had_calls, piece_sink& sink) {
+    for (auto& list : lists) {
+      auto has_own = calls_.size() > had_calls;
+      read_calls(list, [&](const call_part& part) { has_own ? expect_call(part) : say_call(part, {}, id_, sink); });
+      seen_.answer = seen_.answer || calls_.size() > had_calls;
+    }
   }
 
   /// Of several candidates the one is read that has the lowest number when they begin. Others come only if `extra` asks
@@ -183,8 +211,9 @@ private:
     auto had_calls = calls_.size();
     if (read_content(found.content, sink))
       say_calls_elsewhere(found.content, {}, calls_.size() > had_calls, id_, sink);
+    say_calls_beside(found.beside, had_calls, sink);
     read_logprobs(found.logprobs);
-    if (progress_.pieces > before) // what was taken for the end was none
+    if (progress_.pieces > before || calls_.size() > had_calls) // what was taken for the end was none
       seen_.end_mark = false;
     note_end(found.reason, sink);
     note_explanation(found.explanation);
@@ -194,7 +223,7 @@ private:
     if (!note_reason(named(reason)))
       return;
     say_rest(sink);
-    seen_.end_mark = true;
+    seen_.end_mark = tells_end_ = true;
   }
 
   /// Chosen tokens and the likeliest ones stand in two lists of one length here; they are put as OpenAI has them.
@@ -371,6 +400,7 @@ private:
   }
 
   std::optional<int64_t> candidate_; ///< The one that is read.
+  bool tells_end_ = false;           ///< The object that is read did.
   std::vector<open_call> open_;
 };
 
