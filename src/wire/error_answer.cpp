@@ -53,6 +53,11 @@ constexpr auto lost_phrases = std::to_array<std::string_view>(
   {"unexpected endpoint", "unknown endpoint", "no route", "cannot post", "cannot get", "page not found", "invalid url",
    "unknown request url", "not found on the server", "unknown path", "no such endpoint"});
 
+/// By which a text in place of an answer says that it may be another one the next time.
+constexpr auto passing_phrases =
+  std::to_array<std::string_view>({"error", "overload", "try again", "timeout", "timed out", "unavailable", "busy",
+                                   "too many", "upstream", "capacity", "rate limit"});
+
 /// What limits a number of requests at a time, not in a minute.
 constexpr auto concurrency_phrases =
   std::to_array<std::string_view>({"concurren", "parallel", "simultaneous", "at the same time", "at a time",
@@ -344,12 +349,16 @@ failure invalid_body(const http::response_head& head, std::string_view text) {
 }
 
 bool will_come_again(const failure& problem) {
-  constexpr auto signs = std::to_array({page_name, stream_name, unknown_words, unfit_words, doubtful_pieces});
+  constexpr auto signs =
+    std::to_array({page_name, text_name, stream_name, unknown_words, unfit_words, doubtful_pieces});
   auto is_success = problem.http_status / 100 == 2;
   auto is_nothing = problem.http_status == 204 || problem.http_status == 205;
   auto is_told = std::any_of(signs.begin(), signs.end(),
                              [&](auto sign) { return problem.message.find(sign) != problem.message.npos; });
-  return problem.code == errc::invalid_response && is_success && (is_nothing || is_told);
+  auto beginning =
+    std::string_view{problem.message}.substr(std::min(problem.message.find("begins "), problem.message.size()));
+  return problem.code == errc::invalid_response && is_success
+         && (is_nothing || (is_told && !tells(beginning, passing_phrases)));
 }
 
 } // namespace modelforge::wire

@@ -381,15 +381,17 @@ std::optional<failure> object_answer::told_failure(const ending& how) const {
   return broken_by_provider(head_, how, reason_, notes_.explanation ? std::string_view{*notes_.explanation} : "");
 }
 
-// What is all unknown and has come to its end is the answer of another API, unless it says nothing at all.
+// What is all unknown and has come to its end is the answer of another API.
 failure object_answer::no_answer_in(std::string_view beginning, bool is_all) const {
   auto description = std::string{no_answer()};
   if (!beginning.empty())
-    description += (is_all && !is_understood() && beginning.find('"') != beginning.npos
-                      ? "; " + std::string{unknown_words} + ", and it begins "
-                      : "; it begins ")
-                   + clean_words(beginning, 100);
-  return fitted(invalid_answer(head_, std::move(description)));
+    description +=
+      (is_all && !is_understood() ? "; " + std::string{unknown_words} + ", and it begins " : "; it begins ")
+      + clean_words(beginning, 100);
+  auto result = invalid_answer(head_, std::move(description));
+  if (will_come_again(result))
+    result.suggestion += "; or does it take another `kind` of provider?";
+  return fitted(std::move(result));
 }
 
 // In order of certainty: an error that was told, in words or by a finish reason; a body of something else, a stream
@@ -402,7 +404,7 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   if (auto told = told_failure(how))
     return fitted(std::move(*told));
   if (!beginning.empty() && !is_understood())
-    return no_answer_in(beginning, !streamed || seen_.end_mark || seen_.whole_body);
+    return no_answer_in(beginning, !streamed || seen_.whole_body);
   streamed = streamed || seen_.parts;
   auto lacks = !streamed ? std::string_view{} : seen_.cut && !has_end() ? ", in the middle of an event" : lack();
   if (!lacks.empty())

@@ -77,11 +77,11 @@ public:
   /// Something came behind the end that is no part of the answer: a warning, and the answer is unclear.
   void note_behind(std::string_view data);
 
-  /// Something of an answer, or an error, has come.
-  bool is_understood() const { return seen_.answer || seen_.sign || progress_.pieces > 0 || problem_ != nullptr; }
-
   /// What is known of its end, provided that nothing of the body is cut.
   stream_end end_so_far() const;
+
+  /// Something of an answer, or an error, has come.
+  bool is_understood() const { return seen_.answer || seen_.sign || progress_.pieces > 0 || problem_ != nullptr; }
 
   /// A line of the body was neither a field of an event nor JSON, and was left out: a warning, and the answer is
   /// unclear.
@@ -90,7 +90,7 @@ public:
   /// From here on the answer comes in pieces, of which each may be all so far.
   void watch_growth();
 
-  /// The body was plain objects, and has come to its end.
+  /// The body has come to its end, and all of it is JSON, or events with data that is another API's.
   void note_whole_body() { seen_.whole_body = true; }
 
   /// How many bytes of one object are taken.

@@ -59,16 +59,13 @@ public:
   std::variant<completion, failure> end(piece_sink& sink) override {
     if ((form_ == form::unknown || form_ == form::text) && !answer_->ended())
       return answer_->fitted(invalid_body(answer_->head(), beginning_));
-    if (form_ == form::objects && !object_.is_open() && open_arrays_ == 0)
+    auto is_whole = form_ == form::objects ? !object_.is_open() && open_arrays_ == 0 : is_foreign_;
+    if (take_last(sink) && is_whole)
       answer_->note_whole_body();
-    take_last(sink);
     if (auto line = events_.foreign_line(); !line.empty())
       answer_->note_foreign(line);
-    auto is_unknown = !answer_->is_understood() && !beginning_.starts_with(':'); // of comments there is nothing to tell
-    auto result = answer_->end(true, met_ ? std::string_view{beginning_} : std::string_view{}, sink);
-    if (auto* bad = std::get_if<failure>(&result); bad != nullptr && is_unknown && !met_)
-      bad->message += "; it begins " + clean_words(beginning_, 100);
-    return result;
+    auto is_silent = !met_ && beginning_.starts_with(':'); // of comments there is nothing to tell
+    return answer_->end(true, is_silent ? std::string_view{} : beginning_, sink);
   }
 
 private:
@@ -81,25 +78,48 @@ private:
   };
 
   /// Takes what the end of the body leaves open. An event may lack the empty line behind it; all else that is not whole
-  /// was cut, and with it whatever was to follow.
-  void take_last(piece_sink& sink) {
+  /// was cut, and with it whatever was to follow. Returns whether nothing was.
+  bool take_last(piece_sink& sink) {
+    auto is_whole = true;
+    auto take_cut = [&](std::string_view object) {
+      is_whole = false;
+      answer_->take_cut(object);
+    };
     if (object_.is_open())
-      answer_->take_cut(kept_);
+      take_cut(kept_);
     else if (begins_field(events_.open_line()) || (open_arrays_ > 0 && !answer_->has_end()))
-      answer_->take_cut({});
+      take_cut({});
     events_.finish([&](const sse::event& event) {
       if (answer_->is_whole(event.type, event.data))
         take_event(event, sink);
       else if (answer_->counts(event.type, event.data))
-        answer_->take_cut({});
+        take_cut({});
       return !answer_->is_over();
     });
+    return is_whole;
+  }
+
+  /// Whether an event says something: signs of life do not, nor does an end mark alone.
+  static bool says_something(const sse::event& event) {
+    constexpr std::string_view signs_of_life[] = {"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"};
+    auto names_life = [&](auto sign) {
+      return event.type == sign || (event.data.size() < 200 && event.data.find(sign) != event.data.npos);
+    };
+    return !ascii::trim(event.data).empty() && !begins_done(ascii::trim(event.data))
+           && std::none_of(std::begin(signs_of_life), std::end(signs_of_life), names_life);
   }
 
   /// Whether a line is the beginning of data, up to its colon.
   static bool begins_field(std::string_view line) {
     line = ascii::trim(line);
     return !line.empty() && std::string_view{"data:"}.starts_with(line);
+  }
+
+  /// Whether an event holds words in place of JSON, which are no error by the event's name.
+  static bool is_text(const sse::event& event) {
+    auto data = ascii::trim(event.data);
+    return (event.type.empty() || event.type == "message") && !data.empty() && !begins_done(data)
+           && std::string_view{"{[\""}.find(data.front()) == std::string_view::npos && !is_row(data);
   }
 
   /// Returns the bytes from the first one on that says something.
@@ -144,7 +164,7 @@ private:
     if (std::max(object.size(), kept_.size()) > limit_)
       return too_large("the provider sent an object of more than " + std::to_string(limit_) + " bytes");
     if (!object.empty()) {
-      met_ = true;
+      is_foreign_ = met_ = true;
       news_ += answer_->take_plain(object, sink);
     }
     if (!object_.is_open() && kept_.capacity() > shown_bytes) // room that a large object took
@@ -168,6 +188,9 @@ private:
 
   void take_event(const sse::event& event, piece_sink& sink) {
     met_ = true;
+    is_foreign_ = is_foreign_ || (!answer_->is_understood() && says_something(event));
+    if (!answer_->is_understood() && is_text(event))
+      return answer_->note_foreign(event.data);
     if (answer_->has_end() && !is_row(event.data)) // it is of no interest
       return;
     news_ += answer_->take_event(event.type, event.data, sink);
@@ -204,7 +227,8 @@ private:
   uint32_t open_arrays_ = 0; ///< Around the objects.
   form form_ = form::unknown;
   bool is_behind_bracket_ = false;
-  bool met_ = false; ///< An event or an object has come, be it understood or not.
+  bool met_ = false;        ///< An event or an object has come, be it understood or not,
+  bool is_foreign_ = false; ///< and one that says something, before anything was understood.
 };
 
 } // namespace

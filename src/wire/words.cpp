@@ -57,7 +57,7 @@ std::string describe_body(std::string_view text) {
     return std::string{page_name};
   if (is_event_stream(text))
     return std::string{stream_name};
-  return "a body that begins " + clean_words(text, 80);
+  return std::string{text_name} + " " + clean_words(text, 80);
 }
 
 std::string request_id_in(const http::response_head& head, std::string_view answer_id) {

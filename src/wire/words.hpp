@@ -23,6 +23,9 @@ bool is_event_stream(std::string_view text);
 /// What `describe_body` calls a page.
 inline constexpr std::string_view page_name = "an HTML page";
 
+/// What it says of one that is a text, in front of its beginning.
+inline constexpr std::string_view text_name = "a body that begins";
+
 /// What it calls a stream of events, which nobody asked for where it is called so.
 inline constexpr std::string_view stream_name = "an event stream";
 

@@ -153,4 +153,60 @@ TEST_CASE("an answer's end is known while its body goes on", "[wire][ends]") {
   }
 }
 
+TEST_CASE("what is another API's, whole, is asked for once, with its beginning and what to do", "[wire][ends]") {
+  struct {
+    text body;
+    bool comes_again; ///< Asking again cannot help.
+    std::string_view shown;
+  } table[] = {
+    {"OK", true, "OK"},
+    {"hello, this is a health check\n", true, "hello"},
+    {"\"OK\"", true, "OK"},
+    {"{}", true, "{}"},
+    {"[]", true, "[]"},
+    {"null", true, "null"},
+    {event("{}"), true, "{}"},
+    {event("OK"), true, "OK"},
+    {event("hello") + event("world"), true, "hello"},
+    {event(R"({"foo":"bar"})"), true, "foo"},
+    {event(R"({"foo":"bar"})") + event("[DONE]"), true, "foo"},
+    {"event: token\n" + event("hello") + "event: end\n" + event("{}"), true, "hello"},
+    {event(R"({"generated_text":"Hi"})"), true, "generated_text"},
+    {"<html><title>Welcome</title></html>", true, "HTML"},
+    {event(R"({"foo":"bar"})") + "data: {\"foo\":", false, ""},
+    {"{\"foo\":\"b", false, ""},
+    {event(R"({"type":"ping"})"), false, ""},
+    {"event: ping\n" + event("{}"), false, ""},
+    {": keep-alive\n\n", false, ""},
+    {event("[DONE]"), false, ""},
+    {"", false, ""},
+    {"\n\n", false, ""},
+  };
+  for (auto* name : {"openai", "openai_compatible", "openai_responses", "anthropic", "gemini", "ollama"})
+    for (auto& row : table) {
+      CAPTURE(name, row.body);
+      auto& by = *find_dialect(name);
+      auto heard = hear(row.body, by).end;
+      auto bytewise = hear(row.body, by, std::vector<std::size_t>(row.body.size(), 1)).end;
+      CHECK(heard == bytewise);
+      for (auto& end : {heard, by.decode({200, {}}, row.body)}) {
+        auto* bad = std::get_if<failure>(&end);
+        REQUIRE(bad != nullptr);
+        CAPTURE(bad->message);
+        CHECK(will_come_again(*bad) == row.comes_again);
+        CHECK(bad->message.find(row.shown) != text::npos);
+        if (row.comes_again)
+          CHECK(bad->suggestion.find("base_url") != text::npos);
+      }
+    }
+  auto& foreign = gemini_end; // another API's stream
+  for (auto* name : {"openai", "openai_compatible", "openai_responses", "anthropic", "ollama"}) {
+    CAPTURE(name);
+    auto heard = hear(foreign, *find_dialect(name)).bad();
+    CHECK(will_come_again(heard));
+    CHECK(heard.message.find("candidates") != text::npos);
+    CHECK(heard.suggestion.find("kind") != text::npos);
+  }
+}
+
 } // namespace modelforge::behind_end_test

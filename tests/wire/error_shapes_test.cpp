@@ -265,7 +265,9 @@ TEST_CASE("what no retry helps is said not to be tried again", "[wire][errors]")
     {200, "<html><title>Sign in</title></html>", false},
     {204, "", false},
     {200, "", {}}, // overloaded gateways do that
-    {200, "{}", {}},
+    {200, "{}", false},
+    {200, "OK", false},
+    {200, "upstream connect error", {}},
     {500, "<html></html>", {}},
     {200, R"({"choices":[{"message":{"content":")", {}},
   };

@@ -161,7 +161,8 @@ TEST_CASE("the answer of another API is refused once, one that broke off or is e
       return x.by->hints(good_head, &problem).should_retry.value_or(true);
     };
     CHECK_FALSE(will_retry(R"({"foo":1})", false));
-    CHECK(will_retry("data: {\"foo\":1}\n\n", true));
+    CHECK_FALSE(will_retry("data: {\"foo\":1}\n\n", true));
+    CHECK(will_retry("data: {\"foo\":1}\n\ndata: {\"fo", true));
     CHECK(will_retry("data: {\"type\":\"ping\"}\n\n", true));
     CHECK(will_retry("", true));
   }

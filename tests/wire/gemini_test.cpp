@@ -575,7 +575,7 @@ TEST_CASE("what is no gemini stream, or none that ended, is told apart", "[wire]
     {"upstream" + std::string(100'000, '!'), errc::invalid_response, "begins upstream"},
     {quota, errc::rate_limited, "rate limit"},
     {": keep-alive\r\n\r\n", errc::invalid_response, "before its first piece"},
-    {event("{}"), errc::invalid_response, "without any candidates; it begins data: {}"},
+    {event("{}"), errc::invalid_response, "without any candidates; all of it is unknown, and it begins data: {}"},
     {event("{\"candidates\":["), errc::invalid_response, "broken JSON"},
     {text("a") + event("[DONE]"), errc::stream_interrupted, "after 1 piece, before its end mark"},
     {text("a", stop) + text("b"), errc::stream_interrupted, "after 2 pieces"}, // the first was not the last one

@@ -425,7 +425,7 @@ TEST_CASE("what is no answer is told apart", "[wire][openai]") {
     {" \r\n", "an empty body"},
     {"\n<!DOCTYPE html><html></html>", "an HTML page"},
     {"<HTML>", "an HTML page"},
-    {"data: {}\n\n", "without any choices; it begins data: {}"},
+    {"data: {}\n\n", "without any choices; all of it is unknown, and it begins data: {}"},
     {"It works!", "begins It works!"},
     {with_message(R"({"content":"Hi"})").substr(0, 60), "broken JSON"},
     {std::string(300, '['), "broken JSON (nested deeper"},
