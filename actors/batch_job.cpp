@@ -193,6 +193,12 @@ private:
   void go_on() {
     if (has_left_ || outbox_.is_telling())
       return;
+    while (job_ && !outbox_.is_full()) {
+      auto result = job_->take_kept();
+      if (!result)
+        break;
+      keep(std::move(*result), sizeof *result);
+    }
     if (!outbox_.empty() && (outbox_.is_full() || transfer_ == 0))
       return tell_results();
     if (transfer_ != 0)

@@ -269,8 +269,8 @@ void job::fetch_next(time_point now) {
       make_failure(errc::invalid_response, "the provider tells of " + std::to_string(job_.succeeded)
                                              + " good results and gave " + std::to_string(results_.succeeded()));
   if (auto count = results_.contradicted(); count > 0) {
-    auto text =
-      "for " + std::to_string(count) + " of its items the job has two results that differ; the first one counts";
+    auto text = "for " + std::to_string(count)
+                + " of its items the job has two results that differ; a good one counts, else the first one";
     if (problem)
       problem->message += "; " + text;
     else
@@ -295,6 +295,10 @@ std::vector<batch_job_result> job::take_line(std::string_view line) {
     text = ascii::trim(text.substr(0, text.size() - 1));
   take_result(text, results);
   return results;
+}
+
+std::optional<batch_job_result> job::take_kept() {
+  return over() && end_->outcome == batch_job_outcome::finished ? results_.take_kept() : std::nullopt;
 }
 
 void job::take_result(std::string_view text, std::vector<batch_job_result>& to) {

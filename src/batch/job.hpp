@@ -68,6 +68,10 @@ public:
   /// server writes a JSON array in place of lines.
   std::vector<batch_job_result> take_line(std::string_view line);
 
+  /// Returns one of the results that came in lines and were kept back, once the job is over; nothing where none is
+  /// left. They are failures: a good result of the same item may have stood behind each.
+  std::optional<batch_job_result> take_kept();
+
   /// Whether no more lines are wanted of the results that come: what they are is known.
   bool has_seen_enough() const { return call_.what == step::probe && search_.has_probed(); }
 

@@ -16,8 +16,7 @@ bool is_good_to_provider(const wire::batch_result& result) {
 
 } // namespace
 
-// An output that was cut brings the same lines again. A line that differs is another result of the item: the first one
-// has been handed on, so all that can be done is to say so.
+// An output that was cut brings the same lines again. A line that differs is another result of the item.
 std::optional<batch_job_result> job_results::take(std::string_view nonce, std::string_view line,
                                                   std::variant<wire::batch_result, failure> read) {
   auto* result = std::get_if<wire::batch_result>(&read);
@@ -27,15 +26,31 @@ std::optional<batch_job_result> job_results::take(std::string_view nonce, std::s
     return {};
   }
   auto hash = std::hash<std::string_view>{}(line);
-  if (auto [found, is_new] = seen_.try_emplace(*number, taken_line{hash}); !is_new) {
-    auto& first = found->second;
-    if (first.hash != hash && !std::exchange(first.is_contradicted, true))
-      ++contradicted_;
+  auto [found, is_new] = seen_.try_emplace(*number, taken_line{hash});
+  auto& known = found->second;
+  if (!is_new && known.hash == hash)
     return {};
-  }
-  succeeded_ += is_good_to_provider(*result);
+  if (!is_new && !std::exchange(known.is_contradicted, true))
+    ++contradicted_;
+  if (is_good_to_provider(*result) && !std::exchange(known.is_good_to_provider, true))
+    ++succeeded_;
+  auto is_good = std::holds_alternative<completion>(result->answer);
+  if (!is_new && (!is_good || kept_.erase(*number) == 0))
+    return {};
   auto run = result->end == wire::batch_end::succeeded || result->end == wire::batch_end::errored;
-  return batch_job_result{*number, run, std::move(result->answer)};
+  batch_job_result made{*number, run, std::move(result->answer)};
+  auto bytes = sizeof made + line.size();
+  if (is_good || kept_bytes_ + bytes > max_kept_bytes)
+    return made;
+  kept_bytes_ += bytes;
+  kept_.emplace(*number, std::move(made));
+  return {};
+}
+
+std::optional<batch_job_result> job_results::take_kept() {
+  if (kept_.empty())
+    return {};
+  return std::move(kept_.extract(kept_.begin()).mapped());
 }
 
 } // namespace modelforge::batch

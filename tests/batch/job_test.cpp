@@ -85,8 +85,17 @@ struct play {
       }
       REQUIRE(now - start < 48h);
       REQUIRE(calls.size() < 2'000);
+      CHECK_FALSE((!is.over() && is.take_kept()));
     }
+    while (auto kept = is.take_kept())
+      note(*kept);
     return is.end();
+  }
+
+  void note(const batch_job_result& result) {
+    auto* text = std::get_if<completion>(&result.outcome);
+    CHECK(results.emplace(result.number, text != nullptr ? text->text : "failed").second);
+    not_run += !result.run;
   }
 
   void give(batch::job& to, time_point now, const batch::job::exchange& x) {
@@ -106,11 +115,8 @@ struct play {
       return to.take_answer(now, {static_cast<uint16_t>(y.status), y.headers}, y.body);
     std::size_t begin = 0;
     for (auto end = y.body.find('\n'); end != y.body.npos; end = y.body.find('\n', begin)) {
-      for (auto& result : to.take_line(std::string_view{y.body}.substr(begin, end - begin))) {
-        auto* text = std::get_if<completion>(&result.outcome);
-        CHECK(results.emplace(result.number, text != nullptr ? text->text : "failed").second);
-        not_run += !result.run;
-      }
+      for (auto& result : to.take_line(std::string_view{y.body}.substr(begin, end - begin)))
+        note(result);
       begin = end + 1;
     }
     if (y.status == 1)
@@ -386,9 +392,10 @@ TEST_CASE("results in a JSON array in place of lines are read", "[batch][job]") 
   CHECK(x.results == std::map<uint64_t, std::string>{{0, "zero"}});
 }
 
-TEST_CASE("two results of an item that differ are told of, and the first one counts", "[batch][job]") {
-  auto failed = R"({"id":"r","custom_id":"n1-0","response":{"status_code":500,"body":{"error":{"message":"x"}}}})"
-                "\n";
+TEST_CASE("of two results of an item a good one counts, else the first one, and it is told", "[batch][job]") {
+  const std::string failed =
+    R"({"id":"r","custom_id":"n1-0","response":{"status_code":500,"body":{"error":{"message":"x"}}}})"
+    "\n";
   struct {
     std::string lines, rest, counted; ///< Of the two outputs.
     bool is_told;
@@ -396,6 +403,13 @@ TEST_CASE("two results of an item that differ are told of, and the first one cou
     {openai_line(0, "zero") + openai_line(0, "other"), "", "zero", true},
     {openai_line(0, "zero") + openai_line(0, "other") + openai_line(0, "third"), "", "zero", true},
     {openai_line(0, "zero"), failed, "zero", true},
+    {failed + openai_line(0, "zero"), "", "zero", true},
+    {failed, openai_line(0, "zero"), "zero", true},
+    {failed + openai_line(0, "zero") + openai_line(0, "other"), failed, "zero", true},
+    {expired_line(0), openai_line(0, "zero"), "zero", true},
+    {openai_line(0, "zero") + expired_line(0), "", "zero", true},
+    {failed + expired_line(0), "", "failed", true},
+    {failed + failed, failed, "failed", false},
     {openai_line(0, "zero") + openai_line(0, "zero"), openai_line(0, "zero"), "zero", false},
   };
   for (auto& row : table)
@@ -405,15 +419,44 @@ TEST_CASE("two results of an item that differ are told of, and the first one cou
       x.answers["GET /files/out"] = {{200, row.lines}};
       if (is_cut) // what comes again is no contradiction
         x.answers["GET /files/out"].push_front({1, row.lines});
-      x.answers["GET /files/err"] = {{200, row.rest + expired_line(1)}};
+      auto other =
+        row.counted == "failed" ? openai_line(1, "one") : expired_line(1); // the job tells of one good result
+      x.answers["GET /files/err"] = {{200, row.rest + other}};
       auto end = x.run(wire::openai::chat_api(), attachment());
       CHECK(end.outcome == batch_job_outcome::finished);
       CHECK_FALSE(end.unreadable);
       CHECK(x.results[0] == row.counted);
       REQUIRE(end.problem.has_value() == row.is_told);
       if (row.is_told)
-        CHECK(end.problem->message == "for 1 of its items the job has two results that differ; the first one counts");
+        CHECK(end.problem->message
+              == "for 1 of its items the job has two results that differ; a good one counts, else the first one");
     }
+}
+
+TEST_CASE("failures of a job are kept back within bounds, and none is lost beyond them", "[batch][job]") {
+  auto api = wire::openai::chat_api().batches();
+  batch::job_results results;
+  results.begin_output();
+  const std::string words(1 << 20, 'x');
+  auto failed = [&](int number) {
+    return R"({"custom_id":"n1-)" + std::to_string(number) + R"(","response":{"status_code":500,"body":{"error":")"
+           + words + "\"}}}";
+  };
+  auto take = [&](const std::string& line) { return results.take("n1", line, api->decode_result(line)); };
+  std::size_t handed_on = 0;
+  for (int i = 0; i < 40; ++i)
+    handed_on += take(failed(i)).has_value();
+  CHECK(handed_on >= 40 - batch::job_results::max_kept_bytes / words.size());
+  CHECK(take(openai_line(0, "zero")));        // in place of one that is kept
+  CHECK_FALSE(take(openai_line(39, "late"))); // of one that is not
+  results.end_output();
+  std::size_t kept = 0;
+  for (auto result = results.take_kept(); result; result = results.take_kept()) {
+    CHECK(result->number != 0);
+    ++kept;
+  }
+  CHECK(handed_on + kept == 39);
+  CHECK(results.contradicted() == 2);
 }
 
 TEST_CASE("results that are broken or no results of ours are told of, and cost none of the others", "[batch][job]") {
