@@ -64,7 +64,9 @@ struct batch_options {
   /// they are recorded as failed. Else the batch stops, and leaves them for a later run.
   bool keep_going = false;
   batch_mode mode = batch_mode::live;
-  std::optional<std::chrono::nanoseconds> finish_within{}; ///< For `automatic`.
+  /// From the start of the run: live items that have no answer by then fail; by it `automatic` chooses. Jobs of a
+  /// provider's batch API have a day of their own. Empty: no bound.
+  std::optional<std::chrono::nanoseconds> finish_within{};
   batch_mode after_expiry = batch_mode::live; ///< For what a provider's job did not come to; not `automatic`.
   std::size_t job_items = 10'000;             ///< The most in one job of a provider; their requests are held in memory.
   /// How long a provider whose queue of jobs is full is left alone; doubled each time, up to 10 min.

@@ -11,6 +11,9 @@ using namespace std::chrono_literals;
 /// What a provider promises for a job, where nothing goes wrong.
 constexpr auto job_window = 24h;
 
+/// A later end is as good as none, and clocks have bounds.
+constexpr auto max_deadline = 24h * 3650;
+
 bool uses_jobs(const schedule_setup& setup) {
   auto& options = setup.options;
   if (options.mode != batch_mode::automatic)
@@ -52,6 +55,8 @@ void schedule::load(const ledger& known) {
 
 void schedule::start(time_point now) {
   outcomes_.figures().begin(now);
+  if (setup_.options.finish_within)
+    finish_at_ = now + std::min<std::chrono::nanoseconds>(*setup_.options.finish_within, max_deadline);
   if (cancelled_)
     return begin_stopping();
   phase_ = phase::asking;
@@ -203,6 +208,10 @@ void schedule::on_item(item read, uint32_t estimated, time_point now) {
   request.priority = priority::batch;
   if (!request.deadline)
     request.deadline = setup_.options.deadline;
+  if (finish_at_) {
+    auto rest = std::max<std::chrono::nanoseconds>(*finish_at_ - now, 1ns);
+    request.deadline = std::min(request.deadline.value_or(rest), rest);
+  }
   live_.send(read.index, std::move(read.custom_id), std::move(request), estimated, now, std::move(read.vectors));
 }
 

@@ -164,6 +164,7 @@ private:
   job_control jobs_;
   std::optional<failure> silence_; ///< Why a provider did not say how it is ahead of the first pass.
   bool cancelled_ = false;
+  std::optional<time_point> finish_at_; ///< For all that is sent live.
   std::optional<failure> stopped_by_;
 };
 

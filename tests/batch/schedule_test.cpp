@@ -303,6 +303,24 @@ TEST_CASE_METHOD(driver, "an item's deadline runs on when it goes to another pro
   CHECK(sent.at(0).request.deadline == 6s);
 }
 
+TEST_CASE_METHOD(driver, "a batch's deadline is that of its live items, unless theirs is earlier",
+                 "[batch][schedule]") {
+  setup.options.max_concurrent = 2;
+  setup.options.finish_within = 10s;
+  setup.options.deadline = 8s;
+  start();
+  auto first = sent.at(0), second = sent.at(1);
+  CHECK(first.request.deadline == 8s);
+  now += 4s;
+  answer(first);
+  settle();
+  CHECK(sent.at(0).request.deadline == 6s);
+  now += 7s;
+  answer(second);
+  settle();
+  CHECK(sent.at(0).request.deadline == 1ns); // it has passed: the provider says so
+}
+
 TEST_CASE_METHOD(driver, "a batch with one provider lets that decide whether items wait for it", "[batch][schedule]") {
   start();
   CHECK_FALSE(sent.at(0).request.fail_when_open);

@@ -289,4 +289,64 @@ TEST_CASE_METHOD(batch_files_test, "a batch whose terminal is closed writes what
   CHECK(contains(x.err, "5 of them earlier"));
 }
 
+TEST_CASE_METHOD(batch_files_test, "a batch under nohup goes on when its terminal is closed", "[cli][batch]") {
+  std::atomic<int> asked{0};
+  std::atomic<bool> may_answer{false};
+  misbehaving_server server{[&](peer& x) {
+    while (x.read_request()) {
+      ++asked;
+      if (!eventually([&] { return may_answer.load(); }) || !x.send(whole_answer(200, good_answer)))
+        return;
+    }
+  }};
+  ask_for({"a", "b"});
+  auto all = arguments(server);
+  all.insert(all.begin(), {"/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh", program()});
+  background_process batch{all};
+  REQUIRE(eventually([&] { return asked >= 2; }));
+  batch.signal(SIGHUP);
+  may_answer = true;
+  CHECK(eventually([&] { return std::filesystem::exists(folder.path("out.jsonl")); }));
+  CHECK(results().size() == 2);
+}
+
+TEST_CASE_METHOD(batch_files_test, "a batch's deadline ends what is not answered by then", "[cli][batch]") {
+  misbehaving_server server{[&](peer& x) {
+    for (int i = 0; x.read_request(); ++i)
+      if (i > 0)
+        return x.wait_for_close();
+      else if (!x.send(whole_answer(200, good_answer)))
+        return;
+  }};
+  ask_for({"a", "b", "c"});
+  auto x = run(arguments(server, {"--max-concurrent", "1", "--deadline", "2"}));
+  INFO(x.err);
+  CHECK(x.exit_code == 1);
+  CHECK(contains(x.err, "3 requests: 1 answered, 2 failed"));
+  auto lines = results();
+  REQUIRE(lines.size() == 3);
+  for (auto i : {1, 2})
+    CHECK(lines[static_cast<std::size_t>(i)]["error"]["code"] == "deadline_exceeded");
+  auto refused = run(arguments(server, {"--mode", "provider", "--deadline", "2h"}));
+  CHECK(refused.exit_code == 2);
+  CHECK(contains(refused.err, "a provider's batch API takes up to a day: give --deadline at least 24h"));
+}
+
+TEST_CASE_METHOD(batch_files_test, "answers in whose place others stand are not counted among those without a price",
+                 "[cli][batch]") {
+  misbehaving_server server{always(whole_answer(200, good_answer))};
+  ask_for({"a", "b", "c"});
+  REQUIRE(run(arguments(server)).exit_code == 0);
+  folder.write("in.jsonl", R"({"id":"a","prompt":"other"})"
+                           "\n"
+                           R"({"id":"b","prompt":"other"})"
+                           "\n"
+                           R"({"id":"c","prompt":"c"})"
+                           "\n");
+  auto again = run(arguments(server, {"--accept-changes"}));
+  INFO(again.err);
+  REQUIRE(again.exit_code == 0);
+  CHECK(contains(run({"batch", "status", folder.path("out.jsonl")}).out, "unknown for 3 items"));
+}
+
 } // namespace modelforge::batch_files_test

@@ -310,6 +310,9 @@ int batch(const batch_command_options& options) {
     return batch_dry_run(options);
   if (options.output.empty())
     return refuse_usage("--output is required");
+  if (options.mode == "provider" && options.deadline && *options.deadline < 24 * 3600)
+    return refuse_usage("a provider's batch API takes up to a day: give --deadline at least 24h, or let --mode auto or "
+                        "live send what must be done sooner");
   return run(options, false);
 }
 
@@ -367,7 +370,8 @@ void add_batch(command_line& line) {
   batch.choice("--mode", options->mode, "live, provider (its batch API), or auto: by --deadline and price",
                {"live", "provider", "auto"});
   batch.time("--deadline", options->deadline,
-             "When all should be done, e.g. 2h; auto uses a batch API only if it has its day", "TIME");
+             "Fail live items that have no answer by then, e.g. 2h; auto uses a batch API only if it has its day",
+             "TIME");
   batch.choice("--after-expiry", options->after_expiry, "How to send what a batch API did not get to: live or provider",
                {"live", "provider"});
   batch.number("--job-items", options->job_items, "Maximum items in a job of a batch API; default 10000", "N",
