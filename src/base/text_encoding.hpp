@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 namespace modelforge {
@@ -12,17 +13,35 @@ constexpr std::string_view without_mark(std::string_view text) {
   return text.substr(text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
 }
 
-/// Names the encoding of a text's beginning, "UTF-16" or "UTF-32", which nothing here reads: by its own mark, or by the
-/// bytes of its characters that are 0. Empty: it is neither.
+/// Names the encoding of a text's beginning, or of its first line, "UTF-16" or "UTF-32", which nothing here reads: by
+/// its own mark, or by the bytes of its first two characters that are 0. Empty: it is neither. A text that merely holds
+/// a NUL is none.
 constexpr std::string_view foreign_encoding(std::string_view text) {
   using namespace std::string_view_literals;
-  if (text.starts_with("\xFF\xFE\0\0"sv) || text.starts_with("\0\0"sv)
-      || (!text.empty() && text.substr(1).starts_with("\0\0"sv)))
+  auto is_zero = [text](std::size_t at) { return at < text.size() && text[at] == '\0'; };
+  auto alternates = [&](std::size_t zero) { // a letter, a zero, and so on
+    auto does = true;
+    for (std::size_t at = 0; at < 4 && at < text.size(); ++at)
+      does = does && is_zero(at) == (at % 2 == zero);
+    return does;
+  };
+  if (text.starts_with("\xFF\xFE\0\0"sv) || text.starts_with("\0\0\xFE\xFF"sv)
+      || (is_zero(1) && is_zero(2) && (is_zero(0) || is_zero(3))))
     return "UTF-32";
-  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") || text.starts_with('\0')
-      || (text.size() > 1 && text[1] == '\0'))
+  auto is_whole = text.size() >= 4 || text.size() == 2; // else it may be a text of three letters
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") || (is_whole && alternates(1))
+      || (!text.empty() && alternates(0)))
     return "UTF-16";
   return {};
+}
+
+/// The number of the line, from 1, in which a text has its first NUL, a character that no text has; 0: none.
+constexpr std::size_t line_of_nul(std::string_view text) {
+  auto at = text.find('\0');
+  std::size_t line = 1;
+  for (auto c : text.substr(0, at))
+    line += c == '\n';
+  return at == text.npos ? 0 : line;
 }
 
 } // namespace modelforge

@@ -70,8 +70,8 @@ private:
       return refuse("the file is longer than 16 MiB");
     if (auto encoding = foreign_encoding(text); !encoding.empty())
       return refuse("the file is " + std::string{encoding} + "; save it as UTF-8");
-    if (!utf8::is_valid(text))
-      return refuse("the file is not UTF-8");
+    if (auto problem = text_problem(text, "file"); !problem.empty())
+      return refuse(std::move(problem));
     chat_request request;
     request.messages.push_back(text_message(role::user, prompt_.fill({std::string{without_mark(text)}, x.custom_id})));
     return request;

@@ -111,6 +111,8 @@ request_or_failure read_short_line(const json::value& x) {
       return refuse(std::string{name} + " is no string");
   if (json::member(x, "prompt").is_null())
     return refuse("prompt is null");
+  if (ascii::trim(json::string_in(json::member(x, "prompt"))).empty())
+    return refuse("the prompt is empty: write what to ask, or take the line out");
   chat_request request;
   request.model = json::string_in(json::member(x, "model"));
   if (auto& system = json::member(x, "system"); system.is_string())
@@ -198,8 +200,8 @@ private:
   request_or_failure read(item& x) {
     if (state_ == result::too_long)
       return line_failure(errc::too_large, "the line is longer than 16 MiB");
-    if (!utf8::is_valid(line_))
-      return refuse("the line is not UTF-8");
+    if (auto problem = text_problem(line_, "line"); !problem.empty())
+      return refuse(std::move(problem));
     if (json_lines_)
       return read_json(x);
     if (looks_like_request(line_))

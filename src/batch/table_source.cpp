@@ -123,8 +123,8 @@ private:
     if (!wrong_.empty())
       return refuse(wrong_);
     auto& row = row_.fields();
-    if (!utf8::is_valid(raw_))
-      return refuse("the row is not UTF-8");
+    if (auto problem = text_problem(raw_, "row"); !problem.empty())
+      return refuse(std::move(problem));
     if (row.size() != columns_.size())
       return refuse("the row has " + std::to_string(row.size()) + (row.size() == 1 ? " field" : " fields")
                     + ", and the header " + std::to_string(columns_.size()));

@@ -1,6 +1,7 @@
 #include "base/ascii.hpp"
 #include "base/hex.hpp"
 #include "base/public_servers.hpp"
+#include "base/text_encoding.hpp"
 #include "base/utf8.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -53,6 +54,40 @@ TEST_CASE("public servers have an address without a slash at its end", "[base]")
   CHECK(host_of(public_address("ollama")) == "127.0.0.1:11434");
   CHECK(public_address("azure").empty());
   CHECK(host_of("https://user@example.com/path?x").starts_with("example.com"));
+}
+
+TEST_CASE("a foreign encoding is told by its mark or its zeros, a NUL in a text is not one", "[base]") {
+  using namespace std::string_view_literals;
+  struct {
+    std::string_view text, encoding;
+    std::size_t line_of_nul;
+  } table[] = {
+    {"", "", 0},
+    {"a", "", 0},
+    {"ab\ncd", "", 0},
+    {"\xFF\xFE"sv, "UTF-16", 0},
+    {"\xFF\xFE\x61\0"sv, "UTF-16", 1},
+    {"\xFE\xFF\0a"sv, "UTF-16", 1},
+    {"a\0"sv, "UTF-16", 1},
+    {"\0a"sv, "UTF-16", 1},
+    {"a\0b\0"sv, "UTF-16", 1},
+    {"\0a\0b\0c"sv, "UTF-16", 1},
+    {"\xFF\xFE\0\0"sv, "UTF-32", 1},
+    {"\0\0\xFE\xFF"sv, "UTF-32", 1},
+    {"a\0\0\0b\0\0\0"sv, "UTF-32", 1},
+    {"\0\0\0a"sv, "UTF-32", 1},
+    {"\0"sv, "UTF-16", 1}, // of a first line that is cut at a byte
+    {"\0a\0"sv, "UTF-16", 1},
+    {"a\0b"sv, "", 1},
+    {"a\0bc"sv, "", 1},
+    {"\0abc"sv, "", 1},
+    {"a\n\nb\0"sv, "", 3},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.text);
+    CHECK(foreign_encoding(row.text) == row.encoding);
+    CHECK(line_of_nul(row.text) == row.line_of_nul);
+  }
 }
 
 } // namespace modelforge::base_test

@@ -145,6 +145,45 @@ TEST_CASE("a file in UTF-16 or UTF-32 is refused as a whole, by name", "[batch][
   CHECK(read_text("\xEF\xBB\xBFhello\n").size() == 1);
 }
 
+TEST_CASE("a NUL is told by its line, and is no sign of UTF-16", "[batch][reader]") {
+  using namespace std::string_literals;
+  auto items = read_text("a\0b\nc\n"s);
+  REQUIRE(items.size() == 2);
+  CHECK(prompt_of(items[0]).ends_with(":1: the line holds a NUL (a byte 0): take it out"));
+  CHECK(prompt_of(items[1]) == "c");
+  items = read_text("{\"prompt\":\"a\"}\n{\"prompt\":\"a\0b\"}\n{\"prompt\":\"a\\u0000b\"}\n"s);
+  REQUIRE(items.size() == 3);
+  CHECK(prompt_of(items[1]).ends_with(":2: the line holds a NUL (a byte 0): take it out"));
+  CHECK(problem_of(items[2]) == nullptr); // written as JSON has it
+}
+
+TEST_CASE("a line that asks nothing is refused, with its place and what to do", "[batch][reader]") {
+  auto body = [](const std::string& messages) {
+    return R"({"custom_id":"x","url":"/v1/chat/completions","body":{"messages":[)" + messages + "]}}";
+  };
+  for (auto& line :
+       {std::string{R"({"prompt":""})"}, std::string{R"({"prompt":" \n\t"})"},
+        std::string{R"({"prompt":"","system":"You are a poet."})"}, body(R"({"role":"user","content":""})"),
+        body(R"({"role":"user","content":[{"type":"text","text":" "}]})"),
+        body(R"({"role":"system","content":""},{"role":"user","content":"\n"})")}) {
+    auto items = read_text(line + "\n");
+    CAPTURE(line);
+    REQUIRE(items.size() == 1);
+    REQUIRE(problem_of(items[0]) != nullptr);
+    CHECK(problem_of(items[0])->code == errc::invalid_request);
+    CHECK(prompt_of(items[0]).find(":1: the prompt is empty: write what to ask, or take ") != std::string::npos);
+  }
+  for (
+    auto& line :
+    {body(R"({"role":"system","content":"Tell a joke."},{"role":"user","content":""})"),
+     body(
+       R"({"role":"user","content":[{"type":"text","text":""},{"type":"image_url","image_url":{"url":"https://x.org/a.png"}}]})"),
+     std::string{R"({"url":"/v1/embeddings","body":{"input":"a"}})"}}) {
+    CAPTURE(line);
+    CHECK(problem_of(read_text(line + "\n").at(0)) == nullptr);
+  }
+}
+
 TEST_CASE("a first line of nothing but very many blanks is told like any long one", "[batch][reader]") {
   auto items = read_text(std::string(17u << 20, ' ') + "\nb\n");
   REQUIRE(items.size() == 2);

@@ -178,4 +178,21 @@ TEST_CASE_METHOD(input, "each file of a folder is an item, in the order of their
   CHECK(read(folder.path("none"), {batch_format::folder, ""}) == lines{folder.path("none") + " holds no files | "});
 }
 
+TEST_CASE("rows and files that ask nothing, or hold a NUL, are refused by their place", "[batch][table]") {
+  using namespace std::string_literals;
+  input x;
+  auto read = x.read_csv("a,b\n1,\n ,2\n3,x\0y\n"s, "{{b}}");
+  auto in = x.folder.path("in");
+  CHECK(read
+        == lines{"line-2! " + in + ":2: the prompt is empty: write what to ask, or take it out", "line-3: 2",
+                 "line-4! " + in + ":4: the row holds a NUL (a byte 0): take it out"});
+  CHECK(x.read_csv("a,b\n1,\n", "Is it {{b}}?") == lines{"line-2: Is it ?"});
+  temporary_folder texts;
+  texts.write("blank", " \n");
+  texts.write("nul", "a\n\0b"s);
+  CHECK(x.read(texts.path(""), {batch_format::folder, "{{text}}"})
+        == lines{"blank! " + texts.path("") + "/blank" + ": the prompt is empty: write what to ask, or take it out",
+                 "nul! " + texts.path("") + "/nul" + ": the file holds a NUL (a byte 0) in its line 2: take it out"});
+}
+
 } // namespace modelforge::table_test

@@ -138,7 +138,9 @@ TEST_CASE_METHOD(chat_input_test, "chat refuses what cannot be sent before anyth
           std::string{"\x7F"
                       "ELF\0",
                       5},
-          {"neither text nor"}},
+          {"neither text nor", "NUL (a byte 0) in line 1"}},
+         {{"x", "--file", folder.write("nul", std::string{"one\na\0b\n", 8})}, "", {"nul is neither", "in line 2"}},
+         {{" "}, "", {"the prompt is empty: write what to ask"}},
          {{"x", "--image", folder.write("a.txt", "words")}, "", {"a.txt is not a PNG"}},
          {{"x", "--file", folder.write("large", large)},
           "",

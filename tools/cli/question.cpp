@@ -3,6 +3,7 @@
 #include "tools/cli/output.hpp"
 #include "tools/cli/standard_input.hpp"
 
+#include "base/ascii.hpp"
 #include "base/text_encoding.hpp"
 #include "base/utf8.hpp"
 #include "config/read_file.hpp"
@@ -138,8 +139,9 @@ private:
       complain("the question is larger than " + mebibytes(max_question) + " with its files; nothing was sent");
       return {};
     }
-    if (text_.empty() && images_.empty()) {
-      complain(standard_input_kind() == input_kind::terminal
+    if (ascii::trim(text_).empty() && images_.empty()) {
+      complain(!text_.empty() ? "the prompt is empty: write what to ask"
+               : standard_input_kind() == input_kind::terminal
                  ? "no prompt: give one, as in `modelforge chat \"Why is the sky blue?\"`, or pipe one in"
                  : "standard input holds no prompt");
       return {};
@@ -168,8 +170,9 @@ std::variant<question_part, std::string> part_of(std::string bytes) {
   if (auto encoding = foreign_encoding(bytes); !encoding.empty())
     return "is " + std::string{encoding} + ", not UTF-8; convert it: `iconv -f " + std::string{encoding} + " -t UTF-8`";
   bytes.erase(0, bytes.size() - without_mark(bytes).size());
-  if (bytes.find('\0') != bytes.npos)
-    return "is neither text nor a PNG, JPEG, GIF or WebP image";
+  if (auto line = line_of_nul(bytes); line > 0)
+    return "is neither text nor a PNG, JPEG, GIF or WebP image: it holds a NUL (a byte 0) in line "
+           + std::to_string(line);
   if (auto good = utf8::valid_length(bytes); good < bytes.size())
     return "is not UTF-8 in line "
            + std::to_string(1 + std::count(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(good), '\n'))
