@@ -225,12 +225,12 @@ std::optional<failure> ledger::sync() {
 // -- counting -----------------------------------------------------------------------------
 
 void ledger::count(const ledger_result& result, uint64_t offset) {
-  set_place(result.item, offset << offset_shift | static_cast<uint64_t>(result.flaw) << flaw_shift
+  set_place(result.item, offset << offset_shift | static_cast<uint64_t>(result.ok && !result.cost) << unpriced_shift
+                           | static_cast<uint64_t>(result.flaw) << flaw_shift
                            | static_cast<uint64_t>(result.ok ? state::ok : state::failed));
   summary_.attempts += result.attempts;
   add_to(summary_.usage, result.usage);
   add_to(summary_.cost, result.cost);
-  summary_.unpriced += result.ok && !result.cost;
 }
 
 void ledger::count(const ledger_event& event, uint64_t offset) {
@@ -270,8 +270,10 @@ void ledger::count_place(uint64_t place, bool is_there) {
   uint64_t one = is_there ? 1 : ~uint64_t{0}; // counts wrap around
   auto ok = state_in(place) == state::ok;
   (ok ? summary_.ok : summary_.failed) += one;
-  if (auto* count = summary_.flawed.of(static_cast<answer_flaw>((place & ((1u << offset_shift) - 1)) >> flaw_shift)))
+  if (auto* count = summary_.flawed.of(static_cast<answer_flaw>((place & ((1u << unpriced_shift) - 1)) >> flaw_shift)))
     *count += one;
+  if ((place >> unpriced_shift & 1) != 0)
+    summary_.unpriced += one;
   auto offset = place >> offset_shift;
   is_there ? summary_.runs.add(offset, ok) : summary_.runs.remove(offset, ok);
 }

@@ -99,7 +99,8 @@ private:
   /// Where an item's result is and how it stands, in 8 bytes: an offset in front, then the flaw, then the state.
   static constexpr uint64_t state_mask = 3;
   static constexpr int flaw_shift = 2;
-  static constexpr int offset_shift = 5;
+  static constexpr int unpriced_shift = 5;
+  static constexpr int offset_shift = 6;
 
   /// Where the item's line begins.
   uint64_t offset_of(uint64_t item) const { return places_[item] >> offset_shift; }

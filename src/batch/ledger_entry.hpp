@@ -121,8 +121,8 @@ struct ledger_summary {
   uint64_t attempts = 0;
   token_usage usage;
   std::optional<double> cost;
-  uint64_t unpriced = 0;                  ///< Results whose cost is not known.
-  std::optional<uint64_t> total;          ///< Items of the input, once it has been read to its end.
+  uint64_t unpriced = 0;         ///< Answers whose cost is not known, but for those in whose place others stand.
+  std::optional<uint64_t> total; ///< Items of the input, once it has been read to its end.
   std::map<std::string, ledger_job> jobs; ///< Those that have not ended, by nonce.
   std::vector<std::string> ids_of_ended_jobs;
   run_terms made_with; ///< What the last run that said it was made with, by name.
