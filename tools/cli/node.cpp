@@ -252,7 +252,7 @@ int node(const std::string& config) {
     return exit_usage;
   }
   auto source = discover(config);
-  waiter waiter{waiter::hangups::reach_wait};
+  waiter waiter{waiter::hangups::order};
   running_node running{*all, waiter};
   if (auto problem = running.start()) {
     complain(to_string(*problem));

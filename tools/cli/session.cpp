@@ -33,7 +33,7 @@ namespace modelforge::cli {
 // nothing.
 waiter::waiter(hangups how) : hangups_(how) {
   struct sigaction before {};
-  if (how == hangups::as_termination && sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler == SIG_IGN)
+  if (how != hangups::order && sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler == SIG_IGN)
     hangups_ = hangups::end_process; // which the kernel does not, as it is ignored
   sigset_t set;
   sigemptyset(&set);
@@ -42,7 +42,7 @@ waiter::waiter(hangups how) : hangups_(how) {
   sigaddset(&set, SIGCONT);
   if (hangups_ != hangups::end_process)
     sigaddset(&set, SIGHUP);
-  if (hangups_ == hangups::reach_wait)
+  if (hangups_ == hangups::order)
     sigaddset(&set, SIGUSR1);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -66,7 +66,7 @@ waiter::event waiter::wait(std::chrono::milliseconds max_time) {
   pollfd sources[] = {{signals_, POLLIN, 0}, {wake_, POLLIN, 0}};
   if (poll(sources, 2, static_cast<int>(max_time.count())) <= 0)
     return event::timeout;
-  if (auto signal = next_signal(); signal == SIGHUP && hangups_ == hangups::reach_wait) {
+  if (auto signal = next_signal(); signal == SIGHUP && hangups_ != hangups::as_termination) {
     return event::hangup;
   } else if (signal == SIGHUP) {
     return std::exchange(interrupted_, true) ? event::timeout : event::interrupted;

@@ -31,10 +31,11 @@ inline std::optional<std::chrono::nanoseconds> to_deadline(std::optional<double>
 /// Make it before any other thread: they inherit its signal mask, and SIGINT and SIGTERM reach `wait` alone.
 class waiter {
 public:
-  /// What SIGHUP does. Where the process was started to ignore it (nohup), `as_termination` ignores it.
+  /// What SIGHUP does. Where the process was started to ignore it (nohup), it stays ignored, unless it is an order.
   enum class hangups : uint8_t {
     end_process,
-    reach_wait,     ///< As `event::hangup`; and SIGUSR1 as `event::status_wanted`, which ends other commands.
+    reach_wait,     ///< As `event::hangup`.
+    order,          ///< The same, whether it was ignored or not; and SIGUSR1 is `event::status_wanted`.
     as_termination, ///< As SIGTERM, but a second one, which closed terminals send, too, ends nothing.
   };
 
