@@ -77,4 +77,27 @@ TEST_CASE_METHOD(cli_test, "a schema may have a byte order mark, and is not UTF-
   CHECK(contains(refused.err, "s.json is UTF-16; save it as UTF-8"));
 }
 
+TEST_CASE_METHOD(cli_test, "a schema may come through a pipe", "[cli]") {
+  misbehaving_server server{
+    always(whole_answer(200, R"({"choices":[{"index":0,"message":{"content":"{\"a\":1}"},"finish_reason":"stop"}]})"))};
+  auto x = run_process([&] {
+    auto options =
+      command({"chat", "-c", configure(server.url("")), "--no-stream", "--schema", folder.path("pipe"), "hi"});
+    options.arguments.insert(
+      options.arguments.begin(),
+      {"/bin/sh", "-c",
+       R"(mkfifo pipe && { echo '{"type":"object","required":["a"]}' > pipe & exec "$@" < /dev/null; })", "sh"});
+    return options;
+  }());
+  INFO(x.err);
+  CHECK(x.exit_code == 0);
+  CHECK(contains(x.out, R"({"a":1})"));
+}
+
+TEST_CASE_METHOD(cli_test, "a name for a conversation that is not kept is refused", "[cli]") {
+  auto x = run({"chat", "--simulate", "--name", "rivers", "--no-history", "hi"});
+  CHECK(x.exit_code == 2);
+  CHECK(contains(x.err, "--name has the conversation kept, and --no-history keeps nothing"));
+}
+
 } // namespace modelforge::surroundings_test

@@ -36,17 +36,10 @@ std::string schema_name(const std::string& path) {
   return name.empty() ? "answer" : name;
 }
 
-/// Empty, with a complaint, where a file that it needs cannot be used.
-std::optional<chat_request> make_request(const chat_options& options, std::vector<chat_message> messages) {
-  std::mt19937_64 random{std::random_device{}()};
-  chat_request request;
-  request.id = make_request_id(random);
-  request.model = options.target.model;
-  request.messages = std::move(messages);
-  request.deadline = to_deadline(options.timeout);
-  options.how.apply(request);
+/// Reads the schema, once: it may be a pipe. Empty, with a complaint, where it cannot be used.
+std::optional<response_format> read_format(const chat_options& options) {
   if (options.schema.empty())
-    return request;
+    return response_format{};
   auto schema = content_of(options.schema, max_schema);
   if (!schema)
     return {};
@@ -64,8 +57,20 @@ std::optional<chat_request> make_request(const chat_options& options, std::vecto
     complain(options.schema + " is no JSON Schema: that is an object, e.g. {\"type\":\"object\"}");
     return {};
   }
-  request.response_format = {response_kind::json_schema, schema_name(options.schema), std::move(*schema), true,
-                             json_check::fail};
+  return response_format{response_kind::json_schema, schema_name(options.schema), std::move(*schema), true,
+                         json_check::fail};
+}
+
+chat_request make_request(const chat_options& options, const response_format& format,
+                          std::vector<chat_message> messages) {
+  std::mt19937_64 random{std::random_device{}()};
+  chat_request request;
+  request.id = make_request_id(random);
+  request.model = options.target.model;
+  request.messages = std::move(messages);
+  request.deadline = to_deadline(options.timeout);
+  options.how.apply(request);
+  request.response_format = format;
   return request;
 }
 
@@ -81,6 +86,10 @@ bool wants_session(const chat_options& options) {
 bool find_conversation(chat_options& options, open_conversation& conversation) {
   if (!options.name.empty() && options.go_on) {
     complain("--name begins a conversation, and --continue goes on with one; say one of them");
+    return false;
+  }
+  if (!options.name.empty() && options.no_history) {
+    complain("--name has the conversation kept, and --no-history keeps nothing; say one of them");
     return false;
   }
   if (!options.name.empty())
@@ -133,19 +142,17 @@ std::optional<failure> refuse_output(const chat_options& options) {
 }
 
 /// Asks one question.
-int ask_once(const chat_options& options, session& session, waiter& waiter, open_conversation& conversation,
-             chat_message question) {
+int ask_once(const chat_options& options, const response_format& format, session& session, waiter& waiter,
+             open_conversation& conversation, chat_message question) {
   auto messages = chat::messages_of(conversation.content());
   messages.push_back(question);
-  auto request = make_request(options, std::move(messages));
-  if (!request)
-    return exit_usage;
+  auto request = make_request(options, format, std::move(messages));
   session.serve_metrics();
   auto asked = utc_text(std::chrono::system_clock::now());
   chat::seen_answer seen;
   seen.provider = session.settings().name;
   seen.model = options.target.model.empty() ? session.settings().default_model : options.target.model;
-  auto code = ask_question(options, session, waiter, std::move(*request), seen);
+  auto code = ask_question(options, session, waiter, std::move(request), seen);
   if (auto answer = chat::answer_to_keep(seen))
     conversation.add({std::move(question), asked, std::move(*answer)});
   return code;
@@ -171,7 +178,8 @@ int chat(chat_options options) {
   std::optional<chat_message> question;
   if (!is_session && !(question = read_question({options.prompt, options.files, options.images, options.timeout})))
     return exit_usage;
-  if (!make_request(options, {})) // says what is wrong with the schema
+  auto format = read_format(options);
+  if (!format)
     return exit_usage;
   waiter waiter{waiter::hangups::as_termination}; // whose terminal goes has what came of the answer kept
   auto session = session::start(options.target, true);
@@ -179,11 +187,13 @@ int chat(chat_options options) {
     return exit_usage;
   conversation.keep(keeping_of(options, *session));
   if (!is_session)
-    return ask_once(options, *session, waiter, conversation, std::move(*question));
+    return ask_once(options, *format, *session, waiter, conversation, std::move(*question));
   session->serve_metrics();
   auto history = !options.no_history && session->keeps_history() ? default_state_folder() : "";
-  return chat_session{options,      *session,     waiter,
-                      conversation, make_request, history.empty() ? "" : history + "/chat_inputs"}
+  auto make = [&format](const chat_options& asked, std::vector<chat_message> messages) {
+    return make_request(asked, *format, std::move(messages));
+  };
+  return chat_session{options, *session, waiter, conversation, make, history.empty() ? "" : history + "/chat_inputs"}
     .run();
 }
 
