@@ -177,6 +177,11 @@ transfer_error error_of(const transfer& transfer, CURLcode code) {
     return error_of(transfer, transfer.state.stop,
                     "the " + std::string{transfer.state.head_given ? "trailers" : "headers"} + " of the answer of "
                       + transfer.state.origin->name + " are too large");
+  if (transfer.state.compressed.has_more_members()) // nor will it know more of it next time
+    return error_of(
+      transfer, errc::unsupported,
+      "the answer of " + transfer.state.origin->name
+        + " is compressed in several parts (members of gzip), of which libcurl reads the first one alone");
   if (code == CURLE_OK && transfer.state.head_given) { // see `loop::complete`
     auto cut = error_of(transfer, errc::connection_lost,
                         "the answer of " + transfer.state.origin->name + " was compressed, and its end is missing");

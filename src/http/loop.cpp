@@ -390,7 +390,7 @@ void transport::loop::collect(multi& multi) {
 // A failed connection makes the next transfer resolve the host again. A failed resolution ends all who wait for it:
 // each would make the same experience.
 void transport::loop::complete(transfer& transfer, CURLcode code) {
-  if (code == CURLE_OK && transfer.state.head_given && !transfer.state.gzip.is_cut(transfer.state.received))
+  if (code == CURLE_OK && transfer.state.head_given && !transfer.state.compressed.is_cut())
     return finish(transfer, std::nullopt);
   auto error = error_of(transfer, code);
   auto& origin = *transfer.state.origin;

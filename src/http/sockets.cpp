@@ -250,8 +250,8 @@ int transport::loop::on_close(void* user, curl_socket_t descriptor) {
 /// bytes of a compressed body.
 int transport::loop::on_note(CURL*, curl_infotype kind, char* text, std::size_t size, void* user) {
   auto& transfer = transfer_of(user);
-  if (kind == CURLINFO_DATA_IN && transfer.state.gzip.has_begun())
-    transfer.state.gzip.take({text, size});
+  if (kind == CURLINFO_DATA_IN && transfer.state.compressed.is_watching())
+    transfer.state.compressed.take({text, size});
   if (kind == CURLINFO_TEXT && transfer.state.multi != nullptr && !transfer.state.ending)
     if (auto last_stream = transfer.take_note({text, size}))
       transfer.state.multi->owner->on_goaway(transfer, *last_stream);

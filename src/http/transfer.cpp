@@ -183,10 +183,10 @@ verdict transfer::take_line(std::string_view line) {
     if (state.head.status >= 200) {
       state.head_given = true;
       note_route();
-      if (is_gzip()) {
-        state.gzip.begin(ascii::icontains(state.head.get("transfer-encoding"), "chunked"));
+      state.compressed.begin(state.head.get("content-encoding"),
+                             ascii::icontains(state.head.get("transfer-encoding"), "chunked"));
+      if (state.compressed.is_watching())
         curl_easy_setopt(easy.get(), CURLOPT_VERBOSE, 1L); // libcurl shows the bytes in no other way
-      }
       state.receiver->on_head(std::move(state.head));
     }
   } else if ((line[0] == ' ' || line[0] == '\t') && !state.head.headers.empty()) {
@@ -195,11 +195,6 @@ verdict transfer::take_line(std::string_view line) {
     state.head.headers.push_back({lower(trim(text.substr(0, colon))), std::string{trim(text.substr(colon + 1))}});
   }
   return verdict::taken;
-}
-
-bool transfer::is_gzip() const {
-  auto coding = state.head.get("content-encoding");
-  return ascii::iequals(coding, "gzip") || ascii::iequals(coding, "x-gzip");
 }
 
 // Of a tunnel the answer is the server's: the proxy has no part in it.
@@ -246,6 +241,8 @@ verdict transfer::take_data(std::string_view piece) {
     state.received += part.size();
     if (state.credit != UINT64_MAX)
       state.credit -= part.size();
+    if (state.compressed.is_watching())
+      state.compressed.take_decompressed(part);
     state.receiver->on_data(part);
   }
   if (part.size() < piece.size()) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "http/gzip_end.hpp"
+#include "http/compressed_end.hpp"
 #include "http/origin.hpp"
 
 #include <curl/curl.h>
@@ -66,10 +66,10 @@ struct transfer_state {
   std::size_t head_bytes = 0;        ///< Of the answer's heads, interim ones included.
   std::size_t trailer_bytes = 0;     ///< Of what comes behind the body.
   response_head head;
-  http::gzip_end gzip;    ///< Begun where the body is compressed so.
-  errc stop = errc::none; ///< Why our own callback ended it.
-  bool waiting = false;   ///< For another transfer to resolve the host.
-  bool claimed = false;   ///< Counted in its pool's `claims`.
+  http::compressed_end compressed; ///< Begun with the body.
+  errc stop = errc::none;          ///< Why our own callback ended it.
+  bool waiting = false;            ///< For another transfer to resolve the host.
+  bool claimed = false;            ///< Counted in its pool's `claims`.
   bool opened_socket = false;
   bool begun = false;      ///< `connected` is set: the request is being sent.
   bool repeated = false;   ///< libcurl tried to send it a second time.
@@ -126,9 +126,6 @@ struct transfer {
 
   /// Takes a piece of the body, as far as credit goes; the rest is asked for again after a pause.
   verdict take_data(std::string_view piece);
-
-  /// Whether the body's head says that gzip compressed it, once: then its bytes are to be watched.
-  bool is_gzip() const;
 
   /// Leaves in the head how its request went, where that matters.
   void note_route();

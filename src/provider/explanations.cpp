@@ -38,7 +38,7 @@ std::string suggestion_for(const http::transfer_error& error) {
     case errc::response_too_large:
       return "raise runtime.max_response_bytes if such answers are meant";
     case errc::unsupported:
-      return "have the server, or the proxy before it, send gzip or no encoding";
+      return "have the server, or the proxy before it, send gzip in one part, or no encoding";
     default:
       return {};
   }
