@@ -1,5 +1,6 @@
 #include <modelforge/actors/batch_coordinator.hpp>
 
+#include "actors/batch_log.hpp"
 #include "actors/support/callers.hpp"
 #include "actors/support/mail.hpp"
 #include "actors/support/timer.hpp"
@@ -36,6 +37,7 @@ struct batch_setup {
   std::vector<provider_actor> providers;
   batch::session files;
   batch::schedule_setup schedule;
+  batch_log log;
 };
 
 /// Gives observers news at most so often.
@@ -88,7 +90,7 @@ public:
 
   batch_coordinator_state(batch_actor::pointer self, const std::shared_ptr<batch_setup>& setup)
     : self_(self), providers_(std::move(setup->providers)), files_(std::move(setup->files)),
-      order_(setup->schedule.options.order), schedule_(std::move(setup->schedule)),
+      order_(setup->schedule.options.order), log_(std::move(setup->log)), schedule_(std::move(setup->schedule)),
       watched_(self_, [this](const caf::actor_addr& who, const caf::error&) { on_runner_death(who); }) {
     // empty
   }
@@ -107,6 +109,7 @@ public:
       },
       [this](batch_job_results& results) { return on_results(results); },
       [this](batch_job_end& end) {
+        log_.job_ended(end.nonce, end.problem ? end.problem->message : to_string(end.outcome));
         schedule_.on_job_end(end, now());
         forget_runner(end.nonce);
         go_on();
@@ -139,6 +142,7 @@ private:
     recorder_ = std::make_unique<batch::recorder>(
       std::move(files_.ledger), std::move(files_.sink), order_ == batch_order::arrival,
       [this, weak](const batch::recorder_news& news) { post_if_alive(weak, [this, news] { on_kept(news); }); });
+    log_.started(providers_.size());
     schedule_.start(now());
     go_on();
     return reply;
@@ -243,6 +247,7 @@ private:
   void carry_out(batch::ask_for_job& next) {
     auto nonce = next.request.nonce;
     runners_[nonce] = {}; // until the job is over
+    log_.job_started(next.request);
     ask(self_, providers_[next.provider], std::move(next.request), caf::actor_cast<batch_job_listener_actor>(self_))
       .then(
         [this, nonce](const batch_job_actor& runner) {
@@ -251,6 +256,7 @@ private:
         },
         [this, nonce](const caf::error& why) {
           runners_.erase(nonce);
+          log_.job_ended(nonce, failure_of(why).message);
           schedule_.on_no_job(nonce, failure_of(why), now());
           go_on();
         });
@@ -275,6 +281,7 @@ private:
       return;
     auto nonce = found->first;
     runners_.erase(found);
+    log_.job_ended(nonce, "what saw to it here has ended");
     schedule_.on_job_lost(nonce, now());
     go_on();
   }
@@ -297,7 +304,9 @@ private:
     files_.input.close();
     tell_progress(true);
     recorder_.reset(); // whoever gets the report may open the ledger
-    reply_.deliver(schedule_.report(now()));
+    auto report = schedule_.report(now());
+    log_.ended(report);
+    reply_.deliver(std::move(report));
     keep_ = nullptr;
     self_->quit();
   }
@@ -329,6 +338,7 @@ private:
   std::vector<provider_actor> providers_;
   batch::session files_;
   batch_order order_;
+  batch_log log_;
   batch::schedule schedule_;
   std::unique_ptr<batch::recorder> recorder_;                         ///< From the start to the end.
   std::map<std::string, job_runner> runners_;                         ///< By their jobs' nonces.
@@ -347,21 +357,23 @@ std::string ledger_path(const std::string& output) {
   return batch::ledger_path(output);
 }
 
-std::variant<batch_coordinator_actor, failure>
-spawn_batch(caf::actor_system& system, std::vector<batch_provider> providers, const batch_options& options) {
+std::variant<batch_coordinator_actor, failure> spawn_batch(caf::actor_system& system,
+                                                           std::vector<batch_provider> providers,
+                                                           const batch_options& options, log_handle log) {
   auto opened = batch::open_session(options);
   if (auto* problem = std::get_if<failure>(&opened))
     return std::move(*problem);
   auto files = std::get_if<batch::session>(&opened);
   auto ledger = files->ledger ? ledger_path(options.output) : std::string{};
+  batch_log told{std::move(log), options};
   batch::schedule_setup schedule{options, {}, std::move(ledger), std::random_device{}()};
   std::vector<provider_actor> actors;
   for (auto& provider : providers) {
     schedule.providers.push_back({provider.weight, provider.job_price});
     actors.push_back(std::move(provider.actor));
   }
-  return system.spawn<batch_actor::stateful_impl<batch_coordinator_state>, caf::detached>(
-    std::make_shared<batch_setup>(batch_setup{std::move(actors), std::move(*files), std::move(schedule)}));
+  return system.spawn<batch_actor::stateful_impl<batch_coordinator_state>, caf::detached>(std::make_shared<batch_setup>(
+    batch_setup{std::move(actors), std::move(*files), std::move(schedule), std::move(told)}));
 }
 
 std::variant<batch_coordinator_actor, failure> spawn_batch(caf::actor_system& system, provider_actor provider,

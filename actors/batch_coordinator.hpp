@@ -1,5 +1,6 @@
 #pragma once
 
+#include <modelforge/log/start_log.hpp>
 #include <modelforge/messages/batch_options.hpp>
 #include <modelforge/messages/interfaces.hpp>
 
@@ -30,9 +31,11 @@ struct batch_provider {
 /// stopped when it is started again. Otherwise results go to the output as they come.
 ///
 /// It runs on a thread of its own, since it reads files, and ends when the batch has ended. One failing item stops
-/// nothing; a result that cannot be kept, and a provider that takes nothing more, stop the batch.
-std::variant<batch_coordinator_actor, failure>
-spawn_batch(caf::actor_system& system, std::vector<batch_provider> providers, const batch_options& options);
+/// nothing; a result that cannot be kept, and a provider that takes nothing more, stop the batch. `log`: where it tells
+/// of its beginning, its jobs and its end.
+std::variant<batch_coordinator_actor, failure> spawn_batch(caf::actor_system& system,
+                                                           std::vector<batch_provider> providers,
+                                                           const batch_options& options, log_handle log = {});
 
 /// The same, over one.
 std::variant<batch_coordinator_actor, failure> spawn_batch(caf::actor_system& system, provider_actor provider,

@@ -1,6 +1,7 @@
 #include "actors/guest_list.hpp"
 
 #include "actors/provider_guest.hpp"
+#include "log/logger.hpp"
 
 #include <caf/actor_cast.hpp>
 #include <caf/actor_system.hpp>
@@ -46,19 +47,33 @@ provider_actor guest_list::answer(caf::actor_system& system, question question, 
     return {};
   }
   auto& guest = guests_[{question.root->node(), caf::actor_cast<caf::actor_addr>(owned->actor)}];
-  auto is_new = guest == nullptr;
+  auto is_new = guest.actor == nullptr;
   if (is_new) {
-    guest = spawn_provider_guest(system, owned->actor, question.node, question.root, max_message_bytes_,
-                                 gates.gate_to(question.root->node()));
+    guest.node = question.node;
+    guest.provider = question.provider;
+    guest.actor = spawn_provider_guest(system, owned->actor, question.node, question.root, max_message_bytes_,
+                                       gates.gate_to(question.root->node()));
     if (owned->admit)
-      owned->admit(caf::actor_cast<caf::strong_actor_ptr>(guest), "node " + question.node);
+      owned->admit(caf::actor_cast<caf::strong_actor_ptr>(guest.actor), "node " + question.node);
+    tell(log::event::guest_came, guest);
   }
-  question.reply.deliver(guest);
-  return is_new ? guest : provider_actor{};
+  question.reply.deliver(guest.actor);
+  return is_new ? guest.actor : provider_actor{};
 }
 
 void guest_list::remove(const caf::actor_addr& guest) {
-  std::erase_if(guests_, [&](auto& entry) { return caf::actor_cast<caf::actor_addr>(entry.second) == guest; });
+  std::erase_if(guests_, [&](auto& entry) {
+    auto is_gone = caf::actor_cast<caf::actor_addr>(entry.second.actor) == guest;
+    if (is_gone)
+      tell(log::event::guest_left, entry.second);
+    return is_gone;
+  });
+}
+
+void guest_list::tell(log::event what, const guest& of) const {
+  tell_log(log_, what, [&](log::entry told) {
+    return std::move(told).with(log::field::peer, of.node).with(log::field::provider, of.provider);
+  });
 }
 
 /// Whether it may still come: nothing is known yet, or it is being started again.

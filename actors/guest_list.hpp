@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/node.hpp"
+#include "log/events.hpp"
 #include "node/shared_gate.hpp"
 
 #include <modelforge/config/settings.hpp>
@@ -43,8 +44,8 @@ public:
     caf::typed_response_promise<provider_actor> reply;
   };
 
-  explicit guest_list(const node_settings& settings)
-    : node_(settings.name), max_message_bytes_(settings.max_message_bytes) {}
+  guest_list(const node_settings& settings, log_handle log)
+    : node_(settings.name), max_message_bytes_(settings.max_message_bytes), log_(std::move(log)) {}
 
   /// Replaces the providers that this node runs. Returns the questions that waited for some: answer them.
   std::vector<question> set_owned(std::vector<owned_provider> owned);
@@ -60,15 +61,23 @@ public:
   void clear() { guests_.clear(); }
 
 private:
+  struct guest {
+    provider_actor actor;
+    std::string node;
+    std::string provider;
+  };
+
+  void tell(log::event what, const guest& of) const;
   bool is_awaited(const std::string& provider) const;
   const owned_provider* find(const std::string& provider) const;
   failure unknown(const std::string& provider) const;
 
   std::string node_;
   uint64_t max_message_bytes_;
+  log_handle log_;
   std::optional<std::vector<owned_provider>> owned_; ///< Empty: the program has only just begun to listen.
   std::vector<question> waiting_;
-  std::map<std::pair<caf::node_id, caf::actor_addr>, provider_actor> guests_; ///< By program and provider; they live.
+  std::map<std::pair<caf::node_id, caf::actor_addr>, guest> guests_; ///< By program and provider; they live.
 };
 
 } // namespace modelforge

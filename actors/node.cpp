@@ -2,6 +2,7 @@
 
 #include "actors/guest_list.hpp"
 #include "actors/node_link.hpp"
+#include "actors/node_log.hpp"
 #include "actors/node_port.hpp"
 #include "actors/peer_port.hpp"
 #include "actors/support/callers.hpp"
@@ -42,17 +43,8 @@ namespace {
 using node::peer_link;
 using time_point = node::time_point;
 
-node_hello hello_of(const node_settings& settings) {
-  node_hello result;
-  result.program = MODELFORGE_VERSION;
-  result.cluster = settings.cluster;
-  result.node = settings.name;
-  return result;
-}
-
-node::link_settings link_settings_of(const node_settings& settings) {
-  return node::link_settings_for(settings.timeout);
-}
+/// Between two looks at the certificate.
+constexpr auto look_interval = std::chrono::minutes{1};
 
 /// Carries out what `peer_link` decides for each configured peer, lets in those who connect, and finds the owners of
 /// remote providers for their proxies.
@@ -63,11 +55,12 @@ class node_state {
 public:
   static inline const char* name = "node";
 
-  node_state(node_actor::pointer self, const node_settings& settings, std::shared_ptr<node::credentials> tls)
-    : self_(self), settings_(settings), hello_(hello_of(settings)), tls_(std::move(tls)),
+  node_state(node_actor::pointer self, const node_settings& settings, std::shared_ptr<node::credentials> tls,
+             const log_handle& log)
+    : self_(self), settings_(settings), hello_(hello_of(settings)), log_(log), tls_(std::move(tls)),
       carrier_(carrier_of(self->system())),
       callers_(self, [this](const caf::actor_addr& who, const caf::error&) { safely([&] { on_death(who); }); }),
-      keep_(caf::actor_cast<caf::strong_actor_ptr>(self)), guests_(settings),
+      keep_(caf::actor_cast<caf::strong_actor_ptr>(self)), guests_(settings, log),
       timer_(self, [this] { safely([&] { serve(); }); }) {
     for (auto& peer : settings.peers)
       links_.push_back(std::make_unique<node_link>(*node::parse_address(peer), link_settings_of(settings), now()));
@@ -143,14 +136,12 @@ private:
 
   // -- what others ask ---------------------------------------------------------------
 
-  std::optional<caf::error> refuse_misfit(const node_hello& hello) const {
+  std::optional<caf::error> refuse_misfit(const node_hello& hello) {
     auto why = node::misfit(hello_, hello);
-    if (!why)
-      return {};
-    return caf::make_error(errc::configuration, make_failure(errc::configuration, *why));
+    return why ? std::optional{refuse(hello.node, *why)} : std::nullopt;
   }
 
-  caf::result<node_hello> greet(const node_hello& hello) const {
+  caf::result<node_hello> greet(const node_hello& hello) {
     if (auto no = refuse_misfit(hello))
       return std::move(*no);
     return hello_;
@@ -187,7 +178,8 @@ private:
     return from != nullptr ? from->node() : caf::node_id{};
   }
 
-  static caf::error refusal(const std::string& why) {
+  caf::error refuse(const std::string& peer, const std::string& why) {
+    log_.refused(peer, why);
     return caf::make_error(errc::configuration, make_failure(errc::configuration, why));
   }
 
@@ -196,11 +188,11 @@ private:
       return std::move(*no);
     auto from = origin();
     if (back == nullptr || back.node() != from)
-      return refusal("node \"" + hello.node + "\" greets for another program");
+      return refuse(hello.node, "node \"" + hello.node + "\" greets for another program");
     auto reply = self_->make_response_promise<node_hello>(); // takes the sender away
     identify(hello.node, from, [this, reply, back, name = hello.node](std::optional<std::string> why) mutable {
       if (why)
-        return reply.deliver(refusal(*why));
+        return reply.deliver(refuse(name, *why));
       add_root(name, caf::actor_cast<node_actor>(back), false);
       reply.deliver(hello_);
     });
@@ -212,12 +204,12 @@ private:
       return std::move(*no);
     auto asker = self_->current_sender();
     if (asker == nullptr)
-      return refusal("nobody asks");
+      return refuse(hello.node, "nobody asks");
     auto where = origin();
     auto reply = self_->make_response_promise<provider_actor>(); // takes the sender away
     identify(hello.node, where, [this, reply, asker, guest = hello.node, name](std::optional<std::string> why) mutable {
       if (why)
-        return reply.deliver(refusal(*why));
+        return reply.deliver(refuse(guest, *why));
       answer({name, guest, asker, reply});
     });
     return reply;
@@ -229,30 +221,21 @@ private:
   }
 
   node_status status() const {
-    node_status result;
-    result.name = settings_.name;
-    result.cluster = settings_.cluster;
-    result.listening = port_.address;
-    result.tls = uses_tls(settings_);
-    std::set<std::string> told;
-    for (auto& one : links_) {
-      told.insert(one->name);
-      result.peers.push_back(status_of(*one, now()));
-    }
-    peers_.for_each([&](const std::string& name) {
-      if (told.count(name) == 0)
-        result.peers.push_back({name, "", true, "", {}});
-    });
-    return result;
+    std::vector<std::string> peers;
+    peers_.for_each([&](const std::string& name) { peers.push_back(name); });
+    return status_of(settings_, port_.address, links_, peers, now());
   }
 
   // -- the others ---------------------------------------------------------------------
 
   /// By this actor the peer can be reached from now on.
-  void add_root(const std::string& name, const node_actor& root, bool configured) {
+  void add_root(const std::string& name, const node_actor& root, bool configured, const std::string& address = {}) {
     auto before = root_of(name);
+    log_.look_at(tls_.get(), now()); // the files may have been read for it
     if (peers_.add(name, root, configured))
       callers_.add(caf::actor_cast<caf::strong_actor_ptr>(root));
+    if (before == nullptr)
+      log_.connected(name, address);
     if (root_of(name) != before)
       find_all_of(name);
   }
@@ -272,7 +255,10 @@ private:
     for (auto& link : links_)
       if (link->root != nullptr && caf::actor_cast<caf::actor_addr>(link->root) == who) {
         link->root = nullptr;
+        auto was_up = link->machine.current() == peer_link::state::up;
         link->machine.fail("the link broke", now(), random_);
+        if (was_up)
+          log_.break_off(*link);
       }
     guests_.remove(who);
     lose_root(who);
@@ -281,12 +267,15 @@ private:
 
   /// Another one that greeted by the same name takes its place, if there is one.
   void lose_root(const caf::actor_addr& who) {
-    for (auto& owner : peers_.remove(who))
+    for (auto& owner : peers_.remove(who)) {
+      if (peers_.find(owner) == nullptr)
+        log_.lost(owner);
       for (auto& [provider, remote] : remotes_)
         if (remote.owner == owner && peers_.find(owner) == nullptr)
           remote.proxy.disconnect("the link to it broke");
         else if (remote.owner == owner)
           find_again(provider);
+    }
   }
 
   // -- links that we make ---------------------------------------------------------------
@@ -295,12 +284,14 @@ private:
     if (has_left())
       return;
     auto at = now();
-    std::optional<time_point> next;
+    auto next = tls_ != nullptr ? std::optional<time_point>{at + look_interval} : std::nullopt;
+    log_.look_at(tls_.get(), at);
     for (auto& link : links_) {
       while (auto step = link->machine.next(at, random_))
         begin(*link, *step);
       if (link->machine.current() == peer_link::state::waiting) // also where a step took too long
         drop_root(*link);
+      log_.look_at(*link);
       if (auto due = link->machine.wake_at(); due && (!next || *due < *next))
         next = due;
     }
@@ -396,7 +387,7 @@ private:
         theirs.node != link.name || (known != nullptr && known->node() != link.root.node()))
       return on_failure(link, attempt, node::taken(theirs.node, settings_.name));
     link.machine.advance(now());
-    add_root(link.name, link.root, true);
+    add_root(link.name, link.root, true, node::to_string(link.address));
     serve();
   }
 
@@ -418,7 +409,7 @@ private:
 
   void leave() {
     for (auto& [name, remote] : remotes_)
-      safely([&proxy = remote.proxy] { proxy.disconnect("the program is shutting down"); });
+      safely([&proxy = remote.proxy] { proxy.disconnect(shutting_down); });
     links_.clear();
     guests_.clear();
     port_.door.reset();
@@ -435,6 +426,7 @@ private:
   node_actor::pointer self_;
   node_settings settings_;
   node_hello hello_;
+  node_log log_;
   std::shared_ptr<node::credentials> tls_; ///< Null: in the clear.
   caf::actor carrier_;
   open_port port_;
@@ -451,7 +443,8 @@ private:
 
 } // namespace
 
-std::variant<node_control, failure> spawn_node(caf::actor_system& system, const node_settings& settings) {
+std::variant<node_control, failure> spawn_node(caf::actor_system& system, const node_settings& settings,
+                                               log_handle log) {
   if (!system.has_middleman())
     return make_failure(errc::configuration, "this actor system cannot reach other nodes",
                         "call apply(settings, config) before the actor system is made");
@@ -461,11 +454,11 @@ std::variant<node_control, failure> spawn_node(caf::actor_system& system, const 
   auto tls = std::get<0>(std::move(read));
   node_control result;
   result.settings = settings;
-  result.actor = system.spawn<node_actor::stateful_impl<node_state>>(settings, tls);
+  result.actor = system.spawn<node_actor::stateful_impl<node_state>>(settings, tls, log);
   auto state = state_of<node_state>(result.actor);
   auto run = [state](auto f) { state.run([f = std::move(f)](node_state& self) mutable { safely([&] { f(self); }); }); };
   if (!settings.listen.empty()) {
-    auto opened = open_door(result.actor, settings, tls);
+    auto opened = open_door(result.actor, settings, tls, log);
     if (auto* problem = std::get_if<failure>(&opened)) {
       caf::anon_send_exit(result.actor, caf::exit_reason::user_shutdown);
       return std::move(*problem);

@@ -3,6 +3,7 @@
 #include "actors/provider_proxy.hpp"
 
 #include <modelforge/config/settings.hpp>
+#include <modelforge/log/start_log.hpp>
 #include <modelforge/messages/interfaces.hpp>
 
 #include <caf/fwd.hpp>
@@ -48,6 +49,7 @@ struct node_control {
 /// Listens and connects as `settings` says. A failure (`errc::configuration`) says why it cannot: a port that is taken,
 /// a certificate that cannot be used, an actor system that was made without `apply(settings, config)`. Blocks until the
 /// port is open, so call it from no actor. The node ends by an exit message.
-std::variant<node_control, failure> spawn_node(caf::actor_system& system, const node_settings& settings);
+std::variant<node_control, failure> spawn_node(caf::actor_system& system, const node_settings& settings,
+                                               log_handle log = {});
 
 } // namespace modelforge

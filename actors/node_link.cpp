@@ -1,6 +1,16 @@
 #include "actors/node_link.hpp"
 
+#include <set>
+
 namespace modelforge {
+
+node_hello hello_of(const node_settings& settings) {
+  node_hello result;
+  result.program = MODELFORGE_VERSION;
+  result.cluster = settings.cluster;
+  result.node = settings.name;
+  return result;
+}
 
 peer_status status_of(const node_link& link, node::time_point now) {
   peer_status result;
@@ -9,6 +19,24 @@ peer_status status_of(const node_link& link, node::time_point now) {
   result.up = link.machine.current() == node::peer_link::state::up;
   result.problem = link.machine.problem();
   result.since = now - link.machine.since();
+  return result;
+}
+
+node_status status_of(const node_settings& settings, const std::string& listening, const node_links& links,
+                      const std::vector<std::string>& peers, node::time_point now) {
+  node_status result;
+  result.name = settings.name;
+  result.cluster = settings.cluster;
+  result.listening = listening;
+  result.tls = !settings.tls.certificate.empty();
+  std::set<std::string> told;
+  for (auto& one : links) {
+    told.insert(one->name);
+    result.peers.push_back(status_of(*one, now));
+  }
+  for (auto& name : peers)
+    if (told.count(name) == 0)
+      result.peers.push_back({name, "", true, "", {}});
   return result;
 }
 

@@ -6,7 +6,9 @@
 #include "node/peer_link.hpp"
 #include "node/probe.hpp"
 
+#include <modelforge/config/settings.hpp>
 #include <modelforge/messages/interfaces.hpp>
+#include <modelforge/messages/node_hello.hpp>
 #include <modelforge/messages/status.hpp>
 
 #include <caf/error.hpp>
@@ -28,11 +30,23 @@ struct node_link {
   std::shared_ptr<node::connection> connection; ///< That CAF is to have next.
   node_actor root;
   std::string name; ///< The peer's, once it has told.
+  std::string told; ///< Why there is none, as the log has it.
 };
 
 using node_links = std::vector<std::unique_ptr<node_link>>;
 
 peer_status status_of(const node_link& link, node::time_point now);
+
+/// `peers`: all that can be reached.
+node_status status_of(const node_settings& settings, const std::string& listening, const node_links& links,
+                      const std::vector<std::string>& peers, node::time_point now);
+
+/// What this node says to those that it meets.
+node_hello hello_of(const node_settings& settings);
+
+inline node::link_settings link_settings_of(const node_settings& settings) {
+  return node::link_settings_for(settings.timeout);
+}
 
 /// Why no link leads to the node of that name, as far as is known.
 std::string why_not(const node_links& links, const std::string& owner);

@@ -1,6 +1,7 @@
 #include "actors/node_port.hpp"
 
 #include "actors/peer_port.hpp"
+#include "log/logger.hpp"
 #include "node/peer_link.hpp"
 
 #include <caf/actor_cast.hpp>
@@ -32,11 +33,17 @@ std::variant<std::shared_ptr<node::credentials>, failure> read_credentials(const
 }
 
 std::variant<std::unique_ptr<node::door>, failure> open_door(const node_actor& root, const node_settings& settings,
-                                                             std::shared_ptr<node::credentials> tls) {
+                                                             std::shared_ptr<node::credentials> tls,
+                                                             const log_handle& log) {
   node::door::options options;
   options.at = *node::parse_address(settings.listen);
   options.tls = std::move(tls);
   options.waiting.patience = std::clamp<duration>(settings.timeout, std::chrono::seconds{1}, std::chrono::seconds{10});
+  options.on_refused = [log](const std::string& origin, const std::string& why) {
+    tell_log(log, log::event::peer_refused, [&](log::entry told) {
+      return std::move(told).with(log::field::peer, origin).with(log::field::reason, why);
+    });
+  };
   auto& system = root.home_system();
   auto opened = publish_at(system, std::move(options), caf::actor_cast<caf::strong_actor_ptr>(root),
                            system.message_types<node_actor>(), max_message_of(settings));

@@ -26,8 +26,23 @@ node::pending_calls::settings calls_of(const provider_settings& provider, const 
 
 } // namespace
 
-owner_side::owner_side(const provider_settings& provider, const node_settings& node, time_point now)
-  : pending(calls_of(provider, node), now), absence_(provider.nodes.front(), provider.retry.max_attempts, now) {}
+owner_side::owner_side(const provider_settings& provider, const node_settings& node, log_handle log, time_point now)
+  : pending(calls_of(provider, node), now), absence_(provider.nodes.front(), provider.retry.max_attempts, now),
+    provider_(provider.name), log_(std::move(log)) {}
+
+/// Each change once; before an owner was found, only what keeps it from being found is news.
+void owner_side::tell_reachable(bool is_reachable, const std::string& why) {
+  if (is_reachable_ == is_reachable || why == shutting_down || (!is_reachable_ && !is_reachable && why.empty()))
+    return;
+  is_reachable_ = is_reachable;
+  auto what = is_reachable ? log::event::provider_reachable : log::event::provider_unreachable;
+  tell_log(log_, what, [&](log::entry told) {
+    return std::move(told)
+      .with(log::field::provider, provider_)
+      .with(log::field::owner, name())
+      .with(log::field::reason, why);
+  });
+}
 
 bool owner_side::has(call_id number, const caf::actor_addr& who) const {
   auto* owner = find(pending.owner_of(number));
@@ -39,6 +54,7 @@ bool owner_side::has(call_id number, const caf::actor_addr& who) const {
 void owner_side::add(const found_owner& owner, const relayed_streams& streams, std::function<void()> wake,
                      watch& callers, time_point now) {
   absence_.on_found();
+  tell_reachable(true);
   if (owner.gate != traffic.gate()) {
     traffic.enter(owner.gate, std::move(wake));
     pending.open();
@@ -64,6 +80,8 @@ bool owner_side::lose(owner_id id, std::string why, watch& callers, time_point n
     return false;
   forget(id, callers);
   if (pending.owner() == id)
+    tell_reachable(false, why);
+  if (pending.owner() == id)
     absence_.on_lost(std::move(why), now);
   else
     absence_.on_rest(now);
@@ -73,6 +91,7 @@ bool owner_side::lose(owner_id id, std::string why, watch& callers, time_point n
 
 // The link is gone, not the owner: watches are removed first, so that no death is counted twice.
 void owner_side::lose_all(std::string why, watch& callers, time_point now) {
+  tell_reachable(false, why);
   absence_.on_unreachable(std::move(why), !owners_.empty(), now);
   for (auto& [id, owner] : owners_.extract_all())
     callers.remove(owner.address);
@@ -82,6 +101,7 @@ void owner_side::lose_all(std::string why, watch& callers, time_point now) {
 }
 
 void owner_side::refuse(failure why, time_point now) {
+  tell_reachable(false, why.message);
   absence_.on_refusal(std::move(why));
   pending.give_up(now);
 }

@@ -4,6 +4,7 @@
 #include "actors/remote_calls.hpp"
 #include "actors/remote_owners.hpp"
 #include "actors/support/callers.hpp"
+#include "log/logger.hpp"
 #include "node/owner_absence.hpp"
 #include "node/peer_traffic.hpp"
 #include "node/pending_calls.hpp"
@@ -33,7 +34,7 @@ public:
   using call_id = node::pending_calls::call_id;
   using watch = callers<std::remove_pointer_t<provider_actor::pointer>>;
 
-  owner_side(const provider_settings& provider, const node_settings& node, time_point now);
+  owner_side(const provider_settings& provider, const node_settings& node, log_handle log, time_point now);
 
   node::pending_calls pending;
   node::peer_traffic<caf::actor_addr> traffic;
@@ -79,9 +80,13 @@ public:
 
 private:
   void forget(owner_id id, watch& callers);
+  void tell_reachable(bool is_reachable, const std::string& why = {});
 
   remote_owners owners_;
   node::owner_absence absence_;
+  std::string provider_;
+  log_handle log_;
+  std::optional<bool> is_reachable_; ///< As the log has it; empty: it has nothing yet.
 };
 
 } // namespace modelforge

@@ -12,6 +12,7 @@
 #include "actors/support/fetch.hpp"
 #include "actors/support/mail.hpp"
 #include "actors/support/timer.hpp"
+#include "log/logger.hpp"
 #include "provider/engine.hpp"
 #include "provider/guarded.hpp"
 #include "provider/model_groups.hpp"
@@ -49,7 +50,7 @@ public:
   static inline const char* name = "provider";
 
   provider_state(provider_actor::pointer self, provider_start start, std::shared_ptr<http::client> transport)
-    : self_(self), transport_(std::move(transport)),
+    : self_(self), transport_(std::move(transport)), log_(std::move(start.log)),
       engine_(std::move(start.setup), std::move(start.limits), std::move(start.problem), std::random_device{}(), now(),
               wall_now()),
       metrics_(self->system().metrics(), settings().name, to_string(settings().kind)),
@@ -61,6 +62,7 @@ public:
       if (auto* request = engine_.find(id); request == nullptr || request->under_way)
         transport_->cancel(client.transfer);
     engine_.leave(now(), wall_now());
+    tell_log(log_, engine_.collect_news());
   }
 
   provider_actor::behavior_type make_behavior() {
@@ -100,6 +102,7 @@ private:
   /// Takes in what went out meanwhile: before anything else, so that the engine knows what the limits count from.
   time_point begin_turn() {
     auto at = now();
+    engine_.follow_requests(log_ != nullptr && log_->wants(log_level::debug));
     arrivals_->take_written(written_);
     for (auto& written : written_)
       engine_.on_written(written.attempt, written.when);
@@ -175,6 +178,8 @@ private:
   template <class Request>
   std::optional<caf::error> admit(Request& request, bool streamed) {
     auto at = begin_turn();
+    if (log_ != nullptr && log_->wants_content())
+      tell_content(request);
     auto result = engine_.admit(request,
                                 {.node = asking_node(),
                                  .streamed = streamed,
@@ -185,6 +190,16 @@ private:
     if (!result.refused)
       return {};
     return refuse(std::move(*result.refused));
+  }
+
+  template <class Request>
+  void tell_content(Request& request) {
+    if (!request.id)
+      request.id = engine_.make_id();
+    log_->write(log::entry{log::event::request_content}
+                  .with(log::field::request, to_string(request.id))
+                  .with(log::field::provider, settings().name)
+                  .with(log::field::prompt, provider::prompt_text(request)));
   }
 
   /// For which node the sender of the message in hand asks; empty: for nobody else.
@@ -382,7 +397,10 @@ private:
 
   void on_time() { serve(begin_turn()); }
 
-  void count() { metrics_.count(engine_.counts(), engine_.queue(), engine_.refused()); }
+  void count() {
+    metrics_.count(engine_.counts(), engine_.queue(), engine_.refused());
+    tell_log(log_, engine_.collect_news());
+  }
 
   provider_status show(time_point at) {
     auto status = engine_.status(drain_.is_on(), at);
@@ -431,6 +449,7 @@ private:
 
   provider_actor::pointer self_;
   std::shared_ptr<http::client> transport_;
+  log_handle log_;
   provider::engine engine_;
   provider_metrics metrics_;
   time_point shown_{}; ///< When the metrics that are expensive to find out were shown last.

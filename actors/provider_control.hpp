@@ -6,6 +6,7 @@
 #include "provider/setup.hpp"
 
 #include <modelforge/actors/provider.hpp>
+#include <modelforge/log/start_log.hpp>
 
 #include <caf/fwd.hpp>
 
@@ -40,6 +41,7 @@ struct provider_start {
   provider::setup setup;
   provider::kept_limits limits{};
   std::string problem{}; ///< What does not work, though requests do.
+  log_handle log{};
 };
 
 controlled_provider spawn_controlled_provider(caf::actor_system& system, provider_start start,

@@ -73,10 +73,10 @@ public:
   static inline const char* name = "provider_proxy";
 
   proxy_state(provider_actor::pointer self, const provider_settings& provider, const node_settings& node,
-              std::function<void()> look, uint64_t max_kept_bytes)
+              std::function<void()> look, uint64_t max_kept_bytes, log_handle log)
     : self_(self), settings_(provider), look_(std::move(look)),
       callers_(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); }),
-      owner_(provider, node, now()), calls_(owner_.name(), node.max_message_bytes, max_kept_bytes),
+      owner_(provider, node, std::move(log), now()), calls_(owner_.name(), node.max_message_bytes, max_kept_bytes),
       intake_(provider, node, calls_, streams_, splits_), timer_(self, [this] { serve(); }) {}
 
   provider_actor::behavior_type make_behavior() {
@@ -468,10 +468,11 @@ private:
 } // namespace
 
 provider_proxy spawn_provider_proxy(caf::actor_system& system, const provider_settings& provider,
-                                    const node_settings& node, std::function<void()> look, uint64_t max_kept_bytes) {
+                                    const node_settings& node, std::function<void()> look, uint64_t max_kept_bytes,
+                                    log_handle log) {
   provider_proxy result;
-  result.actor =
-    system.spawn<provider_actor::stateful_impl<proxy_state>>(provider, node, std::move(look), max_kept_bytes);
+  result.actor = system.spawn<provider_actor::stateful_impl<proxy_state>>(provider, node, std::move(look),
+                                                                          max_kept_bytes, std::move(log));
   auto state = state_of<proxy_state>(result.actor);
   result.connect = [state](const found_owner& owner) {
     state.run([owner](proxy_state& proxy) { proxy.connect(owner); });

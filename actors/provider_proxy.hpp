@@ -3,6 +3,7 @@
 #include "node/shared_gate.hpp"
 
 #include <modelforge/config/settings.hpp>
+#include <modelforge/log/start_log.hpp>
 #include <modelforge/messages/interfaces.hpp>
 
 #include <caf/fwd.hpp>
@@ -23,6 +24,9 @@ struct found_owner {
   std::shared_ptr<node::shared_gate> gate; ///< Null: there is no bound.
 };
 
+/// The reason by which a node's end is told to its proxies: no news for the log.
+inline constexpr auto shutting_down = "the program is shutting down";
+
 /// Stands on this node for a provider that another one runs, with the same calls. It outlives that node's death and
 /// return, keeps every call until it is answered, and ends those of a lost owner by `retry.retry_uncertain`.
 ///
@@ -39,6 +43,6 @@ struct provider_proxy {
 /// up to `max_kept_bytes`; what comes beyond that is refused (`errc::queue_full`).
 provider_proxy spawn_provider_proxy(caf::actor_system& system, const provider_settings& provider,
                                     const node_settings& node, std::function<void()> look,
-                                    uint64_t max_kept_bytes = runtime_settings{}.max_queued_bytes);
+                                    uint64_t max_kept_bytes = runtime_settings{}.max_queued_bytes, log_handle log = {});
 
 } // namespace modelforge

@@ -4,6 +4,8 @@
 #include "actors/node.hpp"
 #include "actors/provider_control.hpp"
 #include "actors/provider_proxy.hpp"
+#include "actors/registry_log.hpp"
+#include "actors/settings_change.hpp"
 #include "actors/support/mail.hpp"
 #include "actors/support/state_handle.hpp"
 #include "actors/support/timer.hpp"
@@ -39,40 +41,6 @@ namespace {
 /// After it, what a provider had used of its limits does not count any more. (`rate_limit.window` is shorter.)
 constexpr auto longest_window = std::chrono::hours{48};
 
-template <class Diagnostics>
-std::optional<failure> errors_of(const Diagnostics& all) {
-  std::string problems;
-  for (auto& each : all)
-    if (each.level == severity::error)
-      problems += (problems.empty() ? "" : "\n") + to_string(each);
-  if (problems.empty())
-    return {};
-  return make_failure(errc::configuration, problems);
-}
-
-/// Names the tables of settings that differ and take effect only when the program is started again.
-std::vector<std::string> tables_that_need_restart(const settings& fresh, const settings& in_force) {
-  std::vector<std::string> result;
-  if (!(fresh.node == in_force.node))
-    result.push_back("node");
-  if (fresh.runtime.threads != in_force.runtime.threads || fresh.runtime.state_folder != in_force.runtime.state_folder)
-    result.push_back("runtime");
-  if (!(fresh.log == in_force.log))
-    result.push_back("log");
-  if (!(fresh.metrics == in_force.metrics))
-    result.push_back("metrics");
-  return result;
-}
-
-/// What needs a restart stays as it is.
-void keep_what_needs_restart(settings& fresh, const settings& in_force) {
-  fresh.node = in_force.node;
-  fresh.log = in_force.log;
-  fresh.metrics = in_force.metrics;
-  fresh.runtime.threads = in_force.runtime.threads;
-  fresh.runtime.state_folder = in_force.runtime.state_folder;
-}
-
 /// Knows the providers by name: starts them, takes over other settings, starts again what ends unasked, drains them.
 ///
 /// New settings are taken over in two steps. The first prepares a `provider_change` for each provider, and fails as a
@@ -87,19 +55,23 @@ public:
   static inline const char* name = "registry";
 
   /// `problem` says why the settings cannot be taken over; then the actor is of no use.
-  registry_state(registry_actor::pointer self, std::optional<node_control> node, settings fresh,
+  registry_state(registry_actor::pointer self, std::optional<node_control> node, settings fresh, log_handle log,
                  std::optional<failure>& problem)
-    : self_(self), node_(std::move(node)), transport_(make_transport()),
+    : self_(self), node_(std::move(node)), log_(std::move(log)), transport_(make_transport()),
       timer_(self, [this] { look_after_providers(); }) {
     try {
       reload_report ignored;
       problem = apply(std::move(fresh), ignored);
+      if (!problem)
+        log_.program_started(settings_.node, node_ ? node_->listening : std::string{}, providers_);
     } catch (const std::exception& thrown) { // nobody would end what has begun
       problem = make_failure(errc::internal, std::string{"the settings could not be taken over: "} + thrown.what());
     }
   }
 
   ~registry_state() {
+    if (is_set_up_)
+      log_.program_stopped();
     if (node_)
       caf::anon_send_exit(node_->actor, caf::exit_reason::user_shutdown);
     for (auto& each : providers_)
@@ -156,8 +128,13 @@ private:
         changes.push_back(std::get<provider_change>(std::move(prepared)));
       }
     }
+    if (auto problem = is_set_up_ ? log_.check(fresh) : std::nullopt)
+      problems.push_back(std::move(*problem));
     if (!problems.empty())
       return joined(std::move(problems));
+    log_.keep_secrets(changes);
+    if (is_set_up_ && !(fresh.log == settings_.log))
+      log_.reconfigure(fresh);
     if (is_set_up_)
       report.needs_restart = tables_that_need_restart(fresh, settings_);
     std::erase_if(former_, [at = now()](auto& entry) { return at - entry.second.since > longest_window; });
@@ -242,12 +219,15 @@ private:
       else if (change.fresh)
         result.reconfigure(std::move(change.fresh->setup));
       (change.untouched ? report.unchanged : report.changed).push_back(name);
+      if (!change.untouched)
+        log_.changed(result);
       return result;
     }
     if (change.leaving != 0) {
       auto result = std::move(leaving_.extract(change.leaving).mapped());
       result.settings = std::move(wanted);
       result.reconfigure(std::move(change.fresh->setup));
+      log_.started(result);
       report.added.push_back(name);
       return result;
     }
@@ -274,11 +254,13 @@ private:
       if (provider.legacy == nullptr)
         provider.legacy = std::make_shared<provider::limits_legacy>();
       begin->limits.share(provider.legacy);
+      begin->log = log_.handle();
       provider.running = spawn_controlled_provider(self_->system(), std::move(*begin), transport_);
     } else {
       provider.running = {spawn_proxy(provider.settings, runtime), {}};
     }
     watch(provider);
+    log_.started(provider);
   }
 
   // -- what ends, though nobody asked it to ----------------------------------------------
@@ -321,7 +303,9 @@ private:
 
   void plan_start(named_provider& provider, std::string why) {
     provider.problem = std::move(why);
-    provider.start_at = now() + provider.pace.ended(now()); // `arm` follows
+    auto wait = provider.pace.ended(now());
+    provider.start_at = now() + wait; // `arm` follows
+    log_.died(provider, wait);
   }
 
   void start_again(named_provider& provider, std::optional<provider_start> begin) {
@@ -342,7 +326,7 @@ private:
   provider_actor spawn_proxy(const provider_settings& provider, const runtime_settings& runtime) {
     auto proxy = spawn_provider_proxy(
       self_->system(), provider, node_->settings, [find = node_->find_again, name = provider.name] { find(name); },
-      runtime.max_queued_bytes);
+      runtime.max_queued_bytes, log_.handle());
     auto result = proxy.actor;
     node_->add_remote({provider.name, provider.nodes.front(), std::move(proxy)});
     return result;
@@ -352,6 +336,7 @@ private:
   void let_go(named_provider& old, const state_handle<provider_control>& successor) {
     auto actor = old.running.actor;
     auto id = ++leaving_id_;
+    log_.ended(old);
     if (old.legacy)
       former_.insert_or_assign(old.name(), former{old.settings, old.legacy, now()});
     leaving_.emplace(id, std::exchange(old, {}));
@@ -388,7 +373,10 @@ private:
   /// Takes over other settings, all or none. Answers when every provider has: each is asked for its status, which it
   /// answers behind what it was told before.
   caf::result<reload_report> reload(const std::string& text, const std::string& origin) {
-    auto refuse = [](const failure& why) { return caf::make_error(why.code, why); };
+    auto refuse = [&](const failure& why) {
+      log_.reload_refused(why, origin);
+      return caf::make_error(why.code, why);
+    };
     if (draining_)
       return refuse(make_failure(errc::draining, "the program is shutting down"));
     auto report = std::make_shared<reload_report>();
@@ -404,6 +392,7 @@ private:
       return refuse(
         make_failure(errc::internal, std::string{"the settings could not be taken over: "} + problem.what()));
     }
+    log_.reload_taken(*report, origin);
     auto reply = self_->make_response_promise<reload_report>();
     auto left = std::make_shared<std::size_t>(1);
     auto in_force = [reply, report, left]() mutable {
@@ -442,6 +431,7 @@ private:
   /// All at once, not one after the other; one that has died has nothing left.
   caf::result<void> drain(caf::timespan grace) {
     draining_ = true;
+    log_.program_draining(grace);
     std::vector<provider_actor> all;
     for (auto& each : providers_)
       all.push_back(each.running.actor);
@@ -462,6 +452,7 @@ private:
 
   registry_actor::pointer self_;
   std::optional<node_control> node_; ///< Empty: no node among others.
+  registry_log log_;
   std::shared_ptr<http::client> transport_;
   settings settings_; ///< Those in force, but for the providers.
   bool is_set_up_ = false;
@@ -475,18 +466,25 @@ private:
 
 } // namespace
 
-std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& all) {
+std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& all, log_handle log) {
   if (auto problem = errors_of(check(all)))
     return std::move(*problem);
+  if (log == nullptr) {
+    auto started = start_log(all.log);
+    if (auto* why = std::get_if<failure>(&started))
+      return std::move(*why);
+    log = std::get<log_handle>(std::move(started));
+  }
   std::optional<node_control> node;
   if (!all.node.listen.empty() || !all.node.peers.empty()) {
-    auto made = spawn_node(system, all.node);
+    auto made = spawn_node(system, all.node, log);
     if (auto* why = std::get_if<failure>(&made))
       return std::move(*why);
     node = std::get<node_control>(std::move(made));
   }
   std::optional<failure> problem;
-  auto result = system.spawn<registry_actor::stateful_impl<registry_state>>(std::move(node), all, std::ref(problem));
+  auto result =
+    system.spawn<registry_actor::stateful_impl<registry_state>>(std::move(node), all, log, std::ref(problem));
   if (!problem)
     return result;
   caf::anon_send_exit(result, caf::exit_reason::user_shutdown);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <modelforge/config/settings.hpp>
+#include <modelforge/log/start_log.hpp>
 #include <modelforge/messages/interfaces.hpp>
 
 #include <caf/fwd.hpp>
@@ -15,8 +16,11 @@ namespace modelforge {
 /// (`errc::configuration`) says which settings are wrong, by the rules that hold for files, and how to mend them; then
 /// nothing was spawned.
 ///
+/// `log`: where it tells what happens (docs/logs.md), and which its reloads change; null: it starts one by [log].
+///
 /// The providers end with the registry: send it an exit message before the actor system ends, or the system waits for
 /// what is in flight.
-std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& all);
+std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& all,
+                                                     log_handle log = {});
 
 } // namespace modelforge

@@ -1,5 +1,7 @@
 #include <modelforge/actors/runtime.hpp>
 
+#include "actors/refusing_provider.hpp"
+#include "actors/settings_change.hpp"
 #include "actors/support/mail.hpp"
 
 #include <modelforge/actors/registry.hpp>
@@ -40,11 +42,9 @@ chat_request asking(std::string prompt) {
 
 class runtime::core {
 public:
-  explicit core(settings settings) : settings_(std::move(settings)), system_(configured(config_, settings_)) {
-    auto made = spawn_registry(system_, settings_);
-    if (auto* problem = std::get_if<failure>(&made))
-      throw std::invalid_argument(problem->suggestion.empty() ? problem->message : to_string(*problem));
-    registry_ = std::get<registry_actor>(std::move(made));
+  core(settings settings, const host_options& options)
+    : settings_(std::move(settings)), log_(started(settings_, options)), system_(configured(config_, settings_)) {
+    registry_ = had(spawn_registry(system_, settings_, log_));
     look_up_providers();
     clerk_ = system_.spawn(idle, &clerk_self_);
     courier_ = system_.spawn<caf::detached>(idle, &courier_self_);
@@ -54,6 +54,8 @@ public:
     shutdown();
     stop_actors();
   }
+
+  void reopen_log() { reopen(log_); }
 
   /// The first call drains; later ones return at once, even while it still waits.
   void shutdown() {
@@ -195,7 +197,7 @@ public:
         return found.error();
       providers.push_back({*found, weight, batch_price(name)});
     }
-    auto spawned = spawn_batch(system_, std::move(providers), options);
+    auto spawned = spawn_batch(system_, std::move(providers), options, log_);
     if (auto* problem = std::get_if<failure>(&spawned))
       return std::move(*problem);
     auto batch = std::get<batch_coordinator_actor>(std::move(spawned));
@@ -220,8 +222,8 @@ public:
     wait_for_clerk();
     auto asked = std::make_shared<std::promise<void>>(); // else a cancel or a drain could overtake the request
     auto is_asked = asked->get_future();
-    auto result = text_stream::start(system_, target ? *target : refusing(target.error()), std::move(request),
-                                     std::move(options), [asked] { asked->set_value(); });
+    auto result = text_stream::start(system_, target ? *target : spawn_refusing_provider(system_, target.error()),
+                                     std::move(request), std::move(options), [asked] { asked->set_value(); });
     is_asked.wait();
     return result;
   }
@@ -343,32 +345,23 @@ private:
           });
   }
 
+  /// What there is; else throws why not.
+  template <class T>
+  static T had(std::variant<T, failure> made) {
+    if (auto* problem = std::get_if<failure>(&made))
+      throw std::invalid_argument(problem->suggestion.empty() ? problem->message : to_string(*problem));
+    return std::get<T>(std::move(made));
+  }
+
+  static log_handle started(const settings& from, const host_options& options) {
+    if (auto problem = errors_of(check(from)))
+      return had<log_handle>(std::move(*problem));
+    return had(start_log(from.log, options.log));
+  }
+
   static caf::actor_system_config& configured(caf::actor_system_config& config, const settings& from) {
     apply(from, config);
     return config;
-  }
-
-  /// A provider that takes nothing: so a stream that cannot begin ends like every other.
-  provider_actor refusing(const failure& why) {
-    auto error = caf::make_error(why.code, why);
-    return system_.spawn([error](provider_actor::pointer) -> provider_actor::behavior_type {
-      return {
-        [=](const chat_request&) -> caf::result<completion> { return error; },
-        [=](const stream_request&, const stream_subscriber_actor&) -> caf::result<stream_session_actor> {
-          return error;
-        },
-        [=](const embedding_request&) -> caf::result<embedding> { return error; },
-        [=](const batch_job_request&, const batch_job_listener_actor&) -> caf::result<batch_job_actor> {
-          return error;
-        },
-        [=](models_atom) -> caf::result<model_list> { return error; },
-        [](cancel_atom, request_id) {},
-        [=](status_atom) -> caf::result<provider_status> { return error; },
-        [](drain_atom, caf::timespan) {},
-        [](const request_id&, const attempts_made&) {},
-        [](received_atom, uint64_t) {},
-      };
-    });
   }
 
   /// An actor that does what is posted to it.
@@ -400,7 +393,8 @@ private:
   };
 
   settings settings_;
-  types types_; // before the configuration object
+  log_handle log_; ///< Ends after all actors, so that it has all that they tell.
+  types types_;    // before the configuration object
   caf::actor_system_config config_;
   std::atomic<bool> closing_{false};
   std::atomic<std::size_t> open_{0};
@@ -419,7 +413,8 @@ private:
   caf::actor courier_; ///< Calls the host's callbacks, which may block.
 };
 
-runtime::runtime(settings settings) : core_(std::make_unique<core>(std::move(settings))) {}
+runtime::runtime(settings settings, host_options options)
+  : core_(std::make_unique<core>(std::move(settings), options)) {}
 
 runtime::~runtime() = default;
 
@@ -471,6 +466,10 @@ expected<provider_status> runtime::status(std::string_view provider) {
 
 expected<reload_report> runtime::reload(const settings& settings) {
   return core_->reload(settings);
+}
+
+void runtime::reopen_log() {
+  core_->reopen_log();
 }
 
 node_status runtime::node() {

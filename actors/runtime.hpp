@@ -3,6 +3,7 @@
 #include <modelforge/actors/batch_coordinator.hpp>
 #include <modelforge/actors/text_stream.hpp>
 #include <modelforge/config/settings.hpp>
+#include <modelforge/log/start_log.hpp>
 #include <modelforge/messages/interfaces.hpp>
 
 #include <functional>
@@ -40,6 +41,11 @@ private:
   std::variant<T, failure> result_;
 };
 
+/// What a host says beside the settings.
+struct host_options {
+  log_options log{}; ///< E.g. a sink of its own: docs/logs.md.
+};
+
 /// Owns the actor system and an actor for each configured provider.
 ///
 ///   modelforge::runtime ai{*modelforge::load_file("modelforge.toml").value};
@@ -56,7 +62,7 @@ private:
 class runtime {
 public:
   /// Throws std::invalid_argument, its text saying which settings are wrong and how to mend them.
-  explicit runtime(settings settings);
+  explicit runtime(settings settings, host_options options = {});
 
   /// Takes nothing new (`errc::draining`), waits up to `grace_period` for what is running, cancels the rest, and
   /// returns when every callback has been called.
@@ -104,6 +110,9 @@ public:
   /// Takes over other settings while it runs, all of them or (with a failure that reports every error) none. Requests
   /// under way go on as they began; limits change without forgetting what they have used. See docs/embedding.md.
   expected<reload_report> reload(const settings& settings);
+
+  /// Opens the log's file again, by its name: for one that has been moved away.
+  void reopen_log();
 
   /// Tells how this program stands among other nodes; without [node] in the settings its `name` is empty.
   node_status node();

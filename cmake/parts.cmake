@@ -189,6 +189,7 @@ modelforge_public_headers(
   config/circuit_breaker_settings.hpp
   config/fwd.hpp
   config/load.hpp
+  config/log_settings.hpp
   config/rate_limit_settings.hpp
   config/retry_settings.hpp
   config/secret.hpp
@@ -212,5 +213,7 @@ modelforge_public_headers(
   messages/stream.hpp
   messages/token_usage.hpp
   messages/type_ids.hpp
+  src/log/record.hpp
+  src/log/start_log.hpp
   src/optimize/optimizer.hpp
 )

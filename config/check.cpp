@@ -34,7 +34,7 @@ public:
     check_metrics();
     check_node();
     if (all_.log.sink.empty())
-      found_.error({"log.sink"}, "`sink` is empty", "allowed: `stderr`, `none`, or a file's path");
+      found_.error({"log.sink"}, "`sink` is empty", "allowed: `stderr`, `none`, `automatic`, or a file's path");
   }
 
 private:

@@ -35,8 +35,8 @@ void inherit_prices(provider_settings& provider, const std::string& path, const 
   }
 }
 
-/// Makes paths of keys, certificates and the state lead from the folder of the file that names them, wherever the
-/// program was started. A text without a file, or a file in the working folder, leaves them as they are.
+/// Makes paths of keys, certificates, the state and the log lead from the folder of the file that names them, wherever
+/// the program was started. A text without a file, or a file in the working folder, leaves them as they are.
 void anchor_paths(settings& all, const std::string& file) {
   auto folder = std::filesystem::path{file}.parent_path();
   if (folder.empty() || folder == ".")
@@ -53,6 +53,8 @@ void anchor_paths(settings& all, const std::string& file) {
     anchor(*path);
   if (all.runtime.state_folder != "none")
     anchor(all.runtime.state_folder);
+  if (all.log.names_file())
+    anchor(all.log.sink);
 }
 
 /// A default that another key rules out gives way: nobody wrote it.

@@ -314,9 +314,13 @@ constexpr auto node_keys = std::to_array<key_rule>({
 });
 
 constexpr auto log_keys = std::to_array<key_rule>({
-  {"level", slot_of<&log_settings::level>, "The lowest severity that is logged."},
+  {"level", slot_of<&log_settings::level>,
+   "The lowest severity that is logged; `automatic`: `info` in `modelforge node`, `warning` elsewhere."},
   {"format", slot_of<&log_settings::format>, "Lines for people or for machines."},
-  {"sink", slot_of<&log_settings::sink>, "`stderr`, `none`, or a file's path."},
+  {"sink", slot_of<&log_settings::sink>,
+   "`stderr`, `none`, or a file's path; `automatic`: `stderr`, but nowhere for commands that end by themselves, unless "
+   "`level` is set."},
+  {"content", slot_of<&log_settings::content>, "Whether prompts are logged, too, at the level `debug`."},
 });
 
 constexpr auto metrics_keys = std::to_array<key_rule>({
@@ -332,7 +336,7 @@ constexpr auto history_keys = std::to_array<key_rule>({
 
 constexpr auto root_keys = std::to_array<key_rule>({
   {"runtime", slot_of<&settings::runtime>, "What all providers share."},
-  {"log", slot_of<&settings::log>, "What is logged; never a prompt, an answer or a key."},
+  {"log", slot_of<&settings::log>, "What is logged; never an answer or a key, and prompts only by `content`."},
   {"metrics", slot_of<&settings::metrics>, "Metrics of a running program."},
   {"history", slot_of<&settings::history>, "What is kept of conversations at a terminal."},
   {"providers", slot_of<&settings::providers>, "One table for each provider, under a name of your choice."},

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <modelforge/config/circuit_breaker_settings.hpp>
+#include <modelforge/config/log_settings.hpp>
 #include <modelforge/config/rate_limit_settings.hpp>
 #include <modelforge/config/retry_settings.hpp>
 #include <modelforge/config/slot_settings.hpp>
@@ -46,16 +47,6 @@ template <>
 inline constexpr auto enum_names<server_flavor> = std::to_array<std::string_view>({"automatic", "none", "vllm",
                                                                                    "llama_cpp", "groq", "mistral",
                                                                                    "deepseek", "openrouter", "ollama"});
-
-enum class log_level : uint8_t { error, warning, info, debug };
-
-template <>
-inline constexpr auto enum_names<log_level> = std::to_array<std::string_view>({"error", "warning", "info", "debug"});
-
-enum class log_format : uint8_t { text, json };
-
-template <>
-inline constexpr auto enum_names<log_format> = std::to_array<std::string_view>({"text", "json"});
 
 /// Where a credential comes from; exactly one of the two is set. Never the credential itself.
 struct key_source {
@@ -209,14 +200,6 @@ struct node_settings {
   node_tls_settings tls;
 
   friend bool operator==(const node_settings&, const node_settings&) = default;
-};
-
-struct log_settings {
-  log_level level = log_level::warning;
-  log_format format = log_format::text;
-  std::string sink = "stderr"; ///< "stderr", "none" or a file's path.
-
-  friend bool operator==(const log_settings&, const log_settings&) = default;
 };
 
 struct metrics_settings {

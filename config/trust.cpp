@@ -91,6 +91,8 @@ public:
       look_at_node(peer, "node.peers");
     if (!all.node.listen.empty())
       look_at_node(all.node.listen, "node.listen");
+    if (all.log.names_file()) // what others say stands in its lines, and any file may be at its end
+      found_.push_back({{"log.sink", "log"}, "the log", "the end of the file " + code(all.log.sink)});
     return std::move(found_);
   }
 

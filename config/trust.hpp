@@ -13,10 +13,11 @@ namespace modelforge {
 /// The configuration that counts without being named, in the folder where a program is started.
 inline constexpr auto file_of_folder = "./modelforge.toml";
 
-/// A secret of the user's that settings send elsewhere than to its own provider, or let others use.
+/// A secret of the user's that settings send elsewhere than to its own provider, or let others use; or the log, which
+/// would be added to a file that the settings name.
 struct outflow {
   std::vector<std::string> paths; ///< Of the settings involved; the first is to blame.
-  std::string secret;             ///< The variable or the file that holds it.
+  std::string secret;             ///< The variable or the file that holds it; or "the log".
   std::string target;             ///< Who gets it: "HOST, by provider `NAME`".
 };
 

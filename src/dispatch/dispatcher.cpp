@@ -397,9 +397,11 @@ std::optional<dispatcher::step> dispatcher::start(live_request& request, uint32_
   ++counts_.attempts;
   ++totals_.in_flight;
   auto key = lanes_.key_of(lane);
+  auto before = lane_table::look(on);
   flights_.emplace(
     request.attempt,
     flight{{&on, key, on.start(request.offer.cost, request.offer.rank, now, request.offer.model)}, &request});
+  lanes_.compare(on, before, now);
   journal_.charge(lane, request.offer.cost);
   return dispatch{
     request.offer.id, request.attempt, request.offer.spent + request.attempts.made(), request.offer.group, key, held};

@@ -149,6 +149,9 @@ public:
   /// Takes new requests again.
   void resume() { draining_ = false; }
 
+  /// What has become of lanes since the last call, in order.
+  std::vector<lane_event> collect_events() { return lanes_.collect_events(); }
+
   // -- across a restart ---------------------------------------------------------------
 
   using journal_lane = lane_journal;

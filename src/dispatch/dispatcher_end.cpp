@@ -22,9 +22,10 @@ void dispatcher::begun(attempt_id attempt, time_point now) {
   if (i == flights_.end())
     return;
   auto& lane = *i->second.lane;
-  auto pause = lane.paused_until();
+  auto before = lane_table::look(lane);
   lane.begun(i->second.attempt, now);
-  resume(lane, pause, now);
+  lanes_.compare(lane, before, now);
+  resume(lane, before.paused_until, now);
   look_again(); // the breaker may have closed, or a slot be free
 }
 
@@ -68,11 +69,14 @@ dispatcher::settlement dispatcher::settle(flight& flight, const attempt_end& how
 /// Gives the lane back what the attempt held, and has it wait if it was refused.
 lane_reaction dispatcher::settle_lane(flight& flight, const attempt_end& how, time_point now) {
   auto& lane = *flight.lane;
-  auto pause = lane.paused_until();
+  auto before = lane_table::look(lane);
   auto result = settle_on_lane(flight, how, settings_.retry, now);
   if (result.refuses_key && keys() > 1 && flight.key != lane_flight::no_key)
     lanes_.take_out(flight.key, now + settings_.key_pause);
-  resume(lane, pause, now);
+  lanes_.compare(lane, before, now);
+  if (result.refuses_key)
+    lanes_.note_refused_key(lane);
+  resume(lane, before.paused_until, now);
   look_again();
   return result;
 }

@@ -4,6 +4,13 @@
 
 namespace modelforge {
 
+namespace {
+
+/// That nobody collects.
+constexpr std::size_t max_events = 1000;
+
+} // namespace
+
 lane_table::lane_table(const dispatcher_settings& settings) : keys_(std::max(1u, settings.keys)) {
   std::vector<std::shared_ptr<limits::key_slots>> slots;
   for (uint32_t key = 0; key < keys_; ++key)
@@ -15,6 +22,49 @@ lane_table::lane_table(const dispatcher_settings& settings) : keys_(std::max(1u,
 
 bool lane_table::contains(const limits::lane* lane) const {
   return std::any_of(lanes_.begin(), lanes_.end(), [lane](auto& own) { return own.get() == lane; });
+}
+
+// -- what becomes of them -----------------------------------------------------------
+
+/// Empty: it is none of these any more, and what becomes of it concerns nobody.
+std::optional<uint32_t> lane_table::find(const limits::lane& lane) const {
+  auto found = std::find_if(lanes_.begin(), lanes_.end(), [&](auto& own) { return own.get() == &lane; });
+  if (found == lanes_.end())
+    return {};
+  return static_cast<uint32_t>(found - lanes_.begin());
+}
+
+void lane_table::note(const limits::lane& lane, const view& before, time_point now) {
+  using change = lane_event::change;
+  auto& breaker = lane.breaker();
+  if (breaker.changes() != before.changes) {
+    switch (breaker.current(now)) {
+      case limits::circuit_breaker::state::open:
+        add_event(lane, {change::opened, 0, 0, breaker.ready_at(now) - now, before.failures + 1});
+        break;
+      case limits::circuit_breaker::state::half_open:
+        add_event(lane, {change::half_open});
+        break;
+      case limits::circuit_breaker::state::closed:
+        add_event(lane, {change::closed});
+        break;
+    }
+  }
+  if (before.paused_until <= now && lane.paused_until() > now) // one that is lengthened is no news
+    add_event(lane, {change::paused, 0, 0, lane.paused_until() - now});
+}
+
+void lane_table::note_refused_key(const limits::lane& lane) {
+  add_event(lane, {lane_event::change::key_refused});
+}
+
+void lane_table::add_event(const limits::lane& of, lane_event happened) {
+  auto number = find(of);
+  if (!number || events_.size() >= max_events)
+    return;
+  happened.group = *number / keys_;
+  happened.key = key_of(*number);
+  events_.push_back(happened);
 }
 
 void lane_table::reconfigure(const dispatcher_settings& settings) {

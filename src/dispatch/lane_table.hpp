@@ -31,6 +31,21 @@ struct lane_journal {
   limits::amounts open{}; ///< Under way, or allowed before the next journal: counts as used when it is taken over.
 };
 
+/// What has become of a lane, for who looks after the program.
+struct lane_event {
+  enum class change : uint8_t {
+    opened,    ///< Its breaker: nothing goes.
+    half_open, ///< A request tries whether the provider is well again.
+    closed,
+    paused,      ///< The provider refuses for load, and nothing goes for `wait`.
+    key_refused, ///< Its credential.
+  } what{};
+  uint32_t group = 0;
+  uint32_t key = 0;
+  limits::duration wait{}; ///< `opened`, `paused`: how long nothing goes.
+  uint32_t failures = 0;   ///< `opened`: in a row.
+};
+
 /// A dispatcher's lanes: one for each credential in each group of models. Answers what concerns all lanes of a group;
 /// what concerns one is the lane's. Lanes stay where they are in memory until a reload takes them over
 /// (`lane_succession`). Called by the dispatcher alone; holds no clock.
@@ -50,6 +65,31 @@ public:
   limits::lane& at(uint32_t group, uint32_t key) const { return *lanes_[number_of(group, key)]; }
   limits::lane& operator[](uint32_t number) const { return *lanes_[number]; }
   bool contains(const limits::lane* lane) const;
+
+  // -- what becomes of them ---------------------------------------------------------
+
+  /// A lane as it was before something happened to it.
+  struct view {
+    uint64_t changes = 0;
+    uint32_t failures = 0;
+    time_point paused_until{};
+  };
+
+  static view look(const limits::lane& lane) {
+    return {lane.breaker().changes(), lane.breaker().consecutive_failures(), lane.paused_until()};
+  }
+
+  /// Notes what has changed about a lane since then.
+  void compare(const limits::lane& lane, const view& before, time_point now) {
+    if (lane.breaker().changes() != before.changes || lane.paused_until() > before.paused_until)
+      note(lane, before, now);
+  }
+
+  /// The lane's credential was refused.
+  void note_refused_key(const limits::lane& lane);
+
+  /// What has been noted since the last call, in order; of very many the first.
+  std::vector<lane_event> collect_events() { return std::exchange(events_, {}); }
 
   /// The same lanes take over other settings.
   void reconfigure(const dispatcher_settings& settings);
@@ -113,8 +153,13 @@ public:
   void fill_windows(time_point now);
 
 private:
+  std::optional<uint32_t> find(const limits::lane& lane) const;
+  void note(const limits::lane& lane, const view& before, time_point now);
+  void add_event(const limits::lane& of, lane_event happened);
+
   uint32_t keys_;
   list lanes_;
+  std::vector<lane_event> events_;
 };
 
 } // namespace modelforge

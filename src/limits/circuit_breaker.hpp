@@ -69,6 +69,9 @@ public:
   /// When the current state began; the clock's epoch if it never changed.
   time_point since(time_point now) const { return is_due(now) ? until_ : since_; }
 
+  /// How often the state has changed.
+  uint64_t changes() const { return generation_; }
+
   /// How often it opened, a failed probe included.
   uint64_t openings() const { return openings_; }
 

@@ -91,10 +91,10 @@ connection::state connection::state_of(int result) {
       break;
     }
     case SSL_ERROR_SYSCALL:
-      problem_ = error != 0 && !would_block(error) ? std::system_category().message(error) : "it closed the connection";
+      problem_ = error != 0 && !would_block(error) ? std::system_category().message(error) : left;
       break;
     default:
-      problem_ = "it closed the connection";
+      problem_ = left;
       break;
   }
   ERR_clear_error();

@@ -48,6 +48,9 @@ public:
   /// After the handshake: the names in the peer's certificate; empty without TLS.
   const std::vector<std::string>& names() const { return names_; }
 
+  /// The `problem` of one that its peer has closed without a word.
+  static constexpr auto left = "it closed the connection";
+
   /// Why it is closed; empty: unknown.
   const std::string& problem() const { return problem_; }
 

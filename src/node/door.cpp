@@ -69,6 +69,7 @@ void wake_after(int socket, int bytes) {
 /// Somebody who has not come in yet.
 struct door::guest {
   std::unique_ptr<node::connection> link;
+  std::string origin;
   short events = POLLIN; ///< What it waits for.
   bool shaken = false;
 };
@@ -188,6 +189,7 @@ void door::accept_some() {
     }
     auto now = clock::now();
     auto made = std::make_unique<guest>();
+    made->origin = origin_of(origin, size);
     made->link = std::make_unique<connection>(fd, options_.tls != nullptr ? options_.tls->context(now) : nullptr,
                                               connection::side::accepts);
     if (options_.tls == nullptr) {
@@ -195,7 +197,7 @@ void door::accept_some() {
       wake_after(fd, static_cast<int>(first_word{}.size()));
     }
     auto id = ++last_;
-    if (auto victim = waiting_.enter(id, origin_of(origin, size), now))
+    if (auto victim = waiting_.enter(id, made->origin, now))
       guests_.erase(*victim);
     guests_.emplace(id, std::move(made));
   }
@@ -212,6 +214,9 @@ bool door::welcome(guest& guest) {
         guest.events = POLLOUT;
         return true;
       case connection::state::closed:
+        if (auto& why = guest.link->problem();
+            options_.on_refused && why != connection::left) // who only looks whether the port is open
+          options_.on_refused(guest.origin, why);
         return false;
       case connection::state::done:
         guest.shaken = true;

@@ -34,6 +34,8 @@ public:
     std::function<bool(const first_word&)> is_node;
     /// Takes whoever may come in; on the door's thread.
     std::function<void(std::unique_ptr<connection>)> let_in;
+    /// Hears whose handshake failed, by address, and why; on the door's thread. May be empty.
+    std::function<void(const std::string& origin, const std::string& why)> on_refused{};
   };
 
   /// Opens the port; the text says why it cannot.

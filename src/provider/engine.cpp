@@ -16,7 +16,8 @@ engine::engine(setup setup, kept_limits limits, std::string problem, uint64_t se
   note_problem();
   if (!problem.empty())
     condition_.problem = std::move(problem);
-  limits_.load(setup_, dispatcher_, now, wall_now);
+  if (auto age = limits_.load(setup_, dispatcher_, now, wall_now))
+    chronicle_.limits_restored(setup_, *age);
 }
 
 // -- requests -------------------------------------------------------------------------
@@ -29,20 +30,29 @@ engine::admitted engine::admit(Request& arriving, admission::arrival arrival, ti
   if (!arriving.id)
     arriving.id = make_id();
   arrival.is_busy = arrival.is_busy && requests_.find(arriving.id) == nullptr;
+  auto tenant = chronicle_.follows_requests() ? arriving.tenant : std::string{};
   auto result = admission{setup_, estimator_, requests_.spent_before(), now}.admit(arriving, arrival);
   auto failed = result.failed_optimizers.size();
+  for (auto& why : result.failed_optimizers)
+    chronicle_.optimizer_failed(setup_, why);
   if (failed > 0)
     condition_.problem = "an optimizer failed: " + result.failed_optimizers.back();
-  if (auto* why = std::get_if<failure>(&result.verdict))
-    return {refuse(std::move(*why), arriving.model), failed};
+  if (auto* why = std::get_if<failure>(&result.verdict)) {
+    auto signed_by_us = refuse(std::move(*why), arriving.model);
+    chronicle_.refused(arriving.id, signed_by_us);
+    return {std::move(signed_by_us), failed};
+  }
   auto& ready = std::get<admission::ready>(result.verdict);
   if (auto no = dispatcher_.accept(std::move(ready.offer), now)) {
     auto why = describe(*no, setup_.dispatch.max_queued, {}, false, nullptr);
     why.attempts = std::move(ready.request.records);
-    return {sign_refusal(std::move(why), arriving.model), failed};
+    why = sign_refusal(std::move(why), arriving.model);
+    chronicle_.refused(arriving.id, why);
+    return {std::move(why), failed};
   }
   requests_.spent_before().forget(arriving.id);
   requests_.add(std::move(ready.request));
+  chronicle_.admitted(arriving, tenant, setup_);
   return {{}, failed};
 }
 
@@ -88,6 +98,7 @@ void engine::on_asker_lost(request_id id, time_point now) {
 
 std::optional<step> engine::next(time_point now) {
   auto decided = dispatcher_.next(now);
+  note_lanes();
   if (!decided)
     return {};
   return std::visit([&](auto& how) { return carry_out(how, now); }, *decided);
@@ -95,7 +106,9 @@ std::optional<step> engine::next(time_point now) {
 
 step engine::carry_out(const dispatcher::dispatch& dispatch, time_point now) {
   auto& which = *requests_.find(dispatch.id);
-  return send{dispatch.id, dispatch.attempt, which.streamed, requests_.begin_attempt(which, dispatch, setup_, now)};
+  send result{dispatch.id, dispatch.attempt, which.streamed, requests_.begin_attempt(which, dispatch, setup_, now)};
+  chronicle_.sent(which, setup_);
+  return result;
 }
 
 // The dispatcher gives up requests that wait, and those in flight whose deadline has passed.
@@ -111,6 +124,11 @@ step engine::carry_out(const dispatcher::give_up& give_up, time_point now) {
 
 // -- what became of it ------------------------------------------------------------------
 
+// Ours, and behind them the provider's.
+static std::string in_both_words(const failure& x) {
+  return x.provider_message.empty() ? x.message : x.message + ": " + x.provider_message;
+}
+
 // Whether or not anybody waits, the attempt has told something of limits and health: so it is settled first, and only
 // then asked for.
 std::optional<step> engine::on_end(attempt_id attempt, const http::response& answer, stream_end* streamed,
@@ -125,15 +143,19 @@ std::optional<step> engine::on_end(attempt_id attempt, const http::response& ans
   if (bad != nullptr && retry::counts_against_provider(retry::meaning_of(*end.failed)))
     condition_.trouble = bad->message;
   auto settled = dispatcher_.end(attempt, end, now);
+  note_lanes(bad != nullptr ? in_both_words(*bad) : std::string{});
   if (which == nullptr)
     return {};
   which->idle_since = now;
   requests_.end_attempt(*which, answer.head.status, bad != nullptr ? bad->code : errc::none, now);
   if (bad == nullptr)
     return conclude_well(*which, std::move(ended), answer, streamed, now);
+  if (streamed != nullptr && !streamed->repeatable && bad->code != errc::cancelled)
+    chronicle_.cut(*which, *bad, setup_);
   explain_end(*bad, settled);
   if (settled.then != dispatcher::settlement::what::again)
     return fail(*which, std::move(*bad), false, now);
+  chronicle_.again(*which, *bad, setup_);
   which->last = std::move(*bad);
   if (which->reports && !which->streamed) // a stream is not asked for again
     return report{which->id, requests_.spent_on(*which, now)};
@@ -149,6 +171,8 @@ step engine::conclude_well(request& which, outcome ended, const http::response& 
     auto wrong = misdelivery(which, good);
     if (wrong)
       which.records = std::move(good.attempts);
+    else
+      chronicle_.answered(which, good, now - which.accepted);
     return wrong;
   };
   auto* chat = std::get_if<completion>(&ended);
@@ -166,6 +190,7 @@ step engine::conclude_well(request& which, outcome ended, const http::response& 
 /// Ends a request with an error.
 step engine::fail(request& which, failure why, bool abort, time_point now) {
   requests_.sign(why, which, setup_);
+  chronicle_.failed(which, why, now - which.accepted);
   conclude result{which.id, which.model, which.streamed, abort, std::move(why), now - which.accepted, {}};
   requests_.remove(which, now);
   return result;
@@ -177,6 +202,12 @@ void engine::on_lost(attempt_id attempt, bool written, time_point now) {
                    .written = written,
                    .repeatable = false},
                   now);
+  note_lanes();
+}
+
+void engine::note_lanes(const std::string& reason) {
+  if (auto happened = dispatcher_.collect_events(); !happened.empty())
+    chronicle_.add(happened, setup_, reason);
 }
 
 // -- settings and limits ------------------------------------------------------------------
@@ -214,8 +245,12 @@ void engine::save(bool last, time_point now, wall_time wall_now) {
 }
 
 void engine::note_problem() {
-  if (auto problem = limits_.collect_problem(); !problem.empty())
+  if (auto problem = limits_.collect_problem(); !problem.empty()) {
+    chronicle_.limits_not_kept(setup_, problem);
     condition_.problem = std::move(problem);
+  } else if (limits_.is_writing()) {
+    chronicle_.limits_kept(setup_);
+  }
 }
 
 // -- status -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include "http/client.hpp"
 #include "limits/token_estimator.hpp"
 #include "provider/admission.hpp"
+#include "provider/chronicle.hpp"
 #include "provider/kept_limits.hpp"
 #include "provider/requests.hpp"
 #include "provider/settlement.hpp"
@@ -110,7 +111,10 @@ public:
   void on_written(attempt_id attempt, time_point when) { dispatcher_.written(attempt, when); }
 
   /// The answer to a stream's attempt has begun with a good status; the breaker may close.
-  void on_begun(attempt_id attempt, time_point now) { dispatcher_.begun(attempt, now); }
+  void on_begun(attempt_id attempt, time_point now) {
+    dispatcher_.begun(attempt, now);
+    note_lanes();
+  }
 
   /// An attempt has ended. `streamed`: null: a whole answer has come, or none.
   std::optional<step> on_end(attempt_id attempt, const http::response& answer, stream_end* streamed, time_point now);
@@ -138,6 +142,14 @@ public:
   /// It has drained: nothing is under way, and whoever takes its place may begin.
   void on_drained(time_point now) { limits_.hand_on(setup_, dispatcher_, now); }
 
+  // -- the log ----------------------------------------------------------------------
+
+  /// Whether the log is to have each request.
+  void follow_requests(bool on) { chronicle_.follow_requests(on); }
+
+  /// What the log is to have of all that has happened since the last call.
+  std::vector<log::entry> collect_news() { return chronicle_.collect(); }
+
   // -- status -----------------------------------------------------------------------
 
   const dispatcher::counters& counts() const { return dispatcher_.counts(); }
@@ -148,6 +160,7 @@ public:
 private:
   failure sign_refusal(failure why, const std::string& model) const;
   void note_problem();
+  void note_lanes(const std::string& reason = {});
   step conclude_well(request& which, outcome ended, const http::response& answer, const stream_end* streamed,
                      time_point now);
   step fail(request& which, failure why, bool abort, time_point now);
@@ -163,6 +176,7 @@ private:
   requests requests_;
   std::mt19937_64 random_;
   condition condition_;
+  chronicle chronicle_;
 };
 
 } // namespace modelforge::provider

@@ -72,17 +72,23 @@ std::optional<failure> kept_limits::open(const setup& setup) {
 
 // In order of what knows best: what a provider of this name left in this process, then the file of an earlier one. With
 // `on_start = "full"` all windows count as used until they have passed.
-void kept_limits::load(const setup& setup, dispatcher& dispatcher, time_point now, wall_time wall_now) {
+std::optional<limits::duration> kept_limits::load(const setup& setup, dispatcher& dispatcher, time_point now,
+                                                  wall_time wall_now) {
   auto on_start = setup.settings.rate_limit.on_start;
   if (on_start == window_start::full)
     dispatcher.fill_windows(now);
   dispatcher.keep_journal(has_file());
-  if (auto left = legacy_ ? legacy_->collect() : std::nullopt)
-    return dispatcher.restore(find_lanes(left->lanes, setup), now - left->left, now);
-  if (!file_)
-    return;
-  if (auto kept = file_->read(setup.base_url); kept && on_start == window_start::restore)
-    dispatcher.restore(find_lanes(kept->lanes, setup), wall_now - kept->written, now);
+  if (auto left = legacy_ ? legacy_->collect() : std::nullopt) {
+    dispatcher.restore(find_lanes(left->lanes, setup), now - left->left, now);
+    return {};
+  }
+  if (!file_ || on_start != window_start::restore)
+    return {};
+  auto kept = file_->read(setup.base_url);
+  if (!kept)
+    return {};
+  dispatcher.restore(find_lanes(kept->lanes, setup), wall_now - kept->written, now);
+  return wall_now - kept->written;
 }
 
 // A file that cannot be written is no reason to stop: the problem is kept for the status.

@@ -61,11 +61,15 @@ public:
 
   bool has_file() const { return file_.has_value(); }
 
+  /// Whether it is this process that writes the file.
+  bool is_writing() const { return file_ && !file_->is_taken(); }
+
   /// What has not worked since the last call, though requests do; empty: nothing.
   std::string collect_problem() { return std::exchange(problem_, {}); }
 
-  /// Lets a dispatcher that begins count what was used before, as `rate_limit.on_start` says.
-  void load(const setup& setup, dispatcher& dispatcher, time_point now, wall_time wall_now);
+  /// Lets a dispatcher that begins count what was used before, as `rate_limit.on_start` says. Returns how old that is,
+  /// where it is an earlier process's.
+  std::optional<limits::duration> load(const setup& setup, dispatcher& dispatcher, time_point now, wall_time wall_now);
 
   /// Writes down what is used, where there is a file, and lets the dispatcher go on until the next time. `last`:
   /// nothing is dispatched afterwards.

@@ -172,6 +172,16 @@ struct service_test : cli_test {
       "WATCHDOG_PID=$$ exec \"$@\" 2>&1", "sh", program(), "node", "-c", folder.path("node.toml")});
   }
 
+  static std::string line_with(background_process& x, const std::string& words) {
+    std::string line;
+    do
+      line = x.read_line();
+    while (!line.empty() && line.find(words) == line.npos);
+    INFO("waited for: " << words);
+    REQUIRE_FALSE(line.empty());
+    return line;
+  }
+
   void write_settings(const std::string& more) {
     folder.write("node.toml",
                  more
@@ -192,7 +202,7 @@ TEST_CASE_METHOD(service_test, "a node tells that it is ready, lives, reloads an
   auto node = start_node();
   CHECK(manager.receive().starts_with("STATUS=listening 127.0.0.1:"));
   CHECK(manager.receive() == "READY=1");
-  CHECK(node->read_line().starts_with("listening 127.0.0.1:")); // it had been printed before
+  CHECK(line_with(*node, "listening 127.0.0.1:").starts_with("listening ")); // the log's lines are beside it
   for (auto i = 0; i < 2; ++i)
     manager.receive_until("WATCHDOG=1");
   node->signal(SIGHUP);
@@ -229,8 +239,7 @@ TEST_CASE_METHOD(service_test, "a service manager that is gone keeps no node fro
   write_settings("");
   background_process node{{"/usr/bin/env", "NOTIFY_SOCKET=" + folder.path("nobody"), "/bin/sh", "-c",
                            "exec \"$@\" 2>&1", "sh", program(), "node", "-c", folder.path("node.toml")}};
-  CHECK(node.read_line().starts_with("listening"));
-  CHECK(contains(node.read_line(), "warning: the service manager does not take messages at NOTIFY_SOCKET"));
+  CHECK(contains(line_with(node, "warning: the service"), "does not take messages at NOTIFY_SOCKET"));
   CHECK(node.end(SIGTERM) == 0);
 }
 

@@ -126,7 +126,7 @@ TEST_CASE_METHOD(strange_folder, "a node takes nothing over that it would not st
   CHECK(hears("OPENAI_API_KEY would go to 127.0.0.1:"));
   REQUIRE(with_key({"config", "trust"}).exit_code == 0);
   node.signal(SIGHUP);
-  CHECK(hears("settings read again: "));
+  CHECK(hears("reload.taken"));
   CHECK(node.end(SIGTERM) == 0);
 }
 

@@ -156,7 +156,7 @@ TEST_CASE("loader says where a fault is and what would be right", "[config]") {
     {"[providers.x.headers]\nA = 3\n", 2, 5, "header `A` is an integer", "{ env = \"NAME\" }"},
     {"[providers.x.headers]\nA = { evn = \"B\" }\n", 2, 5, "header `A` is a table", "{ env = \"NAME\" }"},
     {"[providers.x.models]\nburst = 3\n", 2, 1, "`burst` is an integer, not a table"},
-    {"[log]\nlevel = 3\n", 2, 9, "`level` is an integer", "one of `error`, `warning`, `info`, `debug`"},
+    {"[log]\nlevel = 3\n", 2, 9, "`level` is an integer", "one of `error`, `warning`, `info`, `debug`, `automatic`"},
     // Ranges.
     {"[providers.x.retry]\nmax_attempts = 0\n", 2, 16, "`max_attempts` is out of range",
      "allowed: an integer from 1 to 100. All attempts"},

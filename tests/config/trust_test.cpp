@@ -29,6 +29,12 @@ std::string compatible(const std::string& url, const std::string& secret) {
   return "kind = \"openai_compatible\"\nbase_url = \"" + url + "\"\n" + secret;
 }
 
+TEST_CASE("a file that was only found adds the log to no file unasked", "[config]") {
+  CHECK(outflow_of("[log]\nsink = \"/home/me/.bashrc\"") == "the log>the end of the file `/home/me/.bashrc`");
+  for (auto sink : {"stderr", "none", "automatic"})
+    CHECK(outflow_of(std::string{"[log]\nsink = \""} + sink + '"').empty());
+}
+
 constexpr auto openai_key = "api_key_env = \"OPENAI_API_KEY\"";
 
 TEST_CASE("a key may go to its own provider, and nowhere else unasked", "[config]") {

@@ -1,4 +1,4 @@
-"""What a document names is there: commands, options, scripts, files, keys of the configuration."""
+"""What a document names is there: commands, options, scripts, files, keys of the configuration, events."""
 import functools
 import re
 import subprocess
@@ -55,7 +55,7 @@ class Known:
             yield from self._of_command(span)
         elif option and option[0] not in self._all_options:
             yield f"nothing knows {option[0]}"
-        elif key and key[1] not in self._keys:
+        elif key and key[1] not in self._keys | self._events:
             yield f"there is no key {key[1]}"
         elif re.fullmatch(rf"({FOLDERS})/[\w./-]+", span) and not self._exists(span):
             yield f"there is no {span}"
@@ -107,6 +107,12 @@ class Known:
             table = heading.rpartition(".")[2] or table
             found |= {key, f"{table}.{key}"}
         return found
+
+    @functools.cached_property
+    def _events(self):
+        """Of the log."""
+        table = subprocess.run([self._program, "config", "events"], capture_output=True, text=True).stdout
+        return set(re.findall(r"^\| `([a-z_.]+)`", table, re.M))
 
     @functools.cached_property
     def _tables(self):

@@ -60,7 +60,7 @@ for _ in $(seq 100); do grep -q listening owner.log simulate.log && break; sleep
 in_two "$program" chat -c guest.toml "What is 12 + 30?" </dev/null >first.log 2>&1 || fail "no answer before the cut"
 grep -q 42 first.log || fail "the wrong answer"
 in_two "$program" chat -c guest.toml --no-stream "Hi" </dev/null >second.log 2>&1 & chat=$!
-for _ in $(seq 50); do grep -q "linked with guest[.]" <(tail -n 1 owner.log) && break; sleep 0.1; done
+for _ in $(seq 50); do grep -q "peer.connected.*peer=guest[.]" <(grep peer[.] owner.log | tail -n 1) && break; sleep 0.1; done
 sleep 1 # the request is under way: it takes 3 s
 begun=$(date +%s%N)
 ip -n "$one" link set va down

@@ -68,10 +68,16 @@ std::string at_shutdown(const settings& all) {
 std::vector<proof> program_proofs() {
   static const temporary_folder folder;
   auto dry_run = says({"batch", "--dry-run", folder.write("prompts.txt", "one\n")});
+  auto asked = says({"chat", "--no-stream", "hi"});
+  auto debug = "log.level = \"debug\"";
   return {
     {"runtime.threads", "37", threads, "", "37 threads"},
     {"runtime.grace_period", "0", at_shutdown, "answered", "cut off"},
     {"metrics.listen", "\"127.0.0.1:0\"", says({"chat", "--no-stream", "hi"}), "", "metrics at http://127.0.0.1:"},
+    {"log.level", "\"debug\"", asked, "", "request.admitted"},
+    {"log.format", "\"json\"", asked, " request.admitted ", "\"event\":\"request.admitted\"", debug},
+    {"log.sink", "\"none\"", asked, "request.admitted", "", debug},
+    {"log.content", "true", asked, "", "prompt=\"user: hi\"", debug},
     {"history.keep", "false", says({"chat", "--no-stream", "--name", "rivers", "hi"}), "", "not kept"},
     {"providers.main.optimizations.enable_batch_api", "true", dry_run, "", "batch API"},
   };

@@ -159,7 +159,7 @@ std::variant<batch_coordinator_actor, failure> spawn(session& session, const bat
   std::vector<batch_provider> providers;
   for (auto& one : session.providers())
     providers.push_back({one.actor, one.weight, one.settings.price.batch});
-  return spawn_batch(session.system(), std::move(providers), options);
+  return spawn_batch(session.system(), std::move(providers), options, session.log());
 }
 
 /// Has the batch run; `progress` gets its outcome, then the main thread is woken.

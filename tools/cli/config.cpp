@@ -1,3 +1,4 @@
+#include "log/events.hpp"
 #include "tools/cli/commands.hpp"
 #include "tools/cli/output.hpp"
 
@@ -282,6 +283,7 @@ void add_config(command_line& line) {
   auto trust = config.add("trust", "Let a ./modelforge.toml send keys elsewhere than to their own providers");
   auto example = config.add("example", "Print an example with every key explained");
   auto reference = config.add("reference", "Print every key with type, range and default, as Markdown");
+  auto events = config.add("events", "Print every event that the log may have, as Markdown");
   for (auto* command : {&check, &show, &where}) {
     add_config_file(*command, *path);
     command->text("FILE", *path, "The same, without -c");
@@ -295,6 +297,7 @@ void add_config(command_line& line) {
               "  modelforge config show --origins | grep -v '# default'");
   example.footer("Example:\n  modelforge config example > modelforge.toml");
   reference.footer("Example:\n  modelforge config reference > reference.md");
+  events.footer("Example:\n  modelforge config events | grep warning");
   config.footer("Examples:\n  modelforge config example > modelforge.toml\n  modelforge config check");
   check.run_by([path, as_json] { return config_check(*path, *as_json); });
   show.run_by([path, with_origins] { return config_show(*path, *with_origins); });
@@ -308,6 +311,7 @@ void add_config(command_line& line) {
   trust.run_by([path, forget] { return config_trust(*path, *forget); });
   example.run_by([] { return print(example_toml()) ? exit_ok : exit_failed; });
   reference.run_by([] { return print(reference_markdown()) ? exit_ok : exit_failed; });
+  events.run_by([] { return print(log::events_markdown()) ? exit_ok : exit_failed; });
 }
 
 } // namespace modelforge::cli

@@ -1,5 +1,7 @@
 #include "tools/cli/host.hpp"
 
+#include "log/logger.hpp"
+
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
@@ -14,8 +16,12 @@ host::~host() {
     caf::anon_send_exit(registry_, caf::exit_reason::user_shutdown);
 }
 
-std::optional<failure> host::start(const settings& all) {
-  auto spawned = spawn_registry(*system_, all);
+std::optional<failure> host::start(const settings& all, const log_options& log) {
+  auto started = start_log(all.log, log);
+  if (auto* problem = std::get_if<failure>(&started))
+    return std::move(*problem);
+  log_ = std::get<log_handle>(std::move(started));
+  auto spawned = spawn_registry(*system_, all, log_);
   if (auto* problem = std::get_if<failure>(&spawned))
     return std::move(*problem);
   registry_ = std::get<registry_actor>(std::move(spawned));
@@ -23,7 +29,10 @@ std::optional<failure> host::start(const settings& all) {
 }
 
 void host::warn_unwatched(const failure& problem) {
-  std::fprintf(stderr, "modelforge: warning: this run is not watched: %s\n", problem.message.c_str());
+  if (log_ != nullptr && log_->wants(log::event::metrics_unavailable))
+    log_->write(log::entry{log::event::metrics_unavailable}.with(log::field::reason, problem.message));
+  else
+    std::fprintf(stderr, "modelforge: warning: this run is not watched: %s\n", problem.message.c_str());
 }
 
 provider_actor host::find(const std::string& name) {

@@ -3,6 +3,7 @@
 #include <modelforge/actors/metrics.hpp>
 #include <modelforge/actors/registry.hpp>
 #include <modelforge/actors/system.hpp>
+#include <modelforge/log/start_log.hpp>
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
@@ -36,8 +37,10 @@ public:
   host(const host&) = delete;
   host& operator=(const host&) = delete;
 
-  /// Spawns the registry with a provider for each in the settings, which are those that the system was made for.
-  std::optional<failure> start(const settings& all);
+  /// Spawns the registry with a provider for each in the settings, which are those that the system was made for, and
+  /// starts the log. By default it is that of a command which says itself what goes wrong: it is kept where the
+  /// settings ask for it.
+  std::optional<failure> start(const settings& all, const log_options& log = {{}, log_level::warning, "none"});
 
   /// Starts the metrics port, where the settings name one. `Providers`: as `modelforge::serve_metrics` takes them.
   template <class Providers>
@@ -72,11 +75,13 @@ public:
   std::vector<provider_status> provider_statuses(std::chrono::milliseconds max_time);
 
   caf::actor_system& system() { return *system_; }
+  const log_handle& log() const { return log_; }
   const registry_actor& registry() const { return registry_; }
 
 private:
-  static void warn_unwatched(const failure& problem);
+  void warn_unwatched(const failure& problem);
 
+  log_handle log_; ///< Ends last, so that it has all that actors tell. Null until `start`.
   caf::actor_system_config config_;
   std::unique_ptr<caf::actor_system> system_;
   registry_actor registry_; ///< Null until it is spawned.

@@ -1,5 +1,6 @@
 #include "config/read_file.hpp"
 #include "config/trust.hpp"
+#include "log/logger.hpp"
 #include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
 #include "tools/cli/service_manager.hpp"
@@ -17,7 +18,6 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -53,9 +53,9 @@ constexpr auto node_examples = R"(Examples:
   script/certs certs a b                 a private authority, and certificates for the nodes a and b
 
 The file says in [node] what this node is called, where it listens and which peers it connects to, and in each provider
-which node runs it: nodes = ["a"]. The first line on standard output is "listening HOST:PORT"; what happens to links is
-reported on standard error. SIGHUP reads the file again: all of it is taken over, or nothing. SIGUSR1 prints the status
-as one line of JSON on standard error. SIGTERM or Ctrl-C lets running requests end within `grace_period`, a second one
+which node runs it: nodes = ["a"]. The first line on standard output is "listening HOST:PORT"; what happens is logged on
+standard error, unless [log] says otherwise. SIGHUP opens the log's file again and reads the settings again: all of them
+are taken over, or nothing. SIGUSR1 prints the status as one line of JSON on standard error. SIGTERM or Ctrl-C lets running requests end within `grace_period`, a second one
 cuts them off. Under systemd (Type=notify) it tells when it is ready, reloads, ends, and still answers.)";
 
 /// Asks how the node stands, one question at a time and without waiting for the answer: where the actors hang, signals
@@ -103,7 +103,7 @@ public:
 
   /// Listens and connects from now on. A failure says why it cannot; then nothing runs.
   std::optional<failure> start() {
-    if (auto problem = host_.start(settings_))
+    if (auto problem = host_.start(settings_, {{}, log_level::info, "stderr"}))
       return problem;
     host_.watch(settings_.metrics, host_.registry());
     if (auto url = host_.metrics_url(); !url.empty())
@@ -121,12 +121,11 @@ public:
       say("warning: " + manager_.problem());
   }
 
-  /// Prints what has changed about links since the last time, and tells the service manager that the actors answer.
+  /// Tells the service manager that the actors answer.
   void report() {
     if (auto status = question_.take_answer()) {
       manager_.alive(std::chrono::steady_clock::now());
       manager_.status(status_line(*status));
-      report_links(*status);
     }
     question_.ask(host_);
   }
@@ -137,25 +136,25 @@ public:
     say("status " + std::string{ascii::trim(telemetry::to_json(all))});
   }
 
-  /// Reads the file again, and takes over what it says, or nothing. `is_found`: nobody has named it.
+  /// Opens the log's file again, reads the settings again, and takes over what they say, or nothing; the log says
+  /// which. `is_found`: nobody has named their file.
   void reload(const std::string& path, bool is_found) {
     manager_.reloading();
-    std::optional<std::string> problem;
-    try {
-      problem = try_reload(path, is_found);
-    } catch (const std::exception& error) { // no memory, say; what runs goes on
-      problem = "cannot read " + path + " again: " + error.what();
-    }
-    if (problem)
-      complain(*problem + "\nnothing has changed");
-    is_refused_ = problem.has_value();
+    reopen(host_.log());
+    auto text = read(path, is_found);
+    if (auto* problem = std::get_if<std::string>(&text))
+      tell_log(host_.log(), log::event::reload_refused, [&](log::entry told) {
+        return std::move(told).with(log::field::origin, path).with(log::field::reason, *problem);
+      });
+    is_refused_ = text.index() != 0 || !take_over(std::get<file_text>(text).text, path);
     report_ready();
   }
 
   /// Lets what runs end, within the grace period.
   void drain() {
     auto grace = std::chrono::duration_cast<caf::timespan>(settings_.runtime.grace_period);
-    say("shutting down; waiting up to " + duration_text(grace) + " for what is running (again to cut it off)");
+    if (isatty(STDERR_FILENO) != 0)
+      say("waiting up to " + duration_text(grace) + " for what is running (again to cut it off)");
     manager_.stopping(grace + max_end_time);
     manager_.status("shutting down; waiting up to " + duration_text(grace) + " for what is running");
     host_.system().spawn([this, grace](caf::event_based_actor* self) {
@@ -170,18 +169,6 @@ public:
   }
 
 private:
-  void report_links(const node_status& status) {
-    for (auto& peer : status.peers) {
-      auto who = peer.name.empty() ? peer.address : peer.name + (peer.address.empty() ? "" : " at " + peer.address);
-      auto now = peer.up ? "linked with " + who : peer.problem.empty() ? "" : "no link to " + who + ": " + peer.problem;
-      auto& last = told_[peer.address.empty() ? peer.name : peer.address];
-      if (now.empty() || now == last)
-        continue;
-      last = now;
-      say(now);
-    }
-  }
-
   /// "listening 127.0.0.1:4711; 2 of 3 links are up"
   std::string status_line(const node_status& status) const {
     auto line = status.listening.empty() ? std::string{"running"} : "listening " + status.listening;
@@ -191,45 +178,37 @@ private:
     return is_refused_ ? line + "; the last settings were refused, those before go on" : line;
   }
 
-  /// The registry decides whether the new settings can be had, and changes all or nothing. The grace period is this
-  /// program's own, so it is taken from the file here.
-  ///
-  /// Returns why it did not go.
-  std::optional<std::string> try_reload(const std::string& path, bool is_found) {
-    std::error_code ignored;
-    if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
-      return "cannot read " + path + " again: it is not a regular file"; // a pipe could keep us for ever
-    auto content = read_file(path, max_settings);
-    if (auto* problem = std::get_if<std::string>(&content))
-      return "cannot read " + path + " again: " + *problem;
-    auto& text = std::get<file_text>(content).text;
-    if (text.empty())
-      return "cannot read " + path + " again: it is empty";
-    if (auto refused = is_found ? refuse_found(path, text) : std::nullopt)
-      return refused;
-    std::optional<std::string> problem;
-    caf::scoped_actor self{host_.system()};
-    self->request(host_.registry(), caf::infinite, reload_atom_v, text, path)
-      .receive([](reload_report& x) { print_changes(x); },
-               [&](const caf::error& x) { problem = failure_of(x).message; });
-    if (auto now = problem ? load_result{} : parse(text, path); now.value)
-      settings_.runtime.grace_period = now.value->runtime.grace_period;
-    return problem;
+  /// The text of the settings, or why it cannot be had.
+  static std::variant<file_text, std::string> read(const std::string& path, bool is_found) {
+    try {
+      auto cannot = "cannot read " + path + " again: ";
+      std::error_code ignored;
+      if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
+        return cannot + "it is not a regular file"; // a pipe could keep us for ever
+      auto content = read_file(path, max_settings);
+      if (auto* problem = std::get_if<std::string>(&content))
+        return cannot + *problem;
+      auto& text = std::get<file_text>(content).text;
+      if (text.empty())
+        return cannot + "it is empty";
+      if (auto refused = is_found ? refuse_found(path, text) : std::nullopt)
+        return *refused;
+      return std::get<file_text>(std::move(content));
+    } catch (const std::exception& error) { // no memory, say; what runs goes on
+      return std::string{error.what()};
+    }
   }
 
-  /// "settings read again: changed a, b; added c"
-  static void print_changes(const reload_report& report) {
-    std::string text;
-    auto add = [&](const char* verb, const std::vector<std::string>& names) {
-      for (auto& name : names)
-        text += (&name != &names.front() ? ", " : (text.empty() ? "" : "; ") + std::string{verb} + " ") + name;
-    };
-    add("changed", report.changed);
-    add("added", report.added);
-    add("replaced", report.replaced);
-    add("removed", report.removed);
-    add("needs a restart:", report.needs_restart);
-    say("settings read again: " + (text.empty() ? "nothing has changed" : text));
+  /// The registry decides whether the new settings can be had, changes all or nothing, and tells the log. The grace
+  /// period is this program's own, so it is taken from the file here. Returns whether they are in force.
+  bool take_over(const std::string& text, const std::string& path) {
+    auto is_taken = false;
+    caf::scoped_actor self{host_.system()};
+    self->request(host_.registry(), caf::infinite, reload_atom_v, text, path)
+      .receive([&](const reload_report&) { is_taken = true; }, [](const caf::error&) {});
+    if (auto now = is_taken ? parse(text, path) : load_result{}; now.value)
+      settings_.runtime.grace_period = now.value->runtime.grace_period;
+    return is_taken;
   }
 
   settings settings_;
@@ -237,8 +216,7 @@ private:
   host host_;
   service_manager manager_;
   status_question question_;
-  bool is_refused_ = false;                 ///< What the last reload brought.
-  std::map<std::string, std::string> told_; ///< By peer.
+  bool is_refused_ = false; ///< What the last reload brought.
 };
 
 /// What `modelforge node` does: starts, says where it listens, and goes on until a signal. Links are looked at five

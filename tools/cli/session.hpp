@@ -109,6 +109,7 @@ public:
   void ask_for_notice();
 
   caf::actor_system& system() { return host_->system(); }
+  const log_handle& log() const { return host_->log(); }
   const std::vector<session_provider>& providers() const { return providers_; }
   const provider_actor& provider() const { return providers_.front().actor; }
   /// Says that the first provider was passed over, and why; empty: it was not.

@@ -1,0 +1,94 @@
+#include "actors/registry_log.hpp"
+
+#include "config/secret_mask.hpp"
+
+#include <utility>
+
+namespace modelforge {
+
+using log::entry;
+using log::event;
+using log::field;
+
+void registry_log::keep_secrets(const std::vector<provider_change>& changes) {
+  auto all = std::make_shared<secret_mask>();
+  for (auto& change : changes)
+    if (change.fresh)
+      all->keep(*change.fresh->setup.secrets);
+  if (secrets_ != nullptr)
+    all->keep(*secrets_);
+  secrets_ = std::move(all);
+  log_->mask(secrets_);
+}
+
+void registry_log::program_started(const node_settings& node, const std::string& listening,
+                                   const std::vector<named_provider>& providers) {
+  std::vector<std::string> names;
+  for (auto& each : providers)
+    names.push_back(each.name());
+  tell_log(log_, event::node_started, [&](entry x) {
+    return std::move(x)
+      .with(field::version, MODELFORGE_VERSION)
+      .with(field::node, node.name)
+      .with(field::listening, listening)
+      .with(field::providers, names);
+  });
+}
+
+void registry_log::program_draining(caf::timespan grace) {
+  tell_log(log_, event::node_draining, [&](entry x) { return std::move(x).with(field::grace_seconds, grace); });
+}
+
+void registry_log::program_stopped() {
+  log_->write(entry{event::node_stopped});
+}
+
+void registry_log::tell(event what, const named_provider& provider) {
+  tell_log(log_, what, [&](entry x) { return std::move(x).with(field::provider, provider.name()); });
+}
+
+void registry_log::started(const named_provider& provider) {
+  tell_log(log_, event::provider_started, [&](entry x) {
+    auto result =
+      std::move(x).with(field::provider, provider.name()).with(field::kind, name_of(provider.settings.kind));
+    if (provider.is_proxy())
+      std::move(result).with(field::owner, provider.settings.nodes.front());
+    return result;
+  });
+}
+
+void registry_log::changed(const named_provider& provider) {
+  tell(event::provider_changed, provider);
+}
+
+void registry_log::ended(const named_provider& provider) {
+  tell(event::provider_ended, provider);
+}
+
+void registry_log::died(const named_provider& provider, std::chrono::nanoseconds wait) {
+  tell_log(log_, event::provider_died, [&](entry x) {
+    return std::move(x)
+      .with(field::provider, provider.name())
+      .with(field::reason, provider.problem)
+      .with(field::wait_seconds, wait);
+  });
+}
+
+void registry_log::reload_taken(const reload_report& report, const std::string& origin) {
+  tell_log(log_, event::reload_taken, [&](entry x) {
+    return std::move(x)
+      .with(field::origin, origin)
+      .with(field::changed, report.changed)
+      .with(field::added, report.added)
+      .with(field::replaced, report.replaced)
+      .with(field::removed, report.removed)
+      .with(field::needs_restart, report.needs_restart);
+  });
+}
+
+void registry_log::reload_refused(const failure& why, const std::string& origin) {
+  tell_log(log_, event::reload_refused,
+           [&](entry x) { return std::move(x).with(field::origin, origin).with(field::reason, why.message); });
+}
+
+} // namespace modelforge

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <modelforge/log/record.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+/// How an event stands in a line. Whatever a text holds, a line stays one line, and says nothing to a terminal: line
+/// breaks, control characters, marks that turn the direction of writing, and bytes that are not UTF-8 are escaped as in
+/// JSON or replaced.
+
+namespace modelforge::log {
+
+/// Of a field's text in a line, in bytes; more is cut, with "..." behind it.
+inline constexpr std::size_t max_field = 1024;
+
+/// "2026-12-01T04:10:55.123Z".
+std::string time_text(std::chrono::system_clock::time_point time);
+
+/// Appends `TIME LEVEL EVENT COMPONENT: SENTENCE NAME=VALUE ...` and a line break, for people.
+void append_text(std::string& out, const log_record& record);
+
+/// Appends one JSON object and a line break. Its members: time, level, event, component, message, then the fields.
+void append_json(std::string& out, const log_record& record);
+
+/// The beginning of a line by which systemd's journal knows its level: "<4>".
+std::string_view journal_prefix(log_level level);
+
+} // namespace modelforge::log
