@@ -2,6 +2,7 @@
 
 #include "actors/batch_job.hpp"
 #include "actors/embedding_split.hpp"
+#include "actors/model_lists.hpp"
 #include "actors/provider_client.hpp"
 #include "actors/provider_control.hpp"
 #include "actors/provider_metrics.hpp"
@@ -16,13 +17,11 @@
 #include "provider/engine.hpp"
 #include "provider/guarded.hpp"
 #include "provider/model_groups.hpp"
-#include "provider/model_query.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
-#include <map>
 #include <random>
 #include <unordered_map>
 #include <utility>
@@ -45,6 +44,12 @@ std::chrono::system_clock::time_point wall_now() {
 
 /// A provider: tells its engine what happens, and carries out what that decides. Its own are the promises, the
 /// transport, the streams' sessions, deaths and the drain.
+///
+/// Each message is one turn: `begin_turn` takes in what was sent meanwhile, the engine hears what has happened, and
+/// `serve` carries out its steps until there are none, sets the timer and writes the counts. Between turns `clients_`
+/// has exactly the requests that the engine has not concluded, streams among them, so a step always finds who waits.
+/// Everything runs inside the actor: the transport's thread leaves answers in `arrivals_`, and what sessions report and
+/// its own program asks for (`stream_owner`, `provider_control`) comes by way of `state_handle`.
 class provider_state : public stream_owner, public provider_control {
 public:
   static inline const char* name = "provider";
@@ -71,7 +76,7 @@ public:
       [this](stream_request& x, const stream_subscriber_actor& to) { return on_stream(x, to); },
       [this](embedding_request& x) { return on_embedding(x); },
       [this](batch_job_request& x, const batch_job_listener_actor& to) { return on_job(x, to); },
-      [this](models_atom) { return list_models(); },
+      [this](models_atom) { return model_lists_.ask(); },
       [this](cancel_atom, request_id id) { cancel(id); },
       [this](status_atom) { return status(); },
       [this](drain_atom, caf::timespan grace) { return drain(grace); },
@@ -365,30 +370,6 @@ private:
                            caf::actor_cast<provider_actor>(self_));
   }
 
-  caf::result<model_list> list_models() {
-    auto reply = self_->make_response_promise<model_list>();
-    auto number = model_lists_.empty() ? 0 : model_lists_.rbegin()->first + 1;
-    model_lists_.emplace(number, asked_models{reply});
-    ask_models(number);
-    return reply;
-  }
-
-  void ask_models(uint64_t number) {
-    fetch(*transport_, model_lists_.at(number).query.next(engine_.current()), caf::actor_cast<caf::actor>(self_),
-          [this, number](const http::response& answer) { on_models(number, answer); });
-  }
-
-  void on_models(uint64_t number, const http::response& answer) {
-    auto result = model_lists_.at(number).query.take(engine_.current(), answer);
-    if (!result)
-      return ask_models(number);
-    auto reply = std::move(model_lists_.extract(number).mapped().reply);
-    if (auto* why = std::get_if<failure>(&*result))
-      reply.deliver(caf::make_error(why->code, *why));
-    else
-      reply.deliver(std::move(std::get<model_list>(*result)));
-  }
-
   // -- time, status and shutdown --------------------------------------------------------
 
   void arm(time_point at) {
@@ -441,12 +422,6 @@ private:
     drain_.finish();
   }
 
-  /// A list of models that somebody waits for.
-  struct asked_models {
-    caf::typed_response_promise<model_list> reply;
-    provider::model_query query{};
-  };
-
   provider_actor::pointer self_;
   std::shared_ptr<http::client> transport_;
   log_handle log_;
@@ -456,7 +431,7 @@ private:
   callers<std::remove_pointer_t<provider_actor::pointer>> callers_;
   std::unordered_map<request_id, provider_client> clients_;
   stream_sessions streams_;
-  std::map<uint64_t, asked_models> model_lists_; ///< Those that are being fetched.
+  model_lists model_lists_{self_, transport_, engine_};
   embedding_splits splits_;
   std::unordered_map<caf::actor_addr, std::string> guests_; ///< Who asks for which other node.
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
