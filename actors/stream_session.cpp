@@ -1,6 +1,7 @@
 #include "actors/stream_session.hpp"
 
 #include "actors/stream_inbox.hpp"
+#include "actors/stream_subscribers.hpp"
 #include "actors/support/callers.hpp"
 #include "actors/support/handover.hpp"
 #include "actors/support/mail.hpp"
@@ -13,8 +14,6 @@
 #include <caf/exit_reason.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
-#include <map>
-#include <unordered_map>
 #include <utility>
 
 namespace modelforge {
@@ -44,10 +43,16 @@ void adjust(failure& why, bool repeatable, uint64_t pieces) {
   }
 }
 
-/// Carries out what its broadcast decides for one stream. Everything but the calls of `stream_session` runs inside the
-/// session's actor.
+/// Carries out what its broadcast decides for one stream.
 ///
-/// The provider holds it, beside the actor: so it can still tell the subscribers when the actor has been killed.
+/// Bytes come from the transport's inbox (`on_arrival`), go through the dialect's reader and the mask into the
+/// broadcast, and leave as chunks to those subscribers that have granted them. Each turn ends with `serve`: first the
+/// broadcast's steps, then one `stream_update` for the provider, which judges every attempt, keeps the time, and says
+/// with `conclude` how the stream has ended. Invariants: one attempt at a time, and a later one only while nothing has
+/// been handed over; what a given-up attempt still brings is not looked at; each subscriber gets exactly one end.
+///
+/// The provider's actor calls the methods of `stream_session`; everything else runs inside the session's own. The
+/// provider holds it, beside the actor: so it can still tell the subscribers when the actor has been killed.
 class session final : public stream_session, public stream_inbox_reader, public std::enable_shared_from_this<session> {
 public:
   using actor_pointer = stream_session_actor::pointer;
@@ -106,11 +111,10 @@ public:
   }
 
   void bury() override {
-    for (auto& [reader, who] : subscribers_)
+    for (auto& [reader, who] : subscribers_.take_all())
       tell_from_outside(who, stream_failed{setup_.settings.id,
                                            make_failure(errc::cancelled, "the stream's session was killed"),
                                            to_readers_.pieces().end().piece, to_readers_.pieces().tokens()});
-    subscribers_.clear();
   }
 
   /// Before anything else.
@@ -168,15 +172,13 @@ private:
   /// Lets a subscriber in, and watches it; an error says why not.
   caf::error subscribe(const stream_subscriber_actor& who, const subscription& subscription) {
     auto address = caf::actor_cast<caf::actor_addr>(who);
-    if (who == nullptr || readers_.count(address) > 0)
+    if (who == nullptr || subscribers_.find(address))
       return refuse(who == nullptr ? make_failure(errc::invalid_request, "there is no subscriber")
                                    : make_failure(errc::duplicate_request, "this actor takes the stream already"));
     auto joined = to_readers_.join(subscription, now());
     if (auto* problem = std::get_if<failure>(&joined))
       return refuse(std::move(*problem));
-    auto reader = std::get<broadcast::reader_id>(joined);
-    readers_.emplace(address, reader);
-    subscribers_.emplace(reader, who);
+    subscribers_.add(std::get<broadcast::reader_id>(joined), who);
     callers_->add(caf::actor_cast<caf::strong_actor_ptr>(who));
     return {};
   }
@@ -185,11 +187,10 @@ private:
 
   /// Only subscribers have demand; grants of others mean nothing.
   void grant(uint32_t chunks) {
-    auto who = caf::actor_cast<caf::actor_addr>(self_->current_sender());
-    auto i = who ? readers_.find(who) : readers_.end(); // whoever has the session may speak without a sender
-    if (i == readers_.end())
+    auto reader = subscribers_.find(caf::actor_cast<caf::actor_addr>(self_->current_sender()));
+    if (!reader) // whoever has the session may speak to it, without a sender too
       return;
-    to_readers_.grant(i->second, chunks, now());
+    to_readers_.grant(*reader, chunks, now());
     serve();
   }
 
@@ -198,10 +199,9 @@ private:
       end_all(make_failure(errc::cancelled, "its provider has ended"));
       return;
     }
-    if (auto i = readers_.find(who); i != readers_.end()) {
-      to_readers_.leave(i->second, now());
-      subscribers_.erase(i->second);
-      readers_.erase(i);
+    if (auto reader = subscribers_.find(who)) {
+      to_readers_.leave(*reader, now());
+      subscribers_.remove(*reader);
       serve();
     }
   }
@@ -366,19 +366,17 @@ private:
   }
 
   void carry_out(broadcast::deliver& step) {
-    if (auto i = subscribers_.find(step.to); i != subscribers_.end())
-      tell(self_, i->second, std::move(step.chunk));
+    if (auto* who = subscribers_.find(step.to))
+      tell(self_, *who, std::move(step.chunk));
   }
 
   void carry_out(broadcast::conclude& step) {
-    auto i = subscribers_.find(step.to);
-    if (i == subscribers_.end())
+    auto* who = subscribers_.find(step.to);
+    if (who == nullptr)
       return;
-    auto address = caf::actor_cast<caf::actor_addr>(i->second);
-    std::visit([&](auto& message) { tell(self_, i->second, std::move(message)); }, step.how);
-    callers_->remove(address);
-    readers_.erase(address);
-    subscribers_.erase(i);
+    std::visit([&](auto& message) { tell(self_, *who, std::move(message)); }, step.how);
+    callers_->remove(caf::actor_cast<caf::actor_addr>(*who));
+    subscribers_.remove(step.to);
   }
 
   void carry_out(broadcast::credit& step) {
@@ -434,8 +432,7 @@ private:
   broadcast to_readers_;
   provider::masked_pieces masked_; ///< In front of the readers, where there are secrets.
   std::optional<callers<std::remove_pointer_t<actor_pointer>>> callers_;
-  std::unordered_map<caf::actor_addr, broadcast::reader_id> readers_;
-  std::map<broadcast::reader_id, stream_subscriber_actor> subscribers_;
+  stream_subscribers subscribers_;
   caf::actor_addr provider_;
   attempt_state attempt_;
   std::string buffer_;              ///< For what arrives next.
