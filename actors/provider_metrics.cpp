@@ -128,27 +128,13 @@ uint64_t number_of(std::string_view breaker) {
 /// One provider's instruments in CAF's registry. Those of the provider are made at once, those of lanes, limits and
 /// models when one is first seen, since looking one up by its labels costs a lock and a search. CAF never removes an
 /// instrument, so names from outside are bounded: models beyond `telemetry::max_models` share one, limits beyond
-/// `max_limits` have none. What is no longer there shows as 0.
+/// `max_limits` have none. What is no longer there shows as 0. Called inside the provider's actor, through
+/// `provider_metrics`, which lets nothing out that is thrown.
 class provider_metrics::instruments {
 public:
   instruments(metric_registry& registry, const std::string& name, const std::string& kind)
-    : registry_(registry), provider_{{label::provider, value_of(name)}}, kind_(value_of(kind)) {
-    answered_(registry_, telemetry::answered, provider_);
-    failed_(registry_, telemetry::failed, provider_);
-    for (std::size_t i = 1; i < flawed_.size(); ++i)
-      flawed_[i](registry_, telemetry::flawed, with(label::reason, name_of(static_cast<answer_flaw>(i))));
-    late_(registry_, telemetry::late, provider_);
-    attempts_(registry_, telemetry::attempts, provider_);
-    optimizer_failures_(registry_, telemetry::optimizer_failures, provider_);
-    for (std::size_t i = 0; i < retries_.size(); ++i)
-      retries_[i](registry_, telemetry::retries, with(label::reason, name_of(static_cast<retry::meaning>(i))));
-    for (std::size_t i = 0; i < refusals_.size(); ++i)
-      refusals_[i](registry_, telemetry::refusals, with(label::reason, name_of(static_cast<dispatcher::reason>(i))));
-    for (std::size_t i = 0; i < queued_.size(); ++i)
-      queued_[i](registry_, telemetry::queued, with(label::priority, name_of(static_cast<priority>(i))));
-    queued_size_(registry_, telemetry::queued_size, provider_);
-    waiting_(registry_, telemetry::waiting, provider_);
-    in_flight_(registry_, telemetry::in_flight, provider_);
+    : registry_(registry), provider_{{label::provider, value_of(name)}}, kind_(value_of(kind)), outcomes_(*this),
+      queue_(*this) {
     predicted_wait_(registry_, telemetry::predicted_wait, provider_);
   }
 
@@ -169,28 +155,13 @@ public:
     duration_of(model_of(model), why).observe(seconds(duration));
   }
 
-  void flawed(answer_flaw flaw) { flawed_.at(static_cast<std::size_t>(flaw)).add(1); }
+  void flawed(answer_flaw flaw) { outcomes_.flawed.at(static_cast<std::size_t>(flaw)).add(1); }
 
-  void optimizers_failed(uint64_t count) { optimizer_failures_.add(count); }
+  void optimizers_failed(uint64_t count) { outcomes_.optimizer_failures.add(count); }
 
   void count(const dispatcher::counters& counts, const dispatcher::queue_state& queue, uint64_t refused) {
-    answered_.set(counts.answered);
-    failed_.set(counts.failed + refused);
-    late_.set(counts.late);
-    attempts_.set(counts.attempts);
-    for (std::size_t i = 0; i < retries_.size(); ++i)
-      retries_[i].set(counts.retries[i]);
-    for (std::size_t i = 0; i < refusals_.size(); ++i)
-      refusals_[i].set(counts.refused[i]);
-    show(queue);
-  }
-
-  void show(const dispatcher::queue_state& queue) {
-    for (std::size_t i = 0; i < queued_.size(); ++i)
-      queued_[i].set(queue.queued[i]);
-    queued_size_.set(queue.queued_bytes);
-    waiting_.set(queue.waiting);
-    in_flight_.set(queue.in_flight);
+    outcomes_.set(counts, refused);
+    queue_.set(queue);
   }
 
   void show(const provider_status& status) {
@@ -204,13 +175,75 @@ public:
 
   /// Nothing is left of what was there.
   void clear() {
-    show(dispatcher::queue_state{});
+    queue_.set({});
     predicted_wait_.set({});
     for (auto& [name, lane] : lanes_)
       lane.clear();
   }
 
 private:
+  /// What has become of requests and their attempts so far.
+  struct outcome_totals {
+    explicit outcome_totals(const instruments& all) {
+      answered(all.registry_, telemetry::answered, all.provider_);
+      failed(all.registry_, telemetry::failed, all.provider_);
+      for (std::size_t i = 1; i < flawed.size(); ++i)
+        flawed[i](all.registry_, telemetry::flawed, all.with(label::reason, name_of(static_cast<answer_flaw>(i))));
+      late(all.registry_, telemetry::late, all.provider_);
+      attempts(all.registry_, telemetry::attempts, all.provider_);
+      optimizer_failures(all.registry_, telemetry::optimizer_failures, all.provider_);
+      for (std::size_t i = 0; i < retries.size(); ++i)
+        retries[i](all.registry_, telemetry::retries, all.with(label::reason, name_of(static_cast<retry::meaning>(i))));
+      for (std::size_t i = 0; i < refusals.size(); ++i)
+        refusals[i](all.registry_, telemetry::refusals,
+                    all.with(label::reason, name_of(static_cast<dispatcher::reason>(i))));
+    }
+
+    void set(const dispatcher::counters& counts, uint64_t refused) {
+      answered.set(counts.answered);
+      failed.set(counts.failed + refused);
+      late.set(counts.late);
+      attempts.set(counts.attempts);
+      for (std::size_t i = 0; i < retries.size(); ++i)
+        retries[i].set(counts.retries[i]);
+      for (std::size_t i = 0; i < refusals.size(); ++i)
+        refusals[i].set(counts.refused[i]);
+    }
+
+    total answered;
+    total failed;
+    std::array<total, enum_names<answer_flaw>.size()> flawed; ///< None of the first, which is none.
+    total late;
+    total attempts;
+    total optimizer_failures;
+    std::array<total, std::tuple_size_v<decltype(dispatcher::counters::retries)>> retries;
+    std::array<total, std::tuple_size_v<decltype(dispatcher::counters::refused)>> refusals;
+  };
+
+  /// Where the requests are that have not ended.
+  struct queue_levels {
+    explicit queue_levels(const instruments& all) {
+      for (std::size_t i = 0; i < queued.size(); ++i)
+        queued[i](all.registry_, telemetry::queued, all.with(label::priority, name_of(static_cast<priority>(i))));
+      size(all.registry_, telemetry::queued_size, all.provider_);
+      waiting(all.registry_, telemetry::waiting, all.provider_);
+      in_flight(all.registry_, telemetry::in_flight, all.provider_);
+    }
+
+    void set(const dispatcher::queue_state& now) {
+      for (std::size_t i = 0; i < queued.size(); ++i)
+        queued[i].set(now.queued[i]);
+      size.set(now.queued_bytes);
+      waiting.set(now.waiting);
+      in_flight.set(now.in_flight);
+    }
+
+    std::array<level, 2> queued;
+    level size;
+    level waiting;
+    level in_flight;
+  };
+
   struct model {
     std::string name;
     std::array<dbl_histogram*, enum_names<errc>.size() + 1> durations{}; ///< By outcome, made when first needed.
@@ -344,18 +377,8 @@ private:
   labels provider_;
   std::string kind_;
   std::string other_{telemetry::other_model};
-  total answered_;
-  total failed_;
-  std::array<total, enum_names<answer_flaw>.size()> flawed_; ///< None of the first, which is none.
-  total late_;
-  total attempts_;
-  total optimizer_failures_;
-  std::array<total, std::tuple_size_v<decltype(dispatcher::counters::retries)>> retries_;
-  std::array<total, std::tuple_size_v<decltype(dispatcher::counters::refused)>> refusals_;
-  std::array<level, 2> queued_;
-  level queued_size_;
-  level waiting_;
-  level in_flight_;
+  outcome_totals outcomes_;
+  queue_levels queue_;
   time_level predicted_wait_;
   std::unordered_map<std::string, model> models_; ///< By name; at most `max_models` and `other_model`.
   std::unordered_map<std::string, lane> lanes_;
