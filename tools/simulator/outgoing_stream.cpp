@@ -36,30 +36,33 @@ bool is_inside_character(char byte) {
 
 outgoing_stream::outgoing_stream(reply& answer, const frame& form, const options& settings, clock::time_point now,
                                  clock::time_point first_due, clock::duration interval)
-  : tokens_(std::move(answer.stream)), form_of_events_(tokens_->form()), next_token_(first_due), last_sent_(now),
-    interval_(interval), keep_alive_(form_of_events_.keep_alive.empty() ? clock::duration{} : settings.keep_alive),
-    jitter_(settings.token_jitter), random_(mix(answer.jitter_seed)), strike_at_(UINT64_MAX),
-    break_at_(breaks_off(answer.decided.effect) ? answer.steps / 2 : UINT32_MAX),
-    packet_steps_(settings.pieces_per_packet), form_(form), effect_(answer.decided.effect),
-    crlf_(settings.crlf || form_of_events_.is_crlf), is_split_(settings.split_packets) {
-  if (strikes_between_events(effect_))
-    strike_at_ = answer.decided.place % tokens_->events();
+  : tokens_(std::move(answer.stream)),
+    form_of_events_(tokens_->form()), pace_{first_due, now, interval,
+                                            form_of_events_.keep_alive.empty() ? clock::duration{}
+                                                                               : settings.keep_alive,
+                                            settings.token_jitter},
+    plan_{answer.decided.effect, UINT64_MAX, breaks_off(answer.decided.effect) ? answer.steps / 2 : UINT32_MAX},
+    packing_{form, settings.pieces_per_packet, settings.crlf || form_of_events_.is_crlf, settings.split_packets},
+    random_(mix(answer.jitter_seed)) {
+  if (strikes_between_events(plan_.effect))
+    plan_.strike_at = answer.decided.place % tokens_->events();
 }
 
 void outgoing_stream::append_due(std::string& out, std::string& scratch, clock::time_point now) {
-  while (state_ == state::open && next_token_ <= now && out.size() < write_size) {
+  while (state_ == state::open && pace_.next_token <= now && out.size() < write_size) {
     append_step(out, scratch);
-    if (is_split_ && !out.empty())
+    if (packing_.is_split && !out.empty())
       break; // the next event has packets of its own
   }
   if (out.empty() && state_ == state::open && now >= next_due())
     send(out, form_of_events_.keep_alive);
   if (!out.empty())
-    last_sent_ = now;
+    pace_.last_sent = now;
 }
 
 clock::time_point outgoing_stream::next_due() const {
-  return keep_alive_.count() == 0 ? next_token_ : std::min(next_token_, last_sent_ + keep_alive_);
+  return pace_.keep_alive.count() == 0 ? pace_.next_token
+                                       : std::min(pace_.next_token, pace_.last_sent + pace_.keep_alive);
 }
 
 uint64_t outgoing_stream::take_tokens() {
@@ -70,7 +73,7 @@ uint64_t outgoing_stream::take_tokens() {
 // A cut inside a character is the hardest for clients, so it is preferred; the second packet is split again with
 // probability 1/2.
 std::size_t outgoing_stream::packet_size(std::string_view rest, bool is_first) {
-  if (!is_split_ || rest.size() < 2 || (!is_first && random_.below(2) == 0))
+  if (!packing_.is_split || rest.size() < 2 || (!is_first && random_.below(2) == 0))
     return rest.size();
   auto any = 1 + random_.below(rest.size() - 1);
   for (auto start : {any, uint64_t{1}})
@@ -87,8 +90,8 @@ void outgoing_stream::append_step(std::string& out, std::string& scratch) {
   auto is_last = !tokens_->next(scratch);
   if (is_last)
     state_ = state::complete;
-  next_token_ += next_interval();
-  if (breaks_off(effect_) && (is_last || (steps_ >= break_at_ && !scratch.empty()))) {
+  pace_.next_token += next_interval();
+  if (breaks_off(plan_.effect) && (is_last || (plan_.steps >= plan_.break_at && !scratch.empty()))) {
     flush(out);
     auto start = out.size();
     send(out, scratch);
@@ -96,22 +99,23 @@ void outgoing_stream::append_step(std::string& out, std::string& scratch) {
     state_ = state::broken;
     return;
   }
-  ++steps_;
+  ++plan_.steps;
   strike(scratch);
-  if (packet_steps_ == 1) {
+  if (packing_.packet_steps == 1) {
     send(out, scratch);
   } else {
-    gathered_ += scratch;
-    if (++gathering_ == packet_steps_ || state_ != state::open || next_token_ == clock::time_point::max())
+    packing_.gathered += scratch;
+    if (++packing_.gathering == packing_.packet_steps || state_ != state::open
+        || pace_.next_token == clock::time_point::max())
       flush(out);
   }
-  if (state_ != state::open && !form_.is_old)
+  if (state_ != state::open && !packing_.form.is_old)
     out += "0\r\n\r\n";
 }
 
 void outgoing_stream::strike(std::string& event) {
-  auto [size, count] = first_events(event, form_of_events_.event_end, strike_at_ - events_);
-  events_ += count;
+  auto [size, count] = first_events(event, form_of_events_.event_end, plan_.strike_at - plan_.events);
+  plan_.events += count;
   if (size == event.size())
     return;
   event.resize(size);
@@ -119,32 +123,33 @@ void outgoing_stream::strike(std::string& event) {
 }
 
 void outgoing_stream::end_by_fault(std::string& event) {
-  if (effect_ == fault::stall) {
+  if (plan_.effect == fault::stall) {
     state_ = state::open;
-    next_token_ = clock::time_point::max();
+    pace_.next_token = clock::time_point::max();
     return;
   }
-  state_ = effect_ == fault::cut ? state::cut : state::complete;
-  if (effect_ == fault::error_event)
+  state_ = plan_.effect == fault::cut ? state::cut : state::complete;
+  if (plan_.effect == fault::error_event)
     tokens_->fail(event);
 }
 
 void outgoing_stream::send(std::string& out, std::string_view event) {
   if (!event.empty()) // an empty chunk would end the answer
-    append_event(out, form_, crlf_ ? with_crlf(event) : event);
+    append_event(out, packing_.form, packing_.crlf ? with_crlf(event) : event);
 }
 
 void outgoing_stream::flush(std::string& out) {
-  send(out, gathered_);
-  gathered_ = {};
-  gathering_ = 0;
+  send(out, packing_.gathered);
+  packing_.gathered = {};
+  packing_.gathering = 0;
 }
 
 clock::duration outgoing_stream::next_interval() {
-  if (jitter_ == 0)
-    return interval_;
-  auto factor = 1 + jitter_ * (2 * random_.unit() - 1);
-  return std::chrono::duration_cast<clock::duration>(factor * std::chrono::duration<double, clock::period>(interval_));
+  if (pace_.jitter == 0)
+    return pace_.interval;
+  auto factor = 1 + pace_.jitter * (2 * random_.unit() - 1);
+  return std::chrono::duration_cast<clock::duration>(factor
+                                                     * std::chrono::duration<double, clock::period>(pace_.interval));
 }
 
 } // namespace modelforge::simulator

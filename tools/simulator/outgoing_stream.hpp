@@ -45,7 +45,7 @@ public:
   uint64_t take_tokens();
 
   /// Whether a write is sent in several packets.
-  bool is_split() const { return is_split_; }
+  bool is_split() const { return packing_.is_split; }
 
   /// Returns how many of the bytes `rest` go into the next packet of a write, of which `is_first` is the first.
   std::size_t packet_size(std::string_view rest, bool is_first);
@@ -69,26 +69,41 @@ private:
   /// Returns the time until the next token, jitter included.
   clock::duration next_interval();
 
+  /// When what goes out.
+  struct pace {
+    clock::time_point next_token, last_sent;
+    clock::duration interval;
+    clock::duration keep_alive; ///< 0: none.
+    double jitter;
+  };
+
+  /// How far the fault lets the answer come.
+  struct fault_plan {
+    fault effect;
+    uint64_t strike_at;  ///< Events that a fault between events lets through.
+    uint32_t break_at;   ///< The step that a fault breaks off.
+    uint64_t events = 0; ///< Written so far.
+    uint32_t steps = 0;  ///< Of the token stream, so far.
+  };
+
+  /// How events are framed and put into packets.
+  struct packing {
+    frame form;
+    uint32_t packet_steps;
+    bool crlf;
+    bool is_split;
+    std::string gathered{}; ///< Events that wait for the rest of their packet.
+    uint32_t gathering = 0; ///< Steps in `gathered`.
+  };
+
   std::unique_ptr<token_stream> tokens_;
   stream_form form_of_events_;
-  std::string gathered_; ///< Events that wait for the rest of their packet.
-  clock::time_point next_token_, last_sent_;
-  clock::duration interval_;
-  clock::duration keep_alive_; ///< 0: none.
-  double jitter_;
+  pace pace_;
+  fault_plan plan_;
+  packing packing_;
   random_source random_;         ///< For jitter and packets.
   uint64_t reported_tokens_ = 0; ///< By `take_tokens` so far.
-  uint64_t events_ = 0;          ///< Written so far.
-  uint64_t strike_at_;           ///< Events that a fault between events lets through.
-  uint32_t steps_ = 0;           ///< Of `tokens_`.
-  uint32_t break_at_;            ///< The step that a fault breaks off.
-  uint32_t gathering_ = 0;       ///< Steps in `gathered_`.
-  uint32_t packet_steps_;
-  frame form_;
-  fault effect_;
   state state_ = state::open;
-  bool crlf_;
-  bool is_split_;
 };
 
 } // namespace modelforge::simulator
