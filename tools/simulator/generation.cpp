@@ -126,6 +126,13 @@ choice make_choice(const generation& request, uint32_t index, const options& set
   return completion;
 }
 
+std::vector<choice> make_choices(const generation& request, const options& settings) {
+  std::vector<choice> result;
+  for (uint32_t i = 0; i < request.choices; ++i)
+    result.push_back(make_choice(request, i, settings));
+  return result;
+}
+
 choice_cursor::step choice_cursor::next() {
   const auto& part = choice_.pieces[position_];
   auto index = position_;
@@ -140,6 +147,13 @@ choice_cursor::step choice_cursor::next() {
     sent_ = 0;
   }
   return {part, index, token, begins, ends};
+}
+
+uint64_t tokens_of(const std::vector<choice_cursor>& choices) {
+  uint64_t sum = 0;
+  for (auto& cursor : choices)
+    sum += cursor.tokens();
+  return sum;
 }
 
 } // namespace modelforge::simulator

@@ -77,6 +77,9 @@ struct choice {
 /// Returns the `index`th choice for `request`: text, JSON or calls, with thinking before it, cut to `max_tokens`.
 choice make_choice(const generation& request, uint32_t index, const options& settings);
 
+/// Returns all that `request` wants.
+std::vector<choice> make_choices(const generation& request, const options& settings);
+
 /// Goes through a choice token by token. Holds the looped text and a position, never a copy of all of the answer, so
 /// that streams of millions of tokens are affordable.
 class choice_cursor {
@@ -110,5 +113,8 @@ private:
   uint64_t sent_ = 0; ///< Bytes of the piece.
   uint64_t tokens_ = 0;
 };
+
+/// Returns how many tokens all of them have gone through.
+uint64_t tokens_of(const std::vector<choice_cursor>& choices);
 
 } // namespace modelforge::simulator

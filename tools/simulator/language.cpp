@@ -2,6 +2,8 @@
 
 #include "tools/simulator/random.hpp"
 
+#include <algorithm>
+
 namespace modelforge::simulator {
 
 namespace {
@@ -31,6 +33,19 @@ reply faulty_reply(const exchange& incoming, const language& dialect, const dema
 }
 
 } // namespace
+
+reply paced_reply(const language& dialect, const exchange& incoming, const generation& request,
+                  std::span<const choice> choices) {
+  auto answer = dialect.new_reply(incoming);
+  for (auto& each : choices) {
+    answer.completion_tokens += each.tokens;
+    answer.steps = std::max(answer.steps, each.tokens);
+  }
+  answer.is_paced = true;
+  answer.jitter_seed = request.seed;
+  answer.prompt_tokens = request.prompt_tokens;
+  return answer;
+}
 
 reply error_reply(const language& dialect, const exchange& incoming, const api_error& error) {
   auto answer = dialect.new_reply(incoming);

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -56,6 +57,10 @@ public:
 
 /// Returns `error` as an answer in that provider's form.
 reply error_reply(const language& dialect, const exchange& incoming, const api_error& error);
+
+/// Returns an empty 200 that will say these choices, and takes the time that their tokens take.
+reply paced_reply(const language& dialect, const exchange& incoming, const generation& request,
+                  std::span<const choice> choices);
 
 /// Appends "name: value" and the end of the line; neither may hold a line break.
 void append_header(std::string& out, std::string_view name, std::string_view value);

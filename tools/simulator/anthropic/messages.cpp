@@ -229,12 +229,8 @@ private:
 
 /// Answers a request that was admitted.
 reply answer_message(const exchange& incoming, const message_request& request) {
-  auto answer = speech().new_reply(incoming);
   auto completion = make_choice(request, 0, incoming.settings);
-  answer.completion_tokens = answer.steps = request.has_content() ? completion.tokens : 0;
-  answer.is_paced = true;
-  answer.jitter_seed = request.seed;
-  answer.prompt_tokens = request.prompt_tokens;
+  auto answer = paced_reply(speech(), incoming, request, {&completion, request.has_content() ? 1u : 0u});
   if (request.is_stream) {
     answer.content_type = "text/event-stream; charset=utf-8";
     answer.headers += "cache-control: no-cache\r\n";

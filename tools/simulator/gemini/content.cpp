@@ -140,12 +140,7 @@ public:
     return is_more;
   }
 
-  uint64_t tokens() const override {
-    uint64_t sum = 0;
-    for (const auto& cursor : choices_)
-      sum += cursor.tokens();
-    return sum;
-  }
+  uint64_t tokens() const override { return tokens_of(choices_); }
 
   /// Which steps are silent is known only by going through them.
   uint64_t events() const override {
@@ -187,16 +182,8 @@ private:
 
 /// Answers a request that was admitted; `is_list`: the answer is an element of an array.
 reply answer_content(const exchange& incoming, const content_request& request, bool is_list) {
-  auto answer = speech().new_reply(incoming);
-  std::vector<choice> choices;
-  for (uint32_t i = 0; i < request.choices; ++i) {
-    choices.push_back(make_choice(request, i, incoming.settings));
-    answer.completion_tokens += choices.back().tokens;
-    answer.steps = std::max(answer.steps, choices.back().tokens);
-  }
-  answer.is_paced = true;
-  answer.jitter_seed = request.seed;
-  answer.prompt_tokens = request.prompt_tokens;
+  auto choices = make_choices(request, incoming.settings);
+  auto answer = paced_reply(speech(), incoming, request, choices);
   if (request.is_stream) {
     answer.content_type = "text/event-stream";
     answer.stream = std::make_unique<content_stream>(incoming, request, std::move(choices));

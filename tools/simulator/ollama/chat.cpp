@@ -153,12 +153,8 @@ reply load_reply(const exchange& incoming, const chat_request& request) {
 reply answer_chat(const exchange& incoming, const chat_request& request) {
   if (!request.load_reason.empty())
     return load_reply(incoming, request);
-  auto answer = speech().new_reply(incoming);
   auto completion = make_choice(request, 0, incoming.settings);
-  answer.completion_tokens = answer.steps = completion.tokens;
-  answer.is_paced = true;
-  answer.jitter_seed = request.seed;
-  answer.prompt_tokens = request.prompt_tokens;
+  auto answer = paced_reply(speech(), incoming, request, {&completion, 1});
   if (request.is_stream) {
     answer.content_type = "application/x-ndjson";
     answer.stream = std::make_unique<line_stream>(incoming, request, std::move(completion));

@@ -256,12 +256,8 @@ private:
 
 /// Answers a request that was admitted.
 reply answer_response(const exchange& incoming, const response_request& request) {
-  auto answer = speech().new_reply(incoming);
   auto completion = make_choice(request, 0, incoming.settings);
-  answer.completion_tokens = answer.steps = completion.tokens;
-  answer.is_paced = true;
-  answer.jitter_seed = request.seed;
-  answer.prompt_tokens = request.prompt_tokens;
+  auto answer = paced_reply(speech(), incoming, request, {&completion, 1});
   if (request.is_stream) {
     answer.content_type = "text/event-stream; charset=utf-8";
     answer.headers += "cache-control: no-cache\r\nx-accel-buffering: no\r\n";
