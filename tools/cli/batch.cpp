@@ -276,15 +276,10 @@ int run(const batch_command_options& given, bool cancel_jobs) {
 /// what they have done; so the ledger's own providers are needed, in so far as nobody names others.
 int batch_cancel(const std::string& name, const target_options& target) {
   constexpr std::string_view ending = ".ledger";
-  auto path = find_ledger(name);
-  if (!path)
+  auto found = find_batch(name);
+  if (!found)
     return exit_usage;
-  auto seen = batch::ledger::look(*path);
-  if (auto* problem = std::get_if<failure>(&seen)) {
-    complain(to_string(*problem));
-    return exit_usage;
-  }
-  auto& summary = std::get<batch::ledger_summary>(seen);
+  auto& summary = found->summary;
   if (summary.jobs.empty()) {
     std::fprintf(stderr, "the batch has no jobs at a provider; press Ctrl-C where it runs to stop it\n");
     return exit_ok;
@@ -298,7 +293,7 @@ int batch_cancel(const std::string& name, const target_options& target) {
   options.input = summary.input.path;
   options.format = term_in(summary.made_with, "format");
   options.prompt = term_in(summary.made_with, "prompt");
-  options.output = path->substr(0, path->size() - ending.size());
+  options.output = found->ledger.substr(0, found->ledger.size() - ending.size());
   return run(options, true);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "batch/ledger.hpp"
 #include "tools/cli/commands.hpp"
 #include "tools/cli/sampling_options.hpp"
 
@@ -47,9 +48,15 @@ int batch_dry_run(const batch_command_options& options);
 /// What a ledger says that its results were made with, under that name (`batch_terms`); empty: nothing.
 std::string term_in(const std::map<std::string, std::string>& made_with, const std::string& name);
 
-/// The ledger that a name means: OUTPUT.ledger for the name of an output that has one, else the name itself. On failure
-/// prints why and returns nothing.
-std::optional<std::string> find_ledger(const std::string& name);
+/// A batch that its ledger knows.
+struct found_batch {
+  std::string ledger; ///< Its path.
+  batch::ledger_summary summary;
+};
+
+/// Looks a batch up by name: that of an output whose ledger is there, or of a ledger. On failure prints why and returns
+/// nothing.
+std::optional<found_batch> find_batch(const std::string& name);
 
 /// `modelforge batch status`: prints what the ledger of that name knows. Returns the exit code.
 int batch_status(const std::string& name, bool as_json);

@@ -114,6 +114,8 @@ std::string term_in(const std::map<std::string, std::string>& made_with, const s
   return found == made_with.end() || found->second == "none" ? std::string{} : found->second;
 }
 
+namespace {
+
 std::optional<std::string> find_ledger(const std::string& name) {
   std::error_code ignored;
   if (auto ledger = ledger_path(name); std::filesystem::exists(ledger, ignored))
@@ -126,19 +128,28 @@ std::optional<std::string> find_ledger(const std::string& name) {
   return {};
 }
 
-int batch_status(const std::string& name, bool as_json) {
+} // namespace
+
+std::optional<found_batch> find_batch(const std::string& name) {
   auto path = find_ledger(name);
   if (!path)
-    return exit_usage;
+    return {};
   auto seen = batch::ledger::look(*path);
   if (auto* problem = std::get_if<failure>(&seen)) {
     complain(to_string(*problem));
-    return exit_usage;
+    return {};
   }
-  auto& summary = std::get<batch::ledger_summary>(seen);
+  return found_batch{std::move(*path), std::move(std::get<batch::ledger_summary>(seen))};
+}
+
+int batch_status(const std::string& name, bool as_json) {
+  auto found = find_batch(name);
+  if (!found)
+    return exit_usage;
+  auto& summary = found->summary;
   auto total = total_of(summary);
   if (as_json)
-    return print_json(*path, summary, total);
+    return print_json(found->ledger, summary, total);
   std::printf("%s of %s done: %s\n", grouped(summary.ok + summary.failed).c_str(),
               total ? grouped(*total).c_str() : "an unknown number",
               counts_text(summary.ok, summary.flawed, summary.failed).c_str());
