@@ -1,6 +1,7 @@
 #include "base/public_servers.hpp"
 #include "config/check.hpp"
 #include "config/known_providers.hpp"
+#include "config/state_folder.hpp"
 #include "config/trust.hpp"
 
 #include <algorithm>
@@ -79,16 +80,12 @@ load_result from_environment(const environment& env) {
   return result;
 }
 
-/// The user's own file; empty: there is no place for one. What is no whole path counts as not set, as for
-/// `default_state_folder`: it would lead into the working folder, whose file nobody has confirmed.
+/// The user's own file; empty: there is no place for one. (A path that is not whole would lead into the working folder,
+/// whose file nobody has confirmed.)
 std::string file_of_user(const environment& env) {
-  auto folder = [&](const char* name) {
-    auto path = value_of(env, name);
-    return path.starts_with('/') ? path : std::string{};
-  };
-  if (auto config = folder("XDG_CONFIG_HOME"); !config.empty())
+  if (auto config = folder_of_variable(env, "XDG_CONFIG_HOME"); !config.empty())
     return config + "/modelforge/modelforge.toml";
-  auto home = folder("HOME");
+  auto home = folder_of_variable(env, "HOME");
   return home.empty() ? home : home + "/.config/modelforge/modelforge.toml";
 }
 

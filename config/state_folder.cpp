@@ -8,14 +8,15 @@
 
 namespace modelforge {
 
-// What is no whole path would depend on the working folder: it counts as not set (XDG Base Directory Specification).
+std::string folder_of_variable(const environment& env, const char* name) {
+  auto text = env(name).value_or("");
+  return text.starts_with('/') ? text : std::string{};
+}
+
 // A service's own folder comes first: whoever has it made, with StateDirectory= of systemd, wants it used, and HOME is
 // often that of another service then, or none.
 std::string default_state_folder(const environment& env) {
-  auto get = [&](const char* name) {
-    auto text = env(name).value_or("");
-    return text.starts_with('/') ? text : std::string{};
-  };
+  auto get = [&](const char* name) { return folder_of_variable(env, name); };
   if (auto folders = get("STATE_DIRECTORY"); !folders.empty()) {
     auto first = folders.substr(0, folders.find(':'));
     return first.ends_with("/modelforge") ? first : first + "/modelforge";
