@@ -61,6 +61,11 @@ bool names(std::string_view entry, std::string_view host) {
   return host.size() == entry.size() || (host[host.size() - entry.size() - 1] == '.' && address_of(host).empty());
 }
 
+/// A proxy's URL without a login; one that has no scheme is asked by http.
+std::string whole_url(std::string_view url) {
+  return without_login(url.find("://") == url.npos ? "http://" + std::string{url} : std::string{url});
+}
+
 /// Parts an entry's port from it, and drops its brackets. An IPv6 address has colons of its own, so that a port stands
 /// behind brackets.
 std::string take_port(std::string& entry) {
@@ -115,9 +120,7 @@ bool proxy_rules::is_excepted(std::string_view host, std::string_view port) cons
 }
 
 std::string proxy_name(std::string_view url) {
-  auto scheme = url.find("://");
-  auto host = without_login(scheme == url.npos ? "http://" + std::string{url} : std::string{url});
-  auto name = std::string{host_of(host)};
+  auto name = std::string{host_of(whole_url(url))};
   auto has_port = name.starts_with('[') ? !name.ends_with(']') : name.find(':') != name.npos;
   if (!has_port)
     name += ascii::istarts_with(url, "https://") ? ":443" : ":1080";
@@ -126,11 +129,10 @@ std::string proxy_name(std::string_view url) {
 
 std::string flaw_of_proxy(std::string_view url) {
   constexpr auto schemes = std::to_array<std::string_view>({"http", "https", "socks4", "socks4a", "socks5", "socks5h"});
-  auto end = url.find("://");
-  auto scheme = end == url.npos ? "http" : url.substr(0, end);
+  auto whole = whole_url(url);
+  auto scheme = std::string_view{whole}.substr(0, whole.find("://"));
   if (std::none_of(schemes.begin(), schemes.end(), [&](auto known) { return ascii::iequals(known, scheme); }))
     return "it begins with none of http://, https://, socks4://, socks4a://, socks5:// and socks5h://";
-  auto whole = without_login(end == url.npos ? "http://" + std::string{url} : std::string{url});
   std::string host{host_of(whole)};
   uint16_t number = 0;
   auto port = take_port(host);
