@@ -43,6 +43,9 @@ std::vector<finding> cross_check(const settings& all, const environment& env);
 /// The part of it that concerns one provider alone.
 void check_provider(const provider_settings& provider, const environment& env, findings& found);
 
+/// Whether any of a provider's or model's limits is set.
+bool has_limit(const rate_limit_settings& limits);
+
 /// Brings settings to the form that the rest of the program relies on: a base_url begins with a scheme in
 /// small letters and ends in no slash, every key has a name.
 void normalize(settings& all);

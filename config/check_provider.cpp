@@ -205,11 +205,6 @@ private:
     compare(limits.output_tokens_per_minute, "output_tokens_per_minute");
   }
 
-  static bool has_limit(const rate_limit_settings& limits) {
-    return limits.requests_per_minute || limits.tokens_per_minute || limits.input_tokens_per_minute
-           || limits.output_tokens_per_minute;
-  }
-
   /// Most values are judged by the provider, which knows its models.
   void check_defaults(const default_settings& defaults, const std::string& path) {
     if (defaults.top_p == 0.0)
@@ -259,6 +254,11 @@ private:
 };
 
 } // namespace
+
+bool has_limit(const rate_limit_settings& limits) {
+  return limits.requests_per_minute || limits.tokens_per_minute || limits.input_tokens_per_minute
+         || limits.output_tokens_per_minute;
+}
 
 void check_provider(const provider_settings& provider, const environment& env, findings& found) {
   provider_checker{provider, env, found}.run();

@@ -38,13 +38,9 @@ void tell(const std::string& what, const std::string& from) {
 
 /// Whether the use of this provider's limits is to be kept across restarts.
 bool keeps_limits(const provider_settings& provider) {
-  auto has_limits = [](const rate_limit_settings& limits) {
-    return limits.requests_per_minute || limits.tokens_per_minute || limits.input_tokens_per_minute
-           || limits.output_tokens_per_minute;
-  };
-  auto of_model = [&](const model_settings& model) { return has_limits(model.rate_limit); };
+  auto of_model = [](const model_settings& model) { return has_limit(model.rate_limit); };
   return provider.rate_limit.on_start != window_start::empty
-         && (has_limits(provider.rate_limit) || std::any_of(provider.models.begin(), provider.models.end(), of_model));
+         && (has_limit(provider.rate_limit) || std::any_of(provider.models.begin(), provider.models.end(), of_model));
 }
 
 /// A folder that the settings name is checked, and refused, where it is opened; nobody has asked for the usual one.
