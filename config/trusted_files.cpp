@@ -59,15 +59,7 @@ bool holds(const std::string& path, std::string_view expected) {
 
 bool write_whole(const std::string& path, std::string_view text) {
   base::file file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
-  if (file.get() < 0)
-    return false;
-  while (!text.empty()) {
-    auto n = ::write(file.get(), text.data(), text.size());
-    if (n < 0 && errno != EINTR)
-      return false;
-    text.remove_prefix(n > 0 ? static_cast<std::size_t>(n) : 0);
-  }
-  return file.close();
+  return file.get() >= 0 && base::write_all(file.get(), text) && file.close();
 }
 
 } // namespace

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <poll.h>
+#include <string_view>
 #include <utility>
 
 namespace modelforge::base {
@@ -41,6 +42,19 @@ inline bool try_again(int fd, short events) {
     return true;
   }
   return errno == EINTR;
+}
+
+/// Writes all of the text, without a buffer of its own, however long that takes. Returns false, with errno set, where
+/// it cannot; a part may have been written then. A closed pipe raises SIGPIPE unless the process ignores it.
+inline bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    auto n = ::write(fd, text.data(), text.size());
+    if (n > 0)
+      text.remove_prefix(static_cast<std::size_t>(n));
+    else if (n == 0 || !try_again(fd, POLLOUT))
+      return false;
+  }
+  return true;
 }
 
 } // namespace modelforge::base

@@ -32,16 +32,7 @@ public:
     return true;
   }
 
-  bool append(std::string_view bytes) override {
-    while (!bytes.empty()) {
-      auto n = ::write(file_.get(), bytes.data(), bytes.size());
-      if (n > 0)
-        bytes.remove_prefix(static_cast<std::size_t>(n));
-      else if (n == 0 || !try_again(file_.get(), POLLOUT))
-        return false;
-    }
-    return true;
-  }
+  bool append(std::string_view bytes) override { return base::write_all(file_.get(), bytes); }
 
   bool sync() override {
     struct stat is {};

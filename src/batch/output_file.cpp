@@ -234,13 +234,8 @@ bool output_file::replaces_something() const {
 
 std::optional<failure> output_file::write(std::string_view bytes) {
   no_sigpipe guard;
-  while (!bytes.empty()) {
-    auto n = ::write(output_.get(), bytes.data(), bytes.size());
-    if (n > 0)
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-    else if (n == 0 || !try_again(output_.get(), POLLOUT))
-      return io_failure("cannot write to", path_);
-  }
+  if (!base::write_all(output_.get(), bytes))
+    return io_failure("cannot write to", path_);
   return {};
 }
 

@@ -1,5 +1,7 @@
 #include "dispatch/journal.hpp"
 
+#include "base/file.hpp"
+
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -37,18 +39,6 @@ bool get(std::istream& in, limits::amounts& x) {
   for (auto& amount : x)
     in >> amount;
   return !in.fail();
-}
-
-bool write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    auto n = ::write(fd, text.data(), text.size());
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
-      return false;
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return true;
 }
 
 /// One line: "lane GROUP KEY OPEN*4 NAME" or "live LEFT AMOUNT*4", times in nanoseconds.
@@ -145,7 +135,7 @@ std::optional<std::string> journal::write(const std::string& base_url, const con
   auto fd = ::open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0)
     return problem("write", draft, errno);
-  auto good = write_all(fd, text);
+  auto good = base::write_all(fd, text);
   auto error = errno;
   ::close(fd);
   if (!good)

@@ -78,13 +78,7 @@ bool write_draft(const std::string& path, std::string_view text) {
   base::file file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
   if (file.get() < 0 || ::fchmod(file.get(), 0600) != 0)
     return false;
-  while (!text.empty()) {
-    auto n = ::write(file.get(), text.data(), text.size());
-    if (n < 0 && errno != EINTR)
-      return false;
-    text.remove_prefix(n > 0 ? static_cast<std::size_t>(n) : 0);
-  }
-  return ::fsync(file.get()) == 0 && file.close();
+  return base::write_all(file.get(), text) && ::fsync(file.get()) == 0 && file.close();
 }
 
 /// Replaces the file whole, or leaves it as it was.

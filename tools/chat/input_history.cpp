@@ -48,7 +48,7 @@ void cut_down(const std::string& path, const std::vector<std::string>& inputs) {
   std::string text;
   for (auto& input : inputs)
     text += escaped_input(input) + "\n";
-  static_cast<void>(!::write(file.get(), text.data(), text.size()));
+  base::write_all(file.get(), text);
 }
 
 } // namespace

@@ -1,5 +1,7 @@
 #include "tools/cli/output.hpp"
 
+#include "base/file.hpp"
+
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -9,26 +11,9 @@
 
 namespace modelforge::cli {
 
-namespace {
-
-/// Without a buffer: what was written before a crash or Ctrl-C is there.
-bool write_all(int descriptor, std::string_view text) {
-  while (!text.empty()) {
-    auto n = ::write(descriptor, text.data(), text.size());
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0)
-      return false;
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return true;
-}
-
-} // namespace
-
 // Full disks and closed pipes are errors of the command, not of the terminal.
 bool print(std::string_view text) {
-  if (write_all(STDOUT_FILENO, text))
+  if (base::write_all(STDOUT_FILENO, text))
     return true;
   complain(std::string{"cannot write to standard output: "}
            + (errno == EPIPE ? "nobody reads it any more" : std::strerror(errno)));
@@ -46,7 +31,7 @@ void complain(std::string_view text) {
   std::string line = "modelforge: error: ";
   line += text;
   line += '\n';
-  write_all(STDERR_FILENO, line);
+  base::write_all(STDERR_FILENO, line);
 }
 
 bool has_colors(int descriptor) {
