@@ -205,7 +205,7 @@ namespace {
 std::variant<std::unique_ptr<metrics_server>, failure> start(const metrics_settings& settings, desk desk) {
   auto options = parse_listen(settings.listen);
   if (!options)
-    return cannot_serve("\"" + settings.listen + "\" is no HOST:PORT", "for example 127.0.0.1:9464");
+    return cannot_serve("\"" + settings.listen + "\" is not HOST:PORT", "for example 127.0.0.1:9464");
   auto started = serve::http_server::start(*options, std::move(desk));
   if (auto* problem = std::get_if<std::string>(&started))
     return cannot_serve(*problem, "another program uses the port; port 0 takes any free one");

@@ -5,12 +5,12 @@
 namespace modelforge {
 
 std::string named_provider::restart_note() const {
-  return "it ended unasked and was started again (" + std::to_string(pace.ends())
-         + (pace.ends() == 1 ? " time" : " times") + " so far), the last time by: " + problem;
+  return "it ended unexpectedly and was started again (" + std::to_string(pace.ends())
+         + (pace.ends() == 1 ? " time" : " times") + " so far), most recently because of: " + problem;
 }
 
 failure named_provider::unavailable(caf::actor_clock::time_point now) const {
-  auto why = make_failure(errc::internal, "the provider has ended unasked, by: " + problem, "please report this");
+  auto why = make_failure(errc::internal, "the provider ended unexpectedly: " + problem, "please report this");
   why.provider = settings.name;
   why.retry_after = *start_at - now;
   return why;

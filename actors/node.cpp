@@ -353,7 +353,7 @@ private:
     // the one call that is there in every version
     static const auto wanted = self_->system().message_types<caf::typed_actor<caf::result<node_hello>(node_hello)>>();
     if (root == nullptr || !std::includes(interface.begin(), interface.end(), wanted.begin(), wanted.end()))
-      return on_failure(link, attempt, "what listens there is no node of ModelForge");
+      return on_failure(link, attempt, "what listens there is not a ModelForge node");
     link.root = caf::actor_cast<node_actor>(root);
     callers_.add(root); // it may be lost before it is greeted
     link.machine.advance(now());

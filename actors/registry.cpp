@@ -180,7 +180,7 @@ private:
         return make_failure(errc::configuration,
                             "another node, " + wanted.nodes.front()
                               + ", runs this provider, and this one was started without [node]",
-                            "start the program anew");
+                            "restart the program");
       result.untouched = result.old != nullptr && result.old->settings == wanted;
       return result;
     }

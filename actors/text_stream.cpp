@@ -228,7 +228,7 @@ private:
     } catch (const std::exception& error) {
       problem = error.what();
     } catch (...) {
-      problem = "an exception that is no std::exception";
+      problem = "an exception that is not a std::exception";
     }
     core_->in_callback = std::thread::id{};
     if (!problem)

@@ -208,7 +208,7 @@ private:
   /// Most values are judged by the provider, which knows its models.
   void check_defaults(const default_settings& defaults, const std::string& path) {
     if (defaults.top_p == 0.0)
-      found_.error({path + "top_p"}, "`top_p = 0` leaves no word to choose",
+      found_.error({path + "top_p"}, "`top_p = 0` leaves no word to choose from",
                    "`temperature = 0` takes the most probable word each time");
     if (std::find(defaults.stop.begin(), defaults.stop.end(), "") != defaults.stop.end())
       found_.error({path + "stop"}, "a text in `stop` is empty");

@@ -36,7 +36,7 @@ std::string state_folder_problem(const std::string& folder) {
   while (place.has_relative_path() && !std::filesystem::exists(place, ignored))
     place = place.parent_path();
   if (!std::filesystem::is_directory(place, ignored))
-    return place.string() + " is no folder";
+    return place.string() + " is not a folder";
   if (::access(place.c_str(), W_OK | X_OK) != 0)
     return place.string() + " cannot be written: " + std::strerror(errno);
   return {};

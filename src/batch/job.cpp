@@ -261,12 +261,13 @@ void job::fetch_next(time_point now) {
     return go(step::download, now);
   auto problem = job_.problem;
   if (results_.broken() > 0 && !problem)
-    problem = make_failure(errc::invalid_response, std::to_string(results_.broken())
-                                                     + " lines of the job's results are broken, or no result of ours");
+    problem =
+      make_failure(errc::invalid_response, std::to_string(results_.broken())
+                                             + " lines of the job's results are broken, or are not results of ours");
   auto unreadable = results_.broken() > 0 || results_.succeeded() < job_.succeeded;
   if (unreadable && !problem)
     problem =
-      make_failure(errc::invalid_response, "the provider tells of " + std::to_string(job_.succeeded)
+      make_failure(errc::invalid_response, "the provider reports " + std::to_string(job_.succeeded)
                                              + " good results and gave " + std::to_string(results_.succeeded()));
   if (auto count = results_.contradicted(); count > 0) {
     auto text = "for " + std::to_string(count)

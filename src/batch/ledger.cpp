@@ -72,7 +72,7 @@ std::optional<failure> ledger::drop() {
     return io_failure("cannot read the ledger", path_);
   if (!ledger_line::could_be_header(head.substr(0, ledger_line::sum_key.size()))
       && head.find("\n" + std::string{ledger_line::sum_key}) == head.npos)
-    return refusal("--fresh would empty " + path_ + ", which is no ledger", "write to another output");
+    return refusal("--fresh would empty " + path_ + ", which is not a ledger", "write to another output");
   if (!file_->truncate(0))
     return io_failure("cannot empty the ledger", path_);
   return {};
@@ -108,7 +108,7 @@ std::optional<failure> ledger::load(std::optional<uint64_t>& torn_at) {
     return refusal(path_ + ":" + std::to_string(broken) + ": the line is damaged, and it had been synced",
                    "restore the file from a copy, or start over with --fresh");
   if (broken == 1 && !ours)
-    return refusal(path_ + ":1: this is no whole ledger: its header is missing or damaged",
+    return refusal(path_ + ":1: the header of the ledger is missing or damaged",
                    "move the file away, or start over with --fresh");
   return {};
 }
@@ -116,7 +116,7 @@ std::optional<failure> ledger::load(std::optional<uint64_t>& torn_at) {
 std::optional<failure> ledger::take_header(std::string_view line) {
   auto members = ledger_line::members_of(line);
   if (text_in(members, "event") != "header")
-    return refusal(path_ + " is no ledger: its first line is no header", "write to another output");
+    return refusal(path_ + " is not a ledger: its first line is not a header", "write to another output");
   if (auto theirs = number_in(members, "version"); theirs != version)
     return refusal("the ledger " + path_ + " has version " + std::to_string(theirs) + ", this program writes version "
                      + std::to_string(version),

@@ -108,7 +108,7 @@ request_or_failure read_short_line(const json::value& x) {
       return refuse("the field " + name + " is not known; with `body` in place of `prompt` all of OpenAI's are");
   for (auto* name : {"prompt", "system", "model"})
     if (auto& text = json::member(x, name); !text.is_null() && !text.is_string())
-      return refuse(std::string{name} + " is no string");
+      return refuse(std::string{name} + " is not a string");
   if (json::member(x, "prompt").is_null())
     return refuse("prompt is null");
   if (ascii::trim(json::string_in(json::member(x, "prompt"))).empty())
@@ -121,12 +121,12 @@ request_or_failure read_short_line(const json::value& x) {
   if (auto& limit = json::member(x, "max_tokens"); !limit.is_null()) {
     auto count = json::count_in(limit);
     if (!count || !std::in_range<uint32_t>(*count))
-      return refuse("max_tokens is no whole number from 0 to 4294967295");
+      return refuse("max_tokens is not a whole number from 0 to 4294967295");
     request.sampling.max_tokens = static_cast<uint32_t>(*count);
   }
   if (auto& temperature = json::member(x, "temperature"); !temperature.is_null()) {
     if (!temperature.is_number())
-      return refuse("temperature is no number");
+      return refuse("temperature is not a number");
     request.sampling.temperature = temperature.get<double>();
   }
   return request;
@@ -147,7 +147,7 @@ public:
     if (auto problem = advance())
       return problem;
     if (state_ == line_reader::result::end)
-      return refuse(path_ + " is empty: it holds no line that is not blank");
+      return refuse(path_ + " is empty, or has only blank lines");
     if (auto encoding = foreign_encoding(line_); !encoding.empty()) // else each line would fail, or be sent as it is
       return refuse(path_ + " is " + std::string{encoding} + "; save it as UTF-8");
     auto start = line_.find_first_not_of(" \t\r"); // none: more than 16 MiB of blanks
@@ -214,10 +214,10 @@ private:
   request_or_failure read_json(item& x) {
     auto parsed = json::parse(line_);
     if (auto* why = std::get_if<std::string>(&parsed))
-      return refuse("the line is no JSON: " + *why);
+      return refuse("the line is not JSON: " + *why);
     auto& root = std::get<json::value>(parsed);
     if (!root.is_object())
-      return refuse("the line is no JSON object");
+      return refuse("the line is not a JSON object");
     auto whole = root.contains("body");
     auto& custom_id = json::member(root, "custom_id");
     auto& id = custom_id.is_null() && !whole ? json::member(root, "id") : custom_id;

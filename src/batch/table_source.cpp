@@ -50,7 +50,7 @@ public:
     prompt_ = std::move(std::get<prompt_template>(made));
     auto problem = read_row();
     if (!problem && is_at_end_)
-      return refuse(name_ + " is empty: it has no row behind the header");
+      return refuse(name_ + " is empty: it has no row below the header");
     is_ahead_ = true;
     return problem;
   }
@@ -106,7 +106,7 @@ private:
       (raw_ += line_) += '\n';
       how = row_.add(line_);
       if (how == table_row::result::broken)
-        wrong_ = "something stands behind the closing quote of a field; quotes inside of quotes stand twice";
+        wrong_ = "something follows the closing quote of a field; a quote inside quotes is written twice";
     }
     is_at_end_ = state == result::end && size == 0;
     if (state == result::end && size > 0) {

@@ -269,7 +269,7 @@ void transport::loop::apply(start_command& start) {
   if (!state.origin->proxy_flaw.empty())
     return finish(transfer,
                   error_of(transfer, errc::configuration,
-                           "the proxy " + state.origin->proxy_name + " is none: " + state.origin->proxy_flaw));
+                           "the proxy " + state.origin->proxy_name + " cannot be used: " + state.origin->proxy_flaw));
   transfer.configure();
   deadlines_.arm(transfer);
   begin(transfer);

@@ -140,7 +140,7 @@ std::string flaw_of_proxy(std::string_view url) {
     return "it names no host";
   auto [stop, problem] = std::from_chars(port.data(), port.data() + port.size(), number);
   if (!port.empty() && (problem != std::errc{} || stop != port.data() + port.size()))
-    return "its port is no number up to 65535";
+    return "its port is not a number up to 65535";
   return {};
 }
 

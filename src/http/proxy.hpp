@@ -45,8 +45,8 @@ private:
 /// password.
 std::string proxy_name(std::string_view url);
 
-/// What keeps a URL from being a proxy's, to be said behind "the proxy is none: "; empty where nothing does. libcurl
-/// would find out with each request.
+/// What keeps a URL from being a proxy's, to be said behind "the proxy cannot be used: "; empty where nothing does.
+/// libcurl would find out with each request.
 std::string flaw_of_proxy(std::string_view url);
 
 /// The process's own environment.

@@ -118,7 +118,7 @@ void transport::loop::judge_silence(int descriptor, const transfer& user, uint64
     return;
   if (auto found = live_.find(id); found != live_.end() && !found->second->state.ending)
     finish(*found->second, error_of(user, errc::invalid_response,
-                                    user.state.origin->name + " sends much that is not part of its answer"));
+                                    user.state.origin->name + " sends too much that is not part of its answer"));
 }
 
 /// The server processes no stream of this connection behind the last one, and takes no more there. `witness` is the

@@ -42,7 +42,7 @@ std::variant<std::shared_ptr<const optimizer>, std::string> make_registered(std:
   try {
     if (auto made = make())
       return made;
-    return "the factory of the optimizer \"" + std::string{name} + "\" made none";
+    return "the factory of the optimizer \"" + std::string{name} + "\" returned none";
   } catch (const std::exception& error) {
     return "the factory of the optimizer \"" + std::string{name} + "\" threw: " + error.what();
   } catch (...) {

@@ -243,7 +243,7 @@ TEST_CASE("starting over empties what was a ledger, and nothing else") {
   text.bytes = "my notes\nof last week\n";
   auto x = ledger::open(std::make_unique<memory_file>(text), "out.ledger", {5, 8, "other"}, true);
   REQUIRE(std::holds_alternative<failure>(x));
-  CHECK(std::get<failure>(x).message == "--fresh would empty out.ledger, which is no ledger");
+  CHECK(std::get<failure>(x).message == "--fresh would empty out.ledger, which is not a ledger");
   CHECK(text.bytes == "my notes\nof last week\n");
 }
 

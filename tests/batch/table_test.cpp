@@ -129,8 +129,8 @@ TEST_CASE_METHOD(input, "a row that cannot be read fails alone, by its line", "[
         == lines{"1: a", "line-3! " + in + ":3: the row has 1 field, and the header 2",
                  "line-4! " + in + ":4: the row has 3 fields, and the header 2",
                  "line-5! " + in
-                   + ":5: something stands behind the closing quote of a field; quotes inside of quotes "
-                     "stand twice",
+                   + ":5: something follows the closing quote of a field; a quote inside quotes "
+                     "is written twice",
                  "5: e", "5! " + in + ":7: the custom_id 5 has been used by an earlier line",
                  "line-8! " + in + ":8: the row is not UTF-8", "7: g"});
   CHECK(read_csv("id,text\n1,\"a\n2,b\n", "{{text}}")
@@ -148,7 +148,7 @@ TEST_CASE_METHOD(input, "tables that cannot be used are refused, with what to do
           .starts_with(in + ": a table needs a prompt | add --prompt 'Summarise {{text}}'"));
   CHECK(read_csv(std::string("\xFF\xFE\x61\0", 4), "{{a}}").at(0).starts_with(in + " is UTF-16"));
   CHECK(read_csv("", "{{a}}") == lines{in + " is empty: it has no header | "});
-  CHECK(read_csv("a,b\n\n", "{{a}}") == lines{in + " is empty: it has no row behind the header | "});
+  CHECK(read_csv("a,b\n\n", "{{a}}") == lines{in + " is empty: it has no row below the header | "});
   auto table = folder.write("in.CSV", "text\na\n");
   CHECK(read(table, {}).at(0).starts_with(table + " looks like a table, by its name | say --format csv --prompt"));
   CHECK(read(table, {batch_format::lines, ""}) == lines{"line-1: text", "line-2: a"});

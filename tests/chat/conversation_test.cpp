@@ -100,8 +100,8 @@ TEST_CASE("a damaged conversation is refused by the line", "[chat]") {
     std::string text, told;
   };
   for (auto& [text, told] : std::vector<row>{
-         {"", "is no conversation"},
-         {"# Notes\n\nsome text\n", "is no conversation"},
+         {"", "is not a conversation"},
+         {"# Notes\n\nsome text\n", "is not a conversation"},
          {"# A\n<!-- modelforge conversation, version 2 -->\n", "newer version"},
          {"# A\n<!-- modelforge conversation, version 12 -->\n", "newer version"},
          {head + "## Answer\n\nx\n", "line 5: an answer without a question"},

@@ -336,7 +336,7 @@ TEST_CASE_METHOD(cli_test, "a dry run names every line that cannot be read, and 
   auto x = run({"batch", "--simulate", "--dry-run", input});
   INFO(x.out + x.err);
   CHECK(x.exit_code == 1);
-  for (auto* line : {":2: the line is no JSON", ":3: the custom_id 1 has been used", ":4: prompt is no string"})
+  for (auto* line : {":2: the line is not JSON", ":3: the custom_id 1 has been used", ":4: prompt is not a string"})
     CHECK(contains(x.out, input + line));
   CHECK(contains(x.out, "items: 5, of which 3 cannot be read\n"));
   folder.write("in.jsonl", "{\"prompt\":\"a\"}\n");

@@ -154,7 +154,7 @@ TEST_CASE_METHOD(session_test, "commands of a session do what its help says", "[
   say("/save ~/copy.md", "written to");
   CHECK(folder.read("copy.md") == folder.read(".local/state/modelforge/conversations/notes.md"));
   say("/save ~/copy.md", "written to"); // over itself
-  say("/save ~/notes.txt", "holds no conversation");
+  say("/save ~/notes.txt", "is not a conversation");
   CHECK(folder.read("notes.txt") == "some notes\n");
   std::filesystem::create_directories(folder.path("some"));
   for (std::string path : {"~/some", "~/some/", "./", "/"})

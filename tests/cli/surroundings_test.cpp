@@ -48,7 +48,7 @@ TEST_CASE_METHOD(cli_test, "limits that cannot be kept are told, and a service's
   auto without = ask({"PATH=/usr/bin:/bin"});
   CHECK(without.exit_code == 0);
   CHECK(contains(without.err, "warning: the use of limits is not kept across restarts: none of STATE_DIRECTORY"));
-  CHECK(contains(ask({"HOME=/dev/null"}).err, "/dev/null is no folder"));
+  CHECK(contains(ask({"HOME=/dev/null"}).err, "/dev/null is not a folder"));
   auto service = ask({"HOME=/dev/null", "STATE_DIRECTORY=" + folder.path("service") + ":/else"});
   CHECK(service.exit_code == 0);
   CHECK_FALSE(contains(service.err, "warning"));

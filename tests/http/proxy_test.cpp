@@ -190,7 +190,7 @@ TEST_CASE("what can be no proxy is refused once, and said to be none") {
   auto got = fetch(transport, post_to("http://nothing.invalid/v1"));
   REQUIRE(got.end.error);
   CHECK(got.end.error->code == errc::configuration);
-  CHECK(contains(got.end.error->message, "the proxy p.example:9 is none: it begins with none of http://"));
+  CHECK(contains(got.end.error->message, "the proxy p.example:9 cannot be used: it begins with none of http://"));
   CHECK_FALSE(contains(got.end.error->message, "secret"));
   CHECK_FALSE(got.end.error->request_written);
 }

@@ -157,7 +157,7 @@ public:
     if (problem_.empty())
       close_part(false);
     if (problem_.empty() && !has_mark_)
-      return "is no conversation: its first lines lack \"" + std::string{mark} + "...\"";
+      return "is not a conversation: its first lines lack \"" + std::string{mark} + "...\"";
     if (problem_.empty() && expects_answer_)
       complain("a question without an answer; remove it", question_line_);
     if (!problem_.empty())
@@ -200,7 +200,7 @@ private:
   void open_system() {
     close_part();
     if (place_ != place::head)
-      complain("the system prompt comes first, and once", number_);
+      complain("the system prompt must come first, and only once", number_);
     place_ = place::system;
   }
 
@@ -227,7 +227,8 @@ private:
     if (line.starts_with(image_beginning)) {
       auto image = image_of(line);
       if (!image || place_ != place::question)
-        return complain("an image that is none, or in a wrong place; write \\ before it if it is text", number_);
+        return complain("an image that cannot be read or is in the wrong place; write \\ before it if it is text",
+                        number_);
       images_.push_back(std::move(*image));
       return;
     }

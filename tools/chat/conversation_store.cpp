@@ -214,8 +214,8 @@ std::string name_problem(std::string_view name) {
   if (name.empty() || name.size() > longest_name || name.starts_with('.') || name.starts_with('-')
       || !ascii::all(name, is_name_character))
     return "\"" + std::string{name}
-           + "\" is no name for a conversation: letters, digits, \"-\", \"_\" and \".\", at most "
-           + std::to_string(longest_name) + ", beginning with none of the last three but \"_\"";
+           + "\" cannot be the name of a conversation: letters, digits, \"-\", \"_\" and \".\", at most "
+           + std::to_string(longest_name) + " of them, the first one not \"-\" or \".\"";
   return {};
 }
 

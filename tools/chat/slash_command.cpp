@@ -28,8 +28,8 @@ constexpr auto slash_rules = std::to_array<slash_rule>({
   {slash_verb::show, "/show", "", "show the conversation from its beginning"},
   {slash_verb::save, "/save", "[NAME|FILE]",
    "say where it is kept; keep it under a name; write it to a file (with a / or a . in it)"},
-  {slash_verb::think, "/think", "[on|off]", "show what the model thinks, or do not"},
-  {slash_verb::stats, "/stats", "[on|off]", "tell time, tokens and cost of each answer, or do not"},
+  {slash_verb::think, "/think", "[on|off]", "show or hide what the model thinks"},
+  {slash_verb::stats, "/stats", "[on|off]", "show or hide time, tokens and cost of each answer"},
   {slash_verb::help, "/help", "", "show this"},
   {slash_verb::exit, "/exit", "", "end the session, as Ctrl-D does"},
 });
@@ -72,9 +72,9 @@ std::variant<question_text, slash_command, input_problem> read_input(std::string
   if (rule == nullptr)
     return input_problem{unknown_word(word)};
   if (rule->argument.empty() && !argument.empty())
-    return input_problem{std::string{rule->word} + " takes nothing behind it"};
+    return input_problem{std::string{rule->word} + " takes no argument"};
   if (argument.empty() && !rule->argument.empty() && rule->argument.front() != '[')
-    return input_problem{std::string{rule->word} + " wants something behind it: " + std::string{rule->word} + " "
+    return input_problem{std::string{rule->word} + " needs an argument: " + std::string{rule->word} + " "
                          + std::string{rule->argument}};
   if (rule->argument == "[on|off]" && !argument.empty() && argument != "on" && argument != "off")
     return input_problem{std::string{rule->word} + " takes on or off, not " + std::string{argument}};

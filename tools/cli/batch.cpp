@@ -374,7 +374,7 @@ void add_batch(command_line& line) {
   batch.flag("--fresh", options->fresh, "Start over, and forget what an earlier run has done");
   batch.flag("--retry-failed", options->retry_failed, "Send what failed in an earlier run again, too");
   batch.flag("--accept-changes", options->accept_changes,
-             "Go on though answered lines have changed, or what answers were made with");
+             "Go on although answered lines have changed, or what answers were made with");
   batch.flag("--keep-going", options->keep_going, "Go on though all fail alike, say because of the key or the model");
   batch.flag("--dry-run", options->dry_run, "Name bad lines; estimate tokens, cost and time; send nothing");
   batch.flag("-q,--quiet", options->quiet, "Show neither progress nor summary");

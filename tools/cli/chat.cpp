@@ -54,7 +54,7 @@ std::optional<response_format> read_format(const chat_options& options) {
     return {};
   }
   if (!std::get<json::value>(parsed).is_object()) {
-    complain(options.schema + " is no JSON Schema: that is an object, e.g. {\"type\":\"object\"}");
+    complain(options.schema + " is not a JSON Schema: that is an object, e.g. {\"type\":\"object\"}");
     return {};
   }
   return response_format{response_kind::json_schema, schema_name(options.schema), std::move(*schema), true,
@@ -161,7 +161,7 @@ int ask_once(const chat_options& options, const response_format& format, session
 /// What `modelforge chat` does. Whatever can be wrong with the arguments is found before anything is started.
 int chat(chat_options options) {
   if (options.writes_file() && (options.json || !options.stream)) {
-    complain("-o writes the text as it comes; it goes neither with --json nor with --no-stream");
+    complain("-o writes the text as it comes; it cannot be combined with --json or --no-stream");
     return exit_usage;
   }
   if (auto problem = options.writes_file() ? refuse_output(options) : std::nullopt) {

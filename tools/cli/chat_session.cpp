@@ -52,7 +52,7 @@ std::string hindrance_to_write(const std::string& path) {
   std::ifstream file{path, std::ios::binary};
   std::string text{std::istreambuf_iterator<char>{file}, {}};
   auto may_be = text.empty() || std::holds_alternative<chat::conversation>(chat::read(text));
-  return may_be ? "" : path + " is there, and holds no conversation; write to another file";
+  return may_be ? "" : path + " exists and is not a conversation; write to another file";
 }
 
 /// "on", "off", or else the other of the two.
@@ -103,7 +103,7 @@ std::optional<std::string> chat_session::read() {
     if (ascii::trim(input).empty() && files_.empty())
       continue;
     if (!utf8::is_valid(input)) {
-      complain("what was typed is not UTF-8; the terminal's encoding has to be");
+      complain("what was typed is not UTF-8; set the terminal's encoding to UTF-8");
       continue;
     }
     if (history_.add(input))
@@ -237,7 +237,7 @@ const std::string& chat_session::model() const {
 void chat_session::attach(const std::string& path) {
   auto whole = without_tilde(path);
   if (whole == "-")
-    return tell("/file wants the path of a file");
+    return tell("/file needs the path of a file");
   if (!read_question({"", {whole}, {}, {}, true}))
     return;
   files_.push_back(whole);

@@ -223,7 +223,7 @@ option command::time(const char* names, std::optional<double>& target, const cha
   auto judge = [](std::string& seconds) {
     double value = 0;
     auto good = CLI::detail::lexical_cast(seconds, value) && value > 0;
-    return good ? std::string{} : seconds + " s is no time to come";
+    return good ? std::string{} : seconds + " s is not in the future";
   };
   return option{*made->check(CLI::Validator{judge, ""})->type_name(type)};
 }

@@ -275,7 +275,7 @@ void add_config(command_line& line) {
   config.require_command();
   auto check = config.add("check", "Report every error in the configuration");
   auto show = config.add("show", "Print the effective settings, defaults included, as TOML");
-  auto where = config.add("path", "Print which file counts, or which variables");
+  auto where = config.add("path", "Print which file is used, or which variables");
   auto trust = config.add("trust", "Let a ./modelforge.toml send keys elsewhere than to their own providers");
   auto example = config.add("example", "Print an example with every key explained");
   auto reference = config.add("reference", "Print every key with type, range and default, as Markdown");
@@ -288,7 +288,7 @@ void add_config(command_line& line) {
   check.footer(
     "Examples:\n  modelforge config check\n  modelforge config check --json | jq -r '.diagnostics[].message'");
   auto with_origins = std::make_shared<bool>(false);
-  show.flag("--origins", *with_origins, "Say behind each value where it is from: a line of the file, or a default");
+  show.flag("--origins", *with_origins, "Say after each value where it comes from: a line of the file, or a default");
   show.footer("Examples:\n  modelforge config show -c modelforge.toml\n"
               "  modelforge config show --origins | grep -v '# default'");
   example.footer("Example:\n  modelforge config example > modelforge.toml");

@@ -85,7 +85,7 @@ int list(const history_options& options) {
     all.emplace_back(file, std::get<chat::conversation>(std::move(loaded)));
   }
   for (auto& path : others)
-    std::fprintf(stderr, "modelforge: warning: %s is left out: it is no conversation\n", path.c_str());
+    std::fprintf(stderr, "modelforge: warning: %s is left out: it is not a conversation\n", path.c_str());
   if (all.empty() && !options.json && all_good)
     std::fprintf(stderr, "no conversations are kept in %s\n", store.folder().c_str());
   for (auto& one : all)

@@ -63,7 +63,7 @@ bool open_conversation::begin(const std::string& name) {
       return false;
     }
   if (std::find(others.begin(), others.end(), store_.path_of(name)) != others.end()) {
-    complain(store_.path_of(name) + " is there, and is no conversation; choose another name");
+    complain(store_.path_of(name) + " exists and is not a conversation; choose another name");
     return false;
   }
   wanted_ = name;
