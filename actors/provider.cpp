@@ -143,6 +143,8 @@ private:
     return self_->delegate(actor, std::move(request));
   }
 
+  /// The session is spawned once its request has been admitted, and answers to a subscriber from the start, also while
+  /// the request still waits for its turn.
   caf::result<stream_session_actor> on_stream(stream_request& request, const stream_subscriber_actor& to) {
     if (to == nullptr || request.as.from != 0)
       return refuse(
@@ -300,6 +302,7 @@ private:
     serve(at);
   }
 
+  /// A session's news of one of its turns, in the order in which they happened.
   void on_stream_update(request_id id, stream_update& update) override {
     auto at = begin_turn();
     if (update.begun)
