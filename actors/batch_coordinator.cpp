@@ -51,8 +51,7 @@ uint32_t estimate(const batch::item& item) {
   auto* request = std::get_if<chat_request>(&item.request);
   auto tokens = request != nullptr ? limits::token_estimator::raw(*request) : 0;
   if (item.vectors)
-    for (auto& text : item.vectors->inputs)
-      tokens += limits::token_estimator::raw(text);
+    tokens += limits::token_estimator::raw(*item.vectors);
   return static_cast<uint32_t>(std::min<uint64_t>(tokens, UINT32_MAX));
 }
 

@@ -409,6 +409,13 @@ uint64_t token_estimator::raw(const chat_request& request) {
   return tokens_of(cost_of(request));
 }
 
+uint64_t token_estimator::raw(const embedding_request& request) {
+  uint64_t sum = 0;
+  for (auto& text : request.inputs)
+    sum += raw(text);
+  return std::max<uint64_t>(sum, 1);
+}
+
 uint64_t token_estimator::estimate(std::string_view model, uint64_t raw) const {
   return scaled(raw, ratio_for(model, raw).safe());
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <modelforge/messages/chat_request.hpp>
+#include <modelforge/messages/embedding.hpp>
 
 #include <array>
 #include <cstddef>
@@ -39,6 +40,9 @@ public:
   /// Tokens of a whole prompt, at least 1: messages with their frames, tools, response schema, and a constant for each
   /// image. Reasoning counts only where it goes back sealed; `extra` does not count.
   static uint64_t raw(const chat_request& request);
+
+  /// Tokens of all texts that vectors are made of, at least 1.
+  static uint64_t raw(const embedding_request& request);
 
   /// Prompt tokens to reserve for a raw estimate: mean ratio + 2 x mean deviation, at most twice the mean; at least 1.
   /// So the sum over a minute's requests is rarely less than what the provider counts. Before a model's first usage:

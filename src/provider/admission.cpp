@@ -14,18 +14,6 @@ namespace modelforge::provider {
 
 namespace {
 
-/// The prompt's raw estimate, in tokens, at least 1 (see `token_estimator`).
-uint64_t raw_tokens(const chat_request& request) {
-  return limits::token_estimator::raw(request);
-}
-
-uint64_t raw_tokens(const embedding_request& request) {
-  uint64_t sum = 0;
-  for (auto& input : request.inputs)
-    sum += limits::token_estimator::raw(input);
-  return std::max<uint64_t>(sum, 1);
-}
-
 /// The output allowance that the caller fixed; 0 for vectors, which have no output.
 std::optional<uint32_t> max_tokens(const chat_request& request) {
   return request.sampling.max_tokens;
@@ -157,7 +145,7 @@ admission::result admission::finish(Request& from, const arrival& arrival, attem
   admitted.encoded = std::move(std::get<wire::encoded_request>(words));
   admitted.body = std::make_shared<const std::string>(std::move(admitted.encoded.body));
   admitted.optimizations = std::move(changes);
-  admitted.raw_tokens = raw_tokens(from);
+  admitted.raw_tokens = limits::token_estimator::raw(from);
   admitted.accounting = setup_.groups[admitted.group].accounting;
   admitted.reserved = estimate(from.model, max_tokens(from), admitted);
   admitted.spent = earlier.spent;

@@ -48,8 +48,7 @@ void add(demand& to, const chat_request& request, const embedding_request* vecto
   ++to.items;
   to.input_tokens += limits::token_estimator::raw(request);
   if (vectors != nullptr) {
-    for (auto& text : vectors->inputs)
-      to.input_tokens += limits::token_estimator::raw(text);
+    to.input_tokens += limits::token_estimator::raw(*vectors);
     return; // they have no tokens of their own
   }
   if (request.sampling.max_tokens)
