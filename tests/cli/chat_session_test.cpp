@@ -303,7 +303,7 @@ TEST_CASE_METHOD(session_test, "chat --continue goes on with the last conversati
          {{"--continue", "yes"}, "--continue= yes"},
          {{"--continue=i", "x"}, "several conversations"},
          {{"--name", "rivers", "x"}, "already"},
-         {{"--name", "a/b", "x"}, "no name"},
+         {{"--name", "a/b", "x"}, "cannot be the name"},
          {{"--name", "x", "--continue", "hills", "x"}, "say one of them"},
        }) {
     auto x = ask(arguments);
