@@ -94,35 +94,36 @@ TEST_CASE("a foreign encoding is told by its mark or its zeros, a NUL in a text 
     CHECK(foreign_encoding(row.text) == row.encoding);
     CHECK(line_of_nul(row.text) == row.line_of_nul);
   }
+}
 
-  // More than a pipe holds, so that a reader has to make room first.
-  TEST_CASE("a text is written whole where the descriptor does not block", "[base]") {
-    int ends[2];
-    REQUIRE(::pipe(ends) == 0);
-    base::file from{ends[0]}, to{ends[1]};
-    REQUIRE(::fcntl(to.get(), F_SETFL, O_NONBLOCK) == 0);
-    std::string text(1u << 20, 'a'), seen;
-    std::thread reader{[&] {
-      char bytes[4096];
-      for (ssize_t n; (n = ::read(from.get(), bytes, sizeof bytes)) > 0;)
-        seen.append(bytes, static_cast<std::size_t>(n));
-    }};
-    CHECK(base::write_all(to.get(), text));
-    to.close();
-    reader.join();
-    CHECK((seen == text));
-  }
+// More than a pipe holds, so that a reader has to make room first.
+TEST_CASE("a text is written whole where the descriptor does not block", "[base]") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  base::file from{ends[0]}, to{ends[1]};
+  REQUIRE(::fcntl(to.get(), F_SETFL, O_NONBLOCK) == 0);
+  std::string text(1u << 20, 'a'), seen;
+  std::thread reader{[&] {
+    char bytes[4096];
+    for (ssize_t n; (n = ::read(from.get(), bytes, sizeof bytes)) > 0;)
+      seen.append(bytes, static_cast<std::size_t>(n));
+  }};
+  CHECK(base::write_all(to.get(), text));
+  to.close();
+  reader.join();
+  CHECK((seen == text));
+}
 
-  TEST_CASE("a text that nobody reads is not written", "[base]") {
-    int ends[2];
-    REQUIRE(::pipe(ends) == 0);
-    base::file from{ends[0]}, to{ends[1]};
-    from.close();
-    auto before = std::signal(SIGPIPE, SIG_IGN);
-    CHECK_FALSE(base::write_all(to.get(), "a"));
-    CHECK(errno == EPIPE);
-    CHECK(base::write_all(to.get(), ""));
-    std::signal(SIGPIPE, before);
-  }
+TEST_CASE("a text that nobody reads is not written", "[base]") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  base::file from{ends[0]}, to{ends[1]};
+  from.close();
+  auto before = std::signal(SIGPIPE, SIG_IGN);
+  CHECK_FALSE(base::write_all(to.get(), "a"));
+  CHECK(errno == EPIPE);
+  CHECK(base::write_all(to.get(), ""));
+  std::signal(SIGPIPE, before);
+}
 
 } // namespace modelforge::base_test

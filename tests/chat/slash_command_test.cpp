@@ -32,7 +32,7 @@ TEST_CASE("what begins with a slash is a command, or told to be none", "[chat]")
          {"/file", std::string{"/file PATH"}},
          {"/think on", slash_command{slash_verb::think, "on"}},
          {"/think maybe", std::string{"on or off"}},
-         {"/retry now", std::string{"takes nothing"}},
+         {"/retry now", std::string{"takes no argument"}},
          {"/modle x", std::string{"did you mean /model?"}},
          {"/etc/passwd", std::string{"write two"}},
          {"/", std::string{"no command /"}},
