@@ -25,6 +25,8 @@ public:
     return true;
   }
 
+  std::size_t size() const { return waiting_.size(); }
+
   bool empty() const { return waiting_.empty() && dropped_ == 0; }
 
   /// Whether it is so full that its reader had better hurry.

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -77,6 +79,7 @@ public:
     std::optional<log_format> format{};
     std::shared_ptr<const secret_mask> secrets{};
     bool reopen = false;
+    std::size_t behind = 0; ///< Events that had happened before, and go where they were to go.
   };
 
   void apply(change other) {
@@ -85,6 +88,7 @@ public:
     std::lock_guard lock{mutex_};
     if (other.to)
       sink_name_ = other.to->sink();
+    other.behind = backlog_.size();
     changes_.push_back(std::move(other));
     wake(true);
   }
@@ -147,10 +151,16 @@ private:
   }
 
   void carry_out(work& next) {
-    for (auto& each : next.changes)
-      carry_out(each);
-    for (auto& each : next.events)
-      scribe_.write(each);
+    auto change = next.changes.begin();
+    auto carry_out_due = [&](std::size_t written) {
+      for (; change != next.changes.end() && change->behind <= written; ++change)
+        carry_out(*change);
+    };
+    for (std::size_t i = 0; i < next.events.size(); ++i) {
+      carry_out_due(i);
+      scribe_.write(next.events[i]);
+    }
+    carry_out_due(SIZE_MAX);
     scribe_.note_missing(next.dropped);
     scribe_.flush(clock::now());
   }

@@ -220,8 +220,8 @@ TEST_CASE("a ledger of another input or version, or no ledger, is refused and le
   } cases[] = {{other, {1000, 8, "b"}, "another input"},
                {other, {999, 7, "b"}, "another input"},
                {newer, {1000, 7, "in.jsonl"}, "version 2"},
-               {text, {1000, 7, "in.jsonl"}, "its header is missing or damaged"},
-               {short_text, {1000, 7, "in.jsonl"}, "its header is missing or damaged"}};
+               {text, {1000, 7, "in.jsonl"}, "header of the ledger is missing or damaged"},
+               {short_text, {1000, 7, "in.jsonl"}, "header of the ledger is missing or damaged"}};
   for (auto& [on, input, says] : cases) {
     auto before = on.bytes;
     auto x = open_on(on, input);
