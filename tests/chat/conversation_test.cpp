@@ -108,7 +108,8 @@ TEST_CASE("a damaged conversation is refused by the line", "[chat]") {
          {head + "## Question\n\nx\n", "line 5: a question without an answer"},
          {head + "## Question\n\nx\n\n## Question\n\ny\n\n## Answer\n\nz\n", "line 5: a question without"},
          {head + "## Question\n\n\n\n## Answer\n\nz\n", "line 5: an empty question"},
-         {head + "## Question\n\nx\n\n## Answer\n\nz\n\n## System\n\nlate\n", "line 13: the system prompt must come first"},
+         {head + "## Question\n\nx\n\n## Answer\n\nz\n\n## System\n\nlate\n",
+          "line 13: the system prompt must come first"},
          {head + "## System\n\n![image](http://x)\n", "line 7: an image"},
          {head + "## Question\n\n![image](data:nothing)\n", "line 7: an image"},
        }) {
