@@ -76,14 +76,14 @@ TEST_CASE("transport stops reading when a receiver gives no credit, and goes on 
   http::transport transport{{.initial_credit = credit}};
   auto to = std::make_shared<recorder>();
   auto request = get_from(server.url());
-  request.idle_timeout = 200ms; // does not run while we are the ones who wait
+  request.idle_timeout = 1s; // does not run while we are the ones who wait; a busy machine takes its time to begin
   auto id = transport.open(request, to);
   REQUIRE(eventually([&] { return transport.stats().paused == 1; }));
   CHECK(to->received() == credit);
   std::size_t sent = 0;
   REQUIRE(eventually([&] {
     auto before = std::exchange(sent, server.bytes_sent.load());
-    std::this_thread::sleep_for(100ms); // "has stopped" can only be seen over a time
+    std::this_thread::sleep_for(1200ms); // "has stopped" can only be seen over a time, here one beyond the idle timeout
     return before > 0 && before == sent;
   }));
   CHECK(sent < 12u << 20); // the rest stands in the kernel's receive buffer
