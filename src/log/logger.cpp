@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -57,7 +58,7 @@ public:
     sigset_t every, before; // the host's signals are not for this thread
     sigfillset(&every);
     pthread_sigmask(SIG_SETMASK, &every, &before);
-    std::thread{[me = shared_from_this()] { me->run(); }}.detach();
+    thread_ = std::make_unique<std::thread>([me = shared_from_this()] { me->run(); });
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
@@ -93,14 +94,19 @@ public:
     wake(true);
   }
 
-  /// Waits until all is written, for a time.
+  /// Waits until all is written and the thread has gone, for a time. A thread that a sink or a disk holds up for longer
+  /// is left alone.
   void end() {
-    if (is_forked())
+    if (is_forked()) { // the thread is another process's
+      static_cast<void>(thread_.release());
       return;
+    }
     std::unique_lock lock{mutex_};
     is_ending_ = true;
     wake(true);
-    ended_.wait_for(lock, max_flush, [this] { return has_ended_; });
+    auto has_ended = ended_.wait_for(lock, max_flush, [this] { return has_ended_; });
+    lock.unlock();
+    has_ended ? thread_->join() : thread_->detach();
   }
 
   std::string sink_name() const {
@@ -199,6 +205,7 @@ private:
   }
 
   const pid_t process_ = getpid();
+  std::unique_ptr<std::thread> thread_; ///< Of the owner alone.
   mutable std::mutex mutex_;
   std::condition_variable woken_, ended_;
   throttle throttle_;
