@@ -1,5 +1,6 @@
 #include "log/scribe.hpp"
 
+#include "base/utf8.hpp"
 #include "config/secret_mask.hpp"
 #include "log/line.hpp"
 
@@ -31,9 +32,13 @@ void scribe::reopen() {
 
 void scribe::write(throttle::timed& happened) {
   auto& rule = happened.what.rule();
-  for (auto& each : happened.what.fields())
-    if (auto* text = std::get_if<std::string>(&each.value); text != nullptr && secrets_ != nullptr)
+  for (auto& each : happened.what.fields()) {
+    auto* text = std::get_if<std::string>(&each.value);
+    if (text != nullptr && secrets_ != nullptr)
       secrets_->mask(*text, secret_mask::extent::cut);
+    if (text != nullptr && sink_)
+      *text = std::string{utf8::cut(utf8::repair(*text), max_field)};
+  }
   log_record record{happened.time, rule.level, rule.name, rule.component, rule.message, happened.what.fields()};
   if (sink_)
     return hand_over(record);

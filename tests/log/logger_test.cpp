@@ -254,6 +254,25 @@ TEST_CASE("a host's sink gets the events one at a time; what it throws is counte
   CHECK(got.events.size() <= 130);
 }
 
+TEST_CASE("a host's sink gets whole characters, and no more bytes than it is promised", "[log]") {
+  std::vector<std::string> texts;
+  {
+    auto log = start(to_file("none"), {[&](const log_record& x) {
+                       for (auto& each : x.fields)
+                         if (auto* text = std::get_if<std::string>(&each.value))
+                           texts.push_back(*text);
+                     }});
+    std::string umlauts;
+    while (umlauts.size() < 3'000)
+      umlauts += "\xC3\xA4";
+    tell(log, event::breaker_opened, "a\xFFz", "b" + umlauts);
+  }
+  REQUIRE(texts.size() == 2);
+  CHECK(texts[0] == "a\xEF\xBF\xBDz");
+  CHECK(texts[1].size() == 1023); // the first letter, and what is whole behind it
+  CHECK(texts[1].ends_with("\xC3\xA4"));
+}
+
 TEST_CASE("a sink that hangs makes nobody wait: what has no room is counted and told when there is some", "[log]") {
   kept got;
   std::promise<void> go;
