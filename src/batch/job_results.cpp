@@ -35,7 +35,7 @@ std::optional<batch_job_result> job_results::take(std::string_view nonce, std::s
   if (is_good_to_provider(*result) && !std::exchange(known.is_good_to_provider, true))
     ++succeeded_;
   auto is_good = std::holds_alternative<completion>(result->answer);
-  if (!is_new && (!is_good || kept_.erase(*number) == 0))
+  if (!is_new && (!is_good || !release(kept_.find(*number))))
     return {};
   auto run = result->end == wire::batch_end::succeeded || result->end == wire::batch_end::errored;
   batch_job_result made{*number, run, std::move(result->answer)};
@@ -43,14 +43,19 @@ std::optional<batch_job_result> job_results::take(std::string_view nonce, std::s
   if (is_good || kept_bytes_ + bytes > max_kept_bytes)
     return made;
   kept_bytes_ += bytes;
-  kept_.emplace(*number, std::move(made));
+  kept_.emplace(*number, kept_result{std::move(made), bytes});
   return {};
 }
 
 std::optional<batch_job_result> job_results::take_kept() {
-  if (kept_.empty())
+  return release(kept_.begin());
+}
+
+std::optional<batch_job_result> job_results::release(std::map<uint64_t, kept_result>::iterator kept) {
+  if (kept == kept_.end())
     return {};
-  return std::move(kept_.extract(kept_.begin()).mapped());
+  kept_bytes_ -= kept->second.bytes;
+  return std::move(kept_.extract(kept).mapped().result);
 }
 
 } // namespace modelforge::batch

@@ -59,9 +59,17 @@ private:
     bool is_good_to_provider = false;
   };
 
+  struct kept_result {
+    batch_job_result result;
+    std::size_t bytes;
+  };
+
+  /// Takes one out of what is kept back; nothing at its end.
+  std::optional<batch_job_result> release(std::map<uint64_t, kept_result>::iterator kept);
+
   std::unordered_map<uint64_t, taken_line> seen_;
-  std::map<uint64_t, batch_job_result> kept_; ///< Failures, by their items' numbers.
-  std::size_t kept_bytes_ = 0;
+  std::map<uint64_t, kept_result> kept_; ///< Failures, by their items' numbers.
+  std::size_t kept_bytes_ = 0;           ///< Of all of `kept_`.
   uint64_t contradicted_ = 0;
   uint64_t succeeded_ = 0;
   uint64_t broken_ = 0;

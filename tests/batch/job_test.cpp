@@ -449,13 +449,14 @@ TEST_CASE("failures of a job are kept back within bounds, and none is lost beyon
   CHECK(handed_on >= 40 - batch::job_results::max_kept_bytes / words.size());
   CHECK(take(openai_line(0, "zero")));        // in place of one that is kept
   CHECK_FALSE(take(openai_line(39, "late"))); // of one that is not
+  CHECK_FALSE(take(failed(40)));              // kept in the room that the first one left
   results.end_output();
   std::size_t kept = 0;
   for (auto result = results.take_kept(); result; result = results.take_kept()) {
     CHECK(result->number != 0);
     ++kept;
   }
-  CHECK(handed_on + kept == 39);
+  CHECK(handed_on + kept == 40);
   CHECK(results.contradicted() == 2);
 }
 
