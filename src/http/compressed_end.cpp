@@ -1,6 +1,7 @@
 #include "http/compressed_end.hpp"
 
 #include "base/ascii.hpp"
+#include "base/hex.hpp"
 
 #include <algorithm>
 
@@ -10,14 +11,6 @@ namespace {
 
 constexpr uint64_t smallest_gzip = 18; ///< Its head and its end.
 constexpr uint64_t smallest_zlib = 6;
-
-/// The value of a digit of a chunk's size, which is hexadecimal; 16 for all else.
-constexpr unsigned digit_of(char c) {
-  return c >= '0' && c <= '9'   ? static_cast<unsigned>(c - '0')
-         : c >= 'a' && c <= 'f' ? static_cast<unsigned>(c - 'a' + 10)
-         : c >= 'A' && c <= 'F' ? static_cast<unsigned>(c - 'A' + 10)
-                                : 16;
-}
 
 /// Adler-32, RFC 1950.
 uint32_t adler_of(uint32_t before, std::string_view bytes) {
@@ -135,7 +128,7 @@ void compressed_end::begin(std::string_view coding, bool is_chunked) {
 // Newer versions of libcurl show a chunked body without its chunks: no format begins with what a chunk's size does, but
 // for windows of zlib that nobody uses.
 void compressed_end::take(std::string_view bytes) {
-  if (count_ == 0 && part_ == part::size && chunk_ == 0 && !bytes.empty() && digit_of(bytes.front()) == 16)
+  if (count_ == 0 && part_ == part::size && chunk_ == 0 && !bytes.empty() && !hex::value_of(bytes.front()))
     is_chunked_ = false;
   if (is_chunked_)
     take_chunks(bytes);
@@ -190,9 +183,9 @@ void compressed_end::take_chunks(std::string_view bytes) {
       part_ = c == '\n' ? part::size : part::data_end;
     } else if (c == '\n') {
       part_ = chunk_ == 0 ? part::trailer : part::data;
-    } else if (part_ == part::size && digit_of(c) < 16) {
+    } else if (auto digit = hex::value_of(c); part_ == part::size && digit) {
       is_odd_ = chunk_ >> 56 != 0;
-      chunk_ = chunk_ << 4 | digit_of(c);
+      chunk_ = chunk_ << 4 | *digit;
     } else {
       part_ = part::extension;
     }

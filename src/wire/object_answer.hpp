@@ -194,6 +194,9 @@ protected:
   /// What is null or empty says nothing.
   void miss(json::raw value);
 
+  /// Warns of a part of the answer, of that type, that is left out; of none without a type.
+  void leave_out(std::string_view type);
+
   /// Says a text where some have a list of texts, or of objects with one, or one such object.
   void say_texts(said kind, json::raw value, piece_sink& sink);
 

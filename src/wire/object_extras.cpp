@@ -166,6 +166,11 @@ void object_answer::miss(json::raw value) {
   seen_.doubt = true;
 }
 
+void object_answer::leave_out(std::string_view type) {
+  if (!type.empty())
+    warn("the answer held a part that was left out: " + clean_words(type, 100));
+}
+
 void object_answer::note_foreign(std::string_view line) {
   warn("a line of the stream was left out that is no field of an event: " + clean_words(line, 100));
   seen_.doubt = true;

@@ -315,11 +315,6 @@ private:
     }
   }
 
-  void leave_out(std::string_view type) {
-    if (!type.empty())
-      warn("the answer held a part that was left out: " + clean_words(type, 100));
-  }
-
   /// Reads what an event adds to an open part. What kind it is, its member tells: `type` only names what is left out.
   void read_delta(const event& event, piece_sink& sink) {
     json::raw type, text, thinking, signature, fragment;

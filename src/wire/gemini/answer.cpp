@@ -329,8 +329,8 @@ private:
     if (flat.is_wrapped || is_call_type(type.between_quotes()))
       return read_call(flat, signature, sink);
     say_seal("gemini", signature, sink);
-    if (text.text.empty() && !other.empty())
-      warn("the answer held a part that was left out: " + clean_words(other, 100));
+    if (text.text.empty())
+      leave_out(other);
   }
 
   // -- calls -------------------------------------------------------------------------

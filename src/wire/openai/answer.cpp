@@ -270,7 +270,7 @@ private:
       return read_message(rest, choice, sink);
     }
     if (tells_reason(choice) && has_reason() && chunk_ != nullptr && chunk_->id.has_text() && !is_same_id(chunk_->id))
-      return fail_with(errc::invalid_response, "the provider sent more behind the whole answer");
+      return fail_behind_end();
     each_growth([](auto& growth) { growth.expect_either(); });
     read_message(delta, choice, sink);
   }

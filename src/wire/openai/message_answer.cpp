@@ -50,11 +50,6 @@ bool message_answer::say_content(json::raw content, std::vector<call_part>& call
   return has_thoughts;
 }
 
-void message_answer::leave_out(std::string_view part) {
-  if (!part.empty())
-    warn("the answer held a part that was left out: " + clean_words(part, 100));
-}
-
 void message_answer::say_first_thought(std::initializer_list<json::raw> places, piece_sink& sink) {
   auto before = progress_.pieces;
   for (auto place : places)

@@ -29,8 +29,6 @@ protected:
   /// to `calls`. Returns whether a thought is among them.
   bool say_content(json::raw content, std::vector<call_part>& calls, piece_sink& sink);
 
-  void leave_out(std::string_view part);
-
   /// Servers that tell thoughts in several places tell the same ones: the first place that has some counts.
   void say_first_thought(std::initializer_list<json::raw> places, piece_sink& sink);
 
