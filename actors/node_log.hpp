@@ -15,16 +15,16 @@ class node_log {
 public:
   explicit node_log(log_handle log) : log_(std::move(log)) {}
 
-  const log_handle& handle() const { return log_; }
-
   /// `address`: where it was found; empty: it came by itself.
-  void connected(const std::string& peer, const std::string& address) {
+  void connected(const std::string& peer, const std::string& address) const {
     tell(log::event::peer_connected, log::field::peer, peer, log::field::address, address);
   }
 
-  void lost(const std::string& peer) { tell(log::event::peer_lost, log::field::peer, peer, log::field::none, ""); }
+  void lost(const std::string& peer) const {
+    tell_log(log_, log::event::peer_lost, [&](log::entry x) { return std::move(x).with(log::field::peer, peer); });
+  }
 
-  void refused(const std::string& peer, const std::string& why) {
+  void refused(const std::string& peer, const std::string& why) const {
     tell(log::event::peer_refused, log::field::peer, peer, log::field::reason, why);
   }
 
@@ -38,7 +38,7 @@ public:
   void look_at(const node::credentials* tls, node::time_point now);
 
 private:
-  void tell(log::event what, log::field a, const std::string& first, log::field b, const std::string& second) {
+  void tell(log::event what, log::field a, const std::string& first, log::field b, const std::string& second) const {
     tell_log(log_, what, [&](log::entry x) { return std::move(x).with(a, first).with(b, second); });
   }
 

@@ -5,6 +5,8 @@
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_folder.hpp"
 
+#include <catch2/catch_test_macros.hpp>
+
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -41,6 +43,17 @@ struct cli_test {
     return run({"chat", "-c", configure(url, more), "hello"});
   }
 };
+
+/// Waits until the process says these words, and returns the line.
+inline std::string line_with(background_process& from, const std::string& words) {
+  std::string line;
+  do
+    line = from.read_line();
+  while (!line.empty() && line.find(words) == line.npos);
+  INFO("waited for: " << words);
+  REQUIRE_FALSE(line.empty());
+  return line;
+}
 
 inline constexpr auto good_answer =
   R"({"model":"m-1","choices":[{"index":0,"message":{"role":"assistant","content":"fine"},)"

@@ -60,17 +60,6 @@ struct node_test : cli_test {
     return result;
   }
 
-  /// Waits until the process says it.
-  static std::string line_with(background_process& x, const std::string& words) {
-    std::string line;
-    do
-      line = x.read_line();
-    while (!line.empty() && line.find(words) == line.npos);
-    INFO("waited for: " << words);
-    REQUIRE_FALSE(line.empty());
-    return line;
-  }
-
   settings guest(const std::string& name, const std::string& certs = {}) {
     settings x;
     x.runtime.state_folder = "none";

@@ -172,16 +172,6 @@ struct service_test : cli_test {
       "WATCHDOG_PID=$$ exec \"$@\" 2>&1", "sh", program(), "node", "-c", folder.path("node.toml")});
   }
 
-  static std::string line_with(background_process& x, const std::string& words) {
-    std::string line;
-    do
-      line = x.read_line();
-    while (!line.empty() && line.find(words) == line.npos);
-    INFO("waited for: " << words);
-    REQUIRE_FALSE(line.empty());
-    return line;
-  }
-
   void write_settings(const std::string& more) {
     folder.write("node.toml",
                  more
@@ -224,10 +214,7 @@ TEST_CASE_METHOD(service_test, "a node prints its status on SIGUSR1, and goes on
   manager.receive_until("READY=1");
   for (auto i = 0; i < 2; ++i) {
     node->signal(SIGUSR1);
-    std::string line;
-    do
-      line = node->read_line();
-    while (!line.empty() && !line.starts_with("modelforge: status "));
+    auto line = line_with(*node, "modelforge: status ");
     CHECK(contains(line, R"({"program":"modelforge","pid":)"));
     CHECK(contains(line, R"("name":"sim")"));
   }

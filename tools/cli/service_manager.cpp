@@ -56,18 +56,13 @@ service_manager::service_manager(const environment& env) : address_(env("NOTIFY_
   }
   if (address_[0] == '@')
     address_[0] = '\0';
-  socket_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (socket_ < 0) {
+  socket_ = base::file{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  if (socket_.get() < 0) {
     problem_ = std::string{"no socket for NOTIFY_SOCKET: "} + std::strerror(errno);
     return;
   }
-  setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &max_send_time, sizeof(max_send_time));
+  setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &max_send_time, sizeof(max_send_time));
   watchdog_pause_ = watchdog_pause(env);
-}
-
-service_manager::~service_manager() {
-  if (socket_ >= 0)
-    close(socket_);
 }
 
 void service_manager::ready() {
@@ -103,13 +98,13 @@ void service_manager::alive(time_point now) {
 }
 
 void service_manager::send(std::string_view message) {
-  if (socket_ < 0)
+  if (socket_.get() < 0)
     return;
   sockaddr_un to{};
   to.sun_family = AF_UNIX;
   std::memcpy(to.sun_path, address_.data(), address_.size());
   auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address_.size());
-  if (::sendto(socket_, message.data(), message.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&to), size) < 0)
+  if (::sendto(socket_.get(), message.data(), message.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&to), size) < 0)
     problem_ = std::string{"the service manager does not take messages at NOTIFY_SOCKET: "} + std::strerror(errno);
   else
     problem_.clear();

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/file.hpp"
+
 #include <modelforge/config/secret.hpp>
 
 #include <chrono>
@@ -17,10 +19,6 @@ public:
   using time_point = std::chrono::steady_clock::time_point;
 
   explicit service_manager(const environment& env = process_environment());
-  ~service_manager();
-
-  service_manager(const service_manager&) = delete;
-  service_manager& operator=(const service_manager&) = delete;
 
   /// Why messages do not arrive, for people; empty: they do, or nobody wants any.
   const std::string& problem() const { return problem_; }
@@ -44,7 +42,7 @@ public:
 private:
   void send(std::string_view message);
 
-  int socket_ = -1;
+  base::file socket_;
   std::string address_; ///< As in sockaddr_un's path: an abstract one begins with a zero.
   std::string problem_;
   std::string status_;
