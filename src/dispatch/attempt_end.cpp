@@ -40,7 +40,7 @@ lane_reaction react(lane_flight& flight, const retry::failed_attempt& why, limit
   result.waits = limited || paced || (overloaded && told);
   result.as_told = result.waits && told;
   result.refuses_key = meaning == retry::meaning::key;
-  auto strikes_at_random = overloaded && !told && !may_be_load; // and as often as before: no outage
+  auto strikes_at_random = overloaded && !may_be_load; // and as often as before: no outage
   ending.result = retry::counts_against_provider(meaning) && !result.waits && !strikes_at_random
                     ? limits::outcome::failure
                     : limits::outcome::neutral;

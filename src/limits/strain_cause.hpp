@@ -9,10 +9,10 @@ namespace modelforge::limits {
 ///
 /// A server that takes k at a time refuses the share 1 - k/n of n in flight. So where less than a third is refused, k
 /// is at least two thirds of n, and at half of n nothing is refused any more. If the number has fallen by half (or is
-/// 1), no more than a third is refused, and most refusals came although fewer were in flight than at the one before,
-/// the number is not the cause: refusals then count for nothing as long as their share stays about what it was. Were it
-/// not so, any share above one in 17 would hold the level at 1 for good (`parallel_limit` falls by one with each
-/// refusal, and rises by one with 16 answers).
+/// 1), no more than a third is refused, and at least a third of the refusals came although fewer were in flight than at
+/// the one before, the number is not the cause: refusals then count for nothing as long as their share stays about what
+/// it was. Were it not so, any share above one in 17 would hold the level at 1 for good (`parallel_limit` falls by one
+/// with each refusal, and rises by one with 16 answers).
 ///
 /// What was found holds for `validity` times as many outcomes as it took to find it; so a wrong belief costs a bounded
 /// share of refusals, for a bounded time, and finding out again costs little.
