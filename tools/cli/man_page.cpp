@@ -24,8 +24,8 @@ Keys of providers. Without a configuration, those that are set are the configura
 .BR STATE_DIRECTORY ", " XDG_STATE_HOME ", " HOME
 Where state is kept: the first of them that is set counts.
 .TP
-.BR HTTPS_PROXY ", " HTTP_PROXY ", " ALL_PROXY ", " NO_PROXY
-Proxies to providers, and hosts that are reached without one.
+.BR https_proxy ", " http_proxy ", " all_proxy ", " no_proxy
+Proxies to providers, and hosts that are reached without one. All but http_proxy are read in capitals, too.
 .TP
 .BR NO_COLOR ", " TERM
 Whether what is written to a terminal has colours.
