@@ -26,9 +26,9 @@ background() {
   local said
   said=$(mktemp)
   "$@" >"$said" 2>&1 &
-  until grep -q listening "$said" || ! kill -0 $! 2>/dev/null; do sleep 0.02; done
+  until grep -q '^listening ' "$said" || ! kill -0 $! 2>/dev/null; do sleep 0.02; done
   cat "$said"
-  grep -q listening "$said"
+  grep -q '^listening ' "$said"
 }
 """
 
