@@ -18,12 +18,15 @@ constexpr auto retry_interval = std::chrono::seconds{1};
 
 } // namespace
 
+// What happened before goes where it was to go.
 void scribe::move_to(target to) {
+  write_lines();
   target_ = std::move(to);
   forget_problem();
 }
 
 void scribe::reopen() {
+  write_lines();
   if (auto why = target_.reopen())
     complain(*why);
   else
