@@ -44,5 +44,12 @@ while read -r header; do
   fi
 done < <(sed -n '/^modelforge_public_headers(/,/^)/p' cmake/parts.cmake | grep -oE '[a-z_/]+\.hpp')
 
+# A release tells each kind of change in one place.
+twice=$(awk '/^## / { release = $0 } /^### / && seen[release, $0]++ { print FILENAME ":" FNR ": " $0 }' CHANGELOG.md)
+if [ -n "$twice" ]; then
+  printf 'FAILED: a section stands twice below one release:\n%s\n' "$twice"
+  failed=1
+fi
+
 [ $failed = 0 ] && echo "the rules hold"
 exit $failed
