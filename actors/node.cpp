@@ -104,7 +104,7 @@ public:
     auto& remote = i->second;
     auto* peer = peers_.find(remote.owner);
     if (peer == nullptr)
-      return remote.proxy.disconnect(why_not(links_, remote.owner));
+      return remote.proxy.disconnect({why_not(links_, remote.owner)});
     auto is_asked = [this, owner = remote.owner, asked = *peer] { return root_of(owner) == asked; }; // still
     ask(self_, *peer, caf::get_atom_v, hello_, name)
       .then(
@@ -272,7 +272,7 @@ private:
         log_.lost(owner);
       for (auto& [provider, remote] : remotes_)
         if (remote.owner == owner && peers_.find(owner) == nullptr)
-          remote.proxy.disconnect("the link to it broke");
+          remote.proxy.disconnect({"the link to it broke"});
         else if (remote.owner == owner)
           find_again(provider);
     }
@@ -398,7 +398,7 @@ private:
     link.machine.fail(std::move(why), now(), random_);
     for (auto& [provider, remote] : remotes_) // those who wait for it hear of it
       if (peers_.find(remote.owner) == nullptr)
-        remote.proxy.disconnect(why_not(links_, remote.owner));
+        remote.proxy.disconnect({why_not(links_, remote.owner)});
     serve();
   }
 
@@ -409,7 +409,7 @@ private:
 
   void leave() {
     for (auto& [name, remote] : remotes_)
-      safely([&proxy = remote.proxy] { proxy.disconnect(shutting_down); });
+      safely([&proxy = remote.proxy] { proxy.disconnect({"the program is shutting down", true}); });
     links_.clear();
     guests_.clear();
     port_.door.reset();

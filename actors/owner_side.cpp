@@ -32,7 +32,7 @@ owner_side::owner_side(const provider_settings& provider, const node_settings& n
 
 /// Each change once; before an owner was found, only what keeps it from being found is news.
 void owner_side::tell_reachable(bool is_reachable, const std::string& why) {
-  if (is_reachable_ == is_reachable || why == shutting_down || (!is_reachable_ && !is_reachable && why.empty()))
+  if (is_reachable_ == is_reachable || (!is_reachable_ && !is_reachable && why.empty()))
     return;
   is_reachable_ = is_reachable;
   auto what = is_reachable ? log::event::provider_reachable : log::event::provider_unreachable;
@@ -90,9 +90,10 @@ bool owner_side::lose(owner_id id, std::string why, watch& callers, time_point n
 }
 
 // The link is gone, not the owner: watches are removed first, so that no death is counted twice.
-void owner_side::lose_all(std::string why, watch& callers, time_point now) {
-  tell_reachable(false, why);
-  absence_.on_unreachable(std::move(why), !owners_.empty(), now);
+void owner_side::lose_all(owner_loss loss, watch& callers, time_point now) {
+  if (!loss.is_own_end)
+    tell_reachable(false, loss.why);
+  absence_.on_unreachable(std::move(loss.why), !owners_.empty(), now);
   for (auto& [id, owner] : owners_.extract_all())
     callers.remove(owner.address);
   traffic.leave();

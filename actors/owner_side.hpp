@@ -61,7 +61,7 @@ public:
   bool lose(owner_id id, std::string why, watch& callers, time_point now);
 
   /// The node is lost, with all its actors.
-  void lose_all(std::string why, watch& callers, time_point now);
+  void lose_all(owner_loss loss, watch& callers, time_point now);
 
   /// The node does not run the provider.
   void refuse(failure why, time_point now);

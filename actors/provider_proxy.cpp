@@ -119,8 +119,8 @@ public:
         [](const caf::error&) {}); // it is looked for again
   }
 
-  void disconnect(std::string why) {
-    owner_.lose_all(std::move(why), callers_, now());
+  void disconnect(owner_loss loss) {
+    owner_.lose_all(std::move(loss), callers_, now());
     serve();
   }
 
@@ -480,8 +480,8 @@ provider_proxy spawn_provider_proxy(caf::actor_system& system, const provider_se
   result.refuse = [state](failure why) {
     state.run([why = std::move(why)](proxy_state& proxy) { proxy.refuse_all(why); });
   };
-  result.disconnect = [state](std::string why) {
-    state.run([why = std::move(why)](proxy_state& proxy) { proxy.disconnect(why); });
+  result.disconnect = [state](owner_loss loss) {
+    state.run([loss = std::move(loss)](proxy_state& proxy) { proxy.disconnect(loss); });
   };
   return result;
 }

@@ -24,8 +24,11 @@ struct found_owner {
   std::shared_ptr<node::shared_gate> gate; ///< Null: there is no bound.
 };
 
-/// The reason by which a node's end is told to its proxies: no news for the log.
-inline constexpr auto shutting_down = "the program is shutting down";
+/// Why an owner cannot be asked any more, though it is expected back.
+struct owner_loss {
+  std::string why;
+  bool is_own_end = false; ///< This node ends, and nothing is wrong with the owner: no news for the log.
+};
 
 /// Stands on this node for a provider that another one runs, with the same calls. It outlives that node's death and
 /// return, keeps every call until it is answered, and ends those of a lost owner by `retry.retry_uncertain`.
@@ -34,7 +37,7 @@ inline constexpr auto shutting_down = "the program is shutting down";
 struct provider_proxy {
   provider_actor actor;
   std::function<void(const found_owner&)> connect;
-  std::function<void(std::string why)> disconnect; ///< It cannot be reached; it is expected back.
+  std::function<void(owner_loss loss)> disconnect; ///< It cannot be reached; it is expected back.
   std::function<void(failure why)> refuse; ///< It does not run the provider: calls end so, at once, until it does.
 };
 

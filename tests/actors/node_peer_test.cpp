@@ -240,7 +240,7 @@ TEST_CASE("an owner that names no actor, or another program's, as its provider i
   std::atomic<int> connected{0};
   remote_provider remote{"p", "owner", {}};
   remote.proxy.connect = [&](const found_owner&) { ++connected; };
-  remote.proxy.disconnect = [](const std::string&) {};
+  remote.proxy.disconnect = [](const owner_loss&) {};
   remote.proxy.refuse = [&](failure why) {
     std::lock_guard lock{mutex};
     refused = std::move(why);
@@ -264,7 +264,7 @@ TEST_CASE("a node looks no more for a provider that is no other node's any more"
   std::atomic<int> connected{0}, disconnected{0};
   remote_provider remote{"p", "owner", {}};
   remote.proxy.connect = [&](const found_owner&) { ++connected; };
-  remote.proxy.disconnect = [&](const std::string&) { ++disconnected; };
+  remote.proxy.disconnect = [&](const owner_loss&) { ++disconnected; };
   remote.proxy.refuse = [](const failure&) {};
   node.add_remote(remote);
   REQUIRE(test::eventually([&] { return connected == 1; }));
@@ -326,7 +326,7 @@ TEST_CASE("a node outlives what is thrown inside it", "[node]") {
   bare_peer peer{owner};
   provider_proxy throwing;
   throwing.connect = [](const found_owner&) { throw std::runtime_error("no"); };
-  throwing.disconnect = [](const std::string&) { throw std::runtime_error("no"); };
+  throwing.disconnect = [](const owner_loss&) { throw std::runtime_error("no"); };
   throwing.refuse = [](const failure&) { throw std::runtime_error("no"); };
   owner.node.add_remote({"p", "nobody", throwing});
   owner.node.find_again("p");

@@ -120,7 +120,7 @@ TEST_CASE_METHOD(proxy_test, "what an owner drains is held, and sent to the one 
     CHECK(second.chats.size() == 2);
   }
   SECTION("after its program has ended and begun anew") {
-    proxy.disconnect("it is shutting down");
+    proxy.disconnect({"it is shutting down"});
     run();
     advance(60s); // longer than one waits for one that is lost
     CHECK(refused->pending());

@@ -218,7 +218,7 @@ TEST_CASE_METHOD(proxy_test, "calls wait out a relink, batch items whatever it t
   auto one = connect(first);
   auto sent = chat();
   end(one);
-  proxy.disconnect("the link broke");
+  proxy.disconnect({"the link broke"});
   run();
   auto item = chat(priority::batch);
   auto fresh = chat();

@@ -138,7 +138,7 @@ struct chain_test : test::provider_test {
   }
 
   void cut_here() {
-    proxy.disconnect("cut");
+    proxy.disconnect({"cut"});
     run();
   }
 

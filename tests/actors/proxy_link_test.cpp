@@ -1,4 +1,7 @@
 #include "tests/actors/proxy_fixture.hpp"
+#include "tests/support/collected_log.hpp"
+
+#include <modelforge/log/start_log.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -45,7 +48,7 @@ TEST_CASE_METHOD(proxy_test, "large requests wait for room on the link, small qu
   }
   SECTION("until the link is lost, which frees it") {
     owner_script second;
-    proxy.disconnect("cut");
+    proxy.disconnect({"cut"});
     run();
     CHECK(gate->on_the_way() == 0);
     connect(second, gate);
@@ -97,6 +100,22 @@ TEST_CASE_METHOD(proxy_test, "a flood waits at its host, not in the mailbox of a
   });
   run();
   CHECK(script.chats.size() == 6);
+}
+
+TEST_CASE_METHOD(proxy_test, "the end of the own node is no news of an owner, the owner's is, by whatever words",
+                 "[node][log]") {
+  test::collected_log told;
+  auto log = std::get<log_handle>(start_log({}, {told.sink(), log_level::info}));
+  proxy = spawn_provider_proxy(
+    system(), provider, node, [] {}, 1u << 20, log);
+  hold(proxy.actor);
+  owner_script script;
+  connect(script);
+  proxy.disconnect({"this node ends", true});
+  proxy.disconnect({"the program is shutting down"});
+  run();
+  CHECK(told.wait_for("provider.unreachable")
+        == "provider.unreachable provider=p owner=far reason=the program is shutting down");
 }
 
 TEST_CASE_METHOD(proxy_test, "a proxy that ends frees the link for others", "[node]") {
