@@ -314,6 +314,7 @@ private:
       if (auto* problem = std::get_if<failure>(&prepared))
         return plan_start(provider, problem->message);
       begin = provider_start{std::get<provider::setup>(std::move(prepared))};
+      log_.keep_secrets(begin->setup); // its keys were read again
     }
     if (begin) {
       static_cast<void>(begin->limits.open(begin->setup)); // what it kept is at hand anyway

@@ -15,9 +15,19 @@ void registry_log::keep_secrets(const std::vector<provider_change>& changes) {
   for (auto& change : changes)
     if (change.fresh)
       all->keep(*change.fresh->setup.secrets);
+  mask(std::move(all));
+}
+
+void registry_log::keep_secrets(const provider::setup& setup) {
+  auto all = std::make_shared<secret_mask>();
+  all->keep(*setup.secrets);
+  mask(std::move(all));
+}
+
+void registry_log::mask(std::shared_ptr<secret_mask> more) {
   if (secrets_ != nullptr)
-    all->keep(*secrets_);
-  secrets_ = std::move(all);
+    more->keep(*secrets_);
+  secrets_ = std::move(more);
   log_->mask(secrets_);
 }
 

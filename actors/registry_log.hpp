@@ -27,6 +27,7 @@ public:
 
   /// What these secrets are, and were, stands in no line from now on.
   void keep_secrets(const std::vector<provider_change>& changes);
+  void keep_secrets(const provider::setup& setup);
 
   std::optional<failure> check(const settings& fresh) const { return log_->check(fresh.log); }
   void reconfigure(const settings& fresh) { log_->reconfigure(fresh.log); }
@@ -45,6 +46,7 @@ public:
   void reload_refused(const failure& why, const std::string& origin);
 
 private:
+  void mask(std::shared_ptr<secret_mask> more);
   void tell(log::event what, const named_provider& provider);
 
   log_handle log_;

@@ -11,6 +11,7 @@
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace modelforge::log_test {
@@ -165,6 +166,39 @@ TEST_CASE("a provider that ends by a bug is told once, and that it begins again"
   CHECK(test::eventually([&] { return log.count("provider.started") == 2; }));
   CHECK(log.count("provider.died") == 1);
   caf::anon_send_exit(registry, caf::exit_reason::user_shutdown);
+}
+
+TEST_CASE("a key that a provider reads when it is started again stands in no line", "[log]") {
+  simulator::server server{simulator::options{}};
+  test::temporary_folder folder;
+  collected_log log;
+  auto x = base(server);
+  x.providers[0].keys = {{"key1", "", folder.write("key", "sk-first-0123456789\n")}};
+  init_types();
+  caf::actor_system_config config;
+  apply(x, config);
+  {
+    caf::actor_system system{config};
+    auto started = start_log(x.log, into(log).log);
+    auto registry = std::get<registry_actor>(spawn_registry(system, x, std::get<log_handle>(started)));
+    auto crash = [&](const std::string& why) {
+      caf::scoped_actor self{system};
+      self->request(registry, 20s, caf::get_atom_v, std::string{"main"})
+        .receive([&](const provider_actor& found) { post(found, [why] { throw std::runtime_error{why}; }); },
+                 [](const caf::error&) { FAIL(); });
+    };
+    folder.write("key", "sk-second-0123456789\n");
+    crash("a bug");
+    CHECK(test::eventually([&] { return log.count("provider.started") == 2; }));
+    crash("a bug with sk-second-0123456789 in it");
+    CHECK(test::eventually([&] { return log.count("provider.started") == 3; }));
+    caf::anon_send_exit(registry, caf::exit_reason::user_shutdown);
+  } // with the log's last owner; the second death, which repeats the first, is told now
+  auto lines = log.lines();
+  auto is_masked = [](const std::string& line) { return line.find("a bug with *** in it") != line.npos; };
+  CHECK(std::any_of(lines.begin(), lines.end(), is_masked));
+  for (auto& line : lines)
+    CHECK(line.find("sk-second") == line.npos);
 }
 
 TEST_CASE("a batch tells of its begin and its end", "[log]") {
