@@ -246,7 +246,7 @@ logger::~logger() {
 void logger::take(const log_settings& settings) {
   threshold_ = settings.sink == "none" && !options_.sink ? -1 : static_cast<int>(settings.level);
   content_ = settings.content;
-  if (settings.content)
+  if (wants_content())
     write(entry{event::log_content});
 }
 

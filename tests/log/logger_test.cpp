@@ -10,6 +10,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
@@ -194,6 +195,29 @@ TEST_CASE("automatic settings are what the program says", "[log]") {
   CHECK(wants(log_level::debug, "automatic", command, log_level::debug)); // asked for by name
   CHECK(wants(log_level::automatic, "stderr", command, log_level::warning));
   CHECK_FALSE(wants(log_level::debug, "none", node, log_level::error));
+}
+
+TEST_CASE("that prompts stand in a log is told where they do, also when other settings bring them", "[log]") {
+  kept got;
+  log_settings settings;
+  settings.content = true;
+  auto warnings_of = [&](log_level first, std::optional<log_level> second = {}) {
+    got.events.clear();
+    settings.level = first;
+    {
+      auto log = start(settings, {got.sink()});
+      if (second) {
+        settings.level = *second;
+        log->reconfigure(settings);
+      }
+      CHECK(log->wants_content() == (settings.level == log_level::debug));
+    }
+    return std::count(got.events.begin(), got.events.end(), "log.content");
+  };
+  CHECK(warnings_of(log_level::debug) == 1);
+  CHECK(warnings_of(log_level::info) == 0);
+  CHECK(warnings_of(log_level::info, log_level::debug) == 1);
+  CHECK(warnings_of(log_level::debug, log_level::info) == 1);
 }
 
 TEST_CASE("no secret that a program knows stands in its log", "[log]") {
@@ -410,16 +434,6 @@ TEST_CASE("a process that was forked off writes nothing, and ends", "[log]") {
   CHECK(status == 0);
   log.reset();
   CHECK(lines_of(path).size() == 1);
-}
-
-TEST_CASE("prompts in the log are announced", "[log]") {
-  kept got;
-  auto settings = to_file("none", log_level::warning);
-  settings.content = true;
-  auto log = start(settings, {got.sink()});
-  CHECK_FALSE(log->wants_content());
-  log.reset();
-  CHECK(got.events == std::vector<std::string>{"log.content"});
 }
 
 } // namespace modelforge::logger_test
