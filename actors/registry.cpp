@@ -1,4 +1,4 @@
-#include <modelforge/actors/registry.hpp>
+#include "actors/checked_registry.hpp"
 
 #include "actors/named_provider.hpp"
 #include "actors/node.hpp"
@@ -476,6 +476,11 @@ std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, 
       return std::move(*why);
     log = std::get<log_handle>(std::move(started));
   }
+  return spawn_checked_registry(system, all, std::move(log));
+}
+
+std::variant<registry_actor, failure> spawn_checked_registry(caf::actor_system& system, const settings& all,
+                                                             log_handle log) {
   std::optional<node_control> node;
   if (!all.node.listen.empty() || !all.node.peers.empty()) {
     auto made = spawn_node(system, all.node, log);

@@ -1,10 +1,10 @@
 #include <modelforge/actors/runtime.hpp>
 
+#include "actors/checked_registry.hpp"
 #include "actors/refusing_provider.hpp"
 #include "actors/settings_change.hpp"
 #include "actors/support/mail.hpp"
 
-#include <modelforge/actors/registry.hpp>
 #include <modelforge/actors/system.hpp>
 #include <modelforge/config/load.hpp>
 
@@ -44,7 +44,7 @@ class runtime::core {
 public:
   core(settings settings, const host_options& options)
     : settings_(std::move(settings)), log_(started(settings_, options)), system_(configured(config_, settings_)) {
-    registry_ = had(spawn_registry(system_, settings_, log_));
+    registry_ = had(spawn_checked_registry(system_, settings_, log_)); // `started` has checked them
     look_up_providers();
     clerk_ = system_.spawn(idle, &clerk_self_);
     courier_ = system_.spawn<caf::detached>(idle, &courier_self_);
