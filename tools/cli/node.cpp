@@ -1,8 +1,6 @@
-#include "config/read_file.hpp"
-#include "config/trust.hpp"
-#include "log/logger.hpp"
 #include "tools/cli/ask.hpp"
 #include "tools/cli/output.hpp"
+#include "tools/cli/reread.hpp"
 #include "tools/cli/service_manager.hpp"
 
 #include "base/ascii.hpp"
@@ -16,15 +14,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <exception>
-#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <unistd.h>
 #include <utility>
-#include <variant>
 
 /// `modelforge node`: the providers of a file, run for other programs until a signal comes.
 
@@ -39,9 +34,6 @@ constexpr auto max_end_time = std::chrono::seconds{15};
 
 /// How long providers have to tell their status, all together.
 constexpr auto max_status_time = std::chrono::seconds{2};
-
-/// Bytes of a file of settings.
-constexpr std::size_t max_settings = 1u << 20;
 
 /// Standard output has one line only, for scripts that wait for it; the rest goes to standard error.
 void say(const std::string& text) {
@@ -142,12 +134,8 @@ public:
   void reload(const std::string& path, bool is_found) {
     manager_.reloading();
     reopen(host_.log());
-    auto text = read(path, is_found);
-    if (auto* problem = std::get_if<std::string>(&text))
-      tell_log(host_.log(), log::event::reload_refused, [&](log::entry told) {
-        return std::move(told).with(log::field::origin, path).with(log::field::reason, *problem);
-      });
-    is_refused_ = text.index() != 0 || !take_over(std::get<file_text>(text).text, path);
+    auto take = [&](const std::string& text) { return take_over(text, path); };
+    is_refused_ = !reread_settings(path, is_found, host_.log(), take);
     report_ready();
   }
 
@@ -179,36 +167,16 @@ private:
     return is_refused_ ? line + "; the last settings were refused, those before go on" : line;
   }
 
-  /// The text of the settings, or why it cannot be had.
-  static std::variant<file_text, std::string> read(const std::string& path, bool is_found) {
-    try {
-      auto cannot = "cannot read " + path + " again: ";
-      std::error_code ignored;
-      if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
-        return cannot + "it is not a regular file"; // a pipe could keep us for ever
-      auto content = read_file(path, max_settings);
-      if (auto* problem = std::get_if<std::string>(&content))
-        return cannot + *problem;
-      auto& text = std::get<file_text>(content).text;
-      if (text.empty())
-        return cannot + "it is empty";
-      if (auto refused = is_found ? refuse_found(path, text) : std::nullopt)
-        return *refused;
-      return std::get<file_text>(std::move(content));
-    } catch (const std::exception& error) { // no memory, say; what runs goes on
-      return std::string{error.what()};
-    }
-  }
-
   /// The registry decides whether the new settings can be had, changes all or nothing, and tells the log. The grace
   /// period is this program's own, so it is taken from the file here. Returns whether they are in force.
   bool take_over(const std::string& text, const std::string& path) {
+    auto read_here = parse(text, path); // first: once they are in force, nothing can go wrong any more
     auto is_taken = false;
     caf::scoped_actor self{host_.system()};
     self->request(host_.registry(), caf::infinite, reload_atom_v, text, path)
       .receive([&](const reload_report&) { is_taken = true; }, [](const caf::error&) {});
-    if (auto now = is_taken ? parse(text, path) : load_result{}; now.value)
-      settings_.runtime.grace_period = now.value->runtime.grace_period;
+    if (is_taken && read_here.value)
+      settings_.runtime.grace_period = read_here.value->runtime.grace_period;
     return is_taken;
   }
 
