@@ -89,6 +89,7 @@ TEST_CASE("without a service manager nothing is sent, and nothing is wrong", "[c
   none.alive({});
   none.stopping(1s);
   CHECK(none.problem().empty());
+  CHECK_FALSE(none.is_there());
 }
 
 TEST_CASE("the service manager hears of each state, at a path as at an abstract socket", "[cli][service]") {
@@ -97,6 +98,7 @@ TEST_CASE("the service manager hears of each state, at a path as at an abstract 
     notify_socket socket{name};
     service_manager manager{with({{"NOTIFY_SOCKET", name}})};
     manager.ready();
+    CHECK(manager.is_there());
     CHECK(socket.peek() == "READY=1");
     manager.reloading();
     CHECK(socket.peek().starts_with("RELOADING=1\nMONOTONIC_USEC="));
@@ -219,6 +221,18 @@ TEST_CASE_METHOD(service_test, "a node prints its status on SIGUSR1, and goes on
     CHECK(contains(line, R"("name":"sim")"));
   }
   CHECK(node->end(SIGTERM) == 0);
+}
+
+TEST_CASE_METHOD(service_test, "a node that nobody listens to wakes for signals alone", "[cli][node][service]") {
+  write_settings("");
+  background_process node{{"/usr/bin/env", "-u", "NOTIFY_SOCKET", program(), "node", "-c", folder.path("node.toml")}};
+  line_with(node, "listening 127.0.0.1:");
+  auto before = node.waits();
+  // What is measured is two seconds of doing nothing: a chat that waits for a silent server fills them.
+  misbehaving_server silent{[](peer& x) { x.wait_for_close(); }};
+  run({"chat", "-c", configure(silent.url("")), "--timeout", "2", "hello"});
+  CHECK(node.waits() - before <= 4); // those of its start, which may not be over yet
+  CHECK(node.end(SIGTERM) == 0);
 }
 
 TEST_CASE_METHOD(service_test, "a service manager that is gone keeps no node from its work", "[cli][node][service]") {

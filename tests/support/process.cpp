@@ -176,6 +176,14 @@ std::chrono::duration<double> background_process::cpu() const {
   return std::chrono::duration<double>{static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK))};
 }
 
+long background_process::waits() const {
+  std::ifstream file{"/proc/" + std::to_string(pid_) + "/task/" + std::to_string(pid_) + "/status"};
+  long result = 0;
+  for (std::string line; std::getline(file, line);)
+    std::sscanf(line.c_str(), "voluntary_ctxt_switches: %ld", &result);
+  return result;
+}
+
 int background_process::end(int signal) {
   if (pid_ < 0)
     return -1;

@@ -45,6 +45,9 @@ public:
   /// User and system time until now.
   std::chrono::duration<double> cpu() const;
 
+  /// How often its first thread has gone to sleep until now.
+  long waits() const;
+
   /// Sends a signal and waits for the end, at most 10 s; returns the exit code, -1 if it had to be killed.
   int end(int signal);
 

@@ -27,6 +27,7 @@ namespace modelforge::cli {
 
 namespace {
 
+/// How often a service manager is told how the node stands, if there is one.
 constexpr auto look_interval = std::chrono::milliseconds{200};
 
 /// What ending takes beyond the grace period: requests are cut off, connections closed, limits written.
@@ -114,8 +115,15 @@ public:
       say("warning: " + manager_.problem());
   }
 
+  /// How long to wait for a signal before the next `report`.
+  std::chrono::milliseconds report_interval() const {
+    return manager_.is_there() ? look_interval : std::chrono::hours{1};
+  }
+
   /// Tells the service manager that the actors answer.
   void report() {
+    if (!manager_.is_there())
+      return;
     if (auto status = question_.take_answer()) {
       manager_.alive(std::chrono::steady_clock::now());
       manager_.status(status_line(*status));
@@ -188,8 +196,9 @@ private:
   bool is_refused_ = false; ///< What the last reload brought.
 };
 
-/// What `modelforge node` does: starts, says where it listens, and goes on until a signal. Links are looked at five
-/// times a second rather than reported by the actors: they may change faster than anybody can read.
+/// What `modelforge node` does: starts, says where it listens, and goes on until a signal. Where a service
+/// manager listens, links are looked at five times a second rather than reported by the actors: they may change faster
+/// than anybody can read.
 int node(const std::string& config) {
   auto all = load_settings(config);
   if (!all)
@@ -211,7 +220,7 @@ int node(const std::string& config) {
   running.report_ready();
   for (;;) {
     running.report();
-    switch (waiter.wait(look_interval)) {
+    switch (waiter.wait(running.report_interval())) {
       case waiter::event::interrupted:
         running.drain();
         return exit_ok;

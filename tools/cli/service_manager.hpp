@@ -23,6 +23,9 @@ public:
   /// Why messages do not arrive, for people; empty: they do, or nobody wants any.
   const std::string& problem() const { return problem_; }
 
+  /// Whether there is one that may be told: NOTIFY_SOCKET names a socket.
+  bool is_there() const { return socket_.get() >= 0; }
+
   /// The service does its work, after its start or a reload.
   void ready();
 
