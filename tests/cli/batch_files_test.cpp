@@ -327,9 +327,13 @@ TEST_CASE_METHOD(batch_files_test, "a batch's deadline ends what is not answered
   REQUIRE(lines.size() == 3);
   for (auto i : {1, 2})
     CHECK(lines[static_cast<std::size_t>(i)]["error"]["code"] == "deadline_exceeded");
-  auto refused = run(arguments(server, {"--mode", "provider", "--deadline", "2h"}));
-  CHECK(refused.exit_code == 2);
-  CHECK(contains(refused.err, "a provider's batch API takes up to a day: give --deadline at least 24h"));
+  for (auto& more : {strings{}, strings{"--dry-run"}}) { // which is to tell what the real run would do
+    strings options{"--mode", "provider", "--deadline", "2h"};
+    options.insert(options.end(), more.begin(), more.end());
+    auto refused = run(arguments(server, options));
+    CHECK(refused.exit_code == 2);
+    CHECK(contains(refused.err, "a provider's batch API takes up to a day: give --deadline at least 24h"));
+  }
 }
 
 TEST_CASE_METHOD(batch_files_test, "answers in whose place others stand are not counted among those without a price",

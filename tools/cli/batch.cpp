@@ -301,13 +301,13 @@ int batch_cancel(const std::string& name, const target_options& target) {
 int batch(const batch_command_options& options) {
   if (options.input.empty())
     return refuse_usage("INPUT is required");
-  if (options.dry_run)
-    return batch_dry_run(options);
-  if (options.output.empty())
+  if (options.output.empty() && !options.dry_run)
     return refuse_usage("--output is required");
   if (options.mode == "provider" && options.deadline && *options.deadline < 24 * 3600)
     return refuse_usage("a provider's batch API takes up to a day: give --deadline at least 24h, or let --mode auto or "
                         "live send what must be done sooner");
+  if (options.dry_run)
+    return batch_dry_run(options);
   return run(options, false);
 }
 
