@@ -9,18 +9,16 @@ namespace modelforge::cli {
 
 namespace {
 
-enum class value_kind : uint8_t { none, words, file, folder, other };
+enum class value_kind : uint8_t { none, words, file, other };
 
 /// What may follow an option, or stand for an argument by position.
 value_kind kind_of(const option_description& option) {
-  constexpr auto files = std::to_array<std::string_view>({"FILE", "FILE|URL", "PATH", "INPUT", "OUTPUT"});
+  constexpr auto files = std::to_array<std::string_view>({"FILE", "FILE|URL", "INPUT", "OUTPUT"});
   auto& name = option.is_positional ? option.names.front() : option.type;
   if (!option.choices.empty())
     return value_kind::words;
   if (std::find(files.begin(), files.end(), name) != files.end())
     return value_kind::file;
-  if (name == "FOLDER")
-    return value_kind::folder;
   return name.empty() ? value_kind::none : value_kind::other;
 }
 
@@ -53,9 +51,9 @@ std::vector<std::string> words_below(const command_description& command) {
   return result;
 }
 
-bool has_argument(const command_description& command, value_kind kind) {
+bool takes_file(const command_description& command) {
   return std::any_of(command.options.begin(), command.options.end(),
-                     [&](auto& option) { return option.is_positional && kind_of(option) == kind; });
+                     [](auto& option) { return option.is_positional && kind_of(option) == value_kind::file; });
 }
 
 /// Inside single quotes of a shell; `quote` is what stands there for such a quote.
@@ -77,7 +75,7 @@ constexpr auto bash_head = R"(# bash completion for modelforge; written by `mode
 
 _modelforge() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=modelforge
-  local options='' words='' files='' i
+  local options='' words='' is_file='' i
   if [[ $current == '=' ]]; then
     current=''
   elif [[ $previous == '=' ]]; then
@@ -98,8 +96,8 @@ constexpr auto bash_tail = R"(  esac
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
     return
   fi
-  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current"; [[ -z $files ]] || compgen "-$files" -- "$current")
-  [[ -z $files ]] || compopt -o filenames 2>/dev/null
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current"; [[ -z $is_file ]] || compgen -f -- "$current")
+  [[ -z $is_file ]] || compopt -o filenames 2>/dev/null
 }
 
 complete -F _modelforge modelforge
@@ -124,9 +122,7 @@ std::string bash_values(const option_description& option) {
     case value_kind::words:
       return "words='" + joined(option.choices, " ") + "'";
     case value_kind::file:
-      return "files=f";
-    case value_kind::folder:
-      return "files=d";
+      return "is_file=1";
     default:
       return "return";
   }
@@ -140,13 +136,8 @@ std::string bash_command(const command_description& command) {
     if (takes_word(option))
       values += "        " + joined(option.names, " | ") + ") " + bash_values(option) + " ;;\n";
   auto otherwise = "words='" + joined(words_below(command), " ") + "'";
-  for (auto& option : command.options)
-    if (option.is_positional && kind_of(option) == value_kind::words)
-      otherwise += " words+=' " + joined(option.choices, " ") + "'";
-  if (has_argument(command, value_kind::file))
-    otherwise += " files=f";
-  else if (has_argument(command, value_kind::folder))
-    otherwise += " files=d";
+  if (takes_file(command))
+    otherwise += " is_file=1";
   if (values.empty())
     return result + "      " + otherwise + "\n      ;;\n";
   return result + "      case $previous in\n" + values + "        *) " + otherwise + " ;;\n      esac\n      ;;\n";
@@ -182,8 +173,6 @@ std::string zsh_values(const option_description& option) {
       return "(" + joined(option.choices, " ") + ")";
     case value_kind::file:
       return "_files";
-    case value_kind::folder:
-      return "_files -/";
     default:
       return " ";
   }
@@ -294,8 +283,6 @@ std::string fish_values(const option_description& option) {
       return " -x -a '" + joined(option.choices, " ") + "'";
     case value_kind::file:
       return " -r -F";
-    case value_kind::folder:
-      return " -x -a '(__fish_complete_directories)'";
     default:
       return option.is_value_optional ? "" : " -x";
   }
@@ -312,10 +299,9 @@ std::string fish_command(const command_description& command) {
       for (auto& name : option.names)
         result += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
       result += fish_values(option) + " -d " + single_quoted(option.help, "\\'") + "\n";
-    } else if (kind_of(option) == value_kind::file)
-      result += " -F\n";
-    else
-      result += kind_of(option) == value_kind::words ? " -a '" + joined(option.choices, " ") + "'\n" : " -f\n";
+    } else {
+      result += kind_of(option) == value_kind::file ? " -F\n" : " -f\n";
+    }
   }
   return result;
 }
