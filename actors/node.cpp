@@ -94,6 +94,9 @@ public:
     find_again(name);
   }
 
+  /// Tells what has become of the certificate's files.
+  void look_at_credentials() { log_.look_at(tls_.get(), now()); }
+
   void remove_remote(const std::string& name) { remotes_.erase(name); }
 
   /// Asks the owner for its provider, if there is a link.
@@ -231,7 +234,7 @@ private:
   /// By this actor the peer can be reached from now on.
   void add_root(const std::string& name, const node_actor& root, bool configured, const std::string& address = {}) {
     auto before = root_of(name);
-    log_.look_at(tls_.get(), now()); // the files may have been read for it
+    look_at_credentials(); // the files may have been read for it
     if (peers_.add(name, root, configured))
       callers_.add(caf::actor_cast<caf::strong_actor_ptr>(root));
     if (before == nullptr)
@@ -469,8 +472,9 @@ std::variant<node_control, failure> spawn_node(caf::actor_system& system, const 
     result.listening = node::to_string(address);
     run([where = result.listening, door](node_state& self) { self.listen_at(where, std::move(*door)); });
   }
-  result.renew_credentials = [tls]() -> std::optional<failure> {
+  result.renew_credentials = [tls, run]() -> std::optional<failure> {
     auto problem = tls != nullptr ? tls->reload() : std::nullopt;
+    run([](node_state& self) { self.look_at_credentials(); });
     if (!problem)
       return {};
     return make_failure(errc::configuration, *problem, "the certificate that was read before stays in use");

@@ -1,5 +1,7 @@
 #include "actors/node_log.hpp"
 
+#include <utility>
+
 namespace modelforge {
 
 namespace {
@@ -27,13 +29,17 @@ void node_log::look_at(node_link& link) {
 void node_log::look_at(const node::credentials* tls, node::time_point now) {
   if (tls == nullptr)
     return;
+  auto left = tls->valid_for();
+  if (auto before = std::exchange(known_certificate_, tls->fingerprint());
+      !before.empty() && before != known_certificate_)
+    tell_log(log_, log::event::certificate_renewed,
+             [&](log::entry x) { return std::move(x).with(log::field::valid_seconds, left.count()); });
   if (auto problem = tls->problem(); problem != told_problem_) {
     told_problem_ = std::move(problem);
     if (!told_problem_.empty())
       tell_log(log_, log::event::certificate_refused,
                [&](log::entry x) { return std::move(x).with(log::field::reason, told_problem_); });
   }
-  auto left = tls->valid_for();
   if (left >= min_validity)
     told_expiry_.reset();
   else if (!told_expiry_ || now - *told_expiry_ >= expiry_interval) {

@@ -34,7 +34,7 @@ public:
   /// Tells why no link comes about where that is another reason than before.
   void look_at(node_link& link);
 
-  /// Tells of files that cannot be used, and of an end that is near. Null: there are none.
+  /// Tells of another certificate, of files that cannot be used, and of an end that is near. Null: there are none.
   void look_at(const node::credentials* tls, node::time_point now);
 
 private:
@@ -43,6 +43,7 @@ private:
   }
 
   log_handle log_;
+  std::string known_certificate_;               ///< Its fingerprint; empty: none has been looked at.
   std::string told_problem_;                    ///< Of the files.
   std::optional<node::time_point> told_expiry_; ///< When its end was told last.
 };

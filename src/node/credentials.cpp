@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
@@ -229,6 +230,15 @@ std::chrono::seconds credentials::valid_for() const {
   if (ASN1_TIME_diff(&days, &seconds, nullptr, end) != 1)
     return {};
   return std::max<std::chrono::seconds>(std::chrono::hours{24 * days} + std::chrono::seconds{seconds}, {});
+}
+
+std::string credentials::fingerprint() const {
+  std::lock_guard guard{mutex_};
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int size = 0;
+  if (X509_digest(SSL_CTX_get0_certificate(context_.get()), EVP_sha256(), digest.data(), &size) != 1)
+    return {}; // no memory
+  return {digest.begin(), digest.begin() + size};
 }
 
 std::string credentials::problem() const {

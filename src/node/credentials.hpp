@@ -46,6 +46,9 @@ public:
   /// How long the certificate in use is still valid; at least 0.
   std::chrono::seconds valid_for() const;
 
+  /// What tells the certificate in use from any other.
+  std::string fingerprint() const;
+
   /// Why the files, which have changed, are not in use; empty: they are.
   std::string problem() const;
 

@@ -269,6 +269,25 @@ TEST_CASE("a node tells whom it does not let in, and why", "[log][node]") {
   CHECK(log.count("peer.refused peer=127.0.0.1") == 1); // however often it comes
 }
 
+TEST_CASE("a renewed certificate is told once, whether a link or a reload takes it up", "[log][node]") {
+  simulator::server server{simulator::options{}};
+  collected_log log;
+  certified certs;
+  auto x = certs.with(owner_of(server.url()));
+  runtime owner{x, into(log)};
+  REQUIRE(owner.reload(x));
+  CHECK(log.count("certificate.renewed") == 0); // it is the same one
+  certs.renew("owner");
+  REQUIRE(owner.reload(x));
+  CHECK(log.wait_for("certificate.renewed").starts_with("certificate.renewed valid_seconds="));
+  certs.renew("owner");
+  auto settings = certs.with(guest_of(owner.node().listening));
+  CHECK(test::eventually([&] { // files are looked at once a second, when somebody comes
+    runtime guest{settings};
+    return guest.chat("What is 1 + 1?") && log.count("certificate.renewed") == 2;
+  }));
+}
+
 TEST_CASE("a certificate that cannot be used any more is told", "[log][node]") {
   simulator::server server{simulator::options{}};
   collected_log log;
