@@ -386,7 +386,7 @@ inline constexpr auto rules = std::to_array<event_rule>({
    "log",
    "events are missing here: there was no room, or no writing them",
    0,
-   {count, reason}},
+   {count, duration_seconds, reason}},
 });
 
 constexpr bool is_in_order() {

@@ -71,18 +71,22 @@ void scribe::flush(time_point now) {
   write_lines();
   if (missing_ == 0)
     return;
+  auto since = missing_since_.value_or(now);
   auto count = std::exchange(missing_, 0);
   throttle::timed told{entry{event::log_dropped}
                          .with(field::count, count)
+                         .with(field::duration_seconds, now - since)
                          .with(field::reason, problem_.empty() ? "more came than could be written" : problem_.c_str()),
                        std::chrono::system_clock::now()};
   write(told);
   if (write_lines()) {
     problem_.clear();
+    missing_since_.reset();
     return;
   }
   --lost_; // that line is none of them
   missing_ = count;
+  missing_since_ = since;
   retry_at_ = now + retry_interval;
 }
 

@@ -2,6 +2,7 @@
 
 #include "config/secret_mask.hpp"
 #include "log/backlog.hpp"
+#include "log/scribe.hpp"
 #include "log/target.hpp"
 #include "tests/support/eventually.hpp"
 #include "tests/support/places.hpp"
@@ -376,7 +377,38 @@ TEST_CASE("a full disk is told once on standard error, and how much is missing w
   auto all = lines[0] + lines[1];
   CHECK(all.find("provider=kept") != all.npos);
   CHECK(all.find("log.dropped") != all.npos);
-  CHECK(all.find("count=5 reason=\"cannot write ") != all.npos);
+  CHECK(all.find("count=5 duration_seconds=") != all.npos);
+  CHECK(all.find(" reason=\"cannot write ") != all.npos);
+}
+
+TEST_CASE("what is missing is told with the time since the first one", "[log]") {
+  temporary_folder folder;
+  auto path = folder.path("log");
+  std::filesystem::create_symlink("/dev/full", path);
+  captured_stderr aside{folder.path("aside")};
+  auto opened = target::open(path);
+  REQUIRE(std::holds_alternative<target>(opened));
+  scribe x{std::get<target>(std::move(opened)), log_format::text, {}};
+  auto write_at = [&](std::chrono::seconds when) {
+    throttle::timed happened{entry{event::provider_started}.with(field::provider, "main"), {}};
+    x.write(happened);
+    x.flush(scribe::time_point{} + when);
+  };
+  write_at(100s);
+  write_at(103s);
+  std::filesystem::remove(path);
+  x.reopen();
+  write_at(104s);
+  REQUIRE(lines_of(path).size() == 2);
+  CHECK(lines_of(path)[1].find("count=2 duration_seconds=4 reason=") != std::string::npos);
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink("/dev/full", path);
+  x.reopen();
+  write_at(200s); // another time
+  std::filesystem::remove(path);
+  x.reopen();
+  write_at(201s);
+  CHECK(lines_of(path).back().find("count=1 duration_seconds=1 reason=") != std::string::npos);
 }
 
 TEST_CASE("a line that was torn by a full disk spoils no other", "[log]") {
