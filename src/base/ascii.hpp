@@ -65,14 +65,22 @@ constexpr bool all(std::string_view text, Predicate holds) {
 /// The white space of JSON, and of lines of HTTP.
 inline constexpr std::string_view spaces = " \t\r\n";
 
-/// Returns the text without white space around it.
-constexpr std::string_view trim(std::string_view text) {
-  auto begin = text.find_first_not_of(spaces);
-  return begin == text.npos ? std::string_view{} : text.substr(begin, text.find_last_not_of(spaces) - begin + 1);
+constexpr bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 constexpr std::string_view trim_front(std::string_view text) {
-  return text.substr(std::min(text.find_first_not_of(spaces), text.size()));
+  while (!text.empty() && is_space(text.front()))
+    text.remove_prefix(1);
+  return text;
+}
+
+/// Returns the text without white space around it.
+constexpr std::string_view trim(std::string_view text) {
+  text = trim_front(text);
+  while (!text.empty() && is_space(text.back()))
+    text.remove_suffix(1);
+  return text;
 }
 
 } // namespace modelforge::ascii

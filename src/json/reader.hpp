@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/name_table.hpp"
 #include "json/lexer.hpp"
 #include "json/value.hpp"
 
@@ -99,7 +100,23 @@ public:
     });
   }
 
-  /// The same, and leaves all others.
+  /// The same with a table of names, which is quicker where there are many: of `to` these parts take the values.
+  template <class Object, std::size_t N, class F>
+  bool fields(const name_table<raw Object::*, N>& wanted, Object& to, F&& other) {
+    return members([&](std::string_view name) {
+      if (auto* part = wanted.find(name))
+        to.** part = value();
+      else
+        other(name);
+    });
+  }
+
+  template <class Object, std::size_t N>
+  bool fields(const name_table<raw Object::*, N>& wanted, Object& to) {
+    return fields(wanted, to, [](std::string_view) {});
+  }
+
+  /// As the first one, and leaves all others.
   bool fields(std::initializer_list<field> wanted) {
     return fields(wanted, [](std::string_view) {});
   }

@@ -55,8 +55,8 @@ public:
       return state_;
     rest_ = bytes;
     stops_ = false;
-    line_feed_ = nullptr;
-    for (event next_event; next(next_event);)
+    line_ends ends;
+    for (event next_event; next(next_event, ends);)
       if (!f(static_cast<const event&>(next_event))) {
         state_ = state::stopped;
         break;
@@ -90,10 +90,23 @@ public:
   std::string problem() const;
 
 private:
-  /// Reads on to the end of the next event; false where there is none, or on an error.
-  bool next(event& out);
+  /// Where the fed bytes hold the next end of a line, of either kind, or end; null: not looked for yet.
+  struct line_ends {
+    const char* line_feed = nullptr;
+    const char* carriage_return = nullptr;
+  };
 
-  bool take_line(std::string_view& line);
+  /// Reads on to the end of the next event; false where there is none, or on an error.
+  bool next(event& out, line_ends& ends);
+
+  /// Takes an event of a name, perhaps, one line of data and a blank line, if it lies whole in the fed bytes and
+  /// all of its lines end in LF, or in CRLF where it has no name.
+  bool take_usual(event& out, line_ends& ends);
+
+  const char* find_once(const char*& found, char end) const;
+  void skip_line_feed();
+
+  bool take_line(std::string_view& line, line_ends& ends);
   bool begins_value() const;
   bool ends_event(std::string_view line, const event& out) const;
   void hand_out(const event& out, bool is_named);
@@ -113,10 +126,9 @@ private:
 
   std::size_t limit_;
   whole_data is_whole_;
-  std::string_view rest_;           ///< What is left of the fed bytes.
-  std::string_view again_;          ///< A line that ended the event before it, still to be taken.
-  const char* line_feed_ = nullptr; ///< The next LF in `rest_`, or its end; null: not looked for yet.
-  std::string line_;                ///< The beginning of a line that is cut.
+  std::string_view rest_;  ///< What is left of the fed bytes.
+  std::string_view again_; ///< A line that ended the event before it, still to be taken.
+  std::string line_;       ///< The beginning of a line that is cut.
   open_event open_;
   std::unique_ptr<std::string> foreign_; ///< Null: none.
   state state_ = state::open;

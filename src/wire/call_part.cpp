@@ -1,6 +1,7 @@
 #include "wire/call_part.hpp"
 
 #include "base/ascii.hpp"
+#include "base/name_table.hpp"
 #include "wire/argument_text.hpp"
 
 #include <algorithm>
@@ -16,12 +17,7 @@ constexpr int max_nested = 8; ///< Lists of calls in each other, and in texts; m
 
 enum class call_member : uint8_t { index, id, call_id, name, arguments, pieces, goes_on, wrapper, free_wrapper };
 
-struct known_member {
-  std::string_view name;
-  call_member means;
-};
-
-constexpr auto call_members = std::to_array<known_member>({
+constexpr auto call_members = make_names<call_member>({
   {"index", call_member::index},
   {"id", call_member::id},
   {"call_id", call_member::call_id}, // Responses
@@ -98,7 +94,7 @@ void note_inside(json::raw value, bool is_free, call_part& part) {
 }
 
 bool says_no_calls(json::raw list) {
-  constexpr auto words = std::to_array<std::string_view>(
+  static constexpr auto words = std::to_array<std::string_view>(
     {"", "null", "false", "[]", "{}", R"("")", R"("null")", R"("none")", R"("[]")", R"("{}")"});
   return std::find(words.begin(), words.end(), list.text) != words.end();
 }
@@ -179,12 +175,11 @@ bool call_part::is_blank() const {
 }
 
 bool take_call_member(std::string_view name, json::reader& in, call_part& part) {
-  auto found =
-    std::find_if(call_members.begin(), call_members.end(), [name](auto& known) { return known.name == name; });
-  if (found == call_members.end())
+  auto* means = call_members.find(name);
+  if (means == nullptr)
     return false;
   auto value = in.value();
-  switch (found->means) {
+  switch (*means) {
     case call_member::index:
       return note_member(value, part.index), true;
     case call_member::id:
@@ -201,7 +196,7 @@ bool take_call_member(std::string_view name, json::reader& in, call_part& part) 
       return note_member(value, part.goes_on), true;
     case call_member::wrapper:
     case call_member::free_wrapper:
-      return note_inside(value, found->means == call_member::free_wrapper, part), true;
+      return note_inside(value, *means == call_member::free_wrapper, part), true;
   }
   return true;
 }
@@ -215,7 +210,7 @@ bool take_member_of_call(std::string_view name, json::reader& in, call_part& par
 
 // What may be arguments stays, besides what vendors add to calls.
 void note_other(std::string_view name, json::raw value, call_part& part) {
-  constexpr auto additions = std::to_array<std::string_view>(
+  static constexpr auto additions = std::to_array<std::string_view>(
     {"extra_content", "provider_specific_fields", "caller", "cache_control", "metadata"});
   auto is_object = value.is_object() ? value.text.size() > 2
                                      : value.between_quotes().starts_with('{') && value.between_quotes().size() > 2;

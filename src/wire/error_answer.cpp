@@ -349,7 +349,7 @@ failure invalid_body(const http::response_head& head, std::string_view text) {
 }
 
 bool will_come_again(const failure& problem) {
-  constexpr auto signs =
+  static constexpr auto signs =
     std::to_array({page_name, text_name, stream_name, unknown_words, unfit_words, doubtful_pieces});
   auto is_success = problem.http_status / 100 == 2;
   auto is_nothing = problem.http_status == 204 || problem.http_status == 205;

@@ -13,6 +13,12 @@ namespace modelforge::wire {
 
 namespace {
 
+constexpr auto names_of_marks = make_names<json::raw error_marks::*>({{"status", &error_marks::status},
+                                                                      {"code", &error_marks::code},
+                                                                      {"errors", &error_marks::errors},
+                                                                      {"detail", &error_marks::detail},
+                                                                      {"success", &error_marks::success}});
+
 bool is_error_status(json::raw raw) {
   auto number = told_count(raw);
   return number && *number >= 400 && *number < 600;
@@ -20,19 +26,9 @@ bool is_error_status(json::raw raw) {
 
 } // namespace
 
-// Called for each member that its dialect does not have: nearly all begin otherwise.
 void error_marks::take(std::string_view name, json::reader& in) {
-  if (name.size() < 4 || (name[0] != 's' && name[0] != 'c' && name[0] != 'e' && name[0] != 'd'))
-    return;
-  constexpr auto marks =
-    std::to_array<std::pair<std::string_view, json::raw error_marks::*>>({{"status", &error_marks::status},
-                                                                          {"code", &error_marks::code},
-                                                                          {"errors", &error_marks::errors},
-                                                                          {"detail", &error_marks::detail},
-                                                                          {"success", &error_marks::success}});
-  for (auto& [known, mark] : marks)
-    if (name == known)
-      this->*mark = in.value();
+  if (auto* mark = names_of_marks.find(name))
+    this->** mark = in.value();
 }
 
 bool error_marks::have_words() const {
@@ -42,7 +38,7 @@ bool error_marks::have_words() const {
 bool error_marks::say_failed() const {
   if (success.text.empty() && code.text.empty() && status.text.empty())
     return false;
-  constexpr auto words = std::to_array<std::string_view>({"error", "fail", "failed", "failure"});
+  static constexpr auto words = std::to_array<std::string_view>({"error", "fail", "failed", "failure"});
   auto is_word = [&](auto word) { return ascii::iequals(word, status.between_quotes()); };
   return ascii::iequals(success.is_string() ? success.between_quotes() : success.text, "false") || is_error_status(code)
          || is_error_status(status) || (status.is_string() && std::any_of(words.begin(), words.end(), is_word));

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 
 /// Cutting JSON objects out of what stands around them.
 
@@ -33,35 +34,45 @@ public:
     auto* begin = bytes.data();
     auto* end = begin + bytes.size();
     auto* p = begin;
-    do
-      p = step(p, end);
-    while (p != end && nesting_ > 0);
+    if (in_string_)
+      p = skip_string(p, end);
+    while (p != end) {
+      auto c = *p++;
+      if (c == '"') {
+        in_string_ = true;
+        p = skip_string(p, end);
+      } else if (c == '{' || c == '[') {
+        ++nesting_;
+      } else if ((c == '}' || c == ']') && --nesting_ == 0) {
+        break;
+      }
+    }
     std::string_view taken{begin, static_cast<std::size_t>(p - begin)};
     bytes.remove_prefix(taken.size());
     return taken;
   }
 
 private:
-  /// Takes one byte, or a run of plain ones inside a string. Brackets in strings do not count; an escape hides the byte
+  /// Steps behind the quote that ends a string, or to the end. Brackets in it do not count; an escape hides the byte
   /// behind it.
-  const char* step(const char* p, const char* end) {
-    auto c = *p;
-    if (is_escaped_) {
-      is_escaped_ = false;
-    } else if (in_string_) {
-      p = json::skip_plain(p, end);
-      if (p == end)
-        return p;
-      is_escaped_ = *p == '\\';
-      in_string_ = *p != '"';
-    } else if (c == '"') {
-      in_string_ = true;
-    } else if (c == '{' || c == '[') {
-      ++nesting_;
-    } else if (c == '}' || c == ']') {
-      --nesting_;
+  const char* skip_string(const char* p, const char* end) {
+    if (std::exchange(is_escaped_, false))
+      ++p;
+    while ((p = json::skip_plain(p, end)) != end) {
+      auto c = *p++;
+      if (c == '"') {
+        in_string_ = false;
+        break;
+      }
+      if (c != '\\')
+        continue;
+      if (p == end) {
+        is_escaped_ = true;
+        break;
+      }
+      ++p;
     }
-    return p + 1;
+    return p;
   }
 
   std::size_t nesting_ = 0;

@@ -268,7 +268,7 @@ provider_error read_any(const json::value& value, std::size_t nesting) {
 
 /// Whether a text says no more than that there is no error, as servers write it that fill every member.
 bool says_nothing(std::string_view text) {
-  constexpr auto words = std::to_array<std::string_view>({"", "none", "null", "0", "200", "ok", "success"});
+  static constexpr auto words = std::to_array<std::string_view>({"", "none", "null", "0", "200", "ok", "success"});
   text = ascii::trim(text);
   return std::any_of(words.begin(), words.end(), [&](auto word) { return ascii::iequals(word, text); });
 }

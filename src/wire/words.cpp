@@ -14,7 +14,7 @@ namespace {
 
 /// Masks what follows the beginnings that providers give their keys.
 void mask_keys(std::string& text) {
-  constexpr auto prefixes =
+  static constexpr auto prefixes =
     std::to_array<std::string_view>({"sk-", "gsk_", "AIza", "ghp_", "gho_", "github_pat_", "hf_", "xai-"});
   constexpr std::size_t shortest_key = 16;
   if (text.size() < shortest_key)
@@ -33,7 +33,7 @@ void mask_keys(std::string& text) {
 
 // Pages may begin with a byte order mark, a comment or an XML declaration, and need not be whole.
 bool is_page(std::string_view text) {
-  constexpr auto beginnings =
+  static constexpr auto beginnings =
     std::to_array<std::string_view>({"<!doctype html", "<html", "<head", "<body", "<title", "<h1", "<center", "<pre"});
   text = ascii::trim_front(without_mark(text));
   auto is_in = [&](std::string_view part) { return ascii::icontains(text.substr(0, 1024), part); };

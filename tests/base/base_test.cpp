@@ -1,6 +1,7 @@
 #include "base/ascii.hpp"
 #include "base/file.hpp"
 #include "base/hex.hpp"
+#include "base/name_table.hpp"
 #include "base/public_servers.hpp"
 #include "base/text_encoding.hpp"
 #include "base/utf8.hpp"
@@ -15,6 +16,26 @@
 #include <thread>
 
 namespace modelforge::base_test {
+
+TEST_CASE("a table of names finds each of its names, and nothing else", "[base][names]") {
+  constexpr auto table = make_names<int>({{"id", 1}, {"a", 2}, {"idx", 3}, {"di", 4}, {"b", 5}, {"ix", 6}});
+  static_assert(*table.find("idx") == 3);
+  constexpr std::pair<std::string_view, int> known[] = {{"id", 1}, {"a", 2}, {"idx", 3},
+                                                        {"di", 4}, {"b", 5}, {"ix", 6}};
+  for (auto& [name, meaning] : known) {
+    CAPTURE(name);
+    REQUIRE(table.find(name) != nullptr);
+    CHECK(*table.find(name) == meaning);
+  }
+  for (std::string_view name : {"", "c", "i", "ID", "iy", "idy", "idxx"})
+    CHECK(table.find(name) == nullptr);
+  CHECK(table.find(std::string(1000, 'a')) == nullptr);
+  auto longest = std::string(name_table<int, 1>::max_name, 'n');
+  auto one = name_table<int, 1>{{std::pair{std::string_view{longest}, 7}}};
+  REQUIRE(one.find(longest) != nullptr);
+  CHECK(*one.find(longest) == 7);
+  CHECK(one.find(longest + "n") == nullptr);
+}
 
 TEST_CASE("case is that of ASCII alone", "[base]") {
   CHECK(ascii::lower("Retry-AFTER \xC3\x84") == "retry-after \xC3\x84");

@@ -4,51 +4,52 @@
 
 namespace modelforge::wire::anthropic {
 
+namespace {
+
+constexpr auto event_members = make_names<json::raw event::*>({
+  {"type", &event::type},
+  {"error", &event::error},
+  {"message", &event::message},
+  {"index", &event::index},
+  {"content_block", &event::block},
+  {"delta", &event::delta},
+  {"usage", &event::usage},
+  {"id", &event::id},
+  {"model", &event::model},
+  {"content", &event::content},
+  {"stop_reason", &event::reason},
+  {"stopReason", &event::other_reason},
+  {"finish_reason", &event::other_reason},
+  {"finishReason", &event::other_reason},
+  {"stop_details", &event::details},
+  {"input", &event::input},
+  {"tool_calls", &event::calls},
+  {"amazon-bedrock-invocationMetrics", &event::metrics},
+});
+
+constexpr auto block_members = make_names<json::raw content_block::*>({
+  {"type", &content_block::type},
+  {"text", &content_block::text},
+  {"citations", &content_block::citations},
+  {"thinking", &content_block::thinking},
+  {"signature", &content_block::signature},
+  {"data", &content_block::data},
+  {"value", &content_block::other},
+  {"content", &content_block::other},
+});
+
+} // namespace
+
 bool take_block(json::reader& in, content_block& content) {
-  return in.members([&](std::string_view name) {
-    if (name == "type")
-      content.type = in.value();
-    else if (name == "text")
-      content.text = in.value();
-    else if (name == "citations")
-      content.citations = in.value();
-    else if (name == "thinking")
-      content.thinking = in.value();
-    else if (name == "signature")
-      content.signature = in.value();
-    else if (name == "data")
-      content.data = in.value();
-    else if (name == "value" || name == "content")
-      content.other = in.value();
-    else
-      take_member_of_call(name, in, content.call);
-  });
+  return in.fields(block_members, content, [&](std::string_view name) { take_member_of_call(name, in, content.call); });
 }
 
 event take_event_fields(json::reader& in) {
   event event;
-  in.fields({{"type", &event.type},
-             {"error", &event.error},
-             {"message", &event.message},
-             {"index", &event.index},
-             {"content_block", &event.block},
-             {"delta", &event.delta},
-             {"usage", &event.usage},
-             {"id", &event.id},
-             {"model", &event.model},
-             {"content", &event.content},
-             {"stop_reason", &event.reason},
-             {"stopReason", &event.other_reason},
-             {"finish_reason", &event.other_reason},
-             {"finishReason", &event.other_reason},
-             {"stop_details", &event.details},
-             {"input", &event.input},
-             {"tool_calls", &event.calls},
-             {"amazon-bedrock-invocationMetrics", &event.metrics}},
-            [&](std::string_view name) {
-              event.has_calls_elsewhere = event.has_calls_elsewhere || names_calls(name);
-              event.marks.take(name, in);
-            });
+  in.fields(event_members, event, [&](std::string_view name) {
+    event.has_calls_elsewhere = event.has_calls_elsewhere || names_calls(name);
+    event.marks.take(name, in);
+  });
   return event;
 }
 

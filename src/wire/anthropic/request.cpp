@@ -340,7 +340,7 @@ private:
   }
 
   void write_choice(const tool_choice& choice) {
-    constexpr auto modes = std::to_array<std::string_view>({"auto", "none", "any", "tool"});
+    static constexpr auto modes = std::to_array<std::string_view>({"auto", "none", "any", "tool"});
     typed(modes[static_cast<std::size_t>(choice.mode)], [&] {
       if (choice.mode == tool_mode::named) {
         require(choice.name, "tool_choice.name");

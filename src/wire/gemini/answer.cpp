@@ -22,29 +22,80 @@ json::raw named(json::raw reason) {
   return number > 0 && number <= static_cast<int64_t>(std::size(names)) ? json::raw{names[number - 1]} : reason;
 }
 
+struct counts {
+  json::raw input, tool_input, output, thoughts, cached;
+};
+
+constexpr auto count_members = make_names<json::raw counts::*>({
+  {"promptTokenCount", &counts::input},
+  {"prompt_token_count", &counts::input},
+  {"prompt_tokens", &counts::input}, // gateways
+  {"toolUsePromptTokenCount", &counts::tool_input},
+  {"tool_use_prompt_token_count", &counts::tool_input},
+  {"candidatesTokenCount", &counts::output},
+  {"candidates_token_count", &counts::output},
+  {"completion_tokens", &counts::output},
+  {"thoughtsTokenCount", &counts::thoughts},
+  {"thoughts_token_count", &counts::thoughts},
+  {"cachedContentTokenCount", &counts::cached},
+  {"cached_content_token_count", &counts::cached},
+});
+
 /// Thoughts come beside the candidates, the cached part of a prompt inside it. Names may be those of protocol buffers.
 told_usage read_usage(json::raw value) {
-  json::raw input, tool_input, output, thoughts, cached;
-  read_fields(value, {{"promptTokenCount", &input},
-                      {"toolUsePromptTokenCount", &tool_input},
-                      {"candidatesTokenCount", &output},
-                      {"thoughtsTokenCount", &thoughts},
-                      {"cachedContentTokenCount", &cached},
-                      {"prompt_token_count", &input},
-                      {"tool_use_prompt_token_count", &tool_input},
-                      {"candidates_token_count", &output},
-                      {"thoughts_token_count", &thoughts},
-                      {"cached_content_token_count", &cached},
-                      {"prompt_tokens", &input}, // gateways
-                      {"completion_tokens", &output}});
-  told_usage told{input, output, cached, {}, thoughts};
-  told.input += tool_input;
+  counts all;
+  json::reader in{value};
+  in.fields(count_members, all);
+  told_usage told{all.input, all.output, all.cached, {}, all.thoughts};
+  told.input += all.tool_input;
   told.output += told.reasoning;
   return told;
 }
 
 constexpr object_answer::wording words{.no_answer = "JSON without any candidates",
                                        .usual_address = "it usually ends in /v1beta"};
+
+/// What an object says, as views of its text.
+struct chunk {
+  json::raw candidates, feedback, usage, error, id, model, reason, response;
+};
+
+constexpr auto chunk_members = make_names<json::raw chunk::*>({
+  {"candidates", &chunk::candidates},
+  {"usageMetadata", &chunk::usage},
+  {"usage_metadata", &chunk::usage},
+  {"usage", &chunk::usage},
+  {"modelVersion", &chunk::model},
+  {"model_version", &chunk::model},
+  {"responseId", &chunk::id},
+  {"response_id", &chunk::id},
+  {"promptFeedback", &chunk::feedback},
+  {"prompt_feedback", &chunk::feedback},
+  {"finishReason", &chunk::reason},
+  {"finish_reason", &chunk::reason},
+  {"error", &chunk::error},
+  {"response", &chunk::response},
+});
+
+/// An answer, or what a chunk adds to it.
+struct candidate {
+  json::raw index, content, reason, explanation, logprobs, error, usage;
+  std::vector<json::raw> beside{}; ///< Calls that stand beside the content.
+  int64_t place = 0;               ///< Which of several it is.
+};
+
+constexpr auto candidate_members = make_names<json::raw candidate::*>({
+  {"content", &candidate::content},
+  {"index", &candidate::index},
+  {"finishReason", &candidate::reason},
+  {"finish_reason", &candidate::reason},
+  {"finishMessage", &candidate::explanation},
+  {"finish_message", &candidate::explanation},
+  {"logprobsResult", &candidate::logprobs},
+  {"error", &candidate::error},
+  {"usageMetadata", &candidate::usage},
+  {"usage_metadata", &candidate::usage},
+});
 
 /// Reads Gemini's answers. A chunk of a stream has the shape of a whole answer, and its parts are added to those
 /// before. A finish reason is the only end mark; it is withdrawn where pieces still follow. Names may be those of
@@ -55,48 +106,34 @@ public:
 
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
-    json::raw candidates, feedback, usage, error, id, model, reason, response;
+    chunk all;
     error_marks marks;
     std::vector<json::raw> beside;
     json::reader in{object};
-    in.fields({{"candidates", &candidates},
-               {"usageMetadata", &usage},
-               {"modelVersion", &model},
-               {"responseId", &id},
-               {"promptFeedback", &feedback},
-               {"error", &error},
-               {"usage_metadata", &usage},
-               {"usage", &usage},
-               {"model_version", &model},
-               {"response_id", &id},
-               {"prompt_feedback", &feedback},
-               {"finishReason", &reason},
-               {"finish_reason", &reason},
-               {"response", &response}},
-              [&](std::string_view name) {
-                if (!take_calls(name, in, beside))
-                  marks.take(name, in);
-              });
+    in.fields(chunk_members, all, [&](std::string_view name) {
+      if (!take_calls(name, in, beside))
+        marks.take(name, in);
+    });
     if (!in.finish()) {
       problem = in.problem();
       return false;
     }
-    if (candidates.text.empty() && error.text.empty() && response.is_object()) // Code Assist's
-      return read(response.text, sink, problem);
-    if (read_error(error, object) || (candidates.text.size() > 2 && read_error_beside(marks, object)))
+    if (all.candidates.text.empty() && all.error.text.empty() && all.response.is_object()) // Code Assist's
+      return read(all.response.text, sink, problem);
+    if (read_error(all.error, object) || (all.candidates.text.size() > 2 && read_error_beside(marks, object)))
       return true;
-    note(id_, id);
-    note(model_, model);
-    read_feedback(feedback);
+    note(id_, all.id);
+    note(model_, all.model);
+    read_feedback(all.feedback);
     auto had_calls = calls_.size();
     tells_end_ = false;
-    read_candidates(candidates, sink);
+    read_candidates(all.candidates, sink);
     say_calls_beside(beside, had_calls, sink);
     seen_.end_mark = seen_.end_mark && (tells_end_ || calls_.size() == had_calls);
-    note_end(reason, sink);
+    note_end(all.reason, sink);
     note_bad_reason(marks.status);
-    note_usage(read_usage(usage));
-    seen_.sign = seen_.sign || usage.is_object() || candidates.is_array() || feedback.is_object();
+    note_usage(read_usage(all.usage));
+    seen_.sign = seen_.sign || all.usage.is_object() || all.candidates.is_array() || all.feedback.is_object();
     return true;
   }
 
@@ -114,25 +151,8 @@ private:
     note_explanation(explanation);
   }
 
-  /// An answer, or what a chunk adds to it.
-  struct candidate {
-    json::raw index, content, reason, explanation, logprobs, error, usage;
-    std::vector<json::raw> beside{}; ///< Calls that stand beside the content.
-    int64_t place = 0;               ///< Which of several it is.
-  };
-
   static bool take_candidate(json::reader& in, candidate& found) {
-    return in.fields({{"content", &found.content},
-                      {"finishReason", &found.reason},
-                      {"index", &found.index},
-                      {"finishMessage", &found.explanation},
-                      {"logprobsResult", &found.logprobs},
-                      {"error", &found.error},
-                      {"usageMetadata", &found.usage},
-                      {"usage_metadata", &found.usage},
-                      {"finish_reason", &found.reason},
-                      {"finish_message", &found.explanation}},
-                     [&](std::string_view name) { take_calls(name, in, found.beside); });
+    return in.fields(candidate_members, found, [&](std::string_view name) { take_calls(name, in, found.beside); });
   }
 
   /// Takes the member that comes, if its name is one for calls; they are not usual beside contents and candidates.

@@ -12,6 +12,46 @@ namespace {
 constexpr object_answer::wording words{.no_answer = "JSON that is no finished answer",
                                        .usual_address = "it has no path, e.g. http://127.0.0.1:11434"};
 
+/// What an object says, as views of its text.
+struct line {
+  json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls, usage, text,
+    duration;
+};
+
+constexpr auto line_members = make_names<json::raw line::*>({
+  {"message", &line::message},
+  {"done", &line::done},
+  {"model", &line::model},
+  {"created_at", &line::created},
+  {"done_reason", &line::reason},
+  {"prompt_eval_count", &line::input},
+  {"eval_count", &line::output},
+  {"logprobs", &line::logprobs},
+  {"error", &line::error},
+  {"finish_reason", &line::other_reason},
+  {"finishReason", &line::other_reason},
+  {"stop_reason", &line::other_reason},
+  {"tool_calls", &line::calls},
+  {"usage", &line::usage},
+  {"response", &line::text},
+  {"total_duration", &line::duration},
+});
+
+struct message {
+  json::raw content, thinking, calls, call, reason;
+};
+
+constexpr auto message_members = make_names<json::raw message::*>({
+  {"content", &message::content},
+  {"thinking", &message::thinking},
+  {"tool_calls", &message::calls},
+  {"toolCalls", &message::calls},
+  {"function_call", &message::call},
+  {"done_reason", &message::reason},
+  {"finish_reason", &message::reason},
+  {"stop_reason", &message::reason},
+});
+
 /// Reads Ollama's /api/chat: one object, or lines of the same shape that each add to the message, the last of which
 /// says `done` and brings the counts; some servers only give the reason, and others say so in each line: then the last
 /// one counts. Calls come whole. Lines without a message are of another API (/api/generate): they are not understood.
@@ -21,68 +61,51 @@ public:
 
 private:
   bool read(std::string_view object, piece_sink& sink, std::string& problem) override {
-    json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls, usage, text,
-      duration;
+    line all;
     error_marks marks;
     auto has_calls_elsewhere = false;
     json::reader in{object};
-    in.fields({{"message", &message},
-               {"done", &done},
-               {"model", &model},
-               {"created_at", &created},
-               {"done_reason", &reason},
-               {"prompt_eval_count", &input},
-               {"eval_count", &output},
-               {"logprobs", &logprobs},
-               {"error", &error},
-               {"finish_reason", &other_reason},
-               {"finishReason", &other_reason},
-               {"stop_reason", &other_reason},
-               {"tool_calls", &calls},
-               {"usage", &usage},
-               {"response", &text},
-               {"total_duration", &duration}},
-              [&](std::string_view name) {
-                has_calls_elsewhere = has_calls_elsewhere || names_calls(name);
-                marks.take(name, in);
-              });
+    in.fields(line_members, all, [&](std::string_view name) {
+      has_calls_elsewhere = has_calls_elsewhere || names_calls(name);
+      marks.take(name, in);
+    });
     if (!in.finish()) {
       problem = in.problem();
       return false;
     }
-    if (read_error(error, object) || (message.is_object() && read_error_beside(marks, object)))
+    if (read_error(all.error, object) || (all.message.is_object() && read_error_beside(marks, object)))
       return true;
-    note(model_, model);
-    note_time(created);
-    seen_.sign = seen_.sign || message.is_object();
-    seen_.answer = seen_.answer || (message.is_object() && is_none(done)); // enough for a whole one
-    if (message.text.empty() && seen_.sign)                                // of /api/generate
-      miss(text);
-    else if (!message.is_object())
-      miss(message);
+    note(model_, all.model);
+    note_time(all.created);
+    seen_.sign = seen_.sign || all.message.is_object();
+    seen_.answer = seen_.answer || (all.message.is_object() && is_none(all.done)); // enough for a whole one
+    if (all.message.text.empty() && seen_.sign)                                    // of /api/generate
+      miss(all.text);
+    else if (!all.message.is_object())
+      miss(all.message);
     auto before = progress_.pieces;
     auto had_calls = calls_.size();
     auto was_complete = std::exchange(seen_.complete, false);
     auto was_sure = std::exchange(seen_.sure_end, false);
-    auto inner_reason = read_message(message, is_true(done), sink);
-    say_calls(calls, created_, sink); // some tell them beside the message
+    auto inner_reason = read_message(all.message, is_true(all.done), sink);
+    say_calls(all.calls, created_, sink); // some tell them beside the message
     if (has_calls_elsewhere)
       say_calls_elsewhere({object}, {"tool_calls"}, calls_.size() > had_calls, created_, sink);
-    add_logprobs(logprobs);
-    auto is_told = note_first_reason({reason, other_reason, inner_reason}); // a cut told too early is one
+    add_logprobs(all.logprobs);
+    auto is_told = note_first_reason({all.reason, all.other_reason, inner_reason}); // a cut told too early is one
     note_bad_reason(marks.status);
     if (seen_.end)
       return true;
-    read_fields(usage, {{"prompt_tokens", &input}, {"completion_tokens", &output}}); // as others have it
-    note_usage({input, output, {}, {}, {}});                                         // counts of 0 are left out
+    read_fields(all.usage, {{"prompt_tokens", &all.input}, {"completion_tokens", &all.output}}); // as others have it
+    note_usage({all.input, all.output, {}, {}, {}}); // counts of 0 are left out
     auto has_more = progress_.pieces > before || calls_.size() > had_calls;
-    if (is_none(done) ? is_told : is_true(done))
-      read_end(!is_none(done), sink);
+    if (is_none(all.done) ? is_told : is_true(all.done))
+      read_end(!is_none(all.done), sink);
     else if (has_more) // what was taken for the end was none
       seen_.end_mark = false;
     else
       seen_.complete = was_complete;
-    seen_.sure_end = seen_.complete && (!has_more || !duration.text.empty() || was_sure);
+    seen_.sure_end = seen_.complete && (!has_more || !all.duration.text.empty() || was_sure);
     return true;
   }
 
@@ -118,29 +141,22 @@ private:
 
   /// Returns why the model stopped, if the message says it.
   json::raw read_message(json::raw value, bool is_last, piece_sink& sink) {
-    json::raw content, thinking, calls, call, reason;
+    message said;
     auto has_calls_elsewhere = false;
     json::reader in{value};
-    in.fields({{"content", &content},
-               {"thinking", &thinking},
-               {"tool_calls", &calls},
-               {"function_call", &call},
-               {"toolCalls", &calls},
-               {"done_reason", &reason},
-               {"finish_reason", &reason},
-               {"stop_reason", &reason}},
+    in.fields(message_members, said,
               [&](std::string_view name) { has_calls_elsewhere = has_calls_elsewhere || names_calls(name); });
     auto had_calls = calls_.size();
-    say_texts(&piece_sink::reasoning, thinking, sink);
-    if (!is_last || !repeats_all(content))
-      say_texts(&piece_sink::text, content, sink);
-    if (content.is_array() || content.is_object())
-      say_calls_among(content, created_, sink);
-    say_calls(calls.text.empty() ? call : calls, created_, sink);
+    say_texts(&piece_sink::reasoning, said.thinking, sink);
+    if (!is_last || !repeats_all(said.content))
+      say_texts(&piece_sink::text, said.content, sink);
+    if (said.content.is_array() || said.content.is_object())
+      say_calls_among(said.content, created_, sink);
+    say_calls(said.calls.text.empty() ? said.call : said.calls, created_, sink);
     if (has_calls_elsewhere)
       say_calls_elsewhere(value, {"tool_calls", "toolCalls", "function_call"}, calls_.size() > had_calls, created_,
                           sink);
-    return reason;
+    return said.reason;
   }
 
   std::string created_; ///< When the answer was made, letters and digits alone.
