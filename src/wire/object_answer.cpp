@@ -23,7 +23,7 @@ constexpr std::string_view openai_address = "it usually ends in /v1";
 
 /// Whether an object may be an error: by a part of one of the names that errors have. Spares most from being parsed.
 bool speaks_of_error(std::string_view object) {
-  constexpr auto parts =
+  static constexpr auto parts =
     std::to_array<std::string_view>({"rror", "RROR", "essage", "msg", "detail", "ault", "base_resp", "statusCode"});
   return std::any_of(parts.begin(), parts.end(), [&](auto x) { return object.find(x) != object.npos; });
 }
@@ -39,7 +39,7 @@ bool names_error(std::string_view event) {
 object_answer::object_answer(const http::response_head& head, const wording& words) : words_(words) {
   head_.status = head.status;
   head_.route = head.route;
-  constexpr auto names = std::to_array<std::string_view>(
+  static constexpr auto names = std::to_array<std::string_view>(
     {"x-request-id", "request-id", "apim-request-id", "retry-after-ms", "x-ms-retry-after-ms", "retry-after",
      "llm_provider-retry-after-ms", "llm_provider-retry-after", "date", "location"});
   for (auto name : names)
@@ -89,9 +89,7 @@ bool object_answer::take(std::string_view data, piece_sink& sink) {
   return seen_.end || before != state();
 }
 
-bool object_answer::take_event(std::string_view type, std::string_view data, piece_sink& sink) {
-  if (ended())
-    return take_behind(type, data);
+bool object_answer::take_open_event(std::string_view type, std::string_view data, piece_sink& sink) {
   if (names_error(type)) {
     if (json::reader{data}.finish())
       take(data, sink);
@@ -283,8 +281,9 @@ void object_answer::tell(said kind, std::string_view text, piece_sink& sink) {
     return;
   ++progress_.pieces;
   ++progress_.tokens;
-  progress_.thoughts += kind == &piece_sink::reasoning;
-  if (kind == &piece_sink::text) {
+  if (kind != &piece_sink::text) {
+    progress_.thoughts += kind == &piece_sink::reasoning;
+  } else {
     if (progress_.text_bytes < sizeof progress_.beginning)
       text.copy(progress_.beginning + progress_.text_bytes, sizeof progress_.beginning - progress_.text_bytes);
     for (auto c : text.substr(text.size() - std::min(text.size(), sizeof progress_.ending)))

@@ -41,12 +41,15 @@ public:
   /// Takes the next object, or an array of objects. Returns whether it brought something new.
   bool take(std::string_view data, piece_sink& sink);
 
-  /// Takes an event of a stream: `take`, where it has data. One named "error" is an error, whatever its data is; one
-  /// with a name that is not the provider's may be anything, and counts only where it holds objects.
-  virtual bool take_event(std::string_view type, std::string_view data, piece_sink& sink);
+  /// Takes an event of a stream. Returns as `take`.
+  bool take_event(std::string_view type, std::string_view data, piece_sink& sink) {
+    return ended() ? take_behind(type, data) : take_open_event(type, data, sink);
+  }
 
-  /// Takes an object, or an array, that stands in a stream without an event around it.
-  virtual bool take_plain(std::string_view data, piece_sink& sink) { return take(data, sink); }
+  /// Takes an object, or an array, that stands in a stream without an event around it. Returns as `take`.
+  bool take_plain(std::string_view data, piece_sink& sink) {
+    return ended() ? take_behind({}, data) : take_open_plain(data, sink);
+  }
 
   /// The body has ended in the middle of an event, an object or an array, so what was to follow is missing. `object`:
   /// the beginning of one that stands there without an event around it.
@@ -111,6 +114,12 @@ public:
   void shrink();
 
 protected:
+  /// Takes an event of an answer that has not ended: `take`, where it has data. One named "error" is an error, whatever
+  /// its data is; one with a name that is not the provider's may be anything, and counts only where it holds objects.
+  virtual bool take_open_event(std::string_view type, std::string_view data, piece_sink& sink);
+
+  virtual bool take_open_plain(std::string_view data, piece_sink& sink) { return take(data, sink); }
+
   /// Reads one object. False, and nothing was said, where it is not JSON; `problem` says why.
   virtual bool read(std::string_view object, piece_sink& sink, std::string& problem) = 0;
 
@@ -199,6 +208,9 @@ protected:
 
   /// Says a text where some have a list of texts, or of objects with one, or one such object.
   void say_texts(said kind, json::raw value, piece_sink& sink);
+
+  /// Ends the answer where it cannot be told what pieces are: new, or each all so far. `at_end`: no more come.
+  void fail_if_doubtful(const piece_growth& growth, bool at_end);
 
   /// Hands on what was held back. Dialects call it where the answer seems to end; more may follow.
   void say_rest(piece_sink& sink);

@@ -226,6 +226,14 @@ void object_answer::watch_growth() {
     growths_ = std::make_unique<growths>();
 }
 
+void object_answer::fail_if_doubtful(const piece_growth& growth, bool at_end) {
+  if (!growth.is_doubtful())
+    return;
+  auto pieces = std::string{doubtful_pieces};
+  fail_with(errc::invalid_response, at_end ? "nothing tells whether " + pieces + " are new, or each is all so far"
+                                           : pieces + " repeat what came before them, and then do not");
+}
+
 // Once the pieces of the text are known to be new, so are those of the thoughts.
 void object_answer::tell_growing(said kind, std::string_view text, piece_sink& sink) {
   if (text.empty() || !may_grow(kind))
@@ -234,8 +242,7 @@ void object_answer::tell_growing(said kind, std::string_view text, piece_sink& s
   auto new_text = growth.take(text);
   progress_.signs += new_text.empty();
   tell(kind, new_text, sink);
-  if (growth.is_doubtful())
-    fail_with(errc::invalid_response, std::string{doubtful_pieces} + " repeat what came before them, and then do not");
+  fail_if_doubtful(growth, false);
   if (!growths_->text.is_news())
     return;
   tell(&piece_sink::reasoning, growths_->thoughts.decide_news(), sink);
@@ -288,10 +295,11 @@ void object_answer::settle_growth(piece_sink& sink) {
     thoughts.assume_all();
   tell(&piece_sink::reasoning, thoughts.settle(), sink);
   auto is_whole = !seen_.cut && lack().empty(); // else it broke off
-  if (is_whole && (text.is_doubtful() || thoughts.is_doubtful()))
-    fail_with(errc::invalid_response,
-              "nothing tells whether " + std::string{doubtful_pieces} + " are new, or each is all so far");
-  else if (!is_usual && (text.is_all() || thoughts.is_all()))
+  if (is_whole) {
+    fail_if_doubtful(text, true);
+    fail_if_doubtful(thoughts, true);
+  }
+  if (problem_ == nullptr && !is_usual && (text.is_all() || thoughts.is_all()))
     warn(growth_warning);
 }
 

@@ -5,6 +5,7 @@
 #include "wire/provider_error.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace modelforge::wire {
@@ -44,7 +45,7 @@ public:
     return news_;
   }
 
-  bool ended() const override { return answer_->ended(); }
+  bool ended() const override { return answer_->is_over(); }
 
   bool has_end() const override { return answer_->has_end(); }
 
@@ -101,12 +102,40 @@ private:
 
   /// Whether an event says something: signs of life do not, nor does an end mark alone.
   static bool says_something(const sse::event& event) {
-    constexpr std::string_view signs_of_life[] = {"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"};
-    auto names_life = [&](auto sign) {
-      return event.type == sign || (event.data.size() < 200 && event.data.find(sign) != event.data.npos);
-    };
-    return !ascii::trim(event.data).empty() && !begins_done(ascii::trim(event.data))
-           && std::none_of(std::begin(signs_of_life), std::end(signs_of_life), names_life);
+    auto data = ascii::trim(event.data);
+    return !says_nothing(data) && !begins_done(data) && !is_sign_of_life(event.type)
+           && (data.size() >= 200 || !holds_sign_of_life(data));
+  }
+
+  static bool is_unnamed(const sse::event& event) { return event.type.empty() || event.type == "message"; }
+
+  /// Whether an event has neither a name nor data that mean anything.
+  static bool is_silent(const sse::event& event) {
+    auto data = ascii::trim(event.data);
+    return (is_unnamed(event) || is_sign_of_life(event.type)) && (says_nothing(data) || is_sign_of_life(data));
+  }
+
+  static bool says_nothing(std::string_view data) {
+    static constexpr auto words = std::to_array<std::string_view>({"", "null", "false", "\"\""});
+    return std::find(words.begin(), words.end(), data) != words.end();
+  }
+
+  static constexpr auto signs_of_life =
+    std::to_array<std::string_view>({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"});
+
+  static bool is_sign_of_life(std::string_view text) {
+    return std::any_of(signs_of_life.begin(), signs_of_life.end(),
+                       [&](auto sign) { return ascii::iequals(text, sign); });
+  }
+
+  /// Whether such a word stands in a text, as in `{"type":"ping"}`, and not as a part of another word.
+  static bool holds_sign_of_life(std::string_view text) {
+    return std::any_of(signs_of_life.begin(), signs_of_life.end(), [&](auto sign) {
+      auto at = text.find(sign);
+      auto behind = at + sign.size();
+      return at != text.npos && (at == 0 || !ascii::is_letter(text[at - 1]))
+             && (behind == text.size() || !ascii::is_letter(text[behind]));
+    });
   }
 
   /// Whether a line is the beginning of data, up to its colon.
@@ -118,7 +147,7 @@ private:
   /// Whether an event holds words in place of JSON, which are no error by the event's name.
   static bool is_text(const sse::event& event) {
     auto data = ascii::trim(event.data);
-    return (event.type.empty() || event.type == "message") && !data.empty() && !begins_done(data)
+    return is_unnamed(event) && !data.empty() && !begins_done(data)
            && std::string_view{"{[\""}.find(data.front()) == std::string_view::npos && !is_row(data);
   }
 
@@ -158,9 +187,26 @@ private:
     is_behind_bracket_ = c == '[';
   }
 
+  /// Takes an object that is a line, if another one begins on the next: in no object, and in no string, does a brace
+  /// follow so on another, so there is no need to look for its end bracket by bracket. Nothing where several objects
+  /// may stand on the line.
+  static std::string_view take_line_of(std::string_view& bytes) {
+    auto end = bytes.find('\n');
+    if (end == bytes.npos || end + 1 == bytes.size() || bytes[end - 1] != '}' || bytes[end + 1] != '{')
+      return {};
+    auto object = bytes.substr(0, end);
+    for (auto at = object.find('}'); at + 1 < end; at = object.find('}', at + 1))
+      if (auto next = object.find_first_not_of(" \t,", at + 1); object[next] == '{')
+        return {};
+    bytes.remove_prefix(end + 1);
+    return object;
+  }
+
   /// Takes a plain object, or as much of it as there is.
   void take_object(std::string_view& bytes, piece_sink& sink) {
-    auto object = object_.take(bytes, kept_);
+    auto object = object_.is_open() ? std::string_view{} : take_line_of(bytes);
+    if (object.empty())
+      object = object_.take(bytes, kept_);
     if (std::max(object.size(), kept_.size()) > limit_)
       return too_large("the provider sent an object of more than " + std::to_string(limit_) + " bytes");
     if (!object.empty()) {
@@ -188,6 +234,8 @@ private:
 
   void take_event(const sse::event& event, piece_sink& sink) {
     met_ = true;
+    if (!event.data.starts_with('{') && is_silent(event))
+      return;
     is_foreign_ = is_foreign_ || (!answer_->is_understood() && says_something(event));
     if (!answer_->is_understood() && is_text(event))
       return answer_->note_foreign(event.data);

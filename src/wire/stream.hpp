@@ -49,15 +49,15 @@ public:
   virtual ~stream_reader() = default;
 
   /// Takes the next bytes of the body and hands on what they say. Returns the number of events that brought something
-  /// new: comments, pings and what we do not know are none. Once `ended`, bytes add nothing to the answer; if they hold
-  /// more of one, it is unclear.
+  /// new: comments, pings and what we do not know are none. Behind the end mark of a stream, bytes add nothing to the
+  /// answer; if they hold more of one, it is unclear.
   virtual std::size_t take(std::string_view bytes, piece_sink& sink) = 0;
 
-  /// The provider's end mark or an error has come: nothing more is to be expected. `end` tells which.
+  /// An error has come, or something that makes the answer unclear whatever follows: the rest of the body is not read.
   virtual bool ended() const = 0;
 
-  /// The provider's end mark has come, so an error of the transfer behind it is of no interest. Unless `ended`, the
-  /// rest of the body is read nevertheless: where more of the answer follows, the mark was none.
+  /// The provider's end mark has come, so an error of the transfer behind it is of no interest. Unless `ended`, what
+  /// comes soon behind it is read nevertheless: it may be more of the answer.
   virtual bool has_end() const { return ended(); }
 
   /// How long the body's end is worth waiting for: some servers keep the connection open behind the answer.
@@ -66,10 +66,11 @@ public:
   /// Tokens of the answer so far: as the provider told last, else one for each piece.
   virtual uint64_t tokens() const = 0;
 
-  /// Tells how the answer ended; called once, when `ended`, or when the body has ended without an error of the
-  /// transfer. First hands on what the last bytes held, if these lack only the end of their line or event. The
-  /// completion has all but the texts, which went to the sink: finish reason, usage, model, the joined tool calls. An
-  /// answer with neither the provider's end mark nor a finish reason behind its last piece is a failure
+  /// Tells how the answer ended; called once, when `ended`, when nothing more is waited for, or when the body has ended
+  /// without an error of the transfer. First hands on what the last bytes held, if these lack only the end of their
+  /// line or event. The completion has all but the texts, which went to the sink: finish reason, usage, model, the
+  /// joined tool calls. An answer with neither the provider's end mark nor a finish reason behind its last piece is a
+  /// failure
   /// (`stream_interrupted`; `invalid_response` when not one piece had come), and so is one that ends in the middle of
   /// an event, an object or an array before its end mark, and one with an error in it, whatever came behind that.
   virtual std::variant<completion, failure> end(piece_sink& sink) = 0;

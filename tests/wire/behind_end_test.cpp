@@ -1,3 +1,4 @@
+#include "tests/wire/framings.hpp"
 #include "tests/wire/hear.hpp"
 #include "wire/anthropic/anthropic.hpp"
 #include "wire/gemini/gemini.hpp"
@@ -151,6 +152,52 @@ TEST_CASE("an answer's end is known while its body goes on", "[wire][ends]") {
     CAPTURE(row.dialect, row.body);
     CHECK(static_cast<int>(end_seen(row.body, *find_dialect(row.dialect))) == static_cast<int>(row.expected));
   }
+}
+
+TEST_CASE("more behind a stream's end is seen, though it comes later", "[wire][ends]") {
+  const text chunk = R"({"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]})";
+  const text response = R"({"id":"r","status":"completed","output":[{"type":"message","content":"a"}]})";
+  struct {
+    std::string_view dialect;
+    text end, more;
+    bool is_clear;
+  } table[] = {
+    {"openai", event(chunk) + event("[DONE]"), event(R"({"choices":[{"index":0,"delta":{"content":"b"}}]})"), false},
+    {"openai", event(chunk) + event("[DONE]"), event("[DONE]"), true},
+    {"openai", event(chunk) + event("[DONE]"), event(chunk), true},
+    {"openai_compatible", event(chunk) + event("[DONE]"), event(R"({"choices":[{"delta":{"content":"b"}}]})"), false},
+    {"openai_responses", event(R"({"type":"response.completed","response":)" + response + "}"),
+     event(R"({"type":"response.output_text.delta","output_index":0,"delta":"b"})"), false},
+    {"openai_responses", event(R"({"type":"response.completed","response":)" + response + "}"), event("[DONE]"), true},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.dialect, row.more);
+    auto reader = find_dialect(row.dialect)->read_stream(ok);
+    listener to;
+    reader->take(row.end, to);
+    CHECK(reader->has_end());
+    CHECK(reader->end_so_far() == stream_end::sure);
+    REQUIRE_FALSE(reader->ended()); // a session waits a little for what follows
+    reader->take(row.more, to);
+    CHECK(reader->ended() == !row.is_clear);
+    auto result = std::get<completion>(reader->end(to));
+    CHECK(to.words == "a");
+    CHECK((result.flaw == answer_flaw::none) == row.is_clear);
+    CHECK(result.warnings.empty() == row.is_clear);
+  }
+}
+
+TEST_CASE("signs of life before the first piece leave an answer clear", "[wire][ends]") {
+  for (std::string_view sign :
+       {"null", "false", "\"\"", "ping", "heartbeat", "Ping", R"({"type":"ping"})", R"({"event":"keep-alive"})"})
+    for (auto& x : sample_streams()) {
+      CAPTURE(sign, x.by->name());
+      auto body = framed(x.objects, {.done = 1});
+      CHECK(hear(event(sign) + body, *x.by).good().flaw == hear(body, *x.by).good().flaw);
+      CHECK(hear(event(sign) + body, *x.by).good().warnings == hear(body, *x.by).good().warnings);
+    }
+  auto foreign = hear(event(R"({"text":"shopping"})"), *find_dialect("gemini")).bad(); // holds no ping
+  CHECK(will_come_again(foreign));
 }
 
 TEST_CASE("what is another API's, whole, is asked for once, with its beginning and what to do", "[wire][ends]") {

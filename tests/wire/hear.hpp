@@ -80,7 +80,8 @@ inline heard hear(std::string_view body, const dialect& by = openai::compatible_
   auto take = [&](std::size_t bytes) {
     std::string part{body.substr(0, bytes)}; // gone afterwards
     body.remove_prefix(part.size());
-    result.news += reader->take(part, to);
+    if (!reader->ended()) // as the session of a stream does
+      result.news += reader->take(part, to);
   };
   for (auto bytes : sizes)
     take(bytes);

@@ -149,7 +149,7 @@ TEST_CASE("a reader of streams that keeps the text hands all on, and has it at t
   listener to;
   for (char c : body)
     keeper.take({&c, 1}, to);
-  CHECK(keeper.ended());
+  CHECK(keeper.has_end());
   CHECK(to.words == R"({"a":1})");
   auto end = keeper.end(to);
   CHECK(std::get<completion>(end).text == R"({"a":1})");

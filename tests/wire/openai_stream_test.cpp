@@ -428,9 +428,9 @@ TEST_CASE("only events that bring something new are counted", "[wire][stream]") 
   CHECK(reader->take(usage, to) == 1);
   CHECK(reader->tokens() == 3); // as the provider tells
   CHECK(reader->take(usage, to) == 0);
-  CHECK_FALSE(reader->ended());
+  CHECK_FALSE(reader->has_end());
   CHECK(reader->take(done, to) == 1);
-  CHECK(reader->ended());
+  CHECK(reader->has_end());
   CHECK(reader->take(text("c"), to) == 0);
   CHECK(to.words == "ab");
 }

@@ -27,9 +27,13 @@ class chat_answer : public message_answer {
 public:
   chat_answer(const http::response_head& head, bool is_strict) : message_answer(head, words), is_strict_(is_strict) {}
 
-  bool take_event(std::string_view type, std::string_view data, piece_sink& sink) override {
-    if (ended())
-      return take_behind(type, data);
+  bool take_open_event(std::string_view type, std::string_view data, piece_sink& sink) override {
+    if (auto text = type.empty() && !is_growing() ? frame_.text_in(data) : std::nullopt) {
+      source_ = source::event;
+      seen_.past_reason = seen_.past_reason || !reason_.empty();
+      say(&piece_sink::text, *text, sink);
+      return true;
+    }
     data = ascii::trim(data);
     if (type == "error") {
       read_error_event(data);
@@ -45,17 +49,10 @@ public:
     source_ = type.empty() || type == "message" ? source::event : source::foreign_event;
     if (data.empty() || (source_ == source::foreign_event && !is_row(data)))
       return false;
-    if (auto text = source_ == source::event && !is_growing() ? frame_.text_in(data) : std::nullopt) {
-      seen_.past_reason = seen_.past_reason || !reason_.empty();
-      say(&piece_sink::text, *text, sink);
-      return true;
-    }
     return take(data, sink);
   }
 
-  bool take_plain(std::string_view data, piece_sink& sink) override {
-    if (ended())
-      return take_behind({}, data);
+  bool take_open_plain(std::string_view data, piece_sink& sink) override {
     source_ = source::plain;
     auto is_news = take(data, sink);
     if (source_ != source::plain || !seen_.answer)

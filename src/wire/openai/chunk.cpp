@@ -10,16 +10,68 @@ namespace modelforge::wire::openai {
 
 namespace {
 
+constexpr auto chunk_members = make_names<json::raw chunk::*>({
+  {"choices", &chunk::choices},
+  {"usage", &chunk::usage},
+  {"id", &chunk::id},
+  {"model", &chunk::model},
+  {"error", &chunk::error},
+  {"x_groq", &chunk::groq},
+  {"finish_reason", &chunk::reason},
+  {"finishReason", &chunk::reason},
+  {"stop_reason", &chunk::reason},
+  {"base_resp", &chunk::base_resp},
+  {"output_sensitive", &chunk::output_sensitive},
+  {"data", &chunk::data},
+});
+
+constexpr auto choice_members = make_names<json::raw chunk_choice::*>({
+  {"delta", &chunk_choice::delta},
+  {"finish_reason", &chunk_choice::finish_reason},
+  {"index", &chunk_choice::index},
+  {"message", &chunk_choice::message},
+  {"error", &chunk_choice::error},
+  {"usage", &chunk_choice::usage},
+  {"text", &chunk_choice::text},
+  {"content", &chunk_choice::text},
+  {"logprobs", &chunk_choice::logprobs},
+  {"tool_calls", &chunk_choice::tool_calls},
+  {"function_call", &chunk_choice::function_call},
+  {"finishReason", &chunk_choice::other_reason},
+  {"finish_details", &chunk_choice::other_reason},
+  {"stop_reason", &chunk_choice::other_reason},
+  {"stopReason", &chunk_choice::other_reason},
+  {"done_reason", &chunk_choice::other_reason},
+  {"native_finish_reason", &chunk_choice::native_reason},
+});
+
+constexpr auto delta_members = make_names<json::raw chunk_delta::*>({
+  {"content", &chunk_delta::content},
+  {"text", &chunk_delta::text},
+  {"refusal", &chunk_delta::refusal},
+  {"reasoning", &chunk_delta::reasoning},
+  {"reasoning_content", &chunk_delta::reasoning_content},
+  {"reasoning_details", &chunk_delta::reasoning_details},
+  {"tool_calls", &chunk_delta::tool_calls},
+  {"toolCalls", &chunk_delta::tool_calls}, // gateways in JavaScript
+  {"function_call", &chunk_delta::function_call},
+  {"finish_reason", &chunk_delta::reason},
+  {"finishReason", &chunk_delta::reason},
+  {"stop_reason", &chunk_delta::reason},
+  {"error", &chunk_delta::error},
+  {"usage", &chunk_delta::usage},
+});
+
 /// Whether a member that no message has may hold its text.
 bool names_text(std::string_view member) {
-  constexpr auto names =
+  static constexpr auto names =
     std::to_array<std::string_view>({"answer", "completion", "contents", "generated_text", "message", "output",
                                      "output_text", "parts", "response", "result", "value"});
   return std::find(names.begin(), names.end(), member) != names.end();
 }
 
 bool names_thought(std::string_view member) {
-  constexpr auto names = std::to_array<std::string_view>(
+  static constexpr auto names = std::to_array<std::string_view>(
     {"reasoning_text", "reasoning_summary", "thinking", "thinking_content", "thought", "thoughts"});
   return std::find(names.begin(), names.end(), member) != names.end();
 }
@@ -56,25 +108,12 @@ void take_other_member(std::string_view name, json::reader& in, chunk_delta& del
 
 // Only the members that matter are kept, as views; the rest is skipped without being parsed into anything.
 bool read_chunk(std::string_view data, chunk& chunk, std::string& problem) {
-  json::raw groq;
   json::reader in{data};
-  in.fields({{"choices", &chunk.choices},
-             {"usage", &chunk.usage},
-             {"id", &chunk.id},
-             {"model", &chunk.model},
-             {"error", &chunk.error},
-             {"x_groq", &groq},
-             {"finish_reason", &chunk.reason},
-             {"finishReason", &chunk.reason},
-             {"stop_reason", &chunk.reason},
-             {"base_resp", &chunk.base_resp},
-             {"output_sensitive", &chunk.output_sensitive},
-             {"data", &chunk.data}},
-            [&](std::string_view name) {
-              chunk.marks.take(name, in);
-              if (name == "content" || name == "text" || name == "delta" || names_text(name))
-                keep_longer(in.value(), chunk.text);
-            });
+  in.fields(chunk_members, chunk, [&](std::string_view name) {
+    chunk.marks.take(name, in);
+    if (name == "content" || name == "text" || name == "delta" || names_text(name))
+      keep_longer(in.value(), chunk.text);
+  });
   if (!in.finish()) {
     problem = in.problem();
     return false;
@@ -83,7 +122,7 @@ bool read_chunk(std::string_view data, chunk& chunk, std::string& problem) {
   if (chunk.choices.text.empty() && read_fields(chunk.data, {{"choices", &inner}})
       && (inner.is_array() || inner.is_object()))
     return read_chunk(chunk.data.text, chunk, problem);
-  read_fields(groq, {{"error", &chunk.groq_error}, {"usage", &chunk.groq_usage}});
+  read_fields(chunk.groq, {{"error", &chunk.groq_error}, {"usage", &chunk.groq_usage}});
   return true;
 }
 
@@ -106,23 +145,7 @@ void read_only_element(json::raw& list, json::raw& odd) {
 
 // A text is a choice that has nothing else.
 bool take_choice(json::reader& in, chunk_choice& choice) {
-  auto is_object = in.fields({{"delta", &choice.delta},
-                              {"finish_reason", &choice.finish_reason},
-                              {"index", &choice.index},
-                              {"message", &choice.message},
-                              {"error", &choice.error},
-                              {"usage", &choice.usage},
-                              {"text", &choice.text},
-                              {"content", &choice.text},
-                              {"logprobs", &choice.logprobs},
-                              {"tool_calls", &choice.tool_calls},
-                              {"function_call", &choice.function_call},
-                              {"finishReason", &choice.other_reason},
-                              {"finish_details", &choice.other_reason},
-                              {"stop_reason", &choice.other_reason},
-                              {"stopReason", &choice.other_reason},
-                              {"done_reason", &choice.other_reason},
-                              {"native_finish_reason", &choice.native_reason}});
+  auto is_object = in.fields(choice_members, choice);
   if (!is_object) {
     auto value = in.value();
     (value.is_string() ? choice.delta : choice.odd) = value;
@@ -163,28 +186,13 @@ bool chunk_delta::is_only_text() const {
 
 chunk_delta read_delta(json::raw value) {
   chunk_delta result;
-  json::raw text;
   result.all = value;
   if (value.is_string())
     result.content = value;
   json::reader in{value};
-  in.fields({{"content", &result.content},
-             {"refusal", &result.refusal},
-             {"reasoning", &result.reasoning},
-             {"reasoning_content", &result.reasoning_content},
-             {"reasoning_details", &result.reasoning_details},
-             {"tool_calls", &result.tool_calls},
-             {"function_call", &result.function_call},
-             {"finish_reason", &result.reason},
-             {"finishReason", &result.reason},
-             {"stop_reason", &result.reason},
-             {"error", &result.error},
-             {"usage", &result.usage},
-             {"toolCalls", &result.tool_calls}, // gateways in JavaScript
-             {"text", &text}},
-            [&](std::string_view name) { take_other_member(name, in, result); });
-  if (!result.content.has_text() && text.has_text())
-    result.content = text;
+  in.fields(delta_members, result, [&](std::string_view name) { take_other_member(name, in, result); });
+  if (!result.content.has_text() && result.text.has_text())
+    result.content = result.text;
   return result;
 }
 
@@ -233,6 +241,8 @@ content_piece take_content_piece(json::reader& in) {
       piece.thinking = in.value();
     else if (name == "refusal")
       piece.refusal = in.value();
+    else if (name == "logprobs")
+      piece.logprobs = in.value();
     else
       take_member_of_call(name, in, piece.call);
   };

@@ -18,14 +18,14 @@ namespace modelforge::wire::openai {
 /// The members of a chunk, or of a whole answer. Views: valid as long as the text they were read from.
 struct chunk {
   json::raw id, model, choices, usage, error;
-  json::raw reason;                 ///< Why it ended, where some tell it; the usual place is the choice.
-  json::raw choice_usage;           ///< Of the choice that is read.
-  json::raw groq_error, groq_usage; ///< Inside of `x_groq`.
-  json::raw base_resp;              ///< MiniMax's, beside every answer.
-  json::raw output_sensitive;       ///< MiniMax's filter stepped in.
-  error_marks marks;                ///< Of errors in other forms.
-  json::raw data;                   ///< Some have the chunk in here.
-  json::raw text;                   ///< What may be a text, where there are no choices.
+  json::raw reason;                       ///< Why it ended, where some tell it; the usual place is the choice.
+  json::raw choice_usage;                 ///< Of the choice that is read.
+  json::raw groq, groq_error, groq_usage; ///< `x_groq`, and what is inside of it.
+  json::raw base_resp;                    ///< MiniMax's, beside every answer.
+  json::raw output_sensitive;             ///< MiniMax's filter stepped in.
+  error_marks marks;                      ///< Of errors in other forms.
+  json::raw data;                         ///< Some have the chunk in here.
+  json::raw text;                         ///< What may be a text, where there are no choices.
 };
 
 /// False where the text is not JSON; `problem` says why.
@@ -56,7 +56,7 @@ bool holds_message(json::raw choices);
 
 /// A message, or what a choice adds to one.
 struct chunk_delta {
-  json::raw content, refusal, reasoning, reasoning_content, reasoning_details, tool_calls, function_call;
+  json::raw content, text, refusal, reasoning, reasoning_content, reasoning_details, tool_calls, function_call;
   json::raw reason;                    ///< As the chunk's.
   json::raw error, usage;              ///< Some tell them here.
   json::raw all;                       ///< The whole of it.
@@ -79,9 +79,9 @@ chunk_delta read_delta(json::raw value, const chunk_choice& choice);
 /// text.
 void join_split_choice(std::vector<chunk_choice>& choices);
 
-/// One of the typed parts that content may come in: Mistral's, or such as requests have.
+/// One of the typed parts that content may come in: those of the Responses API, Mistral's, or such as requests have.
 struct content_piece {
-  json::raw type, text, thinking, refusal;
+  json::raw type, text, thinking, refusal, logprobs;
   call_part call;
 
   /// Whether it calls a tool, as other dialects have it here.

@@ -54,7 +54,7 @@ void items_answer::say_piece(said kind, json::raw text, bool is_end, const respo
 
 void items_answer::say_whole_part(const response_event& event, piece_sink& sink) {
   json::reader in{event.part};
-  auto part = take_message_part(in);
+  auto part = take_content_piece(in);
   auto type = part.type.between_quotes();
   auto is_thought = type == "reasoning_text" || type == "summary_text";
   if (part.is_call())
@@ -107,8 +107,7 @@ void items_answer::say_in_part(json::raw raw, item_part& part, piece_sink& sink)
   part.growth->begin_object();
   say_grown(part.growth->take(text), part, sink);
   progress_.signs += progress_.pieces == before;
-  if (part.growth->is_doubtful())
-    fail_with(errc::invalid_response, std::string{doubtful_pieces} + " repeat what came before them, and then do not");
+  fail_if_doubtful(*part.growth, false);
   are_news_ = are_news_ || part.growth->is_news();
   if (part.growth->is_news())
     part.growth.reset();
@@ -125,9 +124,7 @@ void items_answer::end_growth(item_part& part, std::string_view whole, piece_sin
   if (!whole.empty())
     say_grown(part.growth->decide_by(whole), part, sink);
   say_grown(part.growth->settle(), part, sink);
-  if (part.growth->is_doubtful())
-    fail_with(errc::invalid_response,
-              "nothing tells whether " + std::string{doubtful_pieces} + " are new, or each is all so far");
+  fail_if_doubtful(*part.growth, true);
   if (part.growth->is_all())
     warn(growth_warning);
   part.growth.reset();
@@ -281,7 +278,7 @@ void items_answer::say_message(const response_item& entry, bool is_again, item_s
       entry.calls.text.size() > 2 ? expect_call(part) : say_call_inside(part, sink);
     });
   for_each_in(entry.content, [&](json::reader& in) {
-    auto part = take_message_part(in);
+    auto part = take_content_piece(in);
     if (part.is_call())
       return say_call_inside(part.call, sink);
     if (!is_streamed_)

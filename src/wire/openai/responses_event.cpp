@@ -4,39 +4,55 @@
 
 namespace modelforge::wire::openai {
 
+namespace {
+
+constexpr auto event_members = make_names<json::raw response_event::*>({
+  {"type", &response_event::type},
+  {"delta", &response_event::delta},
+  {"output_index", &response_event::output_index},
+  {"summary_index", &response_event::part_index},
+  {"content_index", &response_event::part_index},
+  {"item_id", &response_event::item_id},
+  {"item", &response_event::item},
+  {"part", &response_event::part},
+  {"name", &response_event::name},
+  {"response", &response_event::response},
+  {"text", &response_event::text},
+  {"arguments", &response_event::arguments},
+  {"input", &response_event::input},
+  {"refusal", &response_event::refusal},
+  {"error", &response_event::error},
+  {"code", &response_event::code},
+  {"message", &response_event::message},
+  {"param", &response_event::param},
+  {"id", &response_event::id},
+  {"model", &response_event::model},
+  {"status", &response_event::status},
+  {"output", &response_event::output},
+  {"output_text", &response_event::output_text},
+  {"usage", &response_event::usage},
+  {"incomplete_details", &response_event::details},
+  {"finish_reason", &response_event::reason},
+  {"stop_reason", &response_event::reason},
+});
+
+constexpr auto item_members = make_names<json::raw response_item::*>({
+  {"type", &response_item::type},
+  {"status", &response_item::status},
+  {"content", &response_item::content},
+  {"summary", &response_item::summary},
+  {"encrypted_content", &response_item::seal},
+  {"tool_calls", &response_item::calls},
+});
+
+} // namespace
+
 response_event take_event_fields(json::reader& in) {
   response_event event;
-  in.fields({{"type", &event.type},
-             {"delta", &event.delta},
-             {"output_index", &event.output_index},
-             {"summary_index", &event.part_index},
-             {"content_index", &event.part_index},
-             {"item_id", &event.item_id},
-             {"item", &event.item},
-             {"part", &event.part},
-             {"name", &event.name},
-             {"response", &event.response},
-             {"text", &event.text},
-             {"arguments", &event.arguments},
-             {"input", &event.input},
-             {"refusal", &event.refusal},
-             {"error", &event.error},
-             {"code", &event.code},
-             {"message", &event.message},
-             {"param", &event.param},
-             {"id", &event.id},
-             {"model", &event.model},
-             {"status", &event.status},
-             {"output", &event.output},
-             {"output_text", &event.output_text},
-             {"usage", &event.usage},
-             {"incomplete_details", &event.details},
-             {"finish_reason", &event.reason},
-             {"stop_reason", &event.reason}},
-            [&](std::string_view name) {
-              event.has_calls_elsewhere = event.has_calls_elsewhere || names_calls(name);
-              event.marks.take(name, in);
-            });
+  in.fields(event_members, event, [&](std::string_view name) {
+    event.has_calls_elsewhere = event.has_calls_elsewhere || names_calls(name);
+    event.marks.take(name, in);
+  });
   return event;
 }
 
@@ -44,18 +60,8 @@ response_item take_item(json::reader& in) {
   response_item entry;
   entry.all = in.object([&](std::string_view name) {
     entry.has_calls_elsewhere = entry.has_calls_elsewhere || (names_calls(name) && name != "tool_calls");
-    if (name == "type")
-      entry.type = in.value();
-    else if (name == "status")
-      entry.status = in.value();
-    else if (name == "content")
-      entry.content = in.value();
-    else if (name == "summary")
-      entry.summary = in.value();
-    else if (name == "encrypted_content")
-      entry.seal = in.value();
-    else if (name == "tool_calls")
-      entry.calls = in.value();
+    if (auto* part = item_members.find(name))
+      entry.** part = in.value();
     else
       take_member_of_call(name, in, entry.call);
   });
@@ -68,30 +74,6 @@ response_item take_item(json::reader& in) {
 response_item read_item(json::raw raw) {
   json::reader in{raw};
   return take_item(in);
-}
-
-message_part take_message_part(json::reader& in) {
-  message_part part;
-  json::raw content;
-  auto take = [&](std::string_view name) {
-    if (name == "type")
-      part.type = in.value();
-    else if (name == "text" || (name == "value" && part.text.text.empty()))
-      part.text = in.value();
-    else if (name == "content")
-      note_other(name, content = in.value(), part.call);
-    else if (name == "refusal")
-      part.refusal = in.value();
-    else if (name == "logprobs")
-      part.logprobs = in.value();
-    else
-      take_member_of_call(name, in, part.call);
-  };
-  if (!in.members(take))
-    part.text = in.value();
-  if (part.text.text.empty() && may_hold_text(part.type))
-    part.text = content;
-  return part;
 }
 
 item_kind kind_of(const response_item& entry) {

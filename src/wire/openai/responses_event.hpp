@@ -39,18 +39,6 @@ response_event take_event_fields(json::reader& in);
 response_item take_item(json::reader& in);
 response_item read_item(json::raw raw);
 
-/// A part of a message's content.
-struct message_part {
-  json::raw type, text, refusal, logprobs;
-  call_part call;
-
-  /// Whether it calls a tool, as other dialects have it here.
-  bool is_call() const { return is_call_type(type.between_quotes()); }
-};
-
-/// Takes a part, of which a text alone is the text.
-message_part take_message_part(json::reader& in);
-
 item_kind kind_of(const response_item& entry);
 
 } // namespace modelforge::wire::openai

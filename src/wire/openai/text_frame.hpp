@@ -17,12 +17,13 @@ public:
   /// Returns the text of a chunk that is the kept one with another text which holds no escapes: there is nothing else
   /// to read in it. Nothing for all other chunks.
   std::optional<std::string_view> text_in(std::string_view chunk) const {
-    auto front = std::string_view{kept_}.substr(0, front_);
-    auto back = std::string_view{kept_}.substr(front_);
-    if (kept_.empty() || chunk.size() <= kept_.size() || !chunk.starts_with(front) || !chunk.ends_with(back))
+    std::string_view front{kept_.data(), front_}, back{kept_.data() + front_, kept_.size() - front_};
+    if (kept_.empty() || chunk.size() <= kept_.size() || !chunk.ends_with(back) || !chunk.starts_with(front))
       return {};
-    auto text = chunk.substr(front.size(), chunk.size() - kept_.size());
-    return is_plain(text) ? std::optional{text} : std::nullopt;
+    auto* text = chunk.data() + front.size();
+    auto* end = chunk.data() + chunk.size();
+    auto* quote = end - back.size(); // the back begins with it
+    return skip_text(text, end) == quote ? std::optional{std::string_view{text, quote}} : std::nullopt;
   }
 
   /// Keeps a chunk; `text`, with its quotes, is its part that brought something.
@@ -37,15 +38,15 @@ public:
 private:
   static constexpr std::size_t max_size = 1 << 10; ///< Bytes around the text.
 
-  static bool is_plain(std::string_view text) {
-    auto* end = text.data() + text.size();
-    for (auto* p = text.data(); (p = json::skip_plain(p, end)) != end;) {
+  /// Steps to the first quote, escape, control character, or byte that is not UTF-8.
+  static const char* skip_text(const char* p, const char* end) {
+    while ((p = json::skip_plain(p, end)) != end) {
       auto length = static_cast<unsigned char>(*p) < 0x80 ? 0 : utf8::character_length(p, end);
       if (length == 0)
-        return false;
+        break;
       p += length;
     }
-    return true;
+    return p;
   }
 
   std::string kept_;      ///< What stood before and behind the text,
