@@ -46,6 +46,9 @@ void check_provider(const provider_settings& provider, const environment& env, f
 /// Whether any of a provider's or model's limits is set.
 bool has_limit(const rate_limit_settings& limits);
 
+/// Whether the use of this provider's limits is to be kept across restarts.
+bool keeps_limits(const provider_settings& provider);
+
 /// Brings settings to the form that the rest of the program relies on: a base_url begins with a scheme in
 /// small letters and ends in no slash, every key has a name.
 void normalize(settings& all);

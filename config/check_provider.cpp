@@ -260,6 +260,12 @@ bool has_limit(const rate_limit_settings& limits) {
          || limits.output_tokens_per_minute;
 }
 
+bool keeps_limits(const provider_settings& provider) {
+  auto of_model = [](const model_settings& model) { return has_limit(model.rate_limit); };
+  return provider.rate_limit.on_start != window_start::empty
+         && (has_limit(provider.rate_limit) || std::any_of(provider.models.begin(), provider.models.end(), of_model));
+}
+
 void check_provider(const provider_settings& provider, const environment& env, findings& found) {
   provider_checker{provider, env, found}.run();
 }

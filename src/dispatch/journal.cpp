@@ -64,7 +64,37 @@ bool read_line(const std::string& text, journal::content& to) {
   return true;
 }
 
+/// The whole file; empty where it is not ours, or its end is missing. `base_url`: what it must be of; null: anything.
+std::optional<journal::content> read_content(std::istream& in, const std::string* base_url) {
+  constexpr std::string_view of = "of ";
+  std::string line, word;
+  if (!std::getline(in, line) || line != first_line || !std::getline(in, line) || !line.starts_with(of)
+      || (base_url != nullptr && line.substr(of.size()) != *base_url))
+    return {};
+  int64_t written = 0;
+  if (!(in >> word >> written) || word != "written")
+    return {};
+  in.ignore();
+  journal::content result{journal::wall_clock::time_point{std::chrono::nanoseconds{written}}, {}};
+  while (std::getline(in, line)) {
+    if (line == "end")
+      return result;
+    if (!read_line(line, result))
+      return {};
+  }
+  return {};
+}
+
 } // namespace
+
+journal::look journal::look_at(const std::string& folder, const std::string& provider) {
+  auto base = folder + "/" + file_name(provider);
+  look result{base + ".limits", base + ".lock"};
+  std::ifstream in{result.path};
+  result.is_readable = in.good();
+  result.is_whole = read_content(in, nullptr).has_value();
+  return result;
+}
 
 std::variant<journal, std::string> journal::open(const std::string& folder, const std::string& provider) {
   std::error_code error;
@@ -98,21 +128,7 @@ journal::~journal() {
 
 std::optional<journal::content> journal::read(const std::string& base_url) const {
   std::ifstream in{path_};
-  std::string line, word;
-  if (!std::getline(in, line) || line != first_line || !std::getline(in, line) || line != "of " + base_url)
-    return {};
-  int64_t written = 0;
-  if (!(in >> word >> written) || word != "written")
-    return {};
-  in.ignore();
-  content result{wall_clock::time_point{std::chrono::nanoseconds{written}}, {}};
-  while (std::getline(in, line)) {
-    if (line == "end")
-      return result;
-    if (!read_line(line, result))
-      return {};
-  }
-  return {};
+  return read_content(in, &base_url);
 }
 
 std::optional<std::string> journal::write(const std::string& base_url, const content& x) {

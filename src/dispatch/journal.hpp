@@ -29,6 +29,17 @@ public:
     std::vector<lane> lanes;
   };
 
+  /// How a provider's file is, for who only looks.
+  struct look {
+    std::string path;
+    std::string lock;         ///< Path of the file that is locked while somebody writes.
+    bool is_readable = false; ///< False for one that is not there, too.
+    bool is_whole = false;    ///< It can be read to its end; for which address it is does not matter.
+  };
+
+  /// Looks at what is there, and changes nothing: no lock is taken, no folder made.
+  static look look_at(const std::string& folder, const std::string& provider);
+
   /// Opens, and makes the folder if need be. A failure is a text for people.
   static std::variant<journal, std::string> open(const std::string& folder, const std::string& provider);
 

@@ -36,13 +36,6 @@ void tell(const std::string& what, const std::string& from) {
   std::fprintf(stderr, "modelforge: %s: %s\n", what.c_str(), printable(from).c_str());
 }
 
-/// Whether the use of this provider's limits is to be kept across restarts.
-bool keeps_limits(const provider_settings& provider) {
-  auto of_model = [](const model_settings& model) { return has_limit(model.rate_limit); };
-  return provider.rate_limit.on_start != window_start::empty
-         && (has_limit(provider.rate_limit) || std::any_of(provider.models.begin(), provider.models.end(), of_model));
-}
-
 /// A folder that the settings name is checked, and refused, where it is opened; nobody has asked for the usual one.
 void warn_of_lost_limits(const settings& all) {
   if (!all.runtime.state_folder.empty() || std::none_of(all.providers.begin(), all.providers.end(), keeps_limits))

@@ -13,6 +13,7 @@ constexpr auto examples = R"(Examples:
   modelforge chat                                          a conversation; --continue goes on with the last one
   modelforge config example > modelforge.toml              start a configuration
   modelforge config check                                  see what is wrong with it
+  modelforge doctor                                        see what would stop it from working here
   modelforge batch prompts.jsonl -o answers.jsonl          answer a file of prompts
   modelforge node -c node.toml                             run providers for other programs
   modelforge simulate --listen 127.0.0.1:8080              a provider to test against
@@ -59,6 +60,7 @@ int main(int argc, char** argv) {
   add_simulate(line);
   add_config(line);
   add_providers(line);
+  add_doctor(line);
   add_generate(line);
   return line.run(argc, argv);
 }
