@@ -2,6 +2,7 @@
 
 #include "base/file.hpp"
 #include "base/hex.hpp"
+#include "config/read_file.hpp"
 #include "config/state_folder.hpp"
 
 #include <fcntl.h>
@@ -90,6 +91,30 @@ std::optional<std::string> trusted_files::add(const std::string& path, std::stri
   if (!write_whole(draft, memory_of(whole, text)) || std::rename(draft.c_str(), place.c_str()) != 0)
     return "cannot write " + place + ": " + std::strerror(errno) + "; name the file with -c instead";
   return {};
+}
+
+// The path stands in the first line, behind its length; the content behind it.
+std::vector<trusted_files::entry> trusted_files::list(const std::string& folder) {
+  constexpr std::size_t largest = 16u << 20;
+  std::vector<entry> result;
+  std::error_code problem;
+  for (std::filesystem::directory_iterator each{folder, problem}, end; !problem && each != end;
+       each.increment(problem)) {
+    if (each->path().extension() != ".toml")
+      continue;
+    entry found{each->path().string(), {}, false};
+    auto content = read_file(found.place, largest);
+    auto* kept = std::get_if<file_text>(&content);
+    std::size_t size = 0;
+    int begin = 0;
+    if (kept != nullptr && std::sscanf(kept->text.c_str(), "# %zu %n", &size, &begin) == 1 && size < kept->text.size())
+      found.path = kept->text.substr(static_cast<std::size_t>(begin), size);
+    auto now = read_file(found.path, largest);
+    if (auto* text = std::get_if<file_text>(&now); text != nullptr && kept != nullptr)
+      found.is_in_force = kept->text == memory_of(found.path, text->text);
+    result.push_back(std::move(found));
+  }
+  return result;
 }
 
 bool trusted_files::remove(const std::string& path) const {

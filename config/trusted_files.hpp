@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace modelforge {
 
@@ -20,6 +21,16 @@ public:
 
   /// Confirms it; returns what went wrong, for people, or nothing.
   std::optional<std::string> add(const std::string& path, std::string_view text) const;
+
+  /// A confirmation, and where it is kept.
+  struct entry {
+    std::string place;
+    std::string path;         ///< Of the configuration; empty where the file is none of ours.
+    bool is_in_force = false; ///< The configuration is still there, with just that content.
+  };
+
+  /// All that are kept in a folder; of an own one, `folder` is `trusted` in the state folder.
+  static std::vector<entry> list(const std::string& folder);
 
   /// Takes the confirmation back. Returns whether there was one.
   bool remove(const std::string& path) const;

@@ -29,6 +29,7 @@ void add_simulate(command_line& line);
 void add_config(command_line& line);
 void add_providers(command_line& line);
 void add_doctor(command_line& line);
+void add_state(command_line& line);
 void add_generate(command_line& line);
 
 /// Which provider to ask.

@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
   add_config(line);
   add_providers(line);
   add_doctor(line);
+  add_state(line);
   add_generate(line);
   return line.run(argc, argv);
 }

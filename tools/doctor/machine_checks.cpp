@@ -111,7 +111,7 @@ std::vector<finding> judge_folder(const folder_facts& folder, uint32_t user) {
   if (folder.free_bytes && *folder.free_bytes < little_space)
     result.push_back({*folder.free_bytes == 0 ? trouble : verdict::warning, "state", folder.place.path,
                       "the disk is almost full: " + size_text(*folder.free_bytes) + " free",
-                      "make room"});
+                      "make room; `modelforge state` shows what is kept there"});
   else
     result.push_back({verdict::ok, "state", folder.place.path, folder.use + " can be kept" + free_text(folder), ""});
   for (auto& found : judge_privacy(folder.place, user, "state"))

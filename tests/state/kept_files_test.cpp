@@ -1,0 +1,140 @@
+#include "tools/state/kept_files.hpp"
+
+#include "tests/support/temporary_folder.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace modelforge::kept_files_test {
+
+// What is kept in files is found, and nothing goes that somebody needs.
+
+using namespace modelforge::state;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct kept_files_test {
+  test::temporary_folder folder;
+
+  kept_files_test() { std::filesystem::create_directories(folder.path("state/conversations")); }
+
+  std::vector<kept_file> find() { return find_files({folder.path("state"), {}, {folder.path("")}, {}}); }
+
+  /// The only one of a kind, which there has to be.
+  kept_file only(kind what) {
+    auto all = find();
+    REQUIRE(std::count_if(all.begin(), all.end(), [&](auto& x) { return x.kind == what; }) == 1);
+    return *std::find_if(all.begin(), all.end(), [&](auto& x) { return x.kind == what; });
+  }
+};
+
+/// A lock of a file that somebody else holds, as far as flock knows.
+class held_lock {
+public:
+  explicit held_lock(const std::string& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+    REQUIRE(::flock(fd_, LOCK_EX | LOCK_NB) == 0);
+  }
+  ~held_lock() { ::close(fd_); }
+
+private:
+  int fd_;
+};
+
+bool exists(const kept_file& file) {
+  return std::filesystem::exists(file.path);
+}
+
+} // namespace
+
+TEST_CASE_METHOD(kept_files_test, "all kinds of files are found, by kind and name", "[state]") {
+  folder.write("state/b.limits", "12345");
+  folder.write("state/a.limits", "");
+  folder.write("state/a.lock", "");
+  folder.write("state/a.limits.new", "");
+  folder.write("state/chat_inputs", "hello\n");
+  folder.write("state/somebody.else", "");
+  folder.write("out.jsonl.ledger", "rubbish");
+  auto log = folder.write("m.log", "x");
+  ::chmod(folder.path("state/b.limits").c_str(), 0640);
+  auto all = find_files({folder.path("state"), {}, {folder.path("")}, log});
+  REQUIRE(all.size() == 7);
+  std::vector<kind> kinds;
+  for (auto& file : all)
+    kinds.push_back(file.kind);
+  CHECK(kinds
+        == std::vector{kind::limits, kind::limits, kind::lock, kind::draft, kind::inputs, kind::ledger, kind::log});
+  CHECK(all[0].path == folder.path("state/a.limits"));
+  CHECK(all[1].bytes == 5);
+  CHECK(all[1].mode == 0640);
+  CHECK(all[1].owner == ::geteuid());
+  CHECK(find_files({folder.path("none"), {}, {folder.path("nor here")}, {}}).empty());
+}
+
+TEST_CASE_METHOD(kept_files_test, "a link is no file of ours", "[state]") {
+  auto elsewhere = folder.write("precious", "x");
+  std::filesystem::create_symlink(elsewhere, folder.path("state/a.limits"));
+  CHECK(find().empty());
+}
+
+TEST_CASE("what goes is of a kind that was meant, old enough, and needed by nobody", "[state]") {
+  auto now = std::chrono::system_clock::time_point{1'800'000'000s};
+  kept_file file;
+  file.kind = kind::limits;
+  file.changed = now - 48h;
+  clean_order order{{kind::limits}, 48h};
+  CHECK(is_to_go(file, order, now));
+  CHECK_FALSE(is_to_go(file, order, now - 1s));
+  CHECK_FALSE(is_to_go(file, {{kind::ledger}, 48h}, now));
+  file.is_in_use = true;
+  CHECK_FALSE(is_to_go(file, order, now));
+  file.is_in_use = false;
+  file.kept_because = "the batch is not finished";
+  CHECK_FALSE(is_to_go(file, order, now));
+}
+
+TEST_CASE_METHOD(kept_files_test, "limits that a program keeps are not removed", "[state]") {
+  folder.write("state/main.limits", "x");
+  {
+    held_lock running{folder.path("state/main.lock")};
+    auto file = only(kind::limits);
+    CHECK(file.is_in_use);
+    CHECK(remove(file) == "a program uses it"); // even if it was not in use when it was looked at
+    CHECK(exists(file));
+  }
+  auto file = only(kind::limits);
+  CHECK_FALSE(file.is_in_use);
+  CHECK(remove(file).empty());
+  CHECK_FALSE(exists(file));
+}
+
+TEST_CASE_METHOD(kept_files_test, "what has changed since it was looked at stays", "[state]") {
+  folder.write("state/main.limits", "x");
+  auto file = only(kind::limits);
+  folder.write("state/main.limits", "more of it");
+  CHECK(remove(file) == "it has changed meanwhile");
+  CHECK(exists(file));
+}
+
+TEST_CASE_METHOD(kept_files_test, "a ledger that is all there is of the results stays", "[state]") {
+  folder.write("out.jsonl.ledger", "rubbish");
+  CHECK(only(kind::ledger).kept_because.find("its output is not there") == 0);
+  folder.write("out.jsonl", "");
+  CHECK(only(kind::ledger).kept_because.find("it is no ledger that can be read") == 0);
+}
+
+TEST_CASE("each kind has a rule, in its place", "[state]") {
+  auto& rules = kind_rules();
+  REQUIRE(rules.size() == enum_names<kind>.size());
+  for (std::size_t i = 0; i < rules.size(); ++i)
+    CHECK(static_cast<std::size_t>(rules[i].kind) == i);
+}
+
+} // namespace modelforge::kept_files_test

@@ -1,0 +1,195 @@
+#include "tools/state/kept_files.hpp"
+
+#include "base/file.hpp"
+#include "batch/ledger.hpp"
+#include "config/trusted_files.hpp"
+#include "tools/chat/conversation_store.hpp"
+#include "tools/doctor/look.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+namespace modelforge::state {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view ledger_ending = ".ledger";
+constexpr std::string_view limits_ending = ".limits";
+constexpr std::string_view lock_ending = ".lock";
+constexpr std::string_view draft_ending = ".new";
+
+/// What the system says of a file; false: there is none, or it is no regular one.
+bool look_at(kept_file& file) {
+  struct stat info {};
+  if (::lstat(file.path.c_str(), &info) != 0 || !S_ISREG(info.st_mode))
+    return false;
+  file.owner = info.st_uid;
+  file.mode = info.st_mode & 07777;
+  file.bytes = static_cast<uint64_t>(info.st_size);
+  file.changed = std::chrono::system_clock::time_point{std::chrono::seconds{info.st_mtim.tv_sec}};
+  return true;
+}
+
+/// Calls back with the path of each file of a folder, which may be missing.
+void for_each_file(const std::string& folder, const std::function<void(const std::string&)>& visit) {
+  std::error_code problem;
+  for (fs::directory_iterator each{folder, problem}, end; !problem && each != end; each.increment(problem))
+    visit(each->path().string());
+}
+
+/// What is locked while somebody writes this file: for limits a file beside them, for conversations their folder.
+std::string lock_of(const kept_file& file) {
+  auto limits = file.path.rfind(limits_ending);
+  if (limits != file.path.npos && file.kind != kind::ledger)
+    return file.path.substr(0, limits) + std::string{lock_ending};
+  return file.kind == kind::conversation ? fs::path{file.path}.parent_path().string() : file.path;
+}
+
+/// Why a batch's ledger has to stay: it is all that is left of what was paid for, or of what is still to be done.
+std::string why_needed(const std::string& ledger) {
+  std::error_code ignored;
+  if (!fs::exists(ledger.substr(0, ledger.size() - ledger_ending.size()), ignored))
+    return "its output is not there: the results are in the ledger alone";
+  auto seen = batch::ledger::look(ledger);
+  if (auto* problem = std::get_if<failure>(&seen))
+    return "it is no ledger that can be read: " + problem->message;
+  auto& summary = std::get<batch::ledger_summary>(seen);
+  if (!summary.jobs.empty())
+    return "the batch is not finished: a provider has a job of it";
+  if (!summary.total || summary.ok + summary.failed < *summary.total)
+    return "the batch is not finished";
+  if (summary.failed > 0)
+    return std::to_string(summary.failed) + " of its items have failed, and --retry-failed may send them again";
+  return {};
+}
+
+/// Gathers files as it finds them.
+class finder {
+public:
+  explicit finder(const folders& where) : where_(where) {}
+
+  std::vector<kept_file> run() {
+    find_state(where_.state);
+    if (where_.limits != where_.state)
+      find_state(where_.limits);
+    find_in_own_folders();
+    for (auto& folder : where_.ledgers)
+      for_each_file(folder, [this](auto& path) {
+        if (path.ends_with(ledger_ending))
+          add(kind::ledger, path, why_needed(path));
+      });
+    if (!where_.log.empty())
+      add(kind::log, where_.log, "it is the log's: rotate it with logrotate");
+    std::sort(found_.begin(), found_.end(),
+              [](auto& a, auto& b) { return std::tie(a.kind, a.path) < std::tie(b.kind, b.path); });
+    return std::move(found_);
+  }
+
+private:
+  void add(kind what, const std::string& path, std::string kept_because = {}) {
+    kept_file file;
+    file.kind = what;
+    file.path = path;
+    if (!look_at(file))
+      return;
+    file.kept_because = std::move(kept_because);
+    file.is_in_use = doctor::is_locked(lock_of(file));
+    found_.push_back(std::move(file));
+  }
+
+  /// Of the folder itself.
+  void find_state(const std::string& folder) {
+    if (folder.empty())
+      return;
+    for_each_file(folder, [this](auto& path) {
+      if (path.ends_with(limits_ending))
+        add(kind::limits, path);
+      else if (path.ends_with(lock_ending))
+        add(kind::lock, path, "it is empty, and a lock that is removed is none");
+      else if (path.ends_with(draft_ending))
+        add(kind::draft, path);
+      else if (fs::path{path}.filename() == "chat_inputs")
+        add(kind::inputs, path);
+    });
+  }
+
+  void find_in_own_folders() {
+    if (where_.state.empty())
+      return;
+    for (auto& file : trusted_files::list(where_.state + "/trusted"))
+      add(kind::trusted, file.place, file.is_in_force ? "the configuration is as it was confirmed: " + file.path : "");
+    auto conversations = where_.state + "/conversations";
+    for (auto& file : chat::conversation_store{conversations}.list())
+      add(kind::conversation, file.path);
+    for (auto* folder : {"/trusted", "/conversations"})
+      for_each_file(where_.state + folder, [this](auto& path) {
+        if (path.ends_with(draft_ending))
+          add(kind::draft, path);
+      });
+  }
+
+  const folders& where_;
+  std::vector<kept_file> found_;
+};
+
+} // namespace
+
+const std::vector<kind_rule>& kind_rules() {
+  static const std::vector<kind_rule> rules{
+    {kind::limits, "`STATE/PROVIDER.limits`", "0600", "the use of a provider's limits",
+     "a line for each charge in the window: kilobytes", "`modelforge state clean`; limits begin full then"},
+    {kind::lock, "`STATE/PROVIDER.lock`", "0600", "nothing; it is locked while a program writes the other", "0",
+     "it stays; delete it while nothing runs"},
+    {kind::draft, "`*.new` in these folders", "0600", "what was being written when a program was killed",
+     "at most one for each file", "`modelforge state clean`"},
+    {kind::trusted, "`STATE/trusted/`", "0700, files 0600",
+     "configurations that `modelforge config trust` confirmed, whole", "as they are",
+     "`modelforge state clean --kind trusted`, those that are gone or have changed; `modelforge config trust "
+     "--forget`"},
+    {kind::conversation, "`STATE/conversations/`", "0700, files 0600",
+     "conversations, a Markdown file each, with their images", "with each question and answer",
+     "`modelforge state clean --kind conversation`, `modelforge history delete`"},
+    {kind::inputs, "`STATE/chat_inputs`", "0600", "what was typed in sessions", "1,000 to 2,000 inputs",
+     "`modelforge state clean --kind inputs`"},
+    {kind::ledger, "`OUTPUT.ledger`, beside a batch's output", "0600",
+     "the batch's results and state, prompts' answers included", "about as large as the output",
+     "`modelforge state clean --kind ledger`, those of finished batches; by you, when the results are taken"},
+    {kind::log, "`log.sink`", "0640", "the log", "a line for each event, without bound", "logrotate"},
+  };
+  return rules;
+}
+
+std::vector<kept_file> find_files(const folders& where) {
+  return finder{where}.run();
+}
+
+bool is_to_go(const kept_file& file, const clean_order& order, std::chrono::system_clock::time_point now) {
+  return std::find(order.kinds.begin(), order.kinds.end(), file.kind) != order.kinds.end() && !file.is_in_use
+         && file.kept_because.empty() && now - file.changed >= order.older_than;
+}
+
+// Who starts just then and finds the lock taken acts as if another program ran: it writes nothing this time.
+std::string remove(const kept_file& file) {
+  base::file locked{::open(lock_of(file).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (locked.get() >= 0 && ::flock(locked.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    return "a program uses it";
+  kept_file now = file;
+  if (!look_at(now) || now.changed != file.changed || now.bytes != file.bytes)
+    return "it has changed meanwhile";
+  return ::unlink(file.path.c_str()) == 0 ? "" : std::strerror(errno);
+}
+
+} // namespace modelforge::state
