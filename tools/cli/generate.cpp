@@ -2,6 +2,7 @@
 #include "tools/cli/completion.hpp"
 #include "tools/cli/man_page.hpp"
 #include "tools/cli/output.hpp"
+#include "tools/cli/reference_pages.hpp"
 
 #include <cerrno>
 #include <cstdlib>
@@ -64,6 +65,12 @@ int generate_completion(const command_description& program, const std::string& s
   return print(text) ? exit_ok : exit_failed;
 }
 
+/// What `modelforge generate reference` does.
+int generate_reference(const std::string& page) {
+  auto text = reference_page(page);
+  return text && print(*text) ? exit_ok : exit_failed;
+}
+
 } // namespace
 
 void add_generate(command_line& line) {
@@ -79,6 +86,11 @@ void add_generate(command_line& line) {
     generate.add("completion", "Print a script that completes commands and options at a shell's prompt");
   completion.choice("SHELL", *shell, "Of which shell", {"bash", "zsh", "fish"}).required();
   completion.run_by([shell, &line] { return generate_completion(line.describe(), *shell); });
+  auto page = std::make_shared<std::string>();
+  auto reference = generate.add("reference", "Print a table of docs/reference.md, as Markdown");
+  reference.choice("PAGE", *page, "Which one", {"errors", "exit-codes", "variables", "signals", "files"}).required();
+  reference.run_by([page] { return generate_reference(*page); });
+  reference.footer("Example:\n  modelforge generate reference errors");
   generate.footer(
     "Examples:\n  modelforge generate share build/share\n  source <(modelforge generate completion bash)");
   share.footer("Example:\n  modelforge generate share build/share");
