@@ -151,6 +151,7 @@ private:
     http::response_head head;
     std::string error_body; ///< Of an answer that is no stream.
     std::unique_ptr<wire::stream_reader> reader;
+    bool has_begun = false; ///< Its first piece has come.
   };
 
   time_point now() const { return self_->clock().now(); }
@@ -239,6 +240,13 @@ private:
     attempt_.reader = setup_.dialect->read_stream(attempt_.head);
     if (setup_.keeps_text)
       attempt_.reader = std::make_unique<wire::text_keeper>(std::move(attempt_.reader));
+  }
+
+  /// The first piece shows that the provider answers. Its status does not: it is good before garbage and silence, too.
+  void note_begin() {
+    if (attempt_.has_begun || !to_readers_.first_token())
+      return;
+    attempt_.has_begun = true;
     update().begun = attempt_.number;
   }
 
@@ -252,6 +260,7 @@ private:
     else if (attempt_.error_body.size() < max_error_body)
       attempt_.error_body += bytes;
     to_readers_.received(bytes.size(), events, reader != nullptr ? reader->tokens() : 0, now());
+    note_begin();
     if (reader != nullptr)
       to_readers_.note_end(reader->end_so_far(), now());
   }

@@ -28,7 +28,7 @@ struct stream_report {
 
 /// What has happened in one turn of a session, in this order.
 struct stream_update {
-  std::optional<uint64_t> begun; ///< This attempt's answer has begun with a good status.
+  std::optional<uint64_t> begun; ///< The first piece of this attempt's answer has come.
   std::optional<stream_report> ended;
   std::optional<stream::time_point> alarm; ///< The session wants to be woken then, or earlier.
   std::optional<std::string> withdrawn;    ///< Why the stream is not wanted any more; its transfer is cut off already.

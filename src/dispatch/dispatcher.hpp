@@ -120,7 +120,7 @@ public:
   /// An attempt's last byte went out at `when`.
   void written(attempt_id attempt, time_point when);
 
-  /// An attempt's answer begins now, with a good status: see `lane::begun`. For streams; whole answers need only `end`.
+  /// The first piece of an attempt's answer came now: see `lane::begun`. For streams; whole answers need only `end`.
   void begun(attempt_id attempt, time_point now);
 
   /// Whose attempt it is; empty: nobody waits for it any more.

@@ -86,7 +86,7 @@ public:
     tried.model->written(tried.model_ticket, when);
   }
 
-  /// The first byte of its answer came, with a good status. The breaker counts a success here, by the time until now,
+  /// The first piece of its answer came. The breaker counts a success here, by the time until now,
   /// not by the length of the answer: so a stream that is a probe is judged at once. The number in flight follows this
   /// time, too. `end` then adds nothing to either, but a failure or an overload. Only the first call counts.
   void begun(attempt& tried, time_point now);

@@ -110,7 +110,7 @@ public:
   /// An attempt's last byte went out at `when`.
   void on_written(attempt_id attempt, time_point when) { dispatcher_.written(attempt, when); }
 
-  /// The answer to a stream's attempt has begun with a good status; the breaker may close.
+  /// The first piece of the answer to a stream's attempt has come; the breaker may close.
   void on_begun(attempt_id attempt, time_point now) {
     dispatcher_.begun(attempt, now);
     note_lanes();

@@ -600,6 +600,43 @@ TEST_CASE_METHOD(stream_test, "a probe whose stream begins lets the waiting ones
   CHECK(http->pending() == 2);
 }
 
+TEST_CASE_METHOD(stream_test, "a probe's good status closes no breaker, its first piece does", "[actors][stream]") {
+  settings.circuit_breaker.consecutive_failures = 1;
+  settings.circuit_breaker.open_for = 5s;
+  settings.circuit_breaker.when = when_open::wait;
+  settings.retry.max_attempts = 1;
+  auto provider = spawn();
+  auto breaker = [&] { return status(provider).lanes.at(0).breaker; };
+  auto first = std::make_shared<heard>();
+  start(provider, first, asked(1));
+  http->fail(0, errc::connect_failed);
+  run();
+  REQUIRE(first->failed.size() == 1);
+  auto second = std::make_shared<heard>();
+  auto third = std::make_shared<heard>();
+  start(provider, second, asked(2));
+  start(provider, third, asked(3));
+  advance(5s);
+  REQUIRE(http->pending() == 1); // the probe
+  http->stream(0, ": a comment\n\n");
+  run();
+  CHECK(breaker() == "half_open");
+  SECTION("then garbage") {
+    http->stream(0, "data: {\"\x01\n\n");
+    http->end(0);
+    run();
+    CHECK(second->failed.size() == 1);
+    CHECK(breaker() == "open");
+    CHECK(http->pending() == 0);
+  }
+  SECTION("then the answer") {
+    http->stream(0, delta("a"));
+    run();
+    CHECK(breaker() == "closed");
+    CHECK(http->pending() == 2);
+  }
+}
+
 TEST_CASE_METHOD(stream_test, "an id in hand-over is not given twice", "[actors][stream]") {
   auto provider = spawn();
   auto to = std::make_shared<heard>();
