@@ -72,7 +72,7 @@ private:
   uint64_t lines_count_ = 0;
   uint64_t missing_ = 0; ///< And not told yet.
   std::optional<time_point> missing_since_;
-  std::string problem_;  ///< Why nothing can be written; empty: it can.
+  std::string problem_; ///< Why nothing can be written; empty: it can.
   time_point retry_at_{};
   std::atomic<uint64_t> lost_{0};
   std::atomic<uint64_t> sink_failures_{0};
