@@ -83,6 +83,15 @@ std::string head_of(const response& answer, bool keep_alive) {
   return text + "\r\n";
 }
 
+/// What is asked for, without the host where that stands in it, as in a proxy's "GET http://host/path".
+std::string path_and_query_of(std::string target) {
+  auto scheme = target.find("://");
+  if (scheme == target.npos || target.front() == '/')
+    return target;
+  auto path = target.find('/', scheme + 3);
+  return path == target.npos ? "/" : target.substr(path);
+}
+
 /// One TCP connection: a request, its answer, the next request. Every handler holds a shared pointer; the connection
 /// ends when nothing is left to wait for. Runs on the server's thread, with the answers too, which other threads hand
 /// over; times and sizes are bounded, so that whoever connects can hold neither a thread nor memory.
@@ -137,25 +146,32 @@ private:
 
   /// Answers what could not be read, where somebody listens: a client that has closed gets nothing.
   void reject(error_code error) {
-    keep_alive_ = false;
-    is_head_ = false;
     if (error == http::error::header_limit)
-      return send(plain(431, "the request's headers are too large"));
+      return refuse(plain(431, "the request's headers are too large"));
     if (error == http::error::body_limit)
-      return send(plain(413, "the request's body is too large"));
+      return refuse(plain(413, "the request's body is too large"));
     if (error.category() == http::make_error_code(http::error::bad_method).category()
         && error != http::error::end_of_stream && error != http::error::partial_message)
-      send(plain(400, "not a valid HTTP request: " + error.message()));
+      refuse(plain(400, "not a valid HTTP request: " + error.message()));
+  }
+
+  /// Answers, and ends the connection.
+  void refuse(const response& no) {
+    keep_alive_ = false;
+    is_head_ = false;
+    send(no);
   }
 
   /// Hands a whole request to the handler. Its answer may come at once, later, from another thread, or never, which the
   /// timer turns into a 503; `handled_` distinguishes an answer that comes too late from the one to the next request.
   void handle() {
     auto& message = parser_->get();
+    if (message.version() > 10 && message.count(http::field::host) != 1) // RFC 9112, 3.2
+      return refuse(plain(400, "not a valid HTTP request: it needs one Host header"));
     keep_alive_ = message.keep_alive();
     request incoming;
     incoming.method = std::string{message.method_string().data(), message.method_string().size()};
-    std::string target{message.target().data(), message.target().size()};
+    auto target = path_and_query_of({message.target().data(), message.target().size()});
     auto mark = target.find('?');
     incoming.path = target.substr(0, mark);
     if (mark != target.npos)

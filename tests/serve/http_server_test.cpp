@@ -71,6 +71,28 @@ TEST_CASE("server refuses what is no HTTP or too large, and ends the connection"
   CHECK(test::fetch(server->port(), "POST", "/", std::string(100, 'x')).status == 200);
 }
 
+TEST_CASE("server takes a request in any form that HTTP allows, and no other", "[serve]") {
+  auto server = start(echo);
+  auto answer_to = [&](const std::string& raw) {
+    test::connection to{server->port()};
+    to.send(raw);
+    return to.receive();
+  };
+  CHECK(answer_to("GET http://a.test:80/x/y?z HTTP/1.1\r\nHost: a.test\r\n\r\n").body == "GET /x/y ? z : ");
+  CHECK(answer_to("GET http://a.test HTTP/1.1\r\nHost: a.test\r\n\r\n").body == "GET / ?  : ");
+  CHECK(answer_to("GET /a://b HTTP/1.1\r\nHost: a.test\r\n\r\n").body == "GET /a://b ?  : ");
+  CHECK(answer_to("OPTIONS * HTTP/1.1\r\nHost: a.test\r\n\r\n").body == "OPTIONS * ?  : ");
+  auto old = answer_to("GET /x HTTP/1.0\r\n\r\n");
+  CHECK(old.body == "GET /x ?  : ");
+  CHECK(old.headers["connection"] == "close");
+  CHECK(answer_to("GET /x HTTP/1.1\r\n\r\n").status == 400); // of which host?
+  CHECK(answer_to("GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").status == 400);
+  CHECK(answer_to("GET /x HTTP/3.0\r\nHost: a\r\n\r\n").status == 400);
+  CHECK(answer_to("GET /x HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n").status == 400);
+  CHECK(answer_to("GET /x FTP/1.1\r\nHost: a\r\n\r\n").status == 400);
+  CHECK(answer_to("GET  HTTP/1.1\r\n\r\n").status == 400);
+}
+
 TEST_CASE("server takes an answer from any thread, once, and after its own end", "[serve]") {
   std::mutex mutex;
   std::vector<serve::responder> kept;
