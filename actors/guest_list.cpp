@@ -70,6 +70,13 @@ void guest_list::remove(const caf::actor_addr& guest) {
   });
 }
 
+std::vector<telemetry::guest_report> guest_list::report() const {
+  std::vector<telemetry::guest_report> result;
+  for (auto& [place, guest] : guests_)
+    result.push_back({guest.node, guest.provider});
+  return result;
+}
+
 void guest_list::tell(log::event what, const guest& of) const {
   tell_log(log_, what, [&](log::entry told) {
     return std::move(told).with(log::field::peer, of.node).with(log::field::provider, of.provider);

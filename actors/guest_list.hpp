@@ -3,6 +3,7 @@
 #include "actors/node.hpp"
 #include "log/events.hpp"
 #include "node/shared_gate.hpp"
+#include "telemetry/program_status.hpp"
 
 #include <modelforge/config/settings.hpp>
 #include <modelforge/messages/interfaces.hpp>
@@ -56,6 +57,8 @@ public:
 
   /// A guest has ended.
   void remove(const caf::actor_addr& guest);
+
+  std::vector<telemetry::guest_report> report() const;
 
   /// No guest is kept any more.
   void clear() { guests_.clear(); }

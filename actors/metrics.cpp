@@ -1,124 +1,47 @@
 #include <modelforge/actors/metrics.hpp>
 #include <modelforge/config/settings.hpp>
 
-#include "actors/support/mail.hpp"
+#include "actors/exposed_metrics.hpp"
+#include "actors/inquiry.hpp"
 #include "serve/http_server.hpp"
+#include "telemetry/process_figures.hpp"
+#include "telemetry/program_metrics.hpp"
+#include "telemetry/readiness.hpp"
 #include "telemetry/status_json.hpp"
 
 #include <caf/actor_system.hpp>
-#include <caf/disposable.hpp>
-#include <caf/event_based_actor.hpp>
-#include <caf/telemetry/collector/prometheus.hpp>
+#include <caf/typed_event_based_actor.hpp>
 
 #include <charconv>
-#include <functional>
 #include <optional>
-#include <unistd.h>
+#include <string_view>
+#include <utility>
 
 namespace modelforge {
 
 namespace {
 
-/// How long providers have for their answers; one that takes longer is left out.
-constexpr auto patience = std::chrono::seconds{1};
-
-/// Asks providers for their status, once, and hands on what they say: when all have answered, or after `patience`.
-/// Lives inside a short-lived actor, one for each scrape, whose handlers keep it; so scrapes never wait for each other.
-class inquiry : public std::enable_shared_from_this<inquiry> {
-public:
-  using receiver = std::function<void(std::vector<provider_status>)>;
-
-  explicit inquiry(receiver receiver) : receiver_(std::move(receiver)) {}
-
-  void start(caf::event_based_actor* self, const std::vector<provider_actor>& providers) {
-    if (!begin(self, providers.size()))
-      return;
-    for (std::size_t i = 0; i < providers.size(); ++i)
-      look_at(self, i, providers[i]);
-  }
-
-  /// Likewise of those that the registry has now.
-  void start(caf::event_based_actor* self, const registry_actor& registry) {
-    keep_time(self);
-    ask(self, registry, names_atom_v)
-      .then(
-        [me = shared_from_this(), self, registry](const provider_names& known) {
-          if (!me->begin(self, known.names.size()))
-            return;
-          for (std::size_t i = 0; i < known.names.size(); ++i)
-            ask(self, registry, caf::get_atom_v, known.names[i])
-              .then([me, self, i](const provider_actor& found) { me->look_at(self, i, found); },
-                    [me, i](const caf::error&) { me->take(i, {}); });
-        },
-        [me = shared_from_this()](const caf::error&) { me->finish(); });
-  }
-
-private:
-  /// False: there is nothing to wait for.
-  bool begin(caf::event_based_actor* self, std::size_t count) {
-    answers_.resize(count);
-    left_ = count;
-    if (count == 0) {
-      finish();
-      return false;
-    }
-    keep_time(self);
-    return true;
-  }
-
-  /// Starts the clock once: a provider that hangs must not keep a scrape from its answer.
-  void keep_time(caf::event_based_actor* self) {
-    if (!timer_)
-      timer_ = self->run_delayed(patience, [me = shared_from_this()] { me->finish(); });
-  }
-
-  void look_at(caf::event_based_actor* self, std::size_t i, const provider_actor& provider) {
-    ask(self, provider, status_atom_v)
-      .then([me = shared_from_this(), i](provider_status& x) { me->take(i, std::move(x)); },
-            [me = shared_from_this(), i](const caf::error&) { me->take(i, {}); });
-  }
-
-  void take(std::size_t i, std::optional<provider_status> status) {
-    answers_[i] = std::move(status);
-    if (--left_ == 0)
-      finish();
-  }
-
-  /// Hands on what has come so far, once; later answers are dropped.
-  void finish() {
-    timer_.dispose(); // it would keep the actor
-    if (!receiver_)
-      return;
-    std::vector<provider_status> all;
-    for (auto& answer : answers_)
-      if (answer)
-        all.push_back(std::move(*answer));
-    std::exchange(receiver_, nullptr)(std::move(all));
-  }
-
-  receiver receiver_; ///< Null: told.
-  std::vector<std::optional<provider_status>> answers_;
-  std::size_t left_ = 0;
-  caf::disposable timer_;
-};
-
 serve::response text(int status, std::string body) {
   return {.status = status, .body = std::move(body)};
 }
 
-/// All metrics of the actor system, those of other components included.
-serve::response prometheus_text(caf::actor_system& system) {
-  caf::telemetry::collector::prometheus collector;
-  auto all = collector.collect_from(system.metrics());
-  return {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body{all.begin(), all.end()}};
+serve::response json_text(int status, std::string body) {
+  return {.status = status, .content_type = "application/json", .body = std::move(body)};
 }
 
-serve::response status_text(std::vector<provider_status> providers) {
-  return {.content_type = "application/json",
-          .body = telemetry::to_json({static_cast<int64_t>(getpid()), std::move(providers)})};
+/// The program's own, and all of the actor system, those of other components included.
+serve::response prometheus_text(const caf::actor_system& system, const telemetry::program_status& program) {
+  telemetry::exposition out;
+  telemetry::write_metrics(out, program, telemetry::read_process());
+  write_metrics(out, system.metrics());
+  return {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = out.take()};
 }
 
-/// Answers from the actor system's side; holds the providers, or the registry that knows them, weakly.
+serve::response readiness(const telemetry::program_status& program) {
+  return json_text(telemetry::reasons_against(program).empty() ? 200 : 503, telemetry::readiness_json(program));
+}
+
+/// Whom the server asks; it keeps none of them alive.
 class desk {
 public:
   desk(caf::actor_system& system, const std::vector<provider_actor>& providers) : system_(&system) {
@@ -127,43 +50,53 @@ public:
   }
 
   desk(caf::actor_system& system, const registry_actor& registry)
-    : system_(&system), registry_(caf::actor_cast<caf::weak_actor_ptr>(registry)) {}
+    : system_(&system), registry_(caf::actor_cast<caf::weak_actor_ptr>(registry)), has_registry_(true) {}
 
   void operator()(const serve::request& request, serve::responder answer) const {
-    auto is_status = request.path == "/status";
-    if (!is_status && request.path != "/metrics")
-      return answer(text(404, "there are /metrics and /status\n"));
+    auto of = describe(request.path);
+    if (of == page::none)
+      return answer(text(404, "there are /healthz, /readyz, /metrics and /status\n"));
     if (request.method != "GET" && request.method != "HEAD") {
       auto no = text(405, "only GET and HEAD\n");
       no.headers.emplace_back("Allow", "GET, HEAD");
       return answer(std::move(no));
     }
+    if (of == page::health) // that this is answered is all that is asked
+      return answer(text(200, "ok\n"));
     // For the metrics, too: a provider brings its gauges up to date when it tells its status.
-    inquire([answer = std::move(answer), is_status, system = system_](std::vector<provider_status> all) {
-      answer(is_status ? status_text(std::move(all)) : prometheus_text(*system));
+    ask([answer = std::move(answer), of, system = system_](const telemetry::program_status& program) {
+      answer(of == page::status      ? json_text(200, telemetry::to_json(program))
+             : of == page::readiness ? readiness(program)
+                                     : prometheus_text(*system, program));
     });
   }
 
 private:
-  void inquire(inquiry::receiver receiver) const {
-    if (auto registry = caf::actor_cast<registry_actor>(caf::actor_cast<caf::strong_actor_ptr>(registry_))) {
-      system_->spawn([registry, receiver = std::move(receiver)](caf::event_based_actor* self) {
-        std::make_shared<inquiry>(receiver)->start(self, registry);
-      });
-      return;
-    }
+  enum class page { none, health, readiness, metrics, status };
+
+  static page describe(std::string_view path) {
+    return path == "/healthz"   ? page::health
+           : path == "/readyz"  ? page::readiness
+           : path == "/metrics" ? page::metrics
+           : path == "/status"  ? page::status
+                                : page::none;
+  }
+
+  void ask(status_receiver receiver) const {
+    if (has_registry_) // null where it has ended
+      return inquire(*system_, caf::actor_cast<registry_actor>(caf::actor_cast<caf::strong_actor_ptr>(registry_)),
+                     std::move(receiver));
     std::vector<provider_actor> living;
     for (auto& provider : providers_)
       if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(provider))
         living.push_back(caf::actor_cast<provider_actor>(strong));
-    system_->spawn([living = std::move(living), receiver = std::move(receiver)](caf::event_based_actor* self) {
-      std::make_shared<inquiry>(receiver)->start(self, living);
-    });
+    inquire(*system_, living, std::move(receiver));
   }
 
   caf::actor_system* system_;
   std::vector<caf::weak_actor_ptr> providers_;
-  caf::weak_actor_ptr registry_; ///< Null: `providers_` are all.
+  caf::weak_actor_ptr registry_;
+  bool has_registry_ = false; ///< Else `providers_` are all.
 };
 
 /// "HOST:PORT" into its parts; an IPv6 address stands in brackets.
@@ -196,10 +129,6 @@ private:
 failure cannot_serve(const std::string& message, std::string suggestion) {
   return make_failure(errc::configuration, "metrics.listen: " + message, std::move(suggestion));
 }
-
-} // namespace
-
-namespace {
 
 /// Opens the port; the text of a failure names the setting.
 std::variant<std::unique_ptr<metrics_server>, failure> start(const metrics_settings& settings, desk desk) {

@@ -14,8 +14,9 @@
 
 namespace modelforge {
 
-/// Tells over HTTP what providers do: Prometheus text at /metrics (all of the actor system's metrics), JSON at /status.
-/// It has a thread of its own; no actor ever waits for it. End it before the actor system.
+/// Tells over HTTP how the program stands (docs/monitoring.md): /healthz and /readyz for who starts and stops it,
+/// Prometheus text at /metrics (all of the actor system's metrics among it), JSON at /status. It has a thread of its
+/// own; no actor ever waits for it. End it before the actor system.
 class metrics_server {
 public:
   /// Closes the port; questions that are being answered are dropped.
@@ -28,8 +29,7 @@ public:
   virtual std::string url() const = 0;
 };
 
-/// Serves `settings.listen` from now on. It keeps none of the providers alive: one that has ended is left out. A
-/// failure
+/// Serves `settings.listen` from now on. It keeps none of the providers alive: one that is gone is left out. A failure
 /// (`errc::configuration`) says why the port cannot be had.
 std::variant<std::unique_ptr<metrics_server>, failure> serve_metrics(caf::actor_system& system,
                                                                      const metrics_settings& settings,

@@ -1,12 +1,32 @@
 #include "actors/named_provider.hpp"
 
+#include "provider/heritage.hpp"
+
 #include <utility>
 
 namespace modelforge {
 
+owned_provider named_provider::owned() const {
+  return {name(), start_at ? provider_actor{} : running.actor,
+          [control = running.control](const caf::strong_actor_ptr& who, std::string node) {
+            control.run([who, node = std::move(node)](provider_control& provider) { provider.add_guest(who, node); });
+          }};
+}
+
 std::string named_provider::restart_note() const {
   return "it ended unexpectedly and was started again (" + std::to_string(pace.ends())
          + (pace.ends() == 1 ? " time" : " times") + " so far), most recently because of: " + problem;
+}
+
+registry_report::provider named_provider::report(bool is_ours) const {
+  registry_report::provider result{settings.name, to_string(settings.kind), {}, running.actor, {}};
+  if (!is_ours)
+    result.owner = settings.nodes.front();
+  if (start_at || (death != nullptr && death->has_ended)) {
+    result.actor = nullptr;
+    result.problem = start_at ? problem : death->reason;
+  }
+  return result;
 }
 
 failure named_provider::unavailable(caf::actor_clock::time_point now) const {
@@ -14,6 +34,22 @@ failure named_provider::unavailable(caf::actor_clock::time_point now) const {
   why.provider = settings.name;
   why.retry_after = *start_at - now;
   return why;
+}
+
+failure unknown_provider(const std::string& name, const std::vector<named_provider>& all) {
+  std::string known;
+  for (auto& each : all)
+    known += (known.empty() ? "" : ", ") + each.name();
+  return make_failure(errc::invalid_request, "there is no provider \"" + name + "\"",
+                      known.empty() ? "none is configured" : "configured: " + known);
+}
+
+uint64_t find_leaving(const std::map<uint64_t, named_provider>& leaving, const provider_settings& wanted) {
+  uint64_t result = 0;
+  for (auto& [id, x] : leaving)
+    if (x.name() == wanted.name && !x.is_proxy() && provider::can_become(x.settings, wanted))
+      result = id;
+  return result;
 }
 
 // Each problem keeps its own line; a single one keeps its code and suggestion.

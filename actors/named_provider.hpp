@@ -1,6 +1,8 @@
 #pragma once
 
+#include "actors/node.hpp"
 #include "actors/provider_control.hpp"
+#include "actors/registry_view.hpp"
 #include "provider/kept_limits.hpp"
 #include "retry/restart_pace.hpp"
 
@@ -10,9 +12,12 @@
 #include <caf/actor_clock.hpp>
 
 #include <atomic>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace modelforge {
 
@@ -46,8 +51,14 @@ struct named_provider {
     running.control.run([fresh = std::move(fresh)](provider_control& provider) { provider.reconfigure(fresh); });
   }
 
+  /// For the node, whose guests use it.
+  owned_provider owned() const;
+
   /// What its status says after it was started again.
   std::string restart_note() const;
+
+  /// For the program's status. `is_ours`: no other node runs it.
+  registry_report::provider report(bool is_ours) const;
 
   /// What callers are told while it is waiting to be started again.
   failure unavailable(caf::actor_clock::time_point now) const;
@@ -61,6 +72,12 @@ struct provider_change {
   bool untouched = false;
   uint64_t leaving = 0; ///< One that is about to end is taken back instead; 0: none.
 };
+
+/// That none of these has the name.
+failure unknown_provider(const std::string& name, const std::vector<named_provider>& all);
+
+/// The latest one of that name that is about to end and can be taken back; 0: there is none.
+uint64_t find_leaving(const std::map<uint64_t, named_provider>& leaving, const provider_settings& wanted);
 
 /// Joins failures into one, a line each. There is at least one.
 failure joined(std::vector<failure> problems);

@@ -99,6 +99,8 @@ public:
 
   void remove_remote(const std::string& name) { remotes_.erase(name); }
 
+  void report(const std::function<void(telemetry::node_report)>& tell) { tell({status(), guests_.report()}); }
+
   /// Asks the owner for its provider, if there is a link.
   void find_again(const std::string& name) {
     auto i = remotes_.find(name);
@@ -479,18 +481,14 @@ std::variant<node_control, failure> spawn_node(caf::actor_system& system, const 
       return {};
     return make_failure(errc::configuration, *problem, "the certificate that was read before stays in use");
   };
-  result.set_owned = [run](std::vector<owned_provider> all) {
-    run([all = std::move(all)](node_state& self) { self.set_owned(all); });
+  auto pass_to = [run](auto member) {
+    return [run, member](auto x) { run([member, x = std::move(x)](node_state& self) { (self.*member)(x); }); };
   };
-  result.add_remote = [run](remote_provider one) {
-    run([one = std::move(one)](node_state& self) { self.add_remote(one); });
-  };
-  result.remove_remote = [run](std::string name) {
-    run([name = std::move(name)](node_state& self) { self.remove_remote(name); });
-  };
-  result.find_again = [run](std::string name) {
-    run([name = std::move(name)](node_state& self) { self.find_again(name); });
-  };
+  result.set_owned = pass_to(&node_state::set_owned);
+  result.add_remote = pass_to(&node_state::add_remote);
+  result.remove_remote = pass_to(&node_state::remove_remote);
+  result.report = pass_to(&node_state::report);
+  result.find_again = pass_to(&node_state::find_again);
   return result;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/provider_proxy.hpp"
+#include "telemetry/program_status.hpp"
 
 #include <modelforge/config/settings.hpp>
 #include <modelforge/log/start_log.hpp>
@@ -42,6 +43,8 @@ struct node_control {
   std::function<void(std::string name)> remove_remote;
   /// Asks the provider's owner for its actor, if there is a link.
   std::function<void(std::string name)> find_again;
+  /// Has the node tell its links and guests: calls what it is given inside the node's actor, or never.
+  std::function<void(std::function<void(telemetry::node_report)>)> report;
   /// Reads the files in [node.tls] again. A failure says why they cannot be used; then nothing has changed.
   std::function<std::optional<failure>()> renew_credentials;
 };

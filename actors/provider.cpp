@@ -284,11 +284,15 @@ private:
 
   void carry_out(provider::save&, time_point at) { engine_.save(false, at, wall_now()); }
 
-  void note(const failure& why, const provider::conclude& end) { metrics_.failed(end.model, why.code, end.age); }
+  void note(const failure& why, const provider::conclude& end) {
+    metrics_.failed(end.model, why.code, end.age);
+    metrics_.spent(end.model, why.cost);
+  }
 
   template <class Answer>
   void note(const Answer& good, const provider::conclude& end) {
     metrics_.answered(end.model, good.usage, good.timings, end.first_token);
+    metrics_.spent(end.model, good.cost);
     if constexpr (std::is_same_v<Answer, completion>)
       metrics_.flawed(good.flaw);
   }

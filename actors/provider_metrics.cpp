@@ -14,6 +14,7 @@ namespace modelforge {
 
 namespace {
 
+using caf::telemetry::dbl_counter;
 using caf::telemetry::dbl_gauge;
 using caf::telemetry::dbl_histogram;
 using caf::telemetry::int_counter;
@@ -155,6 +156,15 @@ public:
     duration_of(model_of(model), why).observe(seconds(duration));
   }
 
+  void spent(const std::string& model, double cost) {
+    auto& target = model_of(model);
+    if (target.cost == nullptr)
+      target.cost =
+        registry_.counter_instance<double>(telemetry::cost.prefix, telemetry::cost.name,
+                                           view(views_of(labels_of(target))), telemetry::cost.help, "1", true);
+    target.cost->inc(cost);
+  }
+
   void flawed(answer_flaw flaw) { outcomes_.flawed.at(static_cast<std::size_t>(flaw)).add(1); }
 
   void optimizers_failed(uint64_t count) { outcomes_.optimizer_failures.add(count); }
@@ -251,6 +261,7 @@ private:
     dbl_histogram* first_token = nullptr; ///< Made with the first stream.
     int_histogram* input = nullptr;
     int_histogram* output = nullptr;
+    dbl_counter* cost = nullptr; ///< Made with the first price.
   };
 
   struct limit {
@@ -410,6 +421,11 @@ void provider_metrics::answered(const std::string& model, const std::optional<to
                                 std::optional<std::chrono::nanoseconds> first_token) noexcept {
   if (instruments_)
     attempt([&] { instruments_->answered(model, usage, times, first_token); });
+}
+
+void provider_metrics::spent(const std::string& model, std::optional<double> cost) noexcept {
+  if (instruments_ && cost && *cost > 0)
+    attempt([&] { instruments_->spent(model, *cost); });
 }
 
 void provider_metrics::flawed(answer_flaw flaw) noexcept {

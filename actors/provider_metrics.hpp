@@ -28,6 +28,9 @@ public:
   void answered(const std::string& model, const std::optional<token_usage>& usage, const timings& times,
                 std::optional<std::chrono::nanoseconds> first_token) noexcept;
 
+  /// What an answer has cost, in the currency of the prices; also one that did not count. Nothing: it is not known.
+  void spent(const std::string& model, std::optional<double> cost) noexcept;
+
   /// One of these is no good answer.
   void flawed(answer_flaw flaw) noexcept;
 

@@ -2,10 +2,13 @@
 
 #include "actors/named_provider.hpp"
 #include "actors/node.hpp"
+#include "actors/node_link.hpp"
 #include "actors/provider_control.hpp"
 #include "actors/provider_proxy.hpp"
 #include "actors/registry_log.hpp"
+#include "actors/registry_view.hpp"
 #include "actors/settings_change.hpp"
+#include "actors/support/ask_all.hpp"
 #include "actors/support/mail.hpp"
 #include "actors/support/state_handle.hpp"
 #include "actors/support/timer.hpp"
@@ -23,7 +26,6 @@
 #include <caf/typed_response_promise.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <exception>
 #include <functional>
@@ -50,15 +52,15 @@ constexpr auto longest_window = std::chrono::hours{48};
 ///
 /// Hosts and commands ask it for providers by name; the runtime and `modelforge node` hand it other settings. What ends
 /// unasked is started again at the pace of `retry::restart_pace`, by `timer_`. Everything runs inside its actor.
-class registry_state {
+class registry_state : public registry_view {
 public:
   static inline const char* name = "registry";
 
   /// `problem` says why the settings cannot be taken over; then the actor is of no use.
-  registry_state(registry_actor::pointer self, std::optional<node_control> node, settings fresh, log_handle log,
-                 std::optional<failure>& problem)
-    : self_(self), node_(std::move(node)), log_(std::move(log)), transport_(make_transport()),
-      timer_(self, [this] { look_after_providers(); }) {
+  registry_state(registry_actor::pointer self, std::optional<node_control> node, settings fresh, std::string origin,
+                 log_handle log, std::optional<failure>& problem)
+    : self_(self), node_(std::move(node)), log_(std::move(log)), history_(std::move(origin)),
+      transport_(make_transport()), timer_(self, [this] { look_after_providers(); }) {
     try {
       reload_report ignored;
       problem = apply(std::move(fresh), ignored);
@@ -69,7 +71,7 @@ public:
     }
   }
 
-  ~registry_state() {
+  ~registry_state() override {
     if (is_set_up_)
       log_.program_stopped();
     if (node_)
@@ -102,6 +104,22 @@ public:
     };
   }
 
+  registry_report report() const override {
+    registry_report result{history_.report(), draining_, dropped_events(log_.handle()), {}, {}, {}};
+    for (auto& each : providers_)
+      result.providers.push_back(each.report(is_ours(each.settings, settings_.node)));
+    if (node_) {
+      result.node = telemetry::node_report{status_of(node_->settings, node_->listening, {}, {}, now()), {}};
+      result.ask_node = node_->report;
+    }
+    return result;
+  }
+
+  void refuse_reload(const std::string& origin, const std::string& why) override {
+    log_.reload_refused(why, origin);
+    history_.refuse(why);
+  }
+
 private:
   /// A provider that was taken out. Should it come back, what it had used of its limits counts.
   struct former {
@@ -111,6 +129,8 @@ private:
   };
 
   caf::actor_clock::time_point now() const { return self_->clock().now(); }
+
+  static caf::error error_of(const failure& why) { return caf::make_error(why.code, why); }
 
   // -- other settings -----------------------------------------------------------------
 
@@ -174,7 +194,7 @@ private:
     if (known != providers_.end())
       result.old = &*known;
     else
-      result.leaving = find_leaving(wanted);
+      result.leaving = find_leaving(leaving_, wanted);
     if (!is_ours(wanted, is_set_up_ ? settings_.node : fresh.node)) {
       if (!node_)
         return make_failure(errc::configuration,
@@ -195,15 +215,6 @@ private:
     else if (result.old == nullptr && result.leaving == 0)
       if (auto problem = result.fresh->limits.open(result.fresh->setup))
         return std::move(*problem);
-    return result;
-  }
-
-  /// The latest one of that name that is about to end and can be taken back; 0: there is none.
-  uint64_t find_leaving(const provider_settings& wanted) const {
-    uint64_t result = 0;
-    for (auto& [id, x] : leaving_)
-      if (x.name() == wanted.name && !x.is_proxy() && provider::can_become(x.settings, wanted))
-        result = id;
     return result;
   }
 
@@ -363,11 +374,7 @@ private:
     std::vector<owned_provider> owned;
     for (auto& each : providers_)
       if (is_ours(each.settings, node_->settings))
-        owned.push_back(
-          {each.name(), each.start_at ? provider_actor{} : each.running.actor,
-           [control = each.running.control](const caf::strong_actor_ptr& who, std::string node) {
-             control.run([who, node = std::move(node)](provider_control& provider) { provider.add_guest(who, node); });
-           }});
+        owned.push_back(each.owned());
     node_->set_owned(std::move(owned));
   }
 
@@ -375,8 +382,8 @@ private:
   /// answers behind what it was told before.
   caf::result<reload_report> reload(const std::string& text, const std::string& origin) {
     auto refuse = [&](const failure& why) {
-      log_.reload_refused(why, origin);
-      return caf::make_error(why.code, why);
+      refuse_reload(origin, why.message);
+      return error_of(why);
     };
     if (draining_)
       return refuse(make_failure(errc::draining, "the program is shutting down"));
@@ -394,39 +401,25 @@ private:
         make_failure(errc::internal, std::string{"the settings could not be taken over: "} + problem.what()));
     }
     log_.reload_taken(*report, origin);
+    history_.take(origin);
+    std::vector<provider_actor> changed; // who answers its status has taken over what it was told before
+    for (auto& each : providers_)
+      if (!each.is_proxy())
+        changed.push_back(each.running.actor);
     auto reply = self_->make_response_promise<reload_report>();
-    auto left = std::make_shared<std::size_t>(1);
-    auto in_force = [reply, report, left]() mutable {
-      if (--*left == 0)
-        reply.deliver(std::move(*report));
-    };
-    for (auto& each : providers_) {
-      if (each.is_proxy())
-        continue;
-      ++*left;
-      ask(self_, each.running.actor, status_atom_v) // who answers this has taken over what it was told before
-        .then([in_force](const provider_status&) mutable { in_force(); },
-              [in_force](const caf::error&) mutable { in_force(); });
-    }
-    in_force();
+    ask_all<provider_status>(
+      self_, changed, [reply, report]() mutable { reply.deliver(std::move(*report)); }, status_atom_v);
     return reply;
   }
 
   caf::result<provider_actor> find(const std::string& wanted) {
     look_after_providers();
-    std::string known;
-    for (auto& each : providers_) {
-      if (wanted.empty() || each.name() == wanted) {
-        if (!each.start_at)
-          return each.running.actor;
-        auto why = each.unavailable(now());
-        return caf::make_error(why.code, why);
-      }
-      known += (known.empty() ? "" : ", ") + each.name();
-    }
-    return caf::make_error(errc::invalid_request,
-                           make_failure(errc::invalid_request, "there is no provider \"" + wanted + "\"",
-                                        known.empty() ? "none is configured" : "configured: " + known));
+    for (auto& each : providers_)
+      if ((wanted.empty() || each.name() == wanted) && !each.start_at)
+        return each.running.actor;
+      else if (wanted.empty() || each.name() == wanted)
+        return error_of(each.unavailable(now()));
+    return error_of(unknown_provider(wanted, providers_));
   }
 
   /// All at once, not one after the other; one that has died has nothing left.
@@ -438,22 +431,16 @@ private:
       all.push_back(each.running.actor);
     for (auto& [id, each] : leaving_)
       all.push_back(each.running.actor);
-    auto promise = self_->make_response_promise<void>();
-    auto left = std::make_shared<std::size_t>(all.size());
-    auto drained = [promise, left]() mutable {
-      if (--*left == 0)
-        promise.deliver();
-    };
-    for (auto& provider : all)
-      ask(self_, provider, drain_atom_v, grace).then(drained, [drained](const caf::error&) mutable { drained(); });
-    if (all.empty())
-      promise.deliver();
-    return promise;
+    auto reply = self_->make_response_promise<void>();
+    ask_all(
+      self_, all, [reply]() mutable { reply.deliver(); }, drain_atom_v, grace);
+    return reply;
   }
 
   registry_actor::pointer self_;
   std::optional<node_control> node_; ///< Empty: no node among others.
   registry_log log_;
+  settings_history history_;
   std::shared_ptr<http::client> transport_;
   settings settings_; ///< Those in force, but for the providers.
   bool is_set_up_ = false;
@@ -467,7 +454,15 @@ private:
 
 } // namespace
 
-std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& all, log_handle log) {
+state_handle<registry_view> view_of(const registry_actor& registry) {
+  using implementation = registry_actor::stateful_impl<registry_state>;
+  if (dynamic_cast<implementation*>(caf::actor_cast<caf::abstract_actor*>(registry)) == nullptr)
+    return {};
+  return state_of<registry_state>(registry);
+}
+
+std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& all, log_handle log,
+                                                     std::string origin) {
   if (auto problem = errors_of(check(all)))
     return std::move(*problem);
   if (log == nullptr) {
@@ -476,11 +471,11 @@ std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, 
       return std::move(*why);
     log = std::get<log_handle>(std::move(started));
   }
-  return spawn_checked_registry(system, all, std::move(log));
+  return spawn_checked_registry(system, all, std::move(log), std::move(origin));
 }
 
 std::variant<registry_actor, failure> spawn_checked_registry(caf::actor_system& system, const settings& all,
-                                                             log_handle log) {
+                                                             log_handle log, std::string origin) {
   std::optional<node_control> node;
   if (!all.node.listen.empty() || !all.node.peers.empty()) {
     auto made = spawn_node(system, all.node, log);
@@ -489,8 +484,8 @@ std::variant<registry_actor, failure> spawn_checked_registry(caf::actor_system& 
     node = std::get<node_control>(std::move(made));
   }
   std::optional<failure> problem;
-  auto result =
-    system.spawn<registry_actor::stateful_impl<registry_state>>(std::move(node), all, log, std::ref(problem));
+  auto result = system.spawn<registry_actor::stateful_impl<registry_state>>(std::move(node), all, std::move(origin),
+                                                                            log, std::ref(problem));
   if (!problem)
     return result;
   caf::anon_send_exit(result, caf::exit_reason::user_shutdown);

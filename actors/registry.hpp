@@ -6,6 +6,7 @@
 
 #include <caf/fwd.hpp>
 
+#include <string>
 #include <variant>
 
 namespace modelforge {
@@ -17,10 +18,11 @@ namespace modelforge {
 /// nothing was spawned.
 ///
 /// `log`: where it tells what happens (docs/logs.md), and which its reloads change; null: it starts one by [log].
+/// `origin`: the file that the settings are from, for the status; empty: none.
 ///
 /// The providers end with the registry: send it an exit message before the actor system ends, or the system waits for
 /// what is in flight.
 std::variant<registry_actor, failure> spawn_registry(caf::actor_system& system, const settings& all,
-                                                     log_handle log = {});
+                                                     log_handle log = {}, std::string origin = {});
 
 } // namespace modelforge

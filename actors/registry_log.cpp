@@ -96,9 +96,9 @@ void registry_log::reload_taken(const reload_report& report, const std::string& 
   });
 }
 
-void registry_log::reload_refused(const failure& why, const std::string& origin) {
+void registry_log::reload_refused(const std::string& why, const std::string& origin) {
   tell_log(log_, event::reload_refused,
-           [&](entry x) { return std::move(x).with(field::origin, origin).with(field::reason, why.message); });
+           [&](entry x) { return std::move(x).with(field::origin, origin).with(field::reason, why); });
 }
 
 } // namespace modelforge

@@ -43,7 +43,7 @@ public:
   void died(const named_provider& provider, std::chrono::nanoseconds wait);
 
   void reload_taken(const reload_report& report, const std::string& origin);
-  void reload_refused(const failure& why, const std::string& origin);
+  void reload_refused(const std::string& why, const std::string& origin);
 
 private:
   void mask(std::shared_ptr<secret_mask> more);

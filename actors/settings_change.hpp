@@ -1,11 +1,14 @@
 #pragma once
 
+#include "telemetry/program_status.hpp"
+
 #include <modelforge/config/load.hpp>
 #include <modelforge/config/settings.hpp>
 #include <modelforge/messages/error.hpp>
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 /// What other settings mean for a program that runs.
@@ -20,5 +23,28 @@ std::vector<std::string> tables_that_need_restart(const settings& fresh, const s
 
 /// What needs a restart stays as it is.
 void keep_what_needs_restart(settings& fresh, const settings& in_force);
+
+/// Where the settings in force are from, and what became of those that were read again.
+class settings_history {
+public:
+  /// They are taken now.
+  explicit settings_history(std::string origin) { take(std::move(origin)); }
+
+  const telemetry::settings_report& report() const { return report_; }
+
+  void take(std::string origin) {
+    report_.origin = std::move(origin);
+    report_.taken_at = std::chrono::system_clock::now();
+    report_.is_last_refused = false;
+  }
+
+  void refuse(std::string why) {
+    report_.refused = telemetry::refused_reload{std::chrono::system_clock::now(), std::move(why)};
+    report_.is_last_refused = true;
+  }
+
+private:
+  telemetry::settings_report report_;
+};
 
 } // namespace modelforge

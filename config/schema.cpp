@@ -325,7 +325,8 @@ constexpr auto log_keys = std::to_array<key_rule>({
 
 constexpr auto metrics_keys = std::to_array<key_rule>({
   {"listen", slot_of<&metrics_settings::listen>,
-   "HOST:PORT where Prometheus reads them (/metrics) and `modelforge providers` the status (/status); empty: nowhere."},
+   "HOST:PORT where Prometheus reads them (/metrics), `modelforge providers` the status (/status), and others whether "
+   "the program is ready (/readyz); empty: nowhere."},
 });
 
 constexpr auto history_keys = std::to_array<key_rule>({

@@ -203,7 +203,7 @@ struct node_settings {
 };
 
 struct metrics_settings {
-  std::string listen; ///< HOST:PORT of Prometheus text and status; empty: none.
+  std::string listen; ///< HOST:PORT of Prometheus text, status and health; empty: none.
 
   friend bool operator==(const metrics_settings&, const metrics_settings&) = default;
 };

@@ -1,5 +1,6 @@
 #include "log/line.hpp"
 
+#include "base/utc_text.hpp"
 #include "base/utf8.hpp"
 
 #include <algorithm>
@@ -7,7 +8,6 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <ctime>
 #include <variant>
 
 namespace modelforge::log {
@@ -120,20 +120,8 @@ void append_member(std::string& out, std::string_view name, std::string_view tex
 
 } // namespace
 
-std::string time_text(std::chrono::system_clock::time_point time) {
-  auto since = std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch());
-  auto seconds = std::chrono::floor<std::chrono::seconds>(since);
-  auto whole = static_cast<std::time_t>(seconds.count());
-  std::tm parts{};
-  gmtime_r(&whole, &parts);
-  char buffer[80];
-  auto size = std::strftime(buffer, sizeof buffer, "%Y-%m-%dT%H:%M:%S", &parts);
-  auto fraction = std::to_string((since - seconds).count());
-  return std::string{buffer, size} + '.' + std::string(3 - fraction.size(), '0') + fraction + 'Z';
-}
-
 void append_text(std::string& out, const log_record& record) {
-  out += time_text(record.time);
+  out += base::utc_text(record.time);
   ((out += ' ') += name_of(record.level)).append(8 - name_of(record.level).size(), ' ');
   ((out += record.event) += ' ') += record.component;
   (out += ": ") += record.message;
@@ -145,7 +133,7 @@ void append_text(std::string& out, const log_record& record) {
 }
 
 void append_json(std::string& out, const log_record& record) {
-  (out += "{\"time\":\"") += time_text(record.time);
+  (out += "{\"time\":\"") += base::utc_text(record.time);
   out += '"';
   append_member(out, "level", name_of(record.level));
   append_member(out, "event", record.event);

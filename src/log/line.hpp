@@ -2,7 +2,6 @@
 
 #include <modelforge/log/record.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -15,9 +14,6 @@ namespace modelforge::log {
 
 /// Of a field's text in a line, in bytes; more is cut, with "..." behind it.
 inline constexpr std::size_t max_field = 1024;
-
-/// "2026-12-01T04:10:55.123Z".
-std::string time_text(std::chrono::system_clock::time_point time);
 
 /// Appends `TIME LEVEL EVENT COMPONENT: SENTENCE NAME=VALUE ...` and a line break, for people.
 void append_text(std::string& out, const log_record& record);

@@ -1,6 +1,6 @@
 #include "log/throttle.hpp"
 
-#include "log/line.hpp"
+#include "base/utc_text.hpp"
 
 #include <algorithm>
 
@@ -53,7 +53,7 @@ std::optional<throttle::time_point> throttle::wake_at() const {
 
 throttle::timed throttle::told(counted& of) {
   auto result = std::move(*of.latest);
-  std::move(result.what).with(field::repeated, of.count).with(field::last, time_text(result.time));
+  std::move(result.what).with(field::repeated, of.count).with(field::last, base::utc_text(result.time));
   of.latest.reset();
   of.count = 0;
   return result;

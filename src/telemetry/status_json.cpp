@@ -1,5 +1,8 @@
 #include "telemetry/status_json.hpp"
 
+#include "base/utc_text.hpp"
+#include "telemetry/readiness.hpp"
+#include "telemetry/status_objects.hpp"
 #include "json/value.hpp"
 
 #include <algorithm>
@@ -67,6 +70,47 @@ value to_object(const provider_status& status) {
           {"draining", status.draining},
           {"problem", status.problem},
           {"lanes", std::move(lanes)}};
+}
+
+value to_object(const provider_report& provider) {
+  value result{{"name", provider.status.name},
+               {"kind", provider.status.kind},
+               {"state", name_of(provider.state)},
+               {"owner", provider.owner}};
+  result.update(to_object(provider.status));
+  return result;
+}
+
+value to_object(const build_info& build) {
+  return {{"commit", build.commit.empty() ? value(nullptr) : value(build.commit)},
+          {"compiler", build.compiler},
+          {"caf", build.caf}};
+}
+
+value to_object(const settings_report& settings) {
+  value refused(nullptr);
+  if (settings.refused)
+    refused = {{"at", base::utc_text(settings.refused->at)}, {"reason", settings.refused->reason}};
+  return {{"origin", settings.origin},
+          {"taken_at", base::utc_text(settings.taken_at)},
+          {"last_reload_refused", settings.is_last_refused},
+          {"refused", std::move(refused)}};
+}
+
+value to_object(const node_report& node) {
+  auto links = value::array();
+  for (auto& link : node.status.peers)
+    links.push_back({{"peer", link.name},
+                     {"address", link.address},
+                     {"up", link.up},
+                     {"seconds", seconds(link.since)},
+                     {"problem", link.problem}});
+  auto guests = value::array();
+  for (auto& guest : node.guests)
+    guests.push_back({{"node", guest.node}, {"provider", guest.provider}});
+  return {{"name", node.status.name},   {"cluster", node.status.cluster}, {"listening", node.status.listening},
+          {"tls", node.status.tls},     {"answered", node.is_answered},   {"links", std::move(links)},
+          {"guests", std::move(guests)}};
 }
 
 // -- reading ------------------------------------------------------------------------
@@ -148,13 +192,38 @@ provider_status provider_in(const value& object) {
   return result;
 }
 
+/// A program that tells no state is an older one: then what it tells of the provider decides.
+provider_report report_in(const value& object) {
+  provider_report result;
+  result.status = provider_in(object);
+  result.owner = text_in(member(object, "owner"));
+  if (!from_string(json::string_in(member(object, "state")), result.state))
+    result.state = state_of(result.status, false);
+  return result;
+}
+
 } // namespace
 
 std::string to_json(const program_status& program) {
   auto providers = value::array();
   for (auto& provider : program.providers)
     providers.push_back(to_object(provider));
-  return json::to_text({{"program", "modelforge"}, {"pid", program.pid}, {"providers", std::move(providers)}}) + "\n";
+  auto reasons = reasons_against(program);
+  return json::to_text(
+           {{"program", "modelforge"},
+            {"pid", program.pid},
+            {"version", program.build.version},
+            {"build", to_object(program.build)},
+            {"started_at", base::utc_text(program.started_at)},
+            {"uptime_seconds", seconds(program.uptime)},
+            {"ready", reasons.empty()},
+            {"reasons", to_array(reasons)},
+            {"draining", program.is_draining},
+            {"settings", program.settings ? to_object(*program.settings) : value(nullptr)},
+            {"node", program.node ? to_object(*program.node) : value(nullptr)},
+            {"providers", std::move(providers)},
+            {"log_events_dropped", program.dropped_events ? value(*program.dropped_events) : value(nullptr)}})
+         + "\n";
 }
 
 std::string to_json(const provider_status& status) {
@@ -171,7 +240,7 @@ std::optional<program_status> read_status(std::string_view text) {
   result.pid = static_cast<int64_t>(std::min<uint64_t>(number_in(member(*root, "pid")), INT64_MAX));
   if (auto& providers = member(*root, "providers"); providers.is_array())
     for (auto& provider : providers)
-      result.providers.push_back(provider_in(provider));
+      result.providers.push_back(report_in(provider));
   return result;
 }
 

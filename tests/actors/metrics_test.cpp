@@ -2,6 +2,7 @@
 #include "tests/simulator/client.hpp"
 #include "tests/support/prometheus_text.hpp"
 
+#include "actors/exposed_metrics.hpp"
 #include "actors/provider_metrics.hpp"
 #include "telemetry/status_json.hpp"
 
@@ -9,7 +10,6 @@
 #include <modelforge/actors/registry.hpp>
 #include <modelforge/config/load.hpp>
 
-#include <caf/telemetry/collector/prometheus.hpp>
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 
@@ -27,9 +27,9 @@ using test::provider_test;
 namespace {
 
 prometheus_text scrape_all(caf::actor_system& of) {
-  caf::telemetry::collector::prometheus collector;
-  auto text = collector.collect_from(of.metrics());
-  return prometheus_text{std::string{text.begin(), text.end()}};
+  telemetry::exposition out;
+  write_metrics(out, of.metrics());
+  return prometheus_text{out.take()};
 }
 
 struct metrics_test : provider_test {
@@ -88,6 +88,21 @@ TEST_CASE_METHOD(metrics_test, "answers that are no good ones are counted by wha
   CHECK(metric("answers_flawed_total", "reason=\"blocked\"") == 1);
   CHECK(metric("answers_flawed_total", "reason=\"unclear\"") == 1);
   CHECK(metric("answers_flawed_total", "reason=\"empty\"") == 0);
+}
+
+TEST_CASE_METHOD(metrics_test, "what answers cost is summed up by the prices, to the last digit", "[actors][metrics]") {
+  settings.price = {0.1, 0.4}; // for a million tokens; an answer has 7 and 3
+  auto provider = spawn();
+  auto cost = [&] {
+    return scrape().at("modelforge_request_cost_total{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"openai\","
+                       "gen_ai_request_model=\"m\",modelforge_provider=\"acme\"}");
+  };
+  CHECK(cost() == -1);
+  for (uint64_t i = 1; i <= 2; ++i) {
+    ask_chat(provider, question(i));
+    say(0, "hello");
+  }
+  CHECK(cost() == Catch::Approx(2 * (7 * 0.1 + 3 * 0.4) / 1e6));
 }
 
 TEST_CASE_METHOD(metrics_test, "what waits, fails and is refused is counted by its kind", "[actors][metrics]") {
@@ -278,7 +293,8 @@ TEST_CASE_METHOD(served_test, "the metrics port serves Prometheus text and the s
   REQUIRE(program);
   CHECK(program->pid == getpid());
   REQUIRE(program->providers.size() == 2);
-  CHECK(program->providers[1].name == "two");
+  CHECK(program->providers[1].status.name == "two");
+  CHECK(program->providers[1].state == telemetry::provider_state::ready);
 }
 
 TEST_CASE_METHOD(served_test, "the metrics port refuses what it does not have", "[actors][metrics]") {
@@ -303,7 +319,7 @@ TEST_CASE_METHOD(served_test, "a provider that has ended is left out, and is not
   providers.erase(providers.begin()); // its last handle
   CHECK(test::eventually([&] {
     auto x = telemetry::read_status(get("/status").body);
-    return x && x->providers.size() == 1 && x->providers[0].name == "two";
+    return x && x->providers.size() == 1 && x->providers[0].status.name == "two";
   }));
   CHECK(get("/metrics").status == 200);
 }
@@ -340,7 +356,7 @@ TEST_CASE_METHOD(served_test, "what a reload adds, replaces and removes shows in
     auto status = telemetry::read_status(get("/status").body);
     REQUIRE(status);
     for (auto& each : status->providers)
-      result.push_back(each.name + " " + each.kind);
+      result.push_back(each.status.name + " " + each.status.kind);
     return result;
   };
   using names = std::vector<std::string>;

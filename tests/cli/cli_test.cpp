@@ -427,6 +427,26 @@ TEST_CASE_METHOD(cli_test, "providers shows what a running program does", "[cli]
   CHECK(idle["attempts"] == 0);
 }
 
+TEST_CASE_METHOD(cli_test, "providers says why a running program cannot use one", "[cli][metrics]") {
+  for (auto& [state, words] :
+       std::vector<std::pair<std::string, std::string>>{{"ready", "ready"},
+                                                        {"failing", "not usable: it is failing"},
+                                                        {"unreachable", "not usable: it is unreachable"},
+                                                        {"key_refused", "not usable: it refuses the key"},
+                                                        {"ended", "not usable: it has ended, and is started again"},
+                                                        {"unanswered", "not usable: it does not answer"},
+                                                        {"draining", "shutting down"}}) {
+    auto answer = R"({"program":"modelforge","pid":1,"providers":[{"name":"test","state":")" + state + "\"}]}";
+    misbehaving_server running{always(whole_answer(200, answer))};
+    auto path = configure("http://x.test", metrics_at(running.port()));
+    auto x = run({"providers", "-c", path});
+    CHECK(contains(x.out, "test  openai_compatible  http://x.test/v1  " + words + "\n"));
+    auto json = test::json::parse(run({"providers", "-c", path, "--json"}).out)["providers"][0];
+    CHECK(json["state"] == state);
+    CHECK(json["ready"] == (state == "ready"));
+  }
+}
+
 TEST_CASE_METHOD(cli_test, "providers takes nothing but a status for one, and waits a second at most",
                  "[cli][metrics]") {
   for (auto& behaviour : std::vector<misbehaving_server::behaviour>{

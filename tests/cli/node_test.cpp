@@ -1,5 +1,6 @@
 #include "tests/cli/cli_fixture.hpp"
 #include "tests/http/waiting.hpp"
+#include "tests/simulator/client.hpp"
 #include "tools/simulator/simulator.hpp"
 
 #include <modelforge/actors/runtime.hpp>
@@ -346,6 +347,47 @@ TEST_CASE_METHOD(node_test, "a hangup changes how long the end waits, too", "[cl
   owner->signal(SIGTERM);
   line_with(*owner, "grace_seconds=37");
   CHECK(owner->end(SIGTERM) != -1);
+}
+
+TEST_CASE_METHOD(node_test, "a node tells its health until its end, also while it drains", "[cli][node][health]") {
+  simulator::options slow;
+  slow.latency = 60s;
+  simulator::server server{slow};
+  auto path = folder.write("node.toml", "[runtime]\nstate_folder = \"none\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n"
+                                        "[providers.sim]\nkind = \"openai_compatible\"\nbase_url = \""
+                                          + server.url()
+                                          + "/v1\"\ndefault_model = \"m\"\nnodes = [\"owner\"]\n[node]\nname = "
+                                            "\"owner\"\nlisten = \"127.0.0.1:0\"\n");
+  background_process node{{"/bin/sh", "-c", "exec \"$@\" 2>&1", "sh", program(), "node", "-c", path}};
+  auto metrics = line_with(node, "metrics at http://127.0.0.1:");
+  auto port = static_cast<uint16_t>(std::stoi(metrics.substr(metrics.rfind(':') + 1)));
+  auto line = line_with(node, "listening 127.0.0.1:");
+  listen = line.substr(line.find("127."));
+  CHECK(fetch(port, "GET", "/healthz").status == 200);
+  CHECK(fetch(port, "GET", "/readyz").status == 200);
+  CHECK(fetch(port, "GET", "/status").parsed()["settings"]["origin"] == path);
+  folder.write("node.toml", "providers = 7\n");
+  node.signal(SIGHUP);
+  line_with(node, "reload.refused");
+  CHECK(fetch(port, "GET", "/status").parsed()["settings"]["last_reload_refused"] == true);
+  CHECK(fetch(port, "GET", "/readyz").status == 200); // the settings before are in force
+  std::filesystem::remove(path);
+  node.signal(SIGHUP); // not even read
+  line_with(node, "reload.refused");
+  CHECK(contains(fetch(port, "GET", "/status").parsed()["settings"]["refused"]["reason"].get<std::string>(),
+                 "cannot read " + path + " again"));
+  runtime ai{guest("guest")};
+  auto answer = ai.chat_async(asking("Hi"));
+  REQUIRE(eventually([&] { return server.snapshot().requests == 1; }));
+  node.signal(SIGTERM);
+  REQUIRE(eventually([&] { return fetch(port, "GET", "/readyz").status == 503; }));
+  CHECK(fetch(port, "GET", "/readyz").parsed()["reasons"][0]["code"] == "draining");
+  CHECK(fetch(port, "GET", "/healthz").status == 200);
+  node.signal(SIGUSR1);
+  CHECK(contains(line_with(node, "modelforge: status {"), "\"draining\":true"));
+  CHECK(node.end(SIGTERM) == 130);
+  ai.shutdown();
+  CHECK_FALSE(answer.get());
 }
 
 TEST_CASE_METHOD(node_test, "a configuration that makes no node is told so", "[cli][node]") {

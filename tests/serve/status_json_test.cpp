@@ -37,8 +37,14 @@ provider_status full_status() {
 } // namespace
 
 TEST_CASE("a status survives its way through JSON", "[telemetry]") {
-  telemetry::program_status x{4711, {full_status(), {}}};
-  CHECK(telemetry::read_status(telemetry::to_json(x)) == x);
+  telemetry::program_status x;
+  x.pid = 4711;
+  x.providers = {{telemetry::provider_state::draining, "owner", full_status()},
+                 {telemetry::provider_state::unanswered, "", {}}};
+  auto read = telemetry::read_status(telemetry::to_json(x));
+  REQUIRE(read);
+  CHECK(read->pid == 4711);
+  CHECK(read->providers == x.providers);
 }
 
 TEST_CASE("a status in JSON has stable names, and seconds as numbers", "[telemetry]") {
@@ -57,6 +63,16 @@ TEST_CASE("a status in JSON has stable names, and seconds as numbers", "[telemet
   CHECK(empty["lanes"].is_array());
 }
 
+TEST_CASE("a status of a program that tells no states is read by what else it tells", "[telemetry]") {
+  auto read = telemetry::read_status(R"({"program":"modelforge","pid":1,"providers":[{"name":"a","draining":true},)"
+                                     R"({"name":"b"},{"name":"c","state":"no such state","lanes":[{"out":true}]}]})");
+  REQUIRE(read);
+  REQUIRE(read->providers.size() == 3);
+  CHECK(read->providers[0].state == telemetry::provider_state::draining);
+  CHECK(read->providers[1].state == telemetry::provider_state::ready);
+  CHECK(read->providers[2].state == telemetry::provider_state::key_refused);
+}
+
 TEST_CASE("what is no status is not read as one", "[telemetry]") {
   for (auto* text : {"", "{", "[]", "{}", "null", R"({"program":"other","providers":[]})", R"({"providers":[]})"})
     CHECK_FALSE(telemetry::read_status(text));
@@ -66,7 +82,7 @@ TEST_CASE("what is no status is not read as one", "[telemetry]") {
   REQUIRE(odd);
   CHECK(odd->pid == 0);
   REQUIRE(odd->providers.size() == 2);
-  auto& x = odd->providers[0];
+  auto& x = odd->providers[0].status;
   CHECK(x.name.empty());
   CHECK(x.in_flight == 0);
   CHECK(x.max_concurrent == UINT32_MAX);

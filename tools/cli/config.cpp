@@ -1,4 +1,5 @@
 #include "log/events.hpp"
+#include "telemetry/metric_names.hpp"
 #include "tools/cli/commands.hpp"
 #include "tools/cli/output.hpp"
 
@@ -273,6 +274,7 @@ void add_config(command_line& line) {
   auto example = config.add("example", "Print an example with every key explained");
   auto reference = config.add("reference", "Print every key with type, range and default, as Markdown");
   auto events = config.add("events", "Print every event that the log may have, as Markdown");
+  auto metrics = config.add("metrics", "Print every metric that /metrics may have, as Markdown");
   for (auto* command : {&check, &show, &where}) {
     add_config_file(*command, *path);
     command->text("FILE", *path, "The same, without -c");
@@ -287,6 +289,7 @@ void add_config(command_line& line) {
   example.footer("Example:\n  modelforge config example > modelforge.toml");
   reference.footer("Example:\n  modelforge config reference > reference.md");
   events.footer("Example:\n  modelforge config events | grep warning");
+  metrics.footer("Example:\n  modelforge config metrics | grep counter");
   config.footer("Examples:\n  modelforge config example > modelforge.toml\n  modelforge config check");
   check.run_by([path, as_json] { return config_check(*path, *as_json); });
   show.run_by([path, with_origins] { return config_show(*path, *with_origins); });
@@ -300,6 +303,7 @@ void add_config(command_line& line) {
   trust.run_by([path, forget] { return config_trust(*path, *forget); });
   example.run_by([] { return print(example_toml()) ? exit_ok : exit_failed; });
   reference.run_by([] { return print(reference_markdown()) ? exit_ok : exit_failed; });
+  metrics.run_by([] { return print(telemetry::metrics_markdown()) ? exit_ok : exit_failed; });
   events.run_by([] { return print(log::events_markdown()) ? exit_ok : exit_failed; });
 }
 

@@ -1,12 +1,13 @@
 #include "tools/cli/host.hpp"
 
+#include "actors/inquiry.hpp"
 #include "log/logger.hpp"
 
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
-#include <algorithm>
 #include <cstdio>
+#include <future>
 
 namespace modelforge::cli {
 
@@ -16,16 +17,26 @@ host::~host() {
     caf::anon_send_exit(registry_, caf::exit_reason::user_shutdown);
 }
 
-std::optional<failure> host::start(const settings& all, const log_options& log) {
+std::optional<failure> host::start(const settings& all, const log_options& log, std::string origin) {
   auto started = start_log(all.log, log);
   if (auto* problem = std::get_if<failure>(&started))
     return std::move(*problem);
   log_ = std::get<log_handle>(std::move(started));
-  auto spawned = spawn_registry(*system_, all, log_);
+  auto spawned = spawn_registry(*system_, all, log_, std::move(origin));
   if (auto* problem = std::get_if<failure>(&spawned))
     return std::move(*problem);
   registry_ = std::get<registry_actor>(std::move(spawned));
   return {};
+}
+
+void host::watch(const metrics_settings& settings) {
+  if (settings.listen.empty())
+    return;
+  auto served = serve_metrics(*system_, settings, registry_);
+  if (auto* problem = std::get_if<failure>(&served))
+    warn_unwatched(*problem);
+  else
+    metrics_ = std::get<0>(std::move(served));
 }
 
 void host::warn_unwatched(const failure& problem) {
@@ -51,25 +62,13 @@ node_status host::status() {
   return result;
 }
 
-std::vector<provider_status> host::provider_statuses(std::chrono::milliseconds max_time) {
-  std::vector<provider_status> result;
-  auto end = std::chrono::steady_clock::now() + max_time;
-  auto left = [&] {
-    return std::max<caf::timespan>(end - std::chrono::steady_clock::now(), std::chrono::milliseconds{1});
-  };
-  caf::scoped_actor self{*system_};
-  provider_names known;
-  self->request(registry_, left(), names_atom_v)
-    .receive([&](provider_names& names) { known = std::move(names); }, [](const caf::error&) {});
-  for (auto& name : known.names) {
-    provider_actor provider;
-    self->request(registry_, left(), caf::get_atom_v, name)
-      .receive([&](provider_actor& found) { provider = std::move(found); }, [](const caf::error&) {});
-    if (provider != nullptr)
-      self->request(provider, left(), status_atom_v)
-        .receive([&](provider_status& status) { result.push_back(std::move(status)); }, [](const caf::error&) {});
-  }
-  return result;
+std::optional<telemetry::program_status> host::program_status() {
+  auto told = std::make_shared<std::promise<telemetry::program_status>>();
+  auto status = told->get_future();
+  inquire(*system_, registry_, [told](telemetry::program_status x) { told->set_value(std::move(x)); });
+  if (status.wait_for(2 * inquiry_time) != std::future_status::ready)
+    return {};
+  return status.get();
 }
 
 } // namespace modelforge::cli

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "telemetry/program_status.hpp"
+
 #include <modelforge/actors/metrics.hpp>
 #include <modelforge/actors/registry.hpp>
 #include <modelforge/actors/system.hpp>
@@ -8,12 +10,10 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
 #include <variant>
-#include <vector>
 
 namespace modelforge::cli {
 
@@ -39,27 +39,13 @@ public:
 
   /// Spawns the registry with a provider for each in the settings, which are those that the system was made for, and
   /// starts the log. By default it is that of a command which says itself what goes wrong: it is kept where the
-  /// settings ask for it.
-  std::optional<failure> start(const settings& all, const log_options& log = {{}, log_level::warning, "none"});
+  /// settings ask for it. `origin`: the file that they are from.
+  std::optional<failure> start(const settings& all, const log_options& log = {{}, log_level::warning, "none"},
+                               std::string origin = {});
 
-  /// Starts the metrics port, where the settings name one. `Providers`: as `modelforge::serve_metrics` takes them.
-  template <class Providers>
-  std::optional<failure> serve_metrics(const metrics_settings& settings, const Providers& providers) {
-    if (settings.listen.empty())
-      return {};
-    auto served = modelforge::serve_metrics(*system_, settings, providers);
-    if (auto* problem = std::get_if<failure>(&served))
-      return std::move(*problem);
-    metrics_ = std::get<0>(std::move(served));
-    return {};
-  }
-
-  /// The same, but what keeps it from starting is only told: another program may have the port.
-  template <class Providers>
-  void watch(const metrics_settings& settings, const Providers& providers) {
-    if (auto problem = serve_metrics(settings, providers))
-      warn_unwatched(*problem);
-  }
+  /// Starts the metrics port, where the settings name one. What keeps it from starting is only told: another program
+  /// may have the port.
+  void watch(const metrics_settings& settings);
 
   /// Where the metrics are; empty if they are nowhere.
   std::string metrics_url() const { return metrics_ ? metrics_->url() + "/metrics" : std::string{}; }
@@ -70,9 +56,8 @@ public:
   /// How this program stands among other nodes.
   node_status status();
 
-  /// What the providers do now, in the order of the settings; one that does not answer within `max_time`, counted over
-  /// all of them, is left out.
-  std::vector<provider_status> provider_statuses(std::chrono::milliseconds max_time);
+  /// How the program stands, as /status has it. Returns in time, whoever hangs; empty: not even who asks has answered.
+  std::optional<telemetry::program_status> program_status();
 
   caf::actor_system& system() { return *system_; }
   const log_handle& log() const { return log_; }

@@ -3,6 +3,7 @@
 #include "tools/cli/reread.hpp"
 #include "tools/cli/service_manager.hpp"
 
+#include "actors/registry_view.hpp"
 #include "base/ascii.hpp"
 #include "telemetry/status_json.hpp"
 
@@ -32,9 +33,6 @@ constexpr auto look_interval = std::chrono::milliseconds{200};
 
 /// What ending takes beyond the grace period: requests are cut off, connections closed, limits written.
 constexpr auto max_end_time = std::chrono::seconds{15};
-
-/// How long providers have to tell their status, all together.
-constexpr auto max_status_time = std::chrono::seconds{2};
 
 /// Standard output has one line only, for scripts that wait for it; the rest goes to standard error.
 void say(const std::string& text) {
@@ -95,11 +93,11 @@ class running_node {
 public:
   running_node(const settings& all, waiter& waiter) : settings_(all), waiter_(waiter), host_(settings_) {}
 
-  /// Listens and connects from now on. A failure says why it cannot; then nothing runs.
-  std::optional<failure> start() {
-    if (auto problem = host_.start(settings_, {{}, log_level::info, "stderr"}))
+  /// Listens and connects from now on. A failure says why it cannot; then nothing runs. `origin`: the settings' file.
+  std::optional<failure> start(const std::string& origin) {
+    if (auto problem = host_.start(settings_, {{}, log_level::info, "stderr"}, origin))
       return problem;
-    host_.watch(settings_.metrics, host_.registry());
+    host_.watch(settings_.metrics);
     if (auto url = host_.metrics_url(); !url.empty())
       say("metrics at " + url);
     return {};
@@ -131,10 +129,12 @@ public:
     question_.ask(host_);
   }
 
-  /// Prints what the providers do, as /status has it.
+  /// Prints how the program stands, as /status has it.
   void print_status() {
-    telemetry::program_status all{static_cast<int64_t>(getpid()), host_.provider_statuses(max_status_time)};
-    say("status " + std::string{ascii::trim(telemetry::to_json(all))});
+    if (auto status = host_.program_status())
+      say("status " + std::string{ascii::trim(telemetry::to_json(*status))});
+    else
+      say("warning: the actors do not answer, and tell no status");
   }
 
   /// Opens the log's file again, reads the settings again, and takes over what they say, or nothing; the log says
@@ -142,8 +142,12 @@ public:
   void reload(const std::string& path, bool is_found) {
     manager_.reloading();
     reopen(host_.log());
+    auto registry = view_of(host_.registry());
+    auto refuse = [&](const std::string& why) {
+      registry.run([path, why](registry_view& its) { its.refuse_reload(path, why); });
+    };
     auto take = [&](const std::string& text) { return take_over(text, path); };
-    is_refused_ = !reread_settings(path, is_found, host_.log(), take);
+    is_refused_ = !reread_settings(path, is_found, refuse, take);
     report_ready();
   }
 
@@ -210,7 +214,7 @@ int node(const std::string& config) {
   auto source = discover(config);
   waiter waiter{waiter::hangups::order};
   running_node running{*all, waiter};
-  if (auto problem = running.start()) {
+  if (auto problem = running.start(source.origin)) {
     complain(to_string(*problem));
     return exit_code_of(*problem);
   }

@@ -4,6 +4,7 @@
 
 #include "config/state_folder.hpp"
 #include "http/client.hpp"
+#include "telemetry/readiness.hpp"
 #include "telemetry/status_json.hpp"
 #include "wire/vendors.hpp"
 
@@ -39,7 +40,10 @@ struct view {
   const provider_settings* settings = nullptr;
   bool running = false; ///< Seen in a running program; else `status` is the configuration's and what was kept.
   provider_status status;
+  telemetry::provider_state state = telemetry::provider_state::ready; ///< As the running program tells.
   std::string trouble; ///< Why it could not be started; empty: it could, or it runs.
+
+  bool is_ready() const { return trouble.empty() && telemetry::is_usable(state); }
 };
 
 // -- finding out ----------------------------------------------------------------------
@@ -150,6 +154,17 @@ view configured(const provider_settings& provider) {
   return result;
 }
 
+/// A provider that has told nothing of itself is shown as it is configured.
+void take(view& seen, const telemetry::provider_report& told) {
+  seen.running = true;
+  seen.state = told.state;
+  auto configured = std::exchange(seen.status, told.status);
+  if (seen.status.kind.empty())
+    seen.status.kind = configured.kind;
+  if (seen.status.base_url.empty())
+    seen.status.base_url = configured.base_url;
+}
+
 /// One view for each configured provider: from the running program where it has it, else from the settings and from the
 /// files that keep the limits' use.
 std::vector<view> find_out(const settings& all, const std::optional<telemetry::program_status>& program) {
@@ -158,11 +173,9 @@ std::vector<view> find_out(const settings& all, const std::optional<telemetry::p
   for (auto& provider : all.providers) {
     auto seen = configured(provider);
     if (program)
-      for (auto& status : program->providers)
-        if (status.name == provider.name) {
-          seen.status = status;
-          seen.running = true;
-        }
+      for (auto& told : program->providers)
+        if (told.status.name == provider.name)
+          take(seen, told);
     if (!seen.running) {
       if (!idle)
         idle = std::make_unique<idle_providers>(all.runtime);
@@ -267,12 +280,25 @@ std::string lane_text(const lane_status& lane, bool running) {
   return text;
 }
 
+std::string words_of(telemetry::provider_state state) {
+  switch (state) {
+    case telemetry::provider_state::draining:
+      return "shutting down";
+    case telemetry::provider_state::key_refused:
+      return "not usable: it refuses the key";
+    case telemetry::provider_state::unanswered:
+      return "not usable: it does not answer";
+    case telemetry::provider_state::ended:
+      return "not usable: it has ended, and is started again";
+    default:
+      return telemetry::is_usable(state) ? "ready" : "not usable: it is " + to_string(state);
+  }
+}
+
 /// A provider's lines for people: one with its state, then what it does, its lanes, and its counts.
 std::string block_of(const view& seen) {
   auto& status = seen.status;
-  auto state = !seen.trouble.empty()             ? "not usable: " + seen.trouble
-               : seen.running && status.draining ? std::string{"shutting down"}
-                                                 : std::string{"ready"};
+  auto state = !seen.trouble.empty() ? "not usable: " + seen.trouble : words_of(seen.state);
   auto text = status.name + "  " + status.kind + "  " + status.base_url + "  " + state + "\n";
   if (seen.running)
     text += lines_of(queue_parts(status));
@@ -308,13 +334,15 @@ json object_of(const view& seen) {
               {"kind", seen.status.kind},
               {"base_url", seen.status.base_url},
               {"running", seen.running},
-              {"ready", seen.trouble.empty()},
+              {"ready", seen.is_ready()},
               {"problem", ""},
               {"default_model", seen.settings->default_model},
               {"requests_per_minute", limit(limits.requests_per_minute)},
               {"tokens_per_minute", limit(limits.tokens_per_minute)}};
   result.update(json::parse(telemetry::to_json(seen.status)));
   result["problem"] = seen.trouble.empty() ? seen.status.problem : seen.trouble;
+  if (seen.running)
+    result["state"] = name_of(seen.state);
   return result;
 }
 

@@ -2,7 +2,6 @@
 
 #include "config/read_file.hpp"
 #include "config/trust.hpp"
-#include "log/logger.hpp"
 
 #include <cstddef>
 #include <exception>
@@ -38,22 +37,18 @@ std::variant<file_text, std::string> read(const std::string& path, bool is_found
 
 } // namespace
 
-bool reread_settings(const std::string& path, bool is_found, const log_handle& log,
+bool reread_settings(const std::string& path, bool is_found, const std::function<void(const std::string& why)>& refuse,
                      const std::function<bool(const std::string& text)>& take_over) {
-  auto refuse = [&](const std::string& why) {
-    tell_log(log, log::event::reload_refused, [&](log::entry told) {
-      return std::move(told).with(log::field::origin, path).with(log::field::reason, why);
-    });
-    return false;
-  };
   try {
     auto text = read(path, is_found);
     if (auto* problem = std::get_if<std::string>(&text))
-      return refuse(*problem);
-    return take_over(std::get<file_text>(text).text);
+      refuse(*problem);
+    else
+      return take_over(std::get<file_text>(text).text);
   } catch (const std::exception& error) { // no memory, say; what runs goes on
-    return refuse(error.what());
+    refuse(error.what());
   }
+  return false;
 }
 
 } // namespace modelforge::cli

@@ -334,10 +334,7 @@ bool session::start_actors(const modelforge::settings& all) {
 }
 
 void session::serve_metrics() {
-  std::vector<provider_actor> actors;
-  for (auto& one : providers_)
-    actors.push_back(one.actor);
-  host_->watch(metrics_settings_, actors);
+  host_->watch(metrics_settings_);
   if (!host_->metrics_url().empty() && metrics_settings_.listen.ends_with(":0")) // nobody could know otherwise
     std::fprintf(stderr, "modelforge: metrics at %s\n", host_->metrics_url().c_str());
 }
