@@ -149,6 +149,7 @@ function(modelforge_install)
   install(FILES ${PROJECT_BINARY_DIR}/modelforgeConfig.cmake ${PROJECT_BINARY_DIR}/modelforgeConfigVersion.cmake
           DESTINATION ${package} COMPONENT development)
   install(FILES LICENSE NOTICE config/example.toml DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
+  install(FILES packaging/alerts.yml packaging/grafana.json DESTINATION ${CMAKE_INSTALL_DATADIR}/modelforge COMPONENT program)
 endfunction()
 
 # What is installed beside the program: manual pages and completions, which it writes itself whenever it has been linked
