@@ -86,6 +86,8 @@ TEST_CASE("settings that make no sense together are told", "[doctor]") {
     provider.price = {};
     provider.models.push_back({"gpt-*", {}, {.input = 1}});
     CHECK(has(judge_settings(all), verdict::warning, "`models.\"gpt-*\".price`"));
+    provider.models.front().pattern = "text-embedding-*"; // whose answers cost nothing
+    CHECK(judge_settings(all).empty());
   }
   SECTION("answers that no window has room for") {
     provider.defaults.max_tokens = 8000;

@@ -71,6 +71,7 @@ TEST_CASE("free space is that of the folder, or of the one that it would be made
   REQUIRE(here);
   CHECK(*here > 0);
   CHECK(free_bytes_at(folder.path("a/b/c")));
+  CHECK_FALSE(free_bytes_at("/proc"));
 }
 
 TEST_CASE("a port that somebody listens at is taken, and this process has it", "[doctor]") {

@@ -136,7 +136,7 @@ std::optional<uint64_t> free_bytes_at(const std::string& folder) {
   while (place.has_relative_path() && !fs::exists(place, ignored))
     place = place.parent_path();
   struct statvfs info {};
-  if (::statvfs(place.c_str(), &info) != 0)
+  if (::statvfs(place.c_str(), &info) != 0 || info.f_blocks == 0) // which has no room of its own, as /proc
     return {};
   return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
 }

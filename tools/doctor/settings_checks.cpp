@@ -1,5 +1,6 @@
 #include "tools/doctor/checks.hpp"
 
+#include "base/ascii.hpp"
 #include "config/check.hpp"
 
 #include <algorithm>
@@ -30,11 +31,11 @@ public:
     : provider_(provider), runtime_(runtime) {}
 
   std::vector<finding> run() {
-    check_price(provider_.price, "price");
+    check_price(provider_.price, "price", provider_.default_model.empty());
     check_room(provider_.defaults, provider_.rate_limit, "defaults", "rate_limit");
     for (auto& model : provider_.models) {
       auto table = "models.\"" + model.pattern + "\".";
-      check_price(model.price, table + "price");
+      check_price(model.price, table + "price", ascii::icontains(model.pattern, "embed"));
       auto own = has_limit(model.rate_limit);
       check_room(
         model.defaults.max_tokens ? model.defaults : provider_.defaults, own ? model.rate_limit : provider_.rate_limit,
@@ -53,13 +54,13 @@ private:
     found_.push_back({verdict::warning, "settings", provider_.name, std::move(message), std::move(remedy)});
   }
 
-  /// Prices that no provider has.
-  void check_price(const price_settings& price, const std::string& table) {
+  /// Prices that no provider has. `makes_vectors`: which have no output that could cost anything.
+  void check_price(const price_settings& price, const std::string& table, bool makes_vectors) {
     if (price.input == 0 && (price.output > 0 || price.cached_read > 0 || price.cache_written > 0))
       warn("`" + table + "` has prices, and none for input: costs are told too low", "set `input`, per million tokens");
-    if (price.output == 0 && price.input > 0)
+    if (price.output == 0 && price.input > 0 && !makes_vectors)
       warn("`" + table + "` has a price for input, and none for output: costs are told too low",
-           "set `output`, per million tokens (embedding models have none)");
+           "set `output`, per million tokens");
     if (price.input > 0 && price.cached_read > price.input)
       warn("`" + table + "` has input from the cache cost more than other input", "is `cached_read` in the same unit?");
   }
