@@ -47,6 +47,26 @@ bool same(const journal::content& x, const journal::content& y) {
 
 } // namespace
 
+TEST_CASE("journal is looked at without a trace", "[dispatch][journal]") {
+  test::temporary_folder here;
+  auto folder = here.path("state");
+  CHECK_FALSE(journal::look_at(folder, "openai").is_readable);
+  CHECK_FALSE(std::filesystem::exists(folder));
+  {
+    auto x = open(folder);
+    REQUIRE_FALSE(x.write(address, sample()));
+    auto seen = journal::look_at(folder, "openai"); // while it is in use
+    CHECK(seen.path == folder + "/openai.limits");
+    CHECK(seen.lock == folder + "/openai.lock");
+    CHECK(seen.is_readable);
+    CHECK(seen.is_whole);
+  }
+  auto text = here.read("state/openai.limits");
+  here.write("state/openai.limits", text.substr(0, text.size() - 5));
+  CHECK(journal::look_at(folder, "openai").is_readable);
+  CHECK_FALSE(journal::look_at(folder, "openai").is_whole);
+}
+
 TEST_CASE("journal gives back what was written last", "[dispatch][journal]") {
   test::temporary_folder here;
   auto x = open(here.path("deep/down"));
