@@ -40,6 +40,7 @@ class Checks:
         self._compare("exit-codes", self._first_cells("exit-codes"), self._exit_codes())
         self._compare("variables", self._first_names("variables"), self._variables())
         self._compare("signals", self._first_cells("signals"), self._signals())
+        self._compare("docs/troubleshooting.md, checks", self._told_checks(), self._doctors_checks())
         self._quotes_are_said()
 
     def _tables_are_those_of_the_program(self):
@@ -63,10 +64,10 @@ class Checks:
         if not found:
             self._report.fault(page, "the code has none: this test looks in the wrong place")
         for name in sorted(told - found):
-            self._report.fault("docs/reference.md", f"{page}: the code has no {name}")
+            self._report.fault("docs", f"{page}: the code has no {name}")
         for name in sorted(found - told):
-            self._report.fault("docs/reference.md", f"{page}: {name} of the code is missing")
-        self._report.count("names held against the code", )
+            self._report.fault("docs", f"{page}: {name} of the code is missing")
+        self._report.count("lists of names held against the code")
 
     def _errors(self):
         text = (self._source / "messages/errc.hpp").read_text()
@@ -86,6 +87,16 @@ class Checks:
         for _, text in sources(self._source):
             found |= set(re.findall(r"\b(SIG[A-Z]+[0-9]?)\b", without_comments(text)))
         return {name for name in found if not name.startswith("SIG_")}
+
+    def _told_checks(self):
+        text = (self._source / "docs/troubleshooting.md").read_text().partition("| check | looks at |")[2]
+        return set(re.findall(r"^\| `(\w+)` \|", text.partition("\n\n")[0], re.M))
+
+    def _doctors_checks(self):
+        """What stands behind the verdict of a finding."""
+        files = [*(self._source / "tools/doctor").glob("*_checks.cpp"), self._source / "tools/cli/doctor.cpp"]
+        return {name for path in files
+                for name in re.findall(r'(?:verdict::\w+|level|trouble), "(\w+)"', path.read_text())}
 
     def _quotes_are_said(self):
         """What docs/troubleshooting.md quotes in the column "you see" stands in the code; `...` is what varies."""
