@@ -1,6 +1,7 @@
 #include "tests/actors/node_fixture.hpp"
 #include "tests/simulator/client.hpp"
 #include "tests/support/metric_lint.hpp"
+#include "tests/support/places.hpp"
 #include "tests/support/prometheus_text.hpp"
 
 #include "actors/registry_view.hpp"
@@ -19,10 +20,12 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <fstream>
 #include <future>
 #include <memory>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 
@@ -102,7 +105,8 @@ settings with(std::vector<provider_settings> providers) {
 /// Keeps an actor from answering as long as this lives: it waits inside one of its turns.
 class stopper {
 public:
-  explicit stopper(const provider_actor& whom) {
+  template <class Actor>
+  explicit stopper(const Actor& whom) {
     auto is_there = std::make_shared<std::promise<void>>();
     auto reached = is_there->get_future();
     post(whom, [is_there, until = end_.get_future().share()] {
@@ -190,6 +194,23 @@ TEST_CASE("a program whose only provider hangs is not ready until it answers", "
     CHECK(here.metric("modelforge_ready") == 0);
   }
   CHECK(test::eventually([&] { return here.get("/readyz").status == 200; }));
+}
+
+TEST_CASE("a program whose registry hangs says that nothing else is known", "[metrics][health]") {
+  simulator::server server{simulator::options{}};
+  program here{with({provider_at(server.url(), "main")})};
+  stopper stopped{here.registry()};
+  auto ready = here.get("/readyz");
+  CHECK(ready.status == 503);
+  CHECK(reasons_in(ready.parsed()) == reasons{"unanswered"});
+  auto status = here.status();
+  CHECK(status["settings"].is_null());
+  CHECK(status["providers"].empty());
+  CHECK(here.get("/healthz").status == 200);
+  test::prometheus_text text{here.get("/metrics").body};
+  CHECK(text.problem == "");
+  CHECK(text.at("modelforge_ready") == 0);
+  CHECK(text.at("modelforge_requests_in_flight{modelforge_provider=\"main\"}") == 0); // what providers count is there
 }
 
 TEST_CASE("a provider that has died is not ready, until it is started again", "[metrics][health]") {
@@ -334,7 +355,10 @@ TEST_CASE("every metric is in the list, has a sound name, and the list has no ot
   test::prometheus_text text{here.get("/metrics").body};
   CHECK(text.problem == "");
   CHECK(test::lint(text) == std::vector<std::string>{});
-  std::set<std::string> listed, seen;
+  std::stringstream in;
+  in << std::ifstream{test::source_path("docs/monitoring.md")}.rdbuf();
+  auto page = in.str();
+  std::set<std::string> listed;
   for (auto* each : telemetry::all_metrics) {
     auto name = telemetry::full_name(*each);
     listed.insert(name);
@@ -344,8 +368,10 @@ TEST_CASE("every metric is in the list, has a sound name, and the list has no ot
   for (auto& [series, value] : text.values) {
     auto name = test::prometheus_text::family_of(series, text.types);
     CAPTURE(series);
-    if (name.starts_with("caf_"))
-      continue; // its own
+    if (name.starts_with("caf_")) { // its own
+      CHECK(page.find("\n| `" + name + "` | " + text.types[name] + " |") != page.npos);
+      continue;
+    }
     CHECK(listed.count(name) == 1);
     for (auto* each : telemetry::all_metrics)
       if (telemetry::full_name(*each) == name)
