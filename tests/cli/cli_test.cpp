@@ -514,8 +514,10 @@ TEST_CASE_METHOD(cli_test, "a batch serves its metrics and status while it runs"
   CHECK(seen["providers"][0]["queued"]["interactive"] == 0);
   test::http_answer metrics;
   test::http_answer lost;
+  test::json status;
   if (seen["running"] == true) {
     metrics = test::fetch(port, "GET", "/metrics");
+    status = test::fetch(port, "GET", "/status").parsed();
     lost = test::fetch(port, "GET", "/favicon.ico");
   }
   auto human = run({"providers", "-c", path});
@@ -525,6 +527,8 @@ TEST_CASE_METHOD(cli_test, "a batch serves its metrics and status while it runs"
   CHECK(batch.exit_code == 0);
   CHECK(metrics.status == 200);
   CHECK(lost.status == 404);
+  CHECK(status["settings"]["origin"] == path);
+  CHECK(status["ready"] == true);
   test::prometheus_text text{metrics.body};
   CHECK(text.problem == "");
   CHECK(text.at("modelforge_requests_in_flight{modelforge_provider=\"test\"}") == 2);

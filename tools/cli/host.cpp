@@ -17,7 +17,7 @@ host::~host() {
     caf::anon_send_exit(registry_, caf::exit_reason::user_shutdown);
 }
 
-std::optional<failure> host::start(const settings& all, const log_options& log, std::string origin) {
+std::optional<failure> host::start(const settings& all, std::string origin, const log_options& log) {
   auto started = start_log(all.log, log);
   if (auto* problem = std::get_if<failure>(&started))
     return std::move(*problem);

@@ -39,9 +39,9 @@ public:
 
   /// Spawns the registry with a provider for each in the settings, which are those that the system was made for, and
   /// starts the log. By default it is that of a command which says itself what goes wrong: it is kept where the
-  /// settings ask for it. `origin`: the file that they are from.
-  std::optional<failure> start(const settings& all, const log_options& log = {{}, log_level::warning, "none"},
-                               std::string origin = {});
+  /// settings ask for it. `origin`: the file that they are from, for the status.
+  std::optional<failure> start(const settings& all, std::string origin,
+                               const log_options& log = {{}, log_level::warning, "none"});
 
   /// Starts the metrics port, where the settings name one. What keeps it from starting is only told: another program
   /// may have the port.

@@ -95,7 +95,7 @@ public:
 
   /// Listens and connects from now on. A failure says why it cannot; then nothing runs. `origin`: the settings' file.
   std::optional<failure> start(const std::string& origin) {
-    if (auto problem = host_.start(settings_, {{}, log_level::info, "stderr"}, origin))
+    if (auto problem = host_.start(settings_, origin, {{}, log_level::info, "stderr"}))
       return problem;
     host_.watch(settings_.metrics);
     if (auto url = host_.metrics_url(); !url.empty())

@@ -5,6 +5,7 @@
 #include "tools/simulator/simulator.hpp"
 #include "wire/vendors.hpp"
 
+#include <modelforge/config/load.hpp>
 #include <modelforge/config/secret.hpp>
 
 #include <algorithm>
@@ -287,7 +288,9 @@ std::unique_ptr<session> session::start(const target_options& target, bool needs
     all.providers.push_back(one.settings);
   }
   become_guest(all);
-  return result->start_actors(all) ? std::move(result) : nullptr;
+  auto is_watched = !all.metrics.listen.empty(); // else nobody asks
+  auto origin = is_watched ? discover(target.config).origin : std::string{};
+  return result->start_actors(all, std::move(origin)) ? std::move(result) : nullptr;
 }
 
 /// Starts the simulator in this process, as the only provider. No proxy can reach it.
@@ -322,9 +325,9 @@ bool session::choose(const target_options& target, modelforge::settings& all, bo
 }
 
 /// Spawns what was chosen and finds its actors.
-bool session::start_actors(const modelforge::settings& all) {
+bool session::start_actors(const modelforge::settings& all, std::string origin) {
   host_ = std::make_unique<host>(all);
-  if (auto problem = host_->start(all)) {
+  if (auto problem = host_->start(all, std::move(origin))) {
     complain(to_string(*problem));
     return false;
   }

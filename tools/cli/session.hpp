@@ -129,7 +129,7 @@ private:
 
   bool choose(const target_options& target, modelforge::settings& all, bool several);
   bool simulate(const target_options& target);
-  bool start_actors(const modelforge::settings& all);
+  bool start_actors(const modelforge::settings& all, std::string origin);
 
   std::shared_ptr<wait_notice> notice_;       ///< Shared with actors that bring it news.
   std::shared_ptr<std::atomic<bool>> asking_; ///< The provider owes a state.
