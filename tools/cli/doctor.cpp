@@ -20,6 +20,7 @@
 #include <modelforge/config/secret.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>

@@ -2,6 +2,7 @@
 #include "tools/cli/host.hpp"
 
 #include "actors/support/mail.hpp"
+#include "base/url.hpp"
 #include "config/address.hpp"
 #include "http/client.hpp"
 #include "wire/times.hpp"
@@ -11,7 +12,9 @@
 #include <caf/event_based_actor.hpp>
 
 #include <chrono>
+#include <functional>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <utility>
 

@@ -7,6 +7,7 @@
 #include <modelforge/messages/errc.hpp>
 
 #include <array>
+#include <initializer_list>
 
 /// What docs/reference.md says of error codes, exit codes, variables, signals and files. tests/docs/reference.py holds
 /// it against the code.
