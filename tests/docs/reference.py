@@ -100,7 +100,7 @@ class Checks:
 
     def _quotes_are_said(self):
         """What docs/troubleshooting.md quotes in the column "you see" stands in the code; `...` is what varies."""
-        said = "".join(text for _, source in sources(self._source) for text in literals(source))
+        said = "".join(text for _, code in sources(self._source, ("reference_pages",)) for text in literals(code))
         is_quoting, quotes = False, 0
         for number, line in enumerate((self._source / "docs/troubleshooting.md").read_text().split("\n"), 1):
             is_quoting = line.startswith("| you see |") or is_quoting and line.startswith("|")
