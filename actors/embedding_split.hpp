@@ -41,6 +41,14 @@ public:
     return i != all_.end() && caf::actor_cast<caf::strong_actor_ptr>(i->second) != nullptr;
   }
 
+  /// The request of which this one asks for parts; the empty id: it is none of them.
+  request_id asked_by(const caf::strong_actor_ptr& who) const {
+    for (auto& [id, split] : all_)
+      if (who != nullptr && split.get() == who.get())
+        return id;
+    return {};
+  }
+
   template <class Self>
   void cancel(Self* self, request_id id) {
     auto node = all_.extract(id);

@@ -67,7 +67,8 @@ public:
       if (auto* request = engine_.find(id); request == nullptr || request->under_way)
         transport_->cancel(client.transfer);
     engine_.leave(now(), wall_now());
-    tell_log(log_, engine_.collect_news());
+    engine_.withdraw_all("the provider has ended", now()); // so that the log has them
+    tell_logs();
   }
 
   provider_actor::behavior_type make_behavior() {
@@ -108,6 +109,7 @@ private:
   time_point begin_turn() {
     auto at = now();
     engine_.follow_requests(log_ != nullptr && log_->wants(log_level::debug));
+    engine_.accounts().keep(log_ != nullptr && log_->wants_access());
     arrivals_->take_written(written_);
     for (auto& written : written_)
       engine_.on_written(written.attempt, written.when);
@@ -146,11 +148,12 @@ private:
   /// The session is spawned once its request has been admitted, and answers to a subscriber from the start, also while
   /// the request still waits for its turn.
   caf::result<stream_session_actor> on_stream(stream_request& request, const stream_subscriber_actor& to) {
-    if (to == nullptr || request.as.from != 0)
-      return refuse(
-        engine_.refuse(make_failure(errc::invalid_request, to == nullptr ? "the stream has no subscriber"
-                                                                         : "a new stream begins with piece 0"),
-                       request.chat.model));
+    if (to == nullptr || request.as.from != 0) {
+      begin_turn();
+      auto why = to == nullptr ? "the stream has no subscriber" : "a new stream begins with piece 0";
+      return refuse(engine_.refuse(make_failure(errc::invalid_request, why), request.chat,
+                                   {.node = asking_node(), .streamed = true}));
+    }
     if (auto why = admit(request.chat, true))
       return std::move(*why);
     auto id = request.chat.id;
@@ -189,6 +192,7 @@ private:
       tell_content(request);
     auto result = engine_.admit(request,
                                 {.node = asking_node(),
+                                 .part_of = splits_.asked_by(self_->current_sender()),
                                  .streamed = streamed,
                                  .draining = drain_.is_on(),
                                  .is_busy = streams_.contains(request.id)},
@@ -354,7 +358,7 @@ private:
     streams_.bury(who);
     for (auto id : ids) {
       engine_.on_asker_lost(id, at);
-      carry_out(engine_.withdraw(id, "its caller has ended", at), at);
+      carry_out(engine_.withdraw(id, "its caller has ended", at, log::request_outcome::abandoned), at);
     }
     end_drain();
     serve(at);
@@ -387,7 +391,13 @@ private:
 
   void count() {
     metrics_.count(engine_.counts(), engine_.queue(), engine_.refused());
+    tell_logs();
+  }
+
+  /// Hands on what the logs are to have.
+  void tell_logs() {
     tell_log(log_, engine_.collect_news());
+    tell_log(log_, engine_.accounts().collect());
   }
 
   provider_status show(time_point at) {

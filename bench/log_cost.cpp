@@ -1,5 +1,5 @@
-/// What a log costs: the same batch, without a log, with one to a file from `info` on, and with one at `debug`, in turn
-/// and in one run, against the same nginx.
+/// What a log costs: the same batch, without a log, with one to a file from `info` on, with an access log to another
+/// file beside it, and with one at `debug`, in turn and in one run, against the same nginx.
 ///
 /// Usage: log_cost [PROMPTS=10000] [IN_FLIGHT=64] [ROUNDS=9]. Prints a line a round and the median ratios.
 
@@ -68,18 +68,19 @@ int main(int argc, char** argv) {
   options.max_concurrent = static_cast<uint32_t>(in_flight);
   options.fresh = true;
 
-  std::array<std::unique_ptr<runtime>, 3> programs;
-  const std::array<const char*, 3> names{"none", "info", "debug"};
+  std::array<std::unique_ptr<runtime>, 4> programs;
+  const std::array<const char*, 4> names{"none", "info", "info+access", "debug"};
   for (std::size_t i = 0; i < programs.size(); ++i) {
     auto all = settings_for(server.url(), in_flight);
     all.log.sink = i == 0 ? "none" : folder / names[i];
-    all.log.level = i == 2 ? log_level::debug : log_level::info;
+    all.log.level = i == 3 ? log_level::debug : log_level::info;
+    all.log.access = i == 2 ? folder / "access" : "none";
     programs[i] = std::make_unique<runtime>(all);
   }
   std::printf("%zu prompts, %zu in flight, %zu rounds\n", prompts, in_flight, rounds);
-  std::array<std::vector<double>, 3> speeds, loads;
+  std::array<std::vector<double>, 4> speeds, loads;
   for (std::size_t round = 0; round <= rounds; ++round) { // round 0 warms up
-    std::array<cost, 3> costs;
+    std::array<cost, 4> costs;
     for (std::size_t k = 0; k < programs.size(); ++k) { // in turn, so that none always follows the same one
       auto i = (k + round) % programs.size();
       costs[i] = measure([&] { run(*programs[i], options, prompts); });

@@ -33,11 +33,21 @@ public:
     check_shared_keys();
     check_metrics();
     check_node();
-    if (all_.log.sink.empty())
-      found_.error({"log.sink"}, "`sink` is empty", "allowed: `stderr`, `none`, `automatic`, or a file's path");
+    check_log();
   }
 
 private:
+  void check_log() {
+    auto& log = all_.log;
+    if (log.sink.empty())
+      found_.error({"log.sink"}, "`sink` is empty", "allowed: `stderr`, `none`, `automatic`, or a file's path");
+    if (log.access.empty() || log.access == "automatic")
+      found_.error({"log.access"}, log.access.empty() ? "`access` is empty" : "`access` cannot be `automatic`",
+                   "allowed: `stderr`, `none`, or a file's path");
+    else if (log.names_access_file() && log.access == log.sink)
+      found_.error({"log.access"}, "the log and the access log have the same file", "give each a file of its own");
+  }
+
   void check_name(const provider_settings& provider) {
     auto has_this_name = [&](auto& other) { return other.name == provider.name; };
     if (std::count_if(all_.providers.begin(), all_.providers.end(), has_this_name) > 1)

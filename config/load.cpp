@@ -55,6 +55,8 @@ void anchor_paths(settings& all, const std::string& file) {
     anchor(all.runtime.state_folder);
   if (all.log.names_file())
     anchor(all.log.sink);
+  if (all.log.names_access_file())
+    anchor(all.log.access);
 }
 
 /// A default that another key rules out gives way: nobody wrote it.

@@ -31,8 +31,11 @@ struct log_settings {
   /// wrong themselves, nowhere unless `level` is set.
   std::string sink = "automatic";
   bool content = false; ///< Whether prompts are logged, too: at `debug`.
+  /// Where each request gets a line: "stderr", "none" or a file's path.
+  std::string access = "none";
 
   bool names_file() const { return sink != "stderr" && sink != "none" && sink != "automatic"; }
+  bool names_access_file() const { return access != "stderr" && access != "none"; }
 
   friend bool operator==(const log_settings&, const log_settings&) = default;
 };

@@ -321,6 +321,8 @@ constexpr auto log_keys = std::to_array<key_rule>({
    "`stderr`, `none`, or a file's path; `automatic`: `stderr`, but nowhere for commands that end by themselves, unless "
    "`level` is set."},
   {"content", slot_of<&log_settings::content>, "Whether prompts are logged, too, at the level `debug`."},
+  {"access", slot_of<&log_settings::access>,
+   "Where each request gets a line of JSON when it has ended: `stderr`, `none`, or a file's path."},
 });
 
 constexpr auto metrics_keys = std::to_array<key_rule>({

@@ -93,6 +93,8 @@ public:
       look_at_node(all.node.listen, "node.listen");
     if (all.log.names_file()) // what others say stands in its lines, and any file may be at its end
       found_.push_back({{"log.sink", "log"}, "the log", "the end of the file " + code(all.log.sink)});
+    if (all.log.names_access_file())
+      found_.push_back({{"log.access", "log"}, "the access log", "the end of the file " + code(all.log.access)});
     return std::move(found_);
   }
 

@@ -219,7 +219,8 @@ std::optional<dispatcher::step> dispatcher::expire(time_point now) {
 
 /// Ends a request that has no answer yet, wherever it stands.
 dispatcher::step dispatcher::drop(live_request& request, refusal why, time_point now) {
-  give_up result{request.offer.id, count(why), request.at == place::in_flight ? request.attempt : 0};
+  auto attempt = request.at == place::in_flight ? request.attempt : 0;
+  give_up result{request.offer.id, count(why), attempt, held_by(request, now)};
   remove(request, now);
   return result;
 }
@@ -383,7 +384,7 @@ std::optional<dispatcher::step> dispatcher::start(live_request& request, uint32_
   auto& on = lanes_[lane];
   if (!journal_.admits(lane, on, request.offer.cost, now))
     return save{};
-  auto held = now > request.queued_at ? groups_[request.offer.group].held_by() : request.held_by;
+  auto held = held_by(request, now);
   dequeue(request, true);
   if (request.attempts.made() == 0)
     mailbox_.first(now);
@@ -405,6 +406,18 @@ std::optional<dispatcher::step> dispatcher::start(live_request& request, uint32_
   journal_.charge(lane, request.offer.cost);
   return dispatch{
     request.offer.id, request.attempt, request.offer.spent + request.attempts.made(), request.offer.group, key, held};
+}
+
+wait_reason dispatcher::held_by(const live_request& request, time_point now) const {
+  if (request.at == place::in_flight)
+    return wait_reason::nothing;
+  auto is_queued = request.at == place::queued && now > request.queued_at;
+  return is_queued ? groups_[request.offer.group].held_by() : request.held_by;
+}
+
+wait_reason dispatcher::held_by(request_id id, time_point now) const {
+  auto i = requests_.find(id);
+  return i != requests_.end() ? held_by(i->second, now) : wait_reason::nothing;
 }
 
 /// Has a request wait for a later try.

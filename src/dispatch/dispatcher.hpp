@@ -102,7 +102,8 @@ public:
   struct give_up {
     request_id id;
     refusal why;
-    attempt_id attempt = 0; ///< Under way; 0: none.
+    attempt_id attempt = 0;                        ///< Under way; 0: none.
+    wait_reason waited_for = wait_reason::nothing; ///< Where none is: what held it last.
   };
 
   /// Before anything is dispatched, write this down: see `journal`.
@@ -142,6 +143,9 @@ public:
   /// Takes a request back, wherever it stands. Returns its attempt under way, to be aborted (0: none); empty: there is
   /// no such request. `end` is still told of that attempt: its charge comes back if it was not written.
   std::optional<attempt_id> withdraw(request_id id, time_point now);
+
+  /// What holds a request that waits, as far as is known; `nothing` of others.
+  wait_reason held_by(request_id id, time_point now) const;
 
   /// Takes nothing new from now on.
   void drain() { draining_ = true; }
@@ -258,6 +262,7 @@ private:
                            time_point now);
   std::optional<step> start(live_request& request, uint32_t lane, time_point now);
   choice choose(uint32_t group, const live_request& request, time_point now) const;
+  wait_reason held_by(const live_request& request, time_point now) const;
   bool may_go(const live_request& request, time_point now);
   step drop(live_request& request, refusal why, time_point now);
   void remove(live_request& request, time_point now);

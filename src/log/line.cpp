@@ -146,6 +146,14 @@ void append_json(std::string& out, const log_record& record) {
   out += "}\n";
 }
 
+void append_json_text(std::string& out, std::string_view text) {
+  append_quoted(out, text);
+}
+
+void append_json_number(std::string& out, double value) {
+  append_number(out, value);
+}
+
 // As in <syslog.h>: 3 is an error, 7 for debugging.
 std::string_view journal_prefix(log_level level) {
   constexpr std::array<std::string_view, 5> prefixes{"<3>", "<4>", "<6>", "<7>", "<7>"};

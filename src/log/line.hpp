@@ -21,6 +21,12 @@ void append_text(std::string& out, const log_record& record);
 /// Appends one JSON object and a line break. Its members: time, level, event, component, message, then the fields.
 void append_json(std::string& out, const log_record& record);
 
+/// Appends a text as a JSON string, escaped and cut as all texts in lines are.
+void append_json_text(std::string& out, std::string_view text);
+
+/// Appends a number in JSON's notation, to a millionth; one that is not finite becomes `null`.
+void append_json_number(std::string& out, double value);
+
 /// The beginning of a line by which systemd's journal knows its level: "<4>".
 std::string_view journal_prefix(log_level level);
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "log/entry.hpp"
+#include "log/request_record.hpp"
 
 #include <modelforge/config/log_settings.hpp>
 #include <modelforge/log/start_log.hpp>
@@ -8,7 +9,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -24,11 +27,18 @@ namespace modelforge::log {
 /// Takes events from any thread and has a thread of its own write them, so that nobody who has something to tell waits:
 /// what finds no room, or cannot be written, is dropped, counted, and told as `log.dropped` as soon as that is
 /// possible. In a process that was forked off it takes nothing.
+///
+/// The access log has a thread and a queue of its own, so that neither a busy program nor a full disk of one log costs
+/// the other a line.
 class logger {
 public:
   /// Events that may wait to be written, and their size.
   static constexpr std::size_t max_waiting = 10'000;
   static constexpr std::size_t max_waiting_bytes = 8u << 20;
+
+  /// The same of the access log: all the requests that a provider's end ends at once have room.
+  static constexpr std::size_t max_waiting_records = 50'000;
+  static constexpr std::size_t max_waiting_record_bytes = 64u << 20;
 
   /// How long the end waits for what is not written yet.
   static constexpr auto max_flush = std::chrono::seconds{2};
@@ -51,6 +61,12 @@ public:
   /// Tells an event, if it is wanted. Never waits for anything, never throws.
   void write(entry happened) noexcept;
 
+  /// Whether the access log is to have each request.
+  bool wants_access() const noexcept { return access_.load(std::memory_order_acquire); }
+
+  /// Has a request that ended now in the access log, if there is one. Never waits for anything, never throws.
+  void write(request_record ended) noexcept;
+
   /// Masks these in all texts from now on.
   void mask(std::shared_ptr<const secret_mask> secrets);
 
@@ -66,20 +82,37 @@ public:
   /// Events that were dropped, for want of room or because they could not be written.
   uint64_t dropped() const;
 
+  /// Requests that the access log has not, for want of room or because they could not be written.
+  uint64_t dropped_requests() const;
+
   /// Calls of the host's sink that threw.
   uint64_t sink_failures() const;
 
 private:
-  class core;
+  class event_writer;
+  class access_writer;
 
-  logger(std::shared_ptr<core> core, log_options options);
+  logger(std::shared_ptr<event_writer> events, std::shared_ptr<access_writer> requests, log_options options);
 
   void take(const log_settings& settings);
 
-  std::shared_ptr<core> core_; ///< Shared with the thread, which may outlast this where a sink hangs.
+  /// Where lines go now, by `log.sink` and `log.access`.
+  struct names {
+    std::string sink;
+    std::string access;
+  };
+
+  names names_now() const;
+
+  std::shared_ptr<event_writer> events_; ///< Shared with the thread, which may outlast this where a sink hangs.
+  std::shared_ptr<access_writer> requests_;
   log_options options_;
+  mutable std::mutex mutex_; ///< Of the next two.
+  names names_;
+  std::shared_ptr<const secret_mask> secrets_;
   std::atomic<int> threshold_{-1}; ///< A `log_level`; -1: there is nobody to tell.
   std::atomic<bool> content_{false};
+  std::atomic<bool> access_{false};
 };
 
 } // namespace modelforge::log
@@ -91,6 +124,13 @@ template <class F>
 void tell_log(const log_handle& log, log::event what, F make) {
   if (log != nullptr && log->wants(what))
     log->write(make(log::entry{what}));
+}
+
+/// Has them in the access log, in order.
+inline void tell_log(const log_handle& log, std::vector<log::request_record> ended) {
+  for (auto& each : ended)
+    if (log != nullptr)
+      log->write(std::move(each));
 }
 
 /// Tells all of them, in order.

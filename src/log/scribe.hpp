@@ -1,5 +1,6 @@
 #pragma once
 
+#include "log/line_output.hpp"
 #include "log/target.hpp"
 #include "log/throttle.hpp"
 
@@ -11,7 +12,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 
 namespace modelforge {
 
@@ -21,8 +21,8 @@ class secret_mask;
 
 namespace modelforge::log {
 
-/// Turns events into lines and writes them, or hands them to the host's sink. What cannot be written is counted, said
-/// once on standard error, and told as `log.dropped` as soon as it can be: at each `flush`, else a second later.
+/// Turns events into lines and writes them, or hands them to the host's sink. What is missing is told as `log.dropped`
+/// (see `line_output`).
 ///
 /// Of one thread; the counts may be read by any.
 class scribe {
@@ -31,50 +31,40 @@ public:
 
   /// `sink`: gets the events in place of `to`; may be empty.
   scribe(target to, log_format format, log_sink sink)
-    : target_(std::move(to)), format_(format), sink_(std::move(sink)) {}
+    : output_(std::move(to), "the log"), format_(format), sink_(std::move(sink)) {}
 
   // -- other settings ---------------------------------------------------------------
 
   void mask(std::shared_ptr<const secret_mask> secrets) { secrets_ = std::move(secrets); }
   void set_format(log_format format) { format_ = format; }
-  void move_to(target to);
-  void reopen();
+  void move_to(target to) { output_.move_to(std::move(to)); }
+  void reopen() { output_.reopen(); }
 
   // -- writing ----------------------------------------------------------------------
 
   void write(throttle::timed& happened);
 
   /// So many found no room.
-  void note_missing(uint64_t count) { missing_ += count; }
+  void note_missing(uint64_t count) { output_.note_missing(count); }
 
   void flush(time_point now);
 
   /// When to `flush` again, if nothing comes until then; empty: there is no need.
-  std::optional<time_point> wake_at() const { return missing_ > 0 ? std::optional{retry_at_} : std::nullopt; }
+  std::optional<time_point> wake_at() const { return output_.wake_at(); }
 
   /// Events that could not be written.
-  uint64_t lost() const { return lost_; }
+  uint64_t lost() const { return output_.lost(); }
 
   /// Calls of the host's sink that threw.
   uint64_t sink_failures() const { return sink_failures_; }
 
 private:
   void hand_over(const log_record& record);
-  bool write_lines();
-  void complain(const std::string& why);
-  void forget_problem();
 
-  target target_;
+  line_output output_;
   log_format format_;
   const log_sink sink_;
   std::shared_ptr<const secret_mask> secrets_; ///< Null: there are none.
-  std::string lines_;
-  uint64_t lines_count_ = 0;
-  uint64_t missing_ = 0; ///< And not told yet.
-  std::optional<time_point> missing_since_;
-  std::string problem_; ///< Why nothing can be written; empty: it can.
-  time_point retry_at_{};
-  std::atomic<uint64_t> lost_{0};
   std::atomic<uint64_t> sink_failures_{0};
 };
 

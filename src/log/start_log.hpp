@@ -33,10 +33,14 @@ struct log_options {
 /// Starts a log, and its thread. Never throws. A failure (`errc::configuration`) names the file that cannot be opened.
 std::variant<log_handle, failure> start_log(const log_settings& settings, const log_options& options = {});
 
-/// Opens the file again, by its name: for a file that has been moved away (logrotate). Returns at once.
+/// Opens the files of the log and of the access log again, by their names: for files that have been moved away
+/// (logrotate). Returns at once.
 void reopen(const log_handle& log);
 
 /// How many events were dropped, because the log had no room or could not be written.
 uint64_t dropped_events(const log_handle& log);
+
+/// How many requests the access log has not, for the same reasons.
+uint64_t dropped_requests(const log_handle& log);
 
 } // namespace modelforge

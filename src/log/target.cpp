@@ -42,17 +42,27 @@ std::string cannot_open(const std::string& path) {
   return "cannot open " + path + ": " + std::strerror(errno);
 }
 
+/// What a pipe or a terminal takes at once and without blocking: whole lines, where they are not too long, since others
+/// may write there, too.
+std::size_t piece_of(std::string_view text) {
+  if (text.size() <= PIPE_BUF)
+    return text.size();
+  auto end = text.substr(0, PIPE_BUF).rfind('\n');
+  return end != text.npos ? end + 1 : std::size_t{PIPE_BUF};
+}
+
 /// How much of it went out; less than all where an error, then in `errno`, stopped it. What is no file may block: it
 /// gets no more than it surely takes.
 std::size_t write_some(int fd, std::string_view text) {
-  auto piece = is_regular(fd) ? text.size() : std::size_t{PIPE_BUF};
+  auto is_file = is_regular(fd);
   std::size_t done = 0;
   while (done < text.size()) {
     if (pollfd ready{fd, POLLOUT, 0}; ::poll(&ready, 1, max_wait_ms) == 0) {
       errno = ETIMEDOUT;
       break;
     }
-    auto n = ::write(fd, text.data() + done, std::min(piece, text.size() - done));
+    auto left = text.substr(done);
+    auto n = ::write(fd, left.data(), is_file ? left.size() : piece_of(left));
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
       continue;
     if (n <= 0)

@@ -31,6 +31,7 @@ public:
   /// What is known of a request's arrival beside what it says itself.
   struct arrival {
     std::string node{};    ///< For which another provider actor asks; empty: for nobody else.
+    request_id part_of{};  ///< Of a request that was split: the whole's.
     bool streamed = false; ///< The answer shall come piece by piece.
     bool draining = false; ///< Nothing new is taken: then the dispatcher's refusal comes before what is missing.
     bool is_busy = false;  ///< Its id belongs to a stream whose subscribers still take what is left.

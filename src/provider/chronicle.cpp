@@ -101,7 +101,7 @@ void chronicle::admitted(request_id id, const setup& setup, const std::string& m
         .with(field::tenant, tenant));
 }
 
-void chronicle::refused(request_id id, const failure& why) {
+void chronicle::refused(request_id id, const failure& why, std::unique_ptr<log::request_record> account) {
   if (follows_)
     add(entry{event::request_refused}
           .with(field::request, to_string(id))
@@ -109,6 +109,7 @@ void chronicle::refused(request_id id, const failure& why) {
           .with(field::model, why.model)
           .with(field::code, name_of(why.code))
           .with(field::reason, why.message));
+  accounts_.refused(id, why, std::move(account));
 }
 
 void chronicle::sent(const request& which, const setup& setup) {
@@ -158,7 +159,8 @@ void chronicle::answered(const request& which, const std::string& provider, cons
   add(std::move(told));
 }
 
-void chronicle::failed(const request& which, const failure& why, std::chrono::nanoseconds age) {
+void chronicle::failed(request& which, const failure& why, std::chrono::nanoseconds age, log::request_outcome how) {
+  accounts_.failed(which, why, age, how);
   if (follows_)
     add(entry{event::request_failed}
           .with(field::request, to_string(which.id))

@@ -2,6 +2,7 @@
 
 #include "dispatch/lane_table.hpp"
 #include "log/entry.hpp"
+#include "provider/account_book.hpp"
 #include "provider/requests.hpp"
 #include "provider/setup.hpp"
 
@@ -10,6 +11,7 @@
 #include <modelforge/messages/error.hpp>
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,7 +19,8 @@
 namespace modelforge::provider {
 
 /// What a provider's engine has to tell the log, in order, until its actor collects it. Requests are followed only
-/// where somebody wants that, since it is more than all else. Texts of others are masked.
+/// where somebody wants that, since it is more than all else; what the access log is to have of them is kept in
+/// `accounts`. Texts of others are masked.
 ///
 /// A plain class. Of news that nobody collects the first 1,000 are kept.
 class chronicle {
@@ -49,7 +52,7 @@ public:
       admitted(asked.id, setup, asked.model, asked.priority, tenant);
   }
 
-  void refused(request_id id, const failure& why);
+  void refused(request_id id, const failure& why, std::unique_ptr<log::request_record> account);
   void sent(const request& which, const setup& setup);
   void again(const request& which, const failure& why, const setup& setup);
 
@@ -57,12 +60,15 @@ public:
   void cut(const request& which, const failure& why, const setup& setup);
 
   template <class Answer>
-  void answered(const request& which, const Answer& answer, std::chrono::nanoseconds age) {
+  void answered(request& which, const Answer& answer, std::chrono::nanoseconds age) {
     if (follows_)
       answered(which, answer.provider, answer.model, answer.attempts.size(), answer.usage, age);
+    accounts_.answered(which, answer, age);
   }
 
-  void failed(const request& which, const failure& why, std::chrono::nanoseconds age);
+  void failed(request& which, const failure& why, std::chrono::nanoseconds age, log::request_outcome how);
+
+  account_book& accounts() { return accounts_; }
 
 private:
   static constexpr std::size_t max_news = 1000;
@@ -76,6 +82,7 @@ private:
   bool follows_ = false;
   bool is_kept_ = true; ///< The limits' use, as far as was told.
   std::vector<log::entry> news_;
+  account_book accounts_;
 };
 
 /// The texts of a prompt, as the log has them where it is to have them.

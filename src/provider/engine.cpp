@@ -31,25 +31,24 @@ engine::admitted engine::admit(Request& arriving, admission::arrival arrival, ti
     arriving.id = make_id();
   arrival.is_busy = arrival.is_busy && requests_.find(arriving.id) == nullptr;
   auto tenant = chronicle_.follows_requests() ? arriving.tenant : std::string{};
+  auto account = chronicle_.accounts().open(arriving, {arrival.node, arrival.part_of, arrival.streamed});
   auto result = admission{setup_, estimator_, requests_.spent_before(), now}.admit(arriving, arrival);
   auto failed = result.failed_optimizers.size();
   for (auto& why : result.failed_optimizers)
     chronicle_.optimizer_failed(setup_, why);
   if (failed > 0)
     condition_.problem = "an optimizer failed: " + result.failed_optimizers.back();
-  if (auto* why = std::get_if<failure>(&result.verdict)) {
-    auto signed_by_us = refuse(std::move(*why), arriving.model);
-    chronicle_.refused(arriving.id, signed_by_us);
-    return {std::move(signed_by_us), failed};
-  }
+  if (auto* why = std::get_if<failure>(&result.verdict))
+    return {refuse(std::move(*why), arriving.id, arriving.model, std::move(account)), failed};
   auto& ready = std::get<admission::ready>(result.verdict);
   if (auto no = dispatcher_.accept(std::move(ready.offer), now)) {
     auto why = describe(*no, setup_.dispatch.max_queued, {}, false, nullptr);
     why.attempts = std::move(ready.request.records);
     why = sign_refusal(std::move(why), arriving.model);
-    chronicle_.refused(arriving.id, why);
+    chronicle_.refused(arriving.id, why, std::move(account));
     return {std::move(why), failed};
   }
+  ready.request.account = std::move(account);
   requests_.spent_before().forget(arriving.id);
   requests_.add(std::move(ready.request));
   chronicle_.admitted(arriving, tenant, setup_);
@@ -59,9 +58,19 @@ engine::admitted engine::admit(Request& arriving, admission::arrival arrival, ti
 template engine::admitted engine::admit(chat_request&, admission::arrival, time_point);
 template engine::admitted engine::admit(embedding_request&, admission::arrival, time_point);
 
-failure engine::refuse(failure why, const std::string& model) {
+failure engine::refuse(failure why, chat_request& arriving, const admission::arrival& arrival) {
+  if (!arriving.id)
+    arriving.id = make_id();
+  auto account = chronicle_.accounts().open(arriving, {arrival.node, arrival.part_of, arrival.streamed});
+  return refuse(std::move(why), arriving.id, arriving.model, std::move(account));
+}
+
+failure engine::refuse(failure why, request_id id, const std::string& model,
+                       std::unique_ptr<log::request_record> account) {
   ++condition_.refused; // the dispatcher does not see it
-  return sign_refusal(std::move(why), model);
+  auto result = sign_refusal(std::move(why), model);
+  chronicle_.refused(id, result, std::move(account));
+  return result;
 }
 
 failure engine::sign_refusal(failure why, const std::string& model) const {
@@ -71,20 +80,22 @@ failure engine::sign_refusal(failure why, const std::string& model) const {
 }
 
 // An attempt in flight is ended by us, with no word from its transfer: whoever carries the step out aborts that.
-std::optional<step> engine::withdraw(request_id id, const std::string& why, time_point now) {
+std::optional<step> engine::withdraw(request_id id, const std::string& why, time_point now, request_outcome how) {
   auto* which = requests_.find(id);
   if (which == nullptr)
     return {};
+  if (!which->under_way)
+    chronicle_.accounts().waited(*which, dispatcher_.held_by(id, now), now);
   auto in_flight = dispatcher_.withdraw(id, now).value_or(0) != 0;
   if (in_flight)
     requests_.end_attempt(*which, 0, errc::cancelled, now);
-  return fail(*which, make_failure(errc::cancelled, why), in_flight, now);
+  return fail(*which, make_failure(errc::cancelled, why), in_flight, now, how);
 }
 
 std::vector<step> engine::withdraw_all(const std::string& why, time_point now) {
   std::vector<step> result;
   for (auto id : requests_.ids())
-    if (auto ended = withdraw(id, why, now))
+    if (auto ended = withdraw(id, why, now, request_outcome::stopped))
       result.push_back(std::move(*ended));
   return result;
 }
@@ -119,6 +130,8 @@ step engine::carry_out(const dispatcher::give_up& give_up, time_point now) {
                       which.last ? &*which.last : nullptr);
   if (in_flight)
     requests_.end_attempt(which, 0, why.code, now);
+  else
+    chronicle_.accounts().waited(which, give_up.waited_for, now);
   return fail(which, std::move(why), in_flight, now);
 }
 
@@ -148,13 +161,16 @@ std::optional<step> engine::on_end(attempt_id attempt, const http::response& ans
     return {};
   which->idle_since = now;
   requests_.end_attempt(*which, answer.head.status, bad != nullptr ? bad->code : errc::none, now);
+  if (streamed != nullptr)
+    chronicle_.accounts().streamed(*which, streamed->first_token);
   if (bad == nullptr)
     return conclude_well(*which, std::move(ended), answer, streamed, now);
-  if (streamed != nullptr && !streamed->repeatable && bad->code != errc::cancelled)
+  auto is_cut = streamed != nullptr && !streamed->repeatable && bad->code != errc::cancelled;
+  if (is_cut)
     chronicle_.cut(*which, *bad, setup_);
   explain_end(*bad, settled);
   if (settled.then != dispatcher::settlement::what::again)
-    return fail(*which, std::move(*bad), false, now);
+    return fail(*which, std::move(*bad), false, now, is_cut ? request_outcome::cut : request_outcome::failed);
   chronicle_.again(*which, *bad, setup_);
   which->last = std::move(*bad);
   if (which->reports && !which->streamed) // a stream is not asked for again
@@ -188,9 +204,9 @@ step engine::conclude_well(request& which, outcome ended, const http::response& 
 }
 
 /// Ends a request with an error.
-step engine::fail(request& which, failure why, bool abort, time_point now) {
+step engine::fail(request& which, failure why, bool abort, time_point now, request_outcome how) {
   requests_.sign(why, which, setup_);
-  chronicle_.failed(which, why, now - which.accepted);
+  chronicle_.failed(which, why, now - which.accepted, how);
   conclude result{which.id, which.model, which.streamed, abort, std::move(why), now - which.accepted, {}};
   requests_.remove(which, now);
   return result;

@@ -83,18 +83,21 @@ public:
   template <class Request>
   admitted admit(Request& arriving, admission::arrival arrival, time_point now);
 
-  /// Counts a request as refused that somebody else refuses, and signs the failure.
-  failure refuse(failure why, const std::string& model);
+  /// Refuses a request for a reason that its actor knows; the failure is signed.
+  failure refuse(failure why, chat_request& arriving, const admission::arrival& arrival);
 
   request_id make_id() { return make_request_id(random_); }
 
   const request* find(request_id id) { return requests_.find(id); }
   bool empty() const { return requests_.empty(); }
 
-  /// Takes a request back, wherever it stands; empty: there is no such one.
-  std::optional<step> withdraw(request_id id, const std::string& why, time_point now);
+  using request_outcome = log::request_outcome;
 
-  /// Takes all of them back.
+  /// Takes a request back, wherever it stands; empty: there is no such one. `how`: as the access log has it.
+  std::optional<step> withdraw(request_id id, const std::string& why, time_point now,
+                               request_outcome how = request_outcome::cancelled);
+
+  /// Takes all of them back, since the provider ends.
   std::vector<step> withdraw_all(const std::string& why, time_point now);
 
   /// Its asker is lost, and may come again with it: what was spent on it is kept. Call `withdraw` afterwards.
@@ -150,6 +153,9 @@ public:
   /// What the log is to have of all that has happened since the last call.
   std::vector<log::entry> collect_news() { return chronicle_.collect(); }
 
+  /// What the access log is to have.
+  account_book& accounts() { return chronicle_.accounts(); }
+
   // -- status -----------------------------------------------------------------------
 
   const dispatcher::counters& counts() const { return dispatcher_.counts(); }
@@ -159,11 +165,12 @@ public:
 
 private:
   failure sign_refusal(failure why, const std::string& model) const;
+  failure refuse(failure why, request_id id, const std::string& model, std::unique_ptr<log::request_record> account);
   void note_problem();
   void note_lanes(const std::string& reason = {});
   step conclude_well(request& which, outcome ended, const http::response& answer, const stream_end* streamed,
                      time_point now);
-  step fail(request& which, failure why, bool abort, time_point now);
+  step fail(request& which, failure why, bool abort, time_point now, request_outcome how = request_outcome::failed);
   step carry_out(const dispatcher::dispatch& dispatch, time_point now);
   step carry_out(const dispatcher::give_up& give_up, time_point now);
   step carry_out(const dispatcher::save&, time_point) { return provider::save{}; }

@@ -3,6 +3,7 @@
 #include "dispatch/dispatcher.hpp"
 #include "http/client.hpp"
 #include "limits/accounting.hpp"
+#include "log/request_record.hpp"
 #include "node/spent_attempts.hpp"
 #include "provider/setup.hpp"
 #include "wire/dialect.hpp"
@@ -61,7 +62,8 @@ struct request {
   uint32_t spent = 0;                  ///< Attempts, by others and here; the one under way, too.
   std::vector<attempt_record> records; ///< Of attempts that have ended.
   std::optional<attempt_record> under_way{};
-  std::optional<failure> last{}; ///< How the latest attempt failed.
+  std::optional<failure> last{};                  ///< How the latest attempt failed.
+  std::unique_ptr<log::request_record> account{}; ///< For the access log; null: it is not to have it.
 };
 
 /// The requests of a provider that are alive, from acceptance to the answer: their attempts, the HTTP request of each

@@ -118,6 +118,10 @@ TEST_CASE("checks find what does not fit together", "[config]") {
     {warning, "nodes = [\"n\", \"m\"]\n[node]\nname = \"n\"", 3, 9, "only the first one, n, runs the provider"},
     {error, "nodes = [\"m\"]\n[node]\nname = \"n\"", 3, 9, "another node, m, runs `x`"},
     {error, "[log]\nsink = \"\"", 4, 8, "`sink` is empty"},
+    {error, "[log]\naccess = \"\"", 4, 10, "`access` is empty"},
+    {error, "[log]\naccess = \"automatic\"", 4, 10, "`access` cannot be `automatic`"},
+    {error, "[log]\nsink = \"/var/log/one\"\naccess = \"/var/log/one\"", 5, 10,
+     "the log and the access log have the same file"},
   };
   for (const auto& x : cases) {
     auto text = base + std::string{x.more} + '\n';

@@ -31,6 +31,7 @@ std::string compatible(const std::string& url, const std::string& secret) {
 
 TEST_CASE("a file that was only found adds the log to no file unasked", "[config]") {
   CHECK(outflow_of("[log]\nsink = \"/home/me/.bashrc\"") == "the log>the end of the file `/home/me/.bashrc`");
+  CHECK(outflow_of("[log]\naccess = \"/home/me/.bashrc\"") == "the access log>the end of the file `/home/me/.bashrc`");
   for (auto sink : {"stderr", "none", "automatic"})
     CHECK(outflow_of(std::string{"[log]\nsink = \""} + sink + '"').empty());
 }

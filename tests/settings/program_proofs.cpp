@@ -77,6 +77,7 @@ std::vector<proof> program_proofs() {
     {"log.level", "\"debug\"", asked, "", "request.admitted"},
     {"log.format", "\"json\"", asked, " request.admitted ", "\"event\":\"request.admitted\"", debug},
     {"log.sink", "\"none\"", asked, "request.admitted", "", debug},
+    {"log.access", "\"stderr\"", asked, "", "\"outcome\":\"answered\""},
     {"log.content", "true", asked, "", "prompt=\"user: hi\"", debug},
     {"history.keep", "false", says({"chat", "--no-stream", "--name", "rivers", "hi"}), "", "not kept"},
     {"providers.main.optimizations.enable_batch_api", "true", dry_run, "", "batch API"},

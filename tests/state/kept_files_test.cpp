@@ -64,7 +64,7 @@ TEST_CASE_METHOD(kept_files_test, "all kinds of files are found, by kind and nam
   folder.write("out.jsonl.ledger", "rubbish");
   auto log = folder.write("m.log", "x");
   ::chmod(folder.path("state/b.limits").c_str(), 0640);
-  auto all = find_files({folder.path("state"), {}, {folder.path("")}, log});
+  auto all = find_files({folder.path("state"), {}, {folder.path("")}, {log}});
   REQUIRE(all.size() == 7);
   std::vector<kind> kinds;
   for (auto& file : all)

@@ -1,3 +1,4 @@
+#include "log/access_line.hpp"
 #include "log/events.hpp"
 #include "telemetry/metric_names.hpp"
 #include "tools/cli/commands.hpp"
@@ -288,7 +289,9 @@ void add_config(command_line& line) {
               "  modelforge config show --origins | grep -v '# default'");
   example.footer("Example:\n  modelforge config example > modelforge.toml");
   reference.footer("Example:\n  modelforge config reference > reference.md");
-  events.footer("Example:\n  modelforge config events | grep warning");
+  auto of_access = std::make_shared<bool>(false);
+  events.flag("--access", *of_access, "Print the members of a line of the access log instead");
+  events.footer("Examples:\n  modelforge config events | grep warning\n  modelforge config events --access");
   metrics.footer("Example:\n  modelforge config metrics | grep counter");
   config.footer("Examples:\n  modelforge config example > modelforge.toml\n  modelforge config check");
   check.run_by([path, as_json] { return config_check(*path, *as_json); });
@@ -303,8 +306,10 @@ void add_config(command_line& line) {
   trust.run_by([path, forget] { return config_trust(*path, *forget); });
   example.run_by([] { return print(example_toml()) ? exit_ok : exit_failed; });
   reference.run_by([] { return print(reference_markdown()) ? exit_ok : exit_failed; });
+  events.run_by([of_access] {
+    return print(*of_access ? log::access_markdown() : log::events_markdown()) ? exit_ok : exit_failed;
+  });
   metrics.run_by([] { return print(telemetry::metrics_markdown()) ? exit_ok : exit_failed; });
-  events.run_by([] { return print(log::events_markdown()) ? exit_ok : exit_failed; });
 }
 
 } // namespace modelforge::cli

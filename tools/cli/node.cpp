@@ -45,7 +45,7 @@ constexpr auto node_examples = R"(Examples:
 
 The file says in [node] what this node is called, where it listens and which peers it connects to, and in each provider
 which node runs it: nodes = ["a"]. The first line on standard output is "listening HOST:PORT"; what happens is logged on
-standard error, unless [log] says otherwise. SIGHUP opens the log's file again and reads the settings again: all of them
+standard error, unless [log] says otherwise. SIGHUP opens the logs' files again and reads the settings again: all of them
 are taken over, or nothing. SIGUSR1 prints the status as one line of JSON on standard error. SIGTERM or Ctrl-C lets
 running requests end within `grace_period`, a second one cuts them off. Under systemd (Type=notify) it tells when it is
 ready, reloads, ends, and still answers.)";

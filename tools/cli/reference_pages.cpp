@@ -142,7 +142,7 @@ constexpr auto signals = std::to_array<signal_row>({
    "once, with 130",
    "stops what runs, keeps what came, and ends with 130; `simulate` ends with 0"},
   {"SIGINT", "as SIGTERM", "as SIGTERM; at the prompt of `chat` it drops what is typed"},
-  {"SIGHUP", "opens the log's file again, and reads settings and certificates again: all take effect, or none",
+  {"SIGHUP", "opens the logs' files again, and reads settings and certificates again: all take effect, or none",
    "`chat` and `batch`: as SIGTERM, unless it was ignored at the start (nohup); others end"},
   {"SIGUSR1", "prints `modelforge: status {...}` on standard error", "ends it"},
   {"SIGCONT", "nothing", "the prompt of `chat` is shown again"},

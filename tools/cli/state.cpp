@@ -40,9 +40,11 @@ std::optional<state::folders> folders_of(const state_options& options) {
   if (loaded.value) {
     auto& folder = loaded.value->runtime.state_folder;
     result.limits = folder == "none" ? "" : folder;
-    auto& sink = loaded.value->log.sink;
-    auto is_file = sink != "stderr" && sink != "none" && sink != "automatic";
-    result.log = is_file ? sink : "";
+    auto& log = loaded.value->log;
+    if (log.names_file())
+      result.logs.push_back(log.sink);
+    if (log.names_access_file())
+      result.logs.push_back(log.access);
   } else if (!loaded.diagnostics.empty()) {
     auto& why = loaded.diagnostics.front();
     if (!options.config.empty()) {
@@ -215,7 +217,7 @@ void add_state(command_line& line) {
   state.flag("--json", options->json, "Print JSON: [{\"kind\",\"path\",\"owner\",\"mode\",\"bytes\",...}, ...]");
   state.footer("Examples:\n  modelforge state\n  modelforge state --in results --json | jq '.[] | select(.in_use)'\n\n"
                "Files of the user's state folder (use of limits, confirmed configurations, conversations, inputs), the "
-               "log's file,\nand batches' ledgers: kind, mode, owner, size, time of the last change, path.");
+               "logs' files,\nand batches' ledgers: kind, mode, owner, size, time of the last change, path.");
   state.run_by([options] { return show_state(*options); });
   auto clean = state.add("clean", "Remove files that are old, and that nothing needs");
   add_places(clean, *options);

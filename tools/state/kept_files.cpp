@@ -91,8 +91,8 @@ public:
         if (path.ends_with(ledger_ending))
           add(kind::ledger, path, why_needed(path));
       });
-    if (!where_.log.empty())
-      add(kind::log, where_.log, "it is the log's: rotate it with logrotate");
+    for (auto& log : where_.logs)
+      add(kind::log, log, "it is a log: rotate it with logrotate");
     std::sort(found_.begin(), found_.end(),
               [](auto& a, auto& b) { return std::tie(a.kind, a.path) < std::tie(b.kind, b.path); });
     return std::move(found_);
@@ -167,7 +167,8 @@ const std::vector<kind_rule>& kind_rules() {
     {kind::ledger, "`OUTPUT.ledger`, beside a batch's output", "0600",
      "the batch's results and state, prompts' answers included", "about as large as the output",
      "`modelforge state clean --kind ledger`, those of finished batches; by you, when the results are taken"},
-    {kind::log, "`log.sink`", "0640", "the log", "a line for each event, without bound", "logrotate"},
+    {kind::log, "`log.sink`, `log.access`", "0640", "the log and the access log",
+     "a line for each event or request, without bound", "logrotate"},
   };
   return rules;
 }

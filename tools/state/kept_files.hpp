@@ -45,7 +45,7 @@ struct folders {
   std::string state{};                ///< The user's own.
   std::string limits{};               ///< Of the configuration, where it is another one.
   std::vector<std::string> ledgers{}; ///< Those that may have outputs of batches; what lies deeper is not seen.
-  std::string log{};                  ///< The log's file.
+  std::vector<std::string> logs{};    ///< The files of the log and the access log.
 };
 
 /// Finds all there is, by kind and then by name.

@@ -1,0 +1,35 @@
+#include "log/access_scribe.hpp"
+
+#include "config/secret_mask.hpp"
+#include "log/access_line.hpp"
+
+namespace modelforge::log {
+
+void access_scribe::write(timed_record& ended) {
+  if (output_.to().is_none())
+    return;
+  if (secrets_ != nullptr)
+    mask_texts(ended.what);
+  append_access(output_.lines(), ended.what, ended.time);
+  output_.end_line();
+}
+
+/// Whatever a host or a server has put there.
+void access_scribe::mask_texts(request_record& of) const {
+  auto mask = [this](std::string& text) { secrets_->mask(text, secret_mask::extent::cut); };
+  for (auto* text : {&of.tenant, &of.node, &of.model, &of.answered_by})
+    mask(*text);
+  for (auto& [name, value] : of.labels) {
+    mask(name);
+    mask(value);
+  }
+}
+
+void access_scribe::flush(time_point now) {
+  output_.flush(now, [this](uint64_t count, std::chrono::nanoseconds time, const std::string& reason) {
+    append_missing(output_.lines(), {count, time, reason}, std::chrono::system_clock::now());
+    output_.end_line();
+  });
+}
+
+} // namespace modelforge::log

@@ -1,0 +1,77 @@
+#pragma once
+
+#include "log/request_record.hpp"
+#include "provider/requests.hpp"
+
+#include <modelforge/messages/chat_request.hpp>
+#include <modelforge/messages/completion.hpp>
+#include <modelforge/messages/embedding.hpp>
+#include <modelforge/messages/error.hpp>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace modelforge::provider {
+
+/// What the access log is to have of a provider's requests: a record is opened when a request arrives, goes with it,
+/// and is closed, once, when the request has its answer, its error or its refusal. Where nobody wants that, there are
+/// no records, and nothing is kept.
+///
+/// A plain class.
+class account_book {
+public:
+  using record = log::request_record;
+
+  /// Whether records are opened, from now on.
+  void keep(bool on) { keeps_ = on; }
+
+  /// Those that were closed since the last call, in order.
+  std::vector<record> collect() { return std::exchange(closed_, {}); }
+
+  /// What is known of a request's arrival beside what it says itself.
+  struct arrival {
+    std::string node{}; ///< That asks, or its share of the queue; empty: this one.
+    request_id part_of{};
+    bool streamed = false;
+  };
+
+  /// Null: nobody wants one. Call it before the request is taken apart.
+  template <class Request>
+  std::unique_ptr<record> open(const Request& asked, const arrival& from) const {
+    return keeps_ ? open(asked, kind_of(asked, from.streamed), from) : nullptr;
+  }
+
+  // -- the end: each takes the record away ------------------------------------------
+
+  void refused(request_id id, const failure& why, std::unique_ptr<record> account);
+
+  void answered(request& which, const completion& answer, std::chrono::nanoseconds age);
+  void answered(request& which, const embedding& answer, std::chrono::nanoseconds age);
+  void failed(request& which, const failure& why, std::chrono::nanoseconds age, log::request_outcome how);
+
+  // -- before that --------------------------------------------------------------------
+
+  /// An attempt of a stream has ended. `first_token`: from its dispatch to the first piece; 0: there was none.
+  void streamed(request& which, std::chrono::nanoseconds first_token) const;
+
+  /// A request goes no further that has waited for this since its last attempt.
+  void waited(request& which, wait_reason why, time_point now) const;
+
+private:
+  static log::request_kind kind_of(const chat_request& asked, bool streamed);
+  static log::request_kind kind_of(const embedding_request&, bool) { return log::request_kind::embedding; }
+
+  template <class Request>
+  static std::unique_ptr<record> open(const Request& asked, log::request_kind kind, const arrival& from);
+  template <class Answer>
+  void close(request& which, const Answer& answer, std::chrono::nanoseconds age);
+  void close(std::unique_ptr<record> account, std::chrono::nanoseconds age);
+
+  bool keeps_ = false;
+  std::vector<record> closed_;
+};
+
+} // namespace modelforge::provider
