@@ -21,11 +21,15 @@ public:
 
   void text(std::string_view name, std::string_view value) {
     if (!value.empty())
-      any_text(name, value);
+      append_json_text(key(name), value);
   }
 
-  /// Also an empty one.
-  void any_text(std::string_view name, std::string_view value) { append_json_text(key(name), value); }
+  /// A name and a text of others; both may be empty.
+  void label(std::string_view name, std::string_view value) {
+    separate();
+    append_json_text(out_, name);
+    append_json_text(out_ += ':', value);
+  }
 
   /// A number, where it is not 0.
   void count(std::string_view name, uint64_t value) {
@@ -55,11 +59,16 @@ public:
   void close() { out_ += '}'; }
 
 private:
-  std::string& key(std::string_view name) {
+  void separate() {
     if (out_.back() != '{')
       out_ += ',';
-    append_json_text(out_, name);
-    return out_ += ':';
+  }
+
+  /// A name of ours, which needs no escapes.
+  std::string& key(std::string_view name) {
+    separate();
+    ((out_ += '"') += name) += "\":";
+    return out_;
   }
 
   std::string& out_;
@@ -99,7 +108,7 @@ void write_labels(object_writer& to, std::string_view name, const source& from) 
   if (!from.of.labels.empty())
     to.object(name, [&](object_writer& inner) {
       for (auto& [label, value] : from.of.labels)
-        inner.any_text(label, value);
+        inner.label(label, value);
     });
 }
 

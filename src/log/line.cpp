@@ -54,6 +54,11 @@ void append_escape(std::string& out, uint32_t c) {
   }
 }
 
+/// What stands in a line as it is; most texts are nothing else.
+bool is_harmless(char c) {
+  return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
 void append_quoted(std::string& out, std::string_view text) {
   auto is_cut = text.size() > max_field;
   if (is_cut)
@@ -61,6 +66,11 @@ void append_quoted(std::string& out, std::string_view text) {
   out += '"';
   auto* end = text.data() + text.size();
   for (auto* p = text.data(); p != end;) {
+    auto* run = std::find_if_not(p, end, is_harmless);
+    out.append(p, run);
+    p = run;
+    if (p == end)
+      break;
     auto length = utf8::character_length(p, end);
     if (length == 0) {
       out += utf8::replacement;
