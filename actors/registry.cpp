@@ -106,8 +106,10 @@ public:
 
   registry_report report() const override {
     registry_report result{history_.report(), draining_, dropped_events(log_.handle()), {}, {}, {}};
-    for (auto& each : providers_)
-      result.providers.push_back(each.report(is_ours(each.settings, settings_.node)));
+    for (auto& each : providers_) {
+      auto& told = result.providers.emplace_back(each.report(is_ours(each.settings, settings_.node)));
+      told.problem = log_.masked(std::move(told.problem));
+    }
     if (node_) {
       result.node = telemetry::node_report{status_of(node_->settings, node_->listening, {}, {}, now()), {}};
       result.ask_node = node_->report;
@@ -117,7 +119,7 @@ public:
 
   void refuse_reload(const std::string& origin, const std::string& why) override {
     log_.reload_refused(why, origin);
-    history_.refuse(why);
+    history_.refuse(log_.masked(why));
   }
 
 private:
@@ -129,7 +131,6 @@ private:
   };
 
   caf::actor_clock::time_point now() const { return self_->clock().now(); }
-
   static caf::error error_of(const failure& why) { return caf::make_error(why.code, why); }
 
   // -- other settings -----------------------------------------------------------------

@@ -31,6 +31,12 @@ void registry_log::mask(std::shared_ptr<secret_mask> more) {
   log_->mask(secrets_);
 }
 
+std::string registry_log::masked(std::string text) const {
+  if (secrets_ != nullptr)
+    secrets_->mask(text, secret_mask::extent::cut);
+  return text;
+}
+
 void registry_log::program_started(const node_settings& node, const std::string& listening,
                                    const std::vector<named_provider>& providers) {
   std::vector<std::string> names;

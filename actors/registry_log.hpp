@@ -29,6 +29,9 @@ public:
   void keep_secrets(const std::vector<provider_change>& changes);
   void keep_secrets(const provider::setup& setup);
 
+  /// The text without these secrets.
+  std::string masked(std::string text) const;
+
   std::optional<failure> check(const settings& fresh) const { return log_->check(fresh.log); }
   void reconfigure(const settings& fresh) { log_->reconfigure(fresh.log); }
 

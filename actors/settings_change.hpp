@@ -1,11 +1,14 @@
 #pragma once
 
+#include "base/utf8.hpp"
 #include "telemetry/program_status.hpp"
 
 #include <modelforge/config/load.hpp>
 #include <modelforge/config/settings.hpp>
 #include <modelforge/messages/error.hpp>
 
+#include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <utility>
@@ -38,7 +41,11 @@ public:
     report_.is_last_refused = false;
   }
 
+  /// A long reason, that of a file with thousands of mistakes say, is cut.
   void refuse(std::string why) {
+    constexpr std::size_t max_reason = 4'096; // bytes
+    if (why.size() > max_reason)
+      why = std::string{utf8::cut(why, max_reason)} + "...";
     report_.refused = telemetry::refused_reload{std::chrono::system_clock::now(), std::move(why)};
     report_.is_last_refused = true;
   }

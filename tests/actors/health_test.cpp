@@ -296,6 +296,21 @@ TEST_CASE("settings that are refused stay in the status with their reason", "[me
   CHECK(here.status()["settings"]["refused"]["reason"] == "cannot read gone.toml again");
 }
 
+TEST_CASE("no key stands in the status, and no reason is endless", "[metrics][health]") {
+  test::temporary_folder folder;
+  auto provider = provider_at("http://127.0.0.1:9", "main");
+  provider.keys = {{"", "", folder.write("key", "sk-secret-0123456789\n")}};
+  program here{with({provider})};
+  view_of(here.registry()).run([](registry_view& its) {
+    its.refuse_reload("x.toml", "no \"sk-secret-0123456789\" here; " + std::string(10'000, 'x'));
+  });
+  auto text = here.get("/status").body;
+  CHECK(text.find("secret") == text.npos);
+  auto reason = here.status()["settings"]["refused"]["reason"].get<std::string>();
+  CHECK(reason.starts_with("no \""));
+  CHECK(reason.size() < 5'000);
+}
+
 TEST_CASE("a provider whose owner cannot be reached is not ready", "[metrics][health]") {
   auto x = with({provider_at("http://127.0.0.1:9", "far")});
   x.node.name = "here";
