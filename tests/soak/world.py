@@ -17,6 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 STORY_MODEL = "simulated-mini"
 SIMULATOR_SEED = "7"
+SLOTS = 16  # requests in flight at a provider; a reload has one less, or one more again
 HANG = 3  # seconds until an attempt is given up whose answer does not come, or does not go on
 
 
@@ -155,7 +156,7 @@ class World:
         self.say = say
         self.errors = open(self.folder / "stderr.txt", "ab")
         self.guests = {}
-        self.slots = 16
+        self.slots = SLOTS
         self.state, self.log_disk = Disk(self.folder / "state", "1m"), Disk(self.folder / "log", "64m")
         self.log_path = self.log_disk.folder / "node.json"
         self.step_file = self.folder / "step"
@@ -197,7 +198,7 @@ class World:
 
     def reload(self, how):
         if how == "taken":
-            self.slots = 15 if self.slots == 16 else 16
+            self.slots = SLOTS - 1 if self.slots == SLOTS else SLOTS
             self.write_settings()
         elif how == "refused":
             self.write_settings('nonsense = "yes"\n')
