@@ -12,6 +12,7 @@ Incident = collections.namedtuple("Incident", "begin end kind of detail", defaul
 
 STEP = 60  # seconds: nothing keeps a busy log silent for so long, so such a jump is the clock's
 PAUSE_GAP = 11  # seconds without a refusal for load, after which the next one is another incident: what repeats itself is told after ten
+UNKEPT_GAP = 5  # seconds: a disk that is full to its last page takes one small file and refuses the next
 SPOILED_GAP = 3  # seconds: files that fit again so soon were being replaced
 
 # What the reason of an open breaker says of its provider; the first that is found counts.
@@ -78,8 +79,8 @@ class Reader:
         self.over = {}  # provider: the end of its last outage; what tells of before is no news
         self.pauses = {}  # provider: [begin, end]
         self.guests = {}  # peer: [begin, providers]
-        self.unkept = {}  # provider: begin
-        self.unkept_since = None
+        self.unkept = set()  # providers
+        self.was_full = None  # the disk of the state: [begin, end so far]
         self.spoiled = None
         self.latest = None
 
@@ -99,8 +100,8 @@ class Reader:
             self.end_pause(provider)
         for peer in list(self.guests):
             self.found.append(Incident(self.guests[peer][0], None, "guest", peer))
-        if self.unkept:
-            self.found.append(Incident(self.unkept_since, None, "disk", "state"))
+        if self.was_full:
+            self.end_full_disk()
         if self.spoiled is not None:
             self.found.append(Incident(self.spoiled, None, "certificate", "spoiled"))
         return sorted(self.found + self.clock.steps, key=lambda x: x.begin)
@@ -186,13 +187,21 @@ class Reader:
         self.found.append(Incident(now - event["duration_seconds"], now, "disk", "log"))
 
     def on_limits_not_kept(self, now, event):
-        if not self.unkept:
-            self.unkept_since = now
-        self.unkept.setdefault(event["provider"], now)
+        if self.was_full and not self.unkept and now - self.was_full[1] > UNKEPT_GAP:
+            self.end_full_disk()
+        if not self.was_full:
+            self.was_full = [now, now]
+        self.unkept.add(event["provider"])
 
     def on_limits_kept(self, now, event):
-        if self.unkept.pop(event["provider"], None) is not None and not self.unkept:
-            self.found.append(Incident(self.unkept_since, now, "disk", "state"))
+        self.unkept.discard(event["provider"])
+        if self.was_full:
+            self.was_full[1] = max(self.was_full[1], now)
+
+    def end_full_disk(self):
+        begin, end = self.was_full
+        self.was_full = None
+        self.found.append(Incident(begin, None if self.unkept else end, "disk", "state"))
 
 
 def incidents(events):
