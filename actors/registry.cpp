@@ -59,7 +59,7 @@ public:
   /// `problem` says why the settings cannot be taken over; then the actor is of no use.
   registry_state(registry_actor::pointer self, std::optional<node_control> node, settings fresh, std::string origin,
                  log_handle log, std::optional<failure>& problem)
-    : self_(self), node_(std::move(node)), log_(std::move(log)), history_(std::move(origin)),
+    : self_(self), node_(std::move(node)), log_(std::move(log)), history_(std::move(origin), wall_now()),
       transport_(make_transport()), timer_(self, [this] { look_after_providers(); }) {
     try {
       reload_report ignored;
@@ -119,7 +119,7 @@ public:
 
   void refuse_reload(const std::string& origin, const std::string& why) override {
     log_.reload_refused(why, origin);
-    history_.refuse(log_.masked(why));
+    history_.refuse(log_.masked(why), wall_now());
   }
 
 private:
@@ -131,7 +131,7 @@ private:
   };
 
   caf::actor_clock::time_point now() const { return self_->clock().now(); }
-  static caf::error error_of(const failure& why) { return caf::make_error(why.code, why); }
+  static telemetry::wall_time wall_now() { return std::chrono::system_clock::now(); }
 
   // -- other settings -----------------------------------------------------------------
 
@@ -402,7 +402,7 @@ private:
         make_failure(errc::internal, std::string{"the settings could not be taken over: "} + problem.what()));
     }
     log_.reload_taken(*report, origin);
-    history_.take(origin);
+    history_.take(origin, wall_now());
     std::vector<provider_actor> changed; // who answers its status has taken over what it was told before
     for (auto& each : providers_)
       if (!each.is_proxy())

@@ -7,7 +7,6 @@
 #include <modelforge/config/settings.hpp>
 #include <modelforge/messages/error.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -31,22 +30,22 @@ void keep_what_needs_restart(settings& fresh, const settings& in_force);
 class settings_history {
 public:
   /// They are taken now.
-  explicit settings_history(std::string origin) { take(std::move(origin)); }
+  settings_history(std::string origin, telemetry::wall_time now) { take(std::move(origin), now); }
 
   const telemetry::settings_report& report() const { return report_; }
 
-  void take(std::string origin) {
+  void take(std::string origin, telemetry::wall_time now) {
     report_.origin = std::move(origin);
-    report_.taken_at = std::chrono::system_clock::now();
+    report_.taken_at = now;
     report_.is_last_refused = false;
   }
 
   /// A long reason, that of a file with thousands of mistakes say, is cut.
-  void refuse(std::string why) {
+  void refuse(std::string why, telemetry::wall_time now) {
     constexpr std::size_t max_reason = 4'096; // bytes
     if (why.size() > max_reason)
       why = std::string{utf8::cut(why, max_reason)} + "...";
-    report_.refused = telemetry::refused_reload{std::chrono::system_clock::now(), std::move(why)};
+    report_.refused = telemetry::refused_reload{now, std::move(why)};
     report_.is_last_refused = true;
   }
 
