@@ -4,6 +4,7 @@
 
 #include "actors/exposed_metrics.hpp"
 #include "actors/provider_metrics.hpp"
+#include "actors/support/mail.hpp"
 #include "telemetry/status_json.hpp"
 
 #include <modelforge/actors/metrics.hpp>
@@ -15,6 +16,7 @@
 
 #include <atomic>
 #include <ctime>
+#include <future>
 #include <thread>
 
 namespace modelforge::metrics_test {
@@ -322,6 +324,28 @@ TEST_CASE_METHOD(served_test, "a provider that has ended is left out, and is not
     return x && x->providers.size() == 1 && x->providers[0].status.name == "two";
   }));
   CHECK(get("/metrics").status == 200);
+}
+
+TEST_CASE_METHOD(served_test, "a provider without a registry that hangs is called by its place", "[actors][metrics]") {
+  add("one");
+  add("two");
+  serve();
+  std::promise<void> is_there, end;
+  post(providers[0], [&is_there, until = end.get_future().share()] {
+    is_there.set_value();
+    until.wait();
+  });
+  is_there.get_future().wait();
+  auto hung = telemetry::read_status(get("/status").body);
+  end.set_value();
+  REQUIRE(hung);
+  REQUIRE(hung->providers.size() == 2);
+  CHECK(hung->providers[0].status.name == "#1");
+  CHECK(hung->providers[0].state == telemetry::provider_state::unanswered);
+  CHECK(hung->providers[1].status.name == "two");
+  CHECK(hung->providers[1].state == telemetry::provider_state::ready);
+  CHECK(
+    test::eventually([&] { return telemetry::read_status(get("/status").body)->providers[0].status.name == "one"; }));
 }
 
 TEST_CASE_METHOD(served_test, "a port that cannot be had is told by the setting's name", "[actors][metrics]") {
