@@ -1,10 +1,10 @@
+#include "actors/exposed_metrics.hpp"
 #include "tests/actors/provider_fixture.hpp"
 #include "tests/support/prometheus_text.hpp"
 
 #include <modelforge/actors/text_stream.hpp>
 #include <modelforge/optimize/optimizer.hpp>
 
-#include <caf/telemetry/collector/prometheus.hpp>
 #include <catch2/catch_test_macros.hpp>
 
 #include <stdexcept>
@@ -23,10 +23,9 @@ struct optimizer_test : provider_test {
   optimizer_test() { runtime.enable_optimizations = true; }
 
   double failures() {
-    caf::telemetry::collector::prometheus collector;
-    auto text = collector.collect_from(system().metrics());
-    return test::prometheus_text{std::string{text.begin(), text.end()}}.at(
-      "modelforge_optimizer_failures_total{modelforge_provider=\"acme\"}");
+    telemetry::exposition out;
+    write_metrics(out, system().metrics());
+    return test::prometheus_text{out.take()}.at("modelforge_optimizer_failures_total{modelforge_provider=\"acme\"}");
   }
 };
 
