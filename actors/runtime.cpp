@@ -3,6 +3,7 @@
 #include "actors/checked_registry.hpp"
 #include "actors/refusing_provider.hpp"
 #include "actors/settings_change.hpp"
+#include "actors/support/errands.hpp"
 #include "actors/support/mail.hpp"
 
 #include <modelforge/actors/system.hpp>
@@ -43,11 +44,10 @@ chat_request asking(std::string prompt) {
 class runtime::core {
 public:
   core(settings settings, const host_options& options)
-    : settings_(std::move(settings)), log_(started(settings_, options)), system_(configured(config_, settings_)) {
+    : settings_(std::move(settings)), log_(started(settings_, options)), system_(configured(config_, settings_)),
+      errands_(system_) {
     registry_ = had(spawn_checked_registry(system_, settings_, log_)); // `started` has checked them
     look_up_providers();
-    clerk_ = system_.spawn(idle, &clerk_self_);
-    courier_ = system_.spawn<caf::detached>(idle, &courier_self_);
   }
 
   ~core() {
@@ -61,7 +61,7 @@ public:
   void shutdown() {
     if (closing_.exchange(true))
       return;
-    wait_for_clerk();
+    errands_.wait_for_clerk();
     caf::scoped_actor self{system_};
     {
       std::lock_guard lock{batches_mutex_};
@@ -87,7 +87,7 @@ public:
     running open{*this};
     if (closing_)
       return shut_down();
-    wait_for_clerk();
+    errands_.wait_for_clerk();
     caf::scoped_actor self{system_};
     std::optional<expected<reload_report>> result;
     self->request(registry_, caf::infinite, reload_atom_v, to_toml(settings), std::string{"settings"})
@@ -129,7 +129,7 @@ public:
     auto target = find(provider);
     if (!target)
       return target.error();
-    wait_for_clerk();
+    errands_.wait_for_clerk();
     caf::scoped_actor self{system_};
     std::optional<expected<T>> result;
     self->request(*target, caf::infinite, std::forward<Ts>(xs)...)
@@ -144,18 +144,15 @@ public:
     if (closing_)
       return done(shut_down());
     auto target = find(provider);
-    ++handed_to_clerk_;
-    post(clerk_,
-         [this, open, target = std::move(target), request = std::move(request), done = std::move(done)]() mutable {
-           if (target)
-             ask(clerk_self_, *target, std::move(request))
-               .then([open, done](completion& y) { done(std::move(y)); },
-                     [open, done](const caf::error& y) { done(failure_of(y)); });
-           else
-             done(target.error());
-           ++sent_by_clerk_;
-           sent_by_clerk_.notify_all();
-         });
+    errands_.ask([open, target = std::move(target), request = std::move(request),
+                  done = std::move(done)](caf::event_based_actor* clerk) mutable {
+      if (target)
+        ask(clerk, *target, std::move(request))
+          .then([open, done](completion& y) { done(std::move(y)); },
+                [open, done](const caf::error& y) { done(failure_of(y)); });
+      else
+        done(target.error());
+    });
   }
 
   /// Likewise on the courier's thread, where it may block.
@@ -172,18 +169,9 @@ public:
     ask_later(
       std::move(request),
       [this, open, safely](expected<completion> y) {
-        post(courier_, [open, safely, y = std::move(y)]() mutable { safely(std::move(y)); });
+        errands_.call([open, safely, y = std::move(y)]() mutable { safely(std::move(y)); });
       },
       provider);
-  }
-
-  /// Returns when what was handed to the clerk before has left it, so that what the calling thread says next overtakes
-  /// nothing of it. (What was handed over before stands before all else in the clerk's mailbox: when it has sent as
-  /// many as had been handed over, that is among them.) Nothing to wait for is the usual case. Not for the clerk.
-  void wait_for_clerk() {
-    auto until = handed_to_clerk_.load();
-    for (auto sent = sent_by_clerk_.load(); sent < until; sent = sent_by_clerk_.load())
-      sent_by_clerk_.wait(sent);
   }
 
   /// The coordinator lives until its report; `known_batch` lets a shutdown on another thread cancel it.
@@ -219,7 +207,7 @@ public:
     running open{*this};
     options.own_thread = options.on_text || options.on_chunk || options.on_progress || options.on_end;
     auto target = find(provider);
-    wait_for_clerk();
+    errands_.wait_for_clerk();
     auto asked = std::make_shared<std::promise<void>>(); // else a cancel or a drain could overtake the request
     auto is_asked = asked->get_future();
     auto result = text_stream::start(system_, target ? *target : spawn_refusing_provider(system_, target.error()),
@@ -230,7 +218,7 @@ public:
 
   void withdraw(request_id id, std::string_view provider) {
     running open{*this};
-    wait_for_clerk();
+    errands_.wait_for_clerk();
     if (auto target = find(provider))
       tell_from_outside(*target, cancel_atom_v, id);
   }
@@ -289,7 +277,7 @@ private:
                                                      const std::function<bool(const batch_progress&)>& on_progress) {
     return {
       [=](const batch_progress& progress) {
-        post(core->courier_, [open, batch, on_progress, progress] {
+        core->errands_.call([open, batch, on_progress, progress] {
           auto wanted = true;
           try {
             wanted = on_progress(progress);
@@ -364,12 +352,6 @@ private:
     return config;
   }
 
-  /// An actor that does what is posted to it.
-  static caf::behavior idle(caf::event_based_actor* self, caf::event_based_actor** known_as) {
-    *known_as = self;
-    return {[](caf::unit_t) {}};
-  }
-
   static failure shut_down() { return make_failure(errc::draining, "the runtime has been shut down"); }
 
   /// Ends what the runtime made, when no call uses it any more: first the registry, then, once all calls are back,
@@ -377,14 +359,9 @@ private:
   void stop_actors() {
     caf::anon_send_exit(registry_, caf::exit_reason::user_shutdown); // what is still asked ends as an error
     registry_ = nullptr;
-    if (clerk_ == nullptr)
-      return;
     for (auto open = open_.load(); open != 0; open = open_.load())
       open_.wait(open);
-    post(clerk_, [this] { clerk_self_->quit(); });
-    post(courier_, [this] { courier_self_->quit(); });
-    caf::scoped_actor self{system_};
-    self->wait_for(clerk_, courier_);
+    errands_.stop(system_);
   }
 
   /// Registers the message types before the member below needs them.
@@ -398,19 +375,14 @@ private:
   caf::actor_system_config config_;
   std::atomic<bool> closing_{false};
   std::atomic<std::size_t> open_{0};
-  std::atomic<uint64_t> handed_to_clerk_{0};
-  std::atomic<uint64_t> sent_by_clerk_{0};
-  caf::event_based_actor* clerk_self_ = nullptr;   ///< Only inside the clerk.
-  caf::event_based_actor* courier_self_ = nullptr; ///< Only inside the courier.
-  caf::actor_system system_;                       // waits for its actors when it goes
+  caf::actor_system system_; // waits for its actors when it goes
+  errands errands_;
   std::mutex batches_mutex_;
   std::list<batch_coordinator_actor> batches_; ///< Guarded by `batches_mutex_`.
   registry_actor registry_;
   mutable std::shared_mutex providers_mutex_;
   std::shared_ptr<std::atomic<bool>> one_has_ended_ = std::make_shared<std::atomic<bool>>(false); ///< Of `providers_`.
   std::vector<named_provider> providers_; ///< The registry's. Guarded by `providers_mutex_`, as is `settings_`.
-  caf::actor clerk_;   ///< Asks for those who do not wait. Never blocks: futures come even while a callback waits.
-  caf::actor courier_; ///< Calls the host's callbacks, which may block.
 };
 
 runtime::runtime(settings settings, host_options options)

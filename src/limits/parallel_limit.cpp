@@ -18,7 +18,7 @@ void parallel_limit::set_max(uint32_t max) {
   max = std::max(1u, max);
   auto is_free = level_ == max_;
   level_ = is_free ? max : std::min(level_, max);
-  open_ = is_free && open_ == max_ ? max : std::min(open_, max);
+  start_.open = is_free && start_.open == max_ ? max : std::min(start_.open, max);
   max_ = max;
 }
 
@@ -29,21 +29,20 @@ void parallel_limit::answered(uint32_t in_flight, time_point started, time_point
   in_a_row_ = 0;
   cause_.answered();
   calm_ = std::min(calm_ + 1, proof);
-  if (open_ < level_) {
-    open_ = std::min(level_, std::max(open_ + 1, std::exchange(after_probe_, 1)));
+  if (start_.open < level_) {
+    start_.open = std::min(level_, std::max(start_.open + 1, std::exchange(start_.after_probe, 1)));
     return;
   }
   if (level_ == max_ || started < fallen_)
     return;
   if (in_flight > refused_at_) { // it takes more than it did
     refused_at_ = UINT32_MAX;
-    doublings_ = 0;
-    patience_ = first_patience;
+    patience_ = {};
   }
-  if (in_flight < level_ || ++credit_ < patience_ || now < not_before_)
+  if (in_flight < level_ || ++credit_ < patience_.answers || now < not_before_)
     return;
   credit_ = calm_ = 0;
-  open_ = level_ += std::min(max_ - level_, step_);
+  start_.open = level_ += std::min(max_ - level_, step_);
   step_ *= 2;
 }
 
@@ -60,15 +59,15 @@ bool parallel_limit::refused(uint32_t in_flight, time_point started, time_point 
   if (fallen_ != time_point{} && started <= fallen_) {
     refused_at_ = std::min(refused_at_, in_flight);
     level_ = std::max(1u, std::min(level_, below));
-    open_ = std::min(open_, level_);
+    start_.open = std::min(start_.open, level_);
     return false;
   }
   refused_at_ = in_flight;
   fall(below, now);
-  open_ = after_probe_ = 1;
+  start_.open = start_.after_probe = 1;
   ++in_a_row_;
-  patience_ = first_patience << doublings_;
-  doublings_ = std::min(doublings_ + 1, max_doublings);
+  patience_.answers = patience::first << patience_.doublings;
+  patience_.doublings = std::min(patience_.doublings + 1, max_doublings);
   return true;
 }
 
@@ -92,9 +91,9 @@ void parallel_limit::strained(uint32_t in_flight, uint32_t in_use, time_point st
     return;
   in_use = std::max(1u, std::min(level_, in_use));
   refused_at_ = in_flight;
-  patience_ = min_patience;
+  patience_.answers = min_patience;
   fall(std::max(std::max(1u, in_flight) - 1, in_use - (in_use + 3) / 4), now);
-  open_ = std::min(open_, level_);
+  start_.open = std::min(start_.open, level_);
 }
 
 } // namespace modelforge::limits

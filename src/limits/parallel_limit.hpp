@@ -33,13 +33,13 @@ namespace modelforge::limits {
 class parallel_limit {
 public:
   explicit parallel_limit(uint32_t max, uint32_t first = UINT32_MAX)
-    : max_(std::max(1u, max)), level_(max_), open_(std::clamp(first, 1u, max_)), first_(open_) {}
+    : max_(std::max(1u, max)), level_(max_), start_{std::clamp(first, 1u, max_), std::clamp(first, 1u, max_)} {}
 
   /// Takes another bound; what was learned stays.
   void set_max(uint32_t max);
 
   /// Requests that may be in flight. After it was lowered more may be.
-  uint32_t limit() const { return std::min(open_, level_); }
+  uint32_t limit() const { return std::min(start_.open, level_); }
 
   /// Whether refusals have lowered it.
   bool is_limiting() const { return limit() < max_; }
@@ -64,8 +64,8 @@ public:
   /// All goes anew: nothing went for a while, because the server was in trouble. One goes first, and when it is
   /// answered, as many as at the beginning.
   void restart() {
-    open_ = 1;
-    after_probe_ = first_;
+    start_.open = 1;
+    start_.after_probe = start_.first;
   }
 
   /// Moments of refusals since the latest answer.
@@ -75,23 +75,34 @@ public:
   uint64_t answers() const { return answers_; }
 
 private:
-  static constexpr uint32_t first_patience = 16;
+  /// After a pause, and at the beginning, each answer opens one more place.
+  struct slow_start {
+    uint32_t open;            ///< Less than the level, while it lasts.
+    uint32_t first;           ///< Of the very first one.
+    uint32_t after_probe = 1; ///< What is open at least with the next answer.
+  };
+
+  /// Answers in use that let the level rise.
+  struct patience {
+    static constexpr uint32_t first = 16;
+
+    uint32_t answers = first;
+    uint32_t doublings = 0; ///< By refusals that cost a pause.
+  };
+
   static constexpr uint32_t proof = 16; ///< Answers in a row at one level: then one refusal for load is let pass.
 
   void fall(uint32_t level, time_point now);
 
   strain_cause cause_;
   uint32_t max_;
-  uint32_t level_;                     ///< What the server takes, as far as is known.
-  uint32_t open_;                      ///< During a slow start: less than the level.
-  uint32_t first_;                     ///< Of the very first one.
-  uint32_t after_probe_ = 1;           ///< What `open_` becomes at least with the next answer.
-  uint32_t patience_ = first_patience; ///< Answers in use that let the level rise.
-  uint32_t doublings_ = 0;             ///< Of the patience, by refusals that cost a pause.
-  uint32_t refused_at_ = UINT32_MAX;   ///< In flight, at the latest refusal.
-  uint32_t credit_ = 0;                ///< Answers while the level was in use.
-  uint32_t step_ = 1;                  ///< By which the level rises next: at most twice the level.
-  uint32_t calm_ = 0;                  ///< Answers since the level changed, or the latest refusal for load.
+  uint32_t level_; ///< What the server takes, as far as is known.
+  slow_start start_;
+  patience patience_;
+  uint32_t refused_at_ = UINT32_MAX; ///< In flight, at the latest refusal.
+  uint32_t credit_ = 0;              ///< Answers while the level was in use.
+  uint32_t step_ = 1;                ///< By which the level rises next: at most twice the level.
+  uint32_t calm_ = 0;                ///< Answers since the level changed, or the latest refusal for load.
   uint32_t in_a_row_ = 0;
   uint64_t answers_ = 0;
   time_point fallen_{};     ///< When the level last fell.

@@ -5,6 +5,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <time.h>
+
 #include <chrono>
 #include <fstream>
 #include <random>
@@ -24,6 +26,13 @@ constexpr bool slow = true;
 #else
 constexpr bool slow = false;
 #endif
+
+/// The CPU time of this thread, so that others who keep the machine busy do not count.
+std::chrono::nanoseconds thread_time() {
+  timespec used{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return std::chrono::seconds{used.tv_sec} + std::chrono::nanoseconds{used.tv_nsec};
+}
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> result;
@@ -211,11 +220,11 @@ TEST_CASE("the example may have any byte changed: it loads or the fault is told"
 
 TEST_CASE("loading and checking the example takes less than 5 ms", "[config]") {
   auto text = example_toml();
-  auto best = std::chrono::steady_clock::duration::max();
+  auto best = std::chrono::nanoseconds::max();
   for (int i = 0; i < 20; ++i) {
-    auto start = std::chrono::steady_clock::now();
+    auto start = thread_time();
     REQUIRE(parse(text, "example.toml", env).value);
-    best = std::min(best, std::chrono::steady_clock::now() - start);
+    best = std::min(best, thread_time() - start);
   }
   INFO("best of 20: " << best.count() << " ns");
   CHECK(best < std::chrono::milliseconds{slow ? 100 : 5});
