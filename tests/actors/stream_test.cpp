@@ -419,6 +419,7 @@ TEST_CASE_METHOD(stream_test, "a slow reader is held to the deadline, though the
   http->stream(0, delta("a"));
   run();
   http->send(0, delta("b") + end_mark());
+  http->end(0);
   run();
   CHECK(status(provider).answered == 1);
   advance(4'990ms);

@@ -78,6 +78,7 @@ TEST_CASE_METHOD(text_stream_test, "texts are joined by buffer_size, pieces come
   }
   CHECK(texts == std::vector<std::string>{"abc"});
   http->send(0, delta("e") + delta("f") + delta("g") + end_mark);
+  http->end(0);
   run();
   CHECK(texts == std::vector<std::string>{"abc", "def", "g"});
   CHECK(pieces == std::vector<std::string>{"a", "b", "c", "d", "e", "f", "g"});
@@ -100,6 +101,7 @@ TEST_CASE_METHOD(text_stream_test, "progress fires on every tenth token, also wh
   for (int i = 0; i < 12; ++i)
     rest += delta("c");
   http->send(0, rest + end_mark);
+  http->end(0);
   run();
   CHECK(progress == std::vector<uint64_t>{10, 20, 30, 40});
   CHECK(ends.size() == 1);
@@ -110,6 +112,7 @@ TEST_CASE_METHOD(text_stream_test, "a number of tokens that cannot be is no prog
   auto usage = [](const std::string& n) { return ",\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":" + n + "}"; };
   http->stream(0, delta("a", usage("1000000000000000")));
   http->send(0, delta("b", usage("12")) + delta("c", usage("18446744073709551615")) + end_mark);
+  http->end(0);
   run();
   CHECK(progress == std::vector<uint64_t>{10});
   REQUIRE(ends.size() == 1);
@@ -209,6 +212,7 @@ TEST_CASE_METHOD(text_stream_test, "on_end comes once, whatever happens", "[acto
   }
   SECTION("done") {
     http->send(0, end_mark);
+    http->end(0);
     run();
   }
   CHECK(ends.size() == 1);
