@@ -42,6 +42,14 @@ std::chrono::system_clock::time_point wall_now() {
   return journal::wall_clock::now();
 }
 
+template <class Request>
+void tell_content(log::logger& log, const std::string& provider, const Request& request) {
+  log.write(log::entry{log::event::request_content}
+              .with(log::field::request, to_string(request.id))
+              .with(log::field::provider, provider)
+              .with(log::field::prompt, provider::prompt_text(request)));
+}
+
 /// A provider: tells its engine what happens, and carries out what that decides. Its own are the promises, the
 /// transport, the streams' sessions, deaths and the drain.
 ///
@@ -188,8 +196,11 @@ private:
   template <class Request>
   std::optional<caf::error> admit(Request& request, bool streamed) {
     auto at = begin_turn();
-    if (log_ != nullptr && log_->wants_content())
-      tell_content(request);
+    if (log_ != nullptr && log_->wants_content()) {
+      if (!request.id)
+        request.id = engine_.make_id();
+      tell_content(*log_, settings().name, request);
+    }
     auto result = engine_.admit(request,
                                 {.node = asking_node(),
                                  .part_of = splits_.asked_by(self_->current_sender()),
@@ -201,16 +212,6 @@ private:
     if (!result.refused)
       return {};
     return refuse(std::move(*result.refused));
-  }
-
-  template <class Request>
-  void tell_content(Request& request) {
-    if (!request.id)
-      request.id = engine_.make_id();
-    log_->write(log::entry{log::event::request_content}
-                  .with(log::field::request, to_string(request.id))
-                  .with(log::field::provider, settings().name)
-                  .with(log::field::prompt, provider::prompt_text(request)));
   }
 
   /// For which node the sender of the message in hand asks; empty: for nobody else.
