@@ -196,7 +196,8 @@ private:
       return {};
     auto object = bytes.substr(0, end);
     for (auto at = object.find('}'); at + 1 < end; at = object.find('}', at + 1))
-      if (auto next = object.find_first_not_of(" \t,", at + 1); object[next] == '{')
+      if (auto next = object.substr(object.find_first_not_of(" \t\r,[]\x1E", at + 1));
+          next.starts_with('{') || next.starts_with("data:"))
         return {};
     bytes.remove_prefix(end + 1);
     return object;

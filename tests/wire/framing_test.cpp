@@ -189,6 +189,19 @@ TEST_CASE("what nobody knows among what is known does no harm", "[wire][framing]
   }
 }
 
+TEST_CASE("objects that stand on one line are all taken, whatever stands between them", "[wire][framing]") {
+  for (auto& x : sample_streams())
+    for (std::string_view between : {"", " ", "\t", ",", "\r", "\x1E", "data: ", ", data:"}) {
+      auto body = x.objects[0] + std::string{between};
+      for (std::size_t i = 1; i < x.objects.size(); ++i)
+        body += x.objects[i] + "\n";
+      CAPTURE(x.by->name(), between);
+      auto whole = hear(body, *x.by);
+      CHECK(whole.said == hear(body, *x.by, std::vector<std::size_t>(body.size(), 1)).said);
+      CHECK(substance_of(whole) == usual(x));
+    }
+}
+
 TEST_CASE("an error among the chunks ends them, in whatever framing", "[wire][framing]") {
   for (auto& x : sample_streams()) {
     const std::string before = framed({x.objects.begin(), x.objects.begin() + 4}, {});
