@@ -39,7 +39,10 @@ struct kept_files_test {
 /// A lock of a file that somebody else holds, as far as flock knows.
 class held_lock {
 public:
-  explicit held_lock(const std::string& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+  /// Of a folder, or of a file, which is made if need be.
+  explicit held_lock(const std::string& path)
+    : fd_(std::filesystem::is_directory(path) ? ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                                              : ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
     REQUIRE(::flock(fd_, LOCK_EX | LOCK_NB) == 0);
   }
   ~held_lock() { ::close(fd_); }
@@ -82,6 +85,33 @@ TEST_CASE_METHOD(kept_files_test, "a link is no file of ours", "[state]") {
   auto elsewhere = folder.write("precious", "x");
   std::filesystem::create_symlink(elsewhere, folder.path("state/a.limits"));
   CHECK(find().empty());
+}
+
+TEST_CASE_METHOD(kept_files_test, "a draft is one by the name of what it was to be", "[state]") {
+  for (auto* name : {"state/notes.new", "state/conversations/notes.new", "state/a.md.new"})
+    folder.write(name, "somebody else's");
+  CHECK(find().empty());
+  folder.write("state/a.limits.new", "");
+  folder.write("state/conversations/a.md.new", "");
+  std::filesystem::create_directories(folder.path("state/trusted"));
+  folder.write("state/trusted/0123.new", "");
+  CHECK(find().size() == 3);
+}
+
+TEST_CASE_METHOD(kept_files_test, "a draft that is being written is not removed", "[state]") {
+  struct {
+    const char *draft, *locked;
+  } table[] = {{"state/conversations/a.md.new", "state/conversations"}, {"state/a.limits.new", "state/a.lock"}};
+  for (auto& [draft, locked] : table) {
+    folder.write(draft, "");
+    {
+      held_lock running{folder.path(locked)};
+      auto file = only(kind::draft);
+      CHECK(file.is_in_use);
+      CHECK(remove(file) == "a program uses it");
+    }
+    CHECK(remove(only(kind::draft)).empty());
+  }
 }
 
 TEST_CASE("what goes is of a kind that was meant, old enough, and needed by nobody", "[state]") {

@@ -28,8 +28,10 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view ledger_ending = ".ledger";
 constexpr std::string_view limits_ending = ".limits";
+constexpr std::string_view limits_draft_ending = ".limits.new";
 constexpr std::string_view lock_ending = ".lock";
 constexpr std::string_view draft_ending = ".new";
+constexpr std::string_view conversation_draft_ending = ".md.new";
 
 /// What the system says of a file; false: there is none, or it is no regular one.
 bool look_at(kept_file& file) {
@@ -52,10 +54,12 @@ void for_each_file(const std::string& folder, const std::function<void(const std
 
 /// What is locked while somebody writes this file: for limits a file beside them, for conversations their folder.
 std::string lock_of(const kept_file& file) {
-  auto limits = file.path.rfind(limits_ending);
-  if (limits != file.path.npos && file.kind != kind::ledger)
-    return file.path.substr(0, limits) + std::string{lock_ending};
-  return file.kind == kind::conversation ? fs::path{file.path}.parent_path().string() : file.path;
+  if (file.kind == kind::limits || file.kind == kind::draft)
+    for (auto ending : {limits_ending, limits_draft_ending})
+      if (file.path.ends_with(ending))
+        return file.path.substr(0, file.path.size() - ending.size()) + std::string{lock_ending};
+  auto is_by_folder = file.kind == kind::conversation || file.kind == kind::draft;
+  return is_by_folder ? fs::path{file.path}.parent_path().string() : file.path;
 }
 
 /// Why a batch's ledger has to stay: it is all that is left of what was paid for, or of what is still to be done.
@@ -110,7 +114,7 @@ private:
     found_.push_back(std::move(file));
   }
 
-  /// Of the folder itself.
+  /// Of the folder itself, in which others may have files, too: the settings may name any.
   void find_state(const std::string& folder) {
     if (folder.empty())
       return;
@@ -119,7 +123,7 @@ private:
         add(kind::limits, path);
       else if (path.ends_with(lock_ending))
         add(kind::lock, path, "it is empty, and a lock that is removed is none");
-      else if (path.ends_with(draft_ending))
+      else if (path.ends_with(limits_draft_ending))
         add(kind::draft, path);
       else if (fs::path{path}.filename() == "chat_inputs")
         add(kind::inputs, path);
@@ -134,9 +138,10 @@ private:
     auto conversations = where_.state + "/conversations";
     for (auto& file : chat::conversation_store{conversations}.list())
       add(kind::conversation, file.path);
-    for (auto* folder : {"/trusted", "/conversations"})
-      for_each_file(where_.state + folder, [this](auto& path) {
-        if (path.ends_with(draft_ending))
+    for (auto [folder, ending] :
+         {std::pair{"/trusted", draft_ending}, std::pair{"/conversations", conversation_draft_ending}})
+      for_each_file(where_.state + folder, [this, ending = ending](auto& path) {
+        if (path.ends_with(ending))
           add(kind::draft, path);
       });
   }
@@ -153,8 +158,8 @@ const std::vector<kind_rule>& kind_rules() {
      "a line for each charge in the window: kilobytes", "`modelforge state clean`; limits begin full then"},
     {kind::lock, "`STATE/PROVIDER.lock`", "0600", "nothing; it is locked while a program writes the other", "0",
      "it stays; delete it while nothing runs"},
-    {kind::draft, "`*.new` in these folders", "0600", "what was being written when a program was killed",
-     "at most one for each file", "`modelforge state clean`"},
+    {kind::draft, "`STATE/PROVIDER.limits.new`, `STATE/trusted/*.new`, `STATE/conversations/*.md.new`", "0600",
+     "what was being written when a program was killed", "at most one for each file", "`modelforge state clean`"},
     {kind::trusted, "`STATE/trusted/`", "0700, files 0600",
      "configurations that `modelforge config trust` confirmed, whole", "as they are",
      "`modelforge state clean --kind trusted`, those that are gone or have changed; `modelforge config trust "
