@@ -123,6 +123,7 @@ TEST_CASE("what goes is of a kind that was meant, old enough, and needed by nobo
   CHECK(is_to_go(file, order, now));
   CHECK_FALSE(is_to_go(file, order, now - 1s));
   CHECK_FALSE(is_to_go(file, {{kind::ledger}, 48h}, now));
+  CHECK_FALSE(is_to_go(file, {{kind::limits}, 24h * 999'999}, now)); // more than 64 bits of nanoseconds
   file.is_in_use = true;
   CHECK_FALSE(is_to_go(file, order, now));
   file.is_in_use = false;

@@ -147,7 +147,7 @@ state::clean_order order_of(const state_options& options) {
   if (result.kinds.empty())
     result.kinds = {state::kind::limits, state::kind::draft};
   if (options.older_than)
-    result.older_than = std::chrono::seconds{static_cast<int64_t>(*options.older_than)};
+    result.older_than = std::chrono::seconds{static_cast<int64_t>(std::min(*options.older_than, 1e12))};
   return result;
 }
 

@@ -184,7 +184,8 @@ std::vector<kept_file> find_files(const folders& where) {
 
 bool is_to_go(const kept_file& file, const clean_order& order, std::chrono::system_clock::time_point now) {
   return std::find(order.kinds.begin(), order.kinds.end(), file.kind) != order.kinds.end() && !file.is_in_use
-         && file.kept_because.empty() && now - file.changed >= order.older_than;
+         && file.kept_because.empty()
+         && std::chrono::floor<std::chrono::seconds>(now - file.changed) >= order.older_than;
 }
 
 // Who starts just then and finds the lock taken acts as if another program ran: it writes nothing this time.
