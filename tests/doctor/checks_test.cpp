@@ -287,6 +287,8 @@ TEST_CASE("a ledger that cannot be read is a problem", "[doctor]") {
   ledger.problem = make_failure(errc::io_failed, "the ledger is damaged", "restore it");
   CHECK(only(judge_ledger(ledger, me)).verdict == verdict::problem);
   CHECK(only(judge_ledger(ledger, me)).remedy == "restore it");
+  ledger.place.is_there = false;
+  CHECK(contains(only(judge_ledger(ledger, me)).remedy, "as `-o` did"));
 }
 
 TEST_CASE("open files have to do for all connections at a time", "[doctor]") {

@@ -138,8 +138,11 @@ std::vector<finding> judge_limits_file(const limits_file_facts& file, uint32_t u
 }
 
 std::vector<finding> judge_ledger(const ledger_facts& ledger, uint32_t user) {
-  if (ledger.problem)
-    return {{verdict::problem, "ledger", ledger.place.path, ledger.problem->message, ledger.problem->suggestion}};
+  if (ledger.problem) {
+    auto remedy =
+      ledger.place.is_there ? ledger.problem->suggestion : "name the output as `-o` did, from the same folder";
+    return {{verdict::problem, "ledger", ledger.place.path, ledger.problem->message, remedy}};
+  }
   auto total = ledger.total ? std::to_string(*ledger.total) : std::string{"an unknown number"};
   std::vector<finding> result{{verdict::ok, "ledger", ledger.place.path,
                                "is whole: " + std::to_string(ledger.done) + " of " + total + " done"
