@@ -87,6 +87,13 @@ TEST_CASE_METHOD(kept_files_test, "a link is no file of ours", "[state]") {
   CHECK(find().empty());
 }
 
+TEST_CASE_METHOD(kept_files_test, "a folder that is named in two ways has its files once", "[state]") {
+  folder.write("state/a.limits", "");
+  CHECK(find_files({folder.path("state"), folder.path("state") + "/../state/", {}, {}}).size() == 1);
+  CHECK(find_files({{}, folder.path("state"), {}, {}}).size() == 1);
+  CHECK(find_files({folder.path("none"), folder.path("state"), {}, {}}).size() == 1);
+}
+
 TEST_CASE_METHOD(kept_files_test, "a draft is one by the name of what it was to be", "[state]") {
   for (auto* name : {"state/notes.new", "state/conversations/notes.new", "state/a.md.new"})
     folder.write(name, "somebody else's");

@@ -87,7 +87,8 @@ public:
 
   std::vector<kept_file> run() {
     find_state(where_.state);
-    if (where_.limits != where_.state)
+    std::error_code ignored;
+    if (!fs::equivalent(where_.limits, where_.state, ignored)) // which may be spelt in two ways
       find_state(where_.limits);
     find_in_own_folders();
     for (auto& folder : where_.ledgers)
