@@ -123,7 +123,8 @@ public:
   // -- what inboxes call ----------------------------------------------------------------
 
   /// Takes all that has come since the last look. The body is swapped, not copied: the inbox goes on with the buffer of
-  /// the time before. An answer ends with its end mark or with its transfer, whichever comes first.
+  /// the time before. An answer ends with its transfer, with an error in it, or some time behind its end mark (see
+  /// `broadcast::enough`), whichever comes first.
   void on_arrival(stream_inbox& from) override {
     start(from.shared_from_this());
     if (&from != attempt_.inbox.get())
