@@ -101,9 +101,24 @@ class Book:
         with self.lock:
             self.violations.append(text)
 
+    def note_crash(self, crash):
+        """A thread has ended in an exception (see `threading.excepthook`): what it had to do, or to judge, was left out."""
+        threading.__excepthook__(crash)
+        name = crash.thread.name if crash.thread else "a thread"
+        self.complain(f"{name} has crashed: {crash.exc_type.__name__}: {crash.exc_value}")
+
     def add(self, what, count=1):
         with self.lock:
             self.counts[what] += count
+
+
+# What a second of the night has at least, in outages, and on a busy machine: else there was nothing to judge.
+LEAST = {"answered": 2, "commands": 1 / 60, "batches": 1 / 60, "batch: answered": 1 / 2, "scrapes": 1 / 2}
+
+
+def shortages(counts, seconds):
+    """Returns of what there was too little in a night of so many seconds, as texts."""
+    return [f"only {counts[x]} {x} in {seconds} s" for x, least in LEAST.items() if counts[x] < least * seconds]
 
 
 def sum_of(chance):

@@ -308,6 +308,8 @@ class Guest:
 
     def read(self, take):
         for line in self.process.stdout:
+            if not line.endswith("\n"):
+                return  # it was killed while it wrote
             if line == "end\n":
                 self.has_ended_well = True
                 continue
