@@ -98,8 +98,10 @@ std::variant<log_handle, failure> logger::start(const log_settings& settings, lo
 logger::logger(std::shared_ptr<event_writer> events, std::shared_ptr<access_writer> requests, log_options options)
   : events_(std::move(events)), requests_(std::move(requests)), options_(std::move(options)) {}
 
+// Both at a time: one that hangs takes nothing of the other's time.
 logger::~logger() {
   auto until = std::chrono::steady_clock::now() + max_flush;
+  events_->begin_end();
   requests_->end(until);
   events_->end(until);
 }

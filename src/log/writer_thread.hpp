@@ -77,9 +77,19 @@ public:
     wake(true);
   }
 
+  /// Has the thread write what there is, and go. Call `end` afterwards.
+  void begin_end() {
+    if (thread_ == nullptr || is_forked())
+      return;
+    std::lock_guard lock{mutex_};
+    is_ending_ = true;
+    wake(true);
+  }
+
   /// Waits until all is written and the thread has gone, but no longer than `until`. A thread that a sink or a disk
   /// holds up for longer is left alone.
   void end(clock::time_point until) {
+    begin_end();
     if (thread_ == nullptr)
       return;
     if (is_forked()) { // the thread is another process's
@@ -87,8 +97,6 @@ public:
       return;
     }
     std::unique_lock lock{mutex_};
-    is_ending_ = true;
-    wake(true);
     auto has_ended = ended_.wait_until(lock, until, [this] { return has_ended_; });
     lock.unlock();
     has_ended ? thread_->join() : thread_->detach();

@@ -352,6 +352,25 @@ TEST_CASE("a sink that hangs for ever holds the end up for two seconds at most",
   go->set_value();
 }
 
+TEST_CASE("an access log that hangs takes nothing of the time that the log has at the end", "[log]") {
+  temporary_folder folder;
+  auto pipe = folder.path("pipe");
+  REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+  auto reader = open(pipe.c_str(), O_RDONLY | O_NONBLOCK); // and reads nothing
+  auto settings = to_file(folder.path("log"));
+  settings.access = pipe;
+  auto log = start(settings);
+  for (int i = 0; i < 10'000; ++i) // more than a pipe takes
+    log->write(request_record{});
+  for (int i = 0; i < 3; ++i)
+    tell(log, event::breaker_opened, "main");
+  log.reset();
+  auto lines = lines_of(folder.path("log"));
+  close(reader);
+  REQUIRE(lines.size() == 2); // those that repeat the first one are told at the end
+  CHECK(lines[1].find("repeated=2") != std::string::npos);
+}
+
 TEST_CASE("a full disk is told once on standard error, and how much is missing when there is room again", "[log]") {
   temporary_folder folder;
   auto path = folder.path("log");
