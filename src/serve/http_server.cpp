@@ -11,7 +11,9 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/verb.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <mutex>
@@ -88,8 +90,9 @@ std::string path_and_query_of(std::string target) {
   auto scheme = target.find("://");
   if (scheme == target.npos || target.front() == '/')
     return target;
-  auto path = target.find('/', scheme + 3);
-  return path == target.npos ? "/" : target.substr(path);
+  auto end = std::min(target.find_first_of("/?", scheme + 3), target.size()); // of the host
+  auto path_and_query = target.substr(end);
+  return path_and_query.starts_with('/') ? path_and_query : '/' + path_and_query;
 }
 
 /// One TCP connection: a request, its answer, the next request. Every handler holds a shared pointer; the connection
@@ -146,6 +149,7 @@ private:
 
   /// Answers what could not be read, where somebody listens: a client that has closed gets nothing.
   void reject(error_code error) {
+    is_head_ = false;
     if (error == http::error::header_limit)
       return refuse(plain(431, "the request's headers are too large"));
     if (error == http::error::body_limit)
@@ -158,7 +162,6 @@ private:
   /// Answers, and ends the connection.
   void refuse(const response& no) {
     keep_alive_ = false;
-    is_head_ = false;
     send(no);
   }
 
@@ -166,6 +169,7 @@ private:
   /// timer turns into a 503; `handled_` distinguishes an answer that comes too late from the one to the next request.
   void handle() {
     auto& message = parser_->get();
+    is_head_ = message.method() == http::verb::head;
     if (message.version() > 10 && message.count(http::field::host) != 1) // RFC 9112, 3.2
       return refuse(plain(400, "not a valid HTTP request: it needs one Host header"));
     keep_alive_ = message.keep_alive();
@@ -177,7 +181,6 @@ private:
     if (mark != target.npos)
       incoming.query = target.substr(mark + 1);
     incoming.body = std::move(message.body());
-    is_head_ = incoming.method == "HEAD";
     answered_ = false;
     auto number = ++handled_;
     stream_.expires_never();

@@ -80,12 +80,20 @@ TEST_CASE("server takes a request in any form that HTTP allows, and no other", "
   };
   CHECK(answer_to("GET http://a.test:80/x/y?z HTTP/1.1\r\nHost: a.test\r\n\r\n").body == "GET /x/y ? z : ");
   CHECK(answer_to("GET http://a.test HTTP/1.1\r\nHost: a.test\r\n\r\n").body == "GET / ?  : ");
+  CHECK(answer_to("GET http://a.test?z=/y HTTP/1.1\r\nHost: a.test\r\n\r\n").body == "GET / ? z=/y : ");
   CHECK(answer_to("GET /a://b HTTP/1.1\r\nHost: a.test\r\n\r\n").body == "GET /a://b ?  : ");
   CHECK(answer_to("OPTIONS * HTTP/1.1\r\nHost: a.test\r\n\r\n").body == "OPTIONS * ?  : ");
   auto old = answer_to("GET /x HTTP/1.0\r\n\r\n");
   CHECK(old.body == "GET /x ?  : ");
   CHECK(old.headers["connection"] == "close");
   CHECK(answer_to("GET /x HTTP/1.1\r\n\r\n").status == 400); // of which host?
+  test::connection head{server->port()};
+  head.send("HEAD /x HTTP/1.1\r\n\r\n");
+  std::string refused;
+  for (auto piece = head.receive_some(); !piece.empty(); piece = head.receive_some())
+    refused += piece;
+  CHECK(refused.starts_with("HTTP/1.1 400 "));
+  CHECK(refused.ends_with("\r\n\r\n")); // no body
   CHECK(answer_to("GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").status == 400);
   CHECK(answer_to("GET /x HTTP/3.0\r\nHost: a\r\n\r\n").status == 400);
   CHECK(answer_to("GET /x HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n").status == 400);
