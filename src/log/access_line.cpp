@@ -169,7 +169,7 @@ constexpr auto members = std::to_array<member>({
        to.text(name, name_of(*from.of.finish));
    }},
   {"attempts", "How many HTTP exchanges were begun for it, those at other nodes included",
-   [](auto& to, auto name, auto& from) { to.number(name, from.of.attempts.size()); }},
+   [](auto& to, auto name, auto& from) { to.number(name, from.of.attempts.size() + from.of.more_attempts); }},
   {"status", "The HTTP status of the last attempt; left out: it brought none",
    [](auto& to, auto name, auto& from) {
      if (!from.of.attempts.empty())

@@ -8,6 +8,7 @@
 #include <modelforge/messages/request_id.hpp>
 #include <modelforge/messages/token_usage.hpp>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -56,6 +57,7 @@ struct request_record {
   request_outcome outcome = request_outcome::answered;
   errc code = errc::none;
   std::vector<attempt_record> attempts{};
+  std::size_t more_attempts = 0; ///< That are left out: of very many, some.
   /// By `wait_reason`: what attempts waited before they were sent, and what the request waited last where it ended so.
   std::array<std::chrono::nanoseconds, enum_names<wait_reason>.size()> waits{};
   std::optional<std::chrono::nanoseconds> first_token{}; ///< Of a stream: from the acceptance to its first piece.
@@ -64,6 +66,17 @@ struct request_record {
   std::optional<double> cost{};
   std::optional<finish_reason> finish{}; ///< Of an answer.
   answer_flaw flaw = answer_flaw::none;
+
+  /// Counts an attempt, and its wait, that is not to be kept.
+  void leave_out(const attempt_record& attempt) {
+    ++more_attempts;
+    add_wait(attempt.waited_for, attempt.waited);
+  }
+
+  /// What waited for nothing that is known waited in the queue: `wait_reason::nothing` stands for it.
+  void add_wait(wait_reason why, std::chrono::nanoseconds time) {
+    waits[static_cast<std::size_t>(why)] += std::max(time, std::chrono::nanoseconds{0});
+  }
 
   /// The memory that it takes, about.
   std::size_t bytes() const {

@@ -2,7 +2,6 @@
 
 #include "base/utf8.hpp"
 
-#include <algorithm>
 #include <string_view>
 
 namespace modelforge::provider {
@@ -21,15 +20,10 @@ std::string_view node_of(std::string_view share) {
   return share.starts_with(prefix) ? share.substr(prefix.size()) : share;
 }
 
-/// What waited for nothing that is known waited in the queue: `wait_reason::nothing` stands for it.
-void add_wait(record& account, wait_reason why, std::chrono::nanoseconds time) {
-  account.waits[static_cast<std::size_t>(why)] += std::max(time, std::chrono::nanoseconds{0});
-}
-
 void add_attempts(record& account, const std::vector<attempt_record>& made) {
   account.attempts = made;
   for (auto& each : made)
-    add_wait(account, each.waited_for, each.waited);
+    account.add_wait(each.waited_for, each.waited);
 }
 
 } // namespace
@@ -131,7 +125,7 @@ void account_book::streamed(request& which, std::chrono::nanoseconds first_token
 
 void account_book::waited(request& which, wait_reason why, time_point now) const {
   if (which.account != nullptr)
-    add_wait(*which.account, why, now - which.idle_since);
+    which.account->add_wait(why, now - which.idle_since);
 }
 
 } // namespace modelforge::provider

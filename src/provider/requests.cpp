@@ -69,8 +69,12 @@ void requests::end_attempt(request& which, uint16_t status, errc result, time_po
   record.duration = now - which.accepted - record.started;
   record.http_status = status;
   record.result = result;
-  if (which.records.size() >= max_records)
-    which.records.erase(which.records.begin() + 1);
+  if (which.records.size() >= max_records) {
+    auto second = which.records.begin() + 1;
+    if (which.account != nullptr)
+      which.account->leave_out(*second);
+    which.records.erase(second);
+  }
   which.records.push_back(std::move(record));
 }
 

@@ -51,6 +51,7 @@ request_record whole() {
   x.outcome = request_outcome::cut;
   x.code = errc::stream_interrupted;
   x.attempts = {attempt(503, errc::overloaded), attempt(200)};
+  x.more_attempts = 100;
   x.waits[static_cast<std::size_t>(wait_reason::nothing)] = 1ms;
   x.waits[static_cast<std::size_t>(wait_reason::backoff)] = 1500ms;
   x.first_token = 2s;
@@ -110,7 +111,7 @@ TEST_CASE("a request is one line of JSON, whose members docs/logs.md has, and no
        R"("part_of":"00000000000000030000000000000004","kind":"stream","priority":"batch","tenant":"team",)"
        R"("labels":{"job":"7","stage":""},"more_labels":3,"node":"east","provider":"main","model":"m",)"
        R"("answered_by":"m-2026","outcome":"cut","code":"stream_interrupted","flaw":"cut","finish_reason":"length",)"
-       R"("attempts":2,"status":200,"duration_seconds":2.5,"first_token_seconds":2,)"
+       R"("attempts":102,"status":200,"duration_seconds":2.5,"first_token_seconds":2,)"
        R"("waits":{"queue":0.001,"backoff":1.5},"input_tokens":100,"output_tokens":20,"cached_tokens":30,)"
        R"("cache_written_tokens":40,"reasoning_tokens":5,"cost":0.01250000125})"
        "\n");

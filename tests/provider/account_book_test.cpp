@@ -146,6 +146,33 @@ TEST_CASE("account book: waits are told by their causes", "[provider]") {
   CHECK(wait_for(b.ended[1], wait_reason::slot) == 0s);
 }
 
+TEST_CASE("account book: of very many attempts all are counted, with their waits", "[provider]") {
+  auto settings = priced(1);
+  settings.retry.max_attempts = 100;
+  settings.circuit_breaker.enabled = false;
+  bench b{settings};
+  auto asked = question(1);
+  asked.priority = priority::batch; // waits for the budget of retries
+  b.ask(asked);
+  auto began = b.now;
+  std::size_t made = 0;
+  while (b.ended.empty())
+    if (b.sent.empty()) {
+      b.wake();
+    } else {
+      ++made;
+      b.end(refusal(500));
+    }
+  auto& x = b.only();
+  CHECK(made > provider::requests::max_records);
+  CHECK(x.attempts.size() == provider::requests::max_records);
+  CHECK(x.attempts.size() + x.more_attempts == made);
+  std::chrono::nanoseconds waits{0};
+  for (auto wait : x.waits)
+    waits += wait;
+  CHECK(waits == b.now - began); // the attempts themselves took no time
+}
+
 TEST_CASE("account book: what is taken back while it waits has waited, too", "[provider]") {
   bench b{priced(1)};
   b.ask();
