@@ -115,6 +115,16 @@ void account_book::failed(request& which, const failure& why, std::chrono::nanos
   close(std::move(account), age);
 }
 
+void account_book::begun(request& which, time_point now) const {
+  if (which.account != nullptr)
+    which.account->first_token = now - which.accepted;
+}
+
+void account_book::again(request& which) const {
+  if (which.account != nullptr)
+    which.account->first_token.reset();
+}
+
 void account_book::streamed(request& which, std::chrono::nanoseconds first_token) const {
   if (which.account == nullptr)
     return;

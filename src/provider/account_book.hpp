@@ -54,6 +54,12 @@ public:
 
   // -- before that --------------------------------------------------------------------
 
+  /// The first piece of a stream came now.
+  void begun(request& which, time_point now) const;
+
+  /// A request is sent again: what came before is not of its answer.
+  void again(request& which) const;
+
   /// An attempt of a stream has ended. `first_token`: from its dispatch to the first piece; 0: there was none.
   void streamed(request& which, std::chrono::nanoseconds first_token) const;
 

@@ -137,6 +137,13 @@ step engine::carry_out(const dispatcher::give_up& give_up, time_point now) {
 
 // -- what became of it ------------------------------------------------------------------
 
+void engine::on_begun(attempt_id attempt, time_point now) {
+  if (auto* which = requests_.find(dispatcher_.request_of(attempt)))
+    chronicle_.accounts().begun(*which, now);
+  dispatcher_.begun(attempt, now);
+  note_lanes();
+}
+
 // Ours, and behind them the provider's.
 static std::string in_both_words(const failure& x) {
   return x.provider_message.empty() ? x.message : x.message + ": " + x.provider_message;
@@ -172,6 +179,7 @@ std::optional<step> engine::on_end(attempt_id attempt, const http::response& ans
   if (settled.then != dispatcher::settlement::what::again)
     return fail(*which, std::move(*bad), false, now, is_cut ? request_outcome::cut : request_outcome::failed);
   chronicle_.again(*which, *bad, setup_);
+  chronicle_.accounts().again(*which);
   which->last = std::move(*bad);
   if (which->reports && !which->streamed) // a stream is not asked for again
     return report{which->id, requests_.spent_on(*which, now)};

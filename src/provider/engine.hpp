@@ -114,10 +114,7 @@ public:
   void on_written(attempt_id attempt, time_point when) { dispatcher_.written(attempt, when); }
 
   /// The first piece of the answer to a stream's attempt has come; the breaker may close.
-  void on_begun(attempt_id attempt, time_point now) {
-    dispatcher_.begun(attempt, now);
-    note_lanes();
-  }
+  void on_begun(attempt_id attempt, time_point now);
 
   /// An attempt has ended. `streamed`: null: a whole answer has come, or none.
   std::optional<step> on_end(attempt_id attempt, const http::response& answer, stream_end* streamed, time_point now);

@@ -254,6 +254,37 @@ TEST_CASE("account book: a stream's account has its first token, and whether it 
   CHECK(x.attempts.back().http_status == 200);
 }
 
+TEST_CASE("account book: a stream that is taken back has its first token, and not that of an earlier attempt",
+          "[provider]") {
+  bench b{priced()};
+  for (auto is_begun : {true, false}) {
+    b.ended.clear();
+    b.ask(question(++b.asked), {.streamed = true});
+    b.now += 1s;
+    b.engine.on_begun(b.sent.front().attempt, b.now);
+    provider::stream_end end;
+    end.outcome = make_failure(errc::connection_lost, "it broke off");
+    end.first_token = 1s;
+    end.repeatable = true;
+    http::response head;
+    head.head.status = 200;
+    b.end(head, &end);
+    b.wake();
+    b.now += 1s;
+    auto second = b.now;
+    if (is_begun)
+      b.engine.on_begun(b.sent.front().attempt, b.now);
+    b.now += 1s;
+    auto accepted = b.engine.find({1, b.asked})->accepted;
+    b.engine.withdraw({1, b.asked}, "cancelled by the caller", b.now);
+    b.engine.on_lost(b.sent.front().attempt, true, b.now);
+    b.sent.clear();
+    b.run();
+    CHECK(b.only().outcome == request_outcome::cancelled);
+    CHECK(b.only().first_token == (is_begun ? std::optional{second - accepted} : std::nullopt));
+  }
+}
+
 TEST_CASE("account book: callers that end and a provider that ends are told apart", "[provider]") {
   bench b;
   for (int i = 0; i < 3; ++i)
