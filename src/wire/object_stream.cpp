@@ -28,6 +28,7 @@ public:
 
   std::size_t take(std::string_view bytes, piece_sink& sink) override {
     news_ = 0;
+    line_end_ = nullptr;
     auto all = bytes;
     if (form_ == form::unknown)
       bytes = guess_form(bytes);
@@ -190,9 +191,11 @@ private:
   /// Takes an object that is a line, if another one begins on the next: in no object, and in no string, does a brace
   /// follow so on another, so there is no need to look for its end bracket by bracket. Nothing where several objects
   /// may stand on the line.
-  static std::string_view take_line_of(std::string_view& bytes) {
-    auto end = bytes.find('\n');
-    if (end == bytes.npos || end + 1 == bytes.size() || bytes[end - 1] != '}' || bytes[end + 1] != '{')
+  std::string_view take_line_of(std::string_view& bytes) {
+    if (line_end_ == nullptr || line_end_ < bytes.data())
+      line_end_ = bytes.data() + std::min(bytes.find('\n'), bytes.size());
+    auto end = static_cast<std::size_t>(line_end_ - bytes.data());
+    if (end == bytes.size() || end + 1 == bytes.size() || bytes[end - 1] != '}' || bytes[end + 1] != '{')
       return {};
     auto object = bytes.substr(0, end);
     for (auto at = object.find('}'); at + 1 < end; at = object.find('}', at + 1))
@@ -269,9 +272,10 @@ private:
   std::unique_ptr<object_answer> answer_;
   sse::parser events_;
   object_gatherer object_;
-  std::string kept_;      ///< The beginning of an object that is cut.
-  std::string beginning_; ///< Of the body.
-  std::size_t news_ = 0;  ///< Of the present call of `take`.
+  std::string kept_;               ///< The beginning of an object that is cut.
+  std::string beginning_;          ///< Of the body.
+  std::size_t news_ = 0;           ///< Of the present call of `take`.
+  const char* line_end_ = nullptr; ///< Likewise: the next one of its bytes, or their end; null: not looked for yet.
   std::size_t limit_;
   uint32_t open_arrays_ = 0; ///< Around the objects.
   form form_ = form::unknown;
