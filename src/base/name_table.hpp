@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 
@@ -18,12 +19,15 @@ public:
 
   static constexpr std::size_t max_name = 32;
 
-  /// Each name has 1 to `max_name` bytes and stands once.
+  /// Each name has 1 to `max_name` bytes, else the table does not compile, and stands once.
   explicit constexpr name_table(std::array<entry, N> entries) : entries_(entries) {
     std::sort(entries_.begin(), entries_.end(), [](auto& x, auto& y) { return x.first.size() < y.first.size(); });
-    for (auto& each : entries_)
+    for (auto& each : entries_) {
+      if (each.first.empty() || each.first.size() > max_name)
+        throw std::invalid_argument("a name of no length, or too long");
       for (auto longer = each.first.size() + 1; longer < first_.size(); ++longer)
         ++first_[longer];
+    }
   }
 
   /// Returns what a name means; null: it is not among them.

@@ -21,6 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+const std::string limits = "modelforge limits 1\n";
+
 struct state_test : cli_test {
   std::string state = ".local/state/modelforge/";
 
@@ -54,33 +56,33 @@ struct state_test : cli_test {
 } // namespace
 
 TEST_CASE_METHOD(state_test, "files are listed with what they are, and how large", "[cli][state]") {
-  folder.write(state + "main.limits", "12345");
+  folder.write(state + "main.limits", limits);
   auto text = run({"state"});
   CHECK(text.exit_code == 0);
   CHECK(contains(text.out, "main.limits"));
-  CHECK(contains(text.out, "1 file, 5 B"));
+  CHECK(contains(text.out, "1 file, 20 B"));
   auto all = json::parse(run({"state", "--json"}).out);
   REQUIRE(all.size() == 1);
   CHECK(all[0]["kind"] == "limits");
-  CHECK(all[0]["bytes"] == 5);
+  CHECK(all[0]["bytes"] == 20);
   CHECK(all[0]["in_use"] == false);
 }
 
 TEST_CASE_METHOD(state_test, "only what is old goes, and a dry run leaves it", "[cli][state]") {
-  auto old = write_old(state + "old.limits", "x", 31);
-  auto young = write_old(state + "young.limits", "x", 29);
+  auto old = write_old(state + "old.limits", limits, 31);
+  auto young = write_old(state + "young.limits", limits, 29);
   CHECK(contains(clean({"--dry-run"}), "would remove "));
   CHECK(fs::exists(old));
   auto said = clean({});
-  CHECK(contains(said, "old.limits (1 B)"));
-  CHECK(contains(said, "1 file, 1 B removed, 0 kept"));
+  CHECK(contains(said, "old.limits (20 B)"));
+  CHECK(contains(said, "1 file, 20 B removed, 0 kept"));
   CHECK_FALSE(fs::exists(old));
   CHECK(fs::exists(young));
-  CHECK(contains(clean({"--older-than", "10d"}), "young.limits (1 B)"));
+  CHECK(contains(clean({"--older-than", "10d"}), "young.limits (20 B)"));
 }
 
 TEST_CASE_METHOD(state_test, "what a program has locked stays, and is named", "[cli][state]") {
-  auto path = write_old(state + "main.limits", "x", 60);
+  auto path = write_old(state + "main.limits", limits, 60);
   auto lock = ::open(folder.path(state + "main.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   REQUIRE(::flock(lock, LOCK_EX) == 0);
   CHECK(contains(clean({}), "main.limits: a program uses it"));

@@ -58,7 +58,7 @@ bool exists(const kept_file& file) {
 } // namespace
 
 TEST_CASE_METHOD(kept_files_test, "all kinds of files are found, by kind and name", "[state]") {
-  folder.write("state/b.limits", "12345");
+  folder.write("state/b.limits", "modelforge limits 1\n");
   folder.write("state/a.limits", "");
   folder.write("state/a.lock", "");
   folder.write("state/a.limits.new", "");
@@ -75,7 +75,7 @@ TEST_CASE_METHOD(kept_files_test, "all kinds of files are found, by kind and nam
   CHECK(kinds
         == std::vector{kind::limits, kind::limits, kind::lock, kind::draft, kind::inputs, kind::ledger, kind::log});
   CHECK(all[0].path == folder.path("state/a.limits"));
-  CHECK(all[1].bytes == 5);
+  CHECK(all[1].bytes == 20);
   CHECK(all[1].mode == 0640);
   CHECK(all[1].owner == ::geteuid());
   CHECK(find_files({folder.path("none"), {}, {folder.path("nor here")}, {}}).empty());
@@ -139,7 +139,7 @@ TEST_CASE("what goes is of a kind that was meant, old enough, and needed by nobo
 }
 
 TEST_CASE_METHOD(kept_files_test, "limits that a program keeps are not removed", "[state]") {
-  folder.write("state/main.limits", "x");
+  folder.write("state/main.limits", "modelforge limits 1\n");
   {
     held_lock running{folder.path("state/main.lock")};
     auto file = only(kind::limits);
@@ -154,11 +154,16 @@ TEST_CASE_METHOD(kept_files_test, "limits that a program keeps are not removed",
 }
 
 TEST_CASE_METHOD(kept_files_test, "what has changed since it was looked at stays", "[state]") {
-  folder.write("state/main.limits", "x");
+  folder.write("state/main.limits", "modelforge limits 1\n");
   auto file = only(kind::limits);
   folder.write("state/main.limits", "more of it");
   CHECK(remove(file) == "it has changed meanwhile");
   CHECK(exists(file));
+}
+
+TEST_CASE_METHOD(kept_files_test, "limits that somebody else wrote stay", "[state]") {
+  folder.write("state/speed.limits", "50 km/h\n");
+  CHECK(only(kind::limits).kept_because.find("it does not begin as a file of limits") == 0);
 }
 
 TEST_CASE_METHOD(kept_files_test, "a ledger that is all there is of the results stays", "[state]") {

@@ -159,7 +159,12 @@ std::string hindrance_to(const state::kept_file& file, const state::clean_order&
   free.kept_because.clear();
   if (!state::is_to_go(free, order, now))
     return {};
-  return file.is_in_use ? "a program uses it" : file.kept_because;
+  return file.is_in_use ? std::string{state::used_words} : file.kept_because;
+}
+
+/// Whether the system kept a file from being removed.
+bool is_failure(std::string_view why) {
+  return !why.empty() && why != state::used_words && why != state::changed_words;
 }
 
 /// What `modelforge state clean` does.
@@ -172,12 +177,13 @@ int clean_state(const state_options& options) {
   std::string text;
   std::size_t count = 0, kept = 0;
   uint64_t bytes = 0;
+  auto is_failed = false;
   for (auto& file : state::find_files(*where)) {
     auto why = hindrance_to(file, order, now);
     if (why.empty() && !state::is_to_go(file, order, now))
       continue;
     if (why.empty() && !options.dry_run)
-      why = state::remove(file);
+      why = state::remove(file), is_failed = is_failed || is_failure(why);
     auto is_gone = why.empty();
     count += is_gone ? 1 : 0;
     kept += is_gone ? 0 : 1;
@@ -189,7 +195,7 @@ int clean_state(const state_options& options) {
   }
   text += count_text(count, bytes) + (options.dry_run ? " would be removed, " : " removed, ") + std::to_string(kept)
           + " kept\n";
-  return print(text) ? exit_ok : exit_failed;
+  return print(text) && !is_failed ? exit_ok : exit_failed;
 }
 
 /// The kinds that somebody may have cleaned.

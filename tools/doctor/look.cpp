@@ -59,7 +59,11 @@ std::string late_text(std::chrono::milliseconds patience) {
 /// What became of a connection that was begun.
 std::string connected(int fd, std::chrono::milliseconds patience) {
   pollfd waiting{fd, POLLOUT, 0};
-  if (::poll(&waiting, 1, static_cast<int>(patience.count())) == 0)
+  int ready;
+  do
+    ready = ::poll(&waiting, 1, static_cast<int>(patience.count()));
+  while (ready < 0 && errno == EINTR);
+  if (ready == 0)
     return late_text(patience);
   int error = 0;
   socklen_t size = sizeof error;

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <system_error>
 #include <tuple>
@@ -50,6 +51,15 @@ void for_each_file(const std::string& folder, const std::function<void(const std
   std::error_code problem;
   for (fs::directory_iterator each{folder, problem}, end; !problem && each != end; each.increment(problem))
     visit(each->path().string());
+}
+
+/// Whether it is a file of limits, or an empty one, that we have made.
+bool holds_limits(const std::string& path) {
+  constexpr std::string_view beginning = "modelforge limits ";
+  std::ifstream in{path};
+  std::string line;
+  std::getline(in, line);
+  return line.empty() || line.starts_with(beginning);
 }
 
 /// What is locked while somebody writes this file: for limits a file beside them, for conversations their folder.
@@ -121,7 +131,7 @@ private:
       return;
     for_each_file(folder, [this](auto& path) {
       if (path.ends_with(limits_ending))
-        add(kind::limits, path);
+        add(kind::limits, path, holds_limits(path) ? "" : "it does not begin as a file of limits: somebody else's?");
       else if (path.ends_with(lock_ending))
         add(kind::lock, path, "it is empty, and a lock that is removed is none");
       else if (path.ends_with(limits_draft_ending))
@@ -191,12 +201,15 @@ bool is_to_go(const kept_file& file, const clean_order& order, std::chrono::syst
 
 // Who starts just then and finds the lock taken acts as if another program ran: it writes nothing this time.
 std::string remove(const kept_file& file) {
-  base::file locked{::open(lock_of(file).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (locked.get() >= 0 && ::flock(locked.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    return "a program uses it";
+  auto lock = lock_of(file);
+  base::file locked{::open(lock.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (locked.get() < 0 && errno != ENOENT)
+    return lock + ": " + std::strerror(errno);
+  if (locked.get() >= 0 && ::flock(locked.get(), LOCK_EX | LOCK_NB) != 0)
+    return std::string{used_words};
   kept_file now = file;
   if (!look_at(now) || now.changed != file.changed || now.bytes != file.bytes)
-    return "it has changed meanwhile";
+    return std::string{changed_words};
   return ::unlink(file.path.c_str()) == 0 ? "" : std::strerror(errno);
 }
 

@@ -60,8 +60,12 @@ struct clean_order {
 /// Whether the file is to go; `now` is the time of day.
 bool is_to_go(const kept_file& file, const clean_order& order, std::chrono::system_clock::time_point now);
 
+/// Why a file stays that was to go, without anything being wrong.
+inline constexpr std::string_view used_words = "a program uses it";
+inline constexpr std::string_view changed_words = "it has changed meanwhile";
+
 /// Removes it, unless a process holds it: its lock is taken for that, where it has one. Returns why it is still there,
-/// or "".
+/// or "": these words, else what the system says.
 std::string remove(const kept_file& file);
 
 } // namespace modelforge::state
