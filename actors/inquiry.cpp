@@ -13,6 +13,7 @@
 #include <caf/event_based_actor.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <unistd.h>
@@ -154,11 +155,23 @@ private:
   caf::disposable timer_;
 };
 
+constexpr int max_own_threads = 4;
+std::atomic<int> own_threads{0}; ///< Of all systems of this process.
+
+/// Usually on a thread of its own, so that neither actors that are busy nor what is told of thousands of models keep
+/// one another waiting. Questions that come faster than they are answered share the scheduler's.
 template <class Source>
 void spawn_inquiry(caf::actor_system& system, const Source& source, status_receiver receiver) {
-  system.spawn<caf::detached>([source, receiver = std::move(receiver)](caf::event_based_actor* self) {
+  auto begin = [source, receiver = std::move(receiver)](caf::event_based_actor* self) {
     std::make_shared<inquiry>(self, receiver)->start(source);
-  });
+  };
+  if (++own_threads > max_own_threads) {
+    --own_threads;
+    system.spawn(std::move(begin));
+    return;
+  }
+  auto actor = system.spawn<caf::detached>(std::move(begin));
+  actor->attach_functor([] { --own_threads; });
 }
 
 } // namespace
