@@ -9,7 +9,7 @@ namespace modelforge::cli {
 
 namespace {
 
-enum class value_kind : uint8_t { none, words, file, other };
+enum class value_kind : uint8_t { none, words, file, folder, other };
 
 /// What may follow an option, or stand for an argument by position.
 value_kind kind_of(const option_description& option) {
@@ -19,6 +19,8 @@ value_kind kind_of(const option_description& option) {
     return value_kind::words;
   if (std::find(files.begin(), files.end(), name) != files.end())
     return value_kind::file;
+  if (name == "FOLDER")
+    return value_kind::folder;
   return name.empty() ? value_kind::none : value_kind::other;
 }
 
@@ -75,7 +77,7 @@ constexpr auto bash_head = R"(# bash completion for modelforge; written by `mode
 
 _modelforge() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=modelforge
-  local options='' words='' is_file='' i
+  local options='' words='' files='' i
   if [[ $current == '=' ]]; then
     current=''
   elif [[ $previous == '=' ]]; then
@@ -96,8 +98,8 @@ constexpr auto bash_tail = R"(  esac
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
     return
   fi
-  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current"; [[ -z $is_file ]] || compgen -f -- "$current")
-  [[ -z $is_file ]] || compopt -o filenames 2>/dev/null
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current"; [[ -z $files ]] || compgen "-$files" -- "$current")
+  [[ -z $files ]] || compopt -o filenames 2>/dev/null
 }
 
 complete -F _modelforge modelforge
@@ -122,7 +124,9 @@ std::string bash_values(const option_description& option) {
     case value_kind::words:
       return "words='" + joined(option.choices, " ") + "'";
     case value_kind::file:
-      return "is_file=1";
+      return "files=f";
+    case value_kind::folder:
+      return "files=d";
     default:
       return "return";
   }
@@ -137,7 +141,7 @@ std::string bash_command(const command_description& command) {
       values += "        " + joined(option.names, " | ") + ") " + bash_values(option) + " ;;\n";
   auto otherwise = "words='" + joined(words_below(command), " ") + "'";
   if (takes_file(command))
-    otherwise += " is_file=1";
+    otherwise += " files=f";
   if (values.empty())
     return result + "      " + otherwise + "\n      ;;\n";
   return result + "      case $previous in\n" + values + "        *) " + otherwise + " ;;\n      esac\n      ;;\n";
@@ -173,6 +177,8 @@ std::string zsh_values(const option_description& option) {
       return "(" + joined(option.choices, " ") + ")";
     case value_kind::file:
       return "_files";
+    case value_kind::folder:
+      return "_files -/";
     default:
       return " ";
   }
@@ -283,6 +289,8 @@ std::string fish_values(const option_description& option) {
       return " -x -a '" + joined(option.choices, " ") + "'";
     case value_kind::file:
       return " -r -F";
+    case value_kind::folder:
+      return " -x -a '(__fish_complete_directories)'";
     default:
       return option.is_value_optional ? "" : " -x";
   }
