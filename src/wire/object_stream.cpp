@@ -28,7 +28,6 @@ public:
 
   std::size_t take(std::string_view bytes, piece_sink& sink) override {
     news_ = 0;
-    line_end_ = nullptr;
     auto all = bytes;
     if (form_ == form::unknown)
       bytes = guess_form(bytes);
@@ -188,29 +187,9 @@ private:
     is_behind_bracket_ = c == '[';
   }
 
-  /// Takes an object that is a line, if another one begins on the next: in no object, and in no string, does a brace
-  /// follow so on another, so there is no need to look for its end bracket by bracket. Nothing where several objects
-  /// may stand on the line.
-  std::string_view take_line_of(std::string_view& bytes) {
-    if (line_end_ == nullptr || line_end_ < bytes.data())
-      line_end_ = bytes.data() + std::min(bytes.find('\n'), bytes.size());
-    auto end = static_cast<std::size_t>(line_end_ - bytes.data());
-    if (end == bytes.size() || end + 1 == bytes.size() || bytes[end - 1] != '}' || bytes[end + 1] != '{')
-      return {};
-    auto object = bytes.substr(0, end);
-    for (auto at = object.find('}'); at + 1 < end; at = object.find('}', at + 1))
-      if (auto next = object.substr(object.find_first_not_of(" \t\r,[]\x1E", at + 1));
-          next.starts_with('{') || next.starts_with("data:"))
-        return {};
-    bytes.remove_prefix(end + 1);
-    return object;
-  }
-
   /// Takes a plain object, or as much of it as there is.
   void take_object(std::string_view& bytes, piece_sink& sink) {
-    auto object = object_.is_open() ? std::string_view{} : take_line_of(bytes);
-    if (object.empty())
-      object = object_.take(bytes, kept_);
+    auto object = object_.take(bytes, kept_);
     if (std::max(object.size(), kept_.size()) > limit_)
       return too_large("the provider sent an object of more than " + std::to_string(limit_) + " bytes");
     if (!object.empty()) {
@@ -272,10 +251,9 @@ private:
   std::unique_ptr<object_answer> answer_;
   sse::parser events_;
   object_gatherer object_;
-  std::string kept_;               ///< The beginning of an object that is cut.
-  std::string beginning_;          ///< Of the body.
-  std::size_t news_ = 0;           ///< Of the present call of `take`.
-  const char* line_end_ = nullptr; ///< Likewise: the next one of its bytes, or their end; null: not looked for yet.
+  std::string kept_;      ///< The beginning of an object that is cut.
+  std::string beginning_; ///< Of the body.
+  std::size_t news_ = 0;  ///< Of the present call of `take`.
   std::size_t limit_;
   uint32_t open_arrays_ = 0; ///< Around the objects.
   form form_ = form::unknown;
