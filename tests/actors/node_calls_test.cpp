@@ -225,7 +225,7 @@ TEST_CASE("an owner that replaces a provider loses no guest's call, stream or ba
 TEST_CASE("an owner that nobody finds is told at once, after the time that it is expected", "[node]") {
   auto settings = guest_of("127.0.0.1:9");
   settings.node.heartbeat = 100ms;
-  settings.node.timeout = 300ms;
+  settings.node.timeout = 2s;
   runtime guest{settings};
   auto begun = std::chrono::steady_clock::now();
   auto answer = guest.chat("Hi");
@@ -235,10 +235,10 @@ TEST_CASE("an owner that nobody finds is told at once, after the time that it is
   CHECK(answer.error().message.find("node owner, which runs the provider, cannot be reached") == 0);
   CHECK(answer.error().provider == "sim");
   CHECK(answer.error().attempts.empty());
-  CHECK(took < 5s);
+  CHECK(took < 20s);
   begun = std::chrono::steady_clock::now();
   CHECK_FALSE(guest.chat("Hi"));
-  CHECK(std::chrono::steady_clock::now() - begun < 200ms);
+  CHECK(std::chrono::steady_clock::now() - begun < 1s);
   REQUIRE(test::eventually([&] { return !guest.node().peers[0].problem.empty(); }));
   CHECK(guest.node().peers[0].problem.find("no connection: Connection refused") == 0);
 }

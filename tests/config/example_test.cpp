@@ -1,5 +1,6 @@
 #include "config/schema.hpp"
 #include "support.hpp"
+#include "tests/support/pace.hpp"
 #include "tests/support/places.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -220,13 +221,13 @@ TEST_CASE("the example may have any byte changed: it loads or the fault is told"
 
 TEST_CASE("loading and checking the example takes less than 5 ms", "[config]") {
   auto text = example_toml();
-  auto best = std::chrono::nanoseconds::max();
+  auto best = std::chrono::duration<double, std::milli>::max();
   for (int i = 0; i < 20; ++i) {
     auto start = thread_time();
     REQUIRE(parse(text, "example.toml", env).value);
-    best = std::min(best, thread_time() - start);
+    best = std::min<decltype(best)>(best, (thread_time() - start) / test::pace());
   }
-  INFO("best of 20: " << best.count() << " ns");
+  INFO("best of 20: " << best.count() << " ms");
   CHECK(best < std::chrono::milliseconds{slow ? 100 : 5});
 }
 
