@@ -35,9 +35,6 @@ namespace {
 using provider::attempt_id;
 using provider::time_point;
 
-/// Between two looks at the metrics that are expensive to find out.
-constexpr auto show_interval = std::chrono::milliseconds{250};
-
 std::chrono::system_clock::time_point wall_now() {
   return journal::wall_clock::now();
 }
@@ -121,9 +118,7 @@ private:
     auto at = now();
     engine_.follow_requests(log_ != nullptr && log_->wants(log_level::debug));
     engine_.accounts().keep(log_ != nullptr && log_->wants_access());
-    arrivals_->take_written(written_);
-    for (auto& written : written_)
-      engine_.on_written(written.attempt, written.when);
+    arrivals_->take_written([this](auto& written) { engine_.on_written(written.attempt, written.when); });
     return at;
   }
 
@@ -250,7 +245,7 @@ private:
       end_all(at);
     arm(at);
     count();
-    if (at - shown_ >= show_interval)
+    if (metrics_.is_due(at))
       show(at);
   }
 
@@ -391,8 +386,6 @@ private:
     timer_.arm(timer::earlier_of(timer::earlier_of(engine_.wake_at(at), drain_.wake_at()), streams_.next_alarm()));
   }
 
-  void on_time() { serve(begin_turn()); }
-
   void count() {
     metrics_.count(engine_.counts(), engine_.queue(), engine_.refused());
     tell_logs();
@@ -406,8 +399,7 @@ private:
 
   provider_status show(time_point at) {
     auto status = engine_.status(drain_.is_on(), at);
-    metrics_.show(status);
-    shown_ = at;
+    metrics_.show(status, at);
     return status;
   }
 
@@ -448,7 +440,6 @@ private:
   log_handle log_;
   provider::engine engine_;
   provider_metrics metrics_;
-  time_point shown_{}; ///< When the metrics that are expensive to find out were shown last.
   callers<std::remove_pointer_t<provider_actor::pointer>> callers_;
   std::unordered_map<request_id, provider_client> clients_;
   stream_sessions streams_;
@@ -456,8 +447,7 @@ private:
   embedding_splits splits_;
   std::unordered_map<caf::actor_addr, std::string> guests_; ///< Who asks for which other node.
   std::shared_ptr<arrivals> arrivals_ = std::make_shared<arrivals>();
-  std::vector<written_attempt> written_; ///< Buffer of `begin_turn`.
-  timer timer_{self_, [this] { on_time(); }};
+  timer timer_{self_, [this] { serve(begin_turn()); }};
   drain_period drain_;
 };
 

@@ -449,7 +449,8 @@ void provider_metrics::count(const dispatcher::counters& counts, const dispatche
     attempt([&] { instruments_->count(counts, queue, refused); });
 }
 
-void provider_metrics::show(const provider_status& status) noexcept {
+void provider_metrics::show(const provider_status& status, std::chrono::steady_clock::time_point at) noexcept {
+  shown_ = at;
   if (instruments_)
     attempt([&] { instruments_->show(status); });
 }

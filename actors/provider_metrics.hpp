@@ -45,11 +45,17 @@ public:
   void count(const dispatcher::counters& counts, const dispatcher::queue_state& queue, uint64_t refused) noexcept;
 
   /// Takes in what is expensive to find out: the predicted wait, the lanes.
-  void show(const provider_status& status) noexcept;
+  void show(const provider_status& status, std::chrono::steady_clock::time_point at) noexcept;
+
+  /// Whether it is time to `show` again.
+  bool is_due(std::chrono::steady_clock::time_point at) const noexcept { return at - shown_ >= show_interval; }
 
 private:
   class instruments;
 
+  static constexpr std::chrono::milliseconds show_interval{250};
+
+  std::chrono::steady_clock::time_point shown_{};
   std::unique_ptr<instruments> instruments_; ///< Null: the registry would not have them.
 };
 

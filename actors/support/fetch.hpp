@@ -68,16 +68,23 @@ public:
     return std::exchange(ended_, {});
   }
 
-  void take_written(std::vector<written_attempt>& list) {
-    list.clear();
-    std::lock_guard guard{mutex_};
-    list.swap(written_);
+  /// Inside the actor: calls `f(written_attempt)` for each that was written since the last time.
+  template <class F>
+  void take_written(F f) {
+    taken_.clear();
+    {
+      std::lock_guard guard{mutex_};
+      taken_.swap(written_);
+    }
+    for (auto& written : taken_)
+      f(written);
   }
 
 private:
   std::mutex mutex_;
   std::vector<ended_attempt> ended_;
   std::vector<written_attempt> written_;
+  std::vector<written_attempt> taken_; ///< The actor's own; changes places with `written_`, so neither allocates.
 };
 
 /// Sends `request`; its answer is left in `box`, under the attempt's number, and `look()` runs inside the actor

@@ -324,7 +324,7 @@ TEST_CASE_METHOD(cli_test, "the quick commands are quick", "[cli]") {
     for (int i = 0; i < 9; ++i) {
       auto x = run(arguments);
       REQUIRE(x.exit_code == 0);
-      least = std::min<decltype(least)>(least, x.cpu / test::pace()); // they wait for nothing, and this machine may be busy
+      least = std::min<decltype(least)>(least, x.cpu / test::pace()); // they wait for nothing
     }
     if (!sanitized)
       CHECK(least < 20ms);
@@ -340,7 +340,7 @@ TEST_CASE_METHOD(cli_test, "an idle process uses no measurable CPU", "[cli]") {
   misbehaving_server silent{[](peer& x) { x.wait_for_close(); }};
   auto x = run({"chat", "-c", configure(silent.url("")), "--timeout", "1", "hello"});
   CHECK(x.exit_code == 1);
-  CHECK(simulator.cpu() - before <= 30ms); // of a second: three ticks of the kernel's clock, which may be charged with others' work
+  CHECK(simulator.cpu() - before <= 30ms); // three ticks of the kernel's clock, which may be charged with others' work
   CHECK(simulator.end(SIGTERM) == 0);
 }
 
