@@ -29,6 +29,21 @@ constexpr auto cookie_headers = std::to_array<std::string_view>({"set-cookie", "
 constexpr auto secret_queries =
   std::to_array<std::string_view>({"key", "api_key", "api-key", "apikey", "access_token", "token"});
 
+/// Which bytes a text of any of these lists begins with, in either case.
+template <class... Lists>
+constexpr std::array<bool, 256> first_bytes(const Lists&... lists) {
+  std::array<bool, 256> result{};
+  for (int byte = 0; byte < 256; ++byte) {
+    auto begins = [&](std::string_view text) { return ascii::same_letter(text.front(), static_cast<char>(byte)); };
+    result[static_cast<std::size_t>(byte)] = (std::any_of(lists.begin(), lists.end(), begins) || ...);
+  }
+  return result;
+}
+
+// Nearly all bytes begin none of them: a look at each byte costs a tenth of comparing it with each.
+constexpr auto begins_key = first_bytes(key_prefixes);
+constexpr auto begins_header = first_bytes(secret_headers, cookie_headers);
+
 bool is_space(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
 }
@@ -115,13 +130,15 @@ std::optional<span> find_password(std::string_view text) {
 
 /// Looks at the start of `text`, before which stands `previous`.
 std::optional<span> find_secret(std::string_view text, char previous) {
-  if (auto found = find_prefixed(text, is_key_char(previous)))
-    return found;
+  auto first = static_cast<unsigned char>(text.front());
+  if (begins_key[first])
+    if (auto found = find_prefixed(text, is_key_char(previous)))
+      return found;
   if (auto found = find_query(text))
     return found;
   if (auto found = find_password(text))
     return found;
-  if (ascii::is_alnum(previous))
+  if (!begins_header[first] || ascii::is_alnum(previous))
     return std::nullopt;
   for (auto name : secret_headers)
     if (auto found = find_header(text, name, false))
