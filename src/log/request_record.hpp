@@ -8,6 +8,8 @@
 #include <modelforge/messages/request_id.hpp>
 #include <modelforge/messages/token_usage.hpp>
 
+#include "base/trace_context.hpp"
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -36,7 +38,18 @@ enum class request_outcome : uint8_t {
   refused,   ///< It was not taken in.
 };
 
-/// All that the access log has of a request: a plain value, whole when the request has ended. Texts are cut.
+/// Where a request stands in a trace, and what else only its spans have of it.
+struct trace_part {
+  trace_context context{}; ///< Of the request's own span.
+  uint64_t parent = 0;     ///< The caller's span; 0: the trace begins here.
+  std::string state{};     ///< `tracestate`, as the caller gave it.
+  std::string vendor{};    ///< The provider, as OpenTelemetry names it.
+  std::string url{};       ///< Where its attempts go, or would have gone; without query and login.
+  uint32_t earlier = 0;    ///< Attempts up to this number were made by others, who tell them.
+};
+
+/// All that the access log and the trace have of a request: a plain value, whole when the request has ended. Texts are
+/// cut.
 struct request_record {
   /// Of a text in it, in bytes.
   static constexpr std::size_t max_text = 256;
@@ -66,6 +79,7 @@ struct request_record {
   std::optional<double> cost{};
   std::optional<finish_reason> finish{}; ///< Of an answer.
   answer_flaw flaw = answer_flaw::none;
+  std::optional<trace_part> trace{}; ///< Empty: it has no spans.
 
   /// Counts an attempt, and its wait, that is not to be kept.
   void leave_out(const attempt_record& attempt) {
@@ -86,6 +100,8 @@ struct request_record {
       result += text->capacity();
     for (auto& [name, value] : labels)
       result += name.capacity() + value.capacity();
+    if (trace)
+      result += trace->state.capacity() + trace->vendor.capacity() + trace->url.capacity();
     return result;
   }
 };
