@@ -1,5 +1,6 @@
 #include "tests/cli/cli_fixture.hpp"
 #include "tests/support/eventually.hpp"
+#include "tests/support/shared_list.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -7,7 +8,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 
 namespace modelforge::batch_choice_test {
 
@@ -46,16 +46,12 @@ struct keeping_server {
 
   void serve(peer& x) {
     while (auto request = x.read_request()) {
-      {
-        std::lock_guard guard{mutex};
-        bodies.push_back(json::parse(request->substr(request->find("\r\n\r\n") + 4)));
-      }
+      bodies.add(json::parse(request->substr(request->find("\r\n\r\n") + 4)));
       x.send(whole_answer(200, good_answer));
     }
   }
 
-  std::mutex mutex;
-  std::vector<json> bodies;
+  shared_list<json> bodies;
   misbehaving_server server; ///< Ends before what it writes to.
 };
 
@@ -146,9 +142,10 @@ TEST_CASE_METHOD(batch_choice_test, "a batch takes the options of chat, and a li
                   "END", "--seed", "3", "--effort", "low", "--option", "user=you", "--option", "logprobs=true"});
   INFO(x.err);
   REQUIRE(x.exit_code == 0);
-  REQUIRE(asked.bodies.size() == 3);
-  auto &first = asked.bodies[0], &second = asked.bodies[1], &third = asked.bodies[2];
-  for (auto& body : asked.bodies) {
+  auto bodies = asked.bodies.all();
+  REQUIRE(bodies.size() == 3);
+  auto &first = bodies[0], &second = bodies[1], &third = bodies[2];
+  for (auto& body : bodies) {
     CHECK(body["seed"] == 3);
     CHECK(body["stop"] == json{"END"});
     CHECK(body["reasoning_effort"] == "low");

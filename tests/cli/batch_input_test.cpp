@@ -1,11 +1,11 @@
 #include "tests/cli/cli_fixture.hpp"
+#include "tests/support/shared_list.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
-#include <mutex>
 #include <sstream>
 
 namespace modelforge::batch_input_test {
@@ -21,17 +21,13 @@ using strings = std::vector<std::string>;
 
 /// Answers chats with what they said, in capital words of its own.
 struct batch_input_test : test::cli_test {
-  std::mutex mutex;
-  std::vector<std::string> prompts;
+  shared_list<std::string> asked;
   misbehaving_server server{[this](peer& x) { serve(x); }};
 
   void serve(peer& x) {
     while (auto request = x.read_request()) {
       auto body = json::parse(request->substr(request->find("\r\n\r\n") + 4));
-      {
-        std::lock_guard guard{mutex};
-        prompts.push_back(body["messages"][0]["content"]);
-      }
+      asked.add(body["messages"][0]["content"]);
       x.send(whole_answer(200, good_answer));
     }
   }
@@ -64,7 +60,7 @@ TEST_CASE_METHOD(batch_input_test, "a batch asks the same of each row of a table
   auto x = batch(table, {"--format", "csv", "--prompt", "Summarise {{text}}"});
   INFO(x.err);
   REQUIRE(x.exit_code == 0);
-  CHECK(prompts == strings{"Summarise one, two", "Summarise three\nfour"});
+  CHECK(asked.all() == strings{"Summarise one, two", "Summarise three\nfour"});
   CHECK(ids() == strings{"a", "b"});
   auto other = batch(table, {"--prompt", "Translate {{text}}"});
   CHECK(other.exit_code == 2);
@@ -75,8 +71,8 @@ TEST_CASE_METHOD(batch_input_test, "a batch asks the same of each row of a table
   auto grown = batch(table, {"--format", "csv", "--prompt", "Summarise {{text}}"});
   INFO(grown.err);
   CHECK(grown.exit_code == 0);
-  CHECK(prompts.back() == "Summarise five");
-  CHECK(prompts.size() == 3);
+  CHECK(asked.all().back() == "Summarise five");
+  CHECK(asked.all().size() == 3);
   auto wrong = batch(table, {"--format", "csv", "--prompt", "{{txt}}", "--fresh"});
   CHECK(wrong.exit_code == 2);
   CHECK(contains(wrong.err, "the prompt's {{txt}} is no column"));
@@ -95,12 +91,12 @@ TEST_CASE_METHOD(batch_input_test, "a batch asks the same of each text of a fold
   auto x = batch(texts, how);
   INFO(x.err);
   REQUIRE(x.exit_code == 0);
-  CHECK(prompts == strings{"Summarise one", "Summarise two"});
+  CHECK(asked.all() == strings{"Summarise one", "Summarise two"});
   CHECK(ids() == strings{"a.txt", "b.txt"});
   folder.write("texts/c.txt", "three");
   CHECK(batch(texts, how).exit_code == 0);
-  CHECK(prompts.back() == "Summarise three");
-  CHECK(prompts.size() == 3);
+  CHECK(asked.all().back() == "Summarise three");
+  CHECK(asked.all().size() == 3);
   auto inside = run({"batch", "--simulate", "--format", "folder", texts, "-o", texts + "/out.jsonl"});
   CHECK(inside.exit_code == 2);
   CHECK(contains(inside.err, "is in the input folder"));
@@ -167,7 +163,7 @@ TEST_CASE_METHOD(batch_input_test, "a dry run knows what earlier runs have done,
   folder.write("in.jsonl", "{\"prompt\":\"A\"}\n{\"prompt\":\"b\"}\n");
   CHECK(dry({}).exit_code == 2);
   CHECK(contains(dry({"--accept-changes"}).out, "to be sent: 2\n"));
-  CHECK(prompts.size() == 1);
+  CHECK(asked.all().size() == 1);
 }
 
 TEST_CASE_METHOD(test::cli_test, "an input that holds nothing to ask is refused, and leaves nothing behind",
@@ -198,7 +194,7 @@ TEST_CASE_METHOD(batch_input_test, "a batch reads a table from standard input", 
   auto seen = run_process(x);
   INFO(seen.err);
   CHECK(seen.exit_code == 0);
-  CHECK(prompts == strings{"why?"});
+  CHECK(asked.all() == strings{"why?"});
 }
 
 } // namespace modelforge::batch_input_test

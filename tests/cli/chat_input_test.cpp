@@ -1,10 +1,10 @@
 #include "tests/cli/cli_fixture.hpp"
+#include "tests/support/shared_list.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
 #include <nlohmann/json.hpp>
 
-#include <mutex>
 #include <sys/stat.h>
 
 namespace modelforge::chat_input_test {
@@ -26,8 +26,7 @@ struct chat_input_test : test::cli_test {
 
   void serve(peer& x) {
     while (auto request = x.read_request()) {
-      std::lock_guard guard{mutex};
-      bodies.push_back(request->substr(request->find("\r\n\r\n") + 4));
+      bodies.add(request->substr(request->find("\r\n\r\n") + 4));
       x.send(whole_answer(200, fine));
     }
   }
@@ -52,12 +51,11 @@ struct chat_input_test : test::cli_test {
 
   /// The content of the only message of the last request; empty: there was none.
   nlohmann::json sent() {
-    std::lock_guard guard{mutex};
-    return bodies.empty() ? nlohmann::json{} : nlohmann::json::parse(bodies.back())["messages"][0]["content"];
+    auto all = bodies.all();
+    return all.empty() ? nlohmann::json{} : nlohmann::json::parse(all.back())["messages"][0]["content"];
   }
 
-  std::mutex mutex;
-  strings bodies;
+  shared_list<std::string> bodies;
   misbehaving_server server; ///< Ends before what it writes to.
 };
 
@@ -157,7 +155,7 @@ TEST_CASE_METHOD(chat_input_test, "chat refuses what cannot be sent before anyth
     for (auto& part : told)
       CHECK(contains(x.err, part));
   }
-  CHECK(bodies.empty());
+  CHECK(bodies.all().empty());
 }
 
 TEST_CASE_METHOD(chat_input_test, "chat does not wait for an input to which nobody writes", "[cli]") {
@@ -183,7 +181,7 @@ TEST_CASE_METHOD(chat_input_test, "chat does not wait for an input to which nobo
   auto patient = shell("exec MODELFORGE five --file - --timeout 0.2 <> fifo");
   CHECK(patient.exit_code == 2);
   CHECK(contains(patient.err, "did not end within 0.2 s (--timeout)"));
-  CHECK(bodies.empty());
+  CHECK(bodies.all().empty());
 }
 
 TEST_CASE_METHOD(chat_input_test, "chat waits for a program that takes its time, and says so", "[cli]") {

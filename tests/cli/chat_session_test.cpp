@@ -149,7 +149,7 @@ TEST_CASE_METHOD(session_test, "commands of a session do what its help says", "[
   say("/file ~/notes.txt", "next question");
   say("Sum up", "answer 1");
   CHECK(sent() == strings{"system: Be brief.", "user: Sum up\n\n<file name=\"" + notes + "\">\nsome notes\n</file>"});
-  CHECK(asked[0]["model"] == "other");
+  CHECK(asked.all().front()["model"] == "other");
   say("/save notes", "--continue=notes");
   say("/save ~/copy.md", "written to");
   CHECK(folder.read("copy.md") == folder.read(".local/state/modelforge/conversations/notes.md"));
@@ -294,7 +294,7 @@ TEST_CASE_METHOD(session_test, "chat --continue goes on with the last conversati
     CHECK(x.err.empty());
     CHECK(sent().size() == messages);
     CHECK(sent().back() == "user: " + question);
-    CHECK(asked.back()["model"] == model);
+    CHECK(asked.all().back()["model"] == model);
   }
   CHECK(sent(3) == whole);
   auto before = count();

@@ -1,13 +1,13 @@
 #pragma once
 
 #include "tests/cli/cli_fixture.hpp"
+#include "tests/support/shared_list.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -31,12 +31,7 @@ struct session_test : cli_test {
       auto body = nlohmann::json::parse(request->substr(request->find("\r\n\r\n") + 4));
       auto last = body["messages"].back()["content"];
       auto question = last.is_string() ? last.get<std::string>() : last.dump();
-      std::size_t number = 0;
-      {
-        std::lock_guard guard{mutex};
-        asked.push_back(body);
-        number = asked.size();
-      }
+      auto number = asked.add(body);
       if (question.find("silent") != question.npos) {
         x.wait_for_close();
         return;
@@ -75,19 +70,16 @@ struct session_test : cli_test {
 
   /// "role: text" of each message of a request, the last one if none is said.
   std::vector<std::string> sent(std::size_t number = 0) {
-    std::lock_guard guard{mutex};
+    auto all = asked.all();
     std::vector<std::string> result;
-    for (auto& message : asked.at(number == 0 ? asked.size() - 1 : number - 1)["messages"])
+    for (auto& message : all.at(number == 0 ? all.size() - 1 : number - 1)["messages"])
       result.push_back(
         message["role"].get<std::string>() + ": "
         + (message["content"].is_string() ? message["content"].get<std::string>() : message["content"].dump()));
     return result;
   }
 
-  std::size_t count() {
-    std::lock_guard guard{mutex};
-    return asked.size();
-  }
+  std::size_t count() { return asked.all().size(); }
 
   std::vector<std::string> kept() {
     std::vector<std::string> result;
@@ -105,8 +97,7 @@ struct session_test : cli_test {
     return folder.read(all[0]);
   }
 
-  std::mutex mutex;
-  std::vector<nlohmann::json> asked;
+  shared_list<nlohmann::json> asked;
   std::string config;
   misbehaving_server server; ///< Ends before what it writes to.
 };
