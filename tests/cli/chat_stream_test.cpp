@@ -102,10 +102,11 @@ TEST_CASE_METHOD(chat_stream_test, "a stream that breaks leaves what was printed
 TEST_CASE_METHOD(chat_stream_test, "with --no-stream the request is no stream", "[cli][stream]") {
   std::atomic<bool> streamed{false};
   misbehaving_server server{[&](peer& x) {
-    auto request = x.read_request();
-    streamed = request && contains(*request, "\"stream\":true");
-    x.answer(R"({"choices":[{"index":0,"message":{"role":"assistant","content":"whole"},"finish_reason":"stop"}]})",
-             "Content-Type: application/json\r\n");
+    while (auto request = x.read_request()) {
+      streamed = contains(*request, "\"stream\":true");
+      x.answer(R"({"choices":[{"index":0,"message":{"role":"assistant","content":"whole"},"finish_reason":"stop"}]})",
+               "Content-Type: application/json\r\n");
+    }
   }};
   CHECK(chat(server.url(""), {"--no-stream"}).out == "whole\n");
   CHECK_FALSE(streamed);

@@ -16,13 +16,17 @@ using namespace modelforge::test;
 
 namespace {
 
+bool is_stream(const std::string& request) {
+  return contains(request, "\"stream\":true");
+}
+
 /// The answer, streamed to a request for a stream; `reason` is the provider's word.
 std::string answer_to(const std::string& request, const std::string& text, const std::string& reason) {
   auto head = [](const char* type) {
     return std::string{"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: "} + type + "\r\n\r\n";
   };
   auto end = "\"finish_reason\":\"" + reason + "\"}]}";
-  if (!contains(request, "\"stream\":true"))
+  if (!is_stream(request))
     return whole_answer(200,
                         R"({"choices":[{"index":0,"message":{"role":"assistant","content":")" + text + "\"}," + end);
   return head("text/event-stream") + R"(data: {"choices":[{"index":0,"delta":{"content":")" + text + "\"}}]}\n\n"
@@ -33,11 +37,11 @@ struct flaw_test : cli_test {
   /// Answers each request with the text and the finish reason, and counts them.
   misbehaving_server::behaviour says(const std::string& text, const std::string& reason) {
     return [=, this](peer& x) {
-      auto request = x.read_request();
-      if (!request)
-        return;
-      ++asked;
-      x.send(answer_to(*request, text, reason));
+      while (auto request = x.read_request()) {
+        ++asked;
+        if (!x.send(answer_to(*request, text, reason)) || is_stream(*request))
+          return; // a stream ends with its connection
+      }
     };
   }
 
