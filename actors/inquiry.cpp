@@ -78,6 +78,7 @@ private:
     program_.is_draining = told.is_draining;
     program_.settings = std::move(told.settings);
     program_.dropped_events = told.dropped_events;
+    program_.dropped_requests = told.dropped_requests;
     program_.node = std::move(told.node);
     if (told.ask_node) {
       ++left_;

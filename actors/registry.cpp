@@ -105,7 +105,8 @@ public:
   }
 
   registry_report report() const override {
-    registry_report result{history_.report(), draining_, dropped_events(log_.handle()), {}, {}, {}};
+    registry_report result{
+      history_.report(), draining_, dropped_events(log_.handle()), dropped_requests(log_.handle()), {}, {}, {}};
     for (auto& each : providers_) {
       auto& told = result.providers.emplace_back(each.report(is_ours(each.settings, settings_.node)));
       told.problem = log_.masked(std::move(told.problem));

@@ -211,6 +211,12 @@ inline constexpr metric log_dropped{metric_kind::counter,
                                     "log.events_dropped",
                                     "Events that are missing in the log: there was no room, or no writing them",
                                     {}};
+inline constexpr metric access_dropped{
+  metric_kind::counter,
+  "modelforge",
+  "access_log.lines_dropped",
+  "Requests that are missing in the access log: there was no room, or no writing them",
+  {}};
 inline constexpr metric process_cpu{
   metric_kind::counter, "process", "cpu", "User and system CPU time that the process has used", {}, "seconds"};
 inline constexpr metric process_memory{
@@ -258,6 +264,7 @@ inline constexpr auto all_metrics = std::to_array<const metric*>({&operation_dur
                                                                   &linked_nodes,
                                                                   &guests,
                                                                   &log_dropped,
+                                                                  &access_dropped,
                                                                   &process_cpu,
                                                                   &process_memory,
                                                                   &process_open_fds,

@@ -110,6 +110,7 @@ void write_metrics(exposition& out, const program_status& program, const process
     write_guests(out, program);
   }
   write(out, log_dropped, program.dropped_events);
+  write(out, access_dropped, program.dropped_requests);
   write_process(out, process, program.started_at);
 }
 

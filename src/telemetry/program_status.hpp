@@ -83,7 +83,8 @@ struct program_status {
   std::optional<settings_report> settings; ///< Empty: a host's providers, which have no registry.
   std::optional<node_report> node;         ///< Empty: it is none.
   std::vector<provider_report> providers;
-  std::optional<uint64_t> dropped_events; ///< Of the log.
+  std::optional<uint64_t> dropped_events;   ///< Of the log.
+  std::optional<uint64_t> dropped_requests; ///< Of the access log.
 };
 
 } // namespace modelforge::telemetry

@@ -24,6 +24,10 @@ value seconds(const std::optional<nanoseconds>& time) {
   return time ? value(seconds(*time)) : value(nullptr);
 }
 
+value count(const std::optional<uint64_t>& number) {
+  return number ? value(*number) : value(nullptr);
+}
+
 value percent(const limit_use& use) {
   return use.limit > 0 ? value(100.0 * static_cast<double>(use.used) / static_cast<double>(use.limit)) : value(nullptr);
 }
@@ -209,20 +213,20 @@ std::string to_json(const program_status& program) {
   for (auto& provider : program.providers)
     providers.push_back(to_object(provider));
   auto reasons = reasons_against(program);
-  return json::to_text(
-           {{"program", "modelforge"},
-            {"pid", program.pid},
-            {"version", program.build.version},
-            {"build", to_object(program.build)},
-            {"started_at", base::utc_text(program.started_at)},
-            {"uptime_seconds", seconds(program.uptime)},
-            {"ready", reasons.empty()},
-            {"reasons", to_array(reasons)},
-            {"draining", program.is_draining},
-            {"settings", program.settings ? to_object(*program.settings) : value(nullptr)},
-            {"node", program.node ? to_object(*program.node) : value(nullptr)},
-            {"providers", std::move(providers)},
-            {"log_events_dropped", program.dropped_events ? value(*program.dropped_events) : value(nullptr)}})
+  return json::to_text({{"program", "modelforge"},
+                        {"pid", program.pid},
+                        {"version", program.build.version},
+                        {"build", to_object(program.build)},
+                        {"started_at", base::utc_text(program.started_at)},
+                        {"uptime_seconds", seconds(program.uptime)},
+                        {"ready", reasons.empty()},
+                        {"reasons", to_array(reasons)},
+                        {"draining", program.is_draining},
+                        {"settings", program.settings ? to_object(*program.settings) : value(nullptr)},
+                        {"node", program.node ? to_object(*program.node) : value(nullptr)},
+                        {"providers", std::move(providers)},
+                        {"log_events_dropped", count(program.dropped_events)},
+                        {"access_log_lines_dropped", count(program.dropped_requests)}})
          + "\n";
 }
 

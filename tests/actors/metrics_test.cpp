@@ -1,10 +1,12 @@
 #include "tests/actors/provider_fixture.hpp"
 #include "tests/simulator/client.hpp"
+#include "tests/support/eventually.hpp"
 #include "tests/support/prometheus_text.hpp"
 
 #include "actors/exposed_metrics.hpp"
 #include "actors/provider_metrics.hpp"
 #include "actors/support/mail.hpp"
+#include "log/logger.hpp"
 #include "telemetry/status_json.hpp"
 
 #include <modelforge/actors/metrics.hpp>
@@ -394,6 +396,25 @@ TEST_CASE_METHOD(served_test, "what a reload adds, replaces and removes shows in
              [](const caf::error& y) { FAIL(to_string(y)); });
   CHECK(shown() == names{"three openai_compatible", "two ollama"});
   CHECK(get("/metrics").status == 200);
+  caf::anon_send_exit(registry, caf::exit_reason::user_shutdown);
+  registry = nullptr;
+}
+
+TEST_CASE_METHOD(served_test, "what the logs of a program have dropped is shown", "[actors][metrics]") {
+  settings x;
+  x.runtime.state_folder = "none";
+  x.log.sink = "none";
+  x.log.access = "/dev/full";
+  auto log = std::get<log_handle>(start_log(x.log));
+  auto registry = std::get<registry_actor>(spawn_registry(*system, x, log));
+  server = std::get<0>(serve_metrics(*system, {"127.0.0.1:0"}, registry));
+  for (int i = 0; i < 3; ++i)
+    log->write(log::request_record{});
+  REQUIRE(test::eventually([&] { return dropped_requests(log) == 3; }));
+  CHECK(prometheus_text{get("/metrics").body}.at("modelforge_access_log_lines_dropped_total") == 3);
+  auto status = get("/status").body;
+  CHECK(status.find("\"access_log_lines_dropped\":3") != status.npos);
+  CHECK(status.find("\"log_events_dropped\":0") != status.npos);
   caf::anon_send_exit(registry, caf::exit_reason::user_shutdown);
   registry = nullptr;
 }
