@@ -166,7 +166,7 @@ void chronicle::failed(request& which, const failure& why, std::chrono::nanoseco
           .with(field::request, to_string(which.id))
           .with(field::provider, why.provider)
           .with(field::model, why.model)
-          .with(field::attempts, why.attempts.size())
+          .with(field::attempts, why.attempts.size() + which.more_records)
           .with(field::duration_seconds, age)
           .with(field::code, name_of(why.code))
           .with(field::status, status_of(why))

@@ -62,7 +62,7 @@ public:
   template <class Answer>
   void answered(request& which, const Answer& answer, std::chrono::nanoseconds age) {
     if (follows_)
-      answered(which, answer.provider, answer.model, answer.attempts.size(), answer.usage, age);
+      answered(which, answer.provider, answer.model, answer.attempts.size() + which.more_records, answer.usage, age);
     accounts_.answered(which, answer, age);
   }
 

@@ -74,6 +74,7 @@ void requests::end_attempt(request& which, uint16_t status, errc result, time_po
     if (which.account != nullptr)
       which.account->leave_out(*second);
     which.records.erase(second);
+    ++which.more_records;
   }
   which.records.push_back(std::move(record));
 }

@@ -61,6 +61,7 @@ struct request {
 
   uint32_t spent = 0;                  ///< Attempts, by others and here; the one under way, too.
   std::vector<attempt_record> records; ///< Of attempts that have ended.
+  std::size_t more_records = 0;        ///< That are left out; see `requests::max_records`.
   std::optional<attempt_record> under_way{};
   std::optional<failure> last{};                  ///< How the latest attempt failed.
   std::unique_ptr<log::request_record> account{}; ///< For the access log; null: it is not to have it.

@@ -4,6 +4,8 @@
 #include "tests/provider/fixture.hpp"
 #include "tests/support/temporary_folder.hpp"
 
+#include <catch2/generators/catch_generators.hpp>
+
 #include <algorithm>
 #include <deque>
 #include <filesystem>
@@ -196,6 +198,36 @@ TEST_CASE("chronicle: a request can be followed by its id, where somebody wants 
   CHECK(all[3].find("waited_for=backoff") != all[3].npos);
   CHECK(all[4].starts_with("request.answered " + id + "model=m-1 attempts=2 duration_seconds="));
   CHECK(all[4].ends_with("input_tokens=100 output_tokens=7"));
+}
+
+TEST_CASE("chronicle: of very many attempts all are counted", "[provider]") {
+  auto settings = acme();
+  settings.retry.max_attempts = 100;
+  settings.circuit_breaker.enabled = false;
+  auto is_answered = GENERATE(true, false);
+  bench b{settings};
+  b.engine.follow_requests(true);
+  auto asked = question(1);
+  asked.priority = priority::batch; // waits for the budget of retries
+  static_cast<void>(b.engine.admit(asked, {}, b.now));
+  b.run();
+  constexpr int made = 90;
+  for (int i = 1; i <= made; ++i) {
+    while (b.sent.empty()) {
+      b.now = *b.engine.wake_at(b.now);
+      b.run();
+    }
+    if (i < made)
+      b.end(refusal(500));
+  }
+  if (is_answered)
+    b.end(answer());
+  else
+    b.engine.withdraw({1, 1}, "cancelled by the caller", b.now);
+  auto last = b.news().back();
+  CAPTURE(last);
+  CHECK(last.find(is_answered ? "request.answered " : "request.failed ") == 0);
+  CHECK(last.find(" attempts=90 ") != last.npos);
 }
 
 TEST_CASE("chronicle: so can one that is refused or withdrawn", "[provider]") {
