@@ -10,8 +10,7 @@ void access_scribe::write(timed_record& ended) {
     return;
   if (secrets_ != nullptr)
     mask_texts(ended.what);
-  append_access(output_.lines(), ended.what, ended.time);
-  output_.end_line();
+  output_.add([&](std::string& lines) { append_access(lines, ended.what, ended.time); });
 }
 
 /// Whatever a host or a server has put there.
@@ -27,8 +26,9 @@ void access_scribe::mask_texts(request_record& of) const {
 
 void access_scribe::flush(time_point now) {
   output_.flush(now, [this](uint64_t count, std::chrono::nanoseconds time, const std::string& reason) {
-    append_missing(output_.lines(), {count, time, reason}, std::chrono::system_clock::now());
-    output_.end_line();
+    output_.add([&](std::string& lines) {
+      append_missing(lines, {count, time, reason}, std::chrono::system_clock::now());
+    });
   });
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace modelforge {
@@ -32,7 +33,7 @@ public:
   void reopen() { output_.reopen(); }
 
   void write(timed_record& ended);
-  void note_missing(uint64_t count) { output_.note_missing(count); }
+  void note_missing(uint64_t count, std::string_view reason) { output_.note_missing(count, reason); }
   void flush(time_point now);
   std::optional<time_point> wake_at() const { return output_.wake_at(); }
   uint64_t lost() const { return output_.lost(); }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace modelforge::log {
@@ -31,12 +32,26 @@ public:
 
   // -- writing ----------------------------------------------------------------------
 
-  /// The lines that are not written yet: append one, then call `end_line`.
-  std::string& lines() { return lines_; }
-  void end_line();
+  /// Adds a line to those that are not written yet: `append` puts it behind them, its end included. One that throws
+  /// adds nothing.
+  template <class F>
+  void add(F append) {
+    auto size = lines_.size();
+    try {
+      append(lines_);
+    } catch (...) {
+      lines_.resize(size);
+      throw;
+    }
+    end_line();
+  }
 
-  /// So many found no room.
-  void note_missing(uint64_t count) { missing_ += count; }
+  /// So many did not come to be lines, for that reason, which lives on.
+  void note_missing(uint64_t count, std::string_view reason) {
+    missing_ += count;
+    if (count > 0)
+      reason_ = reason;
+  }
 
   /// Writes what there is. Where lines are missing, `tell` is to say so, in a line or elsewhere: how many, for how long
   /// that is so, and why.
@@ -45,9 +60,10 @@ public:
     write();
     if (missing_ == 0)
       return;
-    auto since = missing_since_.value_or(now);
+    missing_since_ = missing_since_.value_or(now);
+    retry_at_ = now + retry_interval;
+    tell(missing_, now - *missing_since_, problem_.empty() ? std::string{reason_} : problem_);
     auto count = std::exchange(missing_, 0);
-    tell(count, now - since, problem_.empty() ? std::string{"more came than could be written"} : problem_);
     if (write()) {
       problem_.clear();
       missing_since_.reset();
@@ -55,8 +71,6 @@ public:
     }
     --lost_; // that line is none of them
     missing_ = count;
-    missing_since_ = since;
-    retry_at_ = now + retry_interval;
   }
 
   /// When to `flush` again, if nothing comes until then; empty: there is no need.
@@ -68,6 +82,7 @@ public:
 private:
   static constexpr auto retry_interval = std::chrono::seconds{1};
 
+  void end_line();
   bool write();
   void complain(const std::string& why);
   void forget_problem();
@@ -78,7 +93,8 @@ private:
   uint64_t lines_count_ = 0;
   uint64_t missing_ = 0; ///< And not told yet.
   std::optional<time_point> missing_since_;
-  std::string problem_; ///< Why nothing can be written; empty: it can.
+  std::string_view reason_; ///< Why lines are missing that were never to be written.
+  std::string problem_;     ///< Why nothing can be written; empty: it can.
   time_point retry_at_{};
   std::atomic<uint64_t> lost_{0};
 };

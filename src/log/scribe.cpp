@@ -23,13 +23,14 @@ void scribe::write(throttle::timed& happened) {
     return hand_over(record);
   if (output_.to().is_none())
     return;
-  if (output_.to().is_journal())
-    output_.lines() += journal_prefix(rule.level);
-  if (format_ == log_format::json)
-    append_json(output_.lines(), record);
-  else
-    append_text(output_.lines(), record);
-  output_.end_line();
+  output_.add([&](std::string& lines) {
+    if (output_.to().is_journal())
+      lines += journal_prefix(rule.level);
+    if (format_ == log_format::json)
+      append_json(lines, record);
+    else
+      append_text(lines, record);
+  });
 }
 
 void scribe::hand_over(const log_record& record) {

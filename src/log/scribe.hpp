@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 namespace modelforge {
 
@@ -44,8 +45,8 @@ public:
 
   void write(throttle::timed& happened);
 
-  /// So many found no room.
-  void note_missing(uint64_t count) { output_.note_missing(count); }
+  /// So many did not come here; see `line_output`.
+  void note_missing(uint64_t count, std::string_view reason) { output_.note_missing(count, reason); }
 
   void flush(time_point now);
 

@@ -8,11 +8,11 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -39,7 +39,7 @@ class writer_thread : public std::enable_shared_from_this<writer_thread<Item, Sc
 public:
   using clock = std::chrono::steady_clock;
 
-  /// What is to be otherwise from now on; is called on the thread.
+  /// What is to be otherwise from now on; is called on the thread. One that throws is not carried out.
   using change = std::function<void(Scribe&)>;
 
   template <class... Ts>
@@ -102,13 +102,16 @@ public:
     has_ended ? thread_->join() : thread_->detach();
   }
 
-  /// What found no room, or could not be written.
+  /// What found no room, or could not be made a line or written.
   uint64_t dropped() const { return dropped_ + scribe_.lost(); }
 
   /// Only for what any thread may ask it.
   const Scribe& writes_by() const { return scribe_; }
 
 private:
+  static constexpr std::string_view no_room = "more came than could be written";
+  static constexpr std::string_view no_memory = "there was no memory for it";
+
   /// How long what is not urgent may wait for others, so that a busy program does not wake the thread for each.
   static constexpr auto gather_time = std::chrono::milliseconds{10};
 
@@ -135,40 +138,52 @@ private:
     std::vector<pending_change> changes;
     std::vector<Item> items;
     uint64_t dropped = 0;
+    bool is_due_lost = false; ///< What the filter had to tell.
     bool is_last = false;
   };
 
   void run() {
     for (auto is_last = false; !is_last;) {
-      auto next = wait();
+      work next;
+      wait(next);
       is_last = next.is_last;
-      try {
-        carry_out(next);
-      } catch (const std::exception&) { // no memory
-        ++dropped_;
-      }
+      carry_out(next);
     }
     std::lock_guard lock{mutex_};
     has_ended_ = true;
     ended_.notify_all();
   }
 
+  /// What throws, for want of memory, costs what it was about, and no more. Returns whether it did not.
+  template <class F>
+  static bool contained(F f) noexcept {
+    try {
+      f();
+      return true;
+    } catch (...) {
+      return false;
+    }
+  }
+
   void carry_out(work& next) {
     auto change = next.changes.begin();
     auto carry_out_due = [&](std::size_t written) {
       for (; change != next.changes.end() && change->behind <= written; ++change)
-        change->carry_out(scribe_);
+        contained([&] { change->carry_out(scribe_); });
     };
+    uint64_t lost = next.is_due_lost;
     for (std::size_t i = 0; i < next.items.size(); ++i) {
       carry_out_due(i);
-      scribe_.write(next.items[i]);
+      lost += !contained([&] { scribe_.write(next.items[i]); });
     }
     carry_out_due(SIZE_MAX);
-    scribe_.note_missing(next.dropped);
-    scribe_.flush(clock::now());
+    dropped_ += lost;
+    scribe_.note_missing(next.dropped, no_room);
+    scribe_.note_missing(lost, no_memory);
+    contained([&] { scribe_.flush(clock::now()); });
   }
 
-  work wait() {
+  void wait(work& next) {
     std::unique_lock lock{mutex_};
     while (backlog_.empty() && !is_to_act()) {
       is_gathering_ = false;
@@ -183,11 +198,12 @@ private:
     is_gathering_ = true;
     woken_.wait_for(lock, gather_time, [this] { return is_to_act(); });
     auto content = backlog_.take();
-    work result{std::exchange(changes_, {}), std::move(content.waiting), content.dropped, is_ending_};
-    for (auto& each : is_ending_ ? filter_.take_all() : filter_.take_due(clock::now()))
-      result.items.push_back(std::move(each));
+    next = {std::exchange(changes_, {}), std::move(content.waiting), content.dropped, false, is_ending_};
+    next.is_due_lost = !contained([&] {
+      for (auto& each : is_ending_ ? filter_.take_all() : filter_.take_due(clock::now()))
+        next.items.push_back(std::move(each));
+    });
     is_urgent_ = false;
-    return result;
   }
 
   const pid_t process_ = getpid();
@@ -201,7 +217,7 @@ private:
   bool is_gathering_ = false; ///< The thread will look without being woken.
   bool is_ending_ = false;
   bool has_ended_ = false;
-  std::atomic<uint64_t> dropped_{0}; ///< For want of room.
+  std::atomic<uint64_t> dropped_{0}; ///< For want of room or memory.
   Scribe scribe_;                    ///< Of the thread alone, but for its counts.
 };
 
