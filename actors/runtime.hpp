@@ -108,7 +108,8 @@ public:
   expected<provider_status> status(std::string_view provider = {});
 
   /// Takes over other settings while it runs, all of them or (with a failure that reports every error) none. Requests
-  /// under way go on as they began; limits change without forgetting what they have used. See docs/embedding.md.
+  /// under way go on as they began; limits change without forgetting what they have used. The log and the status
+  /// call their origin "settings". See docs/embedding.md.
   expected<reload_report> reload(const settings& settings);
 
   /// Opens the log's file again, by its name: for one that has been moved away.

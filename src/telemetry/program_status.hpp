@@ -48,7 +48,7 @@ struct refused_reload {
 
 /// The settings in force.
 struct settings_report {
-  std::string origin;                    ///< Their file; empty: they are from none, as a host's.
+  std::string origin;                    ///< Their file, or what a reload called them; empty: a host's at the start.
   wall_time taken_at;                    ///< At the start, or by the last reload that succeeded.
   std::optional<refused_reload> refused; ///< The last one; a later success leaves it.
   bool is_last_refused = false;          ///< Whether the last reload was.
