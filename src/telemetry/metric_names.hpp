@@ -206,6 +206,12 @@ inline constexpr metric linked_nodes{
   metric_kind::gauge, "modelforge", "linked_nodes", "Nodes that are linked with this one, whoever connected", {}};
 inline constexpr metric guests{
   metric_kind::gauge, "modelforge", "provider.guests", "Other nodes that use the provider here", {label::provider}};
+inline constexpr metric series_left_out{metric_kind::gauge,
+                                        "modelforge",
+                                        "metrics.series_left_out",
+                                        "Series of the program's providers and links that are not here: of each of "
+                                        "these metrics 1000 are told",
+                                        {}};
 inline constexpr metric log_dropped{metric_kind::counter,
                                     "modelforge",
                                     "log.events_dropped",
@@ -263,6 +269,7 @@ inline constexpr auto all_metrics = std::to_array<const metric*>({&operation_dur
                                                                   &link_up,
                                                                   &linked_nodes,
                                                                   &guests,
+                                                                  &series_left_out,
                                                                   &log_dropped,
                                                                   &access_dropped,
                                                                   &process_cpu,

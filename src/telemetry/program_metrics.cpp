@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 
 namespace modelforge::telemetry {
 
@@ -41,16 +42,46 @@ void write_build(exposition& out, const build_info& build) {
              uint64_t{1});
 }
 
+/// The series of a metric, by the value of their one label: `max_series` at most, the others are counted.
+template <class T>
+class series_by_name {
+public:
+  /// Null: the name is one of those that are left out.
+  T* find_or_add(const std::string& name) {
+    if (auto known = find(name))
+      return known;
+    if (values_.size() < max_series)
+      return &values_[name];
+    left_out_.insert(name);
+    return nullptr;
+  }
+
+  T* find(const std::string& name) {
+    auto known = values_.find(name);
+    return known != values_.end() ? &known->second : nullptr;
+  }
+
+  /// Returns how many are left out.
+  uint64_t write(exposition& out, const metric& metric, std::string_view label) const {
+    if (!values_.empty())
+      begin(out, metric);
+    for (auto& [name, value] : values_)
+      out.sample({{label, name}}, uint64_t{value});
+    return left_out_.size();
+  }
+
+private:
+  std::map<std::string, T> values_;
+  std::set<std::string> left_out_;
+};
+
 /// A host may have two of one name: then one that is usable counts.
-void write_providers(exposition& out, const std::vector<provider_report>& providers) {
-  std::map<std::string, bool> known;
+uint64_t write_providers(exposition& out, const std::vector<provider_report>& providers) {
+  series_by_name<bool> known;
   for (auto& provider : providers)
-    if (known.size() < max_series)
-      known[provider.status.name] |= is_usable(provider.state);
-  if (!known.empty())
-    begin(out, usable);
-  for (auto& [name, is_usable] : known)
-    out.sample({{label::provider, name}}, number(is_usable));
+    if (auto* is_any_usable = known.find_or_add(provider.status.name))
+      *is_any_usable |= is_usable(provider.state);
+  return known.write(out, usable, label::provider);
 }
 
 void write_settings(exposition& out, const settings_report& settings) {
@@ -59,34 +90,29 @@ void write_settings(exposition& out, const settings_report& settings) {
 }
 
 /// A link that its peer has made has no address of ours.
-void write_links(exposition& out, const std::vector<peer_status>& links) {
-  std::map<std::string, bool> configured;
+uint64_t write_links(exposition& out, const std::vector<peer_status>& links) {
+  series_by_name<bool> configured;
   std::set<std::string> linked;
   for (auto& link : links) {
-    if (!link.address.empty() && configured.size() < max_series)
-      configured[link.address] |= link.up;
+    if (auto* is_up = link.address.empty() ? nullptr : configured.find_or_add(link.address))
+      *is_up |= link.up;
     if (link.up)
       linked.insert(link.name);
   }
-  if (!configured.empty())
-    begin(out, link_up);
-  for (auto& [address, is_up] : configured)
-    out.sample({{label::address, address}}, number(is_up));
+  auto left_out = configured.write(out, link_up, label::address);
   write(out, linked_nodes, static_cast<uint64_t>(linked.size()));
+  return left_out;
 }
 
-void write_guests(exposition& out, const program_status& program) {
-  std::map<std::string, uint64_t> counts;
+uint64_t write_guests(exposition& out, const program_status& program) {
+  series_by_name<uint64_t> counts;
   for (auto& provider : program.providers)
-    if (provider.owner.empty() && counts.size() < max_series)
-      counts[provider.status.name] = 0;
+    if (provider.owner.empty())
+      counts.find_or_add(provider.status.name);
   for (auto& guest : program.node->guests)
-    if (auto known = counts.find(guest.provider); known != counts.end())
-      ++known->second;
-  if (!counts.empty())
-    begin(out, guests);
-  for (auto& [provider, count] : counts)
-    out.sample({{label::provider, provider}}, count);
+    if (auto* count = counts.find(guest.provider))
+      ++*count;
+  return counts.write(out, guests, label::provider);
 }
 
 void write_process(exposition& out, const process_figures& process, wall_time started_at) {
@@ -102,13 +128,14 @@ void write_process(exposition& out, const process_figures& process, wall_time st
 void write_metrics(exposition& out, const program_status& program, const process_figures& process) {
   write_build(out, program.build);
   write(out, ready, number(reasons_against(program).empty()));
-  write_providers(out, program.providers);
+  auto left_out = write_providers(out, program.providers);
   if (program.settings)
     write_settings(out, *program.settings);
   if (program.node && program.node->is_answered) {
-    write_links(out, program.node->status.peers);
-    write_guests(out, program);
+    left_out += write_links(out, program.node->status.peers);
+    left_out += write_guests(out, program);
   }
+  write(out, series_left_out, left_out);
   write(out, log_dropped, program.dropped_events);
   write(out, access_dropped, program.dropped_requests);
   write_process(out, process, program.started_at);

@@ -6,7 +6,7 @@
 
 namespace modelforge::telemetry {
 
-/// Of the configured peers and of the providers so many are written; what is beyond them is in the sums alone.
+/// Of the configured peers and of the providers so many are written; those beyond are counted (`series_left_out`).
 inline constexpr std::size_t max_series = 1'000;
 
 /// Writes what is found out at each scrape; what is not known is left out. Nothing that others name becomes a label.

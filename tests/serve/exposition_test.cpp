@@ -106,6 +106,25 @@ TEST_CASE("what is found out at a scrape is one series for each, whatever names 
   CHECK(text.types.count("process_open_fds") == 0); // nobody has told
 }
 
+TEST_CASE("a series that is told is told right, however many there are", "[telemetry]") {
+  telemetry::program_status x;
+  x.node.emplace();
+  for (std::size_t i = 0; i < telemetry::max_series; ++i) {
+    x.providers.push_back({telemetry::provider_state::failing, "", {}});
+    x.providers.back().status.name = std::to_string(i);
+    x.node->status.peers.push_back({"", "h:" + std::to_string(i), false, "", {}});
+  }
+  x.providers.push_back({telemetry::provider_state::ready, "", {}}); // a host's second one of that name
+  x.providers.back().status.name = "7";
+  x.node->status.peers.push_back({"a", "h:7", true, "", {}});
+  exposition out;
+  telemetry::write_metrics(out, x, {});
+  test::prometheus_text text{out.take()};
+  CHECK(text.at("modelforge_provider_usable{modelforge_provider=\"7\"}") == 1);
+  CHECK(text.at("modelforge_link_up{address=\"h:7\"}") == 1);
+  CHECK(text.at("modelforge_metrics_series_left_out") == 0);
+}
+
 TEST_CASE("the number of series is bounded", "[telemetry]") {
   telemetry::program_status x;
   x.node.emplace();
@@ -117,6 +136,7 @@ TEST_CASE("the number of series is bounded", "[telemetry]") {
   telemetry::write_metrics(out, x, {});
   test::prometheus_text text{out.take()};
   CHECK(text.values.size() < 3 * telemetry::max_series + 20);
+  CHECK(text.at("modelforge_metrics_series_left_out") == 3 * 2'000);
   CHECK(text.at("modelforge_linked_nodes") == 3'000);
 }
 
