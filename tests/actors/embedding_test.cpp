@@ -1,3 +1,4 @@
+#include "actors/embedding_split.hpp"
 #include "tests/actors/provider_fixture.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -112,6 +113,43 @@ TEST_CASE_METHOD(embedding_test, "a split request is cancelled by its id", "[act
   CHECK(asked->error->code == errc::cancelled);
   CHECK(http->pending() == 0);
   CHECK(status(provider).queued == 0);
+}
+
+TEST_CASE_METHOD(embedding_test, "splits are known by their request and by their actor, until they end",
+                 "[actors][embedding]") {
+  auto provider = spawn();
+  embedding_splits splits;
+  std::vector<embedding_split_actor> all;
+  for (uint64_t i = 0; i < 100; ++i)
+    splits.add({1, i}, all.emplace_back(spawn_embedding_split(system(), provider, 1, 1)));
+  auto asked_by = [&](const embedding_split_actor& who) {
+    return splits.asked_by(caf::actor_cast<caf::strong_actor_ptr>(who));
+  };
+  for (uint64_t i = 0; i < all.size(); ++i) {
+    CHECK(splits.contains({1, i}));
+    CHECK(asked_by(all[i]) == request_id{1, i});
+  }
+  CHECK(splits.asked_by(nullptr) == request_id{});
+  CHECK(splits.asked_by(caf::actor_cast<caf::strong_actor_ptr>(provider)) == request_id{});
+  auto again = spawn_embedding_split(system(), provider, 1, 1);
+  splits.add({1, 7}, again); // an id may come again
+  CHECK(asked_by(again) == request_id{1, 7});
+  CHECK(asked_by(all[7]) == request_id{});
+  for (auto& each : all)
+    caf::anon_send_exit(each, caf::exit_reason::user_shutdown);
+  all.clear();
+  run();
+  CHECK_FALSE(splits.contains({1, 0}));
+  for (uint64_t i = 0; i < 1'000; ++i) {
+    auto brief = spawn_embedding_split(system(), provider, 1, 1);
+    splits.add({2, i}, brief);
+    caf::anon_send_exit(brief, caf::exit_reason::user_shutdown);
+    run();
+  }
+  CHECK(splits.size() < 50);
+  CHECK(asked_by(again) == request_id{1, 7});
+  caf::anon_send_exit(again, caf::exit_reason::user_shutdown);
+  run();
 }
 
 TEST_CASE_METHOD(embedding_test, "what cannot be made vectors of is refused at once", "[actors][embedding]") {
