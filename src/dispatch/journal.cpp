@@ -108,16 +108,22 @@ std::variant<journal, std::string> journal::open(const std::string& folder, cons
   x.lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (x.lock_ < 0)
     return problem("open", lock_path, errno);
-  if (flock(x.lock_, LOCK_EX | LOCK_NB) != 0)
-    ::close(std::exchange(x.lock_, -1));
+  x.take_lock();
   return x;
 }
 
-journal::journal(journal&& x) noexcept : path_(std::move(x.path_)), lock_(std::exchange(x.lock_, -1)) {}
+bool journal::take_lock() {
+  is_locked_ = is_locked_ || flock(lock_, LOCK_EX | LOCK_NB) == 0;
+  return is_locked_;
+}
+
+journal::journal(journal&& x) noexcept
+  : path_(std::move(x.path_)), lock_(std::exchange(x.lock_, -1)), is_locked_(std::exchange(x.is_locked_, false)) {}
 
 journal& journal::operator=(journal&& x) noexcept {
   std::swap(path_, x.path_);
   std::swap(lock_, x.lock_);
+  std::swap(is_locked_, x.is_locked_);
   return *this;
 }
 
@@ -132,7 +138,7 @@ std::optional<journal::content> journal::read(const std::string& base_url) const
 }
 
 std::optional<std::string> journal::write(const std::string& base_url, const content& x) {
-  if (is_taken())
+  if (!take_lock())
     return {};
   std::string text{first_line};
   text += "\nof " + base_url + "\nwritten "

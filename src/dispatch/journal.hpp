@@ -11,7 +11,8 @@
 namespace modelforge {
 
 /// The file in which a provider's use of its limits outlives the process: `FOLDER/PROVIDER.limits`, replaced as a whole
-/// each time. A lock beside it (`PROVIDER.lock`, held while this lives) keeps a second process from writing it.
+/// each time. A lock beside it (`PROVIDER.lock`, held while this lives) keeps a second process from writing it; who
+/// finds it taken tries again with each write, since the other may have had it for a moment only, or end first.
 ///
 /// Writes go to the system's page cache and are not synced: they outlive a killed process, and after the machine's own
 /// end a restart takes longer than most windows. Of one thread at a time.
@@ -47,20 +48,23 @@ public:
   journal& operator=(journal&&) noexcept;
   ~journal();
 
-  /// Whether another process holds the lock: then nothing is written.
-  bool is_taken() const { return lock_ < 0; }
+  /// Whether another process held the lock at the start or the last write: then nothing was written.
+  bool is_taken() const { return !is_locked_; }
 
   /// What was written last for this address; empty where there is nothing, or nothing that can be read.
   std::optional<content> read(const std::string& base_url) const;
 
-  /// Writes all anew; returns what went wrong.
+  /// Writes all anew, unless it is taken; returns what went wrong.
   std::optional<std::string> write(const std::string& base_url, const content& x);
 
 private:
   journal() = default;
 
+  bool take_lock();
+
   std::string path_;
-  int lock_ = -1;
+  int lock_ = -1; ///< The lock's file.
+  bool is_locked_ = false;
 };
 
 } // namespace modelforge

@@ -271,9 +271,12 @@ void engine::save(bool last, time_point now, wall_time wall_now) {
 void engine::note_problem() {
   if (auto problem = limits_.collect_problem(); !problem.empty()) {
     chronicle_.limits_not_kept(setup_, problem);
-    condition_.problem = std::move(problem);
+    condition_.problem = unkept_ = std::move(problem);
   } else if (limits_.is_writing()) {
     chronicle_.limits_kept(setup_);
+    if (!unkept_.empty() && condition_.problem == unkept_)
+      condition_.problem.clear();
+    unkept_.clear();
   }
 }
 

@@ -180,6 +180,7 @@ private:
   requests requests_;
   std::mt19937_64 random_;
   condition condition_;
+  std::string unkept_; ///< Why the use of the limits is not kept; empty: it is, or nobody wants it.
   chronicle chronicle_;
 };
 

@@ -395,6 +395,10 @@ TEST_CASE_METHOD(provider_test, "a folder that cannot be written is refused, and
   auto second = spawn();
   CHECK(status(first).problem.empty());
   CHECK(status(second).problem.find("another process") != std::string::npos);
+  kill(caf::actor_cast<caf::actor>(first)); // another program may have been there for a moment
+  ask_chat(second, question(1));
+  CHECK(http->pending() == 1);
+  CHECK(status(second).problem.empty());
 }
 
 TEST_CASE_METHOD(provider_test, "what a dead caller asked for stops wherever it stands", "[actors][cancel]") {

@@ -165,6 +165,25 @@ TEST_CASE("journal refuses a second one at the same time", "[dispatch][journal]"
   CHECK_FALSE(open(here.path("state")).is_taken());
 }
 
+TEST_CASE("journal that was taken for a while writes as soon as it is not", "[dispatch][journal]") {
+  test::temporary_folder here;
+  auto first = std::make_optional(open(here.path("state")));
+  CHECK_FALSE(first->write(address, sample()));
+  auto second = open(here.path("state"));
+  auto more = sample();
+  more.written += 1s;
+  CHECK_FALSE(second.write(address, more));
+  CHECK(second.is_taken());
+  CHECK(same(*second.read(address), sample()));
+  first.reset(); // a program that ended, or one that cleaned
+  CHECK_FALSE(second.write(address, more));
+  CHECK_FALSE(second.is_taken());
+  CHECK(same(*second.read(address), more));
+  auto moved = std::move(second);
+  CHECK_FALSE(moved.is_taken());
+  CHECK(open(here.path("state")).is_taken());
+}
+
 TEST_CASE("journal names its files after the provider, whatever it is called", "[dispatch][journal]") {
   test::temporary_folder here;
   CHECK_FALSE(open(here.path("state"), "../a b/ü").write(address, sample()));

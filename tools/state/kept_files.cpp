@@ -199,7 +199,7 @@ bool is_to_go(const kept_file& file, const clean_order& order, std::chrono::syst
          && std::chrono::floor<std::chrono::seconds>(now - file.changed) >= order.older_than;
 }
 
-// Who starts just then and finds the lock taken acts as if another program ran: it writes nothing this time.
+// Who starts just then and finds the lock taken acts as if another program ran, until it writes the first time.
 std::string remove(const kept_file& file) {
   auto lock = lock_of(file);
   base::file locked{::open(lock.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
