@@ -94,6 +94,14 @@ TEST_CASE_METHOD(kept_files_test, "a folder that is named in two ways has its fi
   CHECK(find_files({folder.path("none"), folder.path("state"), {}, {}}).size() == 1);
 }
 
+TEST_CASE_METHOD(kept_files_test, "folders of ledgers that are named twice have their ledgers once", "[state]") {
+  folder.write("out.jsonl.ledger", "rubbish");
+  std::filesystem::create_directory_symlink(folder.path(""), folder.path("link"));
+  std::vector<std::string> names{folder.path(""), folder.path("."), folder.path("state/.."), folder.path("link"),
+                                 folder.path("none")};
+  CHECK(find_files({{}, {}, names, {}}).size() == 1);
+}
+
 TEST_CASE_METHOD(kept_files_test, "a draft is one by the name of what it was to be", "[state]") {
   for (auto* name : {"state/notes.new", "state/conversations/notes.new", "state/a.md.new"})
     folder.write(name, "somebody else's");

@@ -53,6 +53,18 @@ void for_each_file(const std::string& folder, const std::function<void(const std
     visit(each->path().string());
 }
 
+/// The folders that there are, each once, however often and differently it is spelt.
+std::vector<std::string> distinct(const std::vector<std::string>& folders) {
+  std::vector<std::string> result;
+  for (auto& folder : folders) {
+    std::error_code ignored;
+    auto is_same = [&](auto& known) { return fs::equivalent(known, folder, ignored); };
+    if (fs::is_directory(folder, ignored) && std::none_of(result.begin(), result.end(), is_same))
+      result.push_back(folder);
+  }
+  return result;
+}
+
 /// Whether it is a file of limits, or an empty one, that we have made.
 bool holds_limits(const std::string& path) {
   constexpr std::string_view beginning = "modelforge limits ";
@@ -96,12 +108,10 @@ public:
   explicit finder(const folders& where) : where_(where) {}
 
   std::vector<kept_file> run() {
-    find_state(where_.state);
-    std::error_code ignored;
-    if (!fs::equivalent(where_.limits, where_.state, ignored)) // which may be spelt in two ways
-      find_state(where_.limits);
+    for (auto& folder : distinct({where_.state, where_.limits}))
+      find_state(folder);
     find_in_own_folders();
-    for (auto& folder : where_.ledgers)
+    for (auto& folder : distinct(where_.ledgers))
       for_each_file(folder, [this](auto& path) {
         if (path.ends_with(ledger_ending))
           add(kind::ledger, path, why_needed(path));
@@ -127,8 +137,6 @@ private:
 
   /// Of the folder itself, in which others may have files, too: the settings may name any.
   void find_state(const std::string& folder) {
-    if (folder.empty())
-      return;
     for_each_file(folder, [this](auto& path) {
       if (path.ends_with(limits_ending))
         add(kind::limits, path, holds_limits(path) ? "" : "it does not begin as a file of limits: somebody else's?");
