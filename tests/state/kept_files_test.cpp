@@ -1,5 +1,7 @@
 #include "tools/state/kept_files.hpp"
 
+#include "batch/ledger.hpp"
+#include "batch/ledger_file.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -11,6 +13,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
 
 namespace modelforge::kept_files_test {
 
@@ -25,6 +31,22 @@ struct kept_files_test {
   test::temporary_folder folder;
 
   kept_files_test() { std::filesystem::create_directories(folder.path("state/conversations")); }
+
+  /// The ledger of a batch of so many items, of which some have an answer.
+  void write_ledger(const std::string& name, uint64_t answered, uint64_t items) {
+    auto path = folder.write(name, "");
+    auto file = batch::open_ledger_file(path);
+    REQUIRE(std::holds_alternative<std::unique_ptr<batch::ledger_file>>(file));
+    auto opened =
+      batch::ledger::open(std::get<std::unique_ptr<batch::ledger_file>>(std::move(file)), path, {1000, 7, "in.jsonl"});
+    REQUIRE(std::holds_alternative<std::unique_ptr<batch::ledger>>(opened));
+    auto& ledger = *std::get<std::unique_ptr<batch::ledger>>(opened);
+    for (uint64_t i = 0; i < answered; ++i)
+      REQUIRE_FALSE(
+        ledger.add({i, true, 1, {10, 20, 0, 0, 0}, {}, "p", "{\"custom_id\":\"" + std::to_string(i) + "\"}"}));
+    REQUIRE_FALSE(ledger.note(batch::input_total{items}));
+    REQUIRE_FALSE(ledger.sync());
+  }
 
   std::vector<kept_file> find() { return find_files({folder.path("state"), {}, {folder.path("")}, {}}); }
 
@@ -179,6 +201,14 @@ TEST_CASE_METHOD(kept_files_test, "a ledger that is all there is of the results 
   CHECK(only(kind::ledger).kept_because.find("its output is not there") == 0);
   folder.write("out.jsonl", "");
   CHECK(only(kind::ledger).kept_because.find("it is no ledger that can be read") == 0);
+}
+
+TEST_CASE_METHOD(kept_files_test, "a ledger whose output is empty stays, unless nothing was to come", "[state]") {
+  write_ledger("out.jsonl.ledger", 3, 3);
+  folder.write("out.jsonl", "");
+  CHECK(only(kind::ledger).kept_because == "its output is empty: the results are in the ledger alone");
+  write_ledger("out.jsonl.ledger", 0, 0);
+  CHECK(only(kind::ledger).kept_because.empty());
 }
 
 TEST_CASE("each kind has a rule, in its place", "[state]") {

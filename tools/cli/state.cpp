@@ -233,11 +233,12 @@ void add_state(command_line& line) {
   clean.time("--older-than", options->older_than, "Only what was not changed for so long: 12h, 30d; default: 30d",
              "TIME");
   clean.flag("--dry-run", options->dry_run, "Say what would be removed, and remove nothing");
-  clean.footer("Examples:\n  modelforge state clean --dry-run\n"
-               "  modelforge state clean --kind ledger --older-than 90d --in results\n\n"
-               "Never removed are files that a running program has locked, ledgers of batches that are not finished, "
-               "or whose\noutput is not there, or with failed items, and confirmed configurations that are as they "
-               "were.");
+  clean.footer(
+    "Examples:\n  modelforge state clean --dry-run\n"
+    "  modelforge state clean --kind ledger --older-than 90d --in results\n\n"
+    "Never removed are files that a running program has locked, ledgers of batches that are not finished, "
+    "or whose\noutput is not there or empty, or with failed items, and confirmed configurations that are as they "
+    "were.");
   clean.run_by([options] { return clean_state(*options); });
 }
 

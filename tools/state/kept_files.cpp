@@ -86,8 +86,9 @@ std::string lock_of(const kept_file& file) {
 
 /// Why a batch's ledger has to stay: it is all that is left of what was paid for, or of what is still to be done.
 std::string why_needed(const std::string& ledger) {
-  std::error_code ignored;
-  if (!fs::exists(ledger.substr(0, ledger.size() - ledger_ending.size()), ignored))
+  std::error_code is_missing;
+  auto output_bytes = fs::file_size(ledger.substr(0, ledger.size() - ledger_ending.size()), is_missing);
+  if (is_missing)
     return "its output is not there: the results are in the ledger alone";
   auto seen = batch::ledger::look(ledger);
   if (auto* problem = std::get_if<failure>(&seen))
@@ -97,6 +98,8 @@ std::string why_needed(const std::string& ledger) {
     return "the batch is not finished: a provider has a job of it";
   if (!summary.total || summary.ok + summary.failed < *summary.total)
     return "the batch is not finished";
+  if (output_bytes == 0 && summary.ok + summary.failed > 0)
+    return "its output is empty: the results are in the ledger alone";
   if (summary.failed > 0)
     return std::to_string(summary.failed) + " of its items have failed, and --retry-failed may send them again";
   return {};
