@@ -2,7 +2,9 @@
 
 #include "batch/ledger.hpp"
 #include "batch/ledger_file.hpp"
+#include "config/trusted_files.hpp"
 #include "tests/support/temporary_folder.hpp"
+#include "tools/chat/conversation_store.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -13,7 +15,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -27,13 +31,18 @@ using namespace std::chrono_literals;
 
 namespace {
 
+batch::ledger_result result_of(uint64_t item) {
+  return {item, true, 1, {10, 20, 0, 0, 0}, {}, "p", "{\"custom_id\":\"" + std::to_string(item) + "\"}"};
+}
+
 struct kept_files_test {
   test::temporary_folder folder;
 
   kept_files_test() { std::filesystem::create_directories(folder.path("state/conversations")); }
 
   /// The ledger of a batch of so many items, of which some have an answer.
-  void write_ledger(const std::string& name, uint64_t answered, uint64_t items) {
+  void write_ledger(const std::string& name, uint64_t answered, uint64_t items,
+                    const std::function<void(batch::ledger&)>& and_more = {}) {
     auto path = folder.write(name, "");
     auto file = batch::open_ledger_file(path);
     REQUIRE(std::holds_alternative<std::unique_ptr<batch::ledger_file>>(file));
@@ -42,9 +51,10 @@ struct kept_files_test {
     REQUIRE(std::holds_alternative<std::unique_ptr<batch::ledger>>(opened));
     auto& ledger = *std::get<std::unique_ptr<batch::ledger>>(opened);
     for (uint64_t i = 0; i < answered; ++i)
-      REQUIRE_FALSE(
-        ledger.add({i, true, 1, {10, 20, 0, 0, 0}, {}, "p", "{\"custom_id\":\"" + std::to_string(i) + "\"}"}));
+      REQUIRE_FALSE(ledger.add(result_of(i)));
     REQUIRE_FALSE(ledger.note(batch::input_total{items}));
+    if (and_more)
+      and_more(ledger);
     REQUIRE_FALSE(ledger.sync());
   }
 
@@ -209,6 +219,88 @@ TEST_CASE_METHOD(kept_files_test, "a ledger whose output is empty stays, unless 
   CHECK(only(kind::ledger).kept_because == "its output is empty: the results are in the ledger alone");
   write_ledger("out.jsonl.ledger", 0, 0);
   CHECK(only(kind::ledger).kept_because.empty());
+}
+
+TEST_CASE_METHOD(kept_files_test, "a finished batch's ledger goes, its output stays", "[state]") {
+  write_ledger("out.jsonl.ledger", 3, 3);
+  folder.write("out.jsonl", "results\n");
+  {
+    held_lock running{folder.path("out.jsonl.ledger")}; // as a run has it
+    auto file = only(kind::ledger);
+    CHECK(file.kept_because.empty());
+    CHECK(file.is_in_use);
+    CHECK(remove(file) == "a program uses it");
+  }
+  auto file = only(kind::ledger);
+  CHECK(remove(file).empty());
+  CHECK_FALSE(exists(file));
+  CHECK(folder.read("out.jsonl") == "results\n");
+}
+
+TEST_CASE_METHOD(kept_files_test, "a ledger of which a run may need something stays", "[state]") {
+  folder.write("out.jsonl", "results\n");
+  write_ledger("out.jsonl.ledger", 2, 3);
+  CHECK(only(kind::ledger).kept_because == "the batch is not finished");
+  write_ledger("out.jsonl.ledger", 2, 3, [](batch::ledger& x) {
+    auto failed = result_of(2);
+    failed.ok = false;
+    REQUIRE_FALSE(x.add(failed));
+  });
+  CHECK(only(kind::ledger).kept_because == "1 of its items have failed, and --retry-failed may send them again");
+  write_ledger("out.jsonl.ledger", 3, 3, [](batch::ledger& x) {
+    REQUIRE_FALSE(x.note(batch::ledger_job{"nonce", "p", "m", 1, {{0, 1}}, {}}));
+  });
+  CHECK(only(kind::ledger).kept_because == "the batch is not finished: a provider has a job of it");
+}
+
+TEST_CASE_METHOD(kept_files_test, "conversations and inputs go when they are meant", "[state]") {
+  chat::kept_conversation kept;
+  chat::conversation told{"", "", {{text_message(role::user, "hello"), "", {"fine", "main", "m", ""}}}};
+  auto conversations = folder.path("state/conversations");
+  chat::conversation_store{conversations}.save(told, kept, "2026-12-01");
+  folder.write("state/chat_inputs", "hello\n");
+  struct {
+    kind what;
+    std::string locked;
+  } table[] = {{kind::conversation, conversations}, {kind::inputs, folder.path("state/chat_inputs")}};
+  for (auto& [what, locked] : table) {
+    CAPTURE(name_of(what));
+    {
+      held_lock running{locked};
+      CHECK(only(what).is_in_use);
+      CHECK(remove(only(what)) == "a program uses it");
+    }
+    auto file = only(what);
+    CHECK(is_to_go(file, {{what}, 0s}, std::chrono::system_clock::now()));
+    CHECK(remove(file).empty());
+    CHECK_FALSE(exists(file));
+  }
+  CHECK(find().empty());
+}
+
+TEST_CASE_METHOD(kept_files_test, "a confirmation goes when its configuration is another one", "[state]") {
+  trusted_files trusted{[this](const std::string& name) {
+    return name == "STATE_DIRECTORY" ? std::optional{folder.path("x/modelforge")} : std::nullopt;
+  }};
+  auto find_trusted = [this] { return find_files({folder.path("x/modelforge"), {}, {}, {}}).at(0); };
+  auto config = folder.write("m.toml", "[metrics]\n");
+  REQUIRE_FALSE(trusted.add(config, "[metrics]\n"));
+  CHECK(find_trusted().kind == kind::trusted);
+  CHECK(find_trusted().kept_because == "the configuration is as it was confirmed: " + config);
+  folder.write("m.toml", "[log]\n");
+  auto file = find_trusted();
+  CHECK(file.kept_because.empty());
+  CHECK(remove(file).empty());
+  CHECK_FALSE(trusted.contains(config, "[metrics]\n"));
+}
+
+TEST_CASE_METHOD(kept_files_test, "logs and locks are never cleaned", "[state]") {
+  folder.write("state/a.lock", "");
+  auto log = folder.write("m.log", "x");
+  auto all = find_files({folder.path("state"), {}, {}, {log}});
+  REQUIRE(all.size() == 2);
+  for (auto& file : all)
+    CHECK_FALSE(is_to_go(file, {{kind::lock, kind::log}, 0s}, std::chrono::system_clock::now() + 1h));
 }
 
 TEST_CASE("each kind has a rule, in its place", "[state]") {
