@@ -141,6 +141,13 @@ TEST_CASE_METHOD(doctor_test, "a proxy that is down is told without asking the p
   CHECK_FALSE(contains(output, "secret"));
   for (auto& each : doctor({"--ask", config})) // which would say the same again
     CHECK(each["check"] != "answer");
+  variables.back() = "https_proxy=http://nothing.invalid:3128";
+  found = doctor({config});
+  CHECK(exit_code == 1);
+  CHECK(finds(found, "problem", "host", "nothing.invalid cannot be resolved"));
+  CHECK(finds(found, "problem", "proxy",
+              "the proxy nothing.invalid:3128 cannot be reached: its name cannot be resolved: "));
+  CHECK(finds(found, "problem", "proxy", "check the proxy that http_proxy, https_proxy or all_proxy names"));
   variables.back() = "https_proxy=gopher://x";
   CHECK(finds(doctor({config}), "problem", "proxy", "begins with none of http://"));
 }

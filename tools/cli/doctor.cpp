@@ -25,6 +25,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <set>
 #include <unistd.h>
@@ -292,22 +293,23 @@ private:
     for (auto& peer : all().node.peers)
       add_host(hosts, "peer", split_host(peer).value_or(host_port{}).host);
     doctor::resolve(hosts, patience_for_hosts);
-    std::set<std::string> lost;
+    std::map<std::string, std::string> lost; // and why
     for (auto& host : hosts) {
       add(doctor::judge_host(host));
       if (!host.problem.empty())
-        lost.insert(host.host);
+        lost[host.host] = host.problem;
     }
     for (auto& each : ways)
-      look_at_way(each, lost.count(each.first_host) != 0);
+      look_at_way(each, lost[each.first_host]);
   }
 
-  /// `is_lost`: whoever is connected to first has no address.
-  void look_at_way(way& way, bool is_lost) {
+  /// `why_lost`: why whoever is connected to first has no address; empty: it has one.
+  void look_at_way(way& way, const std::string& why_lost) {
     auto& facts = way.facts;
-    if (!way.proxy.host.empty() && !is_lost)
-      facts.trouble = doctor::connect_problem(way.proxy.host, way.proxy.port, patience_for_hosts);
-    if (is_lost || !facts.trouble.empty() || !facts.flaw.empty())
+    if (!way.proxy.host.empty())
+      facts.trouble = why_lost.empty() ? doctor::connect_problem(way.proxy.host, way.proxy.port, patience_for_hosts)
+                                       : "its name cannot be resolved: " + why_lost;
+    if (!why_lost.empty() || !facts.trouble.empty() || !facts.flaw.empty())
       unreachable_.insert(facts.provider);
     add(doctor::judge_proxy(facts));
   }
