@@ -1,6 +1,7 @@
 #include "actors/embedding_split.hpp"
 
 #include "actors/support/callers.hpp"
+#include "actors/support/error_of.hpp"
 #include "actors/support/mail.hpp"
 #include "node/spent_attempts.hpp"
 
@@ -128,7 +129,7 @@ private:
         result_.warnings.push_back(std::move(text));
   }
 
-  void fail(const failure& why) { fail_with(caf::make_error(why.code, why)); }
+  void fail(const failure& why) { fail_with(error_of(why)); }
 
   /// What is under way is withdrawn by the provider, which sees this actor's end.
   void fail_with(const caf::error& why) {

@@ -1,6 +1,7 @@
 #include "actors/guest_list.hpp"
 
 #include "actors/provider_guest.hpp"
+#include "actors/support/error_of.hpp"
 #include "log/logger.hpp"
 
 #include <caf/actor_cast.hpp>
@@ -42,8 +43,7 @@ provider_actor guest_list::answer(caf::actor_system& system, question question, 
   }
   auto* owned = find(question.provider);
   if (owned == nullptr) {
-    auto why = unknown(question.provider);
-    question.reply.deliver(caf::make_error(why.code, why));
+    question.reply.deliver(error_of(unknown(question.provider)));
     return {};
   }
   auto& guest = guests_[{question.root->node(), caf::actor_cast<caf::actor_addr>(owned->actor)}];

@@ -1,5 +1,6 @@
 #include "actors/named_provider.hpp"
 
+#include "actors/support/error_of.hpp"
 #include "provider/heritage.hpp"
 
 #include <utility>
@@ -40,8 +41,7 @@ failure unknown_provider(const std::string& name, const std::vector<named_provid
   std::string known;
   for (auto& each : all)
     known += (known.empty() ? "" : ", ") + each.name();
-  return make_failure(errc::invalid_request, "there is no provider \"" + name + "\"",
-                      known.empty() ? "none is configured" : "configured: " + known);
+  return unknown_provider(name, known);
 }
 
 uint64_t find_leaving(const std::map<uint64_t, named_provider>& leaving, const provider_settings& wanted) {

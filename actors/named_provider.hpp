@@ -10,7 +10,6 @@
 #include <modelforge/messages/error.hpp>
 
 #include <caf/actor_clock.hpp>
-#include <caf/error.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -79,11 +78,6 @@ failure unknown_provider(const std::string& name, const std::vector<named_provid
 
 /// The latest one of that name that is about to end and can be taken back; 0: there is none.
 uint64_t find_leaving(const std::map<uint64_t, named_provider>& leaving, const provider_settings& wanted);
-
-/// The failure as actors answer it.
-inline caf::error error_of(const failure& why) {
-  return caf::make_error(why.code, why);
-}
 
 /// Joins failures into one, a line each. There is at least one.
 failure joined(std::vector<failure> problems);

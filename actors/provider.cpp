@@ -10,6 +10,7 @@
 #include "actors/stream_sessions.hpp"
 #include "actors/support/callers.hpp"
 #include "actors/support/drain.hpp"
+#include "actors/support/error_of.hpp"
 #include "actors/support/fetch.hpp"
 #include "actors/support/mail.hpp"
 #include "actors/support/timer.hpp"
@@ -231,7 +232,7 @@ private:
 
   caf::error refuse(failure why) {
     count();
-    return caf::make_error(why.code, why);
+    return error_of(why);
   }
 
   // -- carrying out -------------------------------------------------------------

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/stream_session.hpp"
+#include "actors/support/error_of.hpp"
 #include "http/client.hpp"
 
 #include <modelforge/messages/completion.hpp>
@@ -31,7 +32,7 @@ struct provider_client {
 
   /// A failure travels inside a CAF error of its code (see `failure_of`).
   void answer(failure why) {
-    auto error = caf::make_error(why.code, why);
+    auto error = error_of(why);
     if (auto* chat = std::get_if<completion_promise>(&reply))
       chat->deliver(std::move(error));
     else

@@ -1,6 +1,7 @@
 #include "actors/provider_guest.hpp"
 
 #include "actors/support/callers.hpp"
+#include "actors/support/error_of.hpp"
 #include "actors/support/handover.hpp"
 #include "actors/support/mail.hpp"
 #include "actors/support/message_size.hpp"
@@ -84,8 +85,8 @@ public:
         return result;
       },
       [](const batch_job_request&, const batch_job_listener_actor&) -> caf::result<batch_job_actor> {
-        return refuse(make_failure(errc::unsupported, "jobs of a batch API run on the node that owns the provider",
-                                   "run the batch there, or live"));
+        return error_of(make_failure(errc::unsupported, "jobs of a batch API run on the node that owns the provider",
+                                     "run the batch there, or live"));
       },
       [this](models_atom x) { return pass<model_list>(x, "ask on the node that owns the provider"); },
       [this](cancel_atom atom, request_id id) {
@@ -94,7 +95,7 @@ public:
       },
       [this](status_atom x) { return pass<provider_status>(x, "ask on the node that owns the provider"); },
       [](drain_atom, caf::timespan) -> caf::result<void> {
-        return refuse(make_failure(errc::permission, "a provider is drained on its own node only"));
+        return error_of(make_failure(errc::permission, "a provider is drained on its own node only"));
       },
       [this](request_id id, attempts_made& made) {
         if (auto i = reports_.find(id); i != reports_.end())
@@ -114,8 +115,6 @@ private:
     uint64_t bytes = 0;
     std::function<void(bool is_wanted)> deliver;
   };
-
-  static caf::error refuse(const failure& why) { return caf::make_error(why.code, why); }
 
   template <class Request>
   void name_tenant(Request& request) const {
@@ -166,8 +165,8 @@ private:
   caf::result<Answer> pass(Question question, std::string instead) {
     constexpr auto is_large = std::is_same_v<Answer, completion> || std::is_same_v<Answer, embedding>;
     if (is_large && held_ >= max_held)
-      return refuse(make_failure(errc::queue_full, "answers to this node wait for its link, which is slow",
-                                 "ask again when they have arrived"));
+      return error_of(make_failure(errc::queue_full, "answers to this node wait for its link, which is slow",
+                                   "ask again when they have arrived"));
     handover soon;
     auto id = expect_report(question);
     auto target = caf::actor_cast<caf::actor_addr>(self_->current_sender());
@@ -178,7 +177,7 @@ private:
           reports_.erase(id);
           auto size = message_size(y);
           if (auto why = too_large_for_nodes(size, most_, "the answer, which the provider has given,", instead))
-            reply.deliver(refuse(*why));
+            reply.deliver(error_of(*why));
           else
             deliver(std::move(reply), std::move(y), {id, target, size, {}});
         },
@@ -199,7 +198,7 @@ private:
         if (is_wanted)
           reply.deliver(std::move(*kept));
         else
-          reply.deliver(refuse(make_failure(errc::cancelled, "cancelled by the caller")));
+          reply.deliver(error_of(make_failure(errc::cancelled, "cancelled by the caller")));
       };
       held_ += held.bytes;
       answers_.push_back(std::move(held));

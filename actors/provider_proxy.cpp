@@ -7,6 +7,7 @@
 #include "actors/stream_relay.hpp"
 #include "actors/support/callers.hpp"
 #include "actors/support/drain.hpp"
+#include "actors/support/error_of.hpp"
 #include "actors/support/handover.hpp"
 #include "actors/support/mail.hpp"
 #include "actors/support/message_size.hpp"
@@ -166,7 +167,7 @@ private:
 
   caf::error refuse(failure why) const {
     why.provider = settings_.name;
-    return caf::make_error(why.code, why);
+    return error_of(why);
   }
 
   template <class Answer, class Request>
@@ -382,7 +383,7 @@ private:
     auto why = failure_of(error);
     node::bound(why);
     auto over = calls_.extract(number);
-    fail(*over, caf::make_error(why.code, why));
+    fail(*over, error_of(why));
   }
 
   void fail(const remote_call& call, const caf::error& why) {

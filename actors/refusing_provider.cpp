@@ -1,4 +1,5 @@
 #include "actors/refusing_provider.hpp"
+#include "actors/support/error_of.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -6,7 +7,7 @@
 namespace modelforge {
 
 provider_actor spawn_refusing_provider(caf::actor_system& system, const failure& why) {
-  auto error = caf::make_error(why.code, why);
+  auto error = error_of(why);
   return system.spawn([error](provider_actor::pointer) -> provider_actor::behavior_type {
     return {
       [=](const chat_request&) -> caf::result<completion> { return error; },

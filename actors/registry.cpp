@@ -9,6 +9,7 @@
 #include "actors/registry_view.hpp"
 #include "actors/settings_change.hpp"
 #include "actors/support/ask_all.hpp"
+#include "actors/support/error_of.hpp"
 #include "actors/support/mail.hpp"
 #include "actors/support/state_handle.hpp"
 #include "actors/support/timer.hpp"

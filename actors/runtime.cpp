@@ -4,6 +4,7 @@
 #include "actors/refusing_provider.hpp"
 #include "actors/settings_change.hpp"
 #include "actors/support/errands.hpp"
+#include "actors/support/error_of.hpp"
 #include "actors/support/mail.hpp"
 
 #include <modelforge/actors/system.hpp>
@@ -118,8 +119,7 @@ public:
         return provider.actor;
       known += (known.empty() ? "" : ", ") + provider.name;
     }
-    return make_failure(errc::invalid_request, "there is no provider \"" + std::string{name} + "\"",
-                        "configured: " + known);
+    return unknown_provider(name, known);
   }
 
   /// Asks a provider on the calling thread.

@@ -1,6 +1,7 @@
 #include "actors/stream_relay.hpp"
 
 #include "actors/support/callers.hpp"
+#include "actors/support/error_of.hpp"
 #include "actors/support/handover.hpp"
 #include "actors/support/mail.hpp"
 #include "node/told_answers.hpp"
@@ -146,7 +147,7 @@ private:
     if (who == nullptr || address == reader_ || later_.count(address) > 0) {
       auto why = who == nullptr ? make_failure(errc::invalid_request, "there is no subscriber")
                                 : make_failure(errc::duplicate_request, "this actor takes the stream already");
-      return caf::make_error(why.code, why);
+      return error_of(why);
     }
     if (!has_session())
       return lost();
@@ -251,10 +252,7 @@ private:
     return why;
   }
 
-  caf::error lost() const {
-    auto why = lost_failure();
-    return caf::make_error(why.code, why);
-  }
+  caf::error lost() const { return error_of(lost_failure()); }
 
   relay_parts parts_;
   caf::actor_addr reader_;

@@ -3,6 +3,7 @@
 #include "actors/stream_inbox.hpp"
 #include "actors/stream_subscribers.hpp"
 #include "actors/support/callers.hpp"
+#include "actors/support/error_of.hpp"
 #include "actors/support/handover.hpp"
 #include "actors/support/mail.hpp"
 #include "provider/explanations.hpp"
@@ -177,17 +178,15 @@ private:
   caf::error subscribe(const stream_subscriber_actor& who, const subscription& subscription) {
     auto address = caf::actor_cast<caf::actor_addr>(who);
     if (who == nullptr || subscribers_.find(address))
-      return refuse(who == nullptr ? make_failure(errc::invalid_request, "there is no subscriber")
-                                   : make_failure(errc::duplicate_request, "this actor takes the stream already"));
+      return error_of(who == nullptr ? make_failure(errc::invalid_request, "there is no subscriber")
+                                     : make_failure(errc::duplicate_request, "this actor takes the stream already"));
     auto joined = to_readers_.join(subscription, now());
     if (auto* problem = std::get_if<failure>(&joined))
-      return refuse(std::move(*problem));
+      return error_of(std::move(*problem));
     subscribers_.add(std::get<broadcast::reader_id>(joined), who);
     callers_->add(caf::actor_cast<caf::strong_actor_ptr>(who));
     return {};
   }
-
-  static caf::error refuse(failure why) { return caf::make_error(why.code, why); }
 
   /// Only subscribers have demand; grants of others mean nothing.
   void grant(uint32_t chunks) {
