@@ -38,7 +38,8 @@ serve::response prometheus_text(const caf::actor_system& system, const telemetry
 }
 
 serve::response readiness(const telemetry::program_status& program) {
-  return json_text(telemetry::reasons_against(program).empty() ? 200 : 503, telemetry::readiness_json(program));
+  auto reasons = telemetry::reasons_against(program);
+  return json_text(reasons.empty() ? 200 : 503, telemetry::readiness_json(reasons));
 }
 
 /// Whom the server asks; it keeps none of them alive.

@@ -126,17 +126,11 @@ void tell_log(const log_handle& log, log::event what, F make) {
     log->write(make(log::entry{what}));
 }
 
-/// Has them in the access log, in order.
-inline void tell_log(const log_handle& log, std::vector<log::request_record> ended) {
-  for (auto& each : ended)
-    if (log != nullptr)
-      log->write(std::move(each));
-}
-
-/// Tells all of them, in order.
-inline void tell_log(const log_handle& log, std::vector<log::entry> happened) {
-  for (auto& each : happened)
-    if (log != nullptr)
+/// Tells all of them, in order: events, or requests for the access log.
+template <class T>
+void tell_log(const log_handle& log, std::vector<T> happened) {
+  if (log != nullptr)
+    for (auto& each : happened)
       log->write(std::move(each));
 }
 

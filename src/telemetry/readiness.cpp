@@ -80,8 +80,7 @@ std::vector<not_ready_reason> reasons_against(const program_status& program) {
   return result;
 }
 
-std::string readiness_json(const program_status& program) {
-  auto reasons = reasons_against(program);
+std::string readiness_json(const std::vector<not_ready_reason>& reasons) {
   return json::to_text({{"ready", reasons.empty()}, {"reasons", to_array(reasons)}}) + "\n";
 }
 

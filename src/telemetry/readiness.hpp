@@ -31,7 +31,7 @@ struct not_ready_reason {
 /// at least is usable; else each provider is a reason.
 std::vector<not_ready_reason> reasons_against(const program_status& program);
 
-/// One line of JSON, as /readyz answers: {"ready":false,"reasons":[{"code":...,"message":...}]}.
-std::string readiness_json(const program_status& program);
+/// One line of JSON, as /readyz answers for these reasons: {"ready":false,"reasons":[{"code":...,"message":...}]}.
+std::string readiness_json(const std::vector<not_ready_reason>& reasons);
 
 } // namespace modelforge::telemetry

@@ -85,14 +85,15 @@ TEST_CASE("a program that drains, or whose registry is silent, is not ready", "[
 TEST_CASE("readiness in JSON has every reason", "[telemetry]") {
   auto x = with({provider_state::failing, provider_state::unanswered});
   x.providers[0].status.problem = "HTTP 503: \"overloaded\"";
-  auto parsed = nlohmann::json::parse(readiness_json(x));
+  auto parsed = nlohmann::json::parse(readiness_json(reasons_against(x)));
   CHECK(parsed["ready"] == false);
   REQUIRE(parsed["reasons"].size() == 2);
   CHECK(parsed["reasons"][0]
         == nlohmann::json{
           {"code", "provider"}, {"message", "HTTP 503: \"overloaded\""}, {"provider", "p1"}, {"state", "failing"}});
   CHECK(parsed["reasons"][1]["state"] == "unanswered");
-  CHECK(nlohmann::json::parse(readiness_json(with({}))).at("reasons")[0].contains("provider") == false);
+  CHECK(nlohmann::json::parse(readiness_json(reasons_against(with({})))).at("reasons")[0].contains("provider")
+        == false);
 }
 
 } // namespace modelforge::readiness_test
