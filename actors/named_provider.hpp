@@ -21,11 +21,6 @@
 
 namespace modelforge {
 
-/// Whether this program runs the provider itself; otherwise another node does.
-inline bool is_ours(const provider_settings& provider, const node_settings& node) {
-  return provider.nodes.empty() || provider.nodes.front() == node.name;
-}
-
 /// How the end of an actor is known that nobody asked to end. Written on the actor's own thread.
 struct provider_death {
   std::string reason; ///< Written before `has_ended`.

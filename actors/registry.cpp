@@ -13,6 +13,7 @@
 #include "actors/support/mail.hpp"
 #include "actors/support/state_handle.hpp"
 #include "actors/support/timer.hpp"
+#include "config/check.hpp"
 #include "provider/heritage.hpp"
 #include "provider/kept_limits.hpp"
 #include "provider/setup.hpp"

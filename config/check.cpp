@@ -146,7 +146,7 @@ private:
                    "allowed: up to 64 letters, digits, `-` and `_`, the first one a letter");
     if (node.name.empty())
       return found_.error({where, "node.name"}, "`nodes` is set but this node has no name", "set `name` in [node]");
-    if (provider.nodes.front() != node.name && node.listen.empty() && node.peers.empty())
+    if (!is_ours(provider, node) && node.listen.empty() && node.peers.empty())
       found_.error({where, "node.name", "node.peers", "node.listen"},
                    "another node, " + provider.nodes.front() + ", runs " + code(provider.name)
                      + ", and this one reaches none",

@@ -43,6 +43,9 @@ std::vector<finding> cross_check(const settings& all, const environment& env);
 /// The part of it that concerns one provider alone.
 void check_provider(const provider_settings& provider, const environment& env, findings& found);
 
+/// Whether this program runs the provider itself; otherwise another node does.
+bool is_ours(const provider_settings& provider, const node_settings& node);
+
 /// Whether any of a provider's or model's limits is set.
 bool has_limit(const rate_limit_settings& limits);
 

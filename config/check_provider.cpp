@@ -255,6 +255,10 @@ private:
 
 } // namespace
 
+bool is_ours(const provider_settings& provider, const node_settings& node) {
+  return provider.nodes.empty() || provider.nodes.front() == node.name;
+}
+
 bool has_limit(const rate_limit_settings& limits) {
   return limits.requests_per_minute || limits.tokens_per_minute || limits.input_tokens_per_minute
          || limits.output_tokens_per_minute;

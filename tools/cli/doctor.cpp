@@ -49,11 +49,6 @@ struct doctor_options {
   bool json = false;
 };
 
-/// Whether this node runs the provider, or would.
-bool runs_here(const provider_settings& provider, const settings& all) {
-  return provider.nodes.empty() || provider.nodes.front() == all.node.name;
-}
-
 /// The address that requests go to; nothing where the settings have none that could be used.
 std::optional<base_url> server_of(const provider_settings& provider) {
   auto url = provider.base_url.empty() ? std::string{public_address(name_of(provider.kind))} : provider.base_url;
@@ -157,7 +152,7 @@ uint64_t connections_of(const settings& all) {
     uint64_t lanes = 0;
     for (uint32_t group = 0; group <= provider.models.size(); ++group)
       lanes += provider::limited_as(provider, group) == group ? std::max<std::size_t>(provider.keys.size(), 1) : 0;
-    sum += runs_here(provider, all) ? lanes * provider.max_concurrent : 0;
+    sum += is_ours(provider, all.node) ? lanes * provider.max_concurrent : 0;
   }
   return sum;
 }
@@ -246,7 +241,7 @@ private:
   void look_at_configuration() {
     std::vector<doctor::key_facts> keys;
     for (auto& provider : loaded_.value ? all().providers : std::vector<provider_settings>{})
-      if (runs_here(provider, all()))
+      if (is_ours(provider, all().node))
         for (auto& key : keys_of(provider))
           keys.push_back(std::move(key));
     std::vector<std::string> told{"no provider is configured"};
@@ -259,7 +254,7 @@ private:
     for (auto& key : keys)
       add(doctor::judge_key(key, geteuid()));
     for (auto& provider : all().providers)
-      if (!runs_here(provider, all()))
+      if (!is_ours(provider, all().node))
         add({verdict::ok, "provider", provider.name,
              "runs on the node " + provider.nodes.front() + ": its key and its host are looked at there", ""});
   }
@@ -268,7 +263,7 @@ private:
   void look_at_trust() {
     auto is_encrypted = [&](auto& provider) {
       auto address = server_of(provider);
-      return address && address->encrypted && runs_here(provider, all());
+      return address && address->encrypted && is_ours(provider, all().node);
     };
     if (std::none_of(all().providers.begin(), all().providers.end(), is_encrypted))
       return;
@@ -285,7 +280,7 @@ private:
     std::vector<doctor::host_facts> hosts;
     std::vector<way> ways;
     for (auto& provider : all().providers)
-      if (auto address = server_of(provider); address && runs_here(provider, all())) {
+      if (auto address = server_of(provider); address && is_ours(provider, all().node)) {
         ways.push_back(way_to(provider, *address, rules));
         auto& first = ways.back().first_host;
         add_host(hosts, ways.back().facts.name.empty() ? provider.name : "the proxy", first);
@@ -319,7 +314,7 @@ private:
     if (!limits.empty())
       add(doctor::judge_folder(folder_at(limits, "the use of limits", !all().runtime.state_folder.empty()), geteuid()));
     for (auto& provider : all().providers)
-      if (!limits.empty() && keeps_limits(provider) && runs_here(provider, all())) {
+      if (!limits.empty() && keeps_limits(provider) && is_ours(provider, all().node)) {
         auto seen = journal::look_at(limits, provider.name);
         add(doctor::judge_limits_file(
           {provider.name, doctor::look_at(seen.path), seen.is_readable, seen.is_whole, doctor::is_locked(seen.lock)},
@@ -353,7 +348,8 @@ private:
     for (auto provider : all().providers) {
       auto wants_key = !provider.keys.empty();
       std::erase_if(provider.keys, [](auto& key) { return std::holds_alternative<std::string>(resolve(key)); });
-      if (!runs_here(provider, all()) || (wants_key && provider.keys.empty()) || unreachable_.count(provider.name) != 0)
+      if (!is_ours(provider, all().node) || (wants_key && provider.keys.empty())
+          || unreachable_.count(provider.name) != 0)
         continue;
       provider.nodes.clear();
       result.push_back(std::move(provider));
