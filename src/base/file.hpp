@@ -3,7 +3,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
 #include <poll.h>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -32,6 +36,12 @@ public:
 private:
   int fd_ = -1;
 };
+
+/// A file's permission bits as people write them: "0640".
+inline std::string mode_text(uint32_t mode) {
+  char text[16];
+  return {text, static_cast<std::size_t>(std::snprintf(text, sizeof text, "%04o", static_cast<unsigned>(mode)))};
+}
 
 /// Whether a call that failed may be made again: it was interrupted, or the descriptor is non-blocking, as one
 /// inherited from a shell may be; then this waits until it is ready for `events`.

@@ -4,14 +4,18 @@
 #include "base/name_table.hpp"
 #include "base/public_servers.hpp"
 #include "base/text_encoding.hpp"
+#include "base/utc_text.hpp"
 #include "base/utf8.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
 #include <fcntl.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <ctime>
+#include <limits>
 #include <string>
 #include <thread>
 
@@ -81,6 +85,22 @@ TEST_CASE("public servers have an address without a slash at its end", "[base]")
   CHECK(host_of(public_address("ollama")) == "127.0.0.1:11434");
   CHECK(public_address("azure").empty());
   CHECK(host_of("https://user@example.com/path?x").starts_with("example.com"));
+}
+
+TEST_CASE("a point in time is told in UTC, for programs and for people", "[base]") {
+  constexpr std::time_t second = 1'796'098'255;
+  auto time = std::chrono::system_clock::from_time_t(second) + std::chrono::milliseconds{7};
+  CHECK(base::utc_text(time) == "2026-12-01T04:10:55.007Z");
+  CHECK(base::utc_text(time - std::chrono::seconds{second + 1}) == "1969-12-31T23:59:59.007Z");
+  CHECK(base::utc_second(second) == "2026-12-01T04:10:55Z");
+  CHECK(base::utc_for_people(second) == "2026-12-01 04:10:55 UTC");
+  CHECK_FALSE(base::utc_for_people(std::numeric_limits<std::time_t>::max()).empty());
+}
+
+TEST_CASE("permission bits are told as people write them", "[base]") {
+  CHECK(base::mode_text(0640) == "0640");
+  CHECK(base::mode_text(07777) == "7777");
+  CHECK(base::mode_text(0) == "0000");
 }
 
 TEST_CASE("a foreign encoding is told by its mark or its zeros, a NUL in a text is not one", "[base]") {

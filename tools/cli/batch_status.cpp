@@ -1,6 +1,7 @@
 #include "tools/cli/batch.hpp"
 #include "tools/cli/output.hpp"
 
+#include "base/utc_text.hpp"
 #include "batch/ledger.hpp"
 #include "batch/reader.hpp"
 
@@ -22,14 +23,6 @@ namespace modelforge::cli {
 namespace {
 
 using json = nlohmann::ordered_json;
-
-std::string when_text(uint64_t seconds) {
-  auto time = static_cast<std::time_t>(seconds);
-  std::tm parts{};
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&time, &parts));
-  return text;
-}
 
 uint64_t items_of(const batch::ledger_job& job) {
   uint64_t items = 0;
@@ -163,7 +156,7 @@ int batch_status(const std::string& name, bool as_json) {
   for (auto& [nonce, job] : summary.jobs)
     std::printf("job at %s: %s, %s items, begun %s\n", job.provider.c_str(),
                 job.id.empty() ? "not known to exist" : job.id.c_str(), grouped(items_of(job)).c_str(),
-                when_text(job.at).c_str());
+                base::utc_for_people(static_cast<std::time_t>(job.at)).c_str());
   return std::fflush(stdout) == 0 ? exit_ok : exit_failed;
 }
 

@@ -7,6 +7,7 @@
 #include "json/value.hpp"
 
 #include "base/text_encoding.hpp"
+#include "base/utc_text.hpp"
 #include "config/state_folder.hpp"
 
 #include <chrono>
@@ -148,7 +149,7 @@ int ask_once(const chat_options& options, const response_format& format, session
   messages.push_back(question);
   auto request = make_request(options, format, std::move(messages));
   session.serve_metrics();
-  auto asked = utc_text(std::chrono::system_clock::now());
+  auto asked = base::utc_for_people(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
   chat::seen_answer seen;
   seen.provider = session.settings().name;
   seen.model = options.target.model.empty() ? session.settings().default_model : options.target.model;

@@ -4,6 +4,7 @@
 #include "tools/cli/question.hpp"
 
 #include "base/ascii.hpp"
+#include "base/utc_text.hpp"
 #include "base/utf8.hpp"
 #include "batch/output_file.hpp"
 
@@ -187,7 +188,7 @@ void chat_session::ask(chat_message question, bool is_retry) {
   auto request = make_(options_, std::move(messages));
   if (!request)
     return;
-  auto asked = utc_text(std::chrono::system_clock::now());
+  auto asked = base::utc_for_people(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
   waiter_.begin_again();
   providers_.notice().begin(std::chrono::steady_clock::now());
   chat::seen_answer seen;

@@ -4,6 +4,8 @@
 #include "tools/cli/output.hpp"
 #include "tools/cli/reference_pages.hpp"
 
+#include "base/utc_text.hpp"
+
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -23,11 +25,7 @@ std::string edition_date() {
   auto now = std::time(nullptr);
   if (auto* epoch = std::getenv("SOURCE_DATE_EPOCH"))
     now = static_cast<std::time_t>(std::strtoll(epoch, nullptr, 10));
-  std::tm day{};
-  char text[] = "2026-12-01";
-  gmtime_r(&now, &day);
-  std::strftime(text, sizeof(text), "%Y-%m-%d", &day);
-  return text;
+  return base::utc_text(now, "%Y-%m-%d");
 }
 
 /// Writes a file, in folders that are made where they are missing.

@@ -3,6 +3,7 @@
 #include "tools/cli/open_conversation.hpp"
 #include "tools/cli/output.hpp"
 
+#include "base/utc_text.hpp"
 #include "json/writer.hpp"
 
 #include <cstdio>
@@ -46,7 +47,7 @@ std::string json_line(const listed& x) {
   write_string(json, "title", chat::title_of(content));
   json.key("questions");
   json.number(content.turns.size());
-  write_string(json, "changed", utc_text(file.changed));
+  write_string(json, "changed", base::utc_for_people(std::chrono::system_clock::to_time_t(file.changed)));
   if (!content.turns.empty()) {
     write_string(json, "provider", content.turns.back().answer.provider);
     write_string(json, "model", content.turns.back().answer.model);

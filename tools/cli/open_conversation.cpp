@@ -19,11 +19,6 @@ void warn_unkept(const std::string& why) {
   std::fprintf(stderr, "modelforge: warning: the conversation is not kept: %s\n", why.c_str());
 }
 
-std::string formatted(const std::tm& time, const char* format) {
-  char text[64];
-  return {text, std::strftime(text, sizeof text, format, &time)};
-}
-
 } // namespace
 
 bool open_conversation::resume(const std::string& wanted) {
@@ -139,18 +134,11 @@ std::string conversations_folder() {
   return folder.empty() ? folder : folder + "/conversations";
 }
 
-std::string utc_text(std::chrono::system_clock::time_point time) {
-  auto seconds = std::chrono::system_clock::to_time_t(time);
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  return formatted(parts, "%Y-%m-%d %H:%M:%S UTC");
-}
-
 std::string local_text(std::chrono::system_clock::time_point time, const char* format) {
   auto seconds = std::chrono::system_clock::to_time_t(time);
   std::tm parts{};
-  localtime_r(&seconds, &parts);
-  return formatted(parts, format);
+  char text[64];
+  return {text, std::strftime(text, sizeof text, format, localtime_r(&seconds, &parts))};
 }
 
 } // namespace modelforge::cli

@@ -63,9 +63,6 @@ private:
 /// The folder of the user's conversations; empty: the environment names none.
 std::string conversations_folder();
 
-/// "2026-11-30 22:46:12 UTC"
-std::string utc_text(std::chrono::system_clock::time_point time);
-
 /// By the user's clock, as strftime has it.
 std::string local_text(std::chrono::system_clock::time_point time, const char* format);
 

@@ -2,6 +2,8 @@
 #include "tools/cli/output.hpp"
 #include "tools/state/kept_files.hpp"
 
+#include "base/file.hpp"
+#include "base/utc_text.hpp"
 #include "config/diagnostic.hpp"
 #include "config/state_folder.hpp"
 #include "json/writer.hpp"
@@ -10,7 +12,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 #include <memory>
 #include <pwd.h>
 
@@ -68,30 +69,16 @@ std::string size_of(uint64_t bytes) {
   return text;
 }
 
-std::string time_text(std::chrono::system_clock::time_point time) {
-  auto seconds = std::chrono::system_clock::to_time_t(time);
-  std::tm parts{};
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &parts));
-  return text;
-}
-
 std::string owner_name(uint32_t id) {
   auto* known = ::getpwuid(id);
   return known != nullptr ? known->pw_name : std::to_string(id);
 }
 
-std::string mode_text(uint32_t mode) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%04o", mode);
-  return text;
-}
-
 std::string line_of_file(const state::kept_file& file) {
   char columns[160];
   std::snprintf(columns, sizeof columns, "%-12s %s %-10.32s %10s  %s  ", std::string{name_of(file.kind)}.c_str(),
-                mode_text(file.mode).c_str(), owner_name(file.owner).c_str(), size_of(file.bytes).c_str(),
-                time_text(file.changed).c_str());
+                base::mode_text(file.mode).c_str(), owner_name(file.owner).c_str(), size_of(file.bytes).c_str(),
+                base::utc_second(std::chrono::system_clock::to_time_t(file.changed)).c_str());
   return columns + printable(file.path) + (file.is_in_use ? "  (in use)" : "") + '\n';
 }
 
@@ -104,8 +91,9 @@ std::string json_of(const std::vector<state::kept_file>& files) {
     json.open('{');
     for (auto [key, value] :
          {std::pair{"kind", std::string{name_of(file.kind)}}, std::pair{"path", file.path},
-          std::pair{"owner", owner_name(file.owner)}, std::pair{"mode", mode_text(file.mode)},
-          std::pair{"changed", time_text(file.changed)}, std::pair{"kept_because", file.kept_because}}) {
+          std::pair{"owner", owner_name(file.owner)}, std::pair{"mode", base::mode_text(file.mode)},
+          std::pair{"changed", base::utc_second(std::chrono::system_clock::to_time_t(file.changed))},
+          std::pair{"kept_because", file.kept_because}}) {
       json.key(key);
       json.repaired(value);
     }

@@ -1,11 +1,11 @@
 #include "tools/doctor/checks.hpp"
 
 #include "base/ascii.hpp"
+#include "base/file.hpp"
 #include "config/check.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace modelforge::doctor {
 
@@ -16,12 +16,6 @@ std::string place_of(const diagnostic& told) {
   if (told.line == 0)
     return told.file;
   return told.file + ':' + std::to_string(told.line) + ':' + std::to_string(told.column);
-}
-
-std::string octal(uint32_t mode) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%04o", mode);
-  return text;
 }
 
 /// Gathers what is wrong with one provider's settings, or with those of some of its models.
@@ -147,8 +141,8 @@ std::vector<finding> judge_privacy(const place& place, uint32_t user, const std:
   if (!place.is_there)
     return result;
   if ((place.mode & 027) != 0) // a group that may read is often meant so
-    result.push_back({verdict::warning, check, place.path, "others may open it: its mode is " + octal(place.mode),
-                      "chmod g-w,o= " + place.path});
+    result.push_back({verdict::warning, check, place.path,
+                      "others may open it: its mode is " + base::mode_text(place.mode), "chmod g-w,o= " + place.path});
   if (place.owner != user && place.owner != 0)
     result.push_back(
       {verdict::warning, check, place.path,
