@@ -148,6 +148,17 @@ TEST_CASE_METHOD(strange_folder, "every command can tell which files it used", "
                      std::string{"key: OPENAI_API_KEY for 127.0.0.1:"}, std::string{"state: "}})
     CHECK(contains(x.err, part));
   CHECK_FALSE(contains(x.err, "0123456789"));
+  for (auto* command : {"check", "show", "path"}) {
+    auto told = with_key({"config", command, "--show-config"});
+    INFO(command << ": " << told.err);
+    CHECK(told.exit_code == 0);
+    CHECK(contains(told.err, "modelforge: settings: " + std::filesystem::canonical(path).string()));
+    CHECK(contains(told.err, "modelforge: key: OPENAI_API_KEY for 127.0.0.1:"));
+  }
+  CHECK(
+    contains(run({"chat", "--simulate", "--show-config", "hi"}).err, "modelforge: settings: none, with --simulate"));
+  folder.write("empty.toml", "[providers.x]\n");
+  CHECK(contains(run({"config", "check", "--show-config", "empty.toml"}).err, "modelforge: settings: "));
 }
 
 } // namespace modelforge::cli_trust_test

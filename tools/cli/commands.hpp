@@ -53,8 +53,11 @@ void add_target(command& command, target_options& target, const char* default_mo
 /// Adds --timeout, in seconds.
 void add_timeout(command& command, std::optional<double>& timeout, const char* help = "Give up after so many seconds");
 
-/// Makes `load_settings` say on standard error which files and variables the settings and keys come from.
+/// Makes whoever reads settings say on standard error which files and variables they and the keys come from.
 void show_sources();
+
+/// Says, where that is wanted, that none are read.
+void tell_simulated();
 
 /// Finds the settings, or prints what is wrong with them (or that there are none) and returns nothing.
 std::optional<settings> load_settings(const std::string& path);

@@ -47,7 +47,10 @@ void warn_of_lost_limits(const settings& all) {
                       + "; set STATE_DIRECTORY, or state_folder in [runtime] (\"none\" does without)");
 }
 
+/// Where that is wanted.
 void tell_sources(const load_result& loaded) {
+  if (!sources_are_shown)
+    return;
   if (loaded.origin.empty())
     return tell("settings", "none found");
   tell("settings", whole(loaded.origin) + (loaded.is_found_here ? " (found in the working folder)" : ""));
@@ -71,11 +74,15 @@ void show_sources() {
   sources_are_shown = true;
 }
 
+void tell_simulated() {
+  if (sources_are_shown)
+    tell("settings", "none, with --simulate");
+}
+
 // Warnings are not shown: who runs a command wants its answer; `config check` shows them.
 std::optional<settings> load_settings(const std::string& path) {
   auto loaded = discover(path);
-  if (sources_are_shown)
-    tell_sources(loaded);
+  tell_sources(loaded);
   for (auto& diagnostic : loaded.diagnostics)
     if (diagnostic.level == severity::error)
       std::fprintf(stderr, "%s\n", to_string(diagnostic).c_str());
@@ -159,6 +166,7 @@ std::string verdict_json(const load_result& loaded) {
 /// of it there, as JSON.
 int config_check(const std::string& path, bool as_json) {
   auto loaded = discover(path, process_environment(), check_certificates);
+  tell_sources(loaded);
   if (as_json)
     return !print(verdict_json(loaded)) ? exit_failed : loaded.value ? exit_ok : exit_usage;
   for (auto& diagnostic : loaded.diagnostics)
@@ -220,6 +228,7 @@ int config_show(const std::string& path, bool with_origins) {
 /// What `modelforge config path` does: faulty or not, the file is the one that counts.
 int config_path(const std::string& path) {
   auto loaded = discover(path);
+  tell_sources(loaded);
   if (!loaded.origin.empty())
     return print(whole(loaded.origin) + "\n") ? exit_ok : exit_failed;
   complain("nothing is configured: there is no modelforge.toml here or in the user's configuration folder, and no key "

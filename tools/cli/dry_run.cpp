@@ -221,7 +221,9 @@ bool uses_jobs(const batch_command_options& options, const provider_settings& fi
 int batch_dry_run(const batch_command_options& options) {
   std::vector<session_provider> providers;
   runtime_settings runtime;
-  if (!options.target.simulate) {
+  if (options.target.simulate) {
+    tell_simulated();
+  } else {
     auto all = load_settings(options.target.config);
     if (!all)
       return exit_usage;

@@ -295,6 +295,7 @@ std::unique_ptr<session> session::start(const target_options& target, bool needs
 
 /// Starts the simulator in this process, as the only provider. No proxy can reach it.
 bool session::simulate(const target_options& target) {
+  tell_simulated();
   if (!target.config.empty() || !target.provider.empty())
     std::fputs("modelforge: warning: --simulate asks the simulated provider; -c and -p have no effect\n", stderr);
   try {
