@@ -1,6 +1,7 @@
 #include "http/loop.hpp"
 
 #include "base/times.hpp"
+#include "http/authorities.hpp"
 
 #include <sys/resource.h>
 
@@ -33,26 +34,17 @@ void raise_file_limit() {
   }
 }
 
-const char* variable(const char* name) {
-  auto* value = std::getenv(name);
-  return value != nullptr && *value != '\0' ? value : nullptr;
-}
-
-/// These two variables are the curl tool's; the library does not read them.
 std::string resolve_ca_file(const std::string& given) {
-  if (!given.empty())
-    return given;
-  for (auto* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"})
-    if (auto* value = variable(name))
-      return value;
-  return {};
+  auto named = given.empty() ? authorities_of_environment() : std::nullopt;
+  return named ? std::move(named->path) : given;
 }
 
 /// The same for a folder of certificates, which is OpenSSL's; they count beside those of the file.
 std::string resolve_ca_folder(const std::string& given, const std::string& given_file) {
   if (!given.empty())
     return given;
-  auto* folder = given_file.empty() && variable("CURL_CA_BUNDLE") == nullptr ? variable("SSL_CERT_DIR") : nullptr;
+  auto* folder =
+    given_file.empty() && set_variable("CURL_CA_BUNDLE") == nullptr ? set_variable("SSL_CERT_DIR") : nullptr;
   return folder != nullptr ? folder : "";
 }
 

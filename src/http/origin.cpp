@@ -1,8 +1,8 @@
 #include "http/origin.hpp"
 
+#include "base/ip_address.hpp"
 #include "http/transfer.hpp"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
 
 #include <algorithm>
@@ -26,13 +26,6 @@ std::string part_of(CURLU* url, CURLUPart part, unsigned flags = 0) {
   std::string result{text};
   curl_free(text);
   return result;
-}
-
-bool is_address(std::string host) {
-  if (host.starts_with('['))
-    return true;
-  in_addr ignored{};
-  return inet_pton(AF_INET, host.c_str(), &ignored) == 1;
 }
 
 /// A "token" of RFC 9110, 5.6.2.
@@ -100,7 +93,7 @@ std::optional<origin> parse_origin(std::string_view text, const proxy_rules& pro
   auto host = part_of(url.get(), CURLUPART_HOST);
   auto port = part_of(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
   result.secure = scheme == "https";
-  result.literal = is_address(host);
+  result.literal = host.starts_with('[') || !ip_bytes(host).empty();
   result.name = host + ':' + port;
   result.forget = '-' + result.name;
   auto bare = host.starts_with('[') ? host.substr(1, host.size() - 2) : host;

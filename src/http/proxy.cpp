@@ -1,10 +1,9 @@
 #include "http/proxy.hpp"
 
 #include "base/ascii.hpp"
+#include "base/ip_address.hpp"
 #include "base/public_servers.hpp"
 #include "base/url.hpp"
-
-#include <arpa/inet.h>
 
 #include <algorithm>
 #include <array>
@@ -24,17 +23,10 @@ std::string first_set(const proxy_rules::variables& environment, std::initialize
   return {};
 }
 
-/// The bytes of an address, as they go over the wire: 4 or 16; empty where the text is none.
-std::string address_of(std::string_view text) {
-  auto family = text.find(':') == text.npos ? AF_INET : AF_INET6;
-  std::string bytes(family == AF_INET ? sizeof(in_addr) : sizeof(in6_addr), '\0');
-  return inet_pton(family, std::string{text}.c_str(), bytes.data()) == 1 ? bytes : std::string{};
-}
-
 /// Whether the host is an address in a block such as 10.0.0.0/8 or 2001:db8::/32, or the very address.
 bool is_in_block(std::string_view host, std::string_view block) {
   auto slash = std::min(block.find('/'), block.size());
-  auto address = address_of(host), network = address_of(block.substr(0, slash));
+  auto address = ip_bytes(host), network = ip_bytes(block.substr(0, slash));
   if (address.empty() || address.size() != network.size())
     return false;
   auto bits = 8 * address.size();
@@ -58,7 +50,7 @@ bool names(std::string_view entry, std::string_view host) {
       name->remove_suffix(1);
   if (entry.empty() || !ascii::iequals(host.substr(host.size() - std::min(host.size(), entry.size())), entry))
     return false;
-  return host.size() == entry.size() || (host[host.size() - entry.size() - 1] == '.' && address_of(host).empty());
+  return host.size() == entry.size() || (host[host.size() - entry.size() - 1] == '.' && ip_bytes(host).empty());
 }
 
 /// A proxy's URL without a login; one that has no scheme is asked by http.

@@ -1,6 +1,7 @@
 #include "base/ascii.hpp"
 #include "base/file.hpp"
 #include "base/hex.hpp"
+#include "base/ip_address.hpp"
 #include "base/name_table.hpp"
 #include "base/public_servers.hpp"
 #include "base/text_encoding.hpp"
@@ -95,6 +96,13 @@ TEST_CASE("a point in time is told in UTC, for programs and for people", "[base]
   CHECK(base::utc_second(second) == "2026-12-01T04:10:55Z");
   CHECK(base::utc_for_people(second) == "2026-12-01 04:10:55 UTC");
   CHECK_FALSE(base::utc_for_people(std::numeric_limits<std::time_t>::max()).empty());
+}
+
+TEST_CASE("an address has bytes, what only looks like one has none", "[base]") {
+  CHECK(ip_bytes("127.0.0.1") == std::string{"\x7f\0\0\1", 4});
+  CHECK(ip_bytes("::1").size() == 16);
+  for (auto* text : {"", "localhost", "999.1.1.1", "1.2.3", "[::1]", "::g", "1.2.3.4 "})
+    CHECK(ip_bytes(text).empty());
 }
 
 TEST_CASE("permission bits are told as people write them", "[base]") {

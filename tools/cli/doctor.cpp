@@ -5,6 +5,7 @@
 #include "tools/doctor/look.hpp"
 
 #include "actors/node_port.hpp"
+#include "base/ip_address.hpp"
 #include "base/public_servers.hpp"
 #include "batch/ledger.hpp"
 #include "config/address.hpp"
@@ -13,6 +14,7 @@
 #include "config/read_file.hpp"
 #include "config/state_folder.hpp"
 #include "dispatch/journal.hpp"
+#include "http/authorities.hpp"
 #include "http/proxy.hpp"
 #include "provider/model_groups.hpp"
 
@@ -121,10 +123,10 @@ way way_to(const provider_settings& provider, const base_url& address, const htt
   return result;
 }
 
-doctor::trust_facts trust_of(const char* variable, const std::string& path) {
+doctor::trust_facts trust_of(const http::named_authorities& named) {
   constexpr std::size_t largest = 16u << 20;
-  doctor::trust_facts result{variable, path, {}};
-  auto content = read_file(path, largest);
+  doctor::trust_facts result{named.variable, named.path, {}};
+  auto content = read_file(named.path, largest);
   if (auto* problem = std::get_if<std::string>(&content))
     result.problem = *problem;
   else if (std::get<file_text>(content).text.find("-----BEGIN CERTIFICATE-----") == std::string::npos)
@@ -132,14 +134,10 @@ doctor::trust_facts trust_of(const char* variable, const std::string& path) {
   return result;
 }
 
-bool is_address(const std::string& host) {
-  return is_loopback(host) || host.find(':') != host.npos || host.find_first_not_of("0123456789.") == host.npos;
-}
-
 /// Adds a host to be resolved, unless it is there already, or needs no resolver.
 void add_host(std::vector<doctor::host_facts>& hosts, const std::string& subject, const std::string& host) {
   auto is_known = std::any_of(hosts.begin(), hosts.end(), [&](auto& known) { return known.host == host; });
-  if (!host.empty() && !is_known && !is_address(host))
+  if (!host.empty() && !is_known && !is_loopback(host) && ip_bytes(host).empty())
     hosts.push_back({subject, host});
 }
 
@@ -267,11 +265,8 @@ private:
     };
     if (std::none_of(all().providers.begin(), all().providers.end(), is_encrypted))
       return;
-    for (auto* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"})
-      if (auto* path = std::getenv(name); path != nullptr && *path != '\0') {
-        add(doctor::judge_trust(trust_of(name, path)));
-        break; // the second one is not read then
-      }
+    if (auto named = http::authorities_of_environment())
+      add(doctor::judge_trust(trust_of(*named)));
   }
 
   /// Names, and the way out. A proxy resolves the names of those who are asked through it.
