@@ -3,6 +3,7 @@
 #include "tests/support/metric_lint.hpp"
 #include "tests/support/places.hpp"
 #include "tests/support/prometheus_text.hpp"
+#include "tests/support/settings.hpp"
 
 #include "actors/registry_view.hpp"
 #include "actors/support/mail.hpp"
@@ -84,19 +85,8 @@ private:
   std::unique_ptr<metrics_server> port_;
 };
 
-provider_settings provider_at(const std::string& url, const std::string& name) {
-  provider_settings x;
-  x.name = name;
-  x.kind = provider_kind::openai_compatible;
-  x.base_url = url + "/v1";
-  x.default_model = "sim-mini";
-  return x;
-}
-
 settings with(std::vector<provider_settings> providers) {
-  settings x;
-  x.runtime.state_folder = "none";
-  x.runtime.threads = 4;
+  auto x = test::without_state(4);
   x.log.sink = "none";
   x.providers = std::move(providers);
   return x;
@@ -144,7 +134,7 @@ using reasons = std::set<std::string>;
 
 TEST_CASE("a program that works is alive, ready, and says what it is", "[metrics][health]") {
   simulator::server server{simulator::options{}};
-  program here{with({provider_at(server.url(), "one")})};
+  program here{with({test::simulated_at(server.url(), "one")})};
   auto lives = here.get("/healthz");
   CHECK(lives.status == 200);
   CHECK(lives.body == "ok\n");
@@ -166,7 +156,7 @@ TEST_CASE("a program that works is alive, ready, and says what it is", "[metrics
 
 TEST_CASE("a provider that hangs is told as such, and hides no other one", "[metrics][health]") {
   simulator::server server{simulator::options{}};
-  program here{with({provider_at(server.url(), "hung"), provider_at(server.url(), "well")})};
+  program here{with({test::simulated_at(server.url(), "hung"), test::simulated_at(server.url(), "well")})};
   stopper stopped{here.find("hung")};
   auto began = std::chrono::steady_clock::now();
   auto status = here.status();
@@ -184,7 +174,7 @@ TEST_CASE("a provider that hangs is told as such, and hides no other one", "[met
 
 TEST_CASE("a program whose only provider hangs is not ready until it answers", "[metrics][health]") {
   simulator::server server{simulator::options{}};
-  program here{with({provider_at(server.url(), "hung")})};
+  program here{with({test::simulated_at(server.url(), "hung")})};
   {
     stopper stopped{here.find("hung")};
     auto ready = here.get("/readyz");
@@ -198,7 +188,7 @@ TEST_CASE("a program whose only provider hangs is not ready until it answers", "
 
 TEST_CASE("a program whose registry hangs says that nothing else is known", "[metrics][health]") {
   simulator::server server{simulator::options{}};
-  program here{with({provider_at(server.url(), "main")})};
+  program here{with({test::simulated_at(server.url(), "main")})};
   stopper stopped{here.registry()};
   auto ready = here.get("/readyz");
   CHECK(ready.status == 503);
@@ -215,7 +205,7 @@ TEST_CASE("a program whose registry hangs says that nothing else is known", "[me
 
 TEST_CASE("a provider that has died is not ready, until it is started again", "[metrics][health]") {
   simulator::server server{simulator::options{}};
-  program here{with({provider_at(server.url(), "main")})};
+  program here{with({test::simulated_at(server.url(), "main")})};
   std::string problem;
   REQUIRE(test::eventually([&] { // it is started again ever later: at once, after 0.1 s, 0.2 s, ...
     if (auto alive = here.find("main"))
@@ -230,7 +220,7 @@ TEST_CASE("a provider that has died is not ready, until it is started again", "[
 
 TEST_CASE("a provider whose circuit is open is not ready, and is when a request may try it", "[metrics][health]") {
   simulator::server server{test::always_with("500")};
-  auto provider = provider_at(server.url(), "main");
+  auto provider = test::simulated_at(server.url(), "main");
   provider.retry.max_attempts = 1;
   provider.circuit_breaker.consecutive_failures = 1;
   provider.circuit_breaker.open_for = 2s;
@@ -249,7 +239,7 @@ TEST_CASE("a program that drains is not ready, and lives", "[metrics][health]") 
   simulator::options slow;
   slow.latency = 60s;
   simulator::server server{slow};
-  program here{with({provider_at(server.url(), "main")})};
+  program here{with({test::simulated_at(server.url(), "main")})};
   chat_request x;
   x.id = {1, 2};
   x.messages = {text_message(role::user, "Hi")};
@@ -269,7 +259,7 @@ TEST_CASE("a program that drains is not ready, and lives", "[metrics][health]") 
 
 TEST_CASE("settings that are refused stay in the status with their reason", "[metrics][health]") {
   simulator::server server{simulator::options{}};
-  auto x = with({provider_at(server.url(), "main")});
+  auto x = with({test::simulated_at(server.url(), "main")});
   program here{x};
   auto taken = here.status()["settings"]["taken_at"].get<std::string>();
   CHECK_FALSE(here.ask_registry<reload_report>(reload_atom_v, std::string{"providers = 7\n"}, std::string{"bad.toml"}));
@@ -298,7 +288,7 @@ TEST_CASE("settings that are refused stay in the status with their reason", "[me
 
 TEST_CASE("no key stands in the status, and no reason is endless", "[metrics][health]") {
   test::temporary_folder folder;
-  auto provider = provider_at("http://127.0.0.1:9", "main");
+  auto provider = test::simulated_at("http://127.0.0.1:9", "main");
   provider.keys = {{"", "", folder.write("key", "sk-secret-0123456789\n")}};
   program here{with({provider})};
   view_of(here.registry()).run([](registry_view& its) {
@@ -312,7 +302,7 @@ TEST_CASE("no key stands in the status, and no reason is endless", "[metrics][he
 }
 
 TEST_CASE("a provider whose owner cannot be reached is not ready", "[metrics][health]") {
-  auto x = with({provider_at("http://127.0.0.1:9", "far")});
+  auto x = with({test::simulated_at("http://127.0.0.1:9", "far")});
   x.node.name = "here";
   x.node.peers = {"127.0.0.1:9"};
   x.providers[0].nodes = {"owner"};

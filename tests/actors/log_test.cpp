@@ -1,6 +1,7 @@
 #include "actors/support/mail.hpp"
 #include "tests/actors/node_fixture.hpp"
 #include "tests/support/collected_log.hpp"
+#include "tests/support/settings.hpp"
 
 #include <modelforge/actors/registry.hpp>
 #include <modelforge/actors/system.hpp>
@@ -27,11 +28,7 @@ using list = std::vector<std::string>;
 
 settings base(const simulator::server& server) {
   auto x = base_of("");
-  auto& provider = x.providers.emplace_back();
-  provider.name = "main";
-  provider.kind = provider_kind::openai_compatible;
-  provider.base_url = server.url() + "/v1";
-  provider.default_model = "sim-mini";
+  x.providers = {test::simulated_at(server.url())};
   return x;
 }
 

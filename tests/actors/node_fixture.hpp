@@ -5,6 +5,7 @@
 #include "tests/http/misbehaving_server.hpp"
 #include "tests/http/waiting.hpp"
 #include "tests/support/authority.hpp"
+#include "tests/support/settings.hpp"
 #include "tests/support/temporary_folder.hpp"
 #include "tools/simulator/simulator.hpp"
 
@@ -31,20 +32,14 @@ namespace modelforge::node_test {
 using namespace std::chrono_literals;
 
 inline settings base_of(const std::string& name) {
-  settings x;
-  x.runtime.state_folder = "none";
-  x.runtime.threads = 2;
+  auto x = test::without_state();
   x.runtime.grace_period = 2s;
   x.node.name = name;
   return x;
 }
 
 inline provider_settings provider_of(const std::string& url, const std::string& owner) {
-  provider_settings x;
-  x.name = "sim";
-  x.kind = provider_kind::openai_compatible;
-  x.base_url = url + "/v1";
-  x.default_model = "sim-mini";
+  auto x = test::simulated_at(url, "sim");
   x.default_embedding_model = "sim-embedding";
   x.max_concurrent = 64;
   x.nodes = {owner};

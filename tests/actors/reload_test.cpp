@@ -2,6 +2,7 @@
 #include <modelforge/config/load.hpp>
 
 #include "tests/http/waiting.hpp"
+#include "tests/support/settings.hpp"
 #include "tools/simulator/simulator.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -19,21 +20,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-provider_settings provider_of(const std::string& name, const std::string& url) {
-  provider_settings x;
-  x.name = name;
-  x.kind = provider_kind::openai_compatible;
-  x.base_url = url + "/v1";
-  x.default_model = "sim-mini";
-  return x;
-}
-
 settings before(const simulator::server& server) {
-  settings x;
-  x.runtime.state_folder = "none";
-  x.runtime.threads = 2;
+  auto x = test::without_state();
   x.runtime.grace_period = 5s;
-  x.providers = {provider_of("first", server.url()), provider_of("second", server.url())};
+  x.providers = {test::simulated_at(server.url(), "first"), test::simulated_at(server.url(), "second")};
   return x;
 }
 
@@ -57,7 +47,7 @@ TEST_CASE("settings change while it runs, and the report says which", "[reload]"
   x.providers[0].default_model = "another";
   x.providers[1].kind = provider_kind::ollama;
   x.providers[1].base_url = server.url();
-  x.providers.push_back(provider_of("third", server.url()));
+  x.providers.push_back(test::simulated_at(server.url(), "third"));
   x.node.name = "node";
   auto report = ai.reload(x);
   REQUIRE(report);

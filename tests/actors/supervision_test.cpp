@@ -2,6 +2,7 @@
 
 #include "actors/support/mail.hpp"
 #include "tests/http/waiting.hpp"
+#include "tests/support/settings.hpp"
 #include "tools/simulator/simulator.hpp"
 
 #include <modelforge/actors/registry.hpp>
@@ -26,13 +27,8 @@ using namespace std::chrono_literals;
 namespace {
 
 settings before(const simulator::server& server) {
-  settings x;
-  x.runtime.state_folder = "none";
-  auto& provider = x.providers.emplace_back();
-  provider.name = "main";
-  provider.kind = provider_kind::openai_compatible;
-  provider.base_url = server.url() + "/v1";
-  provider.default_model = "sim-mini";
+  auto x = test::without_state();
+  x.providers = {test::simulated_at(server.url())};
   return x;
 }
 

@@ -1,10 +1,8 @@
 #include "provider/account_book.hpp"
 
-#include "provider/engine.hpp"
-#include "tests/provider/fixture.hpp"
+#include "tests/provider/engine_bench.hpp"
 
 #include <algorithm>
-#include <deque>
 #include <iterator>
 #include <map>
 #include <random>
@@ -19,44 +17,16 @@ using log::request_outcome;
 
 namespace {
 
-struct bench {
-  provider::time_point now = start_time;
-  provider::engine engine;
-  std::deque<provider::send> sent;
+struct bench : engine_bench {
   std::vector<log::request_record> ended;
-  uint64_t asked = 0;
 
-  explicit bench(const provider_settings& settings = acme()) : engine(prepared(settings), {}, {}, 7, now, {}) {
+  explicit bench(const provider_settings& settings = acme()) : engine_bench(prepared(settings)) {
     engine.accounts().keep(true);
   }
 
-  void run() {
-    while (auto step = engine.next(now))
-      if (auto* send = std::get_if<provider::send>(&*step))
-        sent.push_back(std::move(*send));
+  void settle() override {
     auto news = engine.accounts().collect();
     ended.insert(ended.end(), std::make_move_iterator(news.begin()), std::make_move_iterator(news.end()));
-  }
-
-  template <class Request>
-  void ask(Request request, const provider::admission::arrival& arrival = {}) {
-    static_cast<void>(engine.admit(request, arrival, now));
-    run();
-  }
-
-  void ask() { ask(question(++asked)); }
-
-  void end(const http::response& answer, provider::stream_end* streamed = nullptr) {
-    REQUIRE_FALSE(sent.empty());
-    auto attempt = sent.front().attempt;
-    sent.pop_front();
-    engine.on_end(attempt, answer, streamed, now);
-    run();
-  }
-
-  void wake() {
-    now = *engine.wake_at(now);
-    run();
   }
 
   const log::request_record& only() const {

@@ -1,13 +1,11 @@
 #include "provider/chronicle.hpp"
 
-#include "provider/engine.hpp"
-#include "tests/provider/fixture.hpp"
+#include "tests/provider/engine_bench.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 #include <catch2/generators/catch_generators.hpp>
 
 #include <algorithm>
-#include <deque>
 #include <filesystem>
 
 namespace modelforge::chronicle_test {
@@ -34,39 +32,15 @@ std::string text_of(const log::entry& x) {
   return result;
 }
 
-struct bench {
-  provider::time_point now = start_time;
-  provider::engine engine;
-  std::deque<provider::send> sent;
-  uint64_t asked = 0;
+struct bench : engine_bench {
+  explicit bench(const provider_settings& settings, const std::string& folder = "none")
+    : engine_bench(prepared(settings, folder)) {}
 
-  explicit bench(provider_settings settings, provider::kept_limits limits = {}, std::string folder = "none")
-    : engine(prepared(settings, folder), std::move(limits), {}, 7, now, {}) {}
+  bench(provider::setup setup, provider::kept_limits limits) : engine_bench(std::move(setup), std::move(limits)) {}
 
-  explicit bench(provider::setup setup, provider::kept_limits limits)
-    : engine(std::move(setup), std::move(limits), {}, 7, now, {}) {}
-
-  void run() {
-    while (auto step = engine.next(now)) {
-      if (auto* send = std::get_if<provider::send>(&*step))
-        sent.push_back(std::move(*send));
-      else if (std::holds_alternative<provider::save>(*step))
-        engine.save(false, now, {});
-    }
-  }
-
-  void ask(bool streamed = false) {
-    auto request = question(++asked);
-    static_cast<void>(engine.admit(request, {.streamed = streamed}, now));
-    run();
-  }
-
-  void end(const http::response& answer, provider::stream_end* streamed = nullptr) {
-    REQUIRE_FALSE(sent.empty());
-    auto attempt = sent.front().attempt;
-    sent.pop_front();
-    engine.on_end(attempt, answer, streamed, now);
-    run();
+  void take(provider::step& step) override {
+    if (std::holds_alternative<provider::save>(step))
+      engine.save(false, now, {});
   }
 
   list news() {
@@ -134,7 +108,7 @@ TEST_CASE("chronicle: a stream that is a probe closes the breaker as it begins",
   }
   b.news();
   b.now += 10s;
-  b.ask(true);
+  b.ask(question(++b.asked), {.streamed = true});
   b.engine.on_begun(b.sent.front().attempt, b.now);
   CHECK(b.news() == list{"breaker.half_open provider=acme lane=default", "breaker.closed provider=acme lane=default"});
 }
@@ -209,14 +183,11 @@ TEST_CASE("chronicle: of very many attempts all are counted", "[provider]") {
   b.engine.follow_requests(true);
   auto asked = question(1);
   asked.priority = priority::batch; // waits for the budget of retries
-  static_cast<void>(b.engine.admit(asked, {}, b.now));
-  b.run();
+  b.ask(asked);
   constexpr int made = 90;
   for (int i = 1; i <= made; ++i) {
-    while (b.sent.empty()) {
-      b.now = *b.engine.wake_at(b.now);
-      b.run();
-    }
+    while (b.sent.empty())
+      b.wake();
     if (i < made)
       b.end(refusal(500));
   }
@@ -248,7 +219,7 @@ TEST_CASE("chronicle: so can one that is refused or withdrawn", "[provider]") {
 TEST_CASE("chronicle: a stream that breaks off behind what its readers have is told", "[provider]") {
   bench b{acme()};
   auto cut = [&](bool repeatable, errc code) {
-    b.ask(true);
+    b.ask(question(++b.asked), {.streamed = true});
     provider::stream_end end;
     end.outcome = make_failure(code, "it broke off");
     end.repeatable = repeatable;

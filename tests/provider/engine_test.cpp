@@ -1,8 +1,6 @@
-#include "provider/engine.hpp"
-#include "tests/provider/fixture.hpp"
+#include "tests/provider/engine_bench.hpp"
 
 #include <algorithm>
-#include <deque>
 #include <limits>
 #include <map>
 #include <random>
@@ -13,47 +11,15 @@ using namespace test;
 
 namespace {
 
-/// An engine whose steps are kept until the test looks at them.
-struct engine_test {
-  provider::time_point now = start_time;
-  provider::engine engine{prepared(), {}, {}, 7, now, {}};
-  std::deque<provider::send> sent;
+struct engine_test : engine_bench {
   std::map<uint64_t, provider::conclude> ended;
   std::vector<provider::report> reports;
 
-  void note(std::optional<provider::step> step) {
-    if (!step)
-      return;
-    if (auto* send = std::get_if<provider::send>(&*step))
-      sent.push_back(std::move(*send));
-    else if (auto* end = std::get_if<provider::conclude>(&*step))
+  void take(provider::step& step) override {
+    if (auto* end = std::get_if<provider::conclude>(&step))
       ended.insert_or_assign(end->id.low, std::move(*end));
-    else if (auto* report = std::get_if<provider::report>(&*step))
+    else if (auto* report = std::get_if<provider::report>(&step))
       reports.push_back(std::move(*report));
-  }
-
-  void run() {
-    while (auto step = engine.next(now))
-      note(std::move(step));
-  }
-
-  std::optional<failure> ask(chat_request request) {
-    auto result = engine.admit(request, {}, now);
-    run();
-    return std::move(result.refused);
-  }
-
-  /// Answers what was sent first.
-  void end(const http::response& answer) {
-    auto attempt = sent.front().attempt;
-    sent.pop_front();
-    note(engine.on_end(attempt, answer, nullptr, now));
-    run();
-  }
-
-  void wait() {
-    now = *engine.wake_at(now);
-    run();
   }
 };
 
@@ -79,7 +45,7 @@ TEST_CASE_METHOD(engine_test, "engine: what fails is tried again, and tells of e
   ask(question(1));
   for (int i = 0; i < 3; ++i) {
     if (sent.empty())
-      wait();
+      wake();
     REQUIRE(sent.size() == 1);
     end(refusal(500));
   }
@@ -114,7 +80,7 @@ TEST_CASE_METHOD(engine_test, "engine: a deadline that passes ends the request w
   auto request = question(1);
   request.deadline = 3s;
   ask(request);
-  wait();
+  wake();
   CHECK(now == start_time + 3s);
   CHECK(ended.at(1).abort);
   CHECK(std::get<failure>(ended.at(1).how).message
@@ -147,7 +113,7 @@ TEST_CASE_METHOD(engine_test, "engine: an asker that may come again hears of att
   request.earlier.spent = 1;
   ask(request); // its node is back
   if (sent.empty())
-    wait();
+    wake();
   CHECK(engine.find({1, 1})->spent >= 1);
 }
 
@@ -279,7 +245,7 @@ TEST_CASE("engine: whatever happens, each request ends exactly once", "[provider
       if (!by.sent.empty())
         end_any(answer());
       else
-        by.wait();
+        by.wake();
       note_ends();
     }
     REQUIRE(by.engine.empty());
