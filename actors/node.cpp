@@ -226,8 +226,8 @@ private:
   }
 
   node_status status() const {
-    std::vector<std::string> peers;
-    peers_.for_each([&](const std::string& name) { peers.push_back(name); });
+    std::vector<std::pair<std::string, time_point>> peers;
+    peers_.for_each([&](const std::string& name, time_point since) { peers.emplace_back(name, since); });
     return status_of(settings_, port_.address, links_, peers, now());
   }
 
@@ -237,7 +237,7 @@ private:
   void add_root(const std::string& name, const node_actor& root, bool configured, const std::string& address = {}) {
     auto before = root_of(name);
     look_at_credentials(); // the files may have been read for it
-    if (peers_.add(name, root, configured))
+    if (peers_.add(name, root, configured, now()))
       callers_.add(caf::actor_cast<caf::strong_actor_ptr>(root));
     if (before == nullptr)
       log_.connected(name, address);

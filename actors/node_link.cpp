@@ -23,7 +23,7 @@ peer_status status_of(const node_link& link, node::time_point now) {
 }
 
 node_status status_of(const node_settings& settings, const std::string& listening, const node_links& links,
-                      const std::vector<std::string>& peers, node::time_point now) {
+                      const std::vector<std::pair<std::string, node::time_point>>& peers, node::time_point now) {
   node_status result;
   result.name = settings.name;
   result.cluster = settings.cluster;
@@ -34,9 +34,9 @@ node_status status_of(const node_settings& settings, const std::string& listenin
     told.insert(one->name);
     result.peers.push_back(status_of(*one, now));
   }
-  for (auto& name : peers)
+  for (auto& [name, since] : peers)
     if (told.count(name) == 0)
-      result.peers.push_back({name, "", true, "", {}});
+      result.peers.push_back({name, "", true, "", now - since});
   return result;
 }
 

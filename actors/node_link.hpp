@@ -15,6 +15,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace modelforge {
@@ -37,9 +38,9 @@ using node_links = std::vector<std::unique_ptr<node_link>>;
 
 peer_status status_of(const node_link& link, node::time_point now);
 
-/// `peers`: all that can be reached.
+/// `peers`: all that can be reached, and since when.
 node_status status_of(const node_settings& settings, const std::string& listening, const node_links& links,
-                      const std::vector<std::string>& peers, node::time_point now);
+                      const std::vector<std::pair<std::string, node::time_point>>& peers, node::time_point now);
 
 /// What this node says to those that it meets.
 node_hello hello_of(const node_settings& settings);

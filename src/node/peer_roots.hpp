@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <map>
 #include <string>
@@ -16,13 +17,15 @@ namespace modelforge::node {
 template <class Root>
 class peer_roots {
 public:
+  using time_point = std::chrono::steady_clock::time_point;
+
   /// `root` has greeted as `name`. Returns whether it was not known by that name; it may come again, by another way.
-  bool add(const std::string& name, const Root& root, bool configured) {
+  bool add(const std::string& name, const Root& root, bool configured, time_point now) {
     auto& all = roots_[name];
     auto known = std::find_if(all.begin(), all.end(), [&](auto& x) { return x.root == root; });
     auto is_new = known == all.end();
     if (is_new)
-      all.push_back({root, configured});
+      all.push_back({root, configured, now});
     else
       known->configured = known->configured || configured;
     std::stable_partition(all.begin(), all.end(), [](auto& x) { return x.configured; });
@@ -49,17 +52,18 @@ public:
     return i != roots_.end() ? &i->second.front().root : nullptr;
   }
 
-  /// Calls `f` with the name of each node that can be reached.
+  /// Calls `f` with the name of each node that can be reached, and since when it can by who is in charge.
   template <class F>
   void for_each(F f) const {
     for (auto& [name, all] : roots_)
-      f(name);
+      f(name, all.front().since);
   }
 
 private:
   struct entry {
     Root root;
     bool configured = false;
+    time_point since;
   };
 
   std::map<std::string, std::vector<entry>> roots_; ///< None is empty; the first is in charge.

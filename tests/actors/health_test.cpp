@@ -335,6 +335,8 @@ TEST_CASE("links and guests are seen on both sides", "[metrics][health]") {
   auto there = owner.status()["node"];
   CHECK(there["guests"] == test::json{{{"node", "guest"}, {"provider", "sim"}}});
   CHECK(there["links"][0]["peer"] == "guest");
+  CHECK(there["links"][0]["address"] == ""); // it was the guest that connected
+  CHECK(there["links"][0]["seconds"] > 0);
   CHECK(owner.metric("modelforge_provider_guests{modelforge_provider=\"sim\"}") == 1);
   CHECK(owner.metric("modelforge_linked_nodes") == 1);
   stopper stopped{owner.find("sim")}; // an owner that hangs

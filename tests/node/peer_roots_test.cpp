@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,9 @@ namespace modelforge::peer_roots_test {
 namespace {
 
 using roots = node::peer_roots<int>;
+using namespace std::chrono_literals;
+
+const roots::time_point now{1h};
 
 int in_charge(const roots& x, const std::string& name = "owner") {
   auto* found = x.find(name);
@@ -22,12 +26,12 @@ int in_charge(const roots& x, const std::string& name = "owner") {
 TEST_CASE("a name stays with who had it first, and goes to the next that lives", "[node]") {
   roots x;
   CHECK(in_charge(x) == 0);
-  CHECK(x.add("owner", 1, true));
-  CHECK(x.add("owner", 2, true)); // another program of that name
-  CHECK_FALSE(x.add("owner", 1, true));
+  CHECK(x.add("owner", 1, true, now));
+  CHECK(x.add("owner", 2, true, now)); // another program of that name
+  CHECK_FALSE(x.add("owner", 1, true, now));
   CHECK(in_charge(x) == 1);
   CHECK(x.remove(2).empty());
-  CHECK(x.add("owner", 3, true));
+  CHECK(x.add("owner", 3, true, now));
   CHECK(x.remove(1) == std::vector<std::string>{"owner"});
   CHECK(in_charge(x) == 3); // its link lives
   CHECK(x.remove(3) == std::vector<std::string>{"owner"});
@@ -36,12 +40,12 @@ TEST_CASE("a name stays with who had it first, and goes to the next that lives",
 
 TEST_CASE("who was found at a configured address comes before who came by himself", "[node]") {
   roots x;
-  x.add("owner", 1, false);
-  x.add("owner", 2, false);
+  x.add("owner", 1, false, now);
+  x.add("owner", 2, false, now);
   CHECK(in_charge(x) == 1);
-  x.add("owner", 3, true);
+  x.add("owner", 3, true, now);
   CHECK(in_charge(x) == 3);
-  x.add("owner", 2, true); // both ways
+  x.add("owner", 2, true, now); // both ways
   CHECK(in_charge(x) == 3);
   x.remove(3);
   CHECK(in_charge(x) == 2);
@@ -63,13 +67,13 @@ TEST_CASE("in every order of coming and going a name is that of one who lives", 
                   && std::none_of(at_address.begin(), at_address.end(), is_who);
       switch (rest / 3 % 3) {
         case 0:
-          if (x.add("owner", who, false) != came)
+          if (x.add("owner", who, false, now) != came)
             FAIL("order " << order);
           if (came)
             by_itself.push_back(who);
           break;
         case 1:
-          if (x.add("owner", who, true) != came)
+          if (x.add("owner", who, true, now) != came)
             FAIL("order " << order);
           std::erase_if(by_itself, is_who);
           if (std::none_of(at_address.begin(), at_address.end(), is_who))
@@ -90,15 +94,34 @@ TEST_CASE("in every order of coming and going a name is that of one who lives", 
 
 TEST_CASE("an actor that greeted by several names is lost by all of them", "[node]") {
   roots x;
-  x.add("a", 1, true);
-  x.add("b", 2, true);
-  x.add("b", 1, true);
+  x.add("a", 1, true, now);
+  x.add("b", 2, true, now);
+  x.add("b", 1, true, now);
   std::vector<std::string> names;
-  x.for_each([&](auto& name) { names.push_back(name); });
+  x.for_each([&](auto& name, auto) { names.push_back(name); });
   CHECK(names == std::vector<std::string>{"a", "b"});
   CHECK(x.remove(1) == std::vector<std::string>{"a"});
   CHECK(in_charge(x, "a") == 0);
   CHECK(in_charge(x, "b") == 2);
+}
+
+TEST_CASE("a node can be reached since who is in charge has come", "[node]") {
+  roots x;
+  auto since = [&] {
+    roots::time_point result;
+    x.for_each([&](auto&, auto time) { result = time; });
+    return result;
+  };
+  x.add("a", 1, false, now);
+  x.add("a", 1, false, now + 1s); // again
+  CHECK(since() == now);
+  x.add("a", 2, true, now + 2s);
+  CHECK(since() == now + 2s);
+  x.add("a", 3, true, now + 3s);
+  x.remove(2);
+  CHECK(since() == now + 3s);
+  x.remove(3);
+  CHECK(since() == now);
 }
 
 } // namespace modelforge::peer_roots_test
