@@ -406,6 +406,24 @@ constexpr const event_rule& rule_of(event what) {
   return rules[static_cast<std::size_t>(what)];
 }
 
+/// The first of the events that say by turns how the same thing stands, such as a breaker; else the event itself. What
+/// repeats itself is counted for all of them together, so that none is told before what happened earlier.
+constexpr event family_of(event what) {
+  switch (what) {
+    case event::breaker_half_open:
+    case event::breaker_closed:
+      return event::breaker_opened;
+    case event::limits_kept:
+      return event::limits_not_kept;
+    case event::provider_reachable:
+      return event::provider_unreachable;
+    case event::guest_left:
+      return event::guest_came;
+    default:
+      return what;
+  }
+}
+
 /// The table of all events, as docs/logs.md has it.
 std::string events_markdown();
 

@@ -18,7 +18,10 @@ namespace modelforge::log {
 /// within the next ten seconds are counted, and told once when these are over: the latest of them, with how many they
 /// were (`repeated`) and when the latest was (`last`). Then the next ten seconds begin.
 ///
-/// Of one kind of event, 64 subjects are told apart at a time; more share one, so neither memory nor lines grow with
+/// Events of one family (`family_of`) share these seconds: each is told at once the first time, unless another one is
+/// counted by then. So what is told of a breaker stands in the order of its times, and the last of it is how it stands.
+///
+/// Of one family of events, 64 subjects are told apart at a time; more share one, so neither memory nor lines grow with
 /// what strangers call themselves.
 ///
 /// A plain class: holds no clock. `now` never goes back.
@@ -28,7 +31,7 @@ public:
   using wall_time = std::chrono::system_clock::time_point;
 
   static constexpr auto window = std::chrono::seconds{10};
-  static constexpr std::size_t max_subjects = 64; ///< Of one event.
+  static constexpr std::size_t max_subjects = 64; ///< Of one family of events.
 
   /// An event, and when it happened.
   struct timed {
@@ -49,20 +52,32 @@ public:
   std::vector<timed> take_all();
 
 private:
+  /// One event of a family in the present seconds.
   struct counted {
-    time_point until;
+    event what{};
+    bool is_told = false;
     uint64_t count = 0;
     std::optional<timed> latest{};
+  };
+
+  /// A family's events of one subject.
+  struct window_of {
+    time_point until{};
+    std::vector<counted> events{};
+
+    counted& of(event what);
+    bool is_pending() const;
   };
 
   using place = std::pair<event, std::string>;
 
   static timed told(counted& of);
+  static void tell(window_of& open, std::vector<timed>& to);
   void forget_past(time_point now);
-  std::size_t& subjects_of(event what) { return subjects_[static_cast<std::size_t>(what)]; }
+  std::size_t& subjects_of(event family) { return subjects_[static_cast<std::size_t>(family)]; }
 
-  std::map<place, counted> open_;
-  std::array<std::size_t, rules.size()> subjects_{}; ///< By event.
+  std::map<place, window_of> open_;                  ///< By family and subject.
+  std::array<std::size_t, rules.size()> subjects_{}; ///< By family.
 };
 
 } // namespace modelforge::log

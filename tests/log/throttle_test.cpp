@@ -2,6 +2,11 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <cstdint>
+#include <map>
+#include <random>
+#include <vector>
+
 namespace modelforge::throttle_test {
 
 namespace {
@@ -64,6 +69,83 @@ TEST_CASE("another subject, and another event, is told apart", "[log]") {
   CHECK(b.tell(event::limits_not_kept, "other"));
   CHECK(b.tell(event::limits_kept, "main"));
   CHECK_FALSE(b.tell(event::limits_not_kept, "other"));
+}
+
+TEST_CASE("a breaker that flaps is told in order, as often as it did, and as it stands", "[log]") {
+  bench b;
+  auto tell = [&](event what) {
+    b.now += 1s;
+    return b.tell(what, "main");
+  };
+  CHECK(tell(event::breaker_opened));
+  CHECK(tell(event::breaker_half_open));
+  CHECK(tell(event::breaker_closed));
+  CHECK_FALSE(tell(event::breaker_opened));
+  CHECK_FALSE(tell(event::breaker_closed));
+  CHECK_FALSE(tell(event::breaker_opened));
+  CHECK_FALSE(tell(event::breaker_half_open));
+  b.now = *b.x.wake_at();
+  auto told = b.x.take_due(b.now);
+  REQUIRE(told.size() == 3);
+  CHECK(told[0].what.what() == event::breaker_closed);
+  CHECK(value<int64_t>(told[0], field::repeated) == 1);
+  CHECK(told[1].what.what() == event::breaker_opened);
+  CHECK(value<int64_t>(told[1], field::repeated) == 2);
+  CHECK(told[2].what.what() == event::breaker_half_open);
+  CHECK_FALSE(tell(event::breaker_opened));
+  CHECK_FALSE(tell(event::breaker_closed)); // not before what is counted
+  b.now += 10s;
+  told = b.x.take_due(b.now);
+  REQUIRE(told.size() == 2);
+  CHECK(told[0].what.what() == event::breaker_opened);
+  CHECK(told[1].what.what() == event::breaker_closed);
+  b.now += 10s;
+  CHECK(tell(event::breaker_opened)); // it had been quiet for so long
+  CHECK(tell(event::breaker_closed));
+}
+
+TEST_CASE("whatever a breaker does, what is told adds up, in order, and ends with how it stands", "[log]") {
+  for (unsigned seed = 0; seed < 200; ++seed) {
+    std::mt19937 random{seed};
+    bench b;
+    std::map<event, int64_t> happened, counts;
+    throttle::wall_time latest{};
+    auto last = event::breaker_closed;
+    auto note = [&](event what, throttle::wall_time time, int64_t count) {
+      counts[what] += count;
+      CHECK(time >= latest);
+      latest = time;
+      last = what;
+    };
+    auto take = [&](const std::vector<throttle::timed>& told) {
+      for (auto& each : told)
+        note(each.what.what(), each.time, value<int64_t>(each, field::repeated));
+    };
+    INFO("seed " << seed);
+    for (int i = 0; i < 200; ++i) {
+      b.now += std::chrono::milliseconds{random() % 8'000};
+      if (auto due = b.x.wake_at(); due && *due <= b.now && random() % 4 != 0) { // the log's thread may be late
+        take(b.x.take_due(b.now));
+        CHECK(counts == happened);
+      }
+      auto what = i % 2 == 0 ? event::breaker_opened : event::breaker_closed;
+      ++happened[what];
+      if (b.tell(what, "main"))
+        note(what, b.wall(), 1);
+    }
+    take(b.x.take_all());
+    CHECK(counts == happened);
+    CHECK(last == event::breaker_closed);
+  }
+}
+
+TEST_CASE("the events of a family are about the same", "[log]") {
+  for (auto& rule : rules) {
+    auto& first = rule_of(family_of(rule.what));
+    CHECK(first.subject == rule.subject);
+    for (std::size_t i = 0; i < rule.subject; ++i)
+      CHECK(first.fields[i] == rule.fields[i]);
+  }
 }
 
 TEST_CASE("events without a subject are all told", "[log]") {
