@@ -139,6 +139,26 @@ TEST_CASE_METHOD(manual_test, "pages say what the help says, and of what may be 
   CHECK(contains(program, ".SH \"NAME\"\nmodelforge \\- calls "));
 }
 
+TEST_CASE_METHOD(manual_test, "the program's page has every variable, as the reference has them", "[cli][manual]") {
+  auto page = folder.read("share/man/man1/modelforge.1");
+  auto section = page.substr(page.find(".SH \"ENVIRONMENT\"\n"));
+  section.resize(section.find("\n.SH ", 1));
+  auto told = [&](const std::string& name) { return contains(section, "\\fB" + name + "\\fR"); };
+  std::istringstream rows{run({"generate", "reference", "variables"}).out};
+  std::size_t count = 0;
+  for (std::string row; std::getline(rows, row);) {
+    auto names = row.substr(0, row.find(" | "));
+    static const std::regex name{"`(\\w+)`"};
+    for (std::sregex_iterator i{names.begin(), names.end(), name}, end; i != end; ++i, ++count) {
+      INFO((*i)[1].str());
+      CHECK(told((*i)[1].str()));
+    }
+  }
+  CHECK(count > 25);
+  CHECK_FALSE(contains(section, "]("));
+  CHECK_FALSE(contains(section, "[service"));
+}
+
 TEST_CASE_METHOD(manual_test, "the checkers of manual pages find nothing", "[cli][manual]") {
   auto checked = 0;
   for (std::string checker : {"/usr/bin/mandoc -T lint -W warning", "/usr/bin/man --warnings -l -Tutf8 -Z"}) {

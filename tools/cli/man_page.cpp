@@ -1,4 +1,5 @@
 #include "tools/cli/man_page.hpp"
+#include "tools/cli/reference_pages.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -10,30 +11,8 @@ namespace modelforge::cli {
 
 namespace {
 
-/// Variables and files that several commands go by, for the page of the program.
-constexpr auto surroundings = R"(.SH ENVIRONMENT
-.TP
-.B MODELFORGE_CONFIG
-The configuration file, where
-.B \-c
-names none.
-.TP
-.BR OPENAI_API_KEY ", " ANTHROPIC_API_KEY ", ..."
-Keys of providers. Without a configuration, those that are set are the configuration.
-.TP
-.BR STATE_DIRECTORY ", " XDG_STATE_HOME ", " HOME
-Where state is kept: the first of them that is set counts.
-.TP
-.BR https_proxy ", " http_proxy ", " all_proxy ", " no_proxy
-Proxies to providers, and hosts that are reached without one. All but http_proxy are read in capitals, too.
-.TP
-.BR NO_COLOR ", " TERM
-Whether what is written to a terminal has colours.
-.TP
-.B NOTIFY_SOCKET
-Where systemd hears from
-.BR "modelforge node" .
-.SH FILES
+/// Files that several commands go by, for the page of the program.
+constexpr auto files = R"(.SH FILES
 .TP
 .I ./modelforge.toml
 The configuration of this folder; see
@@ -77,6 +56,14 @@ std::string quoted(std::string_view text) {
   return result + '"';
 }
 
+/// Whether `[TEXT](TARGET)` stands there. In the text of some of ours there is a table's name, in brackets of its own.
+bool begins_link(std::string_view text) {
+  if (text.starts_with("[`["))
+    return true;
+  auto end = text.starts_with('[') ? text.find_first_of("[]", 1) : text.npos;
+  return end != text.npos && text.substr(end).starts_with("](");
+}
+
 /// A paragraph of Markdown: what stands between backticks is bold, of a link its text stays.
 std::string paragraph(std::string_view text) {
   std::string plain;
@@ -84,7 +71,7 @@ std::string paragraph(std::string_view text) {
     auto target = text[i] == ']' && i + 1 < text.size() && text[i + 1] == '(' ? text.find(')', i) : text.npos;
     if (target != text.npos)
       i = target;
-    else if (!text.substr(i).starts_with("[`[")) // our links are named by tables
+    else if (!begins_link(text.substr(i)))
       plain += text[i];
   }
   std::string result;
@@ -240,6 +227,17 @@ std::string options(const command_description& command) {
   return result;
 }
 
+/// What docs/reference.md has of variables.
+std::string environment() {
+  auto result = section("ENVIRONMENT");
+  for (auto& [names, meaning] : environment_variables()) {
+    auto text = with_stop(meaning);
+    text.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(text.front())));
+    result += ".TP\n" + paragraph(names) + '\n' + paragraph(text) + '\n';
+  }
+  return result;
+}
+
 std::string reference_to(const std::string& page, int number) {
   return ".BR " + escaped(page) + " (" + std::to_string(number) + ")";
 }
@@ -278,7 +276,7 @@ std::string man_page(const command_description& program, const command_descripti
   if (!footer.exit_status.empty())
     page += section("EXIT STATUS") + without_last_break(std::move(footer.exit_status));
   if (&command == &program)
-    page += surroundings;
+    page += environment() + files;
   if (!footer.examples.empty())
     page += section("EXAMPLES") + without_last_break(std::move(footer.examples));
   return page + see_also(program, command);

@@ -184,18 +184,8 @@ std::string exit_codes_page() {
 
 std::string variables_page() {
   auto text = head({"variable", "means"});
-  for (auto& [names, meaning] : variables)
+  for (auto& [names, meaning] : environment_variables())
     text += row({names, meaning});
-  for (auto& provider : known_providers) {
-    std::string names;
-    for (auto* key : provider.keys)
-      if (key != nullptr)
-        names += (names.empty() ? "" : ", ") + in_code(key);
-    text += row({names, "without a configuration file: the key of " + std::string{provider.name}
-                          + ", which makes it a provider"});
-    if (provider.url_variable != nullptr)
-      text += row({in_code(provider.url_variable), "its address, in place of the public one"});
-  }
   return text;
 }
 
@@ -215,6 +205,23 @@ std::string files_page() {
 }
 
 } // namespace
+
+std::vector<variable_description> environment_variables() {
+  std::vector<variable_description> result;
+  for (auto& [names, meaning] : variables)
+    result.push_back({names, meaning});
+  for (auto& provider : known_providers) {
+    std::string names;
+    for (auto* key : provider.keys)
+      if (key != nullptr)
+        names += (names.empty() ? "" : ", ") + in_code(key);
+    result.push_back({names, "without a configuration file: the key of " + std::string{provider.name}
+                               + ", which makes it a provider"});
+    if (provider.url_variable != nullptr)
+      result.push_back({in_code(provider.url_variable), "its address, in place of the public one"});
+  }
+  return result;
+}
 
 std::optional<std::string> reference_page(std::string_view name) {
   if (name == "errors")
