@@ -4,6 +4,7 @@
 
 #include "tests/support/deterministic.hpp"
 #include "tests/support/fake_client.hpp"
+#include "tests/support/settings.hpp"
 
 #include <memory>
 #include <string>
@@ -16,16 +17,7 @@ using namespace std::chrono_literals;
 /// A provider actor before an HTTP server that is the test, in virtual time.
 struct provider_test : deterministic {
   std::shared_ptr<fake_client> http = std::make_shared<fake_client>();
-  provider_settings settings = [] {
-    provider_settings x;
-    x.name = "acme";
-    x.kind = provider_kind::openai;
-    x.base_url = "http://acme.test/v1";
-    x.default_model = "m";
-    x.max_concurrent = 2;
-    x.interactive_slots = 1;
-    return x;
-  }();
+  provider_settings settings = acme();
   runtime_settings runtime;
 
   provider_actor spawn() { return hold(std::get<provider_actor>(spawn_provider(system(), settings, runtime, http))); }

@@ -2,6 +2,7 @@
 
 #include "http/client.hpp"
 #include "provider/setup.hpp"
+#include "tests/support/settings.hpp"
 
 #include <modelforge/messages/chat_request.hpp>
 
@@ -19,17 +20,6 @@ using namespace std::chrono_literals;
 
 /// An hour after the clock's epoch, so that times before it exist.
 inline const std::chrono::steady_clock::time_point start_time{1h};
-
-inline provider_settings acme() {
-  provider_settings result;
-  result.name = "acme";
-  result.kind = provider_kind::openai;
-  result.base_url = "http://acme.test/v1";
-  result.default_model = "m";
-  result.max_concurrent = 2;
-  result.interactive_slots = 1;
-  return result;
-}
 
 /// Limits of so many requests a minute.
 inline rate_limit_settings requests_per_minute(uint64_t count) {
