@@ -282,7 +282,8 @@ plan draw_plan(uint64_t seed) {
   x.requests = 5 + random() % (chance(0.5) ? 100 : 2000);
   x.mean_tokens = 1 + random() % 500;
   if (chance(0.5))
-    x.tokens = static_cast<uint64_t>((0.3 + share(1.5)) * static_cast<double>(x.requests * x.mean_tokens)) + 1;
+    x.tokens = 2 * x.mean_tokens // what is larger than the limit goes alone, and over it
+               + static_cast<uint64_t>((0.3 + share(1.5)) * static_cast<double>(x.requests * x.mean_tokens)) + 1;
   x.demand = chance(0.6) ? 2 : share(1.5);
   x.crash = chance(0.7) ? share(chance(0.3) ? 0.5 : 0.05) : 0;
   x.move = chance(0.5) ? share(chance(0.3) ? 0.5 : 0.05) : 0;
