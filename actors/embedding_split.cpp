@@ -65,6 +65,7 @@ private:
                                      asked_.tenant,
                                      asked_.labels,
                                      asked_.trace,
+                                     asked_.trace_state,
                                      {},
                                      asked_.extra,
                                      {asked_.earlier.spent, asked_.earlier.age + (self_->clock().now() - begun_), {}}};

@@ -130,6 +130,7 @@ struct chat_request {
   std::string tenant;                        ///< Tenants share a provider fairly; empty is one of them.
   std::map<std::string, std::string> labels; ///< For logs and metrics of the host; never sent to the provider.
   std::string trace;                         ///< W3C `traceparent`, passed on to the provider; empty: none.
+  std::string trace_state; ///< W3C `tracestate`, which goes with `trace`; of more than 512 bytes it is left out.
   /// Time left until the caller gives up, over queue, waits and all attempts. Empty: the provider's `deadline` for
   /// interactive requests, none for batch items.
   std::optional<std::chrono::nanoseconds> deadline;
@@ -176,13 +177,13 @@ bool inspect(Inspector& f, tool_choice& x) {
 
 template <class Inspector>
 bool inspect(Inspector& f, chat_request& x) {
-  return f.object(x).fields(f.field("id", x.id), f.field("model", x.model), f.field("messages", x.messages),
-                            f.field("sampling", x.sampling), f.field("response_format", x.response_format),
-                            f.field("tools", x.tools), f.field("tool_choice", x.tool_choice),
-                            f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
-                            f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra),
-                            f.field("cache_key", x.cache_key), f.field("cache_ttl", x.cache_ttl),
-                            f.field("earlier", x.earlier), f.field("fail_when_open", x.fail_when_open));
+  return f.object(x).fields(
+    f.field("id", x.id), f.field("model", x.model), f.field("messages", x.messages), f.field("sampling", x.sampling),
+    f.field("response_format", x.response_format), f.field("tools", x.tools), f.field("tool_choice", x.tool_choice),
+    f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
+    f.field("trace", x.trace), f.field("trace_state", x.trace_state), f.field("deadline", x.deadline),
+    f.field("extra", x.extra), f.field("cache_key", x.cache_key), f.field("cache_ttl", x.cache_ttl),
+    f.field("earlier", x.earlier), f.field("fail_when_open", x.fail_when_open));
 }
 
 } // namespace modelforge

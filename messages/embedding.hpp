@@ -35,6 +35,7 @@ struct embedding_request {
   std::string tenant;                               ///< As in `chat_request`, as are the rest.
   std::map<std::string, std::string> labels;        ///< Never sent to the provider.
   std::string trace;                                ///< W3C `traceparent`.
+  std::string trace_state;                          ///< W3C `tracestate`.
   std::optional<std::chrono::nanoseconds> deadline; ///< Over all the requests that it takes.
   std::string extra;                                ///< A JSON object, as text.
   attempts_made earlier{};                          ///< Of each of the requests that it takes.
@@ -75,8 +76,9 @@ bool inspect(Inspector& f, embedding_request& x) {
   return f.object(x).fields(f.field("id", x.id), f.field("model", x.model), f.field("inputs", x.inputs),
                             f.field("dimensions", x.dimensions), f.field("purpose", x.purpose),
                             f.field("priority", x.priority), f.field("tenant", x.tenant), f.field("labels", x.labels),
-                            f.field("trace", x.trace), f.field("deadline", x.deadline), f.field("extra", x.extra),
-                            f.field("earlier", x.earlier), f.field("fail_when_open", x.fail_when_open));
+                            f.field("trace", x.trace), f.field("trace_state", x.trace_state),
+                            f.field("deadline", x.deadline), f.field("extra", x.extra), f.field("earlier", x.earlier),
+                            f.field("fail_when_open", x.fail_when_open));
 }
 
 template <class Inspector>

@@ -7,7 +7,7 @@ namespace modelforge {
 
 /// The version of the messages' layout between nodes. Rises with any change to any message type, their order in
 /// `type_ids.hpp`, or an enum: CAF's wire format has no field names, so unequal versions must not talk.
-inline constexpr uint32_t wire_version = 9;
+inline constexpr uint32_t wire_version = 10;
 
 /// The first thing two nodes say to each other: who they are, and which layout of messages they speak. Both sides judge
 /// it by themselves (`src/node/greeting.hpp`) and drop a link that does not fit, with words that name both. Its own

@@ -60,6 +60,9 @@ constexpr std::optional<T> small_hex(std::string_view digits) {
 
 } // namespace detail
 
+/// Bytes of a header `tracestate` that are passed on; a longer one is left out, as the specification allows.
+inline constexpr std::size_t max_trace_state = 512;
+
 /// Reads the header `traceparent`. Later versions are read as far as they are like the present one; flags that have no
 /// meaning yet are dropped. Nothing where it is none: then a trace begins anew.
 constexpr std::optional<trace_context> read_traceparent(std::string_view text) {

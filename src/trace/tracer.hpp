@@ -19,9 +19,6 @@ namespace modelforge::trace {
 /// A plain class.
 class tracer {
 public:
-  /// Of a caller's `tracestate`; a longer one is dropped, as the specification allows.
-  static constexpr std::size_t max_state = 512; // bytes
-
   explicit tracer(uint64_t seed) : random_(seed) {}
 
   /// Of requests that come without a trace, this share is traced from now on; empty: nothing is traced.
@@ -39,7 +36,7 @@ public:
     if (caller) {
       result.context = *caller;
       result.parent = caller->span;
-      if (state.size() <= max_state)
+      if (state.size() <= max_trace_state)
         result.state = state;
     } else {
       if (!is_drawn())

@@ -2,6 +2,7 @@
 
 #include "base/ascii.hpp"
 #include "base/hex.hpp"
+#include "base/trace_context.hpp"
 
 namespace modelforge::wire {
 
@@ -148,9 +149,16 @@ void body_writer::read_extra() {
 void body_writer::write_trace() {
   if (trace_.empty())
     return;
-  if (!std::all_of(trace_.begin(), trace_.end(), [](char c) { return c >= ' ' && c <= '~'; }))
+  auto is_safe = [](const std::string& text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+  };
+  if (!is_safe(trace_))
     return fail("trace", "holds a character that no header may hold");
+  if (!is_safe(trace_state_))
+    return fail("trace_state", "holds a character that no header may hold");
   result_.headers.push_back({"traceparent", trace_});
+  if (!trace_state_.empty() && trace_state_.size() <= max_trace_state)
+    result_.headers.push_back({"tracestate", trace_state_});
 }
 
 void body_writer::write_fields(const fields& fields) {

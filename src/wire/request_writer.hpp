@@ -29,7 +29,7 @@ protected:
   template <class Request>
   body_writer(std::string_view provider, const Request& request)
     : out_(result_.body), provider_(provider), model_(request.model), given_extra_(request.extra),
-      trace_(request.trace) {}
+      trace_(request.trace), trace_state_(request.trace_state) {}
 
   ~body_writer() = default;
 
@@ -185,6 +185,7 @@ private:
   const std::string& model_;
   const std::string& given_extra_;
   const std::string& trace_;
+  const std::string& trace_state_;
   fields extra_;
   std::vector<std::pair<std::string_view, fields>> merged_; ///< What `extra` adds to each of these objects.
   const fields* inside_ = nullptr;                          ///< Of the merged object that is being written.

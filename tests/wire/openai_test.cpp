@@ -119,6 +119,24 @@ TEST_CASE("a request is written field by field", "[wire][openai]") {
     "tool_choice":{"type":"function","function":{"name":"look"}},"parallel_tool_calls":false})"));
 }
 
+TEST_CASE("a trace's state goes with the trace, unless it is too long", "[wire]") {
+  auto headers_of = [](const std::string& trace, const std::string& state) {
+    chat_request x;
+    x.model = "m";
+    x.messages = {text_message(role::user, "Hi")};
+    x.trace = trace;
+    x.trace_state = state;
+    auto result = std::get<encoded_request>(openai::chat_api().encode(x)).headers;
+    result.erase(result.begin());
+    return result;
+  };
+  using headers = std::vector<http::header>;
+  CHECK(headers_of("00-1", "a=1") == headers{{"traceparent", "00-1"}, {"tracestate", "a=1"}});
+  CHECK(headers_of("00-1", std::string(512, 'a')).size() == 2);
+  CHECK(headers_of("00-1", std::string(513, 'a')) == headers{{"traceparent", "00-1"}});
+  CHECK(headers_of("", "a=1") == headers{});
+}
+
 TEST_CASE("a request that sets nothing sends nothing but model and messages", "[wire][openai]") {
   CHECK(body_of(hello()).dump() == R"({"model":"demo-mini","messages":[{"role":"user","content":"Hi"}]})");
 }
@@ -252,6 +270,11 @@ TEST_CASE("a request that cannot be sent is refused by the field's name", "[wire
     {"extra ", [](auto& x) { x.extra = "{"; }},
     {"extra ", [](auto& x) { x.extra = "[1]"; }},
     {"trace ", [](auto& x) { x.trace = "00-1\r\nx-evil: 1"; }},
+    {"trace_state ",
+     [](auto& x) {
+       x.trace = "00-1";
+       x.trace_state = "a=1\r\nx-evil: 1";
+     }},
   };
   for (auto& [field, change, code] : table) {
     auto x = hello();
