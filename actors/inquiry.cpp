@@ -79,6 +79,7 @@ private:
     program_.settings = std::move(told.settings);
     program_.dropped_events = told.dropped_events;
     program_.dropped_requests = told.dropped_requests;
+    program_.spans = told.spans;
     program_.node = std::move(told.node);
     if (told.ask_node) {
       ++left_;

@@ -13,6 +13,7 @@
 #include "actors/support/error_of.hpp"
 #include "actors/support/fetch.hpp"
 #include "actors/support/mail.hpp"
+#include "actors/support/random.hpp"
 #include "actors/support/timer.hpp"
 #include "log/logger.hpp"
 #include "provider/engine.hpp"
@@ -23,7 +24,6 @@
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
-#include <random>
 #include <unordered_map>
 #include <utility>
 #include <variant>
@@ -61,8 +61,8 @@ public:
   static inline const char* name = "provider";
 
   provider_state(provider_actor::pointer self, provider_start start, std::shared_ptr<http::client> transport)
-    : self_(self), transport_(std::move(transport)), log_(std::move(start.log)),
-      engine_(std::move(start.setup), std::move(start.limits), std::move(start.problem), std::random_device{}(), now(),
+    : self_(self), transport_(std::move(transport)), log_(std::move(start.log)), traces_(std::move(start.traces)),
+      engine_(std::move(start.setup), std::move(start.limits), std::move(start.problem), random_number(), now(),
               wall_now()),
       metrics_(self->system().metrics(), settings().name, to_string(settings().kind)),
       callers_(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); }) {}
@@ -119,6 +119,7 @@ private:
     auto at = now();
     engine_.follow_requests(log_ != nullptr && log_->wants(log_level::debug));
     engine_.accounts().keep(log_ != nullptr && log_->wants_access());
+    engine_.accounts().sample(traces_ != nullptr ? traces_->share() : std::nullopt);
     arrivals_->take_written([this](auto& written) { engine_.on_written(written.attempt, written.when); });
     return at;
   }
@@ -392,10 +393,10 @@ private:
     tell_logs();
   }
 
-  /// Hands on what the logs are to have.
+  /// Hands on what the logs and the traces are to have.
   void tell_logs() {
     tell_log(log_, engine_.collect_news());
-    tell_log(log_, engine_.accounts().collect());
+    trace::hand_on(engine_.accounts().collect(), log_, traces_);
   }
 
   provider_status show(time_point at) {
@@ -439,6 +440,7 @@ private:
   provider_actor::pointer self_;
   std::shared_ptr<http::client> transport_;
   log_handle log_;
+  std::shared_ptr<trace::exporter> traces_;
   provider::engine engine_;
   provider_metrics metrics_;
   callers<std::remove_pointer_t<provider_actor::pointer>> callers_;

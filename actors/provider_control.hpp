@@ -4,6 +4,7 @@
 #include "http/client.hpp"
 #include "provider/kept_limits.hpp"
 #include "provider/setup.hpp"
+#include "trace/exporter.hpp"
 
 #include <modelforge/actors/provider.hpp>
 #include <modelforge/log/start_log.hpp>
@@ -42,6 +43,7 @@ struct provider_start {
   provider::kept_limits limits{};
   std::string problem{}; ///< What does not work, though requests do.
   log_handle log{};
+  std::shared_ptr<trace::exporter> traces{}; ///< Null: nothing is traced.
 };
 
 controlled_provider spawn_controlled_provider(caf::actor_system& system, provider_start start,

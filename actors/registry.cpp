@@ -107,8 +107,9 @@ public:
   }
 
   registry_report report() const override {
-    registry_report result{
-      history_.report(), draining_, dropped_events(log_.handle()), dropped_requests(log_.handle()), {}, {}, {}};
+    auto result = log_.report();
+    result.settings = history_.report();
+    result.is_draining = draining_;
     for (auto& each : providers_) {
       auto& told = result.providers.emplace_back(each.report(is_ours(each.settings, settings_.node)));
       told.problem = log_.masked(std::move(told.problem));
@@ -152,13 +153,12 @@ private:
         changes.push_back(std::get<provider_change>(std::move(prepared)));
       }
     }
-    if (auto problem = is_set_up_ ? log_.check(fresh) : std::nullopt)
+    auto* in_force = is_set_up_ ? &settings_ : nullptr;
+    if (auto problem = log_.check(fresh, in_force))
       problems.push_back(std::move(*problem));
     if (!problems.empty())
       return joined(std::move(problems));
-    log_.keep_secrets(changes);
-    if (is_set_up_ && !(fresh.log == settings_.log))
-      log_.reconfigure(fresh);
+    log_.take(fresh, in_force, changes);
     if (is_set_up_)
       report.needs_restart = tables_that_need_restart(fresh, settings_);
     std::erase_if(former_, [at = now()](auto& entry) { return at - entry.second.since > longest_window; });
@@ -270,6 +270,7 @@ private:
         provider.legacy = std::make_shared<provider::limits_legacy>();
       begin->limits.share(provider.legacy);
       begin->log = log_.handle();
+      begin->traces = log_.traces();
       provider.running = spawn_controlled_provider(self_->system(), std::move(*begin), transport_);
     } else {
       provider.running = {spawn_proxy(provider.settings, runtime), {}};

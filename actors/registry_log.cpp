@@ -10,12 +10,34 @@ using log::entry;
 using log::event;
 using log::field;
 
-void registry_log::keep_secrets(const std::vector<provider_change>& changes) {
+registry_report registry_log::report() const {
+  registry_report result;
+  result.dropped_events = dropped_events(log_);
+  result.dropped_requests = dropped_requests(log_);
+  if (traces()->share()) {
+    auto counts = traces()->counts();
+    result.spans = telemetry::span_report{counts.exported, counts.failed, counts.dropped};
+  }
+  return result;
+}
+
+std::optional<failure> registry_log::check(const settings& fresh, const settings* in_force) {
+  if (in_force != nullptr)
+    if (auto problem = log_->check(fresh.log))
+      return problem;
+  return traces_.prepare(fresh.telemetry, (in_force != nullptr ? *in_force : fresh).node.name);
+}
+
+void registry_log::take(const settings& fresh, const settings* in_force, const std::vector<provider_change>& changes) {
   auto all = std::make_shared<secret_mask>();
+  all->keep(traces_.secrets());
   for (auto& change : changes)
     if (change.fresh)
       all->keep(*change.fresh->setup.secrets);
   mask(std::move(all));
+  if (in_force != nullptr && !(fresh.log == in_force->log))
+    log_->reconfigure(fresh.log);
+  traces_.take();
 }
 
 void registry_log::keep_secrets(const provider::setup& setup) {
@@ -29,6 +51,7 @@ void registry_log::mask(std::shared_ptr<secret_mask> more) {
     more->keep(*secrets_);
   secrets_ = std::move(more);
   log_->mask(secrets_);
+  traces()->mask(secrets_);
 }
 
 std::string registry_log::masked(std::string text) const {

@@ -25,10 +25,11 @@ struct registry_report {
 
   telemetry::settings_report settings;
   bool is_draining = false;
-  uint64_t dropped_events = 0;                ///< Of the log.
-  uint64_t dropped_requests = 0;              ///< Of the access log.
-  std::vector<provider> providers;            ///< In the order of the settings.
-  std::optional<telemetry::node_report> node; ///< As the settings have it; empty: no node among others.
+  uint64_t dropped_events = 0;                 ///< Of the log.
+  uint64_t dropped_requests = 0;               ///< Of the access log.
+  std::optional<telemetry::span_report> spans; ///< Empty: no traces are exported.
+  std::vector<provider> providers;             ///< In the order of the settings.
+  std::optional<telemetry::node_report> node;  ///< As the settings have it; empty: no node among others.
   /// Has the node tell its links and guests: calls what it is given on any thread, or never.
   std::function<void(std::function<void(telemetry::node_report)>)> ask_node;
 };

@@ -34,6 +34,7 @@ public:
     check_metrics();
     check_node();
     check_log();
+    check_telemetry();
   }
 
 private:
@@ -103,6 +104,32 @@ private:
     else if (!is_loopback(address->host))
       found_.warn({"metrics.listen"}, "everybody who can reach " + address->host + " can read the metrics",
                   "127.0.0.1 can be reached from this machine only");
+  }
+
+  /// Where traces go. The most frequent slip is the path that is appended.
+  void check_telemetry() {
+    const auto& telemetry = all_.telemetry;
+    check_headers(telemetry.headers, "telemetry", env_, found_);
+    if (telemetry.service_name.empty())
+      found_.error({"telemetry.service_name"}, "`service_name` is empty");
+    if (telemetry.otlp.empty())
+      return;
+    auto parsed = parse_base_url(telemetry.otlp);
+    if (auto* reason = std::get_if<std::string>(&parsed))
+      return found_.error({"telemetry.otlp"}, "`otlp` " + *reason,
+                          "allowed: http(s)://HOST[:PORT][/PATH]; keys go into [telemetry.headers]");
+    const auto& parts = std::get<base_url>(parsed);
+    if (telemetry.otlp.ends_with("/v1/traces"))
+      found_.error({"telemetry.otlp"}, "`otlp` ends in `/v1/traces`, which is appended to it", "end it before that");
+    if (parts.address.port == "4317")
+      found_.warn({"telemetry.otlp"}, "port 4317 is usually that of OTLP over gRPC, which is not spoken",
+                  "OTLP over HTTP is usually at 4318");
+    auto has_key =
+      std::any_of(telemetry.headers.begin(), telemetry.headers.end(), [](auto& x) { return !x.env.empty(); });
+    if (!parts.encrypted && has_key && !is_loopback(parts.address.host))
+      found_.warn({"telemetry.otlp"},
+                  "a secret header is sent to " + parts.address.host + " in the clear: http:// is not encrypted",
+                  "use https://");
   }
 
   /// This program among others: the addresses, the names and the certificates have to fit each other.
@@ -182,11 +209,15 @@ std::vector<finding> cross_check(const settings& all, const environment& env) {
 
 // Runs before the checks, so that they, and all who use the settings, need to know one form only.
 void normalize(settings& all) {
+  auto tidy = [](std::string& url) {
+    auto scheme = scheme_of(url);
+    url.replace(0, scheme.size(), scheme);
+    while (url.ends_with('/') && !url.ends_with("://"))
+      url.pop_back();
+  };
+  tidy(all.telemetry.otlp);
   for (auto& provider : all.providers) {
-    auto scheme = scheme_of(provider.base_url);
-    provider.base_url.replace(0, scheme.size(), scheme);
-    while (provider.base_url.ends_with('/') && !provider.base_url.ends_with("://"))
-      provider.base_url.pop_back();
+    tidy(provider.base_url);
     for (std::size_t i = 0; i < provider.keys.size(); ++i)
       if (provider.keys[i].name.empty())
         provider.keys[i].name = "key" + std::to_string(i + 1);

@@ -46,14 +46,22 @@ void check_provider(const provider_settings& provider, const environment& env, f
 /// Whether this program runs the provider itself; otherwise another node does.
 bool is_ours(const provider_settings& provider, const node_settings& node);
 
+/// Judges extra headers, which stand below `path`: they must not break the request's framing, repeat each other, or
+/// carry a credential as plain text.
+void check_headers(const std::vector<header_setting>& headers, const std::string& path, const environment& env,
+                   findings& found);
+
+/// Judges the name of a variable that should hold a credential.
+bool check_variable(const std::string& name, const std::string& where, findings& found);
+
 /// Whether any of a provider's or model's limits is set.
 bool has_limit(const rate_limit_settings& limits);
 
 /// Whether the use of this provider's limits is to be kept across restarts.
 bool keeps_limits(const provider_settings& provider);
 
-/// Brings settings to the form that the rest of the program relies on: a base_url begins with a scheme in
-/// small letters and ends in no slash, every key has a name.
+/// Brings settings to the form that the rest of the program relies on: an address of a provider or collector begins
+/// with a scheme in small letters and ends in no slash, every key has a name.
 void normalize(settings& all);
 
 /// Judges a number against its key's range.

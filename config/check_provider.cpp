@@ -26,7 +26,7 @@ public:
     check_base_url();
     check_api();
     check_keys();
-    check_headers();
+    check_headers(provider_.headers, path_, env_, found_);
     if (provider_.interactive_slots >= provider_.max_concurrent)
       found_.error({path_ + ".interactive_slots", path_ + ".max_concurrent"},
                    "`interactive_slots` leaves batches nothing of the " + std::to_string(provider_.max_concurrent)
@@ -120,51 +120,10 @@ private:
       if (key.api_key_env.empty() == key.api_key_file.empty())
         found_.error({where, where + ".api_key_env", where + ".api_key_file"},
                      "a key comes from either a variable or a file", "set one of `api_key_env` and `api_key_file`");
-      else if (!key.api_key_env.empty() && !check_variable(key.api_key_env, where + ".api_key_env"))
+      else if (!key.api_key_env.empty() && !check_variable(key.api_key_env, where + ".api_key_env", found_))
         continue;
       else if (auto result = resolve(key, env_); auto* reason = std::get_if<std::string>(&result))
         found_.warn({where + (key.api_key_env.empty() ? ".api_key_file" : ".api_key_env"), where}, *reason);
-    }
-  }
-
-  /// Judges the name of a variable that should hold a credential.
-  bool check_variable(const std::string& name, const std::string& where) {
-    constexpr auto hint = "allowed: the name of an environment variable, e.g. \"OPENAI_API_KEY\"";
-    if (looks_like_key(name))
-      found_.error({where}, "this is a key, not the name of a variable; keys are not written into the file", hint);
-    else if (name.starts_with('$'))
-      found_.error({where}, "the name of a variable is written without `$`", hint);
-    else if (!is_variable(name))
-      found_.error({where}, "this is not the name of an environment variable", hint);
-    else
-      return true;
-    return false;
-  }
-
-  /// Extra headers: they must not break the request's framing, repeat each other, or carry a credential as plain text.
-  void check_headers() {
-    std::set<std::string> names;
-    for (const auto& header : provider_.headers) {
-      auto where = path_ + ".headers." + schema::quoted_key(header.name);
-      auto name = ascii::lower(header.name);
-      if (!is_header_name(header.name))
-        found_.error({where}, "a header cannot have this name", "allowed: letters, digits and !#$%&'*+-.^_`|~");
-      else if (is_framing_header(name))
-        found_.error({where}, "header " + code(header.name) + " cannot be set: it follows from the request");
-      if (!names.insert(name).second)
-        found_.error({where}, "header " + code(header.name) + " is given twice (case does not matter)");
-      if (!header.env.empty()) {
-        if (check_variable(header.env, where) && env_(header.env).value_or("").empty())
-          found_.warn({where}, "environment variable " + header.env + " is not set or empty");
-      } else if (names_credential(name) || redact(header.value) != header.value) {
-        found_.error({where}, "the file contains a key, as the value of header " + code(header.name),
-                     schema::quoted_key(header.name) + " = { env = \"NAME\" }");
-      } else if (header.value.empty()) {
-        found_.error({where}, "header " + code(header.name) + " has no value");
-      } else if (!ascii::all(header.value, [](unsigned char c) { return c >= 0x20 && c != 0x7f; })) {
-        found_.error({where},
-                     "header " + code(header.name) + " has line breaks or other control characters in its value");
-      }
     }
   }
 

@@ -23,6 +23,7 @@ slot to_slot(node_settings& value);
 slot to_slot(node_tls_settings& value);
 slot to_slot(log_settings& value);
 slot to_slot(metrics_settings& value);
+slot to_slot(telemetry_settings& value);
 slot to_slot(history_settings& value);
 
 template <class T>
@@ -331,6 +332,17 @@ constexpr auto metrics_keys = std::to_array<key_rule>({
    "the program is ready (/readyz); empty: nowhere."},
 });
 
+constexpr auto telemetry_keys = std::to_array<key_rule>({
+  {"otlp", slot_of<&telemetry_settings::otlp>,
+   "Address of a collector that takes OTLP over HTTP, e.g. http://127.0.0.1:4318; /v1/traces is appended; empty: "
+   "none."},
+  {"sample", slot_of<&telemetry_settings::sample>,
+   "Share of the requests without a trace of their own that begin one; a caller's trace goes on if it is sampled.", 0,
+   1, "share"},
+  {"service_name", slot_of<&telemetry_settings::service_name>, "What traces call this program (`service.name`)."},
+  {"headers", slot_of<&telemetry_settings::headers>, "Sent to the collector: text, or a variable of the environment."},
+});
+
 constexpr auto history_keys = std::to_array<key_rule>({
   {"keep", slot_of<&history_settings::keep>,
    "Whether conversations of `modelforge chat` at a terminal, and what is typed there, are kept in the user's state "
@@ -341,6 +353,7 @@ constexpr auto root_keys = std::to_array<key_rule>({
   {"runtime", slot_of<&settings::runtime>, "What all providers share."},
   {"log", slot_of<&settings::log>, "What is logged; never an answer or a key, and prompts only by `content`."},
   {"metrics", slot_of<&settings::metrics>, "Metrics of a running program."},
+  {"telemetry", slot_of<&settings::telemetry>, "Traces of requests, for OpenTelemetry; never a prompt, answer or key."},
   {"history", slot_of<&settings::history>, "What is kept of conversations at a terminal."},
   {"providers", slot_of<&settings::providers>, "One table for each provider, under a name of your choice."},
   {"node", slot_of<&settings::node>, "This program as a node among others."},
@@ -362,13 +375,14 @@ constexpr table_rule node_tls_table{"node.tls", node_tls_keys};
 constexpr table_rule node_table{"node", node_keys};
 constexpr table_rule log_table{"log", log_keys};
 constexpr table_rule metrics_table{"metrics", metrics_keys};
+constexpr table_rule telemetry_table{"telemetry", telemetry_keys};
 constexpr table_rule history_table{"history", history_keys};
 constexpr table_rule root_table{"", root_keys};
 
 constexpr auto all_tables = std::to_array<const table_rule*>(
-  {&root_table, &runtime_table, &log_table, &metrics_table, &history_table, &provider_table, &timeouts_table,
-   &retry_table, &rate_limit_table, &circuit_breaker_table, &stream_table, &price_table, &defaults_table,
-   &optimizations_table, &key_entry_table, &model_table, &node_table, &node_tls_table});
+  {&root_table, &runtime_table, &log_table, &metrics_table, &telemetry_table, &history_table, &provider_table,
+   &timeouts_table, &retry_table, &rate_limit_table, &circuit_breaker_table, &stream_table, &price_table,
+   &defaults_table, &optimizations_table, &key_entry_table, &model_table, &node_table, &node_tls_table});
 
 slot to_slot(timeout_settings& value) {
   return table_slot{&timeouts_table, &value};
@@ -408,6 +422,9 @@ slot to_slot(log_settings& value) {
 }
 slot to_slot(metrics_settings& value) {
   return table_slot{&metrics_table, &value};
+}
+slot to_slot(telemetry_settings& value) {
+  return table_slot{&telemetry_table, &value};
 }
 slot to_slot(history_settings& value) {
   return table_slot{&history_table, &value};

@@ -208,6 +208,16 @@ struct metrics_settings {
   friend bool operator==(const metrics_settings&, const metrics_settings&) = default;
 };
 
+/// Traces of requests, for a collector of OpenTelemetry.
+struct telemetry_settings {
+  std::string otlp;  ///< http(s)://HOST[:PORT][/PATH] of OTLP over HTTP, without `/v1/traces`; empty: no traces.
+  double sample = 1; ///< Share of the requests that come without a trace of their caller's.
+  std::string service_name = "modelforge";
+  std::vector<header_setting> headers{}; ///< Sent to the collector.
+
+  friend bool operator==(const telemetry_settings&, const telemetry_settings&) = default;
+};
+
 struct history_settings {
   bool keep = true; ///< Conversations at a terminal, and what is typed there.
 
@@ -221,6 +231,7 @@ struct settings {
   node_settings node;
   log_settings log;
   metrics_settings metrics;
+  telemetry_settings telemetry;
   history_settings history;
 
   friend bool operator==(const settings&, const settings&) = default;

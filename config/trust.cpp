@@ -95,6 +95,7 @@ public:
       found_.push_back({{"log.sink", "log"}, "the log", "the end of the file " + code(all.log.sink)});
     if (all.log.names_access_file())
       found_.push_back({{"log.access", "log"}, "the access log", "the end of the file " + code(all.log.access)});
+    look_at(all.telemetry);
     return std::move(found_);
   }
 
@@ -112,6 +113,23 @@ private:
     for (const auto& header : provider.headers)
       if (is_variable(header.env))
         judge(provider, header.env, owner_of(header.env), {path + ".headers." + schema::quoted_key(header.name), path});
+  }
+
+  /// Traces tell who asks what model how often, for whom, and under which labels; and a secret in a header goes along.
+  void look_at(const telemetry_settings& telemetry) {
+    if (telemetry.otlp.empty())
+      return;
+    auto target = target_of(telemetry.otlp);
+    if (target.host.empty()) // nothing is sent there
+      return;
+    auto may_be_told = target.is_here && !of_others_;
+    auto find = [&](const header_setting& x) { return is_variable(x.env) && (owner_of(x.env) || !may_be_told); };
+    auto secret = std::find_if(telemetry.headers.begin(), telemetry.headers.end(), find);
+    if (secret == telemetry.headers.end() && may_be_told)
+      return;
+    found_.push_back({{"telemetry.otlp", "telemetry"},
+                      secret != telemetry.headers.end() ? secret->env : "what is told of each request",
+                      target.host + ", the collector of traces"});
   }
 
   void judge(const provider_settings& provider, const std::string& secret, const known_provider* owner,

@@ -14,7 +14,7 @@ namespace modelforge {
 inline constexpr auto file_of_folder = "./modelforge.toml";
 
 /// A secret of the user's that settings send elsewhere than to its own provider, or let others use; or the log, which
-/// would be added to a file that the settings name.
+/// would be added to a file that the settings name, or traces.
 struct outflow {
   std::vector<std::string> paths; ///< Of the settings involved; the first is to blame.
   std::string secret;             ///< The variable or the file that holds it; or "the log".

@@ -129,7 +129,9 @@ struct chat_request {
   /// another node counts as that node's.
   std::string tenant;                        ///< Tenants share a provider fairly; empty is one of them.
   std::map<std::string, std::string> labels; ///< For logs and metrics of the host; never sent to the provider.
-  std::string trace;                         ///< W3C `traceparent`, passed on to the provider; empty: none.
+  /// W3C `traceparent`, passed on to the provider; where the request is traced, with the id of the attempt's span.
+  /// Empty: none.
+  std::string trace;
   std::string trace_state; ///< W3C `tracestate`, which goes with `trace`; of more than 512 bytes it is left out.
   /// Time left until the caller gives up, over queue, waits and all attempts. Empty: the provider's `deadline` for
   /// interactive requests, none for batch items.

@@ -19,6 +19,9 @@ class secret_mask;
 
 namespace modelforge::log {
 
+/// Masks secrets in all that a host or a server has put there.
+void mask_texts(request_record& of, const secret_mask& secrets);
+
 /// Writes the access log: a line for each request, and one where lines are missing (see `line_output`).
 ///
 /// Of one thread; the count may be read by any.
@@ -39,8 +42,6 @@ public:
   uint64_t lost() const { return output_.lost(); }
 
 private:
-  void mask_texts(request_record& of) const;
-
   line_output output_;
   std::shared_ptr<const secret_mask> secrets_; ///< Null: there are none.
 };

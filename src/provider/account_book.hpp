@@ -2,6 +2,7 @@
 
 #include "log/request_record.hpp"
 #include "provider/requests.hpp"
+#include "trace/tracer.hpp"
 
 #include <modelforge/messages/chat_request.hpp>
 #include <modelforge/messages/completion.hpp>
@@ -9,24 +10,31 @@
 #include <modelforge/messages/error.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace modelforge::provider {
 
-/// What the access log is to have of a provider's requests: a record is opened when a request arrives, goes with it,
-/// and is closed, once, when the request has its answer, its error or its refusal. Where nobody wants that, there are
-/// no records, and nothing is kept.
+/// What the access log and the trace are to have of a provider's requests: a record is opened when a request arrives,
+/// goes with it, and is closed, once, when the request has its answer, its error or its refusal. Where nobody wants
+/// that, there are no records, and nothing is kept.
 ///
 /// A plain class.
 class account_book {
 public:
   using record = log::request_record;
 
-  /// Whether records are opened, from now on.
+  explicit account_book(uint64_t seed) : tracer_(seed) {}
+
+  /// Whether each request has a record, from now on.
   void keep(bool on) { keeps_ = on; }
+
+  /// Of requests that come without a trace, this share is traced from now on; empty: none is, nor are others.
+  void sample(std::optional<double> share) { tracer_.set_share(share); }
 
   /// Those that were closed since the last call, in order.
   std::vector<record> collect() { return std::exchange(closed_, {}); }
@@ -40,8 +48,13 @@ public:
 
   /// Null: nobody wants one. Call it before the request is taken apart.
   template <class Request>
-  std::unique_ptr<record> open(const Request& asked, const arrival& from) const {
-    return keeps_ ? open(asked, kind_of(asked, from.streamed), from) : nullptr;
+  std::unique_ptr<record> open(const Request& asked, const arrival& from) {
+    auto trace = tracer_.place(asked.trace, asked.trace_state);
+    if (!keeps_ && !trace)
+      return nullptr;
+    auto result = open(asked, kind_of(asked, from.streamed), from);
+    result->trace = std::move(trace);
+    return result;
   }
 
   // -- the end: each takes the record away ------------------------------------------
@@ -77,6 +90,7 @@ private:
   void close(std::unique_ptr<record> account, std::chrono::nanoseconds age);
 
   bool keeps_ = false;
+  trace::tracer tracer_;
   std::vector<record> closed_;
 };
 

@@ -19,12 +19,14 @@
 namespace modelforge::provider {
 
 /// What a provider's engine has to tell the log, in order, until its actor collects it. Requests are followed only
-/// where somebody wants that, since it is more than all else; what the access log is to have of them is kept in
-/// `accounts`. Texts of others are masked.
+/// where somebody wants that, since it is more than all else; what the access log and the trace are to have of them is
+/// kept in `accounts`. Texts of others are masked.
 ///
 /// A plain class. Of news that nobody collects the first 1,000 are kept.
 class chronicle {
 public:
+  explicit chronicle(uint64_t seed) : accounts_(seed) {}
+
   /// Whether each request is told of, from now on.
   void follow_requests(bool on) { follows_ = on; }
   bool follows_requests() const { return follows_; }

@@ -1,5 +1,6 @@
 #include "provider/engine.hpp"
 
+#include "base/url.hpp"
 #include "provider/delivery.hpp"
 #include "provider/explanations.hpp"
 #include "provider/heritage.hpp"
@@ -10,7 +11,8 @@
 namespace modelforge::provider {
 
 engine::engine(setup setup, kept_limits limits, std::string problem, uint64_t seed, time_point now, wall_time wall_now)
-  : setup_(std::move(setup)), dispatcher_(setup_.dispatch, seed), limits_(std::move(limits)), random_(seed + 1) {
+  : setup_(std::move(setup)), dispatcher_(setup_.dispatch, seed), limits_(std::move(limits)), random_(seed + 1),
+    chronicle_(seed + 2) {
   for (auto& key : setup_.keys)
     credentials_.push_back(key.credential);
   note_problem();
@@ -31,7 +33,7 @@ engine::admitted engine::admit(Request& arriving, admission::arrival arrival, ti
     arriving.id = make_id();
   arrival.is_busy = arrival.is_busy && requests_.find(arriving.id) == nullptr;
   auto tenant = chronicle_.follows_requests() ? arriving.tenant : std::string{};
-  auto account = chronicle_.accounts().open(arriving, {arrival.node, arrival.part_of, arrival.streamed});
+  auto account = open_account(arriving, arrival);
   auto result = admission{setup_, estimator_, requests_.spent_before(), now}.admit(arriving, arrival);
   auto failed = result.failed_optimizers.size();
   for (auto& why : result.failed_optimizers)
@@ -48,6 +50,8 @@ engine::admitted engine::admit(Request& arriving, admission::arrival arrival, ti
     chronicle_.refused(arriving.id, why, std::move(account));
     return {std::move(why), failed};
   }
+  if (account != nullptr && account->trace)
+    account->trace->earlier = ready.request.spent;
   ready.request.account = std::move(account);
   requests_.spent_before().forget(arriving.id);
   requests_.add(std::move(ready.request));
@@ -58,10 +62,22 @@ engine::admitted engine::admit(Request& arriving, admission::arrival arrival, ti
 template engine::admitted engine::admit(chat_request&, admission::arrival, time_point);
 template engine::admitted engine::admit(embedding_request&, admission::arrival, time_point);
 
+// Null: nobody wants one.
+template <class Request>
+std::unique_ptr<log::request_record> engine::open_account(const Request& asked, const admission::arrival& from) {
+  auto result = chronicle_.accounts().open(asked, {from.node, from.part_of, from.streamed});
+  if (result != nullptr && result->trace) {
+    result->trace->vendor = setup_.vendor;
+    result->trace->url = without_login(setup_.base_url);
+    result->trace->earlier = UINT32_MAX; // all, until it is taken in
+  }
+  return result;
+}
+
 failure engine::refuse(failure why, chat_request& arriving, const admission::arrival& arrival) {
   if (!arriving.id)
     arriving.id = make_id();
-  auto account = chronicle_.accounts().open(arriving, {arrival.node, arrival.part_of, arrival.streamed});
+  auto account = open_account(arriving, arrival);
   return refuse(std::move(why), arriving.id, arriving.model, std::move(account));
 }
 

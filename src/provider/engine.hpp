@@ -150,7 +150,7 @@ public:
   /// What the log is to have of all that has happened since the last call.
   std::vector<log::entry> collect_news() { return chronicle_.collect(); }
 
-  /// What the access log is to have.
+  /// What the access log and the trace are to have.
   account_book& accounts() { return chronicle_.accounts(); }
 
   // -- status -----------------------------------------------------------------------
@@ -163,6 +163,8 @@ public:
 private:
   failure sign_refusal(failure why, const std::string& model) const;
   failure refuse(failure why, request_id id, const std::string& model, std::unique_ptr<log::request_record> account);
+  template <class Request>
+  std::unique_ptr<log::request_record> open_account(const Request& asked, const admission::arrival& from);
   void note_problem();
   void note_lanes(const std::string& reason = {});
   step conclude_well(request& which, outcome ended, const http::response& answer, const stream_end* streamed,

@@ -1,5 +1,6 @@
 #include "provider/requests.hpp"
 
+#include "base/url.hpp"
 #include "provider/masking.hpp"
 #include "provider/model_groups.hpp"
 
@@ -32,6 +33,16 @@ std::vector<request_id> requests::ids() const {
 
 // -- attempts -----------------------------------------------------------------------
 
+// What a caller's trace goes on to is the attempt: what the provider tells of it, where it does, stands below that.
+static void trace_attempt(log::trace_part& trace, uint32_t number, http::request& out) {
+  trace.url = without_login(std::string_view{out.url}.substr(0, out.url.find_first_of("?#")));
+  auto context = trace.context;
+  context.span = child_span(context.span, number);
+  for (auto& header : out.headers)
+    if (header.name == "traceparent")
+      header.value = to_traceparent(context);
+}
+
 // A stream gets no idle timeout from the transport: its session has one, counted in progress instead of bytes.
 // Compression would make its pieces arrive in lumps.
 http::request requests::begin_attempt(request& which, const dispatcher::dispatch& dispatch, const setup& setup,
@@ -50,6 +61,8 @@ http::request requests::begin_attempt(request& which, const dispatcher::dispatch
   setup.add_headers(dispatch.key, out.headers);
   out.headers.push_back({"x-modelforge-request", to_string(which.id)});
   out.headers.push_back({"x-modelforge-attempt", std::to_string(dispatch.number)});
+  if (which.account != nullptr && which.account->trace)
+    trace_attempt(*which.account->trace, dispatch.number, out);
   out.connect_timeout = setup.settings.timeouts.connect;
   if (which.streamed) { // the session looks after the rest: bytes alone are no progress
     out.http2 = setup.settings.stream.http2;

@@ -1,6 +1,7 @@
 #include "provider/setup.hpp"
 
 #include "base/ascii.hpp"
+#include "base/public_servers.hpp"
 #include "provider/model_groups.hpp"
 #include "wire/vendors.hpp"
 
@@ -15,24 +16,6 @@ namespace {
 /// A failure of the settings; the provider does not start, or a reload changes nothing.
 failure misconfigured(std::string message, std::string suggestion = {}) {
   return make_failure(errc::configuration, std::move(message), std::move(suggestion));
-}
-
-/// `secrets` gets those values that come from the environment: others stand in the settings for all to read.
-std::optional<failure> read_headers(const std::vector<header_setting>& settings, std::vector<http::header>& headers,
-                                    secret_mask& secrets) {
-  for (auto& header : settings) {
-    auto value = header.value;
-    if (!header.env.empty()) {
-      auto* text = std::getenv(header.env.c_str());
-      if (text == nullptr)
-        return misconfigured("the environment variable " + header.env + " is not set",
-                             "it holds the value of header " + header.name);
-      value = text;
-      secrets.add(value);
-    }
-    headers.push_back({header.name, value});
-  }
-  return {};
 }
 
 // Where settings become another struct all fields are named, so that one that is added does not compile until somebody
@@ -108,6 +91,24 @@ dispatcher_settings dispatch_of(const provider_settings& settings, const runtime
   result.wait_when_open = waits(settings.circuit_breaker.when);
   static_cast<queue_settings&>(result) = runtime;
   return result;
+}
+
+/// The names of OpenTelemetry's conventions (`gen_ai.provider.name`), where these have one; else our own.
+std::string_view vendor_of(const provider_settings& settings) {
+  if (settings.kind == provider_kind::gemini)
+    return "gcp.gemini";
+  if (settings.kind == provider_kind::azure)
+    return "azure.ai.openai";
+  if (settings.kind != provider_kind::openai_compatible)
+    return name_of(settings.kind);
+  auto flavor = name_of(settings.flavor);
+  if (settings.flavor == server_flavor::automatic)
+    for (auto& known : public_servers)
+      if (host_of(known.base_url) == host_of(settings.base_url))
+        flavor = known.name;
+  if (flavor == "mistral")
+    return "mistral_ai";
+  return flavor == "groq" || flavor == "deepseek" ? flavor : name_of(settings.kind);
 }
 
 /// Finds how to speak with the models of each group, and how their tokens count.
@@ -201,6 +202,24 @@ void setup::add_headers(uint32_t with_key, std::vector<http::header>& headers_of
     headers_of_request.insert(headers_of_request.end(), more->begin(), more->end());
 }
 
+// Values that stand in the settings are no secrets: all may read them there.
+std::optional<failure> read_headers(const std::vector<header_setting>& settings, std::vector<http::header>& headers,
+                                    secret_mask& secrets) {
+  for (auto& header : settings) {
+    auto value = header.value;
+    if (!header.env.empty()) {
+      auto* text = std::getenv(header.env.c_str());
+      if (text == nullptr)
+        return misconfigured("the environment variable " + header.env + " is not set",
+                             "it holds the value of header " + header.name);
+      value = text;
+      secrets.add(value);
+    }
+    headers.push_back({header.name, value});
+  }
+  return {};
+}
+
 // Everything that can be wrong with a provider's settings is found here, before an actor or a connection exists. A
 // configured header replaces the dialect's of the same name.
 std::variant<setup, failure> prepare(const provider_settings& settings, const runtime_settings& runtime) {
@@ -215,6 +234,7 @@ std::variant<setup, failure> prepare(const provider_settings& settings, const ru
   result.base_url = settings.base_url.empty() ? std::string{dialect.default_base_url()} : settings.base_url;
   if (result.base_url.empty())
     return misconfigured("base_url is not set", "this kind has no public address of its own");
+  result.vendor = vendor_of(settings);
   auto secrets = std::make_shared<secret_mask>();
   if (auto problem = read_keys(result, *secrets))
     return std::move(*problem);

@@ -14,7 +14,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -50,6 +52,7 @@ struct setup {
   runtime_settings runtime;
   std::vector<model_group> groups; ///< The provider's own, then one for each of `settings.models`.
   std::string base_url;
+  std::string_view vendor;                    ///< The provider as OpenTelemetry names it: `gen_ai.provider.name`.
   std::vector<key> keys;                      ///< At least one; without a credential it has no headers.
   std::vector<http::header> headers;          ///< The configured ones; secret.
   std::shared_ptr<const secret_mask> secrets; ///< All of these; never null.
@@ -67,6 +70,10 @@ struct setup {
   /// Those that every request carries which goes out with this key; secret.
   void add_headers(uint32_t with_key, std::vector<http::header>& headers_of_request) const;
 };
+
+/// The values of headers; those that come from the environment are added to `secrets`. A failure says what is missing.
+std::optional<failure> read_headers(const std::vector<header_setting>& settings, std::vector<http::header>& headers,
+                                    secret_mask& secrets);
 
 /// Gets what the settings name: keys, header values, the dialects. A failure says what is missing.
 std::variant<setup, failure> prepare(const provider_settings& settings, const runtime_settings& runtime);

@@ -223,6 +223,16 @@ inline constexpr metric access_dropped{
   "access_log.lines_dropped",
   "Requests that are missing in the access log: there was no room, or no writing them",
   {}};
+inline constexpr metric spans_exported{
+  metric_kind::counter, "modelforge", "spans.exported", "Spans of requests that the collector of traces has taken", {}};
+inline constexpr metric spans_failed{
+  metric_kind::counter,
+  "modelforge",
+  "spans.failed",
+  "Spans that the collector has refused, or that were given up since it could not be reached",
+  {}};
+inline constexpr metric spans_dropped{
+  metric_kind::counter, "modelforge", "spans.dropped", "Spans that there was no room for", {}};
 inline constexpr metric process_cpu{
   metric_kind::counter, "process", "cpu", "User and system CPU time that the process has used", {}, "seconds"};
 inline constexpr metric process_memory{
@@ -272,6 +282,9 @@ inline constexpr auto all_metrics = std::to_array<const metric*>({&operation_dur
                                                                   &series_left_out,
                                                                   &log_dropped,
                                                                   &access_dropped,
+                                                                  &spans_exported,
+                                                                  &spans_failed,
+                                                                  &spans_dropped,
                                                                   &process_cpu,
                                                                   &process_memory,
                                                                   &process_open_fds,

@@ -138,6 +138,11 @@ void write_metrics(exposition& out, const program_status& program, const process
   write(out, series_left_out, left_out);
   write(out, log_dropped, program.dropped_events);
   write(out, access_dropped, program.dropped_requests);
+  if (program.spans) {
+    write(out, spans_exported, program.spans->exported);
+    write(out, spans_failed, program.spans->failed);
+    write(out, spans_dropped, program.spans->dropped);
+  }
   write_process(out, process, program.started_at);
 }
 

@@ -73,6 +73,15 @@ struct node_report {
   friend bool operator==(const node_report&, const node_report&) = default;
 };
 
+/// What became of the spans of traces, since the start.
+struct span_report {
+  uint64_t exported = 0;
+  uint64_t failed = 0;
+  uint64_t dropped = 0;
+
+  friend bool operator==(const span_report&, const span_report&) = default;
+};
+
 struct program_status {
   int64_t pid = 0;
   build_info build{};
@@ -85,6 +94,7 @@ struct program_status {
   std::vector<provider_report> providers;
   std::optional<uint64_t> dropped_events;   ///< Of the log.
   std::optional<uint64_t> dropped_requests; ///< Of the access log.
+  std::optional<span_report> spans;         ///< Empty: no traces are exported.
 };
 
 } // namespace modelforge::telemetry

@@ -91,6 +91,10 @@ value to_object(const build_info& build) {
           {"caf", build.caf}};
 }
 
+value to_object(const span_report& spans) {
+  return {{"spans_exported", spans.exported}, {"spans_failed", spans.failed}, {"spans_dropped", spans.dropped}};
+}
+
 value to_object(const settings_report& settings) {
   value refused(nullptr);
   if (settings.refused)
@@ -226,7 +230,8 @@ std::string to_json(const program_status& program) {
                         {"node", program.node ? to_object(*program.node) : value(nullptr)},
                         {"providers", std::move(providers)},
                         {"log_events_dropped", count(program.dropped_events)},
-                        {"access_log_lines_dropped", count(program.dropped_requests)}})
+                        {"access_log_lines_dropped", count(program.dropped_requests)},
+                        {"traces", program.spans ? to_object(*program.spans) : value(nullptr)}})
          + "\n";
 }
 

