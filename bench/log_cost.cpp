@@ -1,5 +1,6 @@
-/// What a log costs: the same batch, without a log, with one to a file from `info` on, with an access log to another
-/// file beside it, and with one at `debug`, in turn and in one run, against the same nginx.
+/// What logs and traces cost: the same batch, without a log, with one to a file from `info` on, with an access log to
+/// another file beside it, with one at `debug`, and without a log but with traces of all requests, in turn and in one
+/// run, against the same nginx, which stands for the collector, too.
 ///
 /// Usage: log_cost [PROMPTS=10000] [IN_FLIGHT=64] [ROUNDS=9]. Prints a line a round and the median ratios.
 
@@ -68,19 +69,20 @@ int main(int argc, char** argv) {
   options.max_concurrent = static_cast<uint32_t>(in_flight);
   options.fresh = true;
 
-  std::array<std::unique_ptr<runtime>, 4> programs;
-  const std::array<const char*, 4> names{"none", "info", "info+access", "debug"};
+  std::array<std::unique_ptr<runtime>, 5> programs;
+  const std::array<const char*, 5> names{"none", "info", "info+access", "debug", "traces"};
   for (std::size_t i = 0; i < programs.size(); ++i) {
     auto all = settings_for(server.url(), in_flight);
-    all.log.sink = i == 0 ? "none" : folder / names[i];
+    all.log.sink = i == 0 || i == 4 ? "none" : folder / names[i];
     all.log.level = i == 3 ? log_level::debug : log_level::info;
     all.log.access = i == 2 ? folder / "access" : "none";
+    all.telemetry.otlp = i == 4 ? server.url() : "";
     programs[i] = std::make_unique<runtime>(all);
   }
   std::printf("%zu prompts, %zu in flight, %zu rounds\n", prompts, in_flight, rounds);
-  std::array<std::vector<double>, 4> speeds, loads;
+  std::array<std::vector<double>, 5> speeds, loads;
   for (std::size_t round = 0; round <= rounds; ++round) { // round 0 warms up
-    std::array<cost, 4> costs;
+    std::array<cost, 5> costs;
     for (std::size_t k = 0; k < programs.size(); ++k) { // in turn, so that none always follows the same one
       auto i = (k + round) % programs.size();
       costs[i] = measure([&] { run(*programs[i], options, prompts); });
@@ -97,9 +99,9 @@ int main(int argc, char** argv) {
     }
   }
   for (std::size_t i = 1; i < programs.size(); ++i)
-    std::printf(
-      "throughput with a log of %s beside none (1.0 is par): median %.3f, from %.3f to %.3f; CPU: median %.3f x\n",
-      names[i], quantile(speeds[i], 0.5), quantile(speeds[i], 0), quantile(speeds[i], 1), quantile(loads[i], 0.5));
+    std::printf("throughput with %s beside none (1.0 is par): median %.3f, from %.3f to %.3f; CPU: median %.3f x\n",
+                names[i], quantile(speeds[i], 0.5), quantile(speeds[i], 0), quantile(speeds[i], 1),
+                quantile(loads[i], 0.5));
   for (auto& each : programs)
     each.reset();
   std::filesystem::remove_all(folder);
