@@ -84,9 +84,6 @@ public:
       caf::anon_send_exit(each.running.actor, caf::exit_reason::user_shutdown);
   }
 
-  registry_state(const registry_state&) = delete;
-  registry_state& operator=(const registry_state&) = delete;
-
   registry_actor::behavior_type make_behavior() {
     return {
       [this](caf::get_atom, const std::string& wanted) { return find(wanted); },
@@ -420,10 +417,11 @@ private:
   caf::result<provider_actor> find(const std::string& wanted) {
     look_after_providers();
     for (auto& each : providers_)
-      if ((wanted.empty() || each.name() == wanted) && !each.start_at)
+      if (wanted.empty() || each.name() == wanted) {
+        if (each.start_at)
+          return error_of(each.unavailable(now()));
         return each.running.actor;
-      else if (wanted.empty() || each.name() == wanted)
-        return error_of(each.unavailable(now()));
+      }
     return error_of(unknown_provider(wanted, providers_));
   }
 
