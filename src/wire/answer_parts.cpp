@@ -158,12 +158,15 @@ void noted_usage::note(const told_usage& usage, uint64_t& tokens) {
     tokens = std::max(tokens, told->output);
 }
 
-failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view ending) {
+failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view ending,
+                   std::string_view beginning) {
   auto result = invalid_answer(head, "");
   result.message = "the stream broke off ";
   result.suggestion.clear();
   if (pieces == 0) {
     result.message += "before its first piece";
+    if (!beginning.empty())
+      result.message += "; it begins " + clean_words(beginning, 100);
     return result;
   }
   result.code = errc::stream_interrupted;

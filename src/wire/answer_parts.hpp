@@ -108,8 +108,10 @@ private:
 /// Said of an answer whose usage is odd.
 inline constexpr auto usage_warning = "the provider told a number of tokens that cannot be; it is left out";
 
-/// Makes the failure for a stream without its end mark; `ending`: what had come of the end, where pieces had.
-failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view ending);
+/// Makes the failure for a stream without its end mark; `ending`: what had come of the end, where pieces had;
+/// `beginning`: of the stream, where none had.
+failure broken_off(const http::response_head& head, uint64_t pieces, std::string_view ending,
+                   std::string_view beginning = {});
 
 /// Returns a JSON text on one line, its numbers as they are. What some servers write for numbers that JSON has not got
 /// (NaN, Infinity) becomes null.

@@ -407,7 +407,7 @@ std::variant<completion, failure> object_answer::end(bool streamed, std::string_
   streamed = streamed || seen_.parts;
   auto lacks = !streamed ? std::string_view{} : seen_.cut && !has_end() ? ", in the middle of an event" : lack();
   if (!lacks.empty())
-    return fitted(broken_off(head_, progress_.pieces, lacks));
+    return fitted(broken_off(head_, progress_.pieces, lacks, beginning));
   if (!seen_.answer)
     return no_answer_in(beginning, false);
   say_rest(sink);

@@ -86,6 +86,9 @@ public:
   /// Something of an answer, or an error, has come.
   bool is_understood() const { return seen_.answer || seen_.sign || progress_.pieces > 0 || problem_ != nullptr; }
 
+  /// Something of an answer that says something, or an error, has come.
+  bool has_begun() const { return seen_.answer || progress_.pieces > 0 || problem_ != nullptr; }
+
   /// A line of the body was neither a field of an event nor JSON, and was left out: a warning, and the answer is
   /// unclear.
   void note_foreign(std::string_view line);
@@ -104,7 +107,7 @@ public:
   const http::response_head& head() const { return head_; }
 
   /// Tells how the answer ended, once. `streamed`: it needs its end mark, or its finish reason; else being there is
-  /// enough, if it came in one object. `beginning`: of a body in which nothing was understood.
+  /// enough, if it came in one object. `beginning`: of a body in which nothing of an answer was found.
   std::variant<completion, failure> end(bool streamed, std::string_view beginning, piece_sink& sink);
 
   /// Makes a failure's suggestion fit this provider.

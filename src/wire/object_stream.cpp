@@ -16,7 +16,7 @@ constexpr std::size_t shown_bytes = 2048; ///< Of a body that is nothing we know
 
 /// Cuts a body into the objects of an answer and hands these to it, whatever dialect it is of. What the body is, is
 /// sniffed, since servers and proxies name the wrong type: server-sent events, or plain objects, one behind the other,
-/// on lines or in an array, or both mixed. Of a body of which nothing was understood only the beginning is kept, for
+/// on lines or in an array, or both mixed. Of a body without anything of an answer only the beginning is kept, for
 /// the failure that quotes it. Called by the session of a stream, with bytes as the transport brings them.
 class object_stream : public stream_reader {
 public:
@@ -234,10 +234,10 @@ private:
       answer_->fail_with(errc::response_too_large, std::move(message));
   }
 
-  /// Keeps what a failure is to show, as long as nothing was understood. A body that is nothing we know is given up
-  /// once there is enough to show.
+  /// Keeps what a failure is to show, as long as nothing of an answer has come. A body that is nothing we know is given
+  /// up once there is enough to show.
   void keep_beginning(std::string_view bytes) {
-    if (answer_->is_understood() && form_ != form::text) {
+    if (answer_->has_begun() && form_ != form::text) {
       beginning_ = {};
       return;
     }

@@ -57,14 +57,14 @@ constexpr object_answer::wording words{.no_answer = "JSON without any candidates
 
 /// What an object says, as views of its text.
 struct chunk {
-  json::raw candidates, feedback, usage, error, id, model, reason, response;
+  json::raw candidates, feedback, usage, other_usage, error, id, model, reason, response;
 };
 
 constexpr auto chunk_members = make_names<json::raw chunk::*>({
   {"candidates", &chunk::candidates},
   {"usageMetadata", &chunk::usage},
   {"usage_metadata", &chunk::usage},
-  {"usage", &chunk::usage},
+  {"usage", &chunk::other_usage}, // gateways, and all other APIs
   {"modelVersion", &chunk::model},
   {"model_version", &chunk::model},
   {"responseId", &chunk::id},
@@ -132,7 +132,7 @@ private:
     seen_.end_mark = seen_.end_mark && (tells_end_ || calls_.size() == had_calls);
     note_end(all.reason, sink);
     note_bad_reason(marks.status);
-    note_usage(read_usage(all.usage));
+    note_usage(read_usage(all.usage.is_object() ? all.usage : all.other_usage));
     seen_.sign = seen_.sign || all.usage.is_object() || all.candidates.is_array() || all.feedback.is_object();
     return true;
   }

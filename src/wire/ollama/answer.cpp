@@ -15,7 +15,7 @@ constexpr object_answer::wording words{.no_answer = "JSON that is no finished an
 /// What an object says, as views of its text.
 struct line {
   json::raw model, created, message, done, reason, other_reason, input, output, error, logprobs, calls, usage, text,
-    duration;
+    duration, type;
 };
 
 constexpr auto line_members = make_names<json::raw line::*>({
@@ -35,6 +35,7 @@ constexpr auto line_members = make_names<json::raw line::*>({
   {"usage", &line::usage},
   {"response", &line::text},
   {"total_duration", &line::duration},
+  {"type", &line::type},
 });
 
 struct message {
@@ -77,9 +78,10 @@ private:
       return true;
     note(model_, all.model);
     note_time(all.created);
-    seen_.sign = seen_.sign || all.message.is_object();
-    seen_.answer = seen_.answer || (all.message.is_object() && is_none(all.done)); // enough for a whole one
-    if (all.message.text.empty() && seen_.sign)                                    // of /api/generate
+    auto is_message = all.message.is_object() && all.type.text.empty(); // else Anthropic's
+    seen_.sign = seen_.sign || is_message;
+    seen_.answer = seen_.answer || (is_message && is_none(all.done)); // enough for a whole one
+    if (all.message.text.empty() && seen_.sign)                       // of /api/generate
       miss(all.text);
     else if (!all.message.is_object())
       miss(all.message);

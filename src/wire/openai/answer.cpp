@@ -102,7 +102,7 @@ private:
       return true;
     note(id_, chunk.id);
     note(model_, chunk.model);
-    seen_.sign = seen_.sign || chunk.choices.is_array() || chunk.choices.is_object() || chunk.usage.is_object();
+    seen_.sign = seen_.sign || !chunk.choices.text.empty(); // all APIs have usage
     if (source_ == source::plain && ((progress_.pieces > 0 && !seen_.complete) || !holds_message(chunk.choices)))
       source_ = source::event;
     chunk_ = &chunk;
