@@ -105,6 +105,34 @@ std::optional<std::string> without_odd_numbers(std::string_view text) {
   return found ? std::optional{std::move(out)} : std::nullopt;
 }
 
+// Outside of strings they are white space.
+std::optional<std::string> with_escaped_controls(std::string_view text, string_state& state) {
+  auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != 0; };
+  if (std::none_of(text.begin(), text.end(), is_control))
+    return {};
+  std::string out;
+  auto found = false;
+  for (auto c : text) {
+    if (state.in_string && !state.is_escaped && is_control(c)) {
+      constexpr std::string_view digits = "0123456789abcdef";
+      auto byte = static_cast<unsigned char>(c);
+      out.append("\\u00").append({digits[byte >> 4], digits[byte & 15]});
+      found = true;
+      continue;
+    }
+    if (c == '"' && !state.is_escaped)
+      state.in_string = !state.in_string;
+    state.is_escaped = state.in_string && c == '\\' && !state.is_escaped;
+    out += c;
+  }
+  return found ? std::optional{std::move(out)} : std::nullopt;
+}
+
+std::optional<std::string> with_escaped_controls(std::string_view text) {
+  string_state state;
+  return with_escaped_controls(text, state);
+}
+
 std::string_view string_in(raw raw, std::string& scratch) {
   if (!raw.is_string())
     return {};

@@ -44,6 +44,18 @@ std::string_view string_in(raw raw, std::string& scratch, uint32_t& half);
 /// where it holds none.
 std::optional<std::string> without_odd_numbers(std::string_view text);
 
+/// Where a text of JSON stands, cut anywhere.
+struct string_state {
+  bool in_string = false;
+  bool is_escaped = false; ///< By a backslash right before.
+};
+
+/// Returns a text in which control characters within strings are escapes, as JSON demands and some servers and models
+/// forget; nothing where it holds none. A zero byte is left: it is no character of anybody's text, but damage. `state`:
+/// where the text begins, and then where it ends.
+std::optional<std::string> with_escaped_controls(std::string_view text, string_state& state);
+std::optional<std::string> with_escaped_controls(std::string_view text);
+
 /// As `count_in` of the tree.
 std::optional<uint64_t> count_in(raw raw);
 

@@ -53,22 +53,23 @@ bool is_same_json(std::string_view left, std::string_view right) {
 }
 
 std::string plain_arguments(std::string_view text) {
-  std::string present{text};
+  auto as_json = [](std::string_view part) { return json::with_escaped_controls(part).value_or(std::string{part}); };
+  auto whole = as_json(text), present = whole;
   for (auto i = 0; i <= max_encodings; ++i) {
     json::reader in{present};
     auto value = in.value();
     if (!in.finish())
       break;
     if (value.is_object())
-      return i == 0 ? std::string{text} : present;
+      return present;
     if (value.text == "null" || value.text == "\"\"")
       return "{}";
     if (!value.is_string())
       break;
     std::string scratch;
-    present = std::string{string_in(value, scratch)};
+    present = as_json(string_in(value, scratch));
   }
-  return std::string{text};
+  return whole;
 }
 
 std::string on_one_line(std::string_view json) {
@@ -101,6 +102,9 @@ std::string_view argument_text::add(std::string_view fragment, bool waits) {
     text_ += fragment;
     return waits ? std::string_view{} : hand_on();
   }
+  auto escaped = escaped_controls(fragment);
+  if (!escaped.empty())
+    fragment = escaped;
   if (!other_.empty())
     other_ = fragment.starts_with(other_) ? std::string{fragment} : std::string{};
   else if (may_be_cumulative(fragment)) {
@@ -117,6 +121,17 @@ std::string_view argument_text::add(std::string_view fragment, bool waits) {
       take_other();
   }
   return waits ? std::string_view{} : hand_on();
+}
+
+/// The fragment as JSON has it, if it holds what JSON does not; else nothing. It goes on where the arguments are now,
+/// or holds all of them so far.
+std::string argument_text::escaped_controls(std::string_view fragment) const {
+  json::string_state here{in_string_, is_escaped_};
+  auto escaped = json::with_escaped_controls(fragment, here);
+  if (in_string_ && fragment.starts_with('{'))
+    if (auto all = json::with_escaped_controls(fragment); all && may_be_cumulative(*all))
+      return std::move(*all);
+  return escaped ? std::move(*escaped) : std::string{};
 }
 
 bool argument_text::is_other_whole() const {

@@ -11,8 +11,9 @@ namespace modelforge::wire {
 ///
 /// They are one JSON object, which comes whole or cut anywhere. Servers also say it encoded as a string once more, as
 /// "null" where there are no arguments, at the call's beginning and again in fragments, or with all that came before in
-/// each fragment. Whatever the form, the object comes out once, and what two forms contradict is told. What begins as
-/// an object is handed on as it comes; anything else is held back until it is clear what it means.
+/// each fragment; models forget to escape line breaks and tabs in strings. Whatever the form, the object comes out
+/// once, and what two forms contradict is told. What begins as an object is handed on as it comes; anything else is
+/// held back until it is clear what it means.
 class argument_text {
 public:
   /// They are free text, no JSON: nothing of the above applies.
@@ -50,6 +51,7 @@ private:
   void add_repeat(std::string_view fragment);
   bool holds_nothing() const;
   bool may_be_cumulative(std::string_view fragment) const;
+  std::string escaped_controls(std::string_view fragment) const;
 
   std::string text_;          ///< What has come, repetitions left out.
   std::string repeat_;        ///< What came behind a whole value.
@@ -62,7 +64,7 @@ private:
 };
 
 /// Returns arguments in their plain form: the object that a string holds, however often it was encoded, and an empty
-/// one for null; anything else as it is.
+/// one for null; anything else as it is, but for control characters that JSON wants escaped.
 std::string plain_arguments(std::string_view text);
 
 /// Whether two texts are JSON and the same, whatever the order of members.

@@ -141,6 +141,12 @@ bool object_answer::take_repaired(std::string_view object, piece_sink& sink) {
     if (read(object, sink, ignored))
       return seen_.repairs = true;
   }
+  std::string escaped;
+  if (auto found = json::with_escaped_controls(object)) {
+    object = escaped = std::move(*found);
+    if (read(object, sink, ignored))
+      return true;
+  }
   auto numbers = json::without_odd_numbers(object);
   if (!numbers || !read(*numbers, sink, ignored))
     return false;
