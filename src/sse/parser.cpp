@@ -129,7 +129,7 @@ bool parser::take_usual(event& out, line_ends& ends) {
 /// Whether a line begins another event than the one whose data has come.
 bool parser::ends_event(std::string_view line, const event& out) const {
   auto name = line.substr(0, line.find(':'));
-  return (name == "data" || name == "event") && is_whole_(out.data);
+  return (name == "data" || name == "event" || name == "error") && is_whole_(out.data);
 }
 
 /// `is_named`: what follows without a blank line has the same name.
@@ -191,6 +191,10 @@ bool parser::take_field(std::string_view line, event& out) {
     value.remove_prefix(1);
   if (name == "data")
     return set_data(value, out);
+  if (name == "error" && is_whole_ != nullptr && !value.empty() && value != "null") {
+    out.type = name;
+    return set_data(value, out);
+  }
   if (name == "event")
     out.type = value;
   else if (name == "id")

@@ -39,8 +39,8 @@ public:
   static constexpr std::size_t default_limit = 1 << 20;
 
   /// `limit`: bytes in a line, and in the joined data of an event. With `is_whole` the parser is lenient: it ends
-  /// events as said above, takes fields whose line begins with spaces, and stops in front of lines that begin with a
-  /// bracket.
+  /// events as said above, takes fields whose line begins with spaces, takes a field `error` (of older llama.cpp) for
+  /// an event of that name, and stops in front of lines that begin with a bracket.
   explicit parser(std::size_t limit = default_limit, whole_data is_whole = nullptr)
     : limit_(limit), is_whole_(is_whole) {}
 

@@ -151,6 +151,13 @@ private:
            && std::string_view{"{[\""}.find(data.front()) == std::string_view::npos && !is_row(data);
   }
 
+  /// Whether an event holds words that say by their beginning that they are an error: `[ERROR] ...`, `Error: ...`.
+  static bool is_error_text(const sse::event& event) {
+    auto data = ascii::trim(event.data);
+    data.remove_prefix(data.starts_with('['));
+    return is_unnamed(event) && ascii::istarts_with(data, "error") && data.size() > 6 && !ascii::is_letter(data[5]);
+  }
+
   /// Returns the bytes from the first one on that says something.
   std::string_view guess_form(std::string_view bytes) {
     constexpr std::string_view silent = " \t\r\n\x1E\xEF\xBB\xBF"; // a byte order mark, a record's beginning
@@ -220,6 +227,10 @@ private:
     if (!event.data.starts_with('{') && is_silent(event))
       return;
     is_foreign_ = is_foreign_ || (!answer_->is_understood() && says_something(event));
+    if (is_error_text(event) && !answer_->has_end()) {
+      news_ += answer_->take_event("error", event.data, sink);
+      return;
+    }
     if (!answer_->is_understood() && is_text(event))
       return answer_->note_foreign(event.data);
     if (answer_->has_end() && !is_row(event.data)) // it is of no interest

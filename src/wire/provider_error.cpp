@@ -334,6 +334,16 @@ provider_error read_base_resp(const json::value& answer) {
   return result;
 }
 
+/// What Ollama says under a name that is a phrase: `{"error parsing tool call": "invalid character"}`.
+std::string words_under_phrase(const json::value& body) {
+  if (!body.is_object() || body.size() != 1)
+    return {};
+  auto member = body.items().begin();
+  auto& name = member.key();
+  auto is_phrase = ascii::istarts_with(name, "error ") && member.value().is_string();
+  return is_phrase ? name + ": " + std::string{string_in(member.value())} : std::string{};
+}
+
 /// Whether a body without a wrapper is an error: by its words (vLLM, Mistral, gateways), or by lists of validation
 /// errors (`detail`, of servers built on FastAPI).
 bool is_flat_error(const json::value& body, const members_of& all) {
@@ -397,6 +407,8 @@ std::optional<provider_error> find_error(const json::value& body) {
     return read_base_resp(answer);
   if (auto& choices = member(body, "choices"); choices.is_structured() && !choices.empty())
     return {};
+  if (auto words = words_under_phrase(body); !words.empty())
+    return provider_error{.message = std::move(words)};
   auto is_forwarded = status_in(all["statuscode"]) != 0 && tells_error(all["body"]); // by Amazon's functions
   if (!is_forwarded && !is_flat_error(body, all))
     return {};

@@ -135,7 +135,7 @@ TEST_CASE("a body in which nothing was understood fails and shows its beginning"
     "{\"foo\":1}\n{\"foo\":2}\n",
     "{\"foo\":1}",
     "[{\"foo\":1}]",
-    "error: foo\n",
+    "foo: bar\n",
     "foo\n",
   };
   for (auto& x : sample_streams())
