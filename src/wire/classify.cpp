@@ -31,31 +31,55 @@ bool is_named(const provider_error& error, const std::array<std::string_view, N>
 constexpr auto quota_names = std::to_array<std::string_view>(
   {"insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
    "project_spend_limit_exceeded", "organization_usage_limit_exceeded", "billing_not_active",
-   "billing_hard_limit_reached", "enforced_spend_limit_reached", "budget_exceeded", "BudgetExceededError"});
+   "billing_hard_limit_reached", "enforced_spend_limit_reached", "budget_exceeded", "BudgetExceededError",
+   "exceeded_current_quota_error", "Arrearage", "AccountOverdueError"}); // Moonshot, DashScope, Volcengine
 
 /// Of Anthropic (two) with a 400, and of LiteLLM's proxy about the budgets of its keys, users and teams, with a 400,
-/// 401 or 429.
-constexpr auto quota_phrases =
-  std::to_array<std::string_view>({"specified API usage limits", "credit balance is too low", "BudgetExceededError",
-                                   "budget has been exceeded", "ExceededBudget", "ExceededTokenBudget"});
+/// 401 or 429; of SiliconFlow, xAI and Zhipu with a 403 or 429; of Google about models that a plan does not have.
+constexpr auto quota_phrases = std::to_array<std::string_view>(
+  {"specified API usage limits", "credit balance is too low", "BudgetExceededError", "budget has been exceeded",
+   "ExceededBudget", "ExceededTokenBudget", "balance is insufficient", "used all available credits", "余额不足",
+   "limit: 0, model"});
 
 /// The prompt is too long for the model. Names first, since they are sure; the phrases below are for servers that send
 /// a plain 400.
-constexpr auto context_names = std::to_array<std::string_view>(
-  {"context_length_exceeded", "exceed_context_size_error", "ContextWindowExceededError"});
+constexpr auto context_names =
+  std::to_array<std::string_view>({"context_length_exceeded", "exceed_context_size_error", "ContextWindowExceededError",
+                                   "model_max_prompt_tokens_exceeded", "tokens_limit_reached"}); // the last two: GitHub
 
-/// Of vLLM and Mistral, Anthropic, Gemini, Ollama (two), llama.cpp, OpenAI's Responses, xAI, Bedrock, LM Studio, Groq.
-constexpr auto context_phrases = std::to_array<std::string_view>(
-  {"maximum context length", "prompt is too long", "input token count", "max context length",
-   "exceeds the context length", "available context size", "exceeds the context window", "maximum prompt length",
-   "input is too long for", "greater than the context length", "reduce the length of the messages"});
+/// Of vLLM and Mistral, Anthropic, Gemini, Ollama (two), llama.cpp, OpenAI's Responses, xAI, Bedrock, LM Studio, Groq;
+/// of Anthropic with `max_tokens`, text-generation-inference, LM Studio, Moonshot, DashScope, vLLM (two), SGLang (two),
+/// Copilot, Cohere.
+constexpr auto context_phrases = std::to_array<std::string_view>({"maximum context length",
+                                                                  "prompt is too long",
+                                                                  "input token count",
+                                                                  "max context length",
+                                                                  "exceeds the context length",
+                                                                  "available context size",
+                                                                  "exceeds the context window",
+                                                                  "maximum prompt length",
+                                                                  "input is too long for",
+                                                                  "greater than the context length",
+                                                                  "reduce the length of the messages",
+                                                                  "exceed context limit",
+                                                                  "max_new_tokens` must be",
+                                                                  "loaded with context length",
+                                                                  "exceeded model token limit",
+                                                                  "range of input length",
+                                                                  "longer than the maximum model length",
+                                                                  "number of input tokens exceeds",
+                                                                  "tokens) exceeds the maximum allowed length",
+                                                                  "longer than the model's context",
+                                                                  "prompt token count of",
+                                                                  "number of tokens in the prompt cannot exceed"});
 
 /// What gateways call it in front of the provider's words; these count whatever the status is.
-constexpr auto context_errors =
-  std::to_array<std::string_view>({"ContextWindowExceededError", "context_length_exceeded"});
+constexpr auto context_errors = std::to_array<std::string_view>(
+  {"ContextWindowExceededError", "context_length_exceeded", "maximum context length is"});
 
-/// LiteLLM's name, in front of the provider's words.
-constexpr auto filter_phrases = std::to_array<std::string_view>({"ContentPolicyViolationError"});
+/// LiteLLM's name, in front of the provider's words; of Anthropic and Zhipu.
+constexpr auto filter_phrases =
+  std::to_array<std::string_view>({"ContentPolicyViolationError", "content filtering policy", "不安全或敏感内容"});
 
 /// What names mean that come inside a 200, as the status they usually come with.
 struct named_status {
@@ -86,13 +110,16 @@ constexpr auto path_phrases = std::to_array<std::string_view>(
 /// Google's, with a 400; LiteLLM's, for a key that it does not know and has no database to look up in.
 constexpr auto key_names = std::to_array<std::string_view>({"API_KEY_INVALID", "no_db_connection"});
 
-/// With a 400, of OpenAI and Mistral, Perplexity, Together.
-constexpr auto model_names =
-  std::to_array<std::string_view>({"model_not_found", "invalid_model", "model_not_available", "model_not_exist"});
+/// Of xAI, with a 400.
+constexpr auto key_phrases = std::to_array<std::string_view>({"incorrect api key provided"});
 
-/// Likewise, of LiteLLM, DeepSeek, OpenRouter.
-constexpr auto model_phrases =
-  std::to_array<std::string_view>({"Invalid model name passed in", "Model Not Exist", "is not a valid model ID"});
+/// With a 400, of OpenAI and Mistral, Perplexity, Together, Azure.
+constexpr auto model_names = std::to_array<std::string_view>(
+  {"model_not_found", "invalid_model", "model_not_available", "model_not_exist", "unknown_model"});
+
+/// Likewise, of LiteLLM, DeepSeek, OpenRouter, SiliconFlow, Zhipu.
+constexpr auto model_phrases = std::to_array<std::string_view>(
+  {"Invalid model name passed in", "Model Not Exist", "is not a valid model ID", "Model does not exist", "模型不存在"});
 
 /// Of Ollama, with a 400, about a model.
 constexpr auto lack_phrases = std::to_array<std::string_view>(
@@ -103,9 +130,9 @@ constexpr auto lack_phrases = std::to_array<std::string_view>(
 constexpr auto permission_names = std::to_array<std::string_view>({"FAILED_PRECONDITION"});
 
 /// What some say with a 429 although no rate was exceeded.
-constexpr auto overload_names =
-  std::to_array<std::string_view>({"overloaded_error", "engine_overloaded_error", "server_is_overloaded",
-                                   "service_unavailable_error", "queue_exceeded", "capacity_exceeded"});
+constexpr auto overload_names = std::to_array<std::string_view>(
+  {"overloaded_error", "engine_overloaded_error", "server_is_overloaded", "service_unavailable_error", "queue_exceeded",
+   "capacity_exceeded", "NoCapacity", "ServerOverloaded"});
 
 /// OpenAI's name, with a 429 or a 503, for traffic that grows too fast.
 constexpr auto slow_down_names = std::to_array<std::string_view>({"slow_down"});
@@ -142,6 +169,10 @@ constexpr auto named_statuses = std::to_array<named_status>({
   {"service_unavailable_error", 503},
   {"unavailable_error", 503},
   {"engine_overloaded_error", 503},
+  {"validation", 422}, // text-generation-inference
+  {"Validation", 422}, // text-embeddings-inference
+  {"overloaded", 503},
+  {"Overloaded", 503},
 });
 
 /// The status of an error that came inside a success, as errors in a stream do: the provider's own figure, else what
@@ -173,7 +204,7 @@ uint16_t status_of(const provider_error& error) {
 errc classify_refusal(const provider_error& error) {
   if (is_named(error, context_names) || says(error.message, context_phrases))
     return errc::context_length;
-  if (is_named(error, key_names))
+  if (is_named(error, key_names) || says(error.message, key_phrases))
     return errc::authentication;
   if (is_named(error, permission_names))
     return errc::permission;
@@ -207,6 +238,8 @@ errc classify_429(const provider_error& error) {
 errc classify(uint16_t status, const provider_error& error) {
   if (status < 400 && status / 100 != 3)
     status = status_of(error);
+  if (status == 400 && ascii::icontains(error.type, "ThrottlingException")) // Amazon, with its namespace before it
+    status = 429;
   if (status / 100 == 4 && ((status != 401 && is_named(error, quota_names)) || says(error.message, quota_phrases)))
     return errc::quota_exhausted;
   if (status >= 400 && says(error.message, context_errors))

@@ -24,11 +24,13 @@ constexpr std::size_t max_words = 4000;
 
 constexpr auto filter_names =
   std::to_array<std::string_view>({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation",
-                                   "bio_policy", "image_content_policy_violation", "ContentPolicyViolationError"});
+                                   "bio_policy", "image_content_policy_violation", "ContentPolicyViolationError",
+                                   "data_inspection_failed", "DataInspectionFailed"}); // the last two: DashScope
 
 /// Whether a code is one of those by which providers, Azure above all, say that a filter stepped in.
 bool names_filter(std::string_view text) {
-  return std::find(filter_names.begin(), filter_names.end(), text) != filter_names.end();
+  return std::find(filter_names.begin(), filter_names.end(), text) != filter_names.end()
+         || text.ends_with("SensitiveContentDetected"); // Volcengine, with what it was found in before it
 }
 
 /// What the members are called that hold an error's words, the most telling ones first; as `members_of` writes names.
