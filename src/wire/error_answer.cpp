@@ -4,6 +4,7 @@
 #include "wire/json.hpp"
 #include "wire/provider_error.hpp"
 #include "wire/retry_after.hpp"
+#include "wire/times.hpp"
 
 #include <algorithm>
 #include <array>
@@ -304,6 +305,8 @@ failure error_answer(const http::response_head& head, const json::value* body, s
     result.provider_request_id = word_in(member(*body, "request_id"));
   if (!error.by_day) // a wait beside it is for another quota
     result.retry_after = error.wait ? error.wait : retry_after(head, std::chrono::system_clock::now());
+  if (!result.retry_after && !error.by_day && (code == errc::rate_limited || code == errc::overloaded))
+    result.retry_after = find_wait(error.message);
   result.suggestion = suggest(code, head.status, error);
   if (form == body_form::nothing)
     result.message += ", with an empty body";

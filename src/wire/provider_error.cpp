@@ -196,7 +196,9 @@ std::optional<std::chrono::nanoseconds> wait_in(const members_of& all) {
     return wait;
   if (auto wait = read(all["retryafter"], 1))
     return wait;
-  return read(all["retryafterseconds"], 1);
+  if (auto wait = read(all["retryafterseconds"], 1))
+    return wait;
+  return read(all["estimatedtime"], 1); // Hugging Face, while it loads a model
 }
 
 /// Reads the fields of an error object, but for the member `skipped`. The usual ones are OpenAI's; where a vendor has

@@ -315,6 +315,22 @@ std::optional<nanoseconds> read_spoken_duration(std::string_view text) {
   return sum_of_parts(text, take_spoken_part);
 }
 
+// The longest part behind such words that is a duration: more words may follow it, or the end of a sentence.
+std::optional<nanoseconds> find_wait(std::string_view words) {
+  static constexpr auto phrases =
+    std::to_array<std::string_view>({"try again in ", "try again after ", "retry in ", "retry after ", "please wait "});
+  constexpr std::size_t longest = 40;
+  for (auto phrase : phrases) {
+    auto at = std::search(words.begin(), words.end(), phrase.begin(), phrase.end(), ascii::same_letter);
+    auto rest = words.substr(static_cast<std::size_t>(at - words.begin()));
+    rest = rest.substr(std::min(rest.size(), phrase.size()), longest);
+    for (; !rest.empty(); rest.remove_suffix(1))
+      if (auto wait = ascii::is_letter(rest.back()) ? read_spoken_duration(rest) : std::nullopt)
+        return wait;
+  }
+  return {};
+}
+
 std::optional<double> read_decimal(std::string_view text) {
   return read_number<double>(text);
 }

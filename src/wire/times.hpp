@@ -26,6 +26,10 @@ std::optional<std::chrono::nanoseconds> read_duration(std::string_view text);
 /// "2 hours"), with days, as ISO 8601 ("PT1M30S") or as .NET ("00:01:30").
 std::optional<std::chrono::nanoseconds> read_spoken_duration(std::string_view text);
 
+/// Reads how long an error's words ask to wait: "Please try again in 1m2.5s.", "retry after 8 seconds". A number needs
+/// its unit.
+std::optional<std::chrono::nanoseconds> find_wait(std::string_view words);
+
 /// Reads a decimal number.
 std::optional<double> read_decimal(std::string_view text);
 

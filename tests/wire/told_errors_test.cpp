@@ -72,4 +72,36 @@ TEST_CASE("words that speak of errors are no error where they are the answer", "
   }
 }
 
+TEST_CASE("how long to wait is read from an error's words, where nothing else says it", "[wire][errors]") {
+  struct {
+    uint16_t status;
+    text body;
+    std::optional<std::chrono::nanoseconds> wait;
+  } table[] = {
+    {429,
+     R"({"error":{"message":"Rate limit reached. Please try again in 1m2.5s. Visit us","code":"rate_limit_exceeded"}})",
+     62'500ms},
+    {429, R"({"statusCode":429,"message":"Rate limit is exceeded. Try again in 5 seconds."})", 5s},
+    {429,
+     R"({"error":{"message":"Requests exceeded the call rate limit. Please retry after 8 seconds.","code":"429"}})",
+     8s},
+    {429, R"({"error":{"message":"Rate limit of 50 per 86400s exceeded. Please wait 43200 seconds before retrying."}})",
+     43200s},
+    {503, R"({"error":"Model demo is currently loading","estimated_time":20.5})", 20'500ms},
+    {200, R"({"error":{"message":"Rate limit reached. Please try again in 360ms.","code":"rate_limit_exceeded"}})",
+     360ms},
+    {429, R"({"error":{"message":"Please try again in a few minutes."}})", {}},
+    {429, R"({"error":{"message":"Please try again in 5"}})", {}},
+    {400, R"({"error":{"message":"Bad. Please try again in 5s."}})", {}},
+    {500, R"({"error":{"message":"Broken. Please try again in 5s."}})", {}},
+  };
+  for (auto& x : table) {
+    CAPTURE(x.status, x.body);
+    for (auto* name : {"openai", "openai_compatible", "openai_responses", "anthropic", "gemini", "ollama"})
+      CHECK(failure_of(find_dialect(name)->decode({x.status, {}}, x.body)).retry_after == x.wait);
+  }
+  http::response_head named{429, {{"retry-after", "2"}}};
+  CHECK(failure_of(find_dialect("openai")->decode(named, table[0].body)).retry_after == 2s);
+}
+
 } // namespace modelforge::told_errors_test
