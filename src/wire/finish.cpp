@@ -151,10 +151,14 @@ std::string letters_of(std::string_view word) {
 
 constexpr auto max_nesting = 3; ///< Of a reason in others; deeper ones are taken as they are.
 
+bool holds_no_word(std::string_view value) {
+  constexpr std::string_view nothing[] = {"", "null", "false", "0", "{}", "[]"};
+  return std::find(std::begin(nothing), std::end(nothing), value) != std::end(nothing);
+}
+
 /// See `reason_word_in`; of several words the last one is taken.
 std::string word_within(json::raw raw, int nesting) {
-  constexpr std::string_view nothing[] = {"", "null", "false", "0", "{}", "[]"};
-  if (std::find(std::begin(nothing), std::end(nothing), raw.text) != std::end(nothing))
+  if (holds_no_word(raw.text))
     return {};
   std::string found;
   if (raw.is_string())
@@ -168,7 +172,8 @@ std::string word_within(json::raw raw, int nesting) {
   json::raw word;
   read_fields(raw, {{"type", &word}, {"reason", &word}, {"value", &word}, {"name", &word}, {"finish_reason", &word}});
   look(word);
-  return found.empty() ? std::string{raw.text} : found;
+  auto is_unset = !word.text.empty() && (holds_no_word(word.text) || word.text == "\"\"");
+  return found.empty() && !is_unset ? std::string{raw.text} : found;
 }
 
 std::string_view suggest_for(errc code) {

@@ -104,4 +104,33 @@ TEST_CASE("how long to wait is read from an error's words, where nothing else sa
   CHECK(failure_of(find_dialect("openai")->decode(named, table[0].body)).retry_after == 2s);
 }
 
+TEST_CASE("a block that is not set blocks nothing, nor is what is not set between chunks an end", "[wire][finish]") {
+  auto& by = *find_dialect("gemini");
+  auto chunk = [](std::string_view words, std::string_view reason) {
+    return R"({"candidates":[{"content":{"parts":[{"text":")" + text{words} + R"("}]},"finishReason":")" + text{reason}
+           + R"("}],"promptFeedback":{"blockReason":"BLOCK_REASON_UNSPECIFIED"}})";
+  };
+  auto streamed = event(chunk("Hel", "FINISH_REASON_UNSPECIFIED")) + event(chunk("lo", "STOP"));
+  CHECK(hear(streamed, by).good().flaw == answer_flaw::none);
+  CHECK(hear(streamed, by).words == "Hello");
+  auto whole = by.decode(good_head, chunk("Hello", "STOP"));
+  REQUIRE(std::holds_alternative<completion>(whole));
+  CHECK(std::get<completion>(whole).flaw == answer_flaw::none);
+  CHECK(std::get<completion>(whole).warnings.empty());
+}
+
+TEST_CASE("a reason without a word in it is none", "[wire][finish]") {
+  for (std::string_view details : {R"({"reason":null})", R"({"reason":""})", "{}", "null"}) {
+    auto body = R"({"id":"r","status":"completed","output":[{"type":"message","content":"Hi"}],"incomplete_details":)"
+                + text{details} + "}";
+    CAPTURE(body);
+    auto decoded = find_dialect("openai_responses")->decode(good_head, body);
+    REQUIRE(std::holds_alternative<completion>(decoded));
+    CHECK(std::get<completion>(decoded).flaw == answer_flaw::none);
+    auto streamed =
+      hear(event(R"({"type":"response.completed","response":)" + body + "}"), *find_dialect("openai_responses"));
+    CHECK(streamed.good().flaw == answer_flaw::none);
+  }
+}
+
 } // namespace modelforge::told_errors_test

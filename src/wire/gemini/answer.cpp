@@ -144,7 +144,8 @@ private:
                         {"blockReasonMessage", &explanation},
                         {"block_reason", &reason},
                         {"block_reason_message", &explanation}});
-    if (!note_reason(reason))
+    auto is_unset = reason.text == R"("BLOCK_REASON_UNSPECIFIED")"; // how protocol buffers say nothing
+    if (is_unset || !note_reason(reason))
       return;
     seen_.blocked = seen_.end_mark = seen_.answer = true;
     warn("the provider blocked the prompt: " + reason_);
