@@ -35,6 +35,21 @@ constexpr std::string_view foreign_encoding(std::string_view text) {
   return {};
 }
 
+/// Names the form of a file that is no text, by its first bytes: what data is often packed into. Empty: it is none.
+constexpr std::string_view packed_form(std::string_view text) {
+  struct form {
+    std::string_view mark, name;
+  };
+  using namespace std::string_view_literals;
+  constexpr form forms[] = {{"\x1F\x8B"sv, "gzip"},    {"\x28\xB5\x2F\xFD"sv, "zstd"},
+                            {"\xFD\x37zXZ\0"sv, "xz"}, {"PK\x03\x04"sv, "a ZIP archive or an office document"},
+                            {"%PDF-"sv, "a PDF"},      {"SQLite format 3\0"sv, "SQLite"}};
+  for (auto& x : forms)
+    if (text.starts_with(x.mark))
+      return x.name;
+  return {};
+}
+
 /// The number of the line, from 1, in which a text has its first NUL, a character that no text has; 0: none.
 constexpr std::size_t line_of_nul(std::string_view text) {
   auto at = text.find('\0');

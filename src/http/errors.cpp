@@ -19,6 +19,12 @@ bool is_unknown_encoding(const transfer& transfer, CURLcode code) {
          && std::string_view{transfer.error_text}.starts_with("Unrecognized content encoding");
 }
 
+/// Whether an answer is said to be encoded, and is not; zlib tells by its first bytes.
+bool is_not_encoded(const transfer& transfer, CURLcode code) {
+  return code == CURLE_BAD_CONTENT_ENCODING
+         && std::string_view{transfer.error_text}.find("incorrect header check") != std::string_view::npos;
+}
+
 /// Our word for one of libcurl's failures. The same code may mean a failed connection or a lost one: what counts is how
 /// far the transfer had come, since that decides whether it may be repeated.
 errc classify(CURLcode code, phase reached) {
@@ -200,6 +206,9 @@ transfer_error error_of(const transfer& transfer, CURLcode code) {
     return error_of(transfer, errc::unsupported,
                     "the answer of " + transfer.state.origin->name + " is compressed in an unknown way"
                       + detail(transfer, code));
+  if (is_not_encoded(transfer, code)) // the server says so each time
+    return error_of(transfer, errc::unsupported,
+                    "the answer of " + transfer.state.origin->name + " is not compressed as its content-encoding says");
   auto kind = classify(code, reached);
   auto result = error_of(transfer, kind, describe(transfer, code, kind, reached));
   if (kind == errc::tls_failed)

@@ -299,8 +299,16 @@ std::variant<embedding, failure> read_vectors(const http::response_head& head, s
   vector_answer answer{inputs};
   json::reader in{text};
   answer.take(in);
-  if (!in.finish())
+  if (!in.finish()) {
+    auto numbers = json::without_odd_numbers(text); // a vector with null in it is none
+    if (numbers && json::reader{*numbers}.finish()) {
+      auto result = read_vectors(head, *numbers, inputs);
+      if (auto* good = std::get_if<embedding>(&result))
+        good->warnings.emplace_back(odd_numbers_warning);
+      return result;
+    }
     return text.starts_with('{') || text.starts_with('[') ? broken_json(head, in.problem()) : invalid_body(head, text);
+  }
   if (tells_error(answer.error))
     return error_of(head, answer.error, text);
   auto has_any = answer.has_any();

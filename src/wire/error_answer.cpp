@@ -1,4 +1,5 @@
 #include "base/ascii.hpp"
+#include "base/text_encoding.hpp"
 #include "base/url.hpp"
 #include "wire/error_body.hpp"
 #include "wire/json.hpp"
@@ -18,6 +19,7 @@ namespace {
 constexpr auto ask_for_v1 = "is base_url right? it usually ends in /v1";
 constexpr auto tell_damage =
   "it was cut or damaged on its way: does something in between bound the size of answers, or their time?";
+constexpr std::string_view later_words = "HTTP 202, which means that the answer comes later, and elsewhere";
 constexpr auto ask_for_https = "the server speaks TLS there: let base_url begin with https://";
 constexpr auto ask_for_login =
   "a login page answers in the provider's place: does a proxy or the network ask for a login, or is base_url wrong?";
@@ -338,9 +340,16 @@ failure broken_json(const http::response_head& head, std::string_view problem) {
 failure invalid_body(const http::response_head& head, std::string_view text) {
   if (head.status == 204 || head.status == 205)
     return invalid_answer(head, "HTTP " + std::to_string(head.status) + ", which means that there is no content");
+  if (head.status == 202 && ascii::trim(text).empty()) {
+    auto result = invalid_answer(head, std::string{later_words});
+    result.suggestion = "nobody asks for it there: have the server answer in the same request";
+    return result;
+  }
   if (text.starts_with('{') || text.starts_with('['))
     return broken_json(head, "it begins " + clean_words(text, 80));
   auto result = invalid_answer(head, describe_body(text));
+  if (!packed_form(text).empty())
+    result.suggestion = "have the server, or the proxy before it, name the content-encoding, or use none";
   if (tells(text.substr(0, 200), lost_phrases) && !is_page(text))
     result.code = errc::not_found;
   if (!is_page(text))
@@ -352,8 +361,8 @@ failure invalid_body(const http::response_head& head, std::string_view text) {
 }
 
 bool will_come_again(const failure& problem) {
-  static constexpr auto signs =
-    std::to_array({page_name, text_name, stream_name, unknown_words, unfit_words, doubtful_pieces});
+  static constexpr auto signs = std::to_array(
+    {page_name, text_name, stream_name, packed_words, unknown_words, unfit_words, doubtful_pieces, later_words});
   auto is_success = problem.http_status / 100 == 2;
   auto is_nothing = problem.http_status == 204 || problem.http_status == 205;
   auto is_told = std::any_of(signs.begin(), signs.end(),

@@ -57,6 +57,8 @@ std::string describe_body(std::string_view text) {
     return std::string{page_name};
   if (is_event_stream(text))
     return std::string{stream_name};
+  if (auto form = packed_form(text); !form.empty())
+    return "a body that is " + std::string{form} + std::string{packed_words};
   return std::string{text_name} + " " + clean_words(text, 80);
 }
 

@@ -26,6 +26,9 @@ inline constexpr std::string_view page_name = "an HTML page";
 /// What it says of one that is a text, in front of its beginning.
 inline constexpr std::string_view text_name = "a body that begins";
 
+/// What it says of one that is compressed or packed, behind the form's name.
+inline constexpr std::string_view packed_words = ", although no content-encoding says so";
+
 /// What it calls a stream of events, which nobody asked for where it is called so.
 inline constexpr std::string_view stream_name = "an event stream";
 

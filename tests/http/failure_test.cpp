@@ -84,7 +84,7 @@ TEST_CASE("transport says in which phase a transfer failed, and whether it had b
        x.read_request();
        x.answer("this is no gzip", "Content-Encoding: gzip\r\n");
      },
-     errc::invalid_response, http::phase::receive, true, true},
+     errc::unsupported, http::phase::receive, true, true},
     {"sends headers without end",
      [](peer& x) {
        x.read_request();

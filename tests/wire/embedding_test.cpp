@@ -252,6 +252,8 @@ TEST_CASE("vectors that are not what was asked for are failures", "[wire][embedd
     {{"[1]", "[1e39]"}, "no finite number"},
     {{"[1]", "[-1e400]"}, "no finite number"},
     {{"[1]", "[null]"}, "no finite number"},
+    {{"[1]", "[NaN]"}, "no finite number"}, // as Python writes it
+    {{"[1]", "[-Infinity]"}, "no finite number"},
     {{"[1]", "[\"1\"]"}, "no finite number"},
     {{"[1]", "[[1],[2]]"}, "several vectors for one input"},
     {{"[1]", "[[1],2]"}, "several vectors for one input"},

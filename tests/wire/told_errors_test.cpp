@@ -133,4 +133,21 @@ TEST_CASE("a reason without a word in it is none", "[wire][finish]") {
   }
 }
 
+TEST_CASE("what is packed or put off is named, and asked for once", "[wire][errors]") {
+  using namespace std::string_literals;
+  for (auto* name : {"openai", "openai_compatible", "openai_responses", "anthropic", "gemini", "ollama"}) {
+    CAPTURE(name);
+    auto& by = *find_dialect(name);
+    for (auto& packed :
+         {failure_of(by.decode(good_head, "\x1F\x8B\x08\0\0\0"s)), hear("\x1F\x8B\x08\0\0\0"s, by).bad()}) {
+      CHECK(packed.message.find("gzip, although no content-encoding says so") != text::npos);
+      CHECK(packed.suggestion.find("content-encoding") != text::npos);
+      CHECK(will_come_again(packed));
+    }
+    auto later = failure_of(by.decode({202, {}}, ""));
+    CHECK(later.message.find("202") != text::npos);
+    CHECK(will_come_again(later));
+  }
+}
+
 } // namespace modelforge::told_errors_test
