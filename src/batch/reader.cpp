@@ -150,6 +150,8 @@ public:
       return refuse(path_ + " is empty, or has only blank lines");
     if (auto encoding = foreign_encoding(line_); !encoding.empty()) // else each line would fail, or be sent as it is
       return refuse(path_ + " is " + std::string{encoding} + "; save it as UTF-8");
+    if (auto form = packed_form(line_); !form.empty())
+      return refuse(path_ + " is " + std::string{form} + ", no text; unpack it, or export it as lines of text");
     auto start = line_.find_first_not_of(" \t\r"); // none: more than 16 MiB of blanks
     auto first = start != line_.npos ? line_[start] : '\0';
     auto next = start != line_.npos ? line_.find_first_not_of(" \t\r", start + 1) : line_.npos;

@@ -88,6 +88,8 @@ private:
       if (number_++ == 0) {
         if (auto encoding = foreign_encoding(line_); !encoding.empty())
           return refuse(name_ + " is " + std::string{encoding} + "; save it as UTF-8");
+        if (auto form = packed_form(line_); !form.empty())
+          return refuse(name_ + " is " + std::string{form} + ", no text; unpack it, or export it as CSV");
         line_.erase(0, line_.size() - without_mark(line_).size());
         if (!by_tabs_ && line_.find(',') == line_.npos && line_.find(';') != line_.npos)
           row_ = table_row{';'}; // as spreadsheets write it where commas are for numbers

@@ -145,6 +145,19 @@ TEST_CASE("a file in UTF-16 or UTF-32 is refused as a whole, by name", "[batch][
   CHECK(read_text("\xEF\xBB\xBFhello\n").size() == 1);
 }
 
+TEST_CASE("a file that is packed is refused as a whole, by its form", "[batch][reader]") {
+  using namespace std::string_literals;
+  for (auto& [content, form] : {std::pair{"\x1F\x8B\x08\0\0"s, "gzip"s},
+                                {"PK\x03\x04xxxx\nabc"s, "a ZIP archive"s},
+                                {"\x28\xB5\x2F\xFDx"s, "zstd"s},
+                                {"%PDF-1.7\n"s, "a PDF"s}}) {
+    temporary_folder folder;
+    auto opened = open_source(folder.write("in", content));
+    REQUIRE(std::holds_alternative<failure>(opened));
+    CHECK(std::get<failure>(opened).message.find(" is " + form) != std::string::npos);
+  }
+}
+
 TEST_CASE("a NUL is told by its line, and is no sign of UTF-16", "[batch][reader]") {
   using namespace std::string_literals;
   auto items = read_text("a\0b\nc\n"s);
