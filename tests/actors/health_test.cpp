@@ -351,6 +351,7 @@ TEST_CASE("every metric is in the list, has a sound name, and the list has no ot
   x.node.peers = {"127.0.0.1:9"};
   x.providers[0].rate_limit.requests_per_minute = 1'000;
   x.providers[0].price = {1, 2};
+  x.telemetry.otlp = "http://127.0.0.1:9"; // what nobody takes is counted, too
   program here{x};
   auto provider = here.find("sim");
   chat_request question;
