@@ -64,7 +64,7 @@ public:
     : self_(self), transport_(std::move(transport)), log_(std::move(start.log)), traces_(std::move(start.traces)),
       engine_(std::move(start.setup), std::move(start.limits), std::move(start.problem), random_number(), now(),
               wall_now()),
-      metrics_(self->system().metrics(), settings().name, to_string(settings().kind)),
+      metrics_(self->system().metrics(), settings().name, std::string{engine_.current().vendor}),
       callers_(self, [this](const caf::actor_addr& who, const caf::error&) { on_death(who); }) {}
 
   /// Nobody is left to take the answers of what still runs: stop it. (No message is sent from here.)

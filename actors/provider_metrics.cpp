@@ -133,8 +133,8 @@ uint64_t number_of(std::string_view breaker) {
 /// `provider_metrics`, which lets nothing out that is thrown.
 class provider_metrics::instruments {
 public:
-  instruments(metric_registry& registry, const std::string& name, const std::string& kind)
-    : registry_(registry), provider_{{label::provider, value_of(name)}}, kind_(value_of(kind)), outcomes_(*this),
+  instruments(metric_registry& registry, const std::string& name, const std::string& vendor)
+    : registry_(registry), provider_{{label::provider, value_of(name)}}, vendor_(value_of(vendor)), outcomes_(*this),
       queue_(*this) {
     predicted_wait_(registry_, telemetry::predicted_wait, provider_);
   }
@@ -336,7 +336,7 @@ private:
   }
 
   labels labels_of(const model& model) const {
-    auto result = with(label::system, kind_);
+    auto result = with(label::system, vendor_);
     result.emplace_back(label::operation, "chat");
     result.emplace_back(label::model, model.name);
     return result;
@@ -386,7 +386,7 @@ private:
 
   metric_registry& registry_;
   labels provider_;
-  std::string kind_;
+  std::string vendor_;
   std::string other_{telemetry::other_model};
   outcome_totals outcomes_;
   queue_levels queue_;
@@ -408,8 +408,8 @@ void attempt(F f) noexcept {
 
 } // namespace
 
-provider_metrics::provider_metrics(metric_registry& registry, const std::string& name, const std::string& kind) {
-  attempt([&] { instruments_ = std::make_unique<instruments>(registry, name, kind); });
+provider_metrics::provider_metrics(metric_registry& registry, const std::string& name, const std::string& vendor) {
+  attempt([&] { instruments_ = std::make_unique<instruments>(registry, name, vendor); });
 }
 
 provider_metrics::~provider_metrics() {

@@ -19,7 +19,7 @@ namespace modelforge {
 /// an actor of the same name left them; gauges are 0 after the end. Never throws: what cannot be had is not counted.
 class provider_metrics {
 public:
-  provider_metrics(caf::telemetry::metric_registry& registry, const std::string& name, const std::string& kind);
+  provider_metrics(caf::telemetry::metric_registry& registry, const std::string& name, const std::string& vendor);
   ~provider_metrics();
   provider_metrics(const provider_metrics&) = delete;
   provider_metrics& operator=(const provider_metrics&) = delete;

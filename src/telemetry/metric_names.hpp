@@ -27,7 +27,7 @@ struct metric {
 namespace label {
 
 inline constexpr std::string_view provider = "modelforge_provider"; ///< The configured name.
-inline constexpr std::string_view system = "gen_ai_provider_name";  ///< Its kind: "openai", ...
+inline constexpr std::string_view system = "gen_ai_provider_name";  ///< As OpenTelemetry names it: "openai", ...
 inline constexpr std::string_view operation = "gen_ai_operation_name";
 inline constexpr std::string_view model = "gen_ai_request_model";   ///< See `max_models`.
 inline constexpr std::string_view token_type = "gen_ai_token_type"; ///< "input" or "output".
